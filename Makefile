@@ -1,0 +1,61 @@
+# Everything one does here. `make` lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PROTOS := $(shell find protos -name '*.proto')
+
+.PHONY: help
+help: ## Lists the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: setup ## Starts the whole stack here, shows the main job, and stays up until Ctrl-C.
+	$(BIN)/liity up
+
+.PHONY: test
+test: setup check ## Checks the code and runs all tests.
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+.PHONY: check
+check: setup ## Lint, format, types, contracts and imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf lint gen/liity.binpb --path liity
+	$(BIN)/buf breaking gen/liity.binpb --against protos/released.binpb --path liity
+
+.PHONY: bench
+bench: setup ## Measures the registration path beside the bare engine.
+	$(BIN)/python -m bench
+
+.PHONY: format
+format: setup ## Formats code and contracts.
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write protos
+
+.PHONY: lock
+lock: setup ## Pins the newest releases of what pyproject.toml names.
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --extra local --extra dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header -c requirements/dev.txt pyproject.toml -o requirements/production.txt
+
+.PHONY: clean
+clean: ## Deletes what the other targets made, the local stack's state included.
+	rm -rf .venv gen .liity .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: setup
+setup: gen/.made ## Installs what is missing and generates the contracts' code.
+
+.venv/.made: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+gen/.made: .venv/.made protos/generate.py $(PROTOS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+	touch $@
