@@ -1,0 +1,1 @@
+"""How Liity runs: the local stack, the program `liity`, and the files for compose and Kubernetes."""

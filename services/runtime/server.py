@@ -1,0 +1,76 @@
+"""The bootstrap of a gRPC server: interceptor, health, reflection, an orderly end."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from pydantic import Field
+
+from services.runtime.interceptor import RequestInterceptor
+from services.runtime.settings import RuntimeSettings, SettingsError
+
+log = structlog.get_logger()
+
+_GRACE = 5.0
+"""Seconds that running calls get to finish at the end."""
+
+
+class ServerSettings(RuntimeSettings):
+    """What a component that serves gRPC reads besides."""
+
+    listen: str = Field(description="host:port to serve on.")
+
+
+async def serve(
+    settings: ServerSettings,
+    interceptor: RequestInterceptor,
+    services: Sequence[str],
+    add_services: Callable[[grpc.aio.Server], None],
+    *,
+    reflect: bool = False,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then lets running calls finish.
+
+    `services` are the full names of what `add_services` adds, for health and reflection.
+    """
+    server = grpc.aio.server(
+        interceptors=[interceptor],
+        options=[
+            # Bigger ones are refused by the interceptor with a reason; this bounds the memory.
+            ("grpc.max_receive_message_length", 1024 * 1024),
+            ("grpc.max_concurrent_streams", 256),
+            ("grpc.so_reuseport", 0),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ],
+    )
+    add_services(server)
+    states = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(states, server)
+    if reflect:
+        reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    try:
+        server.add_insecure_port(settings.listen)
+    except RuntimeError:
+        raise SettingsError(f"Cannot listen on {settings.listen}: is something else running there?") from None
+    await server.start()
+    for name in ("", *services):
+        await states.set(name, health_pb2.HealthCheckResponse.SERVING)
+    log.info("serving", listen=settings.listen)
+    await stop_requested()
+    log.info("stopping")
+    await states.enter_graceful_shutdown()
+    await server.stop(_GRACE)
+
+
+async def stop_requested() -> None:
+    """Waits for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

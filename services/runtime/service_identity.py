@@ -1,0 +1,101 @@
+"""Service identities: how one component proves to another which one it is.
+
+Each component holds an Ed25519 key of its own and sends a token it signs with every call, good for a few
+minutes and for one callee only (RFC 7519, RFC 8037). Callees know the public keys of all. Keys are files:
+`service-{name}.jwk.json` is the component's own, `services.jwks.json` everybody's public ones.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+
+from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
+from services.runtime.errors import unauthenticated
+from services.runtime.keys import read_private_file, write_private_file
+from services.runtime.settings import SettingsError
+
+SERVICES = ("identity", "registration", "notification", "gateway", "worker", "seed")
+"""Every component there is. `seed` sets up the first units and accounts."""
+
+ALGORITHM = "Ed25519"
+"""EdDSA over Curve25519, by the name RFC 9864 gives it."""
+
+_LIFETIME = 300
+_RENEW_BEFORE = 60
+_CACHE_SIZE = 1000
+
+
+class ServiceIdentity:
+    """One component's own key; makes its tokens."""
+
+    def __init__(self, name: str, keys_dir: Path) -> None:
+        self.name = name
+        self._key = OKPKey.import_key(json.loads(read_private_file(_private_path(keys_dir, name))))
+        self._tokens: dict[str, tuple[str, float]] = {}
+
+    def token(self, audience: str) -> str:
+        """A token for one callee, made anew when the last one nears its end."""
+        token, expiry = self._tokens.get(audience, ("", 0.0))
+        now = time.time()
+        if expiry - now < _RENEW_BEFORE:
+            expiry = now + _LIFETIME
+            claims = {"iss": self.name, "aud": audience, "iat": int(now), "exp": int(expiry)}
+            token = jwt.encode(
+                {"alg": ALGORITHM, "kid": self.name}, claims, self._key, algorithms=[ALGORITHM]
+            )
+            self._tokens[audience] = (token, expiry)
+        return token
+
+
+class ServiceVerifier:
+    """Tells which component a token is from."""
+
+    def __init__(self, audience: str, keys_dir: Path) -> None:
+        path = keys_dir / "services.jwks.json"
+        try:
+            self._keys = KeySet.import_key_set(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"The services' public keys at {path} cannot be read: {error}") from None
+        self._audience = audience
+        self._known: dict[str, tuple[str, float]] = {}
+
+    def verify(self, token: str) -> str:
+        """The caller's name. UNAUTHENTICATED if the token is not a valid one for this callee."""
+        known = self._known.get(token)
+        if known is not None and time.time() < known[1]:
+            return known[0]
+        try:
+            decoded = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
+            jwt.JWTClaimsRegistry(
+                aud={"essential": True, "value": self._audience}, exp={"essential": True}
+            ).validate(decoded.claims)
+        except (JoseError, ValueError):
+            raise unauthenticated(REASON_UNAUTHENTICATED) from None
+        if decoded.claims.get("iss") != decoded.header.get("kid"):
+            raise unauthenticated(REASON_UNAUTHENTICATED)
+        # A handful of callers renew every few minutes: the cache stays small, and is bounded all the same.
+        if len(self._known) >= _CACHE_SIZE:
+            self._known.clear()
+        self._known[token] = (decoded.claims["iss"], decoded.claims["exp"])
+        return str(decoded.claims["iss"])
+
+
+def create_service_keys(keys_dir: Path) -> None:
+    """Makes the keys of all components, unless they are there, and the set of their public keys."""
+    public = []
+    for name in SERVICES:
+        path = _private_path(keys_dir, name)
+        if not path.exists():
+            new = OKPKey.generate_key("Ed25519", parameters={"kid": name})
+            write_private_file(path, json.dumps(new.as_dict(private=True)))
+        key = OKPKey.import_key(json.loads(read_private_file(path)))
+        public.append({**key.as_dict(private=False), "kid": name})
+    (keys_dir / "services.jwks.json").write_text(json.dumps({"keys": public}), "utf-8")
+
+
+def _private_path(keys_dir: Path, name: str) -> Path:
+    return keys_dir / f"service-{name}.jwk.json"

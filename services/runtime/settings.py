@@ -1,0 +1,47 @@
+"""Settings: one class per component, read from the environment, refused with one clear line."""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. Its text is the one line to show."""
+
+
+class RuntimeSettings(BaseSettings):
+    """What every component reads, prefix `LIITY_`."""
+
+    model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
+
+    keys_dir: Path = Field(description="Folder of keysets and service keys (files of mode 0600).")
+    log_format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    web_url: str = Field(
+        "https://liity.example", description="Where the pages are: links in mail begin with it."
+    )
+    customer_service_email: str = Field(
+        "customer-service@liity.example",
+        description="Customer service's address, shown where people get stuck.",
+    )
+    customer_service_url: str = Field(
+        "https://liity.example/contact", description="Customer service's contact page, chat and FAQ."
+    )
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def load(settings: type[SettingsT]) -> SettingsT:
+    """Reads settings from the environment. Raises `SettingsError` naming each wrong variable."""
+    prefix = settings.model_config.get("env_prefix", "")
+    try:
+        return settings()
+    except ValidationError as error:
+        complaints = (
+            f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper() + f": {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError("Wrong settings: " + "; ".join(complaints)) from None

@@ -1,0 +1,28 @@
+"""The text of each reason for people, in Finnish, Swedish and English."""
+
+import tomllib
+from functools import cache
+from importlib import resources
+
+from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
+from liity.v1.reason_pb2 import Reason
+
+
+@cache
+def _texts() -> dict[str, dict[str, str]]:
+    return tomllib.loads(resources.files(__package__).joinpath("texts.toml").read_text("utf-8"))
+
+
+def reason_text(reason: Reason.ValueType, language: Language.ValueType) -> str:
+    """What to tell a person whose call or field was refused."""
+    locale = Language.Name(language or LANGUAGE_FI).removeprefix("LANGUAGE_").lower()
+    return _texts()[Reason.Name(reason).removeprefix("REASON_")][locale]
+
+
+def language_of(accept_language: str) -> Language.ValueType:
+    """The first language of an `accept-language` value that Liity speaks (RFC 9110); Finnish if none."""
+    for choice in accept_language.split(","):
+        name = f"LANGUAGE_{choice.split(';')[0].split('-')[0].strip().upper()}"
+        if name in Language.keys() and Language.Value(name):  # noqa: SIM118
+            return Language.Value(name)
+    return LANGUAGE_FI
