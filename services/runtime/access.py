@@ -82,7 +82,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules("liity.identity.v1.CredentialService", _WORKER, "IssueCredentials"),
         # registration
         *_rules("liity.registration.v1.UnitService", _SEED, "CreateUnit"),
-        *_rules("liity.registration.v1.UnitService", _GATEWAY, "BatchGetUnits"),
+        *_rules("liity.registration.v1.UnitService", _GATEWAY_AND_WORKER, "BatchGetUnits"),
         *_rules(
             "liity.registration.v1.RegistrationService",
             _GATEWAY,

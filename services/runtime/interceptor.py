@@ -6,7 +6,7 @@ Who calls (access table), what they say (protovalidate), what went wrong (`googl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import grpc
 import protovalidate
@@ -44,7 +44,11 @@ from services.runtime.texts import language_of
 
 log = structlog.get_logger()
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:
+    # Its stubs take type arguments, the class does not.
+    Handler = grpc.RpcMethodHandler
 
 MAX_REQUEST_BYTES = 64 * 1024
 """A form is a few kilobytes at most."""

@@ -1,8 +1,15 @@
-"""Keysets: Tink files, each with one purpose. A missing or wrong one stops the start with one line."""
+"""Keys: Tink keysets, each with one purpose, and the keys of access tokens.
 
+A missing or wrong file stops the start with one line.
+"""
+
+import json
 from pathlib import Path
+from typing import TypeVar
 
 import tink
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
 from tink import aead, json_proto_keyset_format, mac, prf, secret_key_access
 
 from services.runtime.settings import SettingsError
@@ -10,6 +17,9 @@ from services.runtime.settings import SettingsError
 aead.register()
 mac.register()
 prf.register()
+
+
+PrimitiveT = TypeVar("PrimitiveT")
 
 
 class KeysetPurpose:
@@ -74,3 +84,38 @@ def create_keyset(keys_dir: Path, purpose: str) -> None:
 def keyset_path(keys_dir: Path, purpose: str) -> Path:
     """Where the keyset of a purpose lies."""
     return keys_dir / f"{purpose}.keyset.json"
+
+
+def load_primitive(keys_dir: Path, purpose: str, primitive: type[PrimitiveT]) -> PrimitiveT:
+    """The keyset of a purpose, ready to use. SettingsError as `load_keyset`, or if it is of another kind."""
+    try:
+        found: PrimitiveT = load_keyset(keys_dir, purpose).primitive(primitive)
+    except tink.TinkError as error:
+        raise SettingsError(
+            f"Key file {keyset_path(keys_dir, purpose)} is of another kind: {error}"
+        ) from None
+    return found
+
+
+def load_token_signing_keys(keys_dir: Path) -> KeySet:
+    """The private keys of access tokens, the active one first. SettingsError if they cannot be used."""
+    path = _token_signing_path(keys_dir)
+    try:
+        keys = KeySet.import_key_set(json.loads(read_private_file(path)))
+    except (JoseError, ValueError, LookupError, TypeError) as error:
+        raise SettingsError(f"Key file {path} holds no JSON Web Key Set: {error}") from None
+    if not all(isinstance(key, OKPKey) and key.is_private for key in keys):
+        raise SettingsError(f"Key file {path} holds keys that cannot sign access tokens.")
+    return keys
+
+
+def create_token_signing_keys(keys_dir: Path) -> None:
+    """Makes the keys of access tokens, unless they are there (RFC 7517, RFC 8037)."""
+    path = _token_signing_path(keys_dir)
+    if not path.exists():
+        key = OKPKey.generate_key("Ed25519", parameters={"use": "sig"}, auto_kid=True)
+        write_private_file(path, json.dumps({"keys": [key.as_dict(private=True)]}))
+
+
+def _token_signing_path(keys_dir: Path) -> Path:
+    return keys_dir / "token-signing.jwks.json"

@@ -1,0 +1,108 @@
+"""Who calls the public API: access tokens, and the unit a request names."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+from joserfc import jwt
+from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.jwk import KeySet
+
+from liity.identity.v1.account_service_pb2 import GetJwksRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.v1.auth_service_pb2 import Role
+from liity.v1.reason_pb2 import (
+    REASON_INVALID_FORMAT,
+    REASON_PERMISSION_DENIED,
+    REASON_TOKEN_EXPIRED,
+    REASON_UNAUTHENTICATED,
+    REASON_UNIT_NOT_FOUND,
+)
+from services.runtime.access import Accounts, Caller, Rule
+from services.runtime.errors import FieldViolation, invalid, not_found, permission_denied, unauthenticated
+from services.runtime.peer import Peer
+from services.runtime.service_identity import ALGORITHM
+
+_UNIT = re.compile(r"units/([a-z0-9]{1,32})(?:/.*)?", re.DOTALL)
+_FETCH_INTERVAL = 10.0
+"""Seconds between two fetches of the public keys, at least."""
+
+_CLAIMS = jwt.JWTClaimsRegistry(
+    iss={"essential": True, "value": "liity"},
+    aud={"essential": True, "value": "liity"},
+    exp={"essential": True},
+    sub={"essential": True},
+)
+
+
+class AccountAuthenticator:
+    """Lets accounts in by their access token, into the units they belong to."""
+
+    def __init__(self, identity: Peer) -> None:
+        self._identity = identity
+        self._accounts = AccountServiceStub(identity.channel)
+        self._keys = KeySet([])
+        self._fetch_again = 0.0
+
+    async def authenticate(self, metadata: Mapping[str, str], rule: Rule) -> Caller:
+        """The account an access token was given to."""
+        if not isinstance(rule, Accounts):
+            raise permission_denied(REASON_PERMISSION_DENIED)
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise unauthenticated(REASON_UNAUTHENTICATED)
+        claims = (await self._decode(token)).claims
+        return Caller(
+            account_id=claims["sub"],
+            display_name=claims["name"],
+            roles=frozenset(_role(name) for name in claims["roles"]),
+            units={unit: _role(name) for unit, name in claims["units"].items()},
+        )
+
+    def authorize(self, caller: Caller, rule: Rule, request: Message) -> None:
+        """Lets the account touch the unit that `parent` or `name` begins with.
+
+        NOT_FOUND for another unit: who may not see it is not told whether it exists.
+        """
+        field = "parent" if "parent" in request.DESCRIPTOR.fields_by_name else "name"
+        unit = _UNIT.fullmatch(getattr(request, field))
+        if unit is None:
+            raise invalid([FieldViolation(field, REASON_INVALID_FORMAT)])
+        if not isinstance(rule, Accounts) or not rule.roles & caller.roles_in(unit[1]):
+            raise not_found(REASON_UNIT_NOT_FOUND)
+
+    async def _decode(self, token: str) -> jwt.Token:
+        try:
+            return self._verify(token)
+        except ExpiredTokenError:
+            raise unauthenticated(REASON_TOKEN_EXPIRED) from None
+        except (JoseError, ValueError):
+            # Perhaps it was signed with a key made since: ask, but not for every forged token.
+            if not await self._fetch_keys():
+                raise unauthenticated(REASON_UNAUTHENTICATED) from None
+        try:
+            return self._verify(token)
+        except ExpiredTokenError:
+            raise unauthenticated(REASON_TOKEN_EXPIRED) from None
+        except (JoseError, ValueError):
+            raise unauthenticated(REASON_UNAUTHENTICATED) from None
+
+    def _verify(self, token: str) -> jwt.Token:
+        decoded = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
+        _CLAIMS.validate(decoded.claims)
+        return decoded
+
+    async def _fetch_keys(self) -> bool:
+        """Fetches the public keys, unless they were fetched a moment ago."""
+        if time.monotonic() < self._fetch_again:
+            return False
+        response = await self._identity.call(self._accounts.GetJwks, GetJwksRequest())
+        self._keys = KeySet.import_key_set(json.loads(response.jwks_json))
+        self._fetch_again = time.monotonic() + _FETCH_INTERVAL
+        return True
+
+
+def _role(name: str) -> Role.ValueType:
+    return Role.Value(f"ROLE_{name}")

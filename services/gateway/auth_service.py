@@ -1,0 +1,90 @@
+"""`liity.v1.AuthService`: sessions of registrars and staff."""
+
+import grpc
+
+from liity.identity.v1 import account_service_pb2 as identity_pb2
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.auth_service_pb2 import (
+    LogInRequest,
+    LogInResponse,
+    LogOutRequest,
+    LogOutResponse,
+    Membership,
+    RefreshSessionRequest,
+    RefreshSessionResponse,
+    Session,
+)
+from liity.v1.auth_service_pb2_grpc import AuthServiceServicer
+from services.gateway.resources import unit_name
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+
+class AuthService(AuthServiceServicer):
+    """Logs in, goes on, logs out."""
+
+    def __init__(self, identity: Peer, registration: Peer) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._accounts = AccountServiceStub(identity.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    async def LogIn(self, request: LogInRequest, context: grpc.ServicerContext) -> LogInResponse:  # noqa: ARG002, N802
+        """Opens a session."""
+        log_in = identity_pb2.LogInRequest(
+            email=request.email, password=request.password, caller_address=_address(current_request().peer)
+        )
+        response = await self._identity.call(self._accounts.LogIn, log_in)
+        return LogInResponse(session=await self._session(response.tokens))
+
+    async def RefreshSession(  # noqa: N802
+        self,
+        request: RefreshSessionRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RefreshSessionResponse:
+        """Goes on with a session."""
+        refresh = identity_pb2.RefreshSessionRequest(
+            refresh_token=request.refresh_token, request_id=request.request_id
+        )
+        response = await self._identity.call(self._accounts.RefreshSession, refresh)
+        return RefreshSessionResponse(session=await self._session(response.tokens))
+
+    async def LogOut(self, request: LogOutRequest, context: grpc.ServicerContext) -> LogOutResponse:  # noqa: ARG002, N802
+        """Ends a session."""
+        log_out = identity_pb2.LogOutRequest(refresh_token=request.refresh_token)
+        await self._identity.call(self._accounts.LogOut, log_out)
+        return LogOutResponse()
+
+    async def _session(self, tokens: identity_pb2.SessionTokens) -> Session:
+        account = tokens.account
+        names = await self._unit_names([membership.unit_id for membership in account.memberships])
+        return Session(
+            access_token=tokens.access_token,
+            access_token_expire_time=tokens.access_token_expire_time,
+            refresh_token=tokens.refresh_token,
+            refresh_token_expire_time=tokens.refresh_token_expire_time,
+            display_name=account.display_name,
+            roles=account.roles,
+            memberships=[
+                Membership(
+                    unit=unit_name(membership.unit_id),
+                    unit_display_name=names.get(membership.unit_id, ""),
+                    role=membership.role,
+                )
+                for membership in account.memberships
+            ],
+        )
+
+    async def _unit_names(self, unit_ids: list[str]) -> dict[str, str]:
+        if not unit_ids:
+            return {}
+        request = BatchGetUnitsRequest(unit_ids=unit_ids)
+        response = await self._registration.call(self._units.BatchGetUnits, request)
+        return {unit.unit_id: unit.display_name for unit in response.units}
+
+
+def _address(peer: str) -> str:
+    """The network address in gRPC's `ipv4:127.0.0.1:54321`, without the port."""
+    return peer.rpartition(":")[0]

@@ -1,0 +1,56 @@
+"""The gateway's process."""
+
+import grpc
+
+from liity.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
+from liity.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
+from liity.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
+from liity.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
+from services.gateway.accounts import AccountAuthenticator
+from services.gateway.auth_service import AuthService
+from services.gateway.consent_service import ConsentService
+from services.gateway.credential_service import CredentialService
+from services.gateway.registration_service import RegistrationService
+from services.gateway.settings import GatewaySettings
+from services.gateway.workflows import RegistrationWorkflows
+from services.runtime import logs, temporal
+from services.runtime.errors import Contact
+from services.runtime.interceptor import RequestInterceptor
+from services.runtime.peer import Peer
+from services.runtime.server import serve
+from services.runtime.service_identity import ServiceIdentity
+from services.runtime.settings import load
+
+SERVICES = (
+    "liity.v1.AuthService",
+    "liity.v1.ConsentService",
+    "liity.v1.CredentialService",
+    "liity.v1.RegistrationService",
+)
+"""The public API."""
+
+
+async def run() -> None:
+    """Serves the public API until SIGTERM or SIGINT."""
+    settings = load(GatewaySettings)
+    logs.configure("gateway", settings)
+    own = ServiceIdentity("gateway", settings.keys_dir)
+    identity = Peer("identity", settings.identity_target, own)
+    registration = Peer("registration", settings.registration_target, own)
+    workflows = RegistrationWorkflows(await temporal.connect(settings))
+
+    def add_services(server: grpc.aio.Server) -> None:
+        add_AuthServiceServicer_to_server(AuthService(identity, registration), server)
+        add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
+        add_CredentialServiceServicer_to_server(CredentialService(identity), server)
+        add_RegistrationServiceServicer_to_server(
+            RegistrationService(identity, registration, workflows), server
+        )
+
+    contact = Contact(settings.customer_service_email, settings.customer_service_url)
+    interceptor = RequestInterceptor(
+        AccountAuthenticator(identity), contact, open_prefixes=("/grpc.reflection.",)
+    )
+    await serve(settings, interceptor, SERVICES, add_services, reflect=True)
+    await identity.close()
+    await registration.close()

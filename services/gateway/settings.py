@@ -1,0 +1,13 @@
+"""The gateway's settings."""
+
+from pydantic import Field
+
+from services.runtime.server import ServerSettings
+from services.runtime.temporal import TemporalSettings
+
+
+class GatewaySettings(ServerSettings, TemporalSettings):
+    """What the gateway reads, prefix `LIITY_`."""
+
+    identity_target: str = Field(description="host:port of the identity service.")
+    registration_target: str = Field(description="host:port of the registration service.")

@@ -1,0 +1,145 @@
+"""The way to Temporal: the client, the payload codec, and the names that starter and worker share.
+
+Everything that passes through Temporal is a protobuf message and encrypted (Tink AEAD; the key's ID is the
+ciphertext's prefix, so that histories stay readable after a key rotates). What operators read in Temporal UI
+is left in the clear: summaries and details, which are bare strings and hold no personal data. A plain payload
+is accepted, so that staff can send messages as JSON from the UI or the CLI.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import tink
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from pydantic import Field
+from temporalio.api.common.v1 import Payload
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.client import Client
+from temporalio.converter import (
+    BinaryNullPayloadConverter,
+    BinaryProtoPayloadConverter,
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    JSONPlainPayloadConverter,
+    JSONProtoPayloadConverter,
+    JSONTypeConverter,
+    JSONTypeConverterUnhandled,
+    PayloadCodec,
+)
+from temporalio.envconfig import ClientConfig
+from tink import aead
+
+from services.runtime.keys import KeysetPurpose, load_keyset
+from services.runtime.settings import RuntimeSettings
+
+_ENCRYPTED = b"binary/encrypted"
+_CONTEXT = b"liity temporal payload"
+
+
+class TemporalSettings(RuntimeSettings):
+    """What a component that speaks to Temporal reads besides.
+
+    Whatever is not given here comes from Temporal's own environment configuration (`TEMPORAL_*`, profiles).
+    """
+
+    temporal_address: str = Field("", description="host:port of the Temporal frontend.")
+    temporal_namespace: str = Field("", description="Namespace the workflows live in.")
+
+
+class RegistrationWorkflowNames:
+    """What a starter must know of `RegistrationWorkflow`, whose code it does not know."""
+
+    WORKFLOW = "RegistrationWorkflow"
+    TASK_QUEUE = "registration"
+    SAVE = "save"
+    RECORD_CONSENT = "record_consent"
+    DECLINE_CONSENT = "decline_consent"
+    WITHDRAW = "withdraw"
+
+    @staticmethod
+    def workflow_id(person_id: str) -> str:
+        """One execution per person: two who save the same person meet in it (R18)."""
+        return f"registration/{person_id}"
+
+
+class EncryptionCodec(PayloadCodec):
+    """Encrypts every payload but what is meant for operators' eyes."""
+
+    def __init__(self, keyset: tink.KeysetHandle) -> None:
+        self._aead = keyset.primitive(aead.Aead)
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Encrypts."""
+        return [payload if _for_operators(payload) else self._encrypt(payload) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Decrypts what is encrypted; leaves the rest."""
+        return [
+            self._decrypt(payload) if payload.metadata.get("encoding") == _ENCRYPTED else payload
+            for payload in payloads
+        ]
+
+    def _encrypt(self, payload: Payload) -> Payload:
+        data = self._aead.encrypt(payload.SerializeToString(), _CONTEXT)
+        return Payload(metadata={"encoding": _ENCRYPTED}, data=data)
+
+    def _decrypt(self, payload: Payload) -> Payload:
+        return Payload.FromString(self._aead.decrypt(payload.data, _CONTEXT))
+
+
+def _for_operators(payload: Payload) -> bool:
+    if payload.metadata.get("messageType") == WorkflowMetadata.DESCRIPTOR.full_name.encode():
+        return True
+    return payload.metadata.get("encoding") == b"json/plain" and payload.data.startswith(b'"')
+
+
+class _MetadataAsJson(JSONProtoPayloadConverter):
+    """Temporal UI reads workflow metadata as JSON; our own messages go as binary."""
+
+    def to_payload(self, value: Any) -> Payload | None:  # noqa: ANN401 - the base class's signature
+        return super().to_payload(value) if isinstance(value, WorkflowMetadata) else None
+
+
+class _JsonToMessage(JSONTypeConverter):
+    """Reads a message from plain JSON: what an operator types into a signal's form."""
+
+    def to_typed_value(self, hint: type, value: Any) -> Message | JSONTypeConverterUnhandled | None:  # noqa: ANN401
+        if issubclass(hint, Message):
+            return json_format.ParseDict(value, hint())
+        return JSONTypeConverter.Unhandled
+
+
+class _PayloadConverter(CompositePayloadConverter):
+    def __init__(self) -> None:
+        super().__init__(
+            BinaryNullPayloadConverter(),
+            _MetadataAsJson(),
+            BinaryProtoPayloadConverter(),
+            JSONPlainPayloadConverter(custom_type_converters=[_JsonToMessage()]),
+        )
+
+
+PLAIN_DATA_CONVERTER = DataConverter(
+    payload_converter_class=_PayloadConverter,
+    failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+)
+"""Our messages without the encryption: for histories that were decrypted to be committed."""
+
+
+def data_converter(keyset: tink.KeysetHandle) -> DataConverter:
+    """Our messages, encrypted under the keyset's primary key, readable under every key in it."""
+    return replace(PLAIN_DATA_CONVERTER, payload_codec=EncryptionCodec(keyset))
+
+
+async def connect(settings: TemporalSettings) -> Client:
+    """A client with the payload codec. The first call connects: Temporal may be away at the start."""
+    config = ClientConfig.load_client_connect_config()
+    if settings.temporal_address:
+        config["target_host"] = settings.temporal_address
+    if settings.temporal_namespace:
+        config["namespace"] = settings.temporal_namespace
+    converter = data_converter(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
+    return await Client.connect(**config, data_converter=converter, lazy=True)

@@ -1,0 +1,16 @@
+"""What operators find runs by in Temporal UI. Opaque IDs and stages only: no personal data.
+
+For example `LiityStage = "WAITING_FOR_CONSENT" AND LiityDeadline < "2026-12-24T00:00:00Z"`.
+"""
+
+from datetime import datetime
+
+from temporalio.common import SearchAttributeKey
+
+STAGE: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityStage")
+UNIT: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityUnit")
+KIND: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityKind")
+DEADLINE: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("LiityDeadline")
+
+SEARCH_ATTRIBUTES = (STAGE, UNIT, KIND, DEADLINE)
+"""All of them, to be made known to the server before the worker starts."""

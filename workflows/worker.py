@@ -1,0 +1,73 @@
+"""The worker: runs the workflows and their steps."""
+
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from services.runtime import logs, temporal
+from services.runtime.peer import Peer
+from services.runtime.server import stop_requested
+from services.runtime.service_identity import ServiceIdentity
+from services.runtime.settings import load
+from services.runtime.temporal import RegistrationWorkflowNames
+from workflows.registration import RegistrationWorkflow
+from workflows.registration_activities import RefusalInterceptor, RegistrationActivities
+from workflows.settings import WorkerSettings
+
+# Our modules and the generated code are deterministic: to load them anew for every run only costs time.
+WORKFLOW_RUNNER = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "liity", "services", "workflows", "google", "grpc_status", "structlog", "protovalidate"
+    )
+)
+
+
+def create_worker(client: Client, activities: RegistrationActivities, build_id: str = "") -> Worker:
+    """A worker for registrations. With a build ID its workflows upgrade as new builds become current."""
+    deployment = WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion("liity", build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
+    return Worker(
+        client,
+        task_queue=RegistrationWorkflowNames.TASK_QUEUE,
+        workflows=[RegistrationWorkflow],
+        activities=[
+            activities.create_registration,
+            activities.request_consent,
+            activities.remind_of_consent,
+            activities.activate_registration,
+            activities.tell_consent_given,
+            activities.tell_consent_outgrown,
+            activities.end_registration,
+            activities.tell_consent_not_given,
+            activities.send_credentials,
+            activities.send_welcome,
+        ],
+        interceptors=[RefusalInterceptor()],
+        workflow_runner=WORKFLOW_RUNNER,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_cached_workflows=1000,
+        deployment_config=deployment if build_id else None,
+    )
+
+
+async def run() -> None:
+    """Runs the worker until SIGTERM or SIGINT."""
+    settings = load(WorkerSettings)
+    logs.configure("worker", settings)
+    identity = ServiceIdentity("worker", settings.keys_dir)
+    peers = (
+        Peer("identity", settings.identity_target, identity),
+        Peer("registration", settings.registration_target, identity),
+        Peer("notification", settings.notification_target, identity),
+    )
+    activities = RegistrationActivities(*peers, settings.timetable())
+    client = await temporal.connect(settings)
+    async with create_worker(client, activities, settings.worker_build_id):
+        await stop_requested()
+    for peer in peers:
+        await peer.close()
