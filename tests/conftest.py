@@ -1,5 +1,6 @@
 """What several kinds of tests share: a real PostgreSQL and keys, made anew for each run."""
 
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.postgres import EmbeddedPostgres
-from services.runtime.keys import TEMPLATES, create_keyset
+from services.runtime.keys import TEMPLATES, create_keyset, create_token_signing_keys
 from services.runtime.service_identity import create_service_keys
 
 
@@ -27,6 +28,7 @@ def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for purpose in TEMPLATES:
         create_keyset(folder, purpose)
     create_service_keys(folder)
+    create_token_signing_keys(folder)
     return folder
 
 
@@ -41,5 +43,5 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Em
             await server.create_databases()
             yield server
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # its fast shutdown
             process.wait(30)

@@ -1,5 +1,10 @@
 """The gateway's way to the registration workflows: start, update, and what their refusals mean."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 import grpc
 from google.protobuf.message import Message
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
@@ -45,6 +50,24 @@ _CODES = {
 """The status of what a workflow refuses; FAILED_PRECONDITION for all else."""
 
 
+_PASSING = frozenset(
+    {
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+"""What Temporal answers while it cannot take an update, but soon may."""
+
+_PATIENCE = 10.0
+"""Seconds a caller is kept waiting for the outcome."""
+
+_PAUSE = 0.1
+"""Seconds between two tries."""
+
+ResponseT = TypeVar("ResponseT")
+
 _CLOSED = {
     Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.DECLINE_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
@@ -64,25 +87,28 @@ class RegistrationWorkflows:
 
         The request's ID is the update's: whoever repeats it gets the first answer.
         """
-        start: WithStartWorkflowOperation[object, object] = WithStartWorkflowOperation(
-            Names.WORKFLOW,
-            RegistrationWorkflowInput(person_id=request.person_id),
-            id=Names.workflow_id(request.person_id),
-            task_queue=Names.TASK_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary="Registration of a customer",
-        )
-        try:
-            response: SaveResponse = await self._temporal.execute_update_with_start_workflow(
+
+        def start() -> WithStartWorkflowOperation[object, object]:
+            return WithStartWorkflowOperation(
+                Names.WORKFLOW,
+                RegistrationWorkflowInput(person_id=request.person_id),
+                id=Names.workflow_id(request.person_id),
+                task_queue=Names.TASK_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                static_summary="Registration of a customer",
+            )
+
+        response: SaveResponse = await _patiently(
+            lambda: self._temporal.execute_update_with_start_workflow(
                 Names.SAVE,
                 SaveRequest(registration=request),
                 id=request.request_id,
-                start_workflow_operation=start,
+                start_workflow_operation=start(),
                 result_type=SaveResponse,
-            )
-        except (WorkflowUpdateFailedError, UpdateTimeoutError, RPCError) as error:
-            raise _refusal(error, REASON_PERSON_NOT_FOUND) from None
+            ),
+            closed=REASON_PERSON_NOT_FOUND,
+        )
         if response.refusal:
             raise _refused(response.refusal)
         return response.registration
@@ -101,13 +127,30 @@ class RegistrationWorkflows:
 
     async def _update(self, person_id: str, name: str, update_id: str, request: Message) -> Registration:
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
-        try:
-            response: StageResponse = await handle.execute_update(
-                name, request, id=update_id, result_type=StageResponse
-            )
-        except (WorkflowUpdateFailedError, UpdateTimeoutError, RPCError) as error:
-            raise _refusal(error, _CLOSED[name]) from None
+        response: StageResponse = await _patiently(
+            lambda: handle.execute_update(name, request, id=update_id, result_type=StageResponse),
+            closed=_CLOSED[name],
+        )
         return response.registration
+
+
+async def _patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.ValueType) -> ResponseT:
+    """Sends an update, again while the run or the server is not ready for it: its ID makes that safe.
+
+    An update is lost, and must be sent again, when something else happens to the run just as it ends.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                return await send()
+        except (WorkflowUpdateFailedError, UpdateTimeoutError, RPCError) as error:
+            passing = isinstance(error, RPCError) and error.status in _PASSING
+            if not passing or time.monotonic() + _PAUSE > deadline:
+                raise _refusal(error, closed) from None
+        except TimeoutError:
+            raise unavailable() from None
+        await asyncio.sleep(_PAUSE)
 
 
 def _refusal(

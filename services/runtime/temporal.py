@@ -134,12 +134,15 @@ def data_converter(keyset: tink.KeysetHandle) -> DataConverter:
     return replace(PLAIN_DATA_CONVERTER, payload_codec=EncryptionCodec(keyset))
 
 
-async def connect(settings: TemporalSettings) -> Client:
-    """A client with the payload codec. The first call connects: Temporal may be away at the start."""
+async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
+    """A client with the payload codec. If lazy, the first call connects: Temporal may be away at the start.
+
+    A worker needs one that is connected.
+    """
     config = ClientConfig.load_client_connect_config()
     if settings.temporal_address:
         config["target_host"] = settings.temporal_address
     if settings.temporal_namespace:
         config["namespace"] = settings.temporal_namespace
     converter = data_converter(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
-    return await Client.connect(**config, data_converter=converter, lazy=True)
+    return await Client.connect(**config, data_converter=converter, lazy=lazy)

@@ -1,0 +1,112 @@
+"""A form on its way in: made uniform, checked as a whole, and stored as JSON."""
+
+import re
+import unicodedata
+from datetime import date
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from liity.registration.v1.unit_service_pb2 import UnitKind
+from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent, RelatedPerson
+from services.registration.rules import (
+    HOME_COUNTRY,
+    consent_violations,
+    form_violations,
+    is_blank,
+    parse_email,
+    parse_phone,
+)
+from services.runtime.errors import FieldViolation
+from services.runtime.interceptor import violations_of
+
+# Spaces of every width; tabs and line breaks are the contract's business.
+_SPACES = re.compile("[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+
+
+def normalise(form: CustomerForm) -> CustomerForm:
+    """A copy as it is stored: texts tidied (NFC), e-mail and telephone in their normal forms, country set.
+
+    What is not valid stays as it is, for `form_errors` to name.
+    """
+    tidy = CustomerForm()
+    tidy.CopyFrom(form)
+    _tidy_texts(tidy)
+    _normalise_contact(tidy)
+    if tidy.HasField("related_person"):
+        _normalise_contact(tidy.related_person)
+    if tidy.HasField("address"):
+        tidy.address.country_code = tidy.address.country_code.upper() or HOME_COUNTRY
+    return tidy
+
+
+def form_errors(
+    form: CustomerForm, *, birth_date: date | None, unit_kind: UnitKind.ValueType, today: date
+) -> list[FieldViolation]:
+    """Everything wrong with a normalised form, one violation per field, in the order of the fields."""
+    found = [
+        *violations_of(form, "form."),
+        *form_violations(form, birth_date=birth_date, unit_kind=unit_kind, today=today),
+    ]
+    return sorted(_first_of_each(found), key=_position)
+
+
+def consent_errors(consent: PaperConsent, today: date) -> list[FieldViolation]:
+    """Everything wrong with a consent on paper that is recorded by itself, one violation per field."""
+    tidy = PaperConsent()
+    tidy.CopyFrom(consent)
+    _tidy_texts(tidy)
+    return _first_of_each(
+        [*violations_of(tidy, "consent."), *consent_violations(tidy, today, prefix="consent.")]
+    )
+
+
+def to_json(form: CustomerForm) -> dict[str, Any]:
+    """A form as it stands in the database: field and enum names as in the contract."""
+    return json_format.MessageToDict(form, preserving_proto_field_name=True)
+
+
+def from_json(stored: dict[str, Any]) -> CustomerForm:
+    """A stored form. What a newer release has added is passed over."""
+    return json_format.ParseDict(stored, CustomerForm(), ignore_unknown_fields=True)
+
+
+def tidy_text(text: str) -> str:
+    """A text in Unicode's normal form C, without spaces around it or several in a row; empty if blank."""
+    if is_blank(text):
+        return ""
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")
+
+
+def _tidy_texts(message: Message) -> None:
+    for field, value in message.ListFields():
+        if isinstance(value, str):
+            setattr(message, field.name, tidy_text(value))
+        elif isinstance(value, Message):
+            _tidy_texts(value)
+
+
+def _normalise_contact(person: CustomerForm | RelatedPerson) -> None:
+    if person.email:
+        person.email = parse_email(person.email) or person.email
+    if person.phone:
+        person.phone = parse_phone(person.phone) or person.phone
+
+
+def _first_of_each(violations: list[FieldViolation]) -> list[FieldViolation]:
+    first: dict[str, FieldViolation] = {}
+    for violation in violations:
+        first.setdefault(violation.field, violation)
+    return list(first.values())
+
+
+def _position(violation: FieldViolation) -> tuple[int, ...]:
+    """The numbers of the fields on the way to the violation's."""
+    numbers = []
+    message = CustomerForm.DESCRIPTOR
+    for name in violation.field.split(".")[1:]:
+        field = message.fields_by_name[name]
+        numbers.append(field.number)
+        message = field.message_type or message
+    return tuple(numbers)

@@ -1,0 +1,8 @@
+"""Migrations of the registration service."""
+
+from alembic import context
+
+from services.registration.models import Base
+from services.runtime.database import run_migration_environment
+
+run_migration_environment(context.config, Base.metadata)

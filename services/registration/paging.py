@@ -1,0 +1,39 @@
+"""Pages of a list that is ordered by moment and ID: where the next one goes on."""
+
+import base64
+import binascii
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from liity.v1.reason_pb2 import REASON_INVALID_PAGE_TOKEN
+from services.runtime.errors import FieldViolation, invalid
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Position(NamedTuple):
+    """The last row of a page."""
+
+    created_at: datetime
+    registration_id: str
+
+
+def encode(position: Position) -> str:
+    """The opaque token of a position."""
+    fields = [(position.created_at - _EPOCH) // _MICROSECOND, position.registration_id]
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+
+
+def decode(page_token: str) -> Position:
+    """The position of a token. INVALID_ARGUMENT (INVALID_PAGE_TOKEN) if it is not one of ours."""
+    try:
+        fields = json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True))
+        match fields:
+            case [int(moment), str(registration_id)] if re.fullmatch("[0-9a-f]{32}", registration_id):
+                return Position(_EPOCH + moment * _MICROSECOND, registration_id)
+    except (binascii.Error, ValueError, OverflowError, RecursionError):
+        pass
+    raise invalid([FieldViolation("page_token", REASON_INVALID_PAGE_TOKEN)])

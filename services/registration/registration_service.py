@@ -1,0 +1,231 @@
+"""The RPCs about registrations."""
+
+from sqlalchemy import RowMapping, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1 import registration_service_pb2 as pb
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from liity.v1.reason_pb2 import (
+    REASON_NOT_WAITING,
+    REASON_NOT_WAITING_FOR_CONSENT,
+    REASON_REGISTRATION_NOT_FOUND,
+)
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_GIVEN,
+    CONSENT_STATE_OUTGROWN,
+    STAGE_WAITING_FOR_CONSENT,
+)
+from liity.v1.registration_service_pb2 import (
+    STANDING_BEING_REGISTERED,
+    STANDING_NOT_REGISTERED,
+    STANDING_REGISTERED_IN_ANOTHER_UNIT,
+    STANDING_REGISTERED_IN_THIS_UNIT,
+    Standing,
+)
+from services.registration import paging, statements, values
+from services.registration.consent_wording import current_wording
+from services.registration.forms import consent_errors, from_json, tidy_text
+from services.registration.models import registrations
+from services.registration.rows import consent_row, customer_row, row_of, to_message
+from services.registration.saving import Saving
+from services.runtime.clock import helsinki_day, now
+from services.runtime.errors import failed_precondition, invalid, not_found
+
+
+class RegistrationServicer(RegistrationServiceServicer):
+    """Registrations, the customers they become, and the evidence of consent."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        # For calls of one statement: a transaction around it would only cost round trips.
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._saving = Saving(engine)
+
+    async def PrepareRegistration(  # noqa: N802
+        self, request: pb.PrepareRegistrationRequest, _context: object
+    ) -> pb.PrepareRegistrationResponse:
+        """Decides whether a form may be saved, or was. Stores nothing."""
+        return pb.PrepareRegistrationResponse(registration=await self._saving.prepare(request))
+
+    async def CreateRegistration(  # noqa: N802
+        self, request: pb.CreateRegistrationRequest, _context: object
+    ) -> pb.CreateRegistrationResponse:
+        """Stores a registration and decides its first stage (R5)."""
+        return await self._saving.create(request)
+
+    async def GetRegistration(  # noqa: N802
+        self, request: pb.GetRegistrationRequest, _context: object
+    ) -> pb.GetRegistrationResponse:
+        """One registration."""
+        return pb.GetRegistrationResponse(registration=await self._get(request.registration_id))
+
+    async def ListRegistrations(  # noqa: N802
+        self, request: pb.ListRegistrationsRequest, _context: object
+    ) -> pb.ListRegistrationsResponse:
+        """A unit's registrations, newest first. Those saved while one pages through are on no later page."""
+        place = (registrations.c.created_at, registrations.c.registration_id)
+        statement = (
+            select(*statements.COLUMNS)
+            .where(registrations.c.unit_id == request.unit_id)
+            .order_by(*(column.desc() for column in place))
+            .limit(request.page_size + 1)
+        )
+        if request.stage:
+            statement = statement.where(registrations.c.stage == request.stage)
+        if request.page_token:
+            statement = statement.where(tuple_(*place) < paging.decode(request.page_token))
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        page = rows[: request.page_size]
+        more = len(rows) > len(page)
+        last = paging.Position(page[-1]["created_at"], page[-1]["registration_id"]) if more else None
+        return pb.ListRegistrationsResponse(
+            registrations=[to_message(row) for row in page],
+            next_page_token=paging.encode(last) if last else "",
+        )
+
+    async def LookUpPerson(  # noqa: N802
+        self, request: pb.LookUpPersonRequest, _context: object
+    ) -> pb.LookUpPersonResponse:
+        """Where a person stands, seen from a unit (R10)."""
+        async with self._autocommit.connect() as connection:
+            result = await connection.execute(statements.LOOK_UP, {"person_id": request.person_id})
+            row = result.mappings().one()
+        known = row["registration_id"] is not None
+        return pb.LookUpPersonResponse(
+            standing=_standing(row, request.unit_id), registration=to_message(row) if known else None
+        )
+
+    async def CheckConsent(  # noqa: N802
+        self, request: pb.CheckConsentRequest, _context: object
+    ) -> pb.CheckConsentResponse:
+        """Checks a consent on paper. Stores nothing."""
+        errors = consent_errors(request.consent, helsinki_day(now()))
+        if errors:
+            raise invalid(errors)
+        return pb.CheckConsentResponse()
+
+    async def GetConsentRequest(  # noqa: N802
+        self, request: pb.GetConsentRequestRequest, _context: object
+    ) -> pb.GetConsentRequestResponse:
+        """What a guardian is asked. FAILED_PRECONDITION once it is no longer."""
+        row = await row_of(self._autocommit, statements.GET_WITH_UNIT, {"id": request.registration_id})
+        if row is None:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        if row["stage"] != STAGE_WAITING_FOR_CONSENT:
+            raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+        return pb.GetConsentRequestResponse(
+            child_first_names=from_json(row["form"]).first_names,
+            unit_display_name=row["unit_display_name"],
+            deadline=row["deadline"],
+            wording=current_wording(request.language),
+        )
+
+    async def GetMailingDetails(  # noqa: N802
+        self, request: pb.GetMailingDetailsRequest, _context: object
+    ) -> pb.GetMailingDetailsResponse:
+        """To whom mail of a registration goes now."""
+        row = await row_of(self._autocommit, statements.GET_PROFILE, {"id": request.registration_id})
+        if row is None:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        if row["profile"] is None:
+            return pb.GetMailingDetailsResponse(standing=False)
+        profile = from_json(row["profile"])
+        related_email = profile.related_person.email
+        return pb.GetMailingDetailsResponse(
+            standing=True,
+            first_names=profile.first_names,
+            language=profile.language,
+            customer_email=profile.email or related_email,
+            related_person_email=related_email,
+            credentials_recipient=profile.credentials_recipient,
+            unit_display_name=row["unit_display_name"],
+        )
+
+    async def ActivateRegistration(  # noqa: N802
+        self, request: pb.ActivateRegistrationRequest, _context: object
+    ) -> pb.ActivateRegistrationResponse:
+        """Begins the customership of a registration that waits (R8, R29, R31)."""
+        given = request.HasField("consent")
+        moment = now()
+        sign_date = (
+            values.calendar_day(request.consent.sign_date, "consent.sign_date")
+            if request.consent.HasField("sign_date")
+            else helsinki_day(moment)
+        )
+        async with self._engine.begin() as connection:
+            by_id = {"id": request.registration_id}
+            row = (await connection.execute(statements.GET_FOR_CHANGE, by_id)).mappings().first()
+            if row is None:
+                raise not_found(REASON_REGISTRATION_NOT_FOUND)
+            if row["stage"] in statements.BEGUN:
+                return pb.ActivateRegistrationResponse(registration=to_message(row))
+            if row["stage"] != STAGE_WAITING_FOR_CONSENT:
+                raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+            form = from_json(row["form"])
+            customer = customer_row(form, person_id=row["person_id"], unit_id=row["unit_id"], moment=moment)
+            await connection.execute(statements.INSERT_CUSTOMER, customer)
+            if given:
+                evidence = consent_row(
+                    request.consent,
+                    registration_id=row["registration_id"],
+                    customer_id=customer["customer_id"],
+                    guardian_name=tidy_text(request.consent.guardian_name) or form.related_person.full_name,
+                    sign_date=sign_date,
+                    moment=moment,
+                )
+                await connection.execute(statements.INSERT_CONSENT, evidence)
+            change = {
+                "new_consent_state": CONSENT_STATE_GIVEN if given else CONSENT_STATE_OUTGROWN,
+                "new_customer_id": customer["customer_id"],
+                "now": moment,
+            }
+            activated = (await connection.execute(statements.ACTIVATE, by_id | change)).mappings().one()
+        return pb.ActivateRegistrationResponse(registration=to_message(activated))
+
+    async def AdvanceRegistration(  # noqa: N802
+        self, request: pb.AdvanceRegistrationRequest, _context: object
+    ) -> pb.AdvanceRegistrationResponse:
+        """Records a stage and its deadline. FAILED_PRECONDITION where no customership has begun."""
+        deadline = values.moment(request.deadline, "deadline") if request.HasField("deadline") else None
+        row = await row_of(
+            self._autocommit,
+            statements.ADVANCE,
+            {
+                "id": request.registration_id,
+                "new_stage": request.stage,
+                "new_deadline": deadline,
+                "now": now(),
+            },
+        )
+        if row is not None:
+            return pb.AdvanceRegistrationResponse(registration=to_message(row))
+        registration = await self._get(request.registration_id)
+        if registration.stage not in statements.BEGUN:
+            raise failed_precondition(REASON_NOT_WAITING)
+        return pb.AdvanceRegistrationResponse(registration=registration)
+
+    async def EndRegistration(  # noqa: N802
+        self, request: pb.EndRegistrationRequest, _context: object
+    ) -> pb.EndRegistrationResponse:
+        """Ends a registration that waits, and erases all personal data held for it (R30)."""
+        change = {"id": request.registration_id, "new_stage": request.stage, "now": now()}
+        row = await row_of(self._autocommit, statements.END, change)
+        registration = to_message(row) if row is not None else await self._get(request.registration_id)
+        if registration.stage != request.stage:
+            raise failed_precondition(REASON_NOT_WAITING)
+        return pb.EndRegistrationResponse(registration=registration)
+
+    async def _get(self, registration_id: str) -> pb.Registration:
+        row = await row_of(self._autocommit, statements.GET, {"id": registration_id})
+        if row is None:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        return to_message(row)
+
+
+def _standing(row: RowMapping, unit_id: str) -> Standing.ValueType:
+    if row["customer_unit_id"] == unit_id:
+        return STANDING_REGISTERED_IN_THIS_UNIT
+    if row["customer_unit_id"] is not None:
+        return STANDING_REGISTERED_IN_ANOTHER_UNIT
+    return STANDING_NOT_REGISTERED if row["stage"] is None else STANDING_BEING_REGISTERED

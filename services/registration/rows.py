@@ -1,0 +1,83 @@
+"""Rows: what they are made of, and how they become messages."""
+
+import secrets
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Executable, RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
+from liity.v1.customer_form_pb2 import CustomerForm
+from services.registration.forms import to_json
+
+Row = RowMapping | dict[str, Any]
+
+
+def new_id() -> str:
+    """A random, opaque ID."""
+    return secrets.token_hex(16)
+
+
+async def row_of(engine: AsyncEngine, statement: Executable, parameters: dict[str, Any]) -> RowMapping | None:
+    """The row a statement answers, if any."""
+    async with engine.connect() as connection:
+        return (await connection.execute(statement, parameters)).mappings().first()
+
+
+def customer_row(form: CustomerForm, *, person_id: str, unit_id: str, moment: datetime) -> dict[str, Any]:
+    """A new customer, as the form describes them."""
+    return {
+        "customer_id": new_id(),
+        "person_id": person_id,
+        "unit_id": unit_id,
+        "first_names": form.first_names,
+        "last_name": form.last_name,
+        "kind": form.kind,
+        "email": form.email,
+        "language": form.language,
+        "profile": to_json(form),
+        "created_at": moment,
+        "updated_at": moment,
+    }
+
+
+def consent_row(
+    evidence: ConsentEvidence,
+    *,
+    registration_id: str,
+    customer_id: str,
+    guardian_name: str,
+    sign_date: date,
+    moment: datetime,
+) -> dict[str, Any]:
+    """The evidence of a consent (R31)."""
+    return {
+        "registration_id": registration_id,
+        "customer_id": customer_id,
+        "method": evidence.method,
+        "guardian_name": guardian_name,
+        "sign_date": sign_date,
+        "wording_version": evidence.wording_version,
+        "wording_language": evidence.wording_language,
+        "recorded_by": evidence.recorded_by,
+        "recorded_at": moment,
+    }
+
+
+def to_message(row: Row) -> Registration:
+    """A registration as the contract tells it; from a row with the columns of `statements.COLUMNS`."""
+    return Registration(
+        registration_id=row["registration_id"],
+        unit_id=row["unit_id"],
+        person_id=row["person_id"] or "",
+        registrar_account_id=row["registrar_account_id"],
+        registrar_display_name=row["registrar_display_name"],
+        stage=row["stage"],
+        kind=row["kind"],
+        consent_state=row["consent_state"],
+        customer_display_name=row["customer_display_name"],
+        create_time=row["created_at"],
+        update_time=row["updated_at"],
+        deadline=row["deadline"],
+    )

@@ -1,0 +1,277 @@
+"""The rules of registering (DOMAIN.md): ages, and what a form must say. Pure functions, no I/O."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from google.type.date_pb2 import Date
+
+from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, UnitKind
+from liity.v1.customer_form_pb2 import (
+    APPLICANT_CONTACT_PERSON,
+    APPLICANT_GUARDIAN,
+    APPLICANT_SELF,
+    CREDENTIALS_RECIPIENT_CUSTOMER,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    CUSTOMER_KIND_CD_BORROWER,
+    CUSTOMER_KIND_ONLINE,
+    CustomerForm,
+    PaperConsent,
+)
+from liity.v1.reason_pb2 import (
+    REASON_CONSENT_NOT_NEEDED,
+    REASON_CONSENT_TOO_OLD,
+    REASON_CONTACT_PERSON_NOT_ALLOWED,
+    REASON_CREDENTIALS_NOT_FOR_CD_BORROWER,
+    REASON_CREDENTIALS_RECIPIENT_WITHOUT_EMAIL,
+    REASON_DATE_IN_FUTURE,
+    REASON_DATE_NOT_IN_FUTURE,
+    REASON_DISABILITY_STORAGE_NOT_ALLOWED,
+    REASON_ENTITLEMENT_NOT_DECLARED,
+    REASON_GUARDIAN_NOT_ALLOWED,
+    REASON_GUARDIAN_REQUIRED,
+    REASON_INVALID_DATE,
+    REASON_INVALID_EMAIL,
+    REASON_INVALID_PHONE,
+    REASON_INVALID_POSTCODE,
+    REASON_NOT_TEMPORARY,
+    REASON_REQUIRED,
+    REASON_SCHOOL_SUPPORT_NOT_ALLOWED,
+    REASON_SCHOOL_SUPPORT_REQUIRED,
+    REASON_TERMS_NOT_ACCEPTED,
+)
+from services.runtime.clock import from_proto_date
+from services.runtime.errors import FieldViolation
+
+AGE_OF_OWN_DECISION = 15
+"""From this age on no guardian's consent is needed (R5, R6)."""
+
+AGE_OF_MAJORITY = 18
+"""From this age on no guardian applies (R7)."""
+
+PAPER_CONSENT_VALIDITY = timedelta(days=90)
+"""How old a consent on paper may be when it is recorded."""
+
+HOME_COUNTRY = "FI"
+"""The country of an address that names none."""
+
+
+# Age
+
+
+def full_years(birth_date: date, day: date) -> int:
+    """A person's age on a day. Who is born on 29 February turns a year older on 1 March in common years."""
+    birthday_ahead = (day.month, day.day) < (birth_date.month, birth_date.day)
+    return day.year - birth_date.year - birthday_ahead
+
+
+def day_of_age(birth_date: date, years: int) -> date:
+    """The first day a person is `years` old."""
+    try:
+        return birth_date.replace(year=birth_date.year + years)
+    except ValueError:
+        return date(birth_date.year + years, 3, 1)
+
+
+def consent_needed(birth_date: date, day: date, form: CustomerForm) -> bool:
+    """Whether the guardian's consent must be waited for: under 15, and not on paper yet (R5, R29)."""
+    return full_years(birth_date, day) < AGE_OF_OWN_DECISION and not form.HasField("paper_consent")
+
+
+# Text
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: empty, or made of white space and invisible marks."""
+    return all(character.isspace() or unicodedata.category(character) == "Cf" for character in text)
+
+
+def parse_email(text: str) -> str | None:
+    """An e-mail address in its normal form; None if it is not one. Its domain is not looked up."""
+    try:
+        address = validate_email(text, check_deliverability=False)
+    except EmailNotValidError:
+        return None
+    # A domain with letters beyond ASCII travels better in its ASCII form.
+    return address.ascii_email or address.normalized
+
+
+def parse_phone(text: str) -> str | None:
+    """A telephone number in E.164, Finnish unless it starts with +; None if it is not a possible one."""
+    # The parser passes over what it does not know.
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        return None
+    try:
+        number = phonenumbers.parse(text, HOME_COUNTRY)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+# The form
+
+
+def form_violations(
+    form: CustomerForm, *, birth_date: date | None, unit_kind: UnitKind.ValueType, today: date
+) -> list[FieldViolation]:
+    """Everything a form does against the rules, each with its path as in `form.address.postcode`.
+
+    Without a date of birth the rules of age are left out. What the contract's annotations say is not
+    repeated here, except that a text which shows nothing counts as missing.
+    """
+    age = None if birth_date is None else full_years(birth_date, today)
+    rules = (
+        _names(form),
+        _address(form),
+        _contact(form),
+        _entitlement(form, unit_kind),
+        _temporary_need(form, today),
+        _applicant(form, age),
+        _related_person(form, age),
+        _paper_consent(form, age, today),
+        _choices(form),
+        _credentials(form),
+    )
+    return [FieldViolation(f"form.{field}", reason) for rule in rules for field, reason in rule]
+
+
+def consent_violations(consent: PaperConsent, today: date, prefix: str) -> Iterator[FieldViolation]:
+    """What is wrong with a consent on paper (R29): who signed, and when."""
+    yield from _missing((f"{prefix}guardian_name", consent.guardian_name))
+    if consent.HasField("sign_date"):
+        signed = _calendar_day(consent.sign_date)
+        field = f"{prefix}sign_date"
+        if signed is None:
+            yield FieldViolation(field, REASON_INVALID_DATE)
+        elif signed > today:
+            yield FieldViolation(field, REASON_DATE_IN_FUTURE)
+        elif today - signed > PAPER_CONSENT_VALIDITY:
+            yield FieldViolation(field, REASON_CONSENT_TOO_OLD)
+
+
+def _names(form: CustomerForm) -> Iterator[FieldViolation]:
+    yield from _missing(("first_names", form.first_names), ("last_name", form.last_name))
+
+
+def _address(form: CustomerForm) -> Iterator[FieldViolation]:
+    if not form.HasField("address"):
+        return
+    address = form.address
+    yield from _missing(
+        ("address.street_address", address.street_address),
+        ("address.postcode", address.postcode),
+        ("address.post_office", address.post_office),
+    )
+    if address.country_code in {"", HOME_COUNTRY}:
+        if not is_blank(address.postcode) and not re.fullmatch("[0-9]{5}", address.postcode):
+            yield FieldViolation("address.postcode", REASON_INVALID_POSTCODE)
+        yield from _missing(("address.municipality", address.municipality))
+
+
+def _contact(form: CustomerForm) -> Iterator[FieldViolation]:
+    yield from _malformed_contact("", form.email, form.phone)
+
+
+def _entitlement(form: CustomerForm, unit_kind: UnitKind.ValueType) -> Iterator[FieldViolation]:
+    """R1 to R3."""
+    if not form.entitlement_declared:
+        yield FieldViolation("entitlement_declared", REASON_ENTITLEMENT_NOT_DECLARED)
+    if form.print_disability and not form.disability_storage_allowed:
+        yield FieldViolation("print_disability", REASON_DISABILITY_STORAGE_NOT_ALLOWED)
+    if unit_kind == UNIT_KIND_SCHOOL and not form.school_support:
+        yield FieldViolation("school_support", REASON_SCHOOL_SUPPORT_REQUIRED)
+    if unit_kind != UNIT_KIND_SCHOOL and form.school_support:
+        yield FieldViolation("school_support", REASON_SCHOOL_SUPPORT_NOT_ALLOWED)
+
+
+def _temporary_need(form: CustomerForm, today: date) -> Iterator[FieldViolation]:
+    """R21."""
+    if not form.HasField("expected_end_date"):
+        return
+    end = _calendar_day(form.expected_end_date)
+    if not form.temporary:
+        yield FieldViolation("expected_end_date", REASON_NOT_TEMPORARY)
+    elif end is None:
+        yield FieldViolation("expected_end_date", REASON_INVALID_DATE)
+    elif end <= today:
+        yield FieldViolation("expected_end_date", REASON_DATE_NOT_IN_FUTURE)
+
+
+def _applicant(form: CustomerForm, age: int | None) -> Iterator[FieldViolation]:
+    """R5 to R7."""
+    if age is None:
+        return
+    if form.applicant in {APPLICANT_SELF, APPLICANT_CONTACT_PERSON} and age < AGE_OF_OWN_DECISION:
+        yield FieldViolation("applicant", REASON_GUARDIAN_REQUIRED)
+    elif form.applicant == APPLICANT_CONTACT_PERSON and age < AGE_OF_MAJORITY:
+        yield FieldViolation("applicant", REASON_CONTACT_PERSON_NOT_ALLOWED)
+    elif form.applicant == APPLICANT_GUARDIAN and age >= AGE_OF_MAJORITY:
+        yield FieldViolation("applicant", REASON_GUARDIAN_NOT_ALLOWED)
+
+
+def _related_person(form: CustomerForm, age: int | None) -> Iterator[FieldViolation]:
+    under_age = age is not None and age < AGE_OF_OWN_DECISION
+    if not form.HasField("related_person"):
+        if under_age or form.applicant in {APPLICANT_GUARDIAN, APPLICANT_CONTACT_PERSON}:
+            yield FieldViolation("related_person", REASON_REQUIRED)
+        return
+    person = form.related_person
+    yield from _missing(("related_person.full_name", person.full_name))
+    yield from _malformed_contact("related_person.", person.email, person.phone)
+    consent_asked_by_mail = under_age and not form.HasField("paper_consent")
+    if consent_asked_by_mail:
+        yield from _missing(("related_person.email", person.email))
+
+
+def _paper_consent(form: CustomerForm, age: int | None, today: date) -> Iterator[FieldViolation]:
+    """R29."""
+    if not form.HasField("paper_consent"):
+        return
+    if age is not None and age >= AGE_OF_OWN_DECISION:
+        yield FieldViolation("paper_consent", REASON_CONSENT_NOT_NEEDED)
+    yield from consent_violations(form.paper_consent, today, "paper_consent.")
+
+
+def _choices(form: CustomerForm) -> Iterator[FieldViolation]:
+    if not form.terms_accepted:
+        yield FieldViolation("terms_accepted", REASON_TERMS_NOT_ACCEPTED)
+
+
+def _credentials(form: CustomerForm) -> Iterator[FieldViolation]:
+    """R13: to an address that is on the form, or to the registrar."""
+    recipient = form.credentials_recipient
+    if form.kind == CUSTOMER_KIND_CD_BORROWER and recipient:
+        yield FieldViolation("credentials_recipient", REASON_CREDENTIALS_NOT_FOR_CD_BORROWER)
+    if form.kind != CUSTOMER_KIND_ONLINE:
+        return
+    if recipient == CREDENTIALS_RECIPIENT_UNSPECIFIED:
+        yield FieldViolation("credentials_recipient", REASON_REQUIRED)
+        yield from _missing(("email", form.email))
+    elif recipient == CREDENTIALS_RECIPIENT_CUSTOMER and is_blank(form.email):
+        yield FieldViolation("email", REASON_CREDENTIALS_RECIPIENT_WITHOUT_EMAIL)
+    elif recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON and is_blank(form.related_person.email):
+        yield FieldViolation("related_person.email", REASON_CREDENTIALS_RECIPIENT_WITHOUT_EMAIL)
+
+
+def _missing(*texts: tuple[str, str]) -> Iterable[FieldViolation]:
+    return (FieldViolation(field, REASON_REQUIRED) for field, text in texts if is_blank(text))
+
+
+def _malformed_contact(prefix: str, email: str, phone: str) -> Iterator[FieldViolation]:
+    if not is_blank(email) and parse_email(email) is None:
+        yield FieldViolation(f"{prefix}email", REASON_INVALID_EMAIL)
+    if not is_blank(phone) and parse_phone(phone) is None:
+        yield FieldViolation(f"{prefix}phone", REASON_INVALID_PHONE)
+
+
+def _calendar_day(day: Date) -> date | None:
+    try:
+        return from_proto_date(day)
+    except ValueError:
+        return None

@@ -1,0 +1,163 @@
+"""A Save: may it go on, and what is stored for it (R5, R10, R11, R18)."""
+
+import uuid
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Executable, RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1.registration_service_pb2 import (
+    ConsentEvidence,
+    CreateRegistrationRequest,
+    CreateRegistrationResponse,
+    PrepareRegistrationRequest,
+    Registration,
+)
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_BEING_REGISTERED,
+    REASON_REQUEST_ID_REUSED,
+    REASON_UNIT_NOT_FOUND,
+)
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_AWAITED,
+    CONSENT_STATE_GIVEN,
+    CONSENT_STATE_NOT_NEEDED,
+    STAGE_ACTIVE,
+    STAGE_WAITING_FOR_CONSENT,
+)
+from services.registration import statements, values
+from services.registration.forms import form_errors, normalise, to_json
+from services.registration.rows import Row, consent_row, customer_row, new_id, row_of, to_message
+from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
+from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.errors import already_exists, invalid, not_found, unavailable
+from services.runtime.interceptor import violations_of
+
+SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
+
+
+class Saving:
+    """Decides on Saves and stores them."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        # Each step is one statement: a transaction around it would only cost round trips.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def prepare(self, request: PrepareRegistrationRequest) -> Registration | None:
+        """The registration that this very Save has made before, if any; raises if it may not go on."""
+        known = await self._what_is_known(request)
+        if known["registration_id"] is not None:
+            return _made_before(known, request, request.account_id)
+        if known["unit_kind"] is None:
+            raise not_found(REASON_UNIT_NOT_FOUND)
+        today = helsinki_day(now())
+        errors = form_errors(
+            normalise(request.form),
+            birth_date=values.birth_date(request.birth_date, today)
+            if request.HasField("birth_date")
+            else None,
+            unit_kind=known["unit_kind"],
+            today=today,
+        )
+        if errors:
+            raise invalid(errors)
+        _refuse_known_person(known, request.unit_id)
+        return None
+
+    async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
+        """Stores a registration, and its customer unless consent must be waited for."""
+        form = normalise(request.form)
+        # The rules were checked before anything was started; a day's change since then must not undo that.
+        malformed = violations_of(form, "form.")
+        if malformed:
+            raise invalid(malformed)
+        moment = now()
+        birth_date = values.birth_date(request.birth_date, helsinki_day(moment))
+        statement, row = _creation(request, form, birth_date, moment)
+        created = await row_of(self._engine, statement, row)
+        registration = to_message(row) if created else await self._already_made(request)
+        awaited = registration.consent_state == CONSENT_STATE_AWAITED
+        outgrown = to_proto_date(day_of_age(birth_date, AGE_OF_OWN_DECISION)) if awaited else None
+        return CreateRegistrationResponse(registration=registration, consent_outgrown_date=outgrown)
+
+    async def _already_made(self, request: CreateRegistrationRequest) -> Registration:
+        """The registration that `request_id` has made; raises why there is none."""
+        known = await self._what_is_known(request)
+        if known["registration_id"] is not None:
+            return _made_before(known, request, request.registrar.account_id)
+        if known["unit_kind"] is None:
+            raise not_found(REASON_UNIT_NOT_FOUND)
+        _refuse_known_person(known, request.unit_id)
+        # What stood in the way has ended in this very moment.
+        raise unavailable()
+
+    async def _what_is_known(self, request: SaveRequest) -> RowMapping:
+        parameters = {
+            "request_id": uuid.UUID(request.request_id),
+            "unit_id": request.unit_id,
+            "person_id": request.person_id,
+        }
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statements.PREPARE, parameters)).mappings().one()
+
+
+def _creation(
+    request: CreateRegistrationRequest, form: CustomerForm, birth_date: date, moment: datetime
+) -> tuple[Executable, dict[str, Any]]:
+    """The statement that stores a registration in its first stage, and its parameters."""
+    today = helsinki_day(moment)
+    row: dict[str, Any] = {
+        "registration_id": new_id(),
+        "request_id": uuid.UUID(request.request_id),
+        "person_id": request.person_id,
+        "unit_id": request.unit_id,
+        "registrar_account_id": request.registrar.account_id,
+        "registrar_display_name": request.registrar.display_name,
+        "kind": form.kind,
+        "customer_display_name": f"{form.first_names} {form.last_name}",
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    if consent_needed(birth_date, today, form):
+        return statements.CREATE_WAITING, row | {
+            "stage": STAGE_WAITING_FOR_CONSENT,
+            "consent_state": CONSENT_STATE_AWAITED,
+            "form": to_json(form),
+            "deadline": values.moment(request.consent_deadline, "consent_deadline"),
+            "customer_id": None,
+        }
+    customer = customer_row(form, person_id=request.person_id, unit_id=request.unit_id, moment=moment)
+    row |= customer | {"stage": STAGE_ACTIVE, "form": None, "deadline": None}
+    if full_years(birth_date, today) >= AGE_OF_OWN_DECISION:
+        return statements.CREATE_ACTIVE, row | {"consent_state": CONSENT_STATE_NOT_NEEDED}
+    evidence = consent_row(
+        ConsentEvidence(method=ConsentEvidence.METHOD_PAPER, recorded_by=request.registrar.account_id),
+        registration_id=row["registration_id"],
+        customer_id=row["customer_id"],
+        guardian_name=form.paper_consent.guardian_name,
+        sign_date=values.calendar_day(form.paper_consent.sign_date, "form.paper_consent.sign_date"),
+        moment=moment,
+    )
+    return statements.CREATE_WITH_CONSENT, row | evidence | {"consent_state": CONSENT_STATE_GIVEN}
+
+
+def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registration:
+    """What a repeated Save made. ALREADY_EXISTS (REQUEST_ID_REUSED) if it was another Save."""
+    if (known["registrar_account_id"], known["unit_id"]) != (account_id, request.unit_id) or known[
+        "person_id"
+    ] not in {None, request.person_id}:
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    return to_message(known)
+
+
+def _refuse_known_person(known: Row, unit_id: str) -> None:
+    if known["customer_unit_id"] == unit_id:
+        raise already_exists(REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
+    if known["customer_unit_id"] is not None:
+        raise already_exists(REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT)
+    if known["running"]:
+        raise already_exists(REASON_BEING_REGISTERED)

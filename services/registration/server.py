@@ -1,0 +1,44 @@
+"""The registration service as a program."""
+
+import grpc
+
+from liity.registration.v1 import registration_service_pb2, unit_service_pb2
+from liity.registration.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
+from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
+from services.registration.registration_service import RegistrationServicer
+from services.registration.settings import RegistrationSettings
+from services.registration.unit_service import UnitServicer
+from services.runtime import logs
+from services.runtime.database import create_engine
+from services.runtime.errors import Contact
+from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.server import serve
+from services.runtime.service_identity import ServiceVerifier
+from services.runtime.settings import load
+
+NAME = "registration"
+
+
+async def run() -> None:
+    """Serves until told to stop."""
+    settings = load(RegistrationSettings)
+    logs.configure(NAME, settings)
+    interceptor = RequestInterceptor(
+        ServiceAuthenticator(ServiceVerifier(NAME, settings.keys_dir).verify),
+        Contact(settings.customer_service_email, settings.customer_service_url),
+    )
+    engine = create_engine(settings)
+
+    def add_services(server: grpc.aio.Server) -> None:
+        add_UnitServiceServicer_to_server(UnitServicer(engine), server)
+        add_RegistrationServiceServicer_to_server(RegistrationServicer(engine), server)
+
+    names = [
+        service.full_name
+        for file in (unit_service_pb2.DESCRIPTOR, registration_service_pb2.DESCRIPTOR)
+        for service in file.services_by_name.values()
+    ]
+    try:
+        await serve(settings, interceptor, names, add_services)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,176 @@
+"""Links in mail: single-purpose, single-use, expiring, and impossible to make up."""
+
+import asyncio
+import base64
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_CONSENT,
+    LINK_PURPOSE_PASSWORD,
+    LINK_PURPOSE_UNSPECIFIED,
+    CheckLinkRequest,
+    IssueLinkRequest,
+    LinkPurpose,
+    RedeemLinkRequest,
+    VoidLinksRequest,
+)
+from liity.v1.reason_pb2 import (
+    REASON_INVALID_DATE,
+    REASON_LINK_EXPIRED,
+    REASON_LINK_INVALID,
+    REASON_LINK_USED,
+    REASON_LINK_VOID,
+    REASON_REQUEST_ID_REUSED,
+)
+from services.identity.models import Link
+from services.identity.sealed_ids import new_id
+from services.runtime.clock import now
+from services.runtime.errors import FieldViolation, Refusal
+from tests.services.conftest import Component, refused
+
+
+def issue(subject: str, request_id: str | None = None) -> IssueLinkRequest:
+    request = IssueLinkRequest(
+        request_id=request_id or str(uuid4()), purpose=LINK_PURPOSE_CONSENT, subject=subject
+    )
+    request.expire_time.FromDatetime(now() + timedelta(days=30))
+    return request
+
+
+def check(
+    token: str, purpose: LinkPurpose.ValueType = LINK_PURPOSE_CONSENT, request_id: str = ""
+) -> CheckLinkRequest:
+    return CheckLinkRequest(token=token, purpose=purpose, request_id=request_id)
+
+
+async def issued(identity: Component, subject: str | None = None) -> tuple[str, str]:
+    """A new link: its token and its ID."""
+    token: str = (await identity(issue(subject or new_id()))).token
+    return token, (await identity(check(token))).link_id
+
+
+async def expire(engine: AsyncEngine, link_id: str) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(update(Link).where(Link.link_id == link_id).values(expires_at=now()))
+
+
+async def test_a_link_opens_its_subject(identity: Component) -> None:
+    subject = new_id()
+    token, link_id = await issued(identity, subject)
+    answer = await identity(check(token))
+    assert (answer.subject, answer.link_id) == (subject, link_id)
+    assert subject not in token
+    assert base64.urlsafe_b64decode(token + "==")[:16].hex() == link_id
+
+
+async def test_the_same_request_gives_the_same_token(identity: Component) -> None:
+    subject, request_id = new_id(), str(uuid4())
+    tokens = {(await identity(issue(subject, request_id))).token for _ in range(3)}
+    assert len(tokens) == 1
+    raced = await asyncio.gather(*(identity(issue(subject, request_id)) for _ in range(10)))
+    assert {answer.token for answer in raced} == tokens
+    reused = await refused(identity(issue(new_id(), request_id)))
+    assert reused.reason == REASON_REQUEST_ID_REUSED
+
+
+async def test_no_forged_token_opens_anything(identity: Component) -> None:
+    token, _ = await issued(identity)
+    raw = base64.urlsafe_b64decode(token + "==")
+    others = [bytes(16) + raw[16:], raw[:16] + bytes(21), raw[:16], raw[:-1], raw + b"\0", b"", bytes(37)]
+    forged = [base64.urlsafe_b64encode(other).rstrip(b"=").decode() for other in others]
+    changed = [
+        token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+        for place in range(len(token))
+    ]
+    odd = ["x", "ä", "\0", "\u202e" + token, token + "=", token + "\n", " " + token, token[::-1], "A" * 200]
+    for other in (*forged, *changed, *odd):
+        refusal = await refused(identity(check(other)))
+        assert (refusal.code.name, refusal.reason) == ("NOT_FOUND", REASON_LINK_INVALID), repr(other)
+
+
+@pytest.mark.parametrize("purpose", [LINK_PURPOSE_PASSWORD, LINK_PURPOSE_UNSPECIFIED])
+async def test_a_link_has_one_purpose(identity: Component, purpose: LinkPurpose.ValueType) -> None:
+    token, _ = await issued(identity)
+    assert (await refused(identity(check(token, purpose)))).reason == REASON_LINK_INVALID
+
+
+async def test_a_link_works_once(identity: Component) -> None:
+    token, link_id = await issued(identity)
+    request_id = str(uuid4())
+    for _ in range(2):
+        await identity(RedeemLinkRequest(link_id=link_id, request_id=request_id))
+    other = await refused(identity(RedeemLinkRequest(link_id=link_id, request_id=str(uuid4()))))
+    assert (other.code.name, other.reason) == ("FAILED_PRECONDITION", REASON_LINK_USED)
+    assert (await refused(identity(check(token)))).reason == REASON_LINK_USED
+    assert (await identity(check(token, request_id=request_id))).link_id == link_id
+
+
+async def test_of_racing_requests_one_wins(identity: Component) -> None:
+    _, link_id = await issued(identity)
+    answers = await asyncio.gather(
+        *(identity(RedeemLinkRequest(link_id=link_id, request_id=str(uuid4()))) for _ in range(20)),
+        return_exceptions=True,
+    )
+    losers = [answer for answer in answers if isinstance(answer, Refusal)]
+    assert len(losers) == 19
+    assert {loser.reason for loser in losers} == {REASON_LINK_USED}
+
+
+async def test_a_link_expires(identity: Component, identity_engine: AsyncEngine) -> None:
+    token, link_id = await issued(identity)
+    await expire(identity_engine, link_id)
+    redeem = RedeemLinkRequest(link_id=link_id, request_id=str(uuid4()))
+    for call in (check(token), redeem):
+        refusal = await refused(identity(call))
+        assert (refusal.code.name, refusal.reason) == ("FAILED_PRECONDITION", REASON_LINK_EXPIRED)
+
+
+async def test_voiding_spares_used_links_and_other_subjects(identity: Component) -> None:
+    subject = new_id()
+    unused, unused_id = await issued(identity, subject)
+    used, used_id = await issued(identity, subject)
+    other, _ = await issued(identity)
+    request_id = str(uuid4())
+    await identity(RedeemLinkRequest(link_id=used_id, request_id=request_id))
+    await identity(VoidLinksRequest(purpose=LINK_PURPOSE_PASSWORD, subject=subject))
+    await identity(check(unused))
+    for _ in range(2):
+        await identity(VoidLinksRequest(purpose=LINK_PURPOSE_CONSENT, subject=subject))
+    assert (await refused(identity(check(unused)))).reason == REASON_LINK_VOID
+    redeem = await refused(identity(RedeemLinkRequest(link_id=unused_id, request_id=str(uuid4()))))
+    assert (redeem.code.name, redeem.reason) == ("FAILED_PRECONDITION", REASON_LINK_VOID)
+    assert (await refused(identity(check(used)))).reason == REASON_LINK_USED
+    assert (await identity(check(used, request_id=request_id))).subject == subject
+    await identity(check(other))
+
+
+async def test_what_is_told_first(identity: Component, identity_engine: AsyncEngine) -> None:
+    """Used before void, void before expired."""
+    subject = new_id()
+    used, used_id = await issued(identity, subject)
+    void, void_id = await issued(identity, subject)
+    await identity(RedeemLinkRequest(link_id=used_id, request_id=str(uuid4())))
+    await identity(VoidLinksRequest(purpose=LINK_PURPOSE_CONSENT, subject=subject))
+    for link_id in (used_id, void_id):
+        await expire(identity_engine, link_id)
+    assert (await refused(identity(check(used)))).reason == REASON_LINK_USED
+    assert (await refused(identity(check(void)))).reason == REASON_LINK_VOID
+
+
+async def test_an_unknown_link_cannot_be_redeemed(identity: Component) -> None:
+    refusal = await refused(identity(RedeemLinkRequest(link_id=new_id(), request_id=str(uuid4()))))
+    assert (refusal.code.name, refusal.reason) == ("NOT_FOUND", REASON_LINK_INVALID)
+
+
+@pytest.mark.parametrize("seconds", [253402300800, -62135596801, 2**62])
+async def test_an_end_outside_the_calendar(identity: Component, seconds: int) -> None:
+    request = issue(new_id())
+    request.expire_time.CopyFrom(Timestamp(seconds=seconds))
+    refusal = await refused(identity(request))
+    assert refusal.violations == (FieldViolation("expire_time", REASON_INVALID_DATE),)

@@ -1,0 +1,300 @@
+"""The workflow under skipped time, over the three real services, PostgreSQL and a mail server."""
+
+import secrets
+import shutil
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from deploy.postgres import EmbeddedPostgres
+from liity.identity.v1.account_service_pb2 import AccountMembership, CreateAccountRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.identity.v1.person_service_pb2 import EnsurePersonRequest
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.notification.v1.notification_service_pb2_grpc import (
+    add_NotificationServiceServicer_to_server,
+)
+from liity.registration.v1.registration_service_pb2 import (
+    CreateRegistrationRequest,
+    GetRegistrationRequest,
+    Registrar,
+    Registration,
+)
+from liity.registration.v1.registration_service_pb2_grpc import (
+    RegistrationServiceStub,
+    add_RegistrationServiceServicer_to_server,
+)
+from liity.registration.v1.unit_service_pb2 import UNIT_KIND_LIBRARY, CreateUnitRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub, add_UnitServiceServicer_to_server
+from liity.v1.auth_service_pb2 import ROLE_REGISTRAR
+from liity.v1.customer_form_pb2 import (
+    APPLICANT_GUARDIAN,
+    APPLICANT_SELF,
+    CREDENTIALS_RECIPIENT_CUSTOMER,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    CUSTOMER_KIND_ONLINE,
+    LANGUAGE_FI,
+    CustomerForm,
+    PostalAddress,
+    RelatedPerson,
+)
+from services.gateway.workflows import RegistrationWorkflows
+from services.identity.server import compose as compose_identity
+from services.identity.settings import IdentitySettings
+from services.notification.service import NotificationService
+from services.notification.settings import NotificationSettings
+from services.notification.store import MessageStore
+from services.notification.transport import Transport
+from services.registration.registration_service import RegistrationServicer
+from services.registration.unit_service import UnitServicer
+from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.keys import KeysetPurpose, load_keyset
+from services.runtime.peer import Peer
+from services.runtime.temporal import RegistrationWorkflowNames, data_converter
+from tests.conftest import free_port
+from tests.hetu_codes import code
+from tests.services.conftest import migrated_engine, peer, serving
+from tests.services.smtp_server import SmtpServer, smtp_server
+from workflows.registration_activities import RegistrationActivities
+from workflows.search_attributes import SEARCH_ATTRIBUTES
+from workflows.settings import WorkerSettings
+from workflows.worker import create_worker
+
+TEMPORAL = shutil.which("temporal", path=str(Path(sys.executable).parent))
+
+
+@dataclass
+class World:
+    """Everything a registration meets, and what a test does to it."""
+
+    environment: WorkflowEnvironment
+    workflows: RegistrationWorkflows
+    smtp: SmtpServer
+    unit_id: str
+    registrar: Registrar
+    gateway: dict[str, Peer]
+    start_worker: Callable[[], Awaitable[Any]]
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def temporal(self) -> Client:
+        """The client under skipped time."""
+        return self.environment.client
+
+    async def person(self, birth_date: date) -> str:
+        """A new person born on a day."""
+        stub = PersonServiceStub(self.gateway["identity"].channel)
+        for _ in range(20):
+            sign = secrets.choice("ABCDEF" if birth_date.year >= 2000 else "-YXWVU")
+            hetu = code(birth_date, sign, 900 + secrets.randbelow(100))
+            if hetu in self.seen:
+                continue
+            self.seen.append(hetu)
+            request = EnsurePersonRequest(personal_identity_code=hetu)
+            return (await self.gateway["identity"].call(stub.EnsurePerson, request)).person_id
+        raise AssertionError("no code left")
+
+    def save_request(self, person_id: str, form: CustomerForm, birth_date: date) -> CreateRegistrationRequest:
+        """What a Save brings to the workflow."""
+        return CreateRegistrationRequest(
+            request_id=str(uuid.uuid4()),
+            person_id=person_id,
+            unit_id=self.unit_id,
+            form=form,
+            birth_date=to_proto_date(birth_date),
+            registrar=self.registrar,
+        )
+
+    async def save(
+        self, form: CustomerForm, birth_date: date
+    ) -> tuple[Registration, WorkflowHandle[Any, Any]]:
+        """Saves a new person; gives the registration and its run."""
+        person_id = await self.person(birth_date)
+        registration = await self.workflows.save(self.save_request(person_id, form, birth_date))
+        workflow_id = RegistrationWorkflowNames.workflow_id(person_id)
+        return registration, self.temporal.get_workflow_handle(workflow_id)
+
+    async def stored(self, registration: Registration) -> Registration:
+        """The registration as its service has it now."""
+        stub = RegistrationServiceStub(self.gateway["registration"].channel)
+        request = GetRegistrationRequest(registration_id=registration.registration_id)
+        return (await self.gateway["registration"].call(stub.GetRegistration, request)).registration
+
+    async def skip(self, handle: WorkflowHandle[Any, Any], duration: timedelta) -> None:
+        """Lets a run's time pass."""
+        await self.environment.fast_forward(handle, duration)
+
+    def mails_to(self, address: str) -> list[EmailMessage]:
+        """The mails taken for an address, oldest first."""
+        return [mail for mail in self.smtp.taken if mail["To"] == address]
+
+
+@pytest.fixture(scope="session")
+async def world(
+    postgres: EmbeddedPostgres, keys_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """The services, the worker, and a Temporal server that skips time."""
+    async with AsyncExitStack() as stack:
+        engines = {
+            name: await stack.enter_async_context(migrated_engine(postgres, name, keys_dir))
+            for name in ("identity", "registration", "notification")
+        }
+        smtp = await stack.enter_async_context(smtp_server())
+
+        identity_settings = IdentitySettings.model_validate(
+            {
+                "keys_dir": keys_dir,
+                "listen": "127.0.0.1:0",
+                "database_url": postgres.url("identity"),
+                "hetu_allow_artificial": True,
+            }
+        )
+        notification_settings = NotificationSettings.model_validate(
+            {
+                "keys_dir": keys_dir,
+                "listen": "127.0.0.1:0",
+                "database_url": postgres.url("notification"),
+                "smtp_host": "127.0.0.1",
+                "smtp_port": smtp.port,
+                "smtp_timeout": 2,
+            }
+        )
+        transport = Transport(notification_settings)
+        stack.push_async_callback(transport.close)
+        notifications = NotificationService(
+            MessageStore(engines["notification"]), transport, notification_settings
+        )
+
+        def add_registration(server: Any) -> None:
+            add_UnitServiceServicer_to_server(UnitServicer(engines["registration"]), server)
+            add_RegistrationServiceServicer_to_server(RegistrationServicer(engines["registration"]), server)
+
+        targets = {
+            "identity": await stack.enter_async_context(
+                serving("identity", compose_identity(identity_settings, engines["identity"]), keys_dir)
+            ),
+            "registration": await stack.enter_async_context(
+                serving("registration", add_registration, keys_dir)
+            ),
+            "notification": await stack.enter_async_context(
+                serving(
+                    "notification",
+                    lambda server: add_NotificationServiceServicer_to_server(notifications, server),
+                    keys_dir,
+                )
+            ),
+        }
+
+        async def peers(as_service: str) -> dict[str, Peer]:
+            return {
+                name: await stack.enter_async_context(peer(name, target, keys_dir, as_service))
+                for name, target in targets.items()
+            }
+
+        unit_id, registrar = await _seed(await peers("seed"))
+        environment = await stack.enter_async_context(
+            await WorkflowEnvironment.start_time_skipping_v2(
+                data_converter=data_converter(load_keyset(keys_dir, KeysetPurpose.PAYLOADS)),
+                search_attributes=SEARCH_ATTRIBUTES,
+                dev_server_existing_path=TEMPORAL,
+                dev_server_log_level="error",
+                dev_server_extra_args=[
+                    "--dynamic-config-value",
+                    "frontend.WorkflowTimeSkippingEnabled=true",
+                ],
+            )
+        )
+        timetable = WorkerSettings.model_validate(
+            {
+                "keys_dir": keys_dir,
+                "identity_target": "",
+                "registration_target": "",
+                "notification_target": "",
+            }
+        ).timetable()
+        worker_peers = await peers("worker")
+        activities = RegistrationActivities(*worker_peers.values(), timetable)
+
+        async def start_worker() -> Any:
+            return await stack.enter_async_context(create_worker(environment.client, activities))
+
+        await start_worker()
+        yield World(
+            environment,
+            RegistrationWorkflows(environment.client),
+            smtp,
+            unit_id,
+            registrar,
+            await peers("gateway"),
+            start_worker,
+        )
+
+
+async def _seed(peers: dict[str, Peer]) -> tuple[str, Registrar]:
+    units = UnitServiceStub(peers["registration"].channel)
+    unit = CreateUnitRequest(
+        request_id=str(uuid.uuid4()), display_name="Esimerkkilän kirjasto", kind=UNIT_KIND_LIBRARY
+    )
+    unit_id = (await peers["registration"].call(units.CreateUnit, unit)).unit.unit_id
+    accounts = AccountServiceStub(peers["identity"].channel)
+    account = CreateAccountRequest(
+        request_id=str(uuid.uuid4()),
+        email="rekisteroija@kirjasto.example",
+        display_name="Riikka Rekisteröijä",
+        password=secrets.token_urlsafe(16),
+        language=LANGUAGE_FI,
+        memberships=[AccountMembership(unit_id=unit_id, role=ROLE_REGISTRAR)],
+    )
+    created = (await peers["identity"].call(accounts.CreateAccount, account)).account
+    return unit_id, Registrar(account_id=created.account_id, display_name=created.display_name)
+
+
+_ADDRESS = PostalAddress(
+    street_address="Esimerkkikatu 1", postcode="00100", post_office="Helsinki", municipality="Helsinki"
+)
+
+
+def adult_form(email: str, **changes: Any) -> CustomerForm:
+    """The form of an adult online customer."""
+    fields: dict[str, Any] = {
+        "first_names": "Aino Kaisa",
+        "last_name": "Esimerkki",
+        "address": _ADDRESS,
+        "email": email,
+        "language": LANGUAGE_FI,
+        "entitlement_declared": True,
+        "kind": CUSTOMER_KIND_ONLINE,
+        "applicant": APPLICANT_SELF,
+        "terms_accepted": True,
+        "credentials_recipient": CREDENTIALS_RECIPIENT_CUSTOMER,
+    }
+    return CustomerForm(**(fields | changes))
+
+
+def child_form(guardian_email: str, **changes: Any) -> CustomerForm:
+    """The form of a child whose guardian is to be asked."""
+    guardian = RelatedPerson(full_name="Outi Huoltaja", email=guardian_email, relation="äiti")
+    fields: dict[str, Message | Any] = {
+        "first_names": "Onni",
+        "applicant": APPLICANT_GUARDIAN,
+        "related_person": guardian,
+        "credentials_recipient": CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    }
+    return adult_form("", **(fields | changes))
+
+
+def born(age: int, days: int = 30) -> date:
+    """A day of birth: `age` full years and `days` days ago."""
+    today = helsinki_day(now())
+    return date(today.year - age, today.month, min(today.day, 28)) - timedelta(days=days)

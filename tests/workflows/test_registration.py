@@ -1,0 +1,253 @@
+"""Each path of a registration, its weeks skipped."""
+
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+
+import pytest
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    CUSTOMER_KIND_CD_BORROWER,
+    PaperConsent,
+)
+from liity.v1.reason_pb2 import REASON_LINK_USED, REASON_LINK_VOID, REASON_NOT_WAITING_FOR_CONSENT
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_GIVEN,
+    CONSENT_STATE_OUTGROWN,
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_DECLINED,
+    STAGE_LAPSED,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WELCOMED,
+    STAGE_WITHDRAWN,
+)
+from liity.workflows.v1.registration_workflow_pb2 import (
+    DeclineConsentRequest,
+    RecordConsentRequest,
+    WithdrawRequest,
+)
+from services.runtime.clock import HELSINKI, helsinki_day, now, to_proto_date
+from services.runtime.errors import Refusal
+from tests.workflows.conftest import World, adult_form, born, child_form
+from workflows.search_attributes import DEADLINE, KIND, STAGE, UNIT
+
+
+def address() -> str:
+    return f"{uuid.uuid4().hex}@example.org"
+
+
+def token_in(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    found = re.search(r"#([\w.~-]+)", body.get_content())
+    assert found is not None
+    return found[1]
+
+
+async def link_id(world: World, token: str) -> str:
+    identity = world.gateway["identity"]
+    check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CONSENT)
+    return (await identity.call(LinkServiceStub(identity.channel).CheckLink, check)).link_id
+
+
+async def test_an_adult_is_welcomed_at_nine_on_the_fourteenth_day(world: World) -> None:
+    email = address()
+    registration, run = await world.save(adult_form(email), born(40))
+    assert registration.stage == STAGE_ACTIVE
+    await world.environment.fast_forward(run)
+    await run.result()
+    stored = await world.stored(registration)
+    assert stored.stage == STAGE_WELCOMED
+    assert len(world.mails_to(email)) == 2
+    fired = [
+        event
+        async for event in run.fetch_history_events()
+        if event.HasField("timer_started_event_attributes")
+    ]
+    timer = fired[0].timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
+    begun = fired[0].event_time.ToDatetime(UTC)
+    due = (begun + timer).astimezone(HELSINKI)
+    assert (due.date(), due.hour, due.minute) == (helsinki_day(begun) + timedelta(days=14), 9, 0)
+
+
+async def test_operators_see_what_an_adults_run_waits_for(world: World) -> None:
+    registration, run = await world.save(adult_form(address()), born(40))
+    await world.skip(run, timedelta(days=1))
+    description = await run.describe()
+    attributes = description.typed_search_attributes
+    assert attributes[STAGE] == "CREDENTIALS_SENT"
+    assert attributes[UNIT] == world.unit_id
+    assert attributes[KIND] == "ONLINE"
+    stored = await world.stored(registration)
+    assert stored.stage == STAGE_CREDENTIALS_SENT
+    assert attributes[DEADLINE] == stored.deadline.ToDatetime(UTC)
+    assert await description.static_summary() == "Registration of a customer"
+
+
+async def test_an_adults_history_is_short(world: World) -> None:
+    _, run = await world.save(adult_form(address()), born(40))
+    await world.skip(run, timedelta(days=1))
+    events = [event async for event in run.fetch_history_events()]
+    until_timer = next(
+        index for index, event in enumerate(events) if event.HasField("timer_started_event_attributes")
+    )
+    assert until_timer < 20
+    assert sum(event.ByteSize() for event in events[: until_timer + 1]) < 12 * 1024
+
+
+async def test_a_cd_borrower_ends_active_and_gets_no_mail(world: World) -> None:
+    email = address()
+    form = adult_form(
+        email, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED
+    )
+    registration, run = await world.save(form, born(40))
+    await run.result()
+    assert (await world.stored(registration)).stage == STAGE_ACTIVE
+    assert not world.mails_to(email)
+
+
+async def test_a_guardian_who_accepts_begins_the_customership(world: World) -> None:
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    assert registration.stage == STAGE_WAITING_FOR_CONSENT
+    await world.skip(run, timedelta(hours=1))
+    token = token_in(world.mails_to(guardian)[0])
+    request = RecordConsentRequest(
+        request_id=str(uuid.uuid4()),
+        evidence=ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja"),
+        link_id=await link_id(world, token),
+    )
+    told = len(world.mails_to("rekisteroija@kirjasto.example"))
+    answer = await world.workflows.record_consent(registration_person(run.id), request)
+    assert (answer.stage, answer.consent_state) == (STAGE_ACTIVE, CONSENT_STATE_GIVEN)
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert (await world.stored(registration)).stage == STAGE_WELCOMED
+    assert len(world.mails_to(guardian)) == 3
+    assert len(world.mails_to("rekisteroija@kirjasto.example")) == told + 1
+    with pytest.raises(Refusal) as refused:
+        await link_id(world, token)
+    assert refused.value.reason == REASON_LINK_USED
+
+
+async def test_paper_consent_waits_for_nobody(world: World) -> None:
+    paper = PaperConsent(guardian_name="Outi Huoltaja", sign_date=to_proto_date(helsinki_day(now())))
+    registration, _ = await world.save(child_form(address(), paper_consent=paper), born(9))
+    assert (registration.stage, registration.consent_state) == (STAGE_ACTIVE, CONSENT_STATE_GIVEN)
+
+
+async def test_no_answer_is_reminded_three_times_and_lapses(world: World) -> None:
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    sent = []
+    for day in (1, 8, 15, 22, 29):
+        await world.skip(run, timedelta(days=1 if day == 1 else 7))
+        sent.append(len(world.mails_to(guardian)))
+    assert sent == [1, 2, 3, 4, 4]
+    assert len({token_in(mail) for mail in world.mails_to(guardian)}) == 1
+    token = token_in(world.mails_to(guardian)[0])
+    await world.environment.fast_forward(run)
+    await run.result()
+    stored = await world.stored(registration)
+    assert stored.stage == STAGE_LAPSED
+    assert not stored.person_id
+    assert not stored.customer_display_name
+    lapsed = world.mails_to("rekisteroija@kirjasto.example")[-1]
+    body = lapsed.get_body(("plain",))
+    assert body is not None
+    assert registration.registration_id in body.get_content()
+    assert "Onni" not in body.get_content()
+    with pytest.raises(Refusal) as refused:
+        await link_id(world, token)
+    assert refused.value.reason == REASON_LINK_VOID
+
+
+async def test_a_guardian_who_declines_ends_it(world: World) -> None:
+    registration, run = await world.save(child_form(address()), born(9))
+    person = registration_person(run.id)
+    request = DeclineConsentRequest(request_id=str(uuid.uuid4()))
+    answer = await world.workflows.decline_consent(person, request)
+    assert answer.stage == STAGE_DECLINED
+    await run.result()
+    assert not (await world.stored(registration)).person_id
+    with pytest.raises(Refusal) as refused:
+        await world.workflows.record_consent(person, RecordConsentRequest(request_id=str(uuid.uuid4())))
+    assert refused.value.reason == REASON_NOT_WAITING_FOR_CONSENT
+
+
+async def test_a_registrar_withdraws(world: World) -> None:
+    registration, run = await world.save(child_form(address()), born(9))
+    request = WithdrawRequest(request_id=str(uuid.uuid4()))
+    answer = await world.workflows.withdraw(registration_person(run.id), request)
+    assert answer.stage == STAGE_WITHDRAWN
+    await run.result()
+    assert not (await world.stored(registration)).person_id
+
+
+async def test_who_turns_15_needs_no_consent_any_more(world: World) -> None:
+    guardian = address()
+    today = helsinki_day(now())
+    birthday = today + timedelta(days=10)
+    registration, run = await world.save(child_form(guardian), birthday.replace(year=birthday.year - 15))
+    await world.skip(run, timedelta(days=9))
+    assert (await world.stored(registration)).stage == STAGE_WAITING_FOR_CONSENT
+    await world.skip(run, timedelta(days=2))
+    stored = await world.stored(registration)
+    assert (stored.stage, stored.consent_state) == (STAGE_CREDENTIALS_SENT, CONSENT_STATE_OUTGROWN)
+    subjects = [mail["Subject"] for mail in world.mails_to(guardian)]
+    assert len(subjects) == 3
+
+
+@pytest.mark.parametrize(
+    ("signal", "stage"),
+    [
+        ("record_consent", STAGE_CREDENTIALS_SENT),
+        ("decline_consent", STAGE_DECLINED),
+        ("withdraw", STAGE_WITHDRAWN),
+    ],
+)
+async def test_a_signal_decides_and_a_late_one_changes_nothing(world: World, signal: str, stage: int) -> None:
+    registration, run = await world.save(child_form(address()), born(9))
+    await run.signal(signal, {})
+    await world.skip(run, timedelta(hours=1))
+    assert (await world.stored(registration)).stage == stage
+    if stage == STAGE_CREDENTIALS_SENT:
+        await run.signal("withdraw", {})
+        await world.skip(run, timedelta(hours=1))
+        assert (await world.stored(registration)).stage == stage
+
+
+async def test_repeating_a_save_gives_the_first_answer(world: World) -> None:
+    birth_date = born(40)
+    person = await world.person(birth_date)
+    request = world.save_request(person, adult_form(address()), birth_date)
+    answers = [await world.workflows.save(request) for _ in range(5)]
+    assert len({answer.registration_id for answer in answers}) == 1
+
+
+async def test_another_save_beside_a_running_one_is_told_why(world: World) -> None:
+    birth_date = born(9)
+    person = await world.person(birth_date)
+    await world.workflows.save(world.save_request(person, child_form(address()), birth_date))
+    with pytest.raises(Refusal, match="BEING_REGISTERED"):
+        await world.workflows.save(world.save_request(person, child_form(address()), birth_date))
+
+
+def registration_person(workflow_id: str) -> str:
+    return workflow_id.removeprefix("registration/")
+
+
+def test_the_fourteenth_day_keeps_nine_oclock_over_the_change_to_winter_time() -> None:
+    from liity.workflows.v1.registration_workflow_pb2 import Timetable
+    from workflows.deadlines import welcome_time
+
+    timetable = Timetable(welcome_hour=9)
+    timetable.welcome_delay.FromTimedelta(timedelta(days=14))
+    summer = datetime(2026, 10, 20, 21, 30, tzinfo=UTC)
+    assert welcome_time(summer, timetable) == datetime(2026, 11, 4, 7, 0, tzinfo=UTC)
