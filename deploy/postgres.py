@@ -63,22 +63,35 @@ class EmbeddedPostgres:
             utils.ensure_user_exists(self._user)
             _let_traverse(self.folder)
             _let_traverse(_BIN)
-        if (self._data / "PG_VERSION").exists():
+        if self._data.exists():
             return
-        self._data.mkdir(exist_ok=True)
+        # Made beside its place and then moved there: an interrupted start leaves no half of a database.
+        fresh = self.folder / "data.partial"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
         password_file = self.folder / "initial-password"
         write_private_file(password_file, self._password("postgres"))
         if self._user:
-            shutil.chown(self._data, self._user)
+            shutil.chown(fresh, self._user)
             shutil.chown(password_file, self._user)
         initialise = ["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
         subprocess.run(  # noqa: S603
-            [str(_BIN / "initdb"), "-D", str(self._data), *initialise, f"--pwfile={password_file}"],
+            [str(_BIN / "initdb"), "-D", str(fresh), *initialise, f"--pwfile={password_file}"],
             check=True,
             capture_output=True,
             user=self._user,
         )
         password_file.unlink()
+        fresh.rename(self._data)
+
+    async def answers(self) -> bool:
+        """Whether the server takes connections."""
+        try:
+            connection = await self._connect(0)
+        except (OSError, asyncpg.PostgresError):
+            return False
+        await connection.close()
+        return True
 
     async def create_databases(self) -> None:
         """Waits until the server answers, then makes the roles and databases that are missing."""

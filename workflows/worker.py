@@ -66,7 +66,7 @@ async def run() -> None:
         Peer("notification", settings.notification_target, identity),
     )
     activities = RegistrationActivities(*peers, settings.timetable())
-    client = await temporal.connect(settings)
+    client = await temporal.connect(settings, lazy=False)
     async with create_worker(client, activities, settings.worker_build_id):
         await stop_requested()
     for peer in peers:

@@ -26,6 +26,9 @@ from services.runtime.peer import Peer
 from services.runtime.service_identity import ALGORITHM
 
 _UNIT = re.compile(r"units/([a-z0-9]{1,32})(?:/.*)?", re.DOTALL)
+_NOT_A_TOKEN = (JoseError, ValueError, TypeError)
+"""What decoding raises for whatever is none of our tokens: TypeError for a header of wrong types."""
+
 _FETCH_INTERVAL = 10.0
 """Seconds between two fetches of the public keys, at least."""
 
@@ -80,7 +83,7 @@ class AccountAuthenticator:
             return self._verify(token)
         except ExpiredTokenError:
             raise unauthenticated(REASON_TOKEN_EXPIRED) from None
-        except (JoseError, ValueError):
+        except _NOT_A_TOKEN:
             # Perhaps it was signed with a key made since: ask, but not for every forged token.
             if not await self._fetch_keys():
                 raise unauthenticated(REASON_UNAUTHENTICATED) from None
@@ -88,7 +91,7 @@ class AccountAuthenticator:
             return self._verify(token)
         except ExpiredTokenError:
             raise unauthenticated(REASON_TOKEN_EXPIRED) from None
-        except (JoseError, ValueError):
+        except _NOT_A_TOKEN:
             raise unauthenticated(REASON_UNAUTHENTICATED) from None
 
     def _verify(self, token: str) -> jwt.Token:

@@ -16,7 +16,11 @@ from liity.registration.v1.registration_service_pb2 import (
 )
 from liity.registration.v1.registration_service_pb2 import Registration as StoredRegistration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
-from liity.v1.reason_pb2 import REASON_PERSON_NOT_FOUND, REASON_REGISTRATION_NOT_FOUND
+from liity.v1.reason_pb2 import (
+    REASON_PERSON_NOT_FOUND,
+    REASON_REGISTRATION_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
+)
 from liity.v1.registration_pb2 import STAGE_WITHDRAWN
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
@@ -91,7 +95,7 @@ class RegistrationService(RegistrationServiceServicer):
             try:
                 return RegisterCustomerResponse(registration=to_public(await self._register(request)))
             except Refusal as refusal:
-                # An earlier registration ended meanwhile and its person was erased: start anew.
+                # The person was erased with an earlier registration, or became known: start anew.
                 if refusal.reason != REASON_PERSON_NOT_FOUND:
                     raise
         raise unavailable()
@@ -173,6 +177,9 @@ class RegistrationService(RegistrationServiceServicer):
         try:
             prepared = await self._registration.call(self._registrations.PrepareRegistration, prepare)
         except Refusal as refusal:
+            if refusal.reason == REASON_REQUEST_ID_REUSED and not (violations or prepare.person_id):
+                # Perhaps by this very Save, sent twice: then its person has become known meanwhile.
+                await self._require_unknown(request.personal_identity_code)
             violations += _violations(refusal)
         if violations:
             raise invalid(violations)
@@ -193,6 +200,10 @@ class RegistrationService(RegistrationServiceServicer):
         return await self._identity.call(
             self._persons.FindPerson, FindPersonRequest(personal_identity_code=code)
         )
+
+    async def _require_unknown(self, code: str) -> None:
+        if (await self._find_person(code)).person_id:
+            raise not_found(REASON_PERSON_NOT_FOUND)
 
     async def _ensure_person(self, code: str) -> str:
         request = EnsurePersonRequest(personal_identity_code=code)

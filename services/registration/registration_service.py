@@ -159,6 +159,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             if row is None:
                 raise not_found(REASON_REGISTRATION_NOT_FOUND)
             if row["stage"] in statements.BEGUN:
+                # Read anew: a statement that waited for the lock does not see what others made meanwhile.
+                row = (await connection.execute(statements.GET, by_id)).mappings().one()
                 return pb.ActivateRegistrationResponse(registration=to_message(row))
             if row["stage"] != STAGE_WAITING_FOR_CONSENT:
                 raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)

@@ -107,11 +107,12 @@ def parse_phone(text: str) -> str | None:
         return None
     try:
         number = phonenumbers.parse(text, HOME_COUNTRY)
+        international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        # Rows of zeros and the like do not come back from E.164 as they went in.
+        stable = phonenumbers.parse(international) == number
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return international if stable and phonenumbers.is_possible_number(number) else None
 
 
 # The form

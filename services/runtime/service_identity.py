@@ -73,7 +73,8 @@ class ServiceVerifier:
             jwt.JWTClaimsRegistry(
                 aud={"essential": True, "value": self._audience}, exp={"essential": True}
             ).validate(decoded.claims)
-        except (JoseError, ValueError):
+        except (JoseError, ValueError, TypeError):
+            # TypeError is for a header of wrong types.
             raise unauthenticated(REASON_UNAUTHENTICATED) from None
         if decoded.claims.get("iss") != decoded.header.get("kid"):
             raise unauthenticated(REASON_UNAUTHENTICATED)

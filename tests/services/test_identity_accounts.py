@@ -15,9 +15,7 @@ from joserfc.jwk import KeySet, OKPKey
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from liity.identity.v1.account_service_pb2 import (
-    Account as AccountMessage,
-)
+from liity.identity.v1.account_service_pb2 import Account as AccountMessage
 from liity.identity.v1.account_service_pb2 import (
     AccountMembership,
     CreateAccountRequest,
@@ -53,7 +51,7 @@ WINDOW = timedelta(minutes=15)
 
 
 def new_account(email: str | None = None, **fields: Any) -> CreateAccountRequest:
-    own = {
+    own: dict[str, Any] = {
         "request_id": str(uuid4()),
         "email": email or f"{uuid4().hex}@school.example",
         "display_name": "Åsa Öhman",
@@ -187,9 +185,10 @@ async def test_wrong_password_and_unknown_address_answer_the_same(
     ):
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await identity.raw("/liity.identity.v1.AccountService/LogIn", request.SerializeToString(), token)
-        answers.add((error.value.code(), error.value.details(), error.value.trailing_metadata()))
-    ((code, _, _),) = answers
+        answers.add((error.value.code(), error.value.details(), tuple(error.value.trailing_metadata())))
+    ((code, _, details),) = answers
     assert code == grpc.StatusCode.UNAUTHENTICATED
+    assert any(key == "grpc-status-details-bin" for key, _ in details)
     refusal = await refused(identity(log_in("unknown@school.example")))
     assert refusal.reason == REASON_WRONG_CREDENTIALS
 

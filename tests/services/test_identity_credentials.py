@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
@@ -164,6 +164,23 @@ async def test_a_password_is_chosen_once(
     assert PasswordHasher().verify(password_hash, requests[winners[0]].password)
     assert await identity(requests[winners[0]]) == answers[winners[0]]
     assert await stored_hash(identity_engine, person_id) == password_hash
+
+
+async def test_choosing_while_anew_is_issued(
+    identity: Component, identity_engine: AsyncEngine, person_id: str
+) -> None:
+    """Both lock the credentials before the links: neither waits for the other in a circle."""
+    token = (await identity(issue(person_id))).link_token
+    async with identity_engine.begin() as connection:
+        await connection.execute(
+            select(Credential.user_name).where(Credential.person_id == person_id).with_for_update()
+        )
+        choosing = asyncio.create_task(identity(choose(token)))
+        async with identity_engine.connect() as observer:
+            while not await observer.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                await asyncio.sleep(0.01)
+        await connection.execute(update(Link).where(Link.subject == person_id).values(voided_at=now()))
+    assert (await refused(choosing)).reason == REASON_LINK_VOID
 
 
 async def test_an_expired_link(identity: Component, identity_engine: AsyncEngine, person_id: str) -> None:

@@ -129,7 +129,10 @@ async def test_a_connection_the_server_has_closed_is_replaced(
     for connection in smtp.connections:
         assert connection.transport is not None
         connection.transport.close()
-    assert (await notification.send(consent_request())).state == DELIVERY_STATE_SENT
+    # The end of a connection takes a moment to arrive.
+    await asyncio.sleep(0.1)
+    delivery = await notification.send(consent_request())
+    assert (delivery.state, delivery.attempts) == (DELIVERY_STATE_SENT, 1)
     assert len(smtp.connections) == 2
 
 
@@ -197,12 +200,27 @@ async def test_a_server_that_is_away_is_waited_for(engine: AsyncEngine, keys_dir
 async def test_a_server_that_hangs_is_given_up_on(
     engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer, stage: str
 ) -> None:
-    async with running(engine, keys_dir, smtp.port, smtp_timeout=0.3) as notification:
+    async with running(engine, keys_dir, smtp.port, smtp_timeout=1.0) as notification:
         getattr(smtp, stage).append(hang)
         delivery = await notification.send(consent_request())
     assert (delivery.state, delivery.attempts) == (DELIVERY_STATE_SENT, 2)
     assert len(smtp.taken) == 1
     assert len(smtp.connections) == 2
+
+
+async def test_a_server_that_answers_slowly_all_along_is_given_up_on(
+    engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer
+) -> None:
+    async def slowly(_server: object) -> str:
+        await asyncio.sleep(0.6)
+        return ACCEPTED
+
+    async with running(engine, keys_dir, smtp.port, smtp_timeout=1.0) as notification:
+        smtp.on_mail.append(slowly)
+        smtp.on_rcpt.append(slowly)
+        delivery = await notification.send(consent_request())
+    assert (delivery.state, delivery.attempts) == (DELIVERY_STATE_SENT, 2)
+    assert len(smtp.taken) == 1
 
 
 async def test_a_connection_lost_before_the_mail_was_read_is_tried_again(
@@ -283,6 +301,25 @@ async def test_a_mail_taken_while_the_database_is_lost_is_recorded(
     delivery = await notification.send(consent_request())
     assert smtp.on_data == []
     assert (delivery.state, delivery.attempts) == (DELIVERY_STATE_SENT, 1)
+
+
+async def test_a_sending_that_outlasts_its_lease_is_not_begun_again_beside_itself(
+    notification: Notification, smtp: SmtpServer, engine: AsyncEngine
+) -> None:
+    request = consent_request()
+    repeated: list[asyncio.Task[Delivery]] = []
+
+    async def outlast(_server: object) -> str:
+        await end_lease(engine, request)
+        repeated.append(asyncio.create_task(notification.send(request)))
+        await asyncio.wait(repeated, timeout=0.5)
+        return ACCEPTED
+
+    smtp.on_data.append(outlast)
+    delivery = await notification.send(request)
+    assert (delivery.state, delivery.attempts) == (DELIVERY_STATE_SENT, 1)
+    assert await repeated[0] == delivery
+    assert len(smtp.taken) == 1
 
 
 async def test_a_late_refusal_does_not_undo_a_later_attempt(

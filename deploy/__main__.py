@@ -1,0 +1,5 @@
+"""`python -m deploy` is the `liity` program."""
+
+from deploy.cli import app
+
+app()

@@ -1,0 +1,125 @@
+"""`liity`: the one program."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy import cli_registrations
+from deploy.components import COMPONENTS, WITH_DATABASE
+from deploy.output import ending_clearly
+
+app = typer.Typer(
+    help="The registration system of a national accessibility library.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys_app = typer.Typer(help="Key files.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+app.add_typer(cli_registrations.app, name="registrations")
+
+StateDir = Annotated[
+    Path, typer.Option(envvar="LIITY_STATE_DIR", help="Folder of all state; delete it to begin anew.")
+]
+
+
+def _choice(value: str, among: tuple[str, ...]) -> str:
+    if value not in among:
+        raise typer.BadParameter(f"one of {', '.join(among)}")
+    return value
+
+
+def _component(value: str) -> str:
+    return _choice(value, COMPONENTS)
+
+
+def _component_with_database(value: str) -> str:
+    return _choice(value, WITH_DATABASE)
+
+
+@app.command()
+def up(
+    demo: Annotated[bool, typer.Option(help="Show the main job once everything answers.")] = True,
+    state_dir: StateDir = Path(".liity"),
+    port_base: Annotated[
+        int | None,
+        typer.Option(
+            envvar="LIITY_PORT_BASE",
+            min=1024,
+            max=65_000,
+            help="First of nine ports in a row to use instead.",
+        ),
+    ] = None,
+) -> None:
+    """Starts everything here, shows the main job, and stays up until Ctrl-C."""
+    from deploy.output import console  # noqa: PLC0415 - what a command needs is imported when it runs
+    from deploy.ports import Ports  # noqa: PLC0415
+    from deploy.up import until_signalled  # noqa: PLC0415
+    from deploy.up import up as run_stack  # noqa: PLC0415
+
+    ports = Ports() if port_base is None else Ports.from_base(port_base)
+    _run(until_signalled(run_stack(state_dir, ports, demo=demo, console=console())))
+
+
+@app.command()
+def serve(
+    component: Annotated[str, typer.Argument(callback=_component, help=f"One of {', '.join(COMPONENTS)}.")],
+) -> None:
+    """Serves one component until SIGTERM. Its settings come from the environment."""
+    import uvloop  # noqa: PLC0415
+
+    from deploy.components import runner  # noqa: PLC0415
+
+    with ending_clearly():
+        uvloop.run(runner(component)())
+
+
+@app.command()
+def migrate(
+    component: Annotated[
+        str, typer.Argument(callback=_component_with_database, help=f"One of {', '.join(WITH_DATABASE)}.")
+    ],
+    database_url: Annotated[
+        str, typer.Option(envvar="LIITY_DATABASE_URL", help="As the component's own setting.")
+    ],
+) -> None:
+    """Brings the database of a component to its newest revision."""
+    from deploy.components import migrate_database  # noqa: PLC0415
+
+    _run(migrate_database(component, database_url))
+
+
+@app.command()
+def demo(
+    state_dir: StateDir = Path(".liity"),
+    gateway: Annotated[str, typer.Option(envvar="LIITY_GATEWAY", help="host:port.")] = "127.0.0.1:7400",
+    mailbox: Annotated[str, typer.Option(envvar="LIITY_MAILBOX", help="host:port.")] = "127.0.0.1:8025",
+) -> None:
+    """Shows the main job on a stack that runs. Ends non-zero if a step is not as it should be."""
+    from deploy.demo import Demonstration  # noqa: PLC0415
+    from deploy.output import console  # noqa: PLC0415
+    from deploy.seed import read_accounts  # noqa: PLC0415
+
+    async def show() -> None:
+        await Demonstration(gateway, mailbox, read_accounts(state_dir), console()).run()
+
+    _run(show())
+
+
+@keys_app.command("create")
+def create_keys(
+    keys_dir: Annotated[Path, typer.Option(envvar="LIITY_KEYS_DIR", help="Folder of the key files.")],
+) -> None:
+    """Makes every key file that is missing. Those there are stay as they are."""
+    from deploy import keys  # noqa: PLC0415
+
+    with ending_clearly():
+        keys.create_keys(keys_dir)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with ending_clearly():
+        asyncio.run(work)

@@ -1,0 +1,19 @@
+"""Waits for what comes by itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+ValueT = TypeVar("ValueT")
+
+
+async def eventually(
+    read: Callable[[], Awaitable[ValueT]], wanted: Callable[[ValueT], bool], seconds: float
+) -> ValueT:
+    """Reads until the value is wanted, and gives it. TimeoutError if it is not in time."""
+    async with asyncio.timeout(seconds):
+        while True:
+            value = await read()
+            if wanted(value):
+                return value
+            await asyncio.sleep(0.1)

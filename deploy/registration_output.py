@@ -1,0 +1,72 @@
+"""Registrations on a terminal."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.table import Table
+
+from deploy.output import console
+from liity.v1.registration_pb2 import Action, ConsentState, Party, Registration, Stage
+from services.runtime.clock import HELSINKI
+
+
+def print_many(registrations: Sequence[Registration], *, as_json: bool) -> None:
+    """A table, or a JSON array."""
+    if as_json:
+        print_json([MessageToDict(registration) for registration in registrations])
+        return
+    table = Table("Saved", "Customer", "Stage", "Until", "Waits for", "ID")
+    for registration in registrations:
+        table.add_row(
+            moment(registration.create_time),
+            registration.customer_display_name,
+            Stage.Name(registration.stage).removeprefix("STAGE_"),
+            moment(registration.deadline) if registration.HasField("deadline") else "",
+            parties(registration.waiting_for),
+            registration.name.rpartition("/")[2],
+        )
+    # IDs are there to be copied: never cut, however narrow the terminal.
+    table.columns[-1].overflow = "fold"
+    console().print(table)
+
+
+def print_one(registration: Registration, *, as_json: bool) -> None:
+    """Line by line, or a JSON object."""
+    if as_json:
+        print_json(MessageToDict(registration))
+        return
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("Name", registration.name)
+    table.add_row("Customer", registration.customer_display_name or "erased")
+    table.add_row("Stage", Stage.Name(registration.stage).removeprefix("STAGE_"))
+    table.add_row("Consent", ConsentState.Name(registration.consent_state).removeprefix("CONSENT_STATE_"))
+    table.add_row("Saved", f"{moment(registration.create_time)} by {registration.registrar_display_name}")
+    table.add_row("Since", moment(registration.update_time))
+    if registration.HasField("deadline"):
+        table.add_row("Until", moment(registration.deadline))
+    if registration.waiting_for:
+        table.add_row("Waits for", parties(registration.waiting_for))
+    for available in registration.available_actions:
+        action = Action.Name(available.action).removeprefix("ACTION_")
+        table.add_row("Can be done", f"{action} by {parties(available.parties)}")
+    console().print(table)
+
+
+def moment(timestamp: Timestamp) -> str:
+    """A moment as clocks in Finland show it."""
+    return f"{timestamp.ToDatetime(UTC).astimezone(HELSINKI):%Y-%m-%d %H:%M}"
+
+
+def parties(found: Sequence[Party.ValueType]) -> str:
+    """Who, by name."""
+    return ", ".join(Party.Name(party).removeprefix("PARTY_") for party in found)
+
+
+def print_json(value: object) -> None:
+    """JSON for another program."""
+    console().print_json(json.dumps(value), ensure_ascii=False)

@@ -1,0 +1,156 @@
+"""The local stack: every component as a process of its own, in one folder."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO
+
+from deploy import health
+from deploy.components import WITH_DATABASE, migrate_database
+from deploy.keys import create_keys
+from deploy.ports import Ports
+from deploy.postgres import EmbeddedPostgres
+from deploy.process import Observer, Process, StackError
+from deploy.wiring import Wiring
+
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "postgres": (),
+    "temporal": (),
+    "mailbox": (),
+    "identity": ("postgres",),
+    "registration": ("postgres",),
+    "notification": ("postgres", "mailbox"),
+    "gateway": ("identity", "registration", "notification", "temporal"),
+    "worker": ("identity", "registration", "notification", "temporal"),
+}
+
+_STOP_ORDER = (("gateway", "worker"), WITH_DATABASE, ("mailbox", "temporal", "postgres"))
+
+_PATIENCE = 60.0
+"""Seconds until a component that does not answer is given up."""
+
+
+class Stack:
+    """Starts, watches and stops the components. All state is in `folder`.
+
+    `environment` is added to that of our own programs whenever one is started.
+    """
+
+    def __init__(
+        self, folder: Path, ports: Ports, *, observer: Observer | None = None, restart: bool = True
+    ) -> None:
+        self.folder = folder.absolute()
+        self.ports = ports
+        self.environment: dict[str, str] = {}
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", ports.postgres)
+        self.logs = self.folder / "logs"
+        self._wiring = Wiring(self.folder, ports, self.postgres)
+        self.keys_dir = self._wiring.keys_dir
+        self._lock: IO[str] | None = None
+        self._processes = {
+            name: Process(name, self.logs / f"{name}.log", observer or Observer(), restart=restart)
+            for name in _NEEDS
+        }
+
+    async def start(self) -> None:
+        """Starts all of it, each component as soon as those it needs answer; returns when every one does.
+
+        Raises `StackError` or `PortTaken` with one line to show; nothing is left running then.
+        """
+        self._take_lock()
+        try:
+            self.ports.check()
+            self._make_folders()
+            await self._start_all()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops all of it, those first that need the others."""
+        for wave in _STOP_ORDER:
+            await asyncio.gather(*(self.stop_component(name) for name in wave))
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def start_component(self, name: str) -> None:
+        """Starts one component, and returns when it answers."""
+        if name == "postgres":
+            await asyncio.to_thread(self.postgres.prepare)
+        command = self._wiring.command(name, self.environment)
+        await self._processes[name].start(command, self._probe(name), _PATIENCE)
+        if name == "postgres":
+            await self.postgres.create_databases()
+            for database in WITH_DATABASE:
+                await migrate_database(database, self.postgres.url(database))
+
+    async def stop_component(self, name: str) -> None:
+        """Stops one component the orderly way; kills it if that takes too long."""
+        await self._processes[name].stop()
+
+    async def kill_component(self, name: str) -> None:
+        """Kills one component with SIGKILL; it stays down until it is started."""
+        await self._processes[name].kill()
+
+    async def restart_component(self, name: str) -> None:
+        """Stops one component and starts it again."""
+        await self.stop_component(name)
+        await self.start_component(name)
+
+    def pid(self, name: str) -> int | None:
+        """The process ID of a component that runs."""
+        return self._processes[name].pid
+
+    async def _start_all(self) -> None:
+        tasks: dict[str, asyncio.Task[None]] = {}
+
+        async def start(name: str) -> None:
+            for needed in _NEEDS[name]:
+                await tasks[needed]
+            await self.start_component(name)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks |= {name: group.create_task(start(name)) for name in _NEEDS}
+        except BaseExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
+
+    def _probe(self, name: str) -> Callable[[], Awaitable[bool]]:
+        ports = self.ports
+        match name:
+            case "postgres":
+                return self.postgres.answers
+            case "temporal":
+                return lambda: health.temporal_serves(ports.temporal)
+            case "mailbox":
+                return lambda: health.serves_http(ports.mailbox, "/healthz")
+            case "worker":
+                return lambda: health.worker_polls(ports.temporal, self.pid("worker"))
+            case _:
+                return lambda: health.serves_grpc(getattr(ports, name))
+
+    def _make_folders(self) -> None:
+        for folder in (self._wiring.temporal_database.parent, self._wiring.mail_dir, self.logs):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        create_keys(self.keys_dir)
+
+    def _take_lock(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (self.folder / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            lock.close()
+            raise StackError(
+                f"A stack is running already in {self.folder} (process {owner}). Stop it, or choose another"
+                " folder: liity up --state-dir FOLDER"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock

@@ -1,0 +1,86 @@
+"""The command and the environment of each process of the local stack."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.components import WITH_DATABASE
+from deploy.ports import HOST, Ports
+from deploy.postgres import EmbeddedPostgres
+from deploy.process import Command
+from deploy.temporal_server import NAMESPACE, temporal_command
+
+
+class Wiring:
+    """Knows where everything is and who is told what."""
+
+    def __init__(self, folder: Path, ports: Ports, postgres: EmbeddedPostgres) -> None:
+        self.keys_dir = folder / "keys"
+        self.mail_dir = folder / "mail"
+        self.temporal_database = folder / "temporal" / "temporal.db"
+        self._ports = ports
+        self._postgres = postgres
+
+    def command(self, name: str, environment: Mapping[str, str]) -> Command:
+        """How to run a component; `environment` is added to that of our own programs."""
+        if name == "postgres":
+            return Command(
+                self._postgres.command(),
+                {"PATH": os.environ.get("PATH", "")},
+                user=self._postgres.system_user or "",
+                # It ends at once, not when the last client has gone, and leaves a clean database.
+                stop_signal=signal.SIGINT,
+                orphan_signal=signal.SIGINT,
+            )
+        if name == "temporal":
+            return Command(temporal_command(self.temporal_database, self._ports), _environment())
+        return Command(
+            [sys.executable, "-m", "deploy", "serve", name],
+            {**_environment(), **environment, **self.settings(name)},
+        )
+
+    def settings(self, name: str) -> dict[str, str]:
+        """The settings that tie one of our programs to the others."""
+        settings = {"LIITY_KEYS_DIR": str(self.keys_dir)}
+        if name in ("gateway", *WITH_DATABASE):
+            settings["LIITY_LISTEN"] = self._address(name)
+        if name in WITH_DATABASE:
+            settings["LIITY_DATABASE_URL"] = self._postgres.url(name)
+        if name in ("gateway", "worker"):
+            settings |= {f"LIITY_{peer.upper()}_TARGET": self._address(peer) for peer in WITH_DATABASE}
+            settings |= {
+                "LIITY_TEMPORAL_ADDRESS": self._address("temporal"),
+                "LIITY_TEMPORAL_NAMESPACE": NAMESPACE,
+                # Temporal's own profiles speak of other servers.
+                "TEMPORAL_CONFIG_FILE": os.devnull,
+            }
+        return settings | self._own_settings(name)
+
+    def _own_settings(self, name: str) -> dict[str, str]:
+        match name:
+            case "identity":
+                return {"LIITY_HETU_ALLOW_ARTIFICIAL": "true"}
+            case "notification":
+                return {
+                    "LIITY_SMTP_HOST": HOST,
+                    "LIITY_SMTP_PORT": str(self._ports.smtp),
+                    "LIITY_MAIL_FROM": "liity@liity.example",
+                }
+            case "mailbox":
+                return {
+                    "LIITY_MAILBOX_SMTP_LISTEN": self._address("smtp"),
+                    "LIITY_MAILBOX_HTTP_LISTEN": self._address("mailbox"),
+                    "LIITY_MAILBOX_DIR": str(self.mail_dir),
+                }
+            case _:
+                return {}
+
+    def _address(self, name: str) -> str:
+        return f"{HOST}:{getattr(self._ports, name)}"
+
+
+def _environment() -> dict[str, str]:
+    """Our own environment without what would lead to another Temporal server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}

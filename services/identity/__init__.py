@@ -1,0 +1,1 @@
+"""Who people are: personal identity codes, accounts and sessions, links in mail, customers' credentials."""

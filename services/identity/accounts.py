@@ -1,0 +1,168 @@
+"""AccountService: accounts of registrars and staff, and their log-ins."""
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
+
+from liity.identity.v1.account_service_pb2 import Account as AccountMessage
+from liity.identity.v1.account_service_pb2 import (
+    CreateAccountRequest,
+    CreateAccountResponse,
+    GetAccountRequest,
+    GetAccountResponse,
+    GetJwksRequest,
+    GetJwksResponse,
+    LogInRequest,
+    LogInResponse,
+    LogOutRequest,
+    LogOutResponse,
+    RefreshSessionRequest,
+    RefreshSessionResponse,
+    SessionTokens,
+)
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceServicer
+from liity.v1.reason_pb2 import (
+    REASON_ACCOUNT_EXISTS,
+    REASON_ACCOUNT_NOT_FOUND,
+    REASON_INVALID_FORMAT,
+    REASON_REQUEST_ID_REUSED,
+    REASON_SESSION_ENDED,
+    REASON_WRONG_CREDENTIALS,
+)
+from services.identity.access_tokens import AccessTokens
+from services.identity.account_store import StoredAccount, find_account
+from services.identity.models import Account, Membership
+from services.identity.passwords import Passwords
+from services.identity.sealed_ids import new_id
+from services.identity.sessions import RunningSession, Sessions
+from services.identity.throttle import LoginThrottle
+from services.runtime.clock import now
+from services.runtime.errors import FieldViolation, already_exists, invalid, not_found, unauthenticated
+
+
+class Accounts(AccountServiceServicer):
+    """Accounts and their sessions."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        passwords: Passwords,
+        throttle: LoginThrottle,
+        access_tokens: AccessTokens,
+        sessions: Sessions,
+    ) -> None:
+        self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._passwords = passwords
+        self._throttle = throttle
+        self._access_tokens = access_tokens
+        self._sessions = sessions
+
+    @override
+    async def CreateAccount(self, request: CreateAccountRequest, context: object) -> CreateAccountResponse:
+        units = {membership.unit_id for membership in request.memberships}
+        if len(units) < len(request.memberships):
+            raise invalid([FieldViolation("memberships", REASON_INVALID_FORMAT)])
+        password_hash = await self._passwords.hash(request.password)
+        async with self._engine.begin() as connection:
+            if not await _insert_account(connection, request, password_hash):
+                await _check_repetition(connection, request)
+            stored = await find_account(connection, Account.request_id == request.request_id)
+        return CreateAccountResponse(account=_known(stored))
+
+    @override
+    async def GetAccount(self, request: GetAccountRequest, context: object) -> GetAccountResponse:
+        async with self._single.connect() as connection:
+            stored = await find_account(connection, Account.account_id == request.account_id)
+        return GetAccountResponse(account=_known(stored))
+
+    @override
+    async def LogIn(self, request: LogInRequest, context: object) -> LogInResponse:
+        email = fold_email(request.email)
+        await self._throttle.admit(email, request.caller_address)
+        async with self._single.connect() as connection:
+            stored = await find_account(connection, Account.email == email)
+        matches = await self._passwords.verify(stored and stored.password_hash, request.password)
+        if stored is None or not matches:
+            raise unauthenticated(REASON_WRONG_CREDENTIALS)
+        await self._throttle.forgive(email, request.caller_address)
+        session = await self._sessions.start(stored.account.account_id)
+        return LogInResponse(tokens=self._tokens(stored.account, session))
+
+    @override
+    async def RefreshSession(self, request: RefreshSessionRequest, context: object) -> RefreshSessionResponse:
+        session = await self._sessions.rotate(request.refresh_token, request.request_id)
+        async with self._single.connect() as connection:
+            stored = await find_account(connection, Account.account_id == session.account_id)
+        if stored is None:
+            raise unauthenticated(REASON_SESSION_ENDED)
+        return RefreshSessionResponse(tokens=self._tokens(stored.account, session))
+
+    @override
+    async def LogOut(self, request: LogOutRequest, context: object) -> LogOutResponse:
+        await self._sessions.end(request.refresh_token)
+        return LogOutResponse()
+
+    @override
+    async def GetJwks(self, request: GetJwksRequest, context: object) -> GetJwksResponse:
+        return GetJwksResponse(jwks_json=self._access_tokens.jwks_json)
+
+    def _tokens(self, account: AccountMessage, session: RunningSession) -> SessionTokens:
+        access = self._access_tokens.sign(account)
+        tokens = SessionTokens(
+            access_token=access.token, refresh_token=session.refresh_token, account=account
+        )
+        tokens.access_token_expire_time.FromDatetime(access.expires_at)
+        tokens.refresh_token_expire_time.FromDatetime(session.expires_at)
+        return tokens
+
+
+def fold_email(email: str) -> str:
+    """An address as it is stored and compared. PostgreSQL knows no NUL, and no address has one."""
+    return email.strip().replace("\0", "\ufffd").casefold()
+
+
+def _known(stored: StoredAccount | None) -> AccountMessage:
+    if stored is None:
+        raise not_found(REASON_ACCOUNT_NOT_FOUND)
+    return stored.account
+
+
+async def _insert_account(
+    connection: AsyncConnection, request: CreateAccountRequest, password_hash: str
+) -> bool:
+    """Whether the account was made: not if its address or request is known."""
+    account_id = await connection.scalar(
+        insert(Account)
+        .values(
+            account_id=new_id(),
+            email=fold_email(request.email),
+            display_name=request.display_name,
+            password_hash=password_hash,
+            language=request.language,
+            roles=list(request.roles),
+            created_at=now(),
+            request_id=request.request_id,
+        )
+        .on_conflict_do_nothing()
+        .returning(Account.account_id)
+    )
+    if account_id is not None and request.memberships:
+        await connection.execute(
+            insert(Membership),
+            [
+                {"account_id": account_id, "unit_id": membership.unit_id, "role": membership.role}
+                for membership in request.memberships
+            ],
+        )
+    return account_id is not None
+
+
+async def _check_repetition(connection: AsyncConnection, request: CreateAccountRequest) -> None:
+    """Lets a repeated request pass. ALREADY_EXISTS with ACCOUNT_EXISTS or REQUEST_ID_REUSED otherwise."""
+    email = await connection.scalar(select(Account.email).where(Account.request_id == request.request_id))
+    if email is None:
+        raise already_exists(REASON_ACCOUNT_EXISTS)
+    if email != fold_email(request.email):
+        raise already_exists(REASON_REQUEST_ID_REUSED)

@@ -1,0 +1,8 @@
+"""The environment of identity's migrations."""
+
+from alembic import context
+
+from services.identity.models import Base
+from services.runtime.database import run_migration_environment
+
+run_migration_environment(context.config, Base.metadata)

@@ -1,0 +1,136 @@
+"""The tables of identity."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from services.runtime.database import NAMING
+
+
+class Base(DeclarativeBase):
+    """All tables of identity."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it so
+        str: Text,
+        bytes: LargeBinary,
+        datetime: DateTime(timezone=True),
+    }
+
+
+class Person(Base):
+    """A person known by a personal identity code, which is kept encrypted and found by a blind index."""
+
+    __tablename__ = "persons"
+    __table_args__ = (
+        Index("ix_persons_provisional", "ensured_at", postgresql_where=text("retained_at IS NULL")),
+    )
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    hetu_ciphertext: Mapped[bytes]
+    hetu_key_id: Mapped[int] = mapped_column(BigInteger)
+    hetu_index: Mapped[bytes] = mapped_column(unique=True)
+    index_key_id: Mapped[int] = mapped_column(BigInteger)
+    ensured_at: Mapped[datetime]
+    retained_at: Mapped[datetime | None]
+
+
+class Credential(Base):
+    """A customer's user name, and the password once it is chosen."""
+
+    __tablename__ = "credentials"
+
+    person_id: Mapped[str] = mapped_column(ForeignKey(Person.person_id, ondelete="CASCADE"), primary_key=True)
+    user_name: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str | None]
+    password_chosen_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Link(Base):
+    """A link in mail: opens `subject` for one purpose, once, for a time."""
+
+    __tablename__ = "links"
+    __table_args__ = (UniqueConstraint("purpose", "request_id"), Index(None, "subject"))
+
+    link_id: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[int] = mapped_column(SmallInteger)
+    subject: Mapped[str]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    used_request_id: Mapped[str | None]
+    voided_at: Mapped[datetime | None]
+    request_id: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class Account(Base):
+    """The account of a registrar or of staff. `email` is case-folded."""
+
+    __tablename__ = "accounts"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    display_name: Mapped[str]
+    password_hash: Mapped[str]
+    language: Mapped[int] = mapped_column(SmallInteger)
+    roles: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    created_at: Mapped[datetime]
+    request_id: Mapped[str] = mapped_column(unique=True)
+
+
+class Membership(Base):
+    """An account's role in a unit."""
+
+    __tablename__ = "memberships"
+
+    account_id: Mapped[str] = mapped_column(
+        ForeignKey(Account.account_id, ondelete="CASCADE"), primary_key=True
+    )
+    unit_id: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[int] = mapped_column(SmallInteger)
+
+
+class Session(Base):
+    """Somebody logged in. Revoking a session deletes it."""
+
+    __tablename__ = "sessions"
+
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey(Account.account_id, ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class RefreshToken(Base):
+    """One refresh token of a session. Once used it has a successor, which is the session's newest."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_id: Mapped[str] = mapped_column(primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey(Session.session_id, ondelete="CASCADE"), index=True)
+    successor_id: Mapped[str | None]
+    rotated_request_id: Mapped[str | None]
+
+
+class LoginAttempts(Base):
+    """Log-ins that failed, or are being tried, in a window of time; by the hash of an account or caller."""
+
+    __tablename__ = "login_attempts"
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    window_start: Mapped[datetime]

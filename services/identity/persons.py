@@ -1,0 +1,116 @@
+"""PersonService: who a personal identity code belongs to."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_PASSWORD
+from liity.identity.v1.person_service_pb2 import (
+    EnsurePersonRequest,
+    EnsurePersonResponse,
+    ErasePersonRequest,
+    ErasePersonResponse,
+    FindPersonRequest,
+    FindPersonResponse,
+    RetainPersonRequest,
+    RetainPersonResponse,
+)
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceServicer
+from liity.v1.reason_pb2 import REASON_PERSON_NOT_FOUND
+from services.identity import hetu
+from services.identity.models import Link, Person
+from services.identity.sealed_ids import new_id
+from services.identity.vault import HetuVault
+from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.errors import FieldViolation, invalid, not_found
+
+
+class Persons(PersonServiceServicer):
+    """The vault of personal identity codes."""
+
+    def __init__(self, engine: AsyncEngine, vault: HetuVault, *, allow_artificial: bool) -> None:
+        self._engine = engine
+        # One statement is a transaction of its own: it needs no BEGIN and COMMIT around it.
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._vault = vault
+        self._allow_artificial = allow_artificial
+
+    @override
+    async def FindPerson(self, request: FindPersonRequest, context: object) -> FindPersonResponse:
+        parsed = self._parse(request.personal_identity_code)
+        async with self._single.connect() as connection:
+            person_id = await _find(connection, self._vault.indexes(parsed))
+        return FindPersonResponse(person_id=person_id or "", birth_date=to_proto_date(parsed.birth_date))
+
+    @override
+    async def EnsurePerson(self, request: EnsurePersonRequest, context: object) -> EnsurePersonResponse:
+        parsed = self._parse(request.personal_identity_code)
+        indexes = self._vault.indexes(parsed)
+        if len(indexes) == 1:
+            async with self._single.connect() as connection:
+                return EnsurePersonResponse(person_id=await self._upsert(connection, parsed))
+        async with self._engine.begin() as connection:
+            # While a key is rotated, replicas may insert under different keys, which the unique index of
+            # the column cannot see: callers of one code queue here instead.
+            lock = int.from_bytes(indexes[0][:8], signed=True)
+            await connection.execute(select(func.pg_advisory_xact_lock(lock)))
+            person_id = await _find(connection, indexes)
+            if person_id is None:
+                person_id = await self._upsert(connection, parsed)
+            else:
+                await connection.execute(
+                    update(Person).where(Person.person_id == person_id).values(ensured_at=now())
+                )
+        return EnsurePersonResponse(person_id=person_id)
+
+    @override
+    async def RetainPerson(self, request: RetainPersonRequest, context: object) -> RetainPersonResponse:
+        async with self._single.connect() as connection:
+            retained = await connection.scalar(
+                update(Person)
+                .where(Person.person_id == request.person_id)
+                .values(retained_at=func.coalesce(Person.retained_at, now()))
+                .returning(Person.person_id)
+            )
+        if retained is None:
+            raise not_found(REASON_PERSON_NOT_FOUND)
+        return RetainPersonResponse()
+
+    @override
+    async def ErasePerson(self, request: ErasePersonRequest, context: object) -> ErasePersonResponse:
+        async with self._engine.begin() as connection:
+            # The credentials go with the person.
+            await connection.execute(delete(Person).where(Person.person_id == request.person_id))
+            await connection.execute(
+                delete(Link).where(Link.subject == request.person_id, Link.purpose == LINK_PURPOSE_PASSWORD)
+            )
+        return ErasePersonResponse()
+
+    def _parse(self, text: str) -> hetu.Hetu:
+        try:
+            return hetu.parse(text, today=helsinki_day(now()), allow_artificial=self._allow_artificial)
+        except hetu.InvalidHetu as error:
+            raise invalid([FieldViolation("personal_identity_code", error.reason)]) from None
+
+    async def _upsert(self, connection: AsyncConnection, parsed: hetu.Hetu) -> str:
+        person_id = new_id()
+        statement = insert(Person).values(
+            person_id=person_id, ensured_at=now(), **self._vault.seal(parsed, person_id)._asdict()
+        )
+        # Updating what is there, rather than doing nothing, makes the statement answer with its ID.
+        ensured = await connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[Person.hetu_index], set_={"ensured_at": statement.excluded.ensured_at}
+            ).returning(Person.person_id)
+        )
+        return ensured.scalar_one()
+
+
+async def _find(connection: AsyncConnection, indexes: Sequence[bytes]) -> str | None:
+    person_id: str | None = await connection.scalar(
+        select(Person.person_id).where(Person.hetu_index.in_(indexes))
+    )
+    return person_id

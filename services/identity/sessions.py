@@ -1,0 +1,110 @@
+"""Sessions and their refresh tokens: each works once, and one used twice ends the session (RFC 9700)."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import ScalarSelect, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from liity.v1.reason_pb2 import REASON_SESSION_ENDED
+from services.identity.models import RefreshToken, Session
+from services.identity.sealed_ids import SealedIds, new_id
+from services.runtime.clock import now
+from services.runtime.errors import unauthenticated
+
+log = structlog.get_logger()
+
+
+class RunningSession(NamedTuple):
+    """Whose session it is, its newest refresh token and when that ends."""
+
+    account_id: str
+    refresh_token: str
+    expires_at: datetime
+
+
+class Sessions:
+    """Sessions. A revoked one is deleted, so that none of its tokens is known any more."""
+
+    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, lifetime: timedelta) -> None:
+        self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sealed_ids = sealed_ids
+        self._lifetime = lifetime
+
+    async def start(self, account_id: str) -> RunningSession:
+        """A new session of an account."""
+        moment = now()
+        session_id, token_id = new_id(), new_id()
+        expires_at = moment + self._lifetime
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                insert(Session).values(
+                    session_id=session_id, account_id=account_id, created_at=moment, expires_at=expires_at
+                )
+            )
+            await connection.execute(insert(RefreshToken).values(token_id=token_id, session_id=session_id))
+        return RunningSession(account_id, self._sealed_ids.seal("refresh", token_id), expires_at)
+
+    async def rotate(self, refresh_token: str, request_id: str) -> RunningSession:
+        """The session with its next refresh token; the same one for the same request.
+
+        UNAUTHENTICATED (SESSION_ENDED) if the session has ended, and if the token was used before by
+        another request: somebody has stolen it, so nobody keeps the session.
+        """
+        token_id = self._sealed_ids.open("refresh", refresh_token)
+        if token_id is None:
+            raise unauthenticated(REASON_SESSION_ENDED)
+        moment = now()
+        expires_at = moment + self._lifetime
+        async with self._engine.begin() as connection:
+            # The session's row stays locked until the end: its tokens rotate one after another.
+            running = await connection.execute(
+                update(Session)
+                .where(Session.session_id == _session_of(token_id), Session.expires_at > moment)
+                .values(expires_at=expires_at)
+                .returning(Session.session_id, Session.account_id)
+            )
+            session = running.one_or_none()
+            if session is None:
+                raise unauthenticated(REASON_SESSION_ENDED)
+            successor_id = await _successor(connection, token_id, session.session_id, request_id)
+            if successor_id is None:
+                await connection.execute(delete(Session).where(Session.session_id == session.session_id))
+        if successor_id is None:
+            log.warning("refresh token used twice: session revoked", account_id=session.account_id)
+            raise unauthenticated(REASON_SESSION_ENDED)
+        return RunningSession(session.account_id, self._sealed_ids.seal("refresh", successor_id), expires_at)
+
+    async def end(self, refresh_token: str) -> None:
+        """Revokes the session of a token; an unknown token is fine."""
+        token_id = self._sealed_ids.open("refresh", refresh_token)
+        if token_id is not None:
+            async with self._single.connect() as connection:
+                await connection.execute(delete(Session).where(Session.session_id == _session_of(token_id)))
+
+
+def _session_of(token_id: str) -> ScalarSelect[str]:
+    return select(RefreshToken.session_id).where(RefreshToken.token_id == token_id).scalar_subquery()
+
+
+async def _successor(
+    connection: AsyncConnection, token_id: str, session_id: str, request_id: str
+) -> str | None:
+    """The token after one, made or as the same request made it before; None if another request did."""
+    successor_id = new_id()
+    used = await connection.execute(
+        update(RefreshToken)
+        .where(RefreshToken.token_id == token_id, RefreshToken.successor_id.is_(None))
+        .values(successor_id=successor_id, rotated_request_id=request_id)
+    )
+    if used.rowcount:
+        await connection.execute(insert(RefreshToken).values(token_id=successor_id, session_id=session_id))
+        return successor_id
+    made_before: str | None = await connection.scalar(
+        select(RefreshToken.successor_id).where(
+            RefreshToken.token_id == token_id, RefreshToken.rotated_request_id == request_id
+        )
+    )
+    return made_before

@@ -1,0 +1,37 @@
+"""Settings of identity."""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from services.runtime.database import DatabaseSettings
+from services.runtime.server import ServerSettings
+
+
+class IdentitySettings(ServerSettings, DatabaseSettings):
+    """What identity reads besides. Durations are ISO 8601, as in PT15M or P30D."""
+
+    hetu_allow_artificial: bool = Field(
+        default=False,
+        description="Accept artificial personal identity codes (900 to 999): for tests only (R33).",
+    )
+    login_failures_per_account: int = Field(
+        default=5, ge=1, description="Failed log-ins per account and window before it is throttled."
+    )
+    login_failures_per_caller: int = Field(
+        default=50, ge=1, description="Failed log-ins per network address and window before it is throttled."
+    )
+    login_window: timedelta = Field(
+        default=timedelta(minutes=15), gt=timedelta(0), description="How long failed log-ins are counted."
+    )
+    access_token_lifetime: timedelta = Field(
+        default=timedelta(minutes=10), gt=timedelta(0), description="How long an access token is good for."
+    )
+    refresh_token_lifetime: timedelta = Field(
+        default=timedelta(days=14), gt=timedelta(0), description="How long a session lives unused."
+    )
+    password_link_lifetime: timedelta = Field(
+        default=timedelta(days=30),
+        gt=timedelta(0),
+        description="How long a customer may take to choose a password by the link.",
+    )

@@ -1,0 +1,44 @@
+"""The cryptography of the vault: codes are stored encrypted and found by a blind index (DESIGN.md 10)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tink import aead, prf
+
+from services.identity.hetu import Hetu
+from services.runtime.keys import KeysetPurpose, load_keyset, load_primitive
+
+_INDEX_BYTES = 32
+
+
+class SealedHetu(NamedTuple):
+    """A code as it is stored."""
+
+    hetu_ciphertext: bytes
+    hetu_key_id: int
+    hetu_index: bytes
+    index_key_id: int
+
+
+class HetuVault:
+    """Seals codes and computes the indexes that find them. SettingsError if a keyset is missing or wrong."""
+
+    def __init__(self, keys_dir: Path) -> None:
+        self._aead = load_primitive(keys_dir, KeysetPurpose.HETU, aead.Aead)
+        self._aead_key_id: int = load_keyset(keys_dir, KeysetPurpose.HETU).keyset_info().primary_key_id
+        self._index = load_primitive(keys_dir, KeysetPurpose.HETU_INDEX, prf.PrfSet)
+
+    def seal(self, hetu: Hetu, person_id: str) -> SealedHetu:
+        """A code encrypted for one person: moved to another's row it cannot be read."""
+        return SealedHetu(
+            self._aead.encrypt(hetu.code.encode(), person_id.encode()),
+            self._aead_key_id,
+            self._index.primary().compute(hetu.code.encode(), _INDEX_BYTES),
+            self._index.primary_id(),
+        )
+
+    def indexes(self, hetu: Hetu) -> Sequence[bytes]:
+        """The code's index under every key, by key ID: rows written before a rotation are found too."""
+        keys = self._index.all()
+        return [keys[key_id].compute(hetu.code.encode(), _INDEX_BYTES) for key_id in sorted(keys)]

@@ -1,0 +1,40 @@
+"""E-mail addresses: whether one is well-formed, and how to keep them out of what is stored."""
+
+import re
+
+from email_validator import EmailNotValidError, validate_email
+
+from liity.v1.reason_pb2 import REASON_INVALID_EMAIL
+from services.runtime.errors import FieldViolation, invalid
+
+_ANY_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
+_MASK = "***"
+
+
+def to_ascii(address: str) -> str:
+    """The address as mail servers know it, its domain in ASCII.
+
+    A local part beyond ASCII stays: it takes a server that knows RFC 6531. EmailNotValidError if it is none.
+    """
+    valid = validate_email(address, check_deliverability=False)
+    return valid.ascii_email or f"{valid.local_part}@{valid.ascii_domain}"
+
+
+def recipient(address: str) -> str:
+    """The address a mail goes to. INVALID_ARGUMENT if it is none: line breaks never reach a header."""
+    try:
+        return to_ascii(address)
+    except EmailNotValidError:
+        raise invalid([FieldViolation("recipient_email", REASON_INVALID_EMAIL)]) from None
+
+
+def mask(text: str, address: str, *, longest: int = 200) -> str:
+    """A mail server's words without addresses, on one line of at most `longest` characters.
+
+    Servers often repeat the recipient's local part alone: it goes too.
+    """
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    line = _ANY_ADDRESS.sub(_MASK, line)
+    local_part = re.escape(address.rpartition("@")[0])
+    line = re.sub(rf"(?<!\w){local_part}(?!\w)", _MASK, line, flags=re.IGNORECASE)
+    return line[:longest]

@@ -1,0 +1,8 @@
+"""Runs the notification service's migrations."""
+
+from alembic import context
+
+from services.notification.models import Base
+from services.runtime.database import run_migration_environment
+
+run_migration_environment(context.config, Base.metadata)

@@ -1,0 +1,37 @@
+"""The table of the notification service: one row per mail, and no word of it nor any address."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, Index, MetaData, SmallInteger, String, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from services.runtime.database import NAMING
+
+
+class Base(DeclarativeBase):
+    """Declares the tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Message(Base):
+    """A mail to be sent once."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        CheckConstraint("state BETWEEN 1 AND 3", "state"),
+        Index(None, "subject_id", "create_time"),
+    )
+
+    request_id: Mapped[UUID] = mapped_column(primary_key=True)
+    subject_id: Mapped[str] = mapped_column(String(32))
+    template: Mapped[str] = mapped_column(String(64))
+    state: Mapped[int] = mapped_column(SmallInteger)
+    """A `DeliveryState`."""
+    attempts: Mapped[int]
+    last_error: Mapped[str] = mapped_column(String(200))
+    lease_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    """Until then the mail belongs to the call that is sending it."""
+    create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -1,0 +1,96 @@
+"""What a mail says: its template, filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from babel.dates import format_date
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
+
+from liity.notification.v1.notification_service_pb2 import SendMessageRequest
+from liity.v1.customer_form_pb2 import Language
+from services.runtime.clock import HELSINKI
+from services.runtime.settings import RuntimeSettings
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_LOCALES = {"fi": "fi", "sv": "sv", "en": "en_GB"}
+_LINK_PAGES = {"consent_request": "consent", "consent_reminder": "consent", "credentials": "password"}
+_TOKEN = "link_token"  # noqa: S105 - the field's name
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A mail's words, in one language."""
+
+    subject: str
+    text: str
+    html: str
+    language: str
+
+
+def render(request: SendMessageRequest, settings: RuntimeSettings) -> Rendered:
+    """Fills in the template that the content's field names."""
+    template = template_of(request)
+    language = Language.Name(request.language).removeprefix("LANGUAGE_").lower()
+    variables = {
+        **_content(template, getattr(request, template), settings.web_url),
+        "language": language,
+        "web_url": settings.web_url,
+        "customer_service_email": settings.customer_service_email,
+        "customer_service_url": settings.customer_service_url,
+    }
+    environment = _environment()
+    head, _, text = environment.get_template(f"{template}.{language}.txt").render(variables).partition("\n")
+    subject = head.removeprefix("Subject:").strip()
+    html = environment.get_template(f"{template}.{language}.html").render(variables, subject=subject)
+    return Rendered(subject, text.strip() + "\n", html, language)
+
+
+def template_of(request: SendMessageRequest) -> str:
+    """The name of the mail's template."""
+    template = request.WhichOneof("content")
+    if template is None:
+        raise ValueError("The contract requires a content.")
+    return template
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters["day"] = _day
+    return environment
+
+
+def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]:
+    """The content's fields as a template sees them: the token only within the link it opens."""
+    variables: dict[str, Any] = {}
+    for field in content.DESCRIPTOR.fields:
+        value = getattr(content, field.name)
+        if field.name == _TOKEN:
+            # In the fragment, which browsers keep to themselves: no web server's log ever holds it.
+            variables["link_url"] = f"{web_url.rstrip('/')}/{_LINK_PAGES[template]}#{quote(value, safe='')}"
+        elif isinstance(value, Timestamp):
+            variables[field.name] = value.ToDatetime(UTC).astimezone(HELSINKI)
+        else:
+            variables[field.name] = value
+    return variables
+
+
+@pass_context
+def _day(context: Context, moment: datetime) -> str:
+    """A moment's day in words, in the mail's language."""
+    return format_date(moment, "long", locale=_LOCALES[context["language"]])

@@ -1,0 +1,43 @@
+"""The notification service as a program."""
+
+import grpc
+
+from liity.notification.v1.notification_service_pb2 import DESCRIPTOR
+from liity.notification.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
+from services.notification.service import NotificationService
+from services.notification.settings import NotificationSettings
+from services.notification.store import MessageStore
+from services.notification.transport import Transport
+from services.runtime import logs
+from services.runtime.database import create_engine
+from services.runtime.errors import Contact
+from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.server import serve
+from services.runtime.service_identity import ServiceVerifier
+from services.runtime.settings import load
+
+NAME = "notification"
+
+
+async def run() -> None:
+    """Serves until told to stop, then sees what is being sent through."""
+    settings = load(NotificationSettings)
+    logs.configure(NAME, settings)
+    interceptor = RequestInterceptor(
+        ServiceAuthenticator(ServiceVerifier(NAME, settings.keys_dir).verify),
+        Contact(settings.customer_service_email, settings.customer_service_url),
+    )
+    engine = create_engine(settings)
+    transport = Transport(settings)
+    service = NotificationService(MessageStore(engine), transport, settings)
+
+    def add_services(server: grpc.aio.Server) -> None:
+        add_NotificationServiceServicer_to_server(service, server)
+
+    try:
+        names = [service.full_name for service in DESCRIPTOR.services_by_name.values()]
+        await serve(settings, interceptor, names, add_services)
+        await service.finish()
+    finally:
+        await transport.close()
+        await engine.dispose()

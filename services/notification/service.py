@@ -1,0 +1,117 @@
+"""The RPCs of NotificationService."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from liity.notification.v1 import notification_service_pb2 as pb
+from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceServicer
+from liity.v1.reason_pb2 import (
+    REASON_MAIL_NOT_ACCEPTED,
+    REASON_MESSAGE_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
+)
+from services.notification.addresses import recipient
+from services.notification.mail import build
+from services.notification.rendering import render, template_of
+from services.notification.settings import MailSettings
+from services.notification.store import DeliveryRow, MessageStore
+from services.notification.transport import NotAccepted, Transport
+from services.runtime.errors import already_exists, not_found, unavailable
+
+log = structlog.get_logger()
+
+_MARGIN = 5.0
+"""Seconds that a lease outlasts the longest sending."""
+
+_SendingKey = tuple[UUID, str, str]
+
+
+class NotificationService(NotificationServiceServicer):
+    """Sends each mail once: claimed in the database, sent, its outcome recorded.
+
+    What was begun is carried through even when the caller has given up. Should the process die between a
+    server's word and its recording, the next call sends again after the lease, with the same Message-ID.
+    """
+
+    def __init__(self, store: MessageStore, transport: Transport, settings: MailSettings) -> None:
+        self._store = store
+        self._transport = transport
+        self._settings = settings
+        self._lease = timedelta(seconds=settings.smtp_timeout + _MARGIN)
+        self._sendings: dict[_SendingKey, asyncio.Task[pb.Delivery]] = {}
+
+    async def SendMessage(self, request: pb.SendMessageRequest, _context: object) -> pb.SendMessageResponse:  # noqa: N802
+        """Sends a mail, or tells what became of it. Calls that meet during its sending share the answer."""
+        address = recipient(request.recipient_email)
+        key = (UUID(request.request_id), request.subject_id, template_of(request))
+        sending = self._sendings.get(key)
+        if sending is None:
+            sending = asyncio.create_task(self._send(request, key, address))
+            self._sendings[key] = sending
+            sending.add_done_callback(lambda done: self._finished(key, done))
+        return pb.SendMessageResponse(delivery=await asyncio.shield(sending))
+
+    async def GetDelivery(self, request: pb.GetDeliveryRequest, _context: object) -> pb.GetDeliveryResponse:  # noqa: N802
+        """The delivery state of one mail."""
+        row = await self._store.find(UUID(request.request_id))
+        if row is None:
+            raise not_found(REASON_MESSAGE_NOT_FOUND)
+        return pb.GetDeliveryResponse(delivery=_delivery(row))
+
+    async def ListDeliveries(  # noqa: N802
+        self, request: pb.ListDeliveriesRequest, _context: object
+    ) -> pb.ListDeliveriesResponse:
+        """The delivery states of all mail about one subject, oldest first."""
+        rows = await self._store.list_of(request.subject_id)
+        return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
+
+    async def finish(self) -> None:
+        """Waits, for a lease at most, until what is being sent is recorded."""
+        if self._sendings:
+            await asyncio.wait(self._sendings.values(), timeout=self._lease.total_seconds())
+
+    async def _send(self, request: pb.SendMessageRequest, key: _SendingKey, address: str) -> pb.Delivery:
+        request_id, subject_id, template = key
+        message = build(request_id, address, render(request, self._settings), self._settings)
+        claimed = await self._store.claim(request_id, subject_id, template, self._lease)
+        if claimed is None:
+            return await self._finished_before(key)
+        outcome = await self._transport.send(message, address)
+        recorded = await self._store.record(request_id, claimed.attempts, outcome)
+        if recorded is None:
+            return await self._finished_before(key)
+        if isinstance(outcome, NotAccepted):
+            log.warning("mail not accepted", template=template, attempts=claimed.attempts)
+            raise unavailable(REASON_MAIL_NOT_ACCEPTED)
+        return _delivery(recorded)
+
+    async def _finished_before(self, key: _SendingKey) -> pb.Delivery:
+        """What another attempt led to. UNAVAILABLE while it runs, ALREADY_EXISTS if for another mail."""
+        request_id, subject_id, template = key
+        row = await self._store.find(request_id)
+        if row is not None and (row.subject_id, row.template) != (subject_id, template):
+            raise already_exists(REASON_REQUEST_ID_REUSED)
+        if row is None or row.state == pb.DELIVERY_STATE_PENDING:
+            raise unavailable()
+        return _delivery(row)
+
+    def _finished(self, key: _SendingKey, sending: asyncio.Task[pb.Delivery]) -> None:
+        del self._sendings[key]
+        # The caller may have gone: then nobody else looks at the error.
+        if not sending.cancelled():
+            sending.exception()
+
+
+def _delivery(row: DeliveryRow) -> pb.Delivery:
+    return pb.Delivery(
+        request_id=str(row.request_id),
+        template=row.template,
+        state=row.state,
+        attempts=row.attempts,
+        last_error=row.last_error,
+        create_time=row.create_time,
+        update_time=row.update_time,
+    )

@@ -1,0 +1,56 @@
+"""What the notification service reads from its environment."""
+
+from typing import Literal, Self
+
+from email_validator import EmailNotValidError
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from services.notification.addresses import to_ascii
+from services.runtime.database import DatabaseSettings
+from services.runtime.server import ServerSettings
+
+
+class MailSettings(ServerSettings):
+    """What writing and sending mail takes."""
+
+    mail_from: str = Field(
+        "no-reply@liity.example",
+        description="The address mail comes from; its domain also names us to mail servers.",
+    )
+    smtp_host: str = Field(description="The mail server that takes our mail.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port (587 is submission, RFC 6409).")
+    smtp_username: str | None = Field(None, description="User name, if the server asks for one.")
+    smtp_password: SecretStr | None = Field(None, description="Password of the user name.")
+    smtp_tls: Literal["starttls-if-offered", "starttls", "tls", "none"] = Field(
+        "starttls-if-offered",
+        description="How the connection is encrypted. Certificates are verified with starttls and tls only.",
+    )
+    smtp_timeout: float = Field(10.0, gt=0, le=600, description="Seconds that sending one mail may take.")
+    smtp_connections: int = Field(4, ge=1, le=50, description="Mails sent at the same time.")
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        try:
+            return to_ascii(address)
+        except EmailNotValidError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _password_travels_safely(self) -> Self:
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("LIITY_SMTP_USERNAME and LIITY_SMTP_PASSWORD go together")
+        if self.smtp_password is not None and self.smtp_tls not in {"starttls", "tls"}:
+            raise ValueError(
+                "a password travels over verified TLS only: LIITY_SMTP_TLS must be starttls or tls"
+            )
+        return self
+
+    @property
+    def mail_domain(self) -> str:
+        """The domain mail comes from."""
+        return self.mail_from.rpartition("@")[2]
+
+
+class NotificationSettings(MailSettings, DatabaseSettings):
+    """What the notification service reads."""

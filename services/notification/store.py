@@ -1,0 +1,123 @@
+"""What is known of each mail: claimed by one call at a time, its outcome recorded once."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.base import Executable
+
+from liity.notification.v1.notification_service_pb2 import (
+    DELIVERY_STATE_PENDING,
+    DELIVERY_STATE_SENT,
+    DELIVERY_STATE_UNDELIVERABLE,
+)
+from services.notification.models import Message
+from services.notification.transport import NotAccepted, Outcome, Refused, Sent
+from services.runtime.database import is_away
+
+DeliveryRow = Row[Any]
+
+_DELIVERY = (
+    Message.request_id,
+    Message.subject_id,
+    Message.template,
+    Message.state,
+    Message.attempts,
+    Message.last_error,
+    Message.create_time,
+    Message.update_time,
+)
+_LONGEST_WAIT = 1.0
+
+
+class MessageStore:
+    """The messages' table. Each method is one statement: a call costs as many round trips."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def claim(
+        self, request_id: UUID, subject_id: str, template: str, lease: timedelta
+    ) -> DeliveryRow | None:
+        """Records the mail, or takes it up again, for `lease`.
+
+        None if it is finished, another call is sending it, or the ID was used for something else.
+        """
+        new = insert(Message).values(
+            request_id=request_id,
+            subject_id=subject_id,
+            template=template,
+            state=DELIVERY_STATE_PENDING,
+            attempts=1,
+            last_error="",
+            lease_until=func.now() + lease,
+        )
+        taken_up = new.on_conflict_do_update(
+            index_elements=[Message.request_id],
+            set_={"attempts": Message.attempts + 1, "lease_until": new.excluded.lease_until},
+            where=(Message.state == DELIVERY_STATE_PENDING)
+            & (Message.lease_until < func.now())
+            & (Message.subject_id == new.excluded.subject_id)
+            & (Message.template == new.excluded.template),
+        )
+        rows = await self._execute(taken_up.returning(*_DELIVERY))
+        return rows[0] if rows else None
+
+    async def record(self, request_id: UUID, attempt: int, outcome: Outcome) -> DeliveryRow | None:
+        """Records what became of an attempt. None if a later attempt has outrun it.
+
+        Waits for a database that is away: a mail that was taken must not be sent again.
+        """
+        values: dict[str, Any] = {"lease_until": func.now()}
+        # A mail that was taken is sent, however late that is known; other outcomes count in their turn only.
+        in_turn = Message.attempts >= attempt if isinstance(outcome, Sent) else Message.attempts == attempt
+        match outcome:
+            case Sent():
+                values |= {"state": DELIVERY_STATE_SENT, "last_error": "", "update_time": func.now()}
+            case Refused(error):
+                values |= {
+                    "state": DELIVERY_STATE_UNDELIVERABLE,
+                    "last_error": error,
+                    "update_time": func.now(),
+                }
+            case NotAccepted(error):
+                values |= {"last_error": error}
+        statement = (
+            update(Message)
+            .where(Message.request_id == request_id, Message.state == DELIVERY_STATE_PENDING, in_turn)
+            .values(values)
+            .returning(*_DELIVERY)
+        )
+        wait = 0.05
+        while True:
+            try:
+                rows = await self._execute(statement)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            else:
+                return rows[0] if rows else None
+
+    async def find(self, request_id: UUID) -> DeliveryRow | None:
+        """One mail's delivery."""
+        rows = await self._execute(select(*_DELIVERY).where(Message.request_id == request_id))
+        return rows[0] if rows else None
+
+    async def list_of(self, subject_id: str) -> Sequence[DeliveryRow]:
+        """The deliveries about one subject, oldest first."""
+        return await self._execute(
+            select(*_DELIVERY)
+            .where(Message.subject_id == subject_id)
+            .order_by(Message.create_time, Message.request_id)
+        )
+
+    async def _execute(self, statement: Executable) -> Sequence[DeliveryRow]:
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement)).all()

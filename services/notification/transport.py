@@ -1,0 +1,134 @@
+"""The way to the mail server: a few connections kept open, and what became of each mail."""
+
+import asyncio
+from dataclasses import dataclass
+from email.message import EmailMessage
+
+import aiosmtplib
+
+from services.notification.addresses import mask
+from services.notification.settings import MailSettings
+
+_IDLE = 30.0
+"""Seconds after which an unused connection is opened anew: firewalls drop idle ones in silence."""
+
+_AUTHENTICATION_REQUIRED = 530
+"""The server asks for a password or TLS (RFC 4954, RFC 3207): our settings are wrong, not the address."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The server has taken the mail."""
+
+
+@dataclass(frozen=True)
+class NotAccepted:
+    """No server took the mail for now: it may be tried again. `error` names no address."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The server has refused the mail for good. `error` names no address."""
+
+    error: str
+
+
+Outcome = Sent | NotAccepted | Refused
+
+
+class Transport:
+    """Sends mail over at most `smtp_connections` connections, each used again while it works."""
+
+    def __init__(self, settings: MailSettings) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(settings.smtp_connections)
+        self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
+
+    async def send(self, message: EmailMessage, recipient: str) -> Outcome:
+        """Sends a mail within `smtp_timeout` seconds and tells what became of it.
+
+        Whatever is lost before the server's last word counts as not accepted.
+        """
+        try:
+            async with asyncio.timeout(self._settings.smtp_timeout), self._slots:
+                connection = self._take() or await self._connect()
+                return await self._deliver(connection, message, recipient)
+        except (OSError, aiosmtplib.SMTPException) as error:
+            return NotAccepted(_describe(error, recipient))
+
+    async def close(self) -> None:
+        """Takes leave of the server."""
+        while self._idle:
+            connection, _ = self._idle.pop()
+            try:
+                await connection.quit(timeout=1)
+            except (OSError, aiosmtplib.SMTPException):
+                connection.close()
+
+    async def _deliver(self, connection: aiosmtplib.SMTP, message: EmailMessage, recipient: str) -> Outcome:
+        sent = False
+        try:
+            await connection.send_message(message, sender=self._settings.mail_from, recipients=[recipient])
+            sent = True
+        except (
+            aiosmtplib.SMTPResponseException,
+            aiosmtplib.SMTPRecipientsRefused,
+            aiosmtplib.SMTPNotSupported,
+        ) as error:
+            error_text = _describe(error, recipient)
+            return Refused(error_text) if _is_final(error) else NotAccepted(error_text)
+        finally:
+            # After anything but success the two sides may not agree on where they are.
+            if sent:
+                self._idle.append((connection, asyncio.get_running_loop().time()))
+            else:
+                connection.close()
+        return Sent()
+
+    def _take(self) -> aiosmtplib.SMTP | None:
+        """The connection used last, if one still works."""
+        while self._idle:
+            connection, used = self._idle.pop()
+            if connection.is_connected and asyncio.get_running_loop().time() - used < _IDLE:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> aiosmtplib.SMTP:
+        settings = self._settings
+        verified = settings.smtp_tls in {"starttls", "tls"}
+        connection = aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_username,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            local_hostname=settings.mail_domain,
+            timeout=settings.smtp_timeout,
+            use_tls=settings.smtp_tls == "tls",
+            start_tls={"starttls-if-offered": None, "starttls": True}.get(settings.smtp_tls, False),
+            # Encryption that the server offers but need not give protects from readers only (RFC 7435):
+            # asking for a valid certificate there would send the mail nowhere, or in the clear.
+            validate_certs=verified,
+        )
+        await connection.connect()
+        return connection
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the answer to a mail means that trying again is no use."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return all(_is_final(refused) for refused in error.recipients)
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return 500 <= error.code < 600 and error.code != _AUTHENTICATION_REQUIRED  # noqa: PLR2004 - RFC 5321 4.2.1
+    return isinstance(error, aiosmtplib.SMTPNotSupported)
+
+
+def _describe(error: Exception, recipient: str) -> str:
+    """The server's answer, or what went wrong on the way to it."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return _describe(error.recipients[0], recipient)
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return mask(f"{error.code} {error.message}", recipient)
+    return mask(str(error) or type(error).__name__, recipient)

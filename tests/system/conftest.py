@@ -1,0 +1,97 @@
+"""The whole stack on free ports, and people logged in to it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from deploy.api_client import ApiClient
+from deploy.mailbox_client import MailboxClient
+from deploy.ports import HOST, Ports
+from deploy.seed import DemoAccount, seed
+from deploy.stack import Stack
+from tests.system.registering import MailCounter
+
+COMPONENTS = (
+    "postgres",
+    "temporal",
+    "mailbox",
+    "identity",
+    "registration",
+    "notification",
+    "gateway",
+    "worker",
+)
+"""Those that others need come first."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file that use the stack run one after another in one process."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@dataclass(frozen=True)
+class Api:
+    """The demo accounts, logged in, and somebody without an account."""
+
+    registrar: ApiClient
+    teacher: ApiClient
+    staff: ApiClient
+    anybody: ApiClient
+
+
+@pytest.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The whole stack. A component that dies unasked stays dead: then tests fail."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False)
+    await stack.start()
+    try:
+        yield stack
+    finally:
+        await stack.stop()
+
+
+@pytest.fixture(scope="session")
+async def accounts(stack: Stack) -> dict[str, DemoAccount]:
+    """The demo accounts by key: registrar, teacher, staff."""
+    return await seed(stack.folder, stack.keys_dir, stack.ports)
+
+
+@pytest.fixture(scope="session")
+async def api(stack: Stack, accounts: dict[str, DemoAccount]) -> AsyncIterator[Api]:
+    """Everybody who calls the gateway."""
+    clients = {key: ApiClient(f"{HOST}:{stack.ports.gateway}") for key in ("anybody", *accounts)}
+    try:
+        for key, account in accounts.items():
+            await clients[key].log_in(account.email, account.password)
+        yield Api(**clients)
+    finally:
+        for client in clients.values():
+            await client.close()
+
+
+@pytest.fixture(autouse=True)
+async def _whole(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Starts whatever a test of the stack, or its failure, has left stopped."""
+    yield
+    if "stack" in request.fixturenames:
+        stack: Stack = request.getfixturevalue("stack")
+        for name in COMPONENTS:
+            if stack.pid(name) is None:
+                await stack.stop_component(name)
+                await stack.start_component(name)
+
+
+@pytest.fixture
+def mails(stack: Stack) -> MailCounter:
+    """Counts the mail."""
+    return MailCounter(stack)
+
+
+@pytest.fixture(scope="session")
+def mailbox(stack: Stack) -> MailboxClient:
+    """The stack's mailbox."""
+    return MailboxClient(f"{HOST}:{stack.ports.mailbox}")

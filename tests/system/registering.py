@@ -1,0 +1,220 @@
+"""What system tests do through the public API, and how they count the mail that comes of it."""
+
+import asyncio
+import random
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import grpc
+
+import services.notification
+from deploy import demo_forms
+from deploy.api_client import ApiClient, new_request_id
+from deploy.demo_forms import DemoPerson
+from deploy.eventually import eventually
+from deploy.maildir import Maildir
+from deploy.stack import Stack
+from liity.v1.consent_service_pb2 import AcceptConsentRequest
+from liity.v1.customer_form_pb2 import LANGUAGE_FI
+from liity.v1.registration_pb2 import Registration, Stage
+from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
+from services.runtime.clock import helsinki_day, now
+from services.runtime.errors import Refusal
+from services.runtime.temporal import RegistrationWorkflowNames
+
+ResultT = TypeVar("ResultT")
+
+PATIENCE = 90.0
+"""Seconds until a test gives something up: many times what it takes on a busy machine."""
+
+_RANDOM = random.Random()  # noqa: S311 - nobody's secret
+_TEMPLATES = Path(next(iter(services.notification.__path__))) / "templates"
+
+
+def adult() -> DemoPerson:
+    """An adult online customer whose first name nobody else has."""
+    return _renamed(demo_forms.adult(_today(), _RANDOM))
+
+
+def pupil() -> DemoPerson:
+    """A nine-year-old whose guardian has not consented yet, with a first name nobody else has."""
+    return _renamed(demo_forms.pupil(_today(), _RANDOM))
+
+
+def save_request(unit: str, person: DemoPerson, request_id: str = "") -> RegisterCustomerRequest:
+    """A Save of a person, with an ID of its own unless one is given."""
+    return RegisterCustomerRequest(
+        parent=unit,
+        request_id=request_id or new_request_id(),
+        personal_identity_code=person.personal_identity_code,
+        form=person.form,
+    )
+
+
+async def save(client: ApiClient, person: DemoPerson, request_id: str = "") -> Registration:
+    """Saves a person in the client's unit, again while a part of the system is away."""
+    request = save_request(client.unit, person, request_id)
+    answer = await persistently(lambda: client.call(client.registrations.RegisterCustomer, request))
+    return answer.registration
+
+
+async def get(client: ApiClient, name: str) -> Registration:
+    """A registration."""
+    request = GetRegistrationRequest(name=name)
+    answer = await persistently(lambda: client.call(client.registrations.GetRegistration, request))
+    return answer.registration
+
+
+async def reaches(client: ApiClient, name: str, *stages: Stage.ValueType) -> Registration:
+    """A registration, once it stands in one of these stages."""
+    return await eventually(lambda: get(client, name), lambda found: found.stage in stages, PATIENCE)
+
+
+async def accept(guardian: ApiClient, token: str, person: DemoPerson, request_id: str = "") -> None:
+    """Accepts a consent request as the guardian, again while a part of the system is away."""
+    request = AcceptConsentRequest(
+        token=token,
+        request_id=request_id or new_request_id(),
+        guardian_name=person.form.related_person.full_name,
+        wording_version="2026-1",
+        language=LANGUAGE_FI,
+    )
+    await persistently(lambda: guardian.call(guardian.consents.AcceptConsent, request))
+
+
+async def persistently(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Calls again and again while it is UNAVAILABLE, as a careful client does; every other refusal counts."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await call()
+            except Refusal as refusal:
+                if refusal.code is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of a mail, as a mail server took it."""
+
+    template: str
+    recipient: str
+    message_id: str
+    text: str
+
+
+class MailCounter:
+    """Counts what mail servers have taken: the stack's mailbox, and those that stood in for it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._maildir = Maildir(stack.folder / "mail")
+        self.elsewhere: list[EmailMessage] = []
+        """Mails taken by other servers."""
+
+    def copies(self, person: DemoPerson, registration: Registration | None = None) -> list[Copy]:
+        """Every copy of every mail to a person, and to whoever is told about them or the registration."""
+        marks = [person.form.first_names]
+        if registration is not None:
+            marks.append(registration.name.rpartition("/")[2])
+        return [
+            copy
+            for copy in (*self._in_maildir(), *(_copy(mail) for mail in self.elsewhere))
+            if copy.recipient == person.email or any(mark in copy.text for mark in marks)
+        ]
+
+    def templates(self, person: DemoPerson, registration: Registration | None = None) -> dict[str, int]:
+        """How many copies of each template came."""
+        return dict(Counter(copy.template for copy in self.copies(person, registration)))
+
+    async def wait_for(self, person: DemoPerson, template: str) -> Copy:
+        """The first copy of a mail, once it is there."""
+
+        async def find() -> list[Copy]:
+            return [copy for copy in self.copies(person) if copy.template == template]
+
+        return (await eventually(find, bool, PATIENCE))[0]
+
+    def _in_maildir(self) -> Iterable[Copy]:
+        for mail in self._maildir.sent_to():
+            template = template_of_subject(mail.subject)
+            yield Copy(template, ",".join(mail.recipients), mail.message_id, mail.text)
+
+
+def link_token(copy: Copy) -> str:
+    """The token of the personal link in a mail."""
+    found = re.search(r"#([A-Za-z0-9_.~-]+)", copy.text)
+    assert found is not None
+    return found[1]
+
+
+def template_of_subject(subject: str) -> str:
+    """The template a Finnish subject belongs to."""
+    return _SUBJECTS[subject]
+
+
+@asynccontextmanager
+async def worker_settings(stack: Stack, **settings: str) -> AsyncIterator[None]:
+    """The worker with other settings in the meantime."""
+    stack.environment |= settings
+    await stack.restart_component("worker")
+    try:
+        yield
+    finally:
+        for name in settings:
+            del stack.environment[name]
+        await stack.stop_component("worker")
+        await stack.start_component("worker")
+
+
+@asynccontextmanager
+async def database(stack: Stack, name: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a service's database."""
+    connection = await asyncpg.connect(stack.postgres.url(name).replace("+asyncpg", ""))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def workflow_id(stack: Stack, registration: Registration) -> str:
+    """The ID of a registration's run."""
+    async with database(stack, "registration") as connection:
+        person_id: Any = await connection.fetchval(
+            "SELECT person_id FROM registrations WHERE registration_id = $1",
+            registration.name.rpartition("/")[2],
+        )
+    return RegistrationWorkflowNames.workflow_id(person_id)
+
+
+def _copy(mail: EmailMessage) -> Copy:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return Copy(template_of_subject(mail["Subject"]), mail["To"], mail["Message-ID"], body.get_content())
+
+
+def _renamed(person: DemoPerson) -> DemoPerson:
+    person.form.first_names = "Nimi" + "".join(_RANDOM.choices("abdefghijklmnoprstuvyäö", k=16))
+    return person
+
+
+def _today() -> date:
+    return helsinki_day(now())
+
+
+def _subjects() -> Iterable[tuple[str, str]]:
+    for path in _TEMPLATES.glob("*.fi.txt"):
+        head = path.read_text("utf-8").partition("\n")[0]
+        if head.startswith("Subject:"):
+            yield head.removeprefix("Subject:").strip(), path.name.partition(".")[0]
+
+
+_SUBJECTS = dict(_subjects())

@@ -1,0 +1,84 @@
+"""The program's commands that need no running stack."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deploy.components import COMPONENTS, WITH_DATABASE
+from deploy.postgres import EmbeddedPostgres
+from services.runtime.keys import TEMPLATES
+from services.runtime.service_identity import SERVICES
+
+
+def liity(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "deploy", *arguments],
+        env=environment | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_serve_names_missing_settings_in_one_line(component: str) -> None:
+    refused = liity("serve", component)
+
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith("Wrong settings: ")
+    assert "LIITY_KEYS_DIR: Field required" in refused.stderr
+
+
+def test_serve_knows_its_components_alone() -> None:
+    refused = liity("serve", "everything")
+
+    assert refused.returncode == 2
+    assert "one of identity, registration" in refused.stderr
+
+
+@pytest.mark.parametrize("component", WITH_DATABASE)
+async def test_migrate_makes_the_tables_and_may_be_repeated(
+    postgres: EmbeddedPostgres, component: str
+) -> None:
+    for _ in range(2):
+        migrated = await asyncio.to_thread(
+            liity, "migrate", component, LIITY_DATABASE_URL=postgres.url(component)
+        )
+        assert migrated.returncode == 0, migrated.stderr
+
+    connection = await asyncpg.connect(postgres.url(component).replace("+asyncpg", ""))
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM alembic_version") == 1
+    finally:
+        await connection.close()
+
+
+def test_keys_create_makes_what_is_missing_and_keeps_the_rest(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    assert liity("keys", "create", LIITY_KEYS_DIR=str(folder)).returncode == 0
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    lost = folder / "links.keyset.json"
+    lost.unlink()
+
+    assert liity("keys", "create", LIITY_KEYS_DIR=str(folder)).returncode == 0
+
+    second = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert second.keys() == first.keys()
+    assert [name for name in first if first[name] != second[name]] == [lost.name]
+    assert {f"{purpose}.keyset.json" for purpose in TEMPLATES} <= first.keys()
+    assert {f"service-{name}.jwk.json" for name in SERVICES} <= first.keys()
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_demonstration_needs_its_accounts(tmp_path: Path) -> None:
+    refused = liity("demo", "--state-dir", str(tmp_path))
+
+    assert refused.returncode == 2
+    assert refused.stderr == f"There are no demo accounts in {tmp_path}: `liity up` makes them\n"

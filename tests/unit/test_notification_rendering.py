@@ -1,0 +1,195 @@
+"""Every mail in every language: complete, escaped, and without what must not stand in it."""
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markupsafe import escape
+
+from liity.notification.v1.notification_service_pb2 import (
+    AddressUndeliverable,
+    ConsentDeclined,
+    ConsentGiven,
+    ConsentLapsed,
+    ConsentOutgrown,
+    ConsentReminder,
+    ConsentRequest,
+    Credentials,
+    SendMessageRequest,
+    Welcome,
+)
+from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
+from services.notification.rendering import Rendered, render, template_of
+from services.runtime.settings import RuntimeSettings
+
+TOKEN = "Zm9v-YmFy_cXV4"
+NAME = "Åke <script>alert('&')</script>"
+UNIT = "Metsälän koulu & kirjasto"
+# Half past eleven in the evening, UTC: the next day in Helsinki.
+MOMENT = datetime(2026, 12, 6, 23, 30, tzinfo=UTC)
+DAY = {
+    LANGUAGE_FI: "7. joulukuuta 2026",
+    LANGUAGE_SV: "7 december 2026",
+    LANGUAGE_EN: "7 December 2026",
+}
+CONTENTS: list[dict[str, Any]] = [
+    {
+        "consent_request": ConsentRequest(
+            child_first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT
+        )
+    },
+    {
+        "consent_reminder": ConsentReminder(
+            child_first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT
+        )
+    },
+    {"consent_given": ConsentGiven(child_first_names=NAME, unit_display_name=UNIT)},
+    {"consent_outgrown": ConsentOutgrown(child_first_names=NAME, unit_display_name=UNIT)},
+    {
+        "consent_declined": ConsentDeclined(
+            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
+        )
+    },
+    {
+        "consent_lapsed": ConsentLapsed(
+            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
+        )
+    },
+    {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
+    {"welcome": Welcome(first_names=NAME)},
+    *(
+        {
+            "address_undeliverable": AddressUndeliverable(
+                first_names=NAME, unit_display_name=UNIT, template=template
+            )
+        }
+        for template in ("consent_request", "consent_reminder", "credentials", "welcome")
+    ),
+]
+REQUESTS = [
+    pytest.param(
+        SendMessageRequest(language=language, **content),
+        id="-".join(
+            (*content, Language.Name(language), *(getattr(c, "template", "") for c in content.values()))
+        ),
+    )
+    for content in CONTENTS
+    for language in DAY
+]
+LINK_PAGES = {"consent_request": "consent", "consent_reminder": "consent", "credentials": "password"}
+
+
+class Reader(HTMLParser):
+    """What a mail program makes of HTML: its text, its tags, its links. Its tags must be paired."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.languages: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        self.links += [link] if (link := attributes.get("href")) else []
+        self.languages += [language] if (language := attributes.get("lang")) else []
+        if tag not in {"br", "meta", "hr", "img"}:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def settings() -> RuntimeSettings:
+    return RuntimeSettings(keys_dir=Path("unused"), web_url="https://liity.example/")
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_mail_is_complete(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
+    rendered = render(request_, settings)
+    template = template_of(request_)
+    assert_says_all(rendered, request_, template)
+    for part in (rendered.subject, rendered.text, rendered.html):
+        assert not re.search(r"\{[{%#]|[%#}]\}|link_token|Undefined|None|Subject:", part)
+    assert rendered.text.endswith("\n")
+    assert not rendered.text.startswith("\n")
+    assert max(len(line) for line in rendered.text.splitlines() if "://" not in line) <= 78
+
+
+def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: str) -> None:
+    """Every field of the content stands in both parts, but the token, which stands in the link alone."""
+    html = Reader(rendered.html)
+    content = getattr(request, template)
+    url = f"https://liity.example/{LINK_PAGES.get(template)}#{TOKEN}"
+    for field, value in content.ListFields():
+        if field.name == "link_token":
+            assert rendered.text.count(TOKEN) == rendered.text.count(url) == 1
+            assert url in html.links
+            assert rendered.html.count(TOKEN) == rendered.html.count(url)
+        elif field.name != "template":
+            said = value if isinstance(value, str) else DAY[request.language]
+            assert said in words(rendered.text)
+            assert said in words(html.text)
+    if template not in LINK_PAGES:
+        assert "#" not in "".join(html.links)
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_nothing_of_a_name_becomes_html(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
+    html = Reader(render(request_, settings).html)
+    assert set(html.tags).isdisjoint({"script", "img", "form", "iframe", "link"})
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_the_subject_names_nobody(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
+    rendered = render(request_, settings)
+    assert 10 <= len(rendered.subject) <= 78
+    assert not {"Åke", "Metsälän", "k123456", "k7m2q9", TOKEN} & set(rendered.subject.split())
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_screen_reader_is_told_the_language_and_the_title(
+    request_: SendMessageRequest, settings: RuntimeSettings
+) -> None:
+    rendered = render(request_, settings)
+    html = Reader(rendered.html)
+    assert html.languages
+    assert set(html.languages) == {rendered.language}
+    assert f"<title>{escape(rendered.subject)}</title>" in rendered.html
+    assert html.tags.count("h1") == 1
+
+
+def test_the_three_languages_differ(settings: RuntimeSettings) -> None:
+    for content in CONTENTS:
+        mails = [render(SendMessageRequest(language=language, **content), settings) for language in DAY]
+        for part in ("subject", "text", "html", "language"):
+            assert len({getattr(mail, part) for mail in mails}) == 3
+
+
+def test_a_token_cannot_leave_its_link(settings: RuntimeSettings) -> None:
+    request = SendMessageRequest(
+        language=LANGUAGE_EN,
+        credentials=Credentials(
+            first_names="Aino", user_name="k1", link_token='x" onclick="y\n#z', expire_time=MOMENT
+        ),
+    )
+    url = "https://liity.example/password#x%22%20onclick%3D%22y%0A%23z"
+    rendered = render(request, settings)
+    assert url in rendered.text
+    assert url in Reader(rendered.html).links
