@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
 from liity.v1.customer_form_pb2 import (
@@ -70,3 +71,19 @@ def paper_consent(days_ago: int = 3) -> PaperConsent:
 def date_from_today(days: int) -> Date:
     """A day so many days from today in Helsinki."""
     return to_proto_date(helsinki_day(now()) + timedelta(days=days))
+
+
+def changed(form: CustomerForm, **fields: object) -> CustomerForm:
+    """The form with fields set: a name with `__` reaches into a message, None clears."""
+    for path, value in fields.items():
+        *parents, name = path.split("__")
+        message = form
+        for parent in parents:
+            message = getattr(message, parent)
+        if value is None:
+            message.ClearField(name)
+        elif isinstance(value, Message):
+            getattr(message, name).CopyFrom(value)
+        else:
+            setattr(message, name, value)
+    return form

@@ -58,6 +58,9 @@ _QUICK = timedelta(seconds=15)
 _MAIL = timedelta(minutes=2)
 """For a step that mails: a mail server may take its time."""
 
+_HEARTBEAT = timedelta(seconds=15)
+"""Without a sign of life for so long, a step that mails is given to another worker."""
+
 _RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
 )
@@ -137,6 +140,7 @@ class RegistrationWorkflow:
             activity,
             self._step(lapse),
             start_to_close_timeout=_MAIL,
+            heartbeat_timeout=_HEARTBEAT,
             retry_policy=_RETRY,
             summary=summary,
         )
@@ -296,7 +300,12 @@ class RegistrationWorkflow:
         self, activity: Callable[..., Any], argument: RegistrationStep | EndStep, summary: str
     ) -> MailStepResult:
         result: MailStepResult = await workflow.execute_activity_method(
-            activity, argument, start_to_close_timeout=_MAIL, retry_policy=_RETRY, summary=summary
+            activity,
+            argument,
+            start_to_close_timeout=_MAIL,
+            heartbeat_timeout=_HEARTBEAT,
+            retry_policy=_RETRY,
+            summary=summary,
         )
         return result
 

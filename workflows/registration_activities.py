@@ -3,7 +3,9 @@
 What is made on the way (links, user names, addresses) stays in the step: it never enters a history.
 """
 
+import asyncio
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from google.protobuf.message import Message
@@ -334,6 +336,32 @@ class RefusalInterceptor(Interceptor):
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wraps every activity."""
         return _RefusalInbound(next)
+
+
+class HeartbeatInterceptor(Interceptor):
+    """Lets Temporal see that a step still runs: then one whose worker has died is soon tried by another."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wraps every activity."""
+        return _HeartbeatInbound(next)
+
+
+class _HeartbeatInbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401
+        timeout = activity.info().heartbeat_timeout
+        if not timeout:
+            return await super().execute_activity(input)
+        beating = asyncio.create_task(_beat(timeout / 3))
+        try:
+            return await super().execute_activity(input)
+        finally:
+            beating.cancel()
+
+
+async def _beat(interval: timedelta) -> None:
+    while True:
+        await asyncio.sleep(interval.total_seconds())
+        activity.heartbeat()
 
 
 class _RefusalInbound(ActivityInboundInterceptor):

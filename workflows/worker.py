@@ -12,7 +12,11 @@ from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.registration import RegistrationWorkflow
-from workflows.registration_activities import RefusalInterceptor, RegistrationActivities
+from workflows.registration_activities import (
+    HeartbeatInterceptor,
+    RefusalInterceptor,
+    RegistrationActivities,
+)
 from workflows.settings import WorkerSettings
 
 # Our modules and the generated code are deterministic: to load them anew for every run only costs time.
@@ -46,7 +50,7 @@ def create_worker(client: Client, activities: RegistrationActivities, build_id: 
             activities.send_credentials,
             activities.send_welcome,
         ],
-        interceptors=[RefusalInterceptor()],
+        interceptors=[HeartbeatInterceptor(), RefusalInterceptor()],
         workflow_runner=WORKFLOW_RUNNER,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),

@@ -230,4 +230,4 @@ def _standing(row: RowMapping, unit_id: str) -> Standing.ValueType:
         return STANDING_REGISTERED_IN_THIS_UNIT
     if row["customer_unit_id"] is not None:
         return STANDING_REGISTERED_IN_ANOTHER_UNIT
-    return STANDING_NOT_REGISTERED if row["stage"] is None else STANDING_BEING_REGISTERED
+    return STANDING_BEING_REGISTERED if row["stage"] in statements.RUNNING else STANDING_NOT_REGISTERED

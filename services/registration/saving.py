@@ -147,9 +147,10 @@ def _creation(
 
 def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registration:
     """What a repeated Save made. ALREADY_EXISTS (REQUEST_ID_REUSED) if it was another Save."""
-    if (known["registrar_account_id"], known["unit_id"]) != (account_id, request.unit_id) or known[
-        "person_id"
-    ] not in {None, request.person_id}:
+    saved_by = (known["registrar_account_id"], known["unit_id"])
+    # A registration that has ended knows its person no more.
+    same_person = known["person_id"] in {None, request.person_id}
+    if saved_by != (account_id, request.unit_id) or not same_person:
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return to_message(known)
 

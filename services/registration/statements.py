@@ -33,6 +33,9 @@ WAITING = (STAGE_RECEIVED, STAGE_WAITING_FOR_CONSENT)
 BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
 """The customership has begun."""
 
+RUNNING = (*WAITING, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)
+"""Something is still to come: a person has one such registration at most (R18)."""
+
 
 def _customer_name() -> ColumnElement[str]:
     """Names of the customer, from wherever they are kept now; empty if nowhere."""
@@ -121,9 +124,7 @@ def _prepare() -> Select[object]:
     """
     others = registrations.alias("others")
     unit_kind = select(units.c.kind).where(units.c.unit_id == bindparam("unit_id")).scalar_subquery()
-    running = exists().where(
-        others.c.person_id == bindparam("person_id"), others.c.stage.in_((*WAITING, *BEGUN))
-    )
+    running = exists().where(others.c.person_id == bindparam("person_id"), others.c.stage.in_(RUNNING))
     made_before = registrations.c.request_id == bindparam("request_id")
     return select(
         *COLUMNS, unit_kind.label("unit_kind"), _customer_unit_id(), running.label("running")

@@ -10,6 +10,9 @@ from deploy.mailbox_client import MailboxClient
 from deploy.ports import HOST, Ports
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
+from liity.v1.registration_service_pb2 import ListRegistrationsRequest
+from tests.system.public_api import Gateway, Stores, changes, connect_temporal
+from tests.system.public_api_facts import Facts, create_facts
 from tests.system.registering import MailCounter
 
 COMPONENTS = (
@@ -95,3 +98,43 @@ def mails(stack: Stack) -> MailCounter:
 def mailbox(stack: Stack) -> MailboxClient:
     """The stack's mailbox."""
     return MailboxClient(f"{HOST}:{stack.ports.mailbox}")
+
+
+@pytest.fixture(scope="session")
+async def gateway(stack: Stack, api: Api) -> AsyncIterator[Gateway]:
+    """The gateway, to be called wrongly."""
+    clients = {"registrar": api.registrar, "teacher": api.teacher, "staff": api.staff}
+    gateway = Gateway(f"{HOST}:{stack.ports.gateway}", clients)
+    yield gateway
+    await gateway.close()
+
+
+@pytest.fixture(scope="session")
+async def facts(stack: Stack, api: Api) -> Facts:
+    """Registrations in each state, and links of every kind."""
+    return await create_facts(stack, api.registrar, api.teacher, api.anybody, MailCounter(stack))
+
+
+@pytest.fixture(scope="session")
+async def stores(stack: Stack) -> Stores:
+    """The three databases and Temporal."""
+    return Stores(stack, await connect_temporal(stack))
+
+
+@pytest.fixture
+async def nothing_stored(stores: Stores, facts: Facts, api: Api) -> AsyncIterator[None]:
+    """Sees that a test changes nothing that is stored."""
+    for client in (api.registrar, api.teacher, api.staff):
+        # Sessions that are about to end are renewed now, not while the test runs.
+        listing = ListRegistrationsRequest(parent=facts.library if client is api.registrar else facts.school)
+        await client.call(client.registrations.ListRegistrations, listing)
+    before = await stores.contents()
+    yield
+    assert changes(before, await stores.contents()) == {}
+
+
+@pytest.fixture
+async def forgiven(stores: Stores) -> AsyncIterator[None]:
+    """Forgets the log-ins a test has failed at, for the sake of the next ones."""
+    yield
+    await stores.forget_attempts()

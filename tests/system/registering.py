@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +29,7 @@ from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCu
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import Refusal
 from services.runtime.temporal import RegistrationWorkflowNames
+from tests.services.smtp_server import SmtpServer
 
 ResultT = TypeVar("ResultT")
 
@@ -78,15 +79,20 @@ async def reaches(client: ApiClient, name: str, *stages: Stage.ValueType) -> Reg
     return await eventually(lambda: get(client, name), lambda found: found.stage in stages, PATIENCE)
 
 
-async def accept(guardian: ApiClient, token: str, person: DemoPerson, request_id: str = "") -> None:
-    """Accepts a consent request as the guardian, again while a part of the system is away."""
-    request = AcceptConsentRequest(
+def accept_request(token: str, person: DemoPerson) -> AcceptConsentRequest:
+    """The guardian's yes."""
+    return AcceptConsentRequest(
         token=token,
-        request_id=request_id or new_request_id(),
+        request_id=new_request_id(),
         guardian_name=person.form.related_person.full_name,
         wording_version="2026-1",
         language=LANGUAGE_FI,
     )
+
+
+async def accept(guardian: ApiClient, token: str, person: DemoPerson) -> None:
+    """Accepts a consent request as the guardian, again while a part of the system is away."""
+    request = accept_request(token, person)
     await persistently(lambda: guardian.call(guardian.consents.AcceptConsent, request))
 
 
@@ -117,8 +123,8 @@ class MailCounter:
 
     def __init__(self, stack: Stack) -> None:
         self._maildir = Maildir(stack.folder / "mail")
-        self.elsewhere: list[EmailMessage] = []
-        """Mails taken by other servers."""
+        self.others: list[SmtpServer] = []
+        """Those that stood in for the mailbox."""
 
     def copies(self, person: DemoPerson, registration: Registration | None = None) -> list[Copy]:
         """Every copy of every mail to a person, and to whoever is told about them or the registration."""
@@ -127,7 +133,7 @@ class MailCounter:
             marks.append(registration.name.rpartition("/")[2])
         return [
             copy
-            for copy in (*self._in_maildir(), *(_copy(mail) for mail in self.elsewhere))
+            for copy in self._all()
             if copy.recipient == person.email or any(mark in copy.text for mark in marks)
         ]
 
@@ -143,10 +149,19 @@ class MailCounter:
 
         return (await eventually(find, bool, PATIENCE))[0]
 
-    def _in_maildir(self) -> Iterable[Copy]:
+    def _all(self) -> Iterable[Copy]:
         for mail in self._maildir.sent_to():
             template = template_of_subject(mail.subject)
             yield Copy(template, ",".join(mail.recipients), mail.message_id, mail.text)
+        for server in self.others:
+            yield from map(copy_of, server.taken)
+
+
+def copy_of(mail: EmailMessage) -> Copy:
+    """A mail as a mail server took it."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return Copy(template_of_subject(mail["Subject"]), mail["To"], mail["Message-ID"], body.get_content())
 
 
 def link_token(copy: Copy) -> str:
@@ -162,17 +177,18 @@ def template_of_subject(subject: str) -> str:
 
 
 @asynccontextmanager
-async def worker_settings(stack: Stack, **settings: str) -> AsyncIterator[None]:
-    """The worker with other settings in the meantime."""
-    stack.environment |= settings
-    await stack.restart_component("worker")
+async def settings(stack: Stack, environment: Mapping[str, str], *components: str) -> AsyncIterator[None]:
+    """Components with other settings in the meantime."""
+    before = dict(stack.environment)
+    stack.environment |= environment
     try:
+        for name in components:
+            await stack.restart_component(name)
         yield
     finally:
-        for name in settings:
-            del stack.environment[name]
-        await stack.stop_component("worker")
-        await stack.start_component("worker")
+        stack.environment = before
+        for name in components:
+            await stack.restart_component(name)
 
 
 @asynccontextmanager
@@ -193,12 +209,6 @@ async def workflow_id(stack: Stack, registration: Registration) -> str:
             registration.name.rpartition("/")[2],
         )
     return RegistrationWorkflowNames.workflow_id(person_id)
-
-
-def _copy(mail: EmailMessage) -> Copy:
-    body = mail.get_body(("plain",))
-    assert body is not None
-    return Copy(template_of_subject(mail["Subject"]), mail["To"], mail["Message-ID"], body.get_content())
 
 
 def _renamed(person: DemoPerson) -> DemoPerson:

@@ -1,7 +1,6 @@
-"""The rules of registering: ages at their edges, and every rule of the form."""
+"""Every rule of the form, kept and broken."""
 
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 from google.type.date_pb2 import Date
@@ -17,115 +16,18 @@ from liity.registration.v1.unit_service_pb2 import (
 from liity.v1 import customer_form_pb2 as pb
 from liity.v1 import reason_pb2 as reasons
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
-from services.registration.forms import consent_errors, form_errors, from_json, normalise, to_json
+from services.registration.forms import form_errors, normalise
 from services.registration.rules import (
-    consent_needed,
-    day_of_age,
     form_violations,
-    full_years,
-    parse_email,
-    parse_phone,
 )
-from services.runtime.clock import helsinki_day, to_proto_date
+from services.runtime.clock import to_proto_date
 from services.runtime.errors import FieldViolation
-from tests.registration_forms import adult_form, child_form
+from tests.registration_forms import adult_form, changed, child_form
 
 TODAY = date(2026, 3, 15)
 ADULT = date(1990, 1, 1)
 YOUTH = date(2010, 1, 1)
 CHILD = date(2017, 1, 1)
-
-Change = Callable[[CustomerForm], None]
-
-
-# Age
-
-
-@pytest.mark.parametrize(
-    ("birth_date", "day", "age"),
-    [
-        (date(2011, 6, 10), date(2026, 6, 9), 14),
-        (date(2011, 6, 10), date(2026, 6, 10), 15),
-        (date(2011, 6, 10), date(2026, 6, 11), 15),
-        (date(2008, 6, 10), date(2026, 6, 9), 17),
-        (date(2008, 6, 10), date(2026, 6, 10), 18),
-        (date(2008, 6, 10), date(2026, 6, 11), 18),
-        (date(2011, 1, 1), date(2025, 12, 31), 14),
-        (date(2011, 1, 1), date(2026, 1, 1), 15),
-        (date(2012, 2, 29), date(2027, 2, 28), 14),
-        (date(2012, 2, 29), date(2027, 3, 1), 15),
-        (date(2012, 2, 29), date(2028, 2, 28), 15),
-        (date(2012, 2, 29), date(2028, 2, 29), 16),
-        (date(2012, 2, 29), date(2030, 2, 28), 17),
-        (date(2012, 2, 29), date(2030, 3, 1), 18),
-        (date(2026, 3, 15), date(2026, 3, 15), 0),
-        (date(1897, 5, 1), date(2026, 5, 1), 129),
-    ],
-)
-def test_age_in_full_years(birth_date: date, day: date, age: int) -> None:
-    assert full_years(birth_date, day) == age
-
-
-@pytest.mark.parametrize(
-    ("birth_date", "years", "day"),
-    [
-        (date(2011, 6, 10), 15, date(2026, 6, 10)),
-        (date(2012, 2, 29), 15, date(2027, 3, 1)),
-        (date(2012, 2, 29), 16, date(2028, 2, 29)),
-        (date(2012, 2, 29), 18, date(2030, 3, 1)),
-        (date(2012, 2, 28), 15, date(2027, 2, 28)),
-        (date(2011, 12, 31), 15, date(2026, 12, 31)),
-    ],
-)
-def test_day_of_an_age(birth_date: date, years: int, day: date) -> None:
-    assert day_of_age(birth_date, years) == day
-
-
-@given(st.dates(date(1850, 1, 1), date(2100, 1, 1)), st.integers(0, 120))
-def test_a_person_reaches_an_age_on_its_day_and_not_before(birth_date: date, years: int) -> None:
-    day = day_of_age(birth_date, years)
-    assert full_years(birth_date, day) == years
-    assert full_years(birth_date, day - timedelta(days=1)) == years - 1
-
-
-@given(st.dates(date(1850, 1, 1), date(2100, 1, 1)), st.dates(date(2100, 1, 1), date(2200, 1, 1)))
-def test_nobody_grows_younger(birth_date: date, day: date) -> None:
-    growth = full_years(birth_date, day + timedelta(days=1)) - full_years(birth_date, day)
-    assert growth in {0, 1}
-
-
-@pytest.mark.parametrize(
-    ("moment", "needed"),
-    [
-        # Helsinki is two hours ahead of UTC in winter, three in summer.
-        (datetime(2026, 1, 9, 21, 59, 59, tzinfo=UTC), True),
-        (datetime(2026, 1, 9, 22, 0, tzinfo=UTC), False),
-        (datetime(2026, 1, 10, 0, 0, tzinfo=UTC), False),
-    ],
-)
-def test_fifteen_begins_at_midnight_in_helsinki_in_winter(moment: datetime, needed: bool) -> None:
-    assert consent_needed(date(2011, 1, 10), helsinki_day(moment), child_form()) is needed
-
-
-@pytest.mark.parametrize(
-    ("moment", "needed"),
-    [
-        (datetime(2026, 6, 9, 20, 59, 59, tzinfo=UTC), True),
-        (datetime(2026, 6, 9, 21, 0, tzinfo=UTC), False),
-    ],
-)
-def test_fifteen_begins_at_midnight_in_helsinki_in_summer(moment: datetime, needed: bool) -> None:
-    assert consent_needed(date(2011, 6, 10), helsinki_day(moment), child_form()) is needed
-
-
-def test_consent_on_paper_is_not_waited_for() -> None:
-    form = child_form()
-    assert consent_needed(CHILD, TODAY, form)
-    form.paper_consent.guardian_name = "Kerttu Huoltaja"
-    assert not consent_needed(CHILD, TODAY, form)
-
-
-# The form
 
 
 def errors_of(
@@ -137,22 +39,6 @@ def errors_of(
         violation.field.removeprefix("form."): reasons.Reason.Name(violation.reason).removeprefix("REASON_")
         for violation in found
     }
-
-
-def changed(form: CustomerForm, **fields: object) -> CustomerForm:
-    """The form with fields set: a name with `__` reaches into a message, None clears."""
-    for path, value in fields.items():
-        *parents, name = path.split("__")
-        message = form
-        for parent in parents:
-            message = getattr(message, parent)
-        if value is None:
-            message.ClearField(name)
-        elif isinstance(value, Date | PaperConsent | pb.RelatedPerson | pb.PostalAddress):
-            getattr(message, name).CopyFrom(value)
-        else:
-            setattr(message, name, value)
-    return form
 
 
 def signed(days_ago: int) -> PaperConsent:
@@ -476,113 +362,3 @@ def test_any_form_gets_an_answer_and_normalising_settles(
     normal = normalise(form)
     assert normalise(normal) == normal
     assert "terms_accepted" in errors_of(form, birth_date, unit_kind)
-
-
-# Its normal form
-
-
-def test_normalising_tidies_texts_and_leaves_the_original() -> None:
-    form = changed(
-        child_form(),
-        first_names="  A\u0308ino \u00a0 Maria ",
-        email=" Aino@KOTI.example ",
-        phone="040 123 4567",
-        related_person__phone="+46 8 123 456",
-        related_person__relation="\u200b",
-        address__country_code="",
-        additional_information="rivi\n\nriviä",
-    )
-    before = CustomerForm()
-    before.CopyFrom(form)
-    normal = normalise(form)
-    assert form == before
-    assert normal.first_names == "Äino Maria"
-    assert normal.email == "Aino@koti.example"
-    assert normal.phone == "+358401234567"
-    assert normal.related_person.phone == "+468123456"
-    assert normal.related_person.relation == ""
-    assert normal.address.country_code == "FI"
-    assert normal.additional_information == "rivi\n\nriviä"
-
-
-def test_normalising_adds_no_part_that_was_left_out() -> None:
-    normal = normalise(CustomerForm())
-    assert normal == CustomerForm()
-    assert not normal.HasField("address")
-    assert not normal.HasField("related_person")
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("a@koti.example", "a@koti.example"),
-        ("A.B+c@EXAMPLE.com", "A.B+c@example.com"),
-        ("a@örebro.example", "a@xn--rebro-iua.example"),
-        ("a@localhost", None),
-        ("a b@koti.example", None),
-        ("Aino <a@koti.example>", None),
-        ("a@koti.example, b@koti.example", None),
-    ],
-)
-def test_email_addresses(text: str, address: str | None) -> None:
-    assert parse_email(text) == address
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("040 1234567", "+358401234567"),
-        ("(09) 123-4567", "+35891234567"),
-        ("+46 8 123 456", "+468123456"),
-        ("00358401234567", "+358401234567"),
-        ("112x", None),
-        ("+999 123 456", None),
-        ("0" * 7, None),
-        ("0" * 30, None),
-    ],
-)
-def test_telephone_numbers(text: str, number: str | None) -> None:
-    assert parse_phone(text) == number
-
-
-def test_a_form_survives_its_storage() -> None:
-    form = changed(
-        child_form(),
-        paper_consent=signed(3),
-        print_disability=pb.PRINT_DISABILITY_COGNITIVE,
-        disability_storage_allowed=True,
-    )
-    assert from_json(to_json(form)) == form
-    assert from_json({**to_json(form), "field_of_tomorrow": {"x": 1}}) == form
-
-
-# Consent on paper, recorded later
-
-
-@pytest.mark.parametrize(
-    ("consent", "errors"),
-    [
-        (signed(0), {}),
-        (signed(90), {}),
-        (PaperConsent(), {"guardian_name": "REQUIRED", "sign_date": "REQUIRED"}),
-        (
-            PaperConsent(guardian_name=" ", sign_date=Date()),
-            {"guardian_name": "REQUIRED", "sign_date": "INVALID_DATE"},
-        ),
-        (signed(91), {"sign_date": "CONSENT_TOO_OLD"}),
-        (signed(-1), {"sign_date": "DATE_IN_FUTURE"}),
-        (
-            PaperConsent(guardian_name="x" * 101, sign_date=to_proto_date(TODAY)),
-            {"guardian_name": "TOO_LONG"},
-        ),
-        (
-            PaperConsent(guardian_name="K\x00", sign_date=to_proto_date(TODAY)),
-            {"guardian_name": "FORBIDDEN_CHARACTERS"},
-        ),
-    ],
-)
-def test_a_consent_on_paper(consent: PaperConsent, errors: dict[str, str]) -> None:
-    assert {
-        field: reasons.Reason.Name(reason).removeprefix("REASON_")
-        for field, reason in consent_errors(consent, TODAY)
-    } == {f"consent.{field}": reason for field, reason in errors.items()}

@@ -1,0 +1,120 @@
+"""`RegisterCustomer` of an adult online customer up to the credentials' mail, beside the bare engine."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from random import Random
+
+from temporalio.client import Client
+
+from bench import engine
+from bench.load import Run, measure, stack_cpu_times
+from bench.people import codes
+from deploy.api_client import ApiClient, new_request_id
+from deploy.demo_forms import adult
+from deploy.stack import Stack
+from deploy.wiring import Wiring
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.registration_service_pb2 import RegisterCustomerRequest
+from services.runtime.temporal import RegistrationWorkflowNames
+
+CALLERS = (1, 8, 32)
+CALLS = {1: 150, 8: 400, 32: 800}
+WARM_UP = 60
+
+
+@dataclass
+class Comparison:
+    """Both sides at each number of callers, and what one registration leaves in Temporal."""
+
+    engine: list[Run]
+    save: list[Run]
+    engine_history: tuple[int, int]
+    """Events and bytes of one run."""
+    save_history: tuple[int, int]
+
+
+class SaveCaller:
+    """Saves one new adult after another."""
+
+    def __init__(self, api: ApiClient, mail_dir: Path) -> None:
+        self._api = api
+        self._codes: Iterator[str] = codes(date(1950, 1, 1), date(1999, 12, 31))
+        self._form: CustomerForm = adult(datetime.now(UTC).date(), Random(0)).form  # noqa: S311
+        self._mail_dir = mail_dir
+        self._mails_expected = self._mails()
+        self.names: list[str] = []
+
+    async def save(self) -> None:
+        """Saves one."""
+        self._mails_expected += 1
+        request = RegisterCustomerRequest(
+            parent=self._api.unit,
+            request_id=new_request_id(),
+            personal_identity_code=next(self._codes),
+            form=self._form,
+        )
+        response = await self._api.call(self._api.registrations.RegisterCustomer, request)
+        self.names.append(response.registration.name)
+
+    async def mailed(self) -> None:
+        """Waits until every credentials' mail has arrived."""
+        while self._mails() < self._mails_expected:
+            await asyncio.sleep(0.1)
+
+    def _mails(self) -> int:
+        return sum(1 for _ in self._mail_dir.rglob("*.eml"))
+
+
+async def compare(stack: Stack, wiring: Wiring, api: ApiClient, client: Client) -> Comparison:
+    """Measures both sides in turn, at each number of callers."""
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.engine", env={**os.environ, **wiring.settings("worker")}
+    )
+    try:
+        return await _compare(stack, worker.pid, SaveCaller(api, wiring.mail_dir), client)
+    finally:
+        worker.terminate()
+        await worker.wait()
+
+
+async def _compare(stack: Stack, engine_pid: int, caller: SaveCaller, client: Client) -> Comparison:
+    started: list[str] = []
+
+    async def start_engine() -> None:
+        started.append(await engine.start(client))
+
+    async def nothing_left() -> None:
+        pass
+
+    def cpu() -> dict[str, float]:
+        return stack_cpu_times(stack, {"engine worker": engine_pid})
+
+    await measure(4, WARM_UP, start_engine, nothing_left, cpu)
+    await measure(4, WARM_UP, caller.save, caller.mailed, cpu)
+    comparison = Comparison([], [], (0, 0), (0, 0))
+    for callers in CALLERS:
+        total = CALLS[callers]
+        comparison.engine.append(await measure(callers, total, start_engine, nothing_left, cpu))
+        comparison.save.append(await measure(callers, total, caller.save, caller.mailed, cpu))
+    comparison.engine_history = await history_size(client, started[0])
+    comparison.save_history = await history_size(client, await _any_registration(client))
+    return comparison
+
+
+async def _any_registration(client: Client) -> str:
+    query = f'WorkflowType = "{RegistrationWorkflowNames.WORKFLOW}" AND LiityStage = "CREDENTIALS_SENT"'
+    async for execution in client.list_workflows(query, limit=1):
+        return execution.id
+    raise LookupError("no registration found")
+
+
+async def history_size(client: Client, workflow_id: str) -> tuple[int, int]:
+    """Events and bytes of a run's history, as stored."""
+    description = await client.get_workflow_handle(workflow_id).describe()
+    info = description.raw_description.workflow_execution_info
+    return info.history_length, info.history_size_bytes

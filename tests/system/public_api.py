@@ -1,0 +1,230 @@
+"""What the tests of the public API share: how to call it wrongly, what a refusal must hold, what is stored."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from temporalio.client import Client
+
+from deploy.api_client import ApiClient
+from deploy.eventually import eventually
+from deploy.ports import HOST
+from deploy.postgres import DATABASES
+from deploy.stack import Stack
+from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
+from liity.v1.reason_pb2 import Reason
+from services.gateway.server import SERVICES
+from services.runtime.errors import DOMAIN, Refusal, reason_name, reason_value
+from services.runtime.texts import reason_text
+from tests.system.registering import PATIENCE, database
+
+LANGUAGES = {"fi": LANGUAGE_FI, "sv": LANGUAGE_SV, "en": LANGUAGE_EN}
+CLIENT_ERRORS = frozenset(
+    {
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "FAILED_PRECONDITION",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+    }
+)
+"""What bad input may be answered with: never a fault of the system's own."""
+
+ATTEMPTS = "identity.login_attempts"
+"""The one table that a refused call writes to: a log-in that fails is counted."""
+
+
+def methods_of(services: Iterable[str]) -> dict[str, MethodDescriptor]:
+    """Every RPC of the services, by its path."""
+    pool = descriptor_pool.Default()
+    return {
+        f"/{service}/{method.name}": method
+        for service in services
+        for method in pool.FindServiceByName(service).methods
+    }
+
+
+METHODS = methods_of(SERVICES)
+"""The public API."""
+
+
+def request_class(path: str) -> type[Message]:
+    """What an RPC takes."""
+    return message_factory.GetMessageClass(METHODS[path].input_type)
+
+
+def needs_account(path: str) -> bool:
+    """Whether an RPC is for accounts that are logged in."""
+    return path.startswith("/liity.v1.RegistrationService/")
+
+
+def outcome(refusal: Refusal) -> tuple[str, str]:
+    """The code and the reason, by name."""
+    return refusal.code.name, reason_name(refusal.reason)
+
+
+def fields_of(refusal: Refusal) -> list[tuple[str, str]]:
+    """The wrong fields and why."""
+    return [(wrong.field, reason_name(wrong.reason)) for wrong in refusal.violations]
+
+
+class Gateway:
+    """The gateway, called with any bytes and any metadata."""
+
+    def __init__(self, target: str, clients: Mapping[str, ApiClient]) -> None:
+        self._channel = grpc.aio.insecure_channel(target)
+        self._clients = clients
+
+    def token(self, caller: str) -> str | None:
+        """The access token of a demo account; None for `anybody`."""
+        return None if caller == "anybody" else self._clients[caller].session.access_token
+
+    async def send(self, path: str, request: Message | bytes, *metadata: tuple[str, str]) -> Message:
+        """Calls with this metadata alone. Raises `AioRpcError` as gRPC gives it."""
+        answers = message_factory.GetMessageClass(METHODS[path].output_type)
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, Message] = self._channel.unary_unary(
+            path, response_deserializer=answers.FromString
+        )
+        body = request if isinstance(request, bytes) else request.SerializeToString()
+        return await method(body, metadata=metadata, timeout=60)
+
+    async def call(self, path: str, request: Message | bytes, caller: str = "anybody") -> Message:
+        """Calls as a demo account."""
+        return await self.send(path, request, *authorization(self.token(caller)))
+
+    async def refusal(
+        self, path: str, request: Message | bytes, caller: str = "anybody", **options: Any
+    ) -> Refusal:
+        """What a call is refused with: whole, and in the language asked for."""
+        return await self.refusal_with(path, request, authorization(self.token(caller)), **options)
+
+    async def refusal_with(
+        self, path: str, request: Message | bytes, metadata: list[tuple[str, str]], language: str = "sv"
+    ) -> Refusal:
+        """The same, with this metadata."""
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await self.send(path, request, ("accept-language", language), *metadata)
+        return whole_refusal(error.value, language)
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
+
+
+def authorization(token: str | None) -> list[tuple[str, str]]:
+    """The metadata of a token."""
+    return [] if token is None else [("authorization", f"Bearer {token}")]
+
+
+def whole_refusal(error: grpc.aio.AioRpcError, language: str) -> Refusal:
+    """A refusal that says all it must: code, reason, domain, text, wrong fields, whom to ask."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type] # it reads what both kinds of call have
+    assert status is not None, f"no details: {error.code()} {error.details()}"
+    assert error.code().name in CLIENT_ERRORS, error.code()
+    info = _only(status, error_details_pb2.ErrorInfo)
+    assert info.domain == DOMAIN
+    reason = reason_value(info.reason)
+    assert reason_name(reason) == info.reason != "UNSPECIFIED"
+    asked: Language.ValueType = LANGUAGES[language]
+    localized = _only(status, error_details_pb2.LocalizedMessage)
+    assert (localized.locale, localized.message) == (language, reason_text(reason, asked))
+    assert status.message == localized.message == error.details()
+    assert any(link.url.startswith("mailto:") for link in _only(status, error_details_pb2.Help).links)
+    refusal = Refusal.from_rpc_error(error)
+    assert refusal.reason == reason
+    if refusal.violations:
+        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+        for violation in _only(status, error_details_pb2.BadRequest).field_violations:
+            value: Reason.ValueType = reason_value(violation.reason)
+            assert reason_name(value) == violation.reason
+            assert violation.field
+            assert violation.description == reason_text(value, asked)
+    return refusal
+
+
+def _only(status: Any, kind: Any) -> Any:
+    found = [detail for detail in status.details if detail.Is(kind.DESCRIPTOR)]
+    assert len(found) == 1, kind
+    message = kind()
+    found[0].Unpack(message)
+    return message
+
+
+class Stored(NamedTuple):
+    """Everything the system keeps: every row of every table, and how many workflows there are."""
+
+    rows: dict[str, frozenset[str]]
+    counts: dict[str, int]
+    workflows: int
+
+
+@dataclass
+class Stores:
+    """The three databases and Temporal."""
+
+    stack: Stack
+    temporal: Client
+
+    async def contents(self) -> Stored:
+        """What is stored, once nothing that earlier tests have started goes on."""
+        async with AsyncExitStack() as stack:
+            connections = {
+                name: await stack.enter_async_context(database(self.stack, name)) for name in DATABASES
+            }
+            earlier = await self._read(connections)
+
+            async def settled() -> bool:
+                nonlocal earlier
+                await asyncio.sleep(0.2)
+                before, earlier = earlier, await self._read(connections)
+                return before == earlier
+
+            await eventually(settled, bool, PATIENCE)
+            return earlier
+
+    async def forget_attempts(self) -> None:
+        """Forgets every log-in that failed."""
+        async with database(self.stack, "identity") as connection:
+            await connection.execute("DELETE FROM login_attempts")
+
+    async def _read(self, connections: Mapping[str, asyncpg.Connection]) -> Stored:
+        rows: dict[str, frozenset[str]] = {}
+        counts: dict[str, int] = {}
+        for name, connection in connections.items():
+            tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            for table in sorted(record["tablename"] for record in tables):
+                found = await connection.fetch(f'SELECT t::text FROM "{table}" t')  # noqa: S608
+                if f"{name}.{table}" != ATTEMPTS:
+                    rows[f"{name}.{table}"] = frozenset(record["t"] for record in found)
+                    counts[f"{name}.{table}"] = len(found)
+        workflows = await self.temporal.count_workflows()
+        return Stored(rows, counts, workflows.count)
+
+
+def changes(before: Stored, after: Stored) -> dict[str, tuple[int, int]]:
+    """The tables that changed, with their numbers of rows; and the workflows, if their number did."""
+    changed = {
+        table: (before.counts[table], after.counts[table])
+        for table in before.rows
+        if before.rows[table] != after.rows[table]
+    }
+    if before.workflows != after.workflows:
+        changed["workflows"] = (before.workflows, after.workflows)
+    return changed
+
+
+async def connect_temporal(stack: Stack) -> Client:
+    """A client of the stack's Temporal."""
+    return await Client.connect(f"{HOST}:{stack.ports.temporal}")

@@ -1,0 +1,397 @@
+"""Every field of every request of the public API, wrong in every way: each is refused by name."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import grpc
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from deploy.api_client import new_request_id
+from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, RefreshSessionRequest
+from liity.v1.consent_service_pb2 import (
+    AcceptConsentRequest,
+    DeclineConsentRequest,
+    GetConsentRequestRequest,
+)
+from liity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.v1.customer_form_pb2 import (
+    LANGUAGE_FI,
+    PRINT_DISABILITY_READING_DIFFICULTY,
+    CustomerForm,
+    PaperConsent,
+)
+from liity.v1.registration_pb2 import STAGE_ACTIVE
+from liity.v1.registration_service_pb2 import (
+    CheckPersonalIdentityCodeRequest,
+    GetRegistrationRequest,
+    ListRegistrationsRequest,
+    RecordConsentRequest,
+    RegisterCustomerRequest,
+    WithdrawRegistrationRequest,
+)
+from tests.registration_forms import date_from_today, paper_consent
+from tests.system.public_api import LANGUAGES, METHODS, Gateway, fields_of, needs_account, outcome
+from tests.system.public_api_facts import Facts
+
+_PATHS = sorted(METHODS)
+
+
+def _full_form(facts: Facts) -> CustomerForm:
+    """A form with every field filled in."""
+    form = CustomerForm()
+    form.CopyFrom(facts.new_pupil.form)
+    form.email = "lapsi@koti.example"
+    form.phone = "040 123 4567"
+    form.address.country_code = "FI"
+    form.print_disability = PRINT_DISABILITY_READING_DIFFICULTY
+    form.disability_storage_allowed = True
+    form.temporary = True
+    form.expected_end_date.CopyFrom(date_from_today(90))
+    form.paper_consent.CopyFrom(paper_consent())
+    form.marketing_allowed = True
+    form.additional_information = "Lukee mieluiten iltaisin."
+    return form
+
+
+def _save(facts: Facts) -> RegisterCustomerRequest:
+    return RegisterCustomerRequest(
+        parent=facts.school,
+        request_id=new_request_id(),
+        personal_identity_code=facts.new_pupil.personal_identity_code,
+        form=_full_form(facts),
+    )
+
+
+VALID: dict[str, Callable[[Facts], Message]] = {
+    "/liity.v1.AuthService/LogIn": lambda _: LogInRequest(
+        email=f"{new_request_id()}@kirjasto.example", password="not the password"
+    ),
+    "/liity.v1.AuthService/RefreshSession": lambda _: RefreshSessionRequest(
+        refresh_token="none of ours", request_id=new_request_id()
+    ),
+    "/liity.v1.AuthService/LogOut": lambda _: LogOutRequest(refresh_token="none of ours"),
+    "/liity.v1.ConsentService/GetConsentRequest": lambda facts: GetConsentRequestRequest(
+        token=facts.consent.good
+    ),
+    "/liity.v1.ConsentService/AcceptConsent": lambda facts: AcceptConsentRequest(
+        token=facts.consent.good,
+        request_id=new_request_id(),
+        guardian_name="Kerttu Huoltaja",
+        wording_version="2026-1",
+        language=LANGUAGE_FI,
+    ),
+    "/liity.v1.ConsentService/DeclineConsent": lambda facts: DeclineConsentRequest(
+        token=facts.consent.good, request_id=new_request_id()
+    ),
+    "/liity.v1.CredentialService/ChoosePassword": lambda facts: ChoosePasswordRequest(
+        token=facts.password.good, request_id=new_request_id(), password="kolme sanaa riittää"
+    ),
+    "/liity.v1.RegistrationService/CheckPersonalIdentityCode": lambda facts: CheckPersonalIdentityCodeRequest(
+        parent=facts.school, personal_identity_code=facts.newcomer.personal_identity_code
+    ),
+    "/liity.v1.RegistrationService/RegisterCustomer": _save,
+    "/liity.v1.RegistrationService/GetRegistration": lambda facts: GetRegistrationRequest(
+        name=facts.waiting.name
+    ),
+    "/liity.v1.RegistrationService/ListRegistrations": lambda facts: ListRegistrationsRequest(
+        parent=facts.school, page_size=10, page_token="", stage=STAGE_ACTIVE
+    ),
+    "/liity.v1.RegistrationService/RecordConsent": lambda facts: RecordConsentRequest(
+        name=facts.waiting.name,
+        request_id=new_request_id(),
+        consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(-1)),
+    ),
+    "/liity.v1.RegistrationService/WithdrawRegistration": lambda facts: WithdrawRegistrationRequest(
+        name=facts.waiting.name, request_id=new_request_id()
+    ),
+}
+"""A request of each RPC that is right in every field. Cases are made of it."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A request, wrong in one field."""
+
+    field: str
+    how: str
+    request: Message
+
+
+_WRONG_TEXTS: dict[str, Callable[[str], str]] = {
+    "too long": lambda text: (text or "x") + "x" * 5000,
+    "control": lambda text: f"{text[:1]}\x07{text[1:]}",
+    "nul": lambda text: f"{text[:1]}\x00{text[1:]}",
+    "newline": lambda text: f"{text}\n",
+    "right-to-left": lambda text: f"\u202e{text}",
+    "direction mark": lambda text: f"{text}\u200f",
+}
+
+
+def wrong_requests(valid: Callable[[], Message]) -> Iterator[Wrong]:
+    """Each field of a request, and of the messages in it, missing and wrong in every way its type allows."""
+    for path in _field_paths(valid()):
+        *parents, field = path
+        name = ".".join(part.name for part in path)
+        for how in ("missing", *_ways(field)):
+            request = valid()
+            holder: Message = request
+            for part in parents:
+                holder = getattr(holder, part.name)
+            if how == "missing":
+                holder.ClearField(field.name)
+            elif how in _WRONG_TEXTS:
+                setattr(holder, field.name, _WRONG_TEXTS[how](getattr(holder, field.name)))
+            else:
+                setattr(holder, field.name, int(how))
+            yield Wrong(name, how, request)
+
+
+def _field_paths(message: Message) -> Iterator[tuple[FieldDescriptor, ...]]:
+    for field in message.DESCRIPTOR.fields:
+        yield (field,)
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for path in _field_paths(getattr(message, field.name)):
+                yield (field, *path)
+
+
+def _ways(field: FieldDescriptor) -> tuple[str, ...]:
+    match field.type:
+        case FieldDescriptor.TYPE_STRING:
+            return tuple(_WRONG_TEXTS)
+        case FieldDescriptor.TYPE_ENUM:
+            return ("99", "-1")
+        case FieldDescriptor.TYPE_INT32:
+            return ("-1", "99999", "2147483647")
+        case FieldDescriptor.TYPE_BOOL | FieldDescriptor.TYPE_MESSAGE:
+            return ()
+        case other:
+            raise AssertionError(f"no way to make a field of type {other} wrong")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call is refused with, where it is not the one wrong field."""
+
+    code: str
+    reason: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+FINE = "fine"
+"""The request is right all the same."""
+
+_ANY_TEXT = ("control", "nul", "newline", "right-to-left", "direction mark")
+
+_DEFAULTS = {
+    "missing": "REQUIRED",
+    "too long": "TOO_LONG",
+    "99": "UNKNOWN_VALUE",
+    "-1": "UNKNOWN_VALUE",
+    **dict.fromkeys(_ANY_TEXT, "FORBIDDEN_CHARACTERS"),
+}
+
+Answers = dict[str, str | Answer]
+
+
+def _texts(answer: str | Answer) -> Answers:
+    return dict.fromkeys(_ANY_TEXT, answer)
+
+
+def _always(answer: str | Answer) -> Answers:
+    return _texts(answer) | {"missing": answer, "too long": answer}
+
+
+_OPTIONAL: Answers = {"missing": FINE}
+_MARKS_PASSED_OVER: Answers = {"right-to-left": FINE, "direction mark": FINE}
+_EMPTY_FORM = (
+    ("form.first_names", "REQUIRED"),
+    ("form.last_name", "REQUIRED"),
+    ("form.address", "REQUIRED"),
+    ("form.language", "REQUIRED"),
+    ("form.entitlement_declared", "ENTITLEMENT_NOT_DECLARED"),
+    ("form.school_support", "SCHOOL_SUPPORT_REQUIRED"),
+    ("form.kind", "REQUIRED"),
+    ("form.applicant", "REQUIRED"),
+    ("form.related_person", "REQUIRED"),
+    ("form.terms_accepted", "TERMS_NOT_ACCEPTED"),
+)
+_LINK_INVALID = Answer("NOT_FOUND", "LINK_INVALID")
+_WRONG_CREDENTIALS = Answer("UNAUTHENTICATED", "WRONG_CREDENTIALS")
+_SESSION_ENDED = Answer("UNAUTHENTICATED", "SESSION_ENDED")
+
+EXPECTED: dict[str, Answers] = {
+    # The names that also say whose it is are read first.
+    "parent": _always("INVALID_FORMAT"),
+    "name": _always("INVALID_FORMAT"),
+    "request_id": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
+    # What is looked up, not kept, may hold anything: it is then not found.
+    "token": _texts(_LINK_INVALID),
+    "LogIn.email": _texts(_WRONG_CREDENTIALS),
+    "LogIn.password": _texts(_WRONG_CREDENTIALS),
+    "RefreshSession.refresh_token": _texts(_SESSION_ENDED),
+    "LogOut.refresh_token": _texts(FINE),
+    "wording_version": _texts("UNKNOWN_VALUE"),
+    # A password may hold whatever a keyboard gives.
+    "ChoosePassword.password": _texts(FINE),
+    "personal_identity_code": _texts("HETU_FORMAT") | {"newline": FINE, "missing": "HETU_FORMAT"},
+    "RegisterCustomer.personal_identity_code": {
+        "missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("identification", "REQUIRED"),))
+    },
+    "page_size": {"missing": FINE, "-1": "INVALID_FORMAT", "99999": FINE, "2147483647": FINE},
+    "page_token": _texts("INVALID_PAGE_TOKEN") | _OPTIONAL,
+    "stage": _OPTIONAL,
+    "form.address.country_code": _always("INVALID_FORMAT") | _OPTIONAL,
+    "form.email": _texts("INVALID_EMAIL") | _OPTIONAL,
+    # A number copied from a page may come with marks of direction: only its digits are kept.
+    "form.phone": _texts("INVALID_PHONE") | _MARKS_PASSED_OVER | _OPTIONAL,
+    "form": {"missing": Answer("INVALID_ARGUMENT", "REQUIRED", _EMPTY_FORM)},
+    "consent": {
+        "missing": Answer(
+            "INVALID_ARGUMENT",
+            "REQUIRED",
+            (("consent.guardian_name", "REQUIRED"), ("consent.sign_date", "REQUIRED")),
+        )
+    },
+    "form.entitlement_declared": {"missing": "ENTITLEMENT_NOT_DECLARED"},
+    "form.print_disability": _OPTIONAL,
+    "form.school_support": {"missing": "SCHOOL_SUPPORT_REQUIRED"},
+    "form.temporary": {
+        "missing": Answer("INVALID_ARGUMENT", "NOT_TEMPORARY", (("form.expected_end_date", "NOT_TEMPORARY"),))
+    },
+    "form.expected_end_date": _OPTIONAL,
+    "form.related_person": {
+        "missing": Answer(
+            "INVALID_ARGUMENT",
+            "REQUIRED",
+            (
+                ("form.related_person", "REQUIRED"),
+                ("form.related_person.email", "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL"),
+            ),
+        )
+    },
+    "form.related_person.email": _texts("INVALID_EMAIL") | {"missing": "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL"},
+    "form.related_person.phone": _texts("INVALID_PHONE") | _MARKS_PASSED_OVER | _OPTIONAL,
+    "form.related_person.relation": _OPTIONAL,
+    "form.paper_consent": _OPTIONAL,
+    "form.terms_accepted": {"missing": "TERMS_NOT_ACCEPTED"},
+    "form.marketing_allowed": _OPTIONAL,
+    "form.disability_storage_allowed": {
+        "missing": Answer(
+            "INVALID_ARGUMENT",
+            "DISABILITY_STORAGE_NOT_ALLOWED",
+            (("form.print_disability", "DISABILITY_STORAGE_NOT_ALLOWED"),),
+        )
+    },
+    "form.additional_information": _OPTIONAL | {"newline": FINE},
+}
+"""What differs from the defaults, by field, or by RPC and field."""
+
+_READING = {
+    "CheckPersonalIdentityCode",
+    "GetRegistration",
+    "ListRegistrations",
+    "GetConsentRequest",
+    "LogOut",
+}
+
+
+def expected(rpc: str, wrong: Wrong) -> str | Answer:
+    """What a wrong request is answered with: the reason for its one wrong field, or something else."""
+    holder, _, part = wrong.field.rpartition(".")
+    if holder.endswith("_date") and part in {"year", "month", "day"}:
+        return Answer("INVALID_ARGUMENT", "INVALID_DATE", ((holder, "INVALID_DATE"),))
+    for place in (f"{rpc}.{wrong.field}", wrong.field):
+        if wrong.how in EXPECTED.get(place, {}):
+            return EXPECTED[place][wrong.how]
+    return _DEFAULTS[wrong.how]
+
+
+def caller_of(path: str) -> str:
+    """Who calls an RPC: the teacher, or a guardian or customer without an account."""
+    return "teacher" if needs_account(path) else "anybody"
+
+
+def test_no_rpc_is_left_out() -> None:
+    assert sorted(VALID) == _PATHS
+    assert all(type(build).__name__ == "function" for build in VALID.values())
+
+
+@pytest.mark.usefixtures("nothing_stored", "forgiven")
+@pytest.mark.parametrize("path", _PATHS)
+async def test_each_wrong_field_is_named(gateway: Gateway, facts: Facts, path: str) -> None:
+    caller = caller_of(path)
+    rpc = path.rpartition("/")[2]
+    surprises = []
+    for wrong in wrong_requests(lambda: VALID[path](facts)):
+        answer = expected(rpc, wrong)
+        if answer == FINE:
+            if rpc in _READING:
+                await gateway.call(path, wrong.request, caller)
+            continue
+        if isinstance(answer, str):
+            answer = Answer("INVALID_ARGUMENT", answer, ((wrong.field, answer),))
+        for language in LANGUAGES:
+            refusal = await gateway.refusal(path, wrong.request, caller, language=language)
+            actual = Answer(*outcome(refusal), tuple(fields_of(refusal)))
+            if actual != answer:
+                surprises.append(f"{wrong.field} {wrong.how}: {actual}")
+    assert not surprises, "\n".join(surprises)
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("path", _PATHS)
+async def test_an_empty_message_is_refused(gateway: Gateway, path: str) -> None:
+    refusal = await gateway.refusal(path, b"", caller_of(path))
+    assert refusal.code.name == "INVALID_ARGUMENT"
+    assert refusal.violations
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("path", _PATHS)
+async def test_what_is_no_message_is_refused(gateway: Gateway, path: str) -> None:
+    randomness = random.Random(path)  # noqa: S311 - the same bytes each time
+    no_messages = [
+        b"\xff\xff\xff",
+        b"\x0a\x01\xff",  # the first field is text, and this is no UTF-8
+        b"\x0a\xff",  # it ends within a length
+        b"\x0b" * 200,  # groups without an end
+        b"\x22" + b"\xff" * 9 + b"\x01",
+    ]
+    for body in no_messages:
+        refusal = await gateway.refusal(path, body, caller_of(path))
+        assert outcome(refusal) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+    for length in range(1, 200):
+        # Some of it is a message, of fields nobody knows: then what is required is missing.
+        refusal = await gateway.refusal(path, randomness.randbytes(length), caller_of(path))
+        assert refusal.code.name == "INVALID_ARGUMENT"
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("path", _PATHS)
+async def test_fields_of_another_type_do_not_count(gateway: Gateway, path: str) -> None:
+    numbers = b"".join(bytes([number << 3, 7]) for number in range(1, 16))
+    refusal = await gateway.refusal(path, numbers, caller_of(path))
+    assert refusal.code.name == "INVALID_ARGUMENT"
+    assert refusal.violations
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("path", _PATHS)
+async def test_a_message_too_large_is_refused(gateway: Gateway, facts: Facts, path: str) -> None:
+    body = VALID[path](facts).SerializeToString()
+    padding = b"\xfa\x7f"  # field 2047, which no message has
+    refusal = await gateway.refusal(path, _padded(body, padding, 64 * 1024 + 1), caller_of(path))
+    assert outcome(refusal) == ("RESOURCE_EXHAUSTED", "TOO_LARGE")
+    # gRPC itself refuses what the gateway should not even take into its memory: without our details.
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await gateway.call(path, _padded(body, padding, 5 * 1024 * 1024), caller_of(path))
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def _padded(body: bytes, tag: bytes, size: int) -> bytes:
+    length = size - len(body) - len(tag) - 4
+    varint = bytes([length & 127 | 128, length >> 7 & 127 | 128, length >> 14 & 127 | 128, length >> 21])
+    return body + tag + varint + bytes(length)
