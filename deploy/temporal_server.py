@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from deploy.ports import HOST, Ports
-from workflows.search_attributes import SEARCH_ATTRIBUTES
+from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 
 NAMESPACE = "default"
 """The namespace the server always has."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
-from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE, CustomerKind
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
@@ -47,13 +47,16 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.errors import reason_name
+from services.runtime.search_attributes import DEADLINE, STAGE, stage_name
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.deadlines import reminder_times, welcome_time
 from workflows.registration_activities import RegistrationActivities
-from workflows.search_attributes import DEADLINE, KIND, STAGE, UNIT
 
 _QUICK = timedelta(seconds=15)
 """For a local step: a few calls to services that are there."""
+
+_AT_ONCE = timedelta(seconds=2)
+"""For a mail that is tried before Save answers: as long as a registrar may be kept waiting for it."""
 
 _MAIL = timedelta(minutes=2)
 """For a step that mails: a mail server may take its time."""
@@ -169,10 +172,7 @@ class RegistrationWorkflow:
     async def _get_started(self) -> None:
         """Credentials now, the welcome two weeks later (R26)."""
         welcome = welcome_time(workflow.now(), self._created.timetable)
-        self._show("Sends the credentials", None)
-        sent = await self._mail(
-            RegistrationActivities.send_credentials, self._step(welcome), "Send the credentials"
-        )
+        sent = await self._send_credentials(self._step(welcome))
         if sent.delivered:
             self._registration.stage = STAGE_CREDENTIALS_SENT
         self._show("Waits to send the welcome mail", welcome)
@@ -180,6 +180,21 @@ class RegistrationWorkflow:
         await self._mail(RegistrationActivities.send_welcome, self._step(), "Send the welcome")
         self._registration.stage = STAGE_WELCOMED
         self._show("Complete", None)
+
+    async def _send_credentials(self, step: RegistrationStep) -> MailStepResult:
+        """Sends the credentials: at once if the mail server is there, which spares a round of the engine."""
+        try:
+            sent: MailStepResult = await workflow.execute_local_activity_method(
+                RegistrationActivities.send_credentials,
+                step,
+                start_to_close_timeout=_AT_ONCE,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                summary="Send the credentials",
+            )
+        except ActivityError:
+            self._show("Sends the credentials", None)
+            return await self._mail(RegistrationActivities.send_credentials, step, "Send the credentials")
+        return sent
 
     # Messages
 
@@ -345,13 +360,9 @@ class RegistrationWorkflow:
     def _show(self, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""
         registration = self._registration
-        stage = Stage.Name(registration.stage).removeprefix("STAGE_")
-        kind = CustomerKind.Name(registration.kind).removeprefix("CUSTOMER_KIND_")
         workflow.upsert_search_attributes(
             [
-                STAGE.value_set(stage),
-                UNIT.value_set(registration.unit_id),
-                KIND.value_set(kind),
+                STAGE.value_set(stage_name(registration.stage)),
                 DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
             ]
         )

@@ -18,6 +18,7 @@ from workflows.registration_activities import (
     RegistrationActivities,
 )
 from workflows.settings import WorkerSettings
+from workflows.signals import SignalInterceptor
 
 # Our modules and the generated code are deterministic: to load them anew for every run only costs time.
 WORKFLOW_RUNNER = SandboxedWorkflowRunner(
@@ -50,7 +51,7 @@ def create_worker(client: Client, activities: RegistrationActivities, build_id: 
             activities.send_credentials,
             activities.send_welcome,
         ],
-        interceptors=[HeartbeatInterceptor(), RefusalInterceptor()],
+        interceptors=[SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],
         workflow_runner=WORKFLOW_RUNNER,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),

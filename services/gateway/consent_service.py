@@ -17,7 +17,7 @@ from liity.v1.consent_service_pb2 import (
 )
 from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
 from liity.v1.customer_form_pb2 import Language
-from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_CONSENT, REASON_UNKNOWN_VALUE
+from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_CONSENT, REASON_REQUIRED, REASON_UNKNOWN_VALUE
 from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.workflows import RegistrationWorkflows
@@ -57,6 +57,8 @@ class ConsentService(ConsentServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> AcceptConsentResponse:
         """Gives the consent. Repeating an answer that was lost is fine."""
+        if not _shows_something(request.guardian_name):
+            raise invalid([FieldViolation("guardian_name", REASON_REQUIRED)])
         link = await self._check_link(request.token, request.request_id)
         registration = await self._get_registration(link.subject)
         if registration.consent_state == CONSENT_STATE_GIVEN:
@@ -113,3 +115,8 @@ class ConsentService(ConsentServiceServicer):
 def _require_waiting(registration: Registration) -> None:
     if registration.stage != STAGE_WAITING_FOR_CONSENT:
         raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+
+
+def _shows_something(text: str) -> bool:
+    """Whether a text is more than white space and invisible marks: a name, as evidence (R31)."""
+    return any(character.isprintable() and not character.isspace() for character in text)

@@ -2,7 +2,13 @@
 
 import grpc
 
-from liity.identity.v1.person_service_pb2 import EnsurePersonRequest, FindPersonRequest, FindPersonResponse
+from liity.identity.v1.person_service_pb2 import (
+    EnsurePersonRequest,
+    EnsurePersonResponse,
+    FindPersonRequest,
+    FindPersonResponse,
+    ReleasePersonRequest,
+)
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
 from liity.registration.v1.registration_service_pb2 import (
@@ -16,10 +22,12 @@ from liity.registration.v1.registration_service_pb2 import (
 )
 from liity.registration.v1.registration_service_pb2 import Registration as StoredRegistration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.reason_pb2 import (
     REASON_PERSON_NOT_FOUND,
     REASON_REGISTRATION_NOT_FOUND,
-    REASON_REQUEST_ID_REUSED,
+    REASON_UNIT_NOT_FOUND,
 )
 from liity.v1.registration_pb2 import STAGE_WITHDRAWN
 from liity.v1.registration_service_pb2 import (
@@ -64,6 +72,7 @@ class RegistrationService(RegistrationServiceServicer):
         self._registration = registration
         self._persons = PersonServiceStub(identity.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
         self._workflows = workflows
 
     async def CheckPersonalIdentityCode(  # noqa: N802
@@ -73,6 +82,7 @@ class RegistrationService(RegistrationServiceServicer):
     ) -> CheckPersonalIdentityCodeResponse:
         """Where a person stands (R10)."""
         unit_id = parse_unit_name(request.parent)
+        await self._require_unit(unit_id)
         found = await self._find_person(request.personal_identity_code)
         if not found.person_id:
             return CheckPersonalIdentityCodeResponse(standing=STANDING_NOT_REGISTERED)
@@ -114,8 +124,10 @@ class RegistrationService(RegistrationServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> ListRegistrationsResponse:
         """The registrations of a unit."""
+        unit_id = parse_unit_name(request.parent)
+        await self._require_unit(unit_id)
         page = registration_pb2.ListRegistrationsRequest(
-            unit_id=parse_unit_name(request.parent),
+            unit_id=unit_id,
             stage=request.stage,
             page_size=min(request.page_size or _DEFAULT_PAGE, _LARGEST_PAGE),
             page_token=request.page_token,
@@ -164,50 +176,68 @@ class RegistrationService(RegistrationServiceServicer):
         prepare = PrepareRegistrationRequest(
             request_id=request.request_id, unit_id=unit_id, form=request.form, account_id=caller.account_id
         )
-        found = FindPersonResponse()
         violations = []
         try:
-            found = await self._find_person(request.personal_identity_code)
+            person = await self._ensure_person(request.personal_identity_code)
         except Refusal as refusal:
             violations += _violations(refusal)
         else:
-            prepare.person_id = found.person_id
-            prepare.birth_date.CopyFrom(found.birth_date)
-        prepared = PrepareRegistrationResponse()
+            prepare.person_id = person.person_id
+            prepare.birth_date.CopyFrom(person.birth_date)
         try:
-            prepared = await self._registration.call(self._registrations.PrepareRegistration, prepare)
-        except Refusal as refusal:
-            if refusal.reason == REASON_REQUEST_ID_REUSED and not (violations or prepare.person_id):
-                # Perhaps by this very Save, sent twice: then its person has become known meanwhile.
-                await self._require_unknown(request.personal_identity_code)
-            violations += _violations(refusal)
-        if violations:
-            raise invalid(violations)
+            prepared = await self._prepare(prepare, violations)
+        except Refusal:
+            await self._release_person(prepare.person_id)
+            raise
         if prepared.HasField("registration"):
+            await self._release_person(prepare.person_id)
             return prepared.registration
         return await self._workflows.save(
             CreateRegistrationRequest(
                 request_id=request.request_id,
-                person_id=found.person_id or await self._ensure_person(request.personal_identity_code),
+                person_id=prepare.person_id,
                 unit_id=unit_id,
                 form=request.form,
-                birth_date=found.birth_date,
+                birth_date=prepare.birth_date,
                 registrar=Registrar(account_id=caller.account_id, display_name=caller.display_name),
             )
         )
+
+    async def _prepare(
+        self, prepare: PrepareRegistrationRequest, violations: list[FieldViolation]
+    ) -> PrepareRegistrationResponse:
+        """Checks the form; raises what is wrong with it together with what was wrong with the code."""
+        prepared = PrepareRegistrationResponse()
+        try:
+            prepared = await self._registration.call(self._registrations.PrepareRegistration, prepare)
+        except Refusal as refusal:
+            violations += _violations(refusal)
+        if violations:
+            raise invalid(violations)
+        return prepared
 
     async def _find_person(self, code: str) -> FindPersonResponse:
         return await self._identity.call(
             self._persons.FindPerson, FindPersonRequest(personal_identity_code=code)
         )
 
-    async def _require_unknown(self, code: str) -> None:
-        if (await self._find_person(code)).person_id:
-            raise not_found(REASON_PERSON_NOT_FOUND)
-
-    async def _ensure_person(self, code: str) -> str:
+    async def _ensure_person(self, code: str) -> EnsurePersonResponse:
         request = EnsurePersonRequest(personal_identity_code=code)
-        return (await self._identity.call(self._persons.EnsurePerson, request)).person_id
+        return await self._identity.call(self._persons.EnsurePerson, request)
+
+    async def _release_person(self, person_id: str) -> None:
+        """Nothing came of the Save: a person made for it alone is forgotten."""
+        if person_id:
+            request = ReleasePersonRequest(person_id=person_id)
+            await self._identity.call(self._persons.ReleasePerson, request)
+
+    async def _require_unit(self, unit_id: str) -> None:
+        """NOT_FOUND for a unit that is not there. Only staff can name one: all others' are their own."""
+        if unit_id in (current_request().caller.units or {}):
+            return
+        request = BatchGetUnitsRequest(unit_ids=[unit_id])
+        if not (await self._registration.call(self._units.BatchGetUnits, request)).units:
+            raise not_found(REASON_UNIT_NOT_FOUND)
 
     async def _get(self, name: str) -> StoredRegistration:
         unit_id, registration_id = parse_registration_name(name)

@@ -9,7 +9,12 @@ import grpc
 from google.protobuf.message import Message
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError as UpdateTimeoutError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -26,6 +31,7 @@ from liity.v1.reason_pb2 import (
     REASON_UNIT_NOT_FOUND,
     Reason,
 )
+from liity.v1.registration_pb2 import STAGE_RECEIVED
 from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
     RecordConsentRequest,
@@ -36,6 +42,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.errors import Refusal, reason_value, unavailable
+from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
 from services.runtime.temporal import RegistrationWorkflowNames as Names
 
 _CODES = {
@@ -97,6 +104,13 @@ class RegistrationWorkflows:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 static_summary="Registration of a customer",
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(STAGE, stage_name(STAGE_RECEIVED)),
+                        SearchAttributePair(UNIT, request.unit_id),
+                        SearchAttributePair(KIND, kind_name(request.form.kind)),
+                    ]
+                ),
             )
 
         response: SaveResponse = await _patiently(
@@ -125,8 +139,10 @@ class RegistrationWorkflows:
         """Withdraws the registration."""
         return await self._update(person_id, Names.WITHDRAW, request.request_id, request)
 
-    async def _update(self, person_id: str, name: str, update_id: str, request: Message) -> Registration:
+    async def _update(self, person_id: str, name: str, request_id: str, request: Message) -> Registration:
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
+        # A run knows its updates by ID alone: a Save's must not answer for another message.
+        update_id = f"{name}/{request_id}"
         response: StageResponse = await _patiently(
             lambda: handle.execute_update(name, request, id=update_id, result_type=StageResponse),
             closed=_CLOSED[name],

@@ -15,6 +15,8 @@ from liity.identity.v1.person_service_pb2 import (
     ErasePersonResponse,
     FindPersonRequest,
     FindPersonResponse,
+    ReleasePersonRequest,
+    ReleasePersonResponse,
     RetainPersonRequest,
     RetainPersonResponse,
 )
@@ -51,7 +53,7 @@ class Persons(PersonServiceServicer):
         indexes = self._vault.indexes(parsed)
         if len(indexes) == 1:
             async with self._single.connect() as connection:
-                return EnsurePersonResponse(person_id=await self._upsert(connection, parsed))
+                return _ensured(await self._upsert(connection, parsed), parsed)
         async with self._engine.begin() as connection:
             # While a key is rotated, replicas may insert under different keys, which the unique index of
             # the column cannot see: callers of one code queue here instead.
@@ -64,7 +66,16 @@ class Persons(PersonServiceServicer):
                 await connection.execute(
                     update(Person).where(Person.person_id == person_id).values(ensured_at=now())
                 )
-        return EnsurePersonResponse(person_id=person_id)
+        return _ensured(person_id, parsed)
+
+    @override
+    async def ReleasePerson(self, request: ReleasePersonRequest, context: object) -> ReleasePersonResponse:
+        provisional = delete(Person).where(
+            Person.person_id == request.person_id, Person.retained_at.is_(None)
+        )
+        async with self._single.connect() as connection:
+            await connection.execute(provisional)
+        return ReleasePersonResponse()
 
     @override
     async def RetainPerson(self, request: RetainPersonRequest, context: object) -> RetainPersonResponse:
@@ -107,6 +118,10 @@ class Persons(PersonServiceServicer):
             ).returning(Person.person_id)
         )
         return ensured.scalar_one()
+
+
+def _ensured(person_id: str, parsed: hetu.Hetu) -> EnsurePersonResponse:
+    return EnsurePersonResponse(person_id=person_id, birth_date=to_proto_date(parsed.birth_date))
 
 
 async def _find(connection: AsyncConnection, indexes: Sequence[bytes]) -> str | None:

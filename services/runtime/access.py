@@ -71,7 +71,7 @@ ACCESS: Mapping[str, Rule] = dict(
             "WithdrawRegistration",
         ),
         # identity
-        *_rules("liity.identity.v1.PersonService", _GATEWAY, "FindPerson", "EnsurePerson"),
+        *_rules("liity.identity.v1.PersonService", _GATEWAY, "FindPerson", "EnsurePerson", "ReleasePerson"),
         *_rules("liity.identity.v1.PersonService", _WORKER, "RetainPerson", "ErasePerson"),
         *_rules("liity.identity.v1.AccountService", _GATEWAY, "LogIn", "RefreshSession", "LogOut", "GetJwks"),
         *_rules("liity.identity.v1.AccountService", _WORKER, "GetAccount"),

@@ -21,6 +21,7 @@ from deploy.eventually import eventually
 from deploy.ports import HOST
 from deploy.postgres import DATABASES
 from deploy.stack import Stack
+from liity.v1.auth_service_pb2 import Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
 from services.gateway.server import SERVICES
@@ -87,9 +88,13 @@ class Gateway:
         self._channel = grpc.aio.insecure_channel(target)
         self._clients = clients
 
+    def session(self, caller: str) -> Session:
+        """The session of a demo account."""
+        return self._clients[caller].session
+
     def token(self, caller: str) -> str | None:
         """The access token of a demo account; None for `anybody`."""
-        return None if caller == "anybody" else self._clients[caller].session.access_token
+        return None if caller == "anybody" else self.session(caller).access_token
 
     async def send(self, path: str, request: Message | bytes, *metadata: tuple[str, str]) -> Message:
         """Calls with this metadata alone. Raises `AioRpcError` as gRPC gives it."""
@@ -99,6 +104,11 @@ class Gateway:
         )
         body = request if isinstance(request, bytes) else request.SerializeToString()
         return await method(body, metadata=metadata, timeout=60)
+
+    async def send_anywhere(self, path: str, body: bytes) -> bytes:
+        """Calls any path with any bytes."""
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
+        return await method(body, timeout=60)
 
     async def call(self, path: str, request: Message | bytes, caller: str = "anybody") -> Message:
         """Calls as a demo account."""
@@ -176,14 +186,18 @@ class Stores:
 
     stack: Stack
     temporal: Client
+    last: Stored | None = None
+    """What was stored when it was last seen at rest."""
 
-    async def contents(self) -> Stored:
-        """What is stored, once nothing that earlier tests have started goes on."""
+    async def contents(self, *, changed_since: bool = False) -> Stored:
+        """What is stored, once nothing goes on any more of what others, or a call just made, have started."""
         async with AsyncExitStack() as stack:
             connections = {
                 name: await stack.enter_async_context(database(self.stack, name)) for name in DATABASES
             }
             earlier = await self._read(connections)
+            if not changed_since and earlier == self.last:
+                return earlier
 
             async def settled() -> bool:
                 nonlocal earlier
@@ -192,6 +206,7 @@ class Stores:
                 return before == earlier
 
             await eventually(settled, bool, PATIENCE)
+            self.last = earlier
             return earlier
 
     async def forget_attempts(self) -> None:
@@ -205,7 +220,9 @@ class Stores:
         for name, connection in connections.items():
             tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             for table in sorted(record["tablename"] for record in tables):
-                found = await connection.fetch(f'SELECT t::text FROM "{table}" t')  # noqa: S608
+                # When a code was last looked up for a Save changes even if the Save is refused.
+                read = f"SELECT (to_jsonb(t) - 'ensured_at')::text AS t FROM \"{table}\" t"  # noqa: S608
+                found = await connection.fetch(read)
                 if f"{name}.{table}" != ATTEMPTS:
                     rows[f"{name}.{table}"] = frozenset(record["t"] for record in found)
                     counts[f"{name}.{table}"] = len(found)

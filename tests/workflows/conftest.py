@@ -67,7 +67,7 @@ from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server
 from workflows.registration_activities import RegistrationActivities
-from workflows.search_attributes import SEARCH_ATTRIBUTES
+from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 from workflows.settings import WorkerSettings
 from workflows.worker import create_worker
 

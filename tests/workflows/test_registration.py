@@ -35,7 +35,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.clock import HELSINKI, helsinki_day, now, to_proto_date
 from services.runtime.errors import Refusal
 from tests.workflows.conftest import World, adult_form, born, child_form
-from workflows.search_attributes import DEADLINE, KIND, STAGE, UNIT
+from services.runtime.search_attributes import DEADLINE, KIND, STAGE, UNIT
 
 
 def address() -> str:

@@ -7,6 +7,9 @@ from datetime import datetime
 
 from temporalio.common import SearchAttributeKey
 
+from liity.v1.customer_form_pb2 import CustomerKind
+from liity.v1.registration_pb2 import Stage
+
 STAGE: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityStage")
 UNIT: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityUnit")
 KIND: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityKind")
@@ -14,3 +17,13 @@ DEADLINE: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("LiityD
 
 SEARCH_ATTRIBUTES = (STAGE, UNIT, KIND, DEADLINE)
 """All of them, to be made known to the server before the worker starts."""
+
+
+def stage_name(stage: Stage.ValueType) -> str:
+    """The value of `STAGE` for a stage: its name without the enum's prefix."""
+    return Stage.Name(stage).removeprefix("STAGE_")
+
+
+def kind_name(kind: CustomerKind.ValueType) -> str:
+    """The value of `KIND` for a kind of customer."""
+    return CustomerKind.Name(kind).removeprefix("CUSTOMER_KIND_")
