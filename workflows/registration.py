@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError
 
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
@@ -50,13 +50,10 @@ from services.runtime.errors import reason_name
 from services.runtime.search_attributes import DEADLINE, STAGE, stage_name
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.deadlines import reminder_times, welcome_time
-from workflows.registration_activities import RegistrationActivities
+from workflows.registration_activities import RegistrationActivities, first_credentials
 
 _QUICK = timedelta(seconds=15)
 """For a local step: a few calls to services that are there."""
-
-_AT_ONCE = timedelta(seconds=2)
-"""For a mail that is tried before Save answers: as long as a registrar may be kept waiting for it."""
 
 _MAIL = timedelta(minutes=2)
 """For a step that mails: a mail server may take its time."""
@@ -171,30 +168,24 @@ class RegistrationWorkflow:
 
     async def _get_started(self) -> None:
         """Credentials now, the welcome two weeks later (R26)."""
-        welcome = welcome_time(workflow.now(), self._created.timetable)
-        sent = await self._send_credentials(self._step(welcome))
-        if sent.delivered:
+        if self._created.HasField("welcome_time"):
+            welcome = self._created.welcome_time.ToDatetime(UTC)
             self._registration.stage = STAGE_CREDENTIALS_SENT
+        else:
+            welcome = welcome_time(workflow.now(), self._created.timetable)
+            await self._send_credentials(welcome)
         self._show("Waits to send the welcome mail", welcome)
         await workflow.sleep(max(welcome - workflow.now(), timedelta(0)), summary="Welcome mail")
         await self._mail(RegistrationActivities.send_welcome, self._step(), "Send the welcome")
         self._registration.stage = STAGE_WELCOMED
         self._show("Complete", None)
 
-    async def _send_credentials(self, step: RegistrationStep) -> MailStepResult:
-        """Sends the credentials: at once if the mail server is there, which spares a round of the engine."""
-        try:
-            sent: MailStepResult = await workflow.execute_local_activity_method(
-                RegistrationActivities.send_credentials,
-                step,
-                start_to_close_timeout=_AT_ONCE,
-                retry_policy=RetryPolicy(maximum_attempts=1),
-                summary="Send the credentials",
-            )
-        except ActivityError:
-            self._show("Sends the credentials", None)
-            return await self._mail(RegistrationActivities.send_credentials, step, "Send the credentials")
-        return sent
+    async def _send_credentials(self, welcome: datetime) -> None:
+        self._show("Sends the credentials", None)
+        step = self._step(welcome, first_credentials(self._registration.registration_id))
+        sent = await self._mail(RegistrationActivities.send_credentials, step, "Send the credentials")
+        if sent.delivered:
+            self._registration.stage = STAGE_CREDENTIALS_SENT
 
     # Messages
 

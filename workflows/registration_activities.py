@@ -5,7 +5,7 @@ What is made on the way (links, user names, addresses) stays in the step: it nev
 
 import asyncio
 import uuid
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
@@ -46,8 +46,8 @@ from liity.registration.v1.registration_service_pb2 import (
     CreateRegistrationRequest,
     EndRegistrationRequest,
     GetMailingDetailsRequest,
-    GetMailingDetailsResponse,
     GetRegistrationRequest,
+    MailingDetails,
     Registration,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
@@ -56,8 +56,15 @@ from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_REGISTRAR,
     CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    CUSTOMER_KIND_ONLINE,
 )
-from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_DECLINED, STAGE_WELCOMED, Stage
+from liity.v1.registration_pb2 import (
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_DECLINED,
+    STAGE_WELCOMED,
+    Stage,
+)
 from liity.workflows.v1.registration_workflow_pb2 import (
     ActivationStep,
     CreatedRegistration,
@@ -69,7 +76,10 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.errors import Refusal, is_permanent, reason_name
 from services.runtime.peer import Peer
-from workflows.deadlines import lapse_time
+from workflows.deadlines import lapse_time, welcome_time
+
+_AT_ONCE = 2.0
+"""Seconds a registrar may be kept waiting for a mail: Save answers after it."""
 
 _SMTP_TIMEOUT = 45.0
 """Seconds a mail may take: longer than the notification service waits for a mail server."""
@@ -93,7 +103,10 @@ class RegistrationActivities:
 
     @activity.defn
     async def create_registration(self, request: CreateRegistrationRequest) -> CreatedRegistration:
-        """Keeps the person and stores the registration; or says why not, which is an answer."""
+        """Keeps the person and stores the registration; or says why not, which is an answer.
+
+        Credentials are mailed in the same step if that takes no time: it spares a round of the engine.
+        """
         request.consent_deadline.FromDatetime(lapse_time(now(), self._timetable))
         retain = RetainPersonRequest(person_id=request.person_id)
         try:
@@ -103,17 +116,21 @@ class RegistrationActivities:
             if is_permanent(refusal.code):
                 return CreatedRegistration(refusal=refusal.reason)
             raise
-        created = CreatedRegistration(registration=response.registration, timetable=self._timetable)
+        registration = response.registration
+        created = CreatedRegistration(registration=registration, timetable=self._timetable)
         if response.HasField("consent_outgrown_date"):
             birthday = from_proto_date(response.consent_outgrown_date)
             created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
+        begun = registration.stage == STAGE_ACTIVE and registration.kind == CUSTOMER_KIND_ONLINE
+        if begun and response.HasField("mailing_details"):
+            await self._send_credentials_at_once(created, response.mailing_details)
         return created
 
     @activity.defn
     async def request_consent(self, step: RegistrationStep) -> MailStepResult:
         """Mails the guardian a link to answer by (R29)."""
         details = await self._mailing_details(step)
-        if not details.standing:
+        if details is None:
             return MailStepResult()
         content = ConsentRequest(
             child_first_names=details.first_names,
@@ -130,7 +147,7 @@ class RegistrationActivities:
     async def remind_of_consent(self, step: RegistrationStep) -> MailStepResult:
         """Mails the guardian the same link again (R30)."""
         details = await self._mailing_details(step)
-        if not details.standing:
+        if details is None:
             return MailStepResult()
         content = ConsentReminder(
             child_first_names=details.first_names,
@@ -158,6 +175,8 @@ class RegistrationActivities:
     async def tell_consent_given(self, step: RegistrationStep) -> MailStepResult:
         """Tells the registrar that the guardian consented."""
         details = await self._mailing_details(step)
+        if details is None:
+            return MailStepResult()
         content = ConsentGiven(
             child_first_names=details.first_names, unit_display_name=details.unit_display_name
         )
@@ -167,6 +186,8 @@ class RegistrationActivities:
     async def tell_consent_outgrown(self, step: RegistrationStep) -> MailStepResult:
         """Tells the registrar that consent is needed no more (R8)."""
         details = await self._mailing_details(step)
+        if details is None:
+            return MailStepResult()
         content = ConsentOutgrown(
             child_first_names=details.first_names, unit_display_name=details.unit_display_name
         )
@@ -205,18 +226,9 @@ class RegistrationActivities:
     async def send_credentials(self, step: RegistrationStep) -> MailStepResult:
         """Issues the credentials, mails them (R13) and records the stage."""
         details = await self._mailing_details(step)
-        if not details.standing:
+        if details is None:
             return MailStepResult()
-        issue = IssueCredentialsRequest(request_id=_key(step, "issue"), person_id=step.person_id)
-        credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
-        content = Credentials(
-            first_names=details.first_names,
-            user_name=credentials.user_name,
-            link_token=credentials.link_token,
-            expire_time=credentials.expire_time,
-        )
-        recipient = await self._credentials_recipient(step, details)
-        mail = self._mail(step, "credentials", recipient, details, credentials=content)
+        mail = await self._credentials_mail(step, details)
         result = await self._send_or_tell(step, details, mail)
         if result.delivered:
             await self._advance(step, STAGE_CREDENTIALS_SENT)
@@ -226,7 +238,7 @@ class RegistrationActivities:
     async def send_welcome(self, step: RegistrationStep) -> MailStepResult:
         """Mails the welcome to the address then on file (R26), unless the customership has ended."""
         details = await self._mailing_details(step)
-        if not details.standing:
+        if details is None:
             return MailStepResult()
         recipient = details.customer_email or (await self._registrar(step)).email
         content = Welcome(first_names=details.first_names)
@@ -236,15 +248,48 @@ class RegistrationActivities:
         await self._advance(step, STAGE_WELCOMED)
         return result
 
-    async def _mailing_details(self, step: RegistrationStep) -> GetMailingDetailsResponse:
+    async def _send_credentials_at_once(self, created: CreatedRegistration, details: MailingDetails) -> None:
+        """Mails the credentials if all goes well within moments; if not, `send_credentials` will."""
+        registration = created.registration
+        begun = registration.create_time.ToDatetime(UTC)
+        step = RegistrationStep(
+            registration_id=registration.registration_id,
+            person_id=registration.person_id,
+            registrar_account_id=registration.registrar_account_id,
+            event_id=first_credentials(registration.registration_id),
+        )
+        step.deadline.FromDatetime(welcome_time(begun, self._timetable))
+        try:
+            async with asyncio.timeout(_AT_ONCE):
+                if await self._send(await self._credentials_mail(step, details)):
+                    await self._advance(step, STAGE_CREDENTIALS_SENT)
+                    created.welcome_time.CopyFrom(step.deadline)
+        except (Refusal, TimeoutError) as error:
+            activity.logger.info("credentials not mailed at once: %s", type(error).__name__)
+
+    async def _credentials_mail(self, step: RegistrationStep, details: MailingDetails) -> SendMessageRequest:
+        issue = IssueCredentialsRequest(request_id=_key(step, "issue"), person_id=step.person_id)
+        credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
+        content = Credentials(
+            first_names=details.first_names,
+            user_name=credentials.user_name,
+            link_token=credentials.link_token,
+            expire_time=credentials.expire_time,
+        )
+        recipient = await self._credentials_recipient(step, details)
+        return self._mail(step, "credentials", recipient, details, credentials=content)
+
+    async def _mailing_details(self, step: RegistrationStep) -> MailingDetails | None:
+        """To whom mail goes now; nobody once the registration has ended or the customership is gone."""
         request = GetMailingDetailsRequest(registration_id=step.registration_id)
-        return await self._registration.call(self._registrations.GetMailingDetails, request)
+        response = await self._registration.call(self._registrations.GetMailingDetails, request)
+        return response.mailing_details if response.HasField("mailing_details") else None
 
     async def _registrar(self, step: RegistrationStep) -> Account:
         request = GetAccountRequest(account_id=step.registrar_account_id)
         return (await self._identity.call(self._accounts.GetAccount, request)).account
 
-    async def _credentials_recipient(self, step: RegistrationStep, details: GetMailingDetailsResponse) -> str:
+    async def _credentials_recipient(self, step: RegistrationStep, details: MailingDetails) -> str:
         if details.credentials_recipient == CREDENTIALS_RECIPIENT_REGISTRAR:
             return (await self._registrar(step)).email
         if details.credentials_recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
@@ -284,7 +329,7 @@ class RegistrationActivities:
         step: RegistrationStep,
         name: str,
         recipient: str,
-        details: GetMailingDetailsResponse,
+        details: MailingDetails,
         **content: Message,
     ) -> SendMessageRequest:
         return SendMessageRequest(
@@ -296,7 +341,7 @@ class RegistrationActivities:
         )
 
     async def _send_or_tell(
-        self, step: RegistrationStep, details: GetMailingDetailsResponse, mail: SendMessageRequest
+        self, step: RegistrationStep, details: MailingDetails, mail: SendMessageRequest
     ) -> MailStepResult:
         """Sends a mail; if its address does not work, tells the registrar."""
         if await self._send(mail):
@@ -323,6 +368,11 @@ class RegistrationActivities:
     async def _send(self, mail: SendMessageRequest) -> bool:
         response = await self._notification.call(self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT)
         return response.delivery.state == DELIVERY_STATE_SENT
+
+
+def first_credentials(registration_id: str) -> str:
+    """The event of a registration's first credentials, however many steps try to mail them."""
+    return str(uuid.uuid5(uuid.UUID(registration_id), "first credentials"))
 
 
 def _key(step: RegistrationStep, name: str) -> str:

@@ -26,7 +26,7 @@ from services.registration import paging, statements, values
 from services.registration.consent_wording import current_wording
 from services.registration.forms import consent_errors, from_json, tidy_text
 from services.registration.models import registrations
-from services.registration.rows import consent_row, customer_row, row_of, to_message
+from services.registration.rows import consent_row, customer_row, mailing_details, row_of, to_message
 from services.registration.saving import Saving
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import failed_precondition, invalid, not_found
@@ -129,18 +129,9 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row is None:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         if row["profile"] is None:
-            return pb.GetMailingDetailsResponse(standing=False)
-        profile = from_json(row["profile"])
-        related_email = profile.related_person.email
-        return pb.GetMailingDetailsResponse(
-            standing=True,
-            first_names=profile.first_names,
-            language=profile.language,
-            customer_email=profile.email or related_email,
-            related_person_email=related_email,
-            credentials_recipient=profile.credentials_recipient,
-            unit_display_name=row["unit_display_name"],
-        )
+            return pb.GetMailingDetailsResponse()
+        details = mailing_details(from_json(row["profile"]), row["unit_display_name"])
+        return pb.GetMailingDetailsResponse(mailing_details=details)
 
     async def ActivateRegistration(  # noqa: N802
         self, request: pb.ActivateRegistrationRequest, _context: object

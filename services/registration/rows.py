@@ -7,7 +7,11 @@ from typing import Any
 from sqlalchemy import Executable, RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
+from liity.registration.v1.registration_service_pb2 import (
+    ConsentEvidence,
+    MailingDetails,
+    Registration,
+)
 from liity.v1.customer_form_pb2 import CustomerForm
 from services.registration.forms import to_json
 
@@ -63,6 +67,18 @@ def consent_row(
         "recorded_by": evidence.recorded_by,
         "recorded_at": moment,
     }
+
+
+def mailing_details(form: CustomerForm, unit_display_name: str) -> MailingDetails:
+    """To whom mail goes, as the form that now stands says."""
+    return MailingDetails(
+        first_names=form.first_names,
+        language=form.language,
+        customer_email=form.email or form.related_person.email,
+        related_person_email=form.related_person.email,
+        credentials_recipient=form.credentials_recipient,
+        unit_display_name=unit_display_name,
+    )
 
 
 def to_message(row: Row) -> Registration:

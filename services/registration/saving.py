@@ -31,7 +31,15 @@ from liity.v1.registration_pb2 import (
 )
 from services.registration import statements, values
 from services.registration.forms import form_errors, normalise, to_json
-from services.registration.rows import Row, consent_row, customer_row, new_id, row_of, to_message
+from services.registration.rows import (
+    Row,
+    consent_row,
+    customer_row,
+    mailing_details,
+    new_id,
+    row_of,
+    to_message,
+)
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import already_exists, invalid, not_found, unavailable
@@ -81,8 +89,13 @@ class Saving:
         created = await row_of(self._engine, statement, row)
         registration = to_message(row) if created else await self._already_made(request)
         awaited = registration.consent_state == CONSENT_STATE_AWAITED
-        outgrown = to_proto_date(day_of_age(birth_date, AGE_OF_OWN_DECISION)) if awaited else None
-        return CreateRegistrationResponse(registration=registration, consent_outgrown_date=outgrown)
+        return CreateRegistrationResponse(
+            registration=registration,
+            consent_outgrown_date=to_proto_date(day_of_age(birth_date, AGE_OF_OWN_DECISION))
+            if awaited
+            else None,
+            mailing_details=mailing_details(form, created["unit_display_name"]) if created else None,
+        )
 
     async def _already_made(self, request: CreateRegistrationRequest) -> Registration:
         """The registration that `request_id` has made; raises why there is none."""

@@ -89,7 +89,7 @@ def _customer_unit_id() -> ColumnElement[str]:
 def _create(*also: Table) -> Select[str]:
     """Inserts a registration and a row in each other table, all or nothing.
 
-    Answers the registration's ID; no row if the unit is missing or the person or the request is known. Its
+    Answers the unit's name; no row if the unit is missing or the person or the request is known. Its
     parameters are the tables' columns: where two share a name, they share the value.
     """
     person_is_customer = exists().where(customers.c.person_id == bindparam("person_id"))
@@ -104,7 +104,8 @@ def _create(*also: Table) -> Select[str]:
         .returning(registrations.c.registration_id)
         .cte("created")
     )
-    statement = select(created.c.registration_id)
+    unit_name = select(units.c.display_name).where(units.c.unit_id == bindparam("unit_id")).scalar_subquery()
+    statement = select(unit_name.label("unit_display_name")).select_from(created)
     for table in also:
         row = select(*_given(table)).select_from(created)
         statement = statement.add_cte(insert(table).from_select(list(table.c.keys()), row).cte(table.name))

@@ -1,4 +1,4 @@
-"""What the tests of the public API share: how to call it wrongly, what a refusal must hold, what is stored."""
+"""What the tests of the public API share: calls of any kind, whole refusals, and what is stored."""
 
 import asyncio
 from collections.abc import Iterable, Mapping

@@ -24,6 +24,7 @@ from liity.v1.customer_form_pb2 import (
     PostalAddress,
     RelatedPerson,
 )
+from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
     GetRegistrationRequest,
@@ -116,7 +117,12 @@ async def test_names_that_are_none_are_refused(gateway: Gateway, facts: Facts, p
     own = facts.library
     field = "parent" if path in IN_UNIT else "name"
     names = ["", "units", "units/", f"{own}/", f"/{own}", own.upper(), f"{own}/registrations", f"{own}/../x"]
-    names += [f"{own}/registrations/", f"{own}/registrations/a/b", f"{own}/registrations/ä", "registrations/1"]
+    names += [
+        f"{own}/registrations/",
+        f"{own}/registrations/a/b",
+        f"{own}/registrations/ä",
+        "registrations/1",
+    ]
     names += [own] if path in OF_REGISTRATION else [facts.active.name]
     for name in names:
         request = IN_UNIT[path](name, facts) if path in IN_UNIT else OF_REGISTRATION[path](name)
@@ -356,13 +362,14 @@ async def test_the_text_is_in_a_language_that_is_asked_for(
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await gateway.send(GET, GetRegistrationRequest(name=facts.active.name), ("accept-language", asked))
     language: Language.ValueType = LANGUAGES[given]
-    from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED  # noqa: PLC0415
-
     assert error.value.details() == reason_text(REASON_UNAUTHENTICATED, language)
 
 
 async def test_an_rpc_that_is_not_there_is_unimplemented(gateway: Gateway) -> None:
-    for path in ("/liity.v1.RegistrationService/DeleteEverything", "/liity.identity.v1.PersonService/FindPerson"):
+    for path in (
+        "/liity.v1.RegistrationService/DeleteEverything",
+        "/liity.identity.v1.PersonService/FindPerson",
+    ):
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await gateway.send_anywhere(path, b"")
         assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED

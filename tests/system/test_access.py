@@ -1,0 +1,293 @@
+"""Who is let in where: every RPC of every service, of the contracts and of the access table alike."""
+
+import asyncio
+import importlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+import liity
+from deploy.api_client import new_request_id
+from deploy.demo_forms import DemoPerson
+from deploy.ports import HOST
+from deploy.stack import Stack
+from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, PaperConsent
+from liity.v1.registration_service_pb2 import (
+    CheckPersonalIdentityCodeRequest,
+    GetRegistrationRequest,
+    ListRegistrationsRequest,
+    RecordConsentRequest,
+    WithdrawRegistrationRequest,
+)
+from services.runtime.access import ACCESS, Accounts, Anyone, Services
+from services.runtime.errors import Refusal, reason_name
+from services.runtime.service_identity import ALGORITHM, SERVICES, ServiceIdentity
+from tests.registration_forms import date_from_today
+from tests.system.conftest import Api
+from tests.system.public_api import Gateway, authorization, methods_of, outcome
+from tests.system.public_api_facts import Facts
+from tests.system.registering import adult, pupil, save, save_request
+
+INNER = ("identity", "registration", "notification")
+_HEALTH = "/grpc.health.v1.Health/"
+
+
+def _all_services() -> dict[str, list[str]]:
+    """Full names of the services in the contracts, by the component that serves them."""
+    found: dict[str, list[str]] = {"gateway": [], **{component: [] for component in INNER}}
+    folder = Path(next(iter(liity.__path__)))
+    for path in folder.rglob("*_service_pb2.py"):
+        module = ".".join(("liity", *path.relative_to(folder).with_suffix("").parts))
+        file = importlib.import_module(module).DESCRIPTOR
+        for service in file.services_by_name.values():
+            package = file.package.removeprefix("liity.").rpartition(".")[0]
+            found[package or "gateway"].append(service.full_name)
+    return found
+
+
+ALL_SERVICES = _all_services()
+INNER_PATHS = sorted(path for component in INNER for path in methods_of(ALL_SERVICES[component]))
+
+
+def component_of(path: str) -> str:
+    """The inner service an RPC belongs to."""
+    return path.split(".")[1]
+
+
+# The table
+
+
+def test_every_rpc_is_in_the_table_and_every_entry_is_an_rpc() -> None:
+    ours = {path for path in ACCESS if not path.startswith(_HEALTH)}
+    assert ours == set(methods_of(name for names in ALL_SERVICES.values() for name in names))
+    health = {path.removeprefix(_HEALTH) for path in ACCESS if path.startswith(_HEALTH)}
+    assert health == {
+        method.name for method in descriptor_pool.Default().FindServiceByName("grpc.health.v1.Health").methods
+    }
+
+
+def test_inner_rpcs_are_for_components_that_there_are_and_public_ones_for_people() -> None:
+    for path, rule in ACCESS.items():
+        if path in INNER_PATHS:
+            assert isinstance(rule, Services), path
+            assert rule.names, path
+            assert rule.names <= set(SERVICES), path
+        else:
+            assert isinstance(rule, Anyone | Accounts), path
+
+
+# The inner services
+
+
+@pytest.fixture(scope="session")
+async def channels(stack: Stack) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
+    """A channel to each component that serves gRPC."""
+    made = {
+        name: grpc.aio.insecure_channel(f"{HOST}:{getattr(stack.ports, name)}")
+        for name in ("gateway", *INNER)
+    }
+    yield made
+    for channel in made.values():
+        await channel.close()
+
+
+def service_token(stack: Stack, name: str, audience: str, *, lifetime: int = 300, key: Any = None) -> str:
+    """A token of a component, signed with its own key unless with another."""
+    text = (stack.keys_dir / f"service-{name}.jwk.json").read_text("utf-8") if key is None else ""
+    now = int(time.time())
+    claims = {"iss": name, "aud": audience, "iat": now, "exp": now + lifetime}
+    signer = key or OKPKey.import_key(json.loads(text))
+    return jwt.encode({"alg": ALGORITHM, "kid": name}, claims, signer, algorithms=[ALGORITHM])
+
+
+async def refused(
+    channel: grpc.aio.Channel, path: str, metadata: list[tuple[str, str]], body: bytes = b""
+) -> tuple[str, str]:
+    """Code and reason of a refusal."""
+    method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await method(body, metadata=metadata, timeout=60)
+    refusal = Refusal.from_rpc_error(error.value)
+    return refusal.code.name, reason_name(refusal.reason)
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("path", INNER_PATHS)
+async def test_no_inner_rpc_without_a_service_identity(
+    stack: Stack, channels: dict[str, grpc.aio.Channel], gateway: Gateway, path: str
+) -> None:
+    rule = ACCESS[path]
+    assert isinstance(rule, Services)
+    component, allowed = component_of(path), min(rule.names)
+    elsewhere = next(name for name in INNER if name != component)
+    strangers = {
+        "no token": [],
+        "empty": authorization(""),
+        "no scheme": [("authorization", service_token(stack, allowed, component)[:40])],
+        "an account's": authorization(gateway.token("staff")),
+        "forged": authorization(service_token(stack, allowed, component, key=OKPKey.generate_key("Ed25519"))),
+        "of a component unknown": authorization(
+            service_token(stack, "mailbox", component, key=OKPKey.generate_key("Ed25519"))
+        ),
+        "expired": authorization(service_token(stack, allowed, component, lifetime=-1)),
+        "for another callee": authorization(service_token(stack, allowed, elsewhere)),
+        "for the accounts' audience": authorization(service_token(stack, allowed, "liity")),
+        "header of a wrong type": authorization("eyJhbGciOiJFZDI1NTE5IiwiY3JpdCI6MX0.e30.AAAA"),
+    }
+    answers = {name: await refused(channels[component], path, token) for name, token in strangers.items()}
+    assert answers == dict.fromkeys(strangers, ("UNAUTHENTICATED", "UNAUTHENTICATED"))
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("path", INNER_PATHS)
+async def test_inner_rpcs_let_in_whom_the_table_names_and_nobody_else(
+    stack: Stack, channels: dict[str, grpc.aio.Channel], path: str
+) -> None:
+    rule = ACCESS[path]
+    assert isinstance(rule, Services)
+    component = component_of(path)
+    answers = {}
+    for name in SERVICES:
+        token = authorization(ServiceIdentity(name, stack.keys_dir).token(component))
+        # What is no message tells apart who comes as far as being read.
+        answers[name] = (await refused(channels[component], path, token, b"\xff\xff\xff"))[0]
+    allowed = {name for name, code in answers.items() if code == "INVALID_ARGUMENT"}
+    assert allowed == rule.names
+    assert {answers[name] for name in set(SERVICES) - allowed} == {"PERMISSION_DENIED"}
+
+
+async def test_one_component_cannot_speak_for_another(
+    stack: Stack, channels: dict[str, grpc.aio.Channel]
+) -> None:
+    key = OKPKey.import_key(json.loads((stack.keys_dir / "service-notification.jwk.json").read_text("utf-8")))
+    now = int(time.time())
+    claims = {"iss": "worker", "aud": "identity", "iat": now, "exp": now + 300}
+    for kid in ("worker", "notification"):
+        token = jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, key, algorithms=[ALGORITHM])
+        path = "/liity.identity.v1.PersonService/ErasePerson"
+        answer = await refused(channels["identity"], path, authorization(token))
+        assert answer == ("UNAUTHENTICATED", "UNAUTHENTICATED")
+
+
+# Registrars, teachers, staff
+
+
+UNIT_CALLS: dict[str, Callable[[str, Facts], Message]] = {
+    "CheckPersonalIdentityCode": lambda unit, facts: CheckPersonalIdentityCodeRequest(
+        parent=unit, personal_identity_code=facts.newcomer.personal_identity_code
+    ),
+    "RegisterCustomer": lambda unit, facts: save_request(unit, _for_unit(adult(), unit, facts)),
+    "ListRegistrations": lambda unit, _: ListRegistrationsRequest(parent=unit),
+}
+REGISTRATION_CALLS: dict[str, Callable[[str], Message]] = {
+    "GetRegistration": lambda name: GetRegistrationRequest(name=name),
+    "RecordConsent": lambda name: RecordConsentRequest(
+        name=name,
+        request_id=new_request_id(),
+        consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0)),
+    ),
+    "WithdrawRegistration": lambda name: WithdrawRegistrationRequest(name=name, request_id=new_request_id()),
+}
+MATRIX = {
+    ("registrar", "library"): "OK",
+    ("registrar", "school"): "NOT_FOUND UNIT_NOT_FOUND",
+    ("teacher", "library"): "NOT_FOUND UNIT_NOT_FOUND",
+    ("teacher", "school"): "OK",
+    ("staff", "library"): "OK",
+    ("staff", "school"): "OK",
+    ("anybody", "library"): "UNAUTHENTICATED UNAUTHENTICATED",
+    ("anybody", "school"): "UNAUTHENTICATED UNAUTHENTICATED",
+}
+"""Who gets what in which unit, whatever the RPC."""
+
+
+def _for_unit(person: DemoPerson, unit: str, facts: Facts) -> DemoPerson:
+    if unit == facts.school:
+        person.form.school_support = SCHOOL_SUPPORT_PUPIL_SPECIFIC
+    else:
+        person.form.ClearField("school_support")
+    return person
+
+
+def test_the_matrix_covers_every_rpc_for_accounts() -> None:
+    paths = methods_of(["liity.v1.RegistrationService"])
+    assert {*UNIT_CALLS, *REGISTRATION_CALLS} == {path.rpartition("/")[2] for path in paths}
+
+
+@pytest.mark.parametrize("rpc", [*UNIT_CALLS, *REGISTRATION_CALLS])
+async def test_everyone_gets_what_is_theirs(gateway: Gateway, api: Api, facts: Facts, rpc: str) -> None:
+    units = {"library": (facts.library, api.registrar), "school": (facts.school, api.teacher)}
+    answers = {}
+    for caller, key in MATRIX:
+        unit, client = units[key]
+        if rpc in UNIT_CALLS:
+            request = UNIT_CALLS[rpc](unit, facts)
+        else:
+            waiting = await save(client, _for_unit(pupil(), unit, facts))
+            request = REGISTRATION_CALLS[rpc](waiting.name)
+        path = f"/liity.v1.RegistrationService/{rpc}"
+        try:
+            await gateway.call(path, request, caller)
+            answers[caller, key] = "OK"
+        except grpc.aio.AioRpcError as error:
+            answers[caller, key] = " ".join(outcome(Refusal.from_rpc_error(error)))
+    assert answers == MATRIX
+
+
+# Reflection and health
+
+
+async def test_the_gateway_tells_what_it_serves(stack: Stack) -> None:
+    def read() -> tuple[set[str], set[str]]:
+        with grpc.insecure_channel(f"{HOST}:{stack.ports.gateway}") as channel:
+            database = ProtoReflectionDescriptorDatabase(channel)
+            pool = descriptor_pool.DescriptorPool(database)
+            service = pool.FindServiceByName("liity.v1.RegistrationService")
+            request: Any = service.methods_by_name["RegisterCustomer"].input_type
+            form = request.fields_by_name["form"].message_type
+            return set(database.get_services()), set(form.fields_by_name)
+
+    services, fields = await asyncio.to_thread(read)
+    own = set(ALL_SERVICES["gateway"])
+    assert own < services
+    assert services - own == {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert "first_names" in fields
+
+
+@pytest.mark.parametrize("component", INNER)
+async def test_inner_services_tell_nobody_what_they_serve(
+    stack: Stack, channels: dict[str, grpc.aio.Channel], component: str
+) -> None:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    for metadata in ([], authorization(ServiceIdentity("gateway", stack.keys_dir).token(component))):
+        channel: Any = channels[component]
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await anext(aiter(stub.ServerReflectionInfo(iter([request]), metadata=metadata, timeout=60)))
+        assert error.value.code() in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
+
+
+@pytest.mark.parametrize("component", ["gateway", *INNER])
+async def test_health_answers_anybody(channels: dict[str, grpc.aio.Channel], component: str) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(channels[component])
+    for service in ("", *ALL_SERVICES[component]):
+        request = health_pb2.HealthCheckRequest(service=service)
+        assert (await stub.Check(request, timeout=60)).status == health_pb2.HealthCheckResponse.SERVING
+        watched = stub.Watch(request, timeout=60)
+        assert (await anext(aiter(watched))).status == health_pb2.HealthCheckResponse.SERVING
+        watched.cancel()
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await stub.Check(health_pb2.HealthCheckRequest(service="liity.v1.Nothing"), timeout=60)
+    assert error.value.code() is grpc.StatusCode.NOT_FOUND
