@@ -1,1 +1,1 @@
-"""Measurements, side by side in one run: `make bench`, or `python -m bench`. Bounded; they stop by themselves."""
+"""Measurements, side by side in one run: `make bench`. They are bounded and stop by themselves."""

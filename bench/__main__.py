@@ -48,7 +48,7 @@ async def _measure(waiting_most: int, persons_most: int) -> None:
             async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
                 account = accounts["teacher"]
                 await api.log_in(account.email, account.password)
-                report.waiting(console, await waiting.measure_waiting(stack, wiring, api, client, waiting_most))
+                report.waiting(console, await waiting.measure_waiting(stack, wiring, api, waiting_most))
         finally:
             await stack.stop()
 

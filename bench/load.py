@@ -66,7 +66,11 @@ async def measure(
 
 def stack_cpu_times(stack: Stack, extra: Mapping[str, int] | None = None) -> dict[str, float]:
     """CPU seconds so far of every component of the stack, and of `extra` processes by name."""
-    pids = {name: stack.pid(name) for name in (*COMPONENTS, "postgres", "temporal")} | dict(extra or {}) | {"callers": psutil.Process().pid}
+    pids = (
+        {name: stack.pid(name) for name in (*COMPONENTS, "postgres", "temporal")}
+        | dict(extra or {})
+        | {"callers": psutil.Process().pid}
+    )
     times = {}
     for name, pid in pids.items():
         if pid is None:

@@ -43,7 +43,9 @@ class WorkerSettings(TemporalSettings):
     def _reminders_ascend_to_the_lapse(self) -> Self:
         moments = [timedelta(0), *self.workflows_consent_reminders, self.workflows_consent_lapse]
         if any(earlier >= later for earlier, later in pairwise(moments)):
-            raise ValueError("reminders must ascend and come before the lapse")
+            raise ValueError(
+                "LIITY_WORKFLOWS_CONSENT_REMINDERS must ascend and come before LIITY_WORKFLOWS_CONSENT_LAPSE"
+            )
         return self
 
     def timetable(self) -> Timetable:

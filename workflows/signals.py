@@ -1,6 +1,7 @@
 """Signals from Temporal UI and CLI: typed by hand, so they may be wrong."""
 
-from google.protobuf.message import Message
+from inspect import signature
+
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 from temporalio.worker import (
@@ -21,10 +22,18 @@ class SignalInterceptor(Interceptor):
 
 class _SignalInbound(WorkflowInboundInterceptor):
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
-        if len(input.args) != 1 or not isinstance(input.args[0], Message):
-            workflow.logger.warning("signal dropped: its body is not one message")
+        if not _is_understood(input):
+            workflow.logger.warning("signal dropped: its body is not the one message that it takes")
             return
         try:
             await super().handle_signal(input)
         except FailureError:
             workflow.logger.warning("signal dropped: a service refused what it asks for")
+
+
+def _is_understood(signal: HandleSignalInput) -> bool:
+    handler = workflow.get_signal_handler(signal.signal)
+    if handler is None:
+        return False
+    wanted = [parameter.annotation for parameter in signature(handler).parameters.values()]
+    return [type(argument) for argument in signal.args] == wanted

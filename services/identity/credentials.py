@@ -4,7 +4,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import Select, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -106,43 +106,36 @@ class _IssuedLink(NamedTuple):
     expires_at: datetime
 
 
-async def _ensure_user_name(connection: AsyncConnection, person_id: str) -> str:
-    """The person's user name, made if there is none; locks its row. NOT_FOUND (PERSON_NOT_FOUND)."""
-    new_name = "liity-" + "".join(secrets.choice(_USER_NAME_ALPHABET) for _ in range(_USER_NAME_LENGTH))
-    statement = insert(Credential).from_select(
+# Issuing is part of every Save: its statements are prepared once.
+
+_ENSURE_USER_NAME = (
+    insert(Credential)
+    .from_select(
         ["person_id", "user_name", "created_at"],
-        select(Person.person_id, literal(new_name), literal(now()))
-        .where(Person.person_id == person_id)
+        select(
+            Person.person_id,
+            bindparam("new_name", type_=Credential.user_name.type),
+            bindparam("moment", type_=Credential.created_at.type),
+        )
+        .where(Person.person_id == bindparam("id"))
         .with_for_update(read=True, key_share=True),
     )
-    try:
-        user_name: str | None = await connection.scalar(
-            statement.on_conflict_do_update(
-                index_elements=[Credential.person_id], set_={"person_id": Credential.person_id}
-            ).returning(Credential.user_name)
-        )
-    except IntegrityError:
-        # Another person drew the same name at random: the next try draws anew.
-        raise unavailable() from None
-    if user_name is None:
-        raise not_found(REASON_PERSON_NOT_FOUND)
-    return user_name
+    .on_conflict_do_update(index_elements=[Credential.person_id], set_={"person_id": Credential.person_id})
+    .returning(Credential.user_name)
+)
 
 
-async def _issue_link(
-    connection: AsyncConnection, request: IssueCredentialsRequest, lifetime: timedelta
-) -> _IssuedLink:
-    """A new link, which makes the person's earlier ones void; or the one the same request made before."""
-    moment = now()
+def _issue_link_statement() -> Select[str, str, datetime]:
+    """Inserts a link and makes the subject's earlier ones void; no row if the request made one before."""
     issued = (
         insert(Link)
         .values(
-            link_id=new_id(),
+            link_id=bindparam("new_link_id"),
             purpose=LINK_PURPOSE_PASSWORD,
-            subject=request.person_id,
-            expires_at=moment + lifetime,
-            request_id=request.request_id,
-            created_at=moment,
+            subject=bindparam("new_subject"),
+            expires_at=bindparam("end"),
+            request_id=bindparam("request"),
+            created_at=bindparam("moment"),
         )
         .on_conflict_do_nothing(index_elements=[Link.purpose, Link.request_id])
         .returning(Link.link_id, Link.subject, Link.expires_at)
@@ -157,10 +150,42 @@ async def _issue_link(
             Link.used_at.is_(None),
             Link.voided_at.is_(None),
         )
-        .values(voided_at=moment)
+        .values(voided_at=bindparam("moment"))
         .cte("voided")
     )
-    link = (await connection.execute(select(issued).add_cte(voided))).one_or_none()
+    return select(issued).add_cte(voided)
+
+
+_ISSUE_LINK = _issue_link_statement()
+
+
+async def _ensure_user_name(connection: AsyncConnection, person_id: str) -> str:
+    """The person's user name, made if there is none; locks its row. NOT_FOUND (PERSON_NOT_FOUND)."""
+    new_name = "liity-" + "".join(secrets.choice(_USER_NAME_ALPHABET) for _ in range(_USER_NAME_LENGTH))
+    parameters = {"id": person_id, "new_name": new_name, "moment": now()}
+    try:
+        user_name: str | None = await connection.scalar(_ENSURE_USER_NAME, parameters)
+    except IntegrityError:
+        # Another person drew the same name at random: the next try draws anew.
+        raise unavailable() from None
+    if user_name is None:
+        raise not_found(REASON_PERSON_NOT_FOUND)
+    return user_name
+
+
+async def _issue_link(
+    connection: AsyncConnection, request: IssueCredentialsRequest, lifetime: timedelta
+) -> _IssuedLink:
+    """A new link, which makes the person's earlier ones void; or the one the same request made before."""
+    moment = now()
+    parameters = {
+        "new_link_id": new_id(),
+        "new_subject": request.person_id,
+        "end": moment + lifetime,
+        "request": request.request_id,
+        "moment": moment,
+    }
+    link = (await connection.execute(_ISSUE_LINK, parameters)).one_or_none()
     if link is None:
         issued_before = select(Link.link_id, Link.subject, Link.expires_at).where(
             Link.purpose == LINK_PURPOSE_PASSWORD, Link.request_id == request.request_id

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -28,6 +28,35 @@ from services.identity.sealed_ids import new_id
 from services.identity.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import FieldViolation, invalid, not_found
+
+# What a Save needs is prepared once: to build a statement costs more than to run it.
+
+_SEALED = insert(Person).values(
+    {
+        column: bindparam(column)
+        for column in (
+            "person_id",
+            "hetu_ciphertext",
+            "hetu_key_id",
+            "hetu_index",
+            "index_key_id",
+            "ensured_at",
+        )
+    }
+)
+
+_ENSURE = _SEALED.on_conflict_do_update(
+    # Updating what is there, rather than doing nothing, makes the statement answer with its ID.
+    index_elements=[Person.hetu_index],
+    set_={"ensured_at": _SEALED.excluded.ensured_at},
+).returning(Person.person_id)
+
+_RETAIN = (
+    update(Person)
+    .where(Person.person_id == bindparam("retained_id"))
+    .values(retained_at=func.coalesce(Person.retained_at, bindparam("moment", type_=Person.retained_at.type)))
+    .returning(Person.person_id)
+)
 
 
 class Persons(PersonServiceServicer):
@@ -80,12 +109,8 @@ class Persons(PersonServiceServicer):
     @override
     async def RetainPerson(self, request: RetainPersonRequest, context: object) -> RetainPersonResponse:
         async with self._single.connect() as connection:
-            retained = await connection.scalar(
-                update(Person)
-                .where(Person.person_id == request.person_id)
-                .values(retained_at=func.coalesce(Person.retained_at, now()))
-                .returning(Person.person_id)
-            )
+            parameters = {"retained_id": request.person_id, "moment": now()}
+            retained = await connection.scalar(_RETAIN, parameters)
         if retained is None:
             raise not_found(REASON_PERSON_NOT_FOUND)
         return RetainPersonResponse()
@@ -108,16 +133,8 @@ class Persons(PersonServiceServicer):
 
     async def _upsert(self, connection: AsyncConnection, parsed: hetu.Hetu) -> str:
         person_id = new_id()
-        statement = insert(Person).values(
-            person_id=person_id, ensured_at=now(), **self._vault.seal(parsed, person_id)._asdict()
-        )
-        # Updating what is there, rather than doing nothing, makes the statement answer with its ID.
-        ensured = await connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[Person.hetu_index], set_={"ensured_at": statement.excluded.ensured_at}
-            ).returning(Person.person_id)
-        )
-        return ensured.scalar_one()
+        row = {"person_id": person_id, "ensured_at": now(), **self._vault.seal(parsed, person_id)._asdict()}
+        return (await connection.execute(_ENSURE, row)).scalar_one()
 
 
 def _ensured(person_id: str, parsed: hetu.Hetu) -> EnsurePersonResponse:

@@ -5,9 +5,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from asyncpg import exceptions as asyncpg_errors
-from pydantic import Field
-from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.exc import DBAPIError
+from pydantic import Field, field_validator
+from sqlalchemy import Connection, MetaData, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -39,6 +39,17 @@ class DatabaseSettings(RuntimeSettings):
 
     database_url: str = Field(description="postgresql+asyncpg://user:password@host:port/database")
     database_pool_size: int = Field(8, ge=1, le=100, description="Connections kept open.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_ours(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError:
+            driver = ""
+        if driver != "postgresql+asyncpg":
+            raise ValueError("must be of the form postgresql+asyncpg://user:password@host:port/database")
+        return url
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:

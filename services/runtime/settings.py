@@ -1,10 +1,13 @@
 """Settings: one class per component, read from the environment, refused with one clear line."""
 
+import re
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableValue
 
 
 class SettingsError(Exception):
@@ -41,7 +44,18 @@ def load(settings: type[SettingsT]) -> SettingsT:
         return settings()
     except ValidationError as error:
         complaints = (
-            f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper() + f": {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
+            _complaint(prefix, problem) for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError("Wrong settings: " + "; ".join(complaints)) from None
+    except UnreadableValue as error:
+        # A list that is no JSON: it names the field, and not the value.
+        named = re.search('field "([^"]+)"', str(error))
+        variable = f"{prefix}{named[1]}".upper() if named else prefix
+        raise SettingsError(f"Wrong settings: {variable}: JSON is expected here") from None
+
+
+def _complaint(prefix: str, problem: ErrorDetails) -> str:
+    variable = f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper()
+    message = problem["msg"].removeprefix("Value error, ")
+    # What is wrong with several together names them itself.
+    return f"{variable}: {message}" if problem["loc"] else message

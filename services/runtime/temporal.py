@@ -33,7 +33,7 @@ from temporalio.envconfig import ClientConfig
 from tink import aead
 
 from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import RuntimeSettings, SettingsError
 
 _ENCRYPTED = b"binary/encrypted"
 _CONTEXT = b"liity temporal payload"
@@ -87,7 +87,14 @@ class EncryptionCodec(PayloadCodec):
         return Payload(metadata={"encoding": _ENCRYPTED}, data=data)
 
     def _decrypt(self, payload: Payload) -> Payload:
-        return Payload.FromString(self._aead.decrypt(payload.data, _CONTEXT))
+        try:
+            plain = self._aead.decrypt(payload.data, _CONTEXT)
+        except tink.TinkError:
+            # Tink's ciphertexts begin with a byte of version and the ID of their key.
+            key_id = int.from_bytes(payload.data[1:5], "big")
+            message = f"A payload was encrypted under key {key_id}, or damaged: the keyset cannot read it"
+            raise tink.TinkError(message) from None
+        return Payload.FromString(plain)
 
 
 def _for_operators(payload: Payload) -> bool:
@@ -107,9 +114,13 @@ class _JsonToMessage(JSONTypeConverter):
     """Reads a message from plain JSON: what an operator types into a signal's form."""
 
     def to_typed_value(self, hint: type, value: Any) -> Message | JSONTypeConverterUnhandled | None:  # noqa: ANN401
-        if issubclass(hint, Message):
+        if not issubclass(hint, Message):
+            return JSONTypeConverter.Unhandled
+        try:
             return json_format.ParseDict(value, hint())
-        return JSONTypeConverter.Unhandled
+        except (json_format.ParseError, AttributeError, TypeError):
+            # Its text repeats what was typed, which may be personal data, and the SDK logs it.
+            raise ValueError(f"The JSON is no {hint.DESCRIPTOR.name}") from None
 
 
 class _PayloadConverter(CompositePayloadConverter):
@@ -144,5 +155,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
         config["target_host"] = settings.temporal_address
     if settings.temporal_namespace:
         config["namespace"] = settings.temporal_namespace
+    if "target_host" not in config:
+        raise SettingsError("LIITY_TEMPORAL_ADDRESS or TEMPORAL_ADDRESS must say where Temporal is")
     converter = data_converter(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
     return await Client.connect(**config, data_converter=converter, lazy=lazy)

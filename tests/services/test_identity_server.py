@@ -111,7 +111,7 @@ async def test_no_start_without_each_key(
 ) -> None:
     folder = shutil.copytree(keys_dir, tmp_path / "keys")
     settings = IdentitySettings.model_validate(
-        {"listen": "127.0.0.1:0", "database_url": "unused", "keys_dir": folder}
+        {"listen": "127.0.0.1:0", "database_url": "postgresql+asyncpg://unused", "keys_dir": folder}
     )
     compose(settings, identity_engine)
     key_file = folder / name

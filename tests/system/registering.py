@@ -141,11 +141,13 @@ class MailCounter:
         """How many copies of each template came."""
         return dict(Counter(copy.template for copy in self.copies(person, registration)))
 
-    async def wait_for(self, person: DemoPerson, template: str) -> Copy:
+    async def wait_for(
+        self, person: DemoPerson, template: str, registration: Registration | None = None
+    ) -> Copy:
         """The first copy of a mail, once it is there."""
 
         async def find() -> list[Copy]:
-            return [copy for copy in self.copies(person) if copy.template == template]
+            return [copy for copy in self.copies(person, registration) if copy.template == template]
 
         return (await eventually(find, bool, PATIENCE))[0]
 

@@ -1,0 +1,94 @@
+"""`CheckPersonalIdentityCode` with few and with many persons stored."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import islice
+
+import asyncpg
+
+from bench.people import codes
+from deploy.api_client import ApiClient
+from deploy.stack import Stack
+from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest
+from services.identity import hetu
+from services.identity.vault import HetuVault
+
+FEWER = 10_000
+CHECKS = 2_000
+_BATCH = 20_000
+
+
+@dataclass
+class CheckRun:
+    """Checks while so many persons are stored."""
+
+    persons: int
+    latencies: list[float]
+    """Seconds, sorted."""
+
+    def percentile(self, percent: int) -> float:
+        """A percentile in milliseconds."""
+        return self.latencies[min(len(self.latencies) * percent // 100, len(self.latencies) - 1)] * 1000
+
+
+async def measure_checks(stack: Stack, api: ApiClient, most: int) -> list[CheckRun]:
+    """Stores persons as the vault stores them, and asks for known and unknown ones in turn."""
+    everybody = (
+        codes(date(1930, 1, 1), date(1949, 12, 31))
+        if most <= FEWER
+        else codes(date(1900, 1, 1), date(1949, 12, 31))
+    )
+    connection = await asyncpg.connect(stack.postgres.url("identity").replace("+asyncpg", ""))
+    runs = []
+    try:
+        stored: list[str] = []
+        for persons in (FEWER, most):
+            await _store(
+                connection, HetuVault(stack.keys_dir), islice(everybody, persons - len(stored)), stored
+            )
+            await connection.execute("ANALYZE persons")
+            runs.append(await _check(api, persons, stored))
+    finally:
+        await connection.close()
+    return runs
+
+
+async def _store(
+    connection: asyncpg.Connection, vault: HetuVault, people: Iterator[str], stored: list[str]
+) -> None:
+    moment = datetime.now(UTC)
+    while batch := list(islice(people, _BATCH)):
+        rows = []
+        for code in batch:
+            person_id = secrets.token_hex(16)
+            sealed = vault.seal(hetu.parse(code, today=moment.date(), allow_artificial=True), person_id)
+            rows.append((person_id, *sealed, moment, moment))
+        await connection.copy_records_to_table(
+            "persons",
+            records=rows,
+            columns=[
+                "person_id",
+                "hetu_ciphertext",
+                "hetu_key_id",
+                "hetu_index",
+                "index_key_id",
+                "ensured_at",
+                "retained_at",
+            ],
+        )
+        stored += batch
+
+
+async def _check(api: ApiClient, persons: int, stored: list[str]) -> CheckRun:
+    unknown = codes(date(2000, 1, 1), date(2009, 12, 31))
+    latencies = []
+    for number in range(CHECKS):
+        code = secrets.choice(stored) if number % 2 else next(unknown)
+        request = CheckPersonalIdentityCodeRequest(parent=api.unit, personal_identity_code=code)
+        started = time.perf_counter()
+        await api.call(api.registrations.CheckPersonalIdentityCode, request)
+        latencies.append(time.perf_counter() - started)
+    return CheckRun(persons, sorted(latencies))

@@ -1,0 +1,97 @@
+"""The tables."""
+
+import os
+import platform
+from itertools import pairwise
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.checks import CheckRun
+from bench.save import Comparison
+from bench.waiting import Footprint
+
+
+def machine(console: Console) -> None:
+    """What it runs on."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    console.print(
+        f"{os.cpu_count()} × {model}, {memory:.0f} GiB, {platform.system()}, {platform.python_version()}"
+    )
+
+
+def comparison(console: Console, both: Comparison) -> None:
+    """The engine beside a Save up to the credentials' mail."""
+    table = Table("callers", "", "calls/s", "p50 ms", "p99 ms", "CPU ms/call", title="Save beside the engine")
+    for engine, save in zip(both.engine, both.save, strict=True):
+        for name, run in (("engine", engine), ("Save", save)):
+            table.add_row(
+                str(run.callers),
+                name,
+                f"{run.throughput:.1f}",
+                f"{run.percentile(50):.1f}",
+                f"{run.percentile(99):.1f}",
+                f"{sum(run.cpu.values()) / len(run.latencies) * 1000:.1f}",
+            )
+        table.add_row(
+            "",
+            "ratio",
+            f"{save.throughput / engine.throughput:.2f}",
+            f"{save.percentile(50) / engine.percentile(50):.2f}",
+            f"{save.percentile(99) / engine.percentile(99):.2f}",
+            "",
+            end_section=True,
+        )
+    console.print(table)
+    cpu = Table("process", *(f"{run.callers} callers" for run in both.save), title="CPU ms per Save")
+    for process in both.save[0].cpu:
+        cells = (f"{run.cpu.get(process, 0) / len(run.latencies) * 1000:.1f}" for run in both.save)
+        cpu.add_row(process, *cells)
+    console.print(cpu)
+    history = Table("", "events", "bytes", title="History up to the two-week timer")
+    history.add_row("engine", *map(str, both.engine_history))
+    history.add_row("Save", *map(str, both.save_history))
+    console.print(history)
+
+
+def checks(console: Console, runs: list[CheckRun]) -> None:
+    """Looking codes up among few and many."""
+    table = Table("persons stored", "p50 ms", "p99 ms", title="CheckPersonalIdentityCode, one caller")
+    for run in runs:
+        table.add_row(f"{run.persons:,}", f"{run.percentile(50):.1f}", f"{run.percentile(99):.1f}")
+    table.add_row("ratio", "", f"{runs[-1].percentile(99) / runs[0].percentile(99):.2f}")
+    console.print(table)
+
+
+def waiting(console: Console, footprints: list[Footprint]) -> None:
+    """What waiting costs."""
+    table = Table(
+        "waiting", "worker MiB", "rows", "databases MiB", "Temporal MiB", title="Waiting for consent"
+    )
+    for footprint in footprints:
+        table.add_row(
+            f"{footprint.waiting:,}",
+            f"{footprint.worker_bytes / 2**20:.0f}",
+            f"{footprint.rows:,}",
+            f"{footprint.database_bytes / 2**20:.0f}",
+            f"{footprint.temporal_bytes / 2**20:.0f}",
+        )
+    for earlier, later in pairwise(footprints):
+        more = later.waiting - earlier.waiting
+        table.add_row(
+            f"each of {more:,}",
+            f"{(later.worker_bytes - earlier.worker_bytes) / more / 1024:.1f} KiB",
+            f"{(later.rows - earlier.rows) / more:.1f}",
+            f"{(later.database_bytes - earlier.database_bytes) / more / 1024:.1f} KiB",
+            f"{(later.temporal_bytes - earlier.temporal_bytes) / more / 1024:.1f} KiB",
+        )
+    console.print(table)
