@@ -36,6 +36,10 @@ format: setup ## Formats code and contracts.
 	$(BIN)/ruff format .
 	$(BIN)/buf format --write protos
 
+.PHONY: release-contracts
+release-contracts: setup ## Makes today's contracts those that `make check` compares later ones with.
+	$(BIN)/buf build gen/liity.binpb --path liity --exclude-source-info -o protos/released.binpb
+
 .PHONY: lock
 lock: setup ## Pins the newest releases of what pyproject.toml names.
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -4,13 +4,13 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from deploy.keys import create_keys
 from deploy.postgres import EmbeddedPostgres
-from services.runtime.keys import TEMPLATES, create_keyset, create_token_signing_keys
-from services.runtime.service_identity import create_service_keys
 
 
 def free_port() -> int:
@@ -25,17 +25,21 @@ def free_port() -> int:
 def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every keyset and service key."""
     folder = tmp_path_factory.mktemp("keys")
-    for purpose in TEMPLATES:
-        create_keyset(folder, purpose)
-    create_service_keys(folder)
-    create_token_signing_keys(folder)
+    create_keys(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
     """A running PostgreSQL with one empty database per service."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), free_port())
+    async with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@asynccontextmanager
+async def running_postgres(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL in a folder, with one database per service."""
+    server = EmbeddedPostgres(folder, free_port())
     server.prepare()
     with (server.folder / "log").open("wb") as log:
         process = subprocess.Popen(server.command(), user=server.system_user, stdout=log, stderr=log)

@@ -1,7 +1,5 @@
 """Signals from Temporal UI and CLI: typed by hand, so they may be wrong."""
 
-from inspect import signature
-
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 from temporalio.worker import (
@@ -10,6 +8,20 @@ from temporalio.worker import (
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
 )
+
+from liity.workflows.v1.registration_workflow_pb2 import (
+    DeclineConsentRequest,
+    RecordConsentRequest,
+    WithdrawRequest,
+)
+from services.runtime.temporal import RegistrationWorkflowNames
+
+_BODIES = {
+    RegistrationWorkflowNames.RECORD_CONSENT: RecordConsentRequest,
+    RegistrationWorkflowNames.DECLINE_CONSENT: DeclineConsentRequest,
+    RegistrationWorkflowNames.WITHDRAW: WithdrawRequest,
+}
+"""The message that each signal takes."""
 
 
 class SignalInterceptor(Interceptor):
@@ -22,18 +34,10 @@ class SignalInterceptor(Interceptor):
 
 class _SignalInbound(WorkflowInboundInterceptor):
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
-        if not _is_understood(input):
+        if [type(argument) for argument in input.args] != [_BODIES.get(input.signal)]:
             workflow.logger.warning("signal dropped: its body is not the one message that it takes")
             return
         try:
             await super().handle_signal(input)
         except FailureError:
             workflow.logger.warning("signal dropped: a service refused what it asks for")
-
-
-def _is_understood(signal: HandleSignalInput) -> bool:
-    handler = workflow.get_signal_handler(signal.signal)
-    if handler is None:
-        return False
-    wanted = [parameter.annotation for parameter in signature(handler).parameters.values()]
-    return [type(argument) for argument in signal.args] == wanted

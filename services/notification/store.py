@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Interval, Row, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.base import Executable
@@ -35,6 +35,53 @@ _DELIVERY = (
 _LONGEST_WAIT = 1.0
 
 
+# What every mail needs is prepared once: to build a statement costs more than to run it.
+
+
+def _claim() -> Executable:
+    new = insert(Message).values(
+        request_id=bindparam("request_id"),
+        subject_id=bindparam("subject_id"),
+        template=bindparam("template"),
+        state=DELIVERY_STATE_PENDING,
+        attempts=1,
+        last_error="",
+        lease_until=func.now() + bindparam("lease", type_=Interval),
+    )
+    taken_up = new.on_conflict_do_update(
+        index_elements=[Message.request_id],
+        set_={"attempts": Message.attempts + 1, "lease_until": new.excluded.lease_until},
+        where=(Message.state == DELIVERY_STATE_PENDING)
+        & (Message.lease_until < func.now())
+        & (Message.subject_id == new.excluded.subject_id)
+        & (Message.template == new.excluded.template),
+    )
+    return taken_up.returning(*_DELIVERY)
+
+
+def _record(in_turn: ColumnElement[bool], **state: object) -> Executable:
+    return (
+        update(Message)
+        .where(Message.request_id == bindparam("id"), Message.state == DELIVERY_STATE_PENDING, in_turn)
+        .values(lease_until=func.now(), last_error=bindparam("error"), **state)
+        .returning(*_DELIVERY)
+    )
+
+
+_CLAIM = _claim()
+
+_THIS_ATTEMPT = Message.attempts == bindparam("attempt")
+
+_RECORD: dict[type[Outcome], Executable] = {
+    # A mail that was taken is sent, however late that is known; other outcomes count in their turn only.
+    Sent: _record(
+        Message.attempts >= bindparam("attempt"), state=DELIVERY_STATE_SENT, update_time=func.now()
+    ),
+    Refused: _record(_THIS_ATTEMPT, state=DELIVERY_STATE_UNDELIVERABLE, update_time=func.now()),
+    NotAccepted: _record(_THIS_ATTEMPT),
+}
+
+
 class MessageStore:
     """The messages' table. Each method is one statement: a call costs as many round trips."""
 
@@ -48,24 +95,13 @@ class MessageStore:
 
         None if it is finished, another call is sending it, or the ID was used for something else.
         """
-        new = insert(Message).values(
-            request_id=request_id,
-            subject_id=subject_id,
-            template=template,
-            state=DELIVERY_STATE_PENDING,
-            attempts=1,
-            last_error="",
-            lease_until=func.now() + lease,
-        )
-        taken_up = new.on_conflict_do_update(
-            index_elements=[Message.request_id],
-            set_={"attempts": Message.attempts + 1, "lease_until": new.excluded.lease_until},
-            where=(Message.state == DELIVERY_STATE_PENDING)
-            & (Message.lease_until < func.now())
-            & (Message.subject_id == new.excluded.subject_id)
-            & (Message.template == new.excluded.template),
-        )
-        rows = await self._execute(taken_up.returning(*_DELIVERY))
+        parameters = {
+            "request_id": request_id,
+            "subject_id": subject_id,
+            "template": template,
+            "lease": lease,
+        }
+        rows = await self._execute(_CLAIM, parameters)
         return rows[0] if rows else None
 
     async def record(self, request_id: UUID, attempt: int, outcome: Outcome) -> DeliveryRow | None:
@@ -73,32 +109,15 @@ class MessageStore:
 
         Waits for a database that is away: a mail that was taken must not be sent again.
         """
-        values: dict[str, Any] = {"lease_until": func.now()}
-        # A mail that was taken is sent, however late that is known; other outcomes count in their turn only.
-        in_turn = Message.attempts >= attempt if isinstance(outcome, Sent) else Message.attempts == attempt
-        match outcome:
-            case Sent():
-                values |= {"state": DELIVERY_STATE_SENT, "last_error": "", "update_time": func.now()}
-            case Refused(error):
-                values |= {
-                    "state": DELIVERY_STATE_UNDELIVERABLE,
-                    "last_error": error,
-                    "update_time": func.now(),
-                }
-            case NotAccepted(error):
-                values |= {"last_error": error}
-        statement = (
-            update(Message)
-            .where(Message.request_id == request_id, Message.state == DELIVERY_STATE_PENDING, in_turn)
-            .values(values)
-            .returning(*_DELIVERY)
-        )
+        error = "" if isinstance(outcome, Sent) else outcome.error
+        parameters = {"id": request_id, "attempt": attempt, "error": error}
+        statement = _RECORD[type(outcome)]
         wait = 0.05
         while True:
             try:
-                rows = await self._execute(statement)
-            except Exception as error:
-                if not is_away(error):
+                rows = await self._execute(statement, parameters)
+            except Exception as problem:
+                if not is_away(problem):
                     raise
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
@@ -118,6 +137,8 @@ class MessageStore:
             .order_by(Message.create_time, Message.request_id)
         )
 
-    async def _execute(self, statement: Executable) -> Sequence[DeliveryRow]:
+    async def _execute(
+        self, statement: Executable, parameters: dict[str, Any] | None = None
+    ) -> Sequence[DeliveryRow]:
         async with self._engine.connect() as connection:
-            return (await connection.execute(statement)).all()
+            return (await connection.execute(statement, parameters)).all()

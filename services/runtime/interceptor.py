@@ -170,7 +170,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             structlog.contextvars.reset_contextvars(**bound)
 
     def _status(self, refusal: Refusal, language: Language.ValueType) -> Any:  # noqa: ANN401 - google.rpc has no stubs
-        return refusal.to_status(language, self._contact)
+        # A field is put right by whoever filled it in; anything else may need customer service (R25).
+        return refusal.to_status(language, None if refusal.violations else self._contact)
 
     @staticmethod
     def _log(outcome: str, started: float, *, refused: bool) -> None:

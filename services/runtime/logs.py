@@ -16,12 +16,12 @@ def configure(component: str, settings: RuntimeSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Tracebacks without the values of local variables: those may be personal data.
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if settings.log_format == "console"
         else structlog.processors.JSONRenderer()
     )
-    # Tracebacks without the values of local variables: those may be personal data.
     traceback = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )

@@ -34,7 +34,7 @@ class ServiceIdentity:
 
     def __init__(self, name: str, keys_dir: Path) -> None:
         self.name = name
-        self._key = OKPKey.import_key(json.loads(read_private_file(_private_path(keys_dir, name))))
+        self._key = _import_private(_private_path(keys_dir, name))
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def token(self, audience: str) -> str:
@@ -58,7 +58,7 @@ class ServiceVerifier:
         path = keys_dir / "services.jwks.json"
         try:
             self._keys = KeySet.import_key_set(json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, JoseError, ValueError, LookupError, TypeError) as error:
             raise SettingsError(f"The services' public keys at {path} cannot be read: {error}") from None
         self._audience = audience
         self._known: dict[str, tuple[str, float]] = {}
@@ -93,9 +93,16 @@ def create_service_keys(keys_dir: Path) -> None:
         if not path.exists():
             new = OKPKey.generate_key("Ed25519", parameters={"kid": name})
             write_private_file(path, json.dumps(new.as_dict(private=True)))
-        key = OKPKey.import_key(json.loads(read_private_file(path)))
+        key = _import_private(path)
         public.append({**key.as_dict(private=False), "kid": name})
     (keys_dir / "services.jwks.json").write_text(json.dumps({"keys": public}), "utf-8")
+
+
+def _import_private(path: Path) -> OKPKey:
+    try:
+        return OKPKey.import_key(json.loads(read_private_file(path)))
+    except (JoseError, ValueError, LookupError, TypeError) as error:
+        raise SettingsError(f"Key file {path} holds no JSON Web Key: {error}") from None
 
 
 def _private_path(keys_dir: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from email.message import EmailMessage
@@ -61,13 +61,12 @@ from services.registration.unit_service import UnitServicer
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.peer import Peer
+from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 from services.runtime.temporal import RegistrationWorkflowNames, data_converter
-from tests.conftest import free_port
 from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server
 from workflows.registration_activities import RegistrationActivities
-from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 from workflows.settings import WorkerSettings
 from workflows.worker import create_worker
 
@@ -141,10 +140,15 @@ class World:
 
 
 @pytest.fixture(scope="session")
-async def world(
-    postgres: EmbeddedPostgres, keys_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[World]:
+async def world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[World]:
     """The services, the worker, and a Temporal server that skips time."""
+    async with running_world(postgres, keys_dir) as world:
+        yield world
+
+
+@asynccontextmanager
+async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[World]:
+    """The services on these databases, the worker, and a Temporal server that skips time."""
     async with AsyncExitStack() as stack:
         engines = {
             name: await stack.enter_async_context(migrated_engine(postgres, name, keys_dir))

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from email.message import EmailMessage
 
 import pytest
@@ -34,8 +34,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.runtime.clock import HELSINKI, helsinki_day, now, to_proto_date
 from services.runtime.errors import Refusal
-from tests.workflows.conftest import World, adult_form, born, child_form
 from services.runtime.search_attributes import DEADLINE, KIND, STAGE, UNIT
+from tests.workflows.conftest import World, adult_form, born, child_form
 
 
 def address() -> str:
@@ -241,13 +241,3 @@ async def test_another_save_beside_a_running_one_is_told_why(world: World) -> No
 
 def registration_person(workflow_id: str) -> str:
     return workflow_id.removeprefix("registration/")
-
-
-def test_the_fourteenth_day_keeps_nine_oclock_over_the_change_to_winter_time() -> None:
-    from liity.workflows.v1.registration_workflow_pb2 import Timetable
-    from workflows.deadlines import welcome_time
-
-    timetable = Timetable(welcome_hour=9)
-    timetable.welcome_delay.FromTimedelta(timedelta(days=14))
-    summer = datetime(2026, 10, 20, 21, 30, tzinfo=UTC)
-    assert welcome_time(summer, timetable) == datetime(2026, 11, 4, 7, 0, tzinfo=UTC)

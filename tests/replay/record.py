@@ -1,0 +1,41 @@
+"""Records the histories that the replay gate keeps: `python -m tests.replay.record`.
+
+Goes each path of `tests.replay.paths` under skipped time, over real services, with persons who do not
+exist, and writes `tests/replay/histories/{release}/{path}.json`. To be run once for each release, with its
+code, before it is tagged; histories of earlier releases are never recorded anew.
+"""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from deploy.keys import create_keys
+from services.runtime.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal import EncryptionCodec
+from tests.conftest import running_postgres
+from tests.replay.histories import FOLDER, RELEASE, decrypt, write
+from tests.replay.paths import PATHS
+from tests.workflows.conftest import running_world
+
+
+async def record(target: Path) -> None:
+    """Writes the history of each path into a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        keys_dir = Path(folder) / "keys"
+        create_keys(keys_dir)
+        codec = EncryptionCodec(load_keyset(keys_dir, KeysetPurpose.PAYLOADS))
+        async with (
+            running_postgres(Path(folder) / "postgres") as postgres,
+            running_world(postgres, keys_dir) as world,
+        ):
+            for name, path in PATHS.items():
+                run = await path(world)
+                history = await run.fetch_history()
+                await decrypt(history, codec)
+                write(target / f"{name}.json", history)
+                sys.stdout.write(f"{name}: {len(history.events)} events\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(record(FOLDER / RELEASE))

@@ -1,0 +1,84 @@
+"""The replay gate: today's workflow goes on with every run that an earlier release has begun."""
+
+import re
+from pathlib import Path
+
+import pytest
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from liity.workflows.v1.registration_workflow_pb2 import SaveRequest
+from services.runtime.temporal import PLAIN_DATA_CONVERTER
+from tests.replay.changed_workflow import EndsAtOnce, WaitsFirst
+from tests.replay.histories import FOLDER, RELEASE, files, payloads_in, read
+from tests.replay.paths import PATHS
+from workflows.registration import RegistrationWorkflow
+from workflows.signals import SignalInterceptor
+from workflows.worker import WORKFLOW_RUNNER
+
+HISTORIES = files()
+
+_PEOPLE = {"Aino Kaisa Esimerkki", "Onni Esimerkki"}
+_HETU = re.compile(rb"\d{6}[-+ABCDEFYXWVU]\d{3}[0-9A-Y]")
+_EMAIL = re.compile(rb"[\w.+-]+@[\w.-]+")
+_TOKEN = re.compile(rb"[A-Za-z0-9_-]{48,}")
+"""As long as the token of a link, a session or an access token; IDs are shorter."""
+
+
+def replayer(workflow: type) -> Replayer:
+    return Replayer(
+        workflows=[workflow],
+        data_converter=PLAIN_DATA_CONVERTER,
+        interceptors=[SignalInterceptor()],
+        workflow_runner=WORKFLOW_RUNNER,
+    )
+
+
+def named(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def test_there_is_a_history_of_each_path_of_this_release() -> None:
+    assert {path.stem for path in (FOLDER / RELEASE).glob("*.json")} == set(PATHS)
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=named)
+async def test_todays_workflow_goes_on_with_it(path: Path) -> None:
+    await replayer(RegistrationWorkflow).replay_workflow(read(path))
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=named)
+async def test_the_gate_stops_a_workflow_with_a_step_more(path: Path) -> None:
+    with pytest.raises(NondeterminismError):
+        await replayer(WaitsFirst).replay_workflow(read(path))
+
+
+async def test_the_gate_stops_a_workflow_with_steps_less() -> None:
+    with pytest.raises(NondeterminismError):
+        await replayer(EndsAtOnce).replay_workflow(read(FOLDER / RELEASE / "adult_welcomed.json"))
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=named)
+async def test_it_holds_no_secret_and_nobody_who_exists(path: Path) -> None:
+    found = [payload for event in read(path).events for payload in payloads_in(event)]
+    assert {payload.metadata["encoding"] for payload in found} <= {
+        b"binary/protobuf",
+        b"binary/null",
+        b"json/plain",
+        b"json/protobuf",
+    }
+    for payload in found:
+        assert not _HETU.search(payload.data)
+        assert not _TOKEN.search(payload.data)
+        for address in _EMAIL.findall(payload.data):
+            assert address.endswith((b".example", b"@example.org"))
+    saves = [
+        SaveRequest.FromString(payload.data)
+        for payload in found
+        if payload.metadata.get("messageType") == SaveRequest.DESCRIPTOR.full_name.encode()
+    ]
+    forms = [save.registration.form for save in saves]
+    assert {f"{form.first_names} {form.last_name}" for form in forms} <= _PEOPLE
+    assert len(forms) == 1
+    text = path.read_text("utf-8")
+    assert "@" not in text.replace("@example.org", "")

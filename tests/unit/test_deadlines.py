@@ -1,0 +1,126 @@
+"""When the welcome and the reminders are due, over summer and winter time."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liity.workflows.v1.registration_workflow_pb2 import Timetable
+from services.runtime.clock import HELSINKI, helsinki_day, helsinki_moment
+from workflows.deadlines import lapse_time, reminder_times, welcome_time
+from workflows.settings import WorkerSettings
+
+
+def settings(**own: object) -> WorkerSettings:
+    least = {"identity_target": "", "registration_target": "", "notification_target": ""}
+    return WorkerSettings.model_validate({"keys_dir": Path("keys"), **least, **own})
+
+
+USUAL = settings().timetable()
+
+
+def in_helsinki(year: int, month: int, day: int, hour: int, minute: int = 0, *, fold: int = 0) -> datetime:
+    """A moment by the clock on a Helsinki wall."""
+    return datetime(year, month, day, hour, minute, tzinfo=HELSINKI, fold=fold).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("begun", "welcomed", "utc_hour"),
+    [
+        (in_helsinki(2026, 6, 1, 12), date(2026, 6, 15), 6),
+        (in_helsinki(2026, 12, 1, 12), date(2026, 12, 15), 7),
+        # Summer time ends on 25 October 2026 and begins on 28 March 2027.
+        (in_helsinki(2026, 10, 20, 12), date(2026, 11, 3), 7),
+        (in_helsinki(2026, 10, 11, 12), date(2026, 10, 25), 7),
+        (in_helsinki(2026, 10, 10, 12), date(2026, 10, 24), 6),
+        (in_helsinki(2027, 3, 20, 12), date(2027, 4, 3), 6),
+        (in_helsinki(2027, 3, 14, 12), date(2027, 3, 28), 6),
+        (in_helsinki(2027, 3, 13, 12), date(2027, 3, 27), 7),
+        # The hour that comes twice.
+        (in_helsinki(2026, 10, 25, 3, 30), date(2026, 11, 8), 7),
+        (in_helsinki(2026, 10, 25, 3, 30, fold=1), date(2026, 11, 8), 7),
+        # The day is the one in Helsinki, not in UTC.
+        (in_helsinki(2026, 6, 1, 0, 0), date(2026, 6, 15), 6),
+        (in_helsinki(2026, 6, 1, 23, 59), date(2026, 6, 15), 6),
+        (datetime(2026, 6, 1, 20, 59, 59, tzinfo=UTC), date(2026, 6, 15), 6),
+        (datetime(2026, 6, 1, 21, 0, tzinfo=UTC), date(2026, 6, 16), 6),
+        (datetime(2026, 12, 31, 22, 0, tzinfo=UTC), date(2027, 1, 15), 7),
+        # Over a leap day.
+        (in_helsinki(2028, 2, 20, 12), date(2028, 3, 5), 7),
+    ],
+)
+def test_the_welcome_is_at_nine_in_helsinki_on_the_fourteenth_day(
+    begun: datetime, welcomed: date, utc_hour: int
+) -> None:
+    due = welcome_time(begun, USUAL)
+    assert due == datetime(welcomed.year, welcomed.month, welcomed.day, utc_hour, tzinfo=UTC)
+    assert due.astimezone(HELSINKI).hour == 9
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=5000)))
+def test_whenever_it_begins_it_is_nine_fourteen_days_on(after: timedelta) -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC) + after
+    due = welcome_time(begun, USUAL).astimezone(HELSINKI)
+    assert (due.hour, due.minute, due.second, due.microsecond) == (9, 0, 0, 0)
+    assert due.date() - helsinki_day(begun) == timedelta(days=14)
+
+
+@pytest.mark.parametrize(
+    "delay", [timedelta(seconds=1), timedelta(seconds=10), timedelta(hours=23, minutes=59)]
+)
+def test_a_short_delay_counts_to_the_second(delay: timedelta) -> None:
+    begun = in_helsinki(2026, 10, 24, 12, 34) + timedelta(seconds=56)
+    timetable = settings(workflows_welcome_delay=delay).timetable()
+    assert welcome_time(begun, timetable) == begun + delay
+
+
+def test_a_delay_of_a_day_counts_to_the_hour() -> None:
+    timetable = settings(workflows_welcome_delay="P1D", workflows_welcome_hour=0).timetable()
+    begun = in_helsinki(2026, 6, 1, 23, 59)
+    assert welcome_time(begun, timetable) == in_helsinki(2026, 6, 2, 0)
+
+
+def test_reminders_come_on_days_7_14_and_21_and_the_lapse_on_day_30() -> None:
+    asked = datetime(2026, 10, 20, 12, tzinfo=UTC)
+    assert [moment - asked for moment in reminder_times(asked, USUAL)] == [
+        timedelta(days=days) for days in (7, 14, 21)
+    ]
+    assert lapse_time(asked, USUAL) - asked == timedelta(days=30)
+
+
+def test_shortened_durations_come_as_they_are_set() -> None:
+    own = settings(workflows_consent_reminders=("PT1S", "PT2.5S"), workflows_consent_lapse="PT4S")
+    asked = datetime(2026, 10, 20, 12, tzinfo=UTC)
+    reminders = [moment - asked for moment in reminder_times(asked, own.timetable())]
+    assert reminders == [timedelta(seconds=1), timedelta(seconds=2.5)]
+    assert lapse_time(asked, own.timetable()) - asked == timedelta(seconds=4)
+
+
+def test_without_reminders_there_is_only_the_lapse() -> None:
+    timetable = settings(workflows_consent_reminders=()).timetable()
+    assert list(reminder_times(datetime(2026, 1, 1, tzinfo=UTC), timetable)) == []
+
+
+def test_a_timetable_kept_by_a_registration_is_what_counts() -> None:
+    kept = Timetable.FromString(USUAL.SerializeToString())
+    begun = in_helsinki(2026, 6, 1, 12)
+    assert welcome_time(begun, kept) == welcome_time(begun, USUAL)
+
+
+@pytest.mark.parametrize(
+    ("day", "moment"),
+    [
+        (date(2026, 6, 15), datetime(2026, 6, 14, 21, tzinfo=UTC)),
+        (date(2026, 12, 15), datetime(2026, 12, 14, 22, tzinfo=UTC)),
+        (date(2026, 10, 25), datetime(2026, 10, 24, 21, tzinfo=UTC)),
+        (date(2026, 10, 26), datetime(2026, 10, 25, 22, tzinfo=UTC)),
+        (date(2027, 3, 28), datetime(2027, 3, 27, 22, tzinfo=UTC)),
+        (date(2027, 3, 29), datetime(2027, 3, 28, 21, tzinfo=UTC)),
+    ],
+)
+def test_a_birthday_begins_at_midnight_in_helsinki(day: date, moment: datetime) -> None:
+    assert helsinki_moment(day) == moment
+    assert helsinki_day(moment) == day
+    assert helsinki_day(moment - timedelta(microseconds=1)) == day - timedelta(days=1)
