@@ -89,12 +89,12 @@ class RegistrationWorkflow:
     async def run(self, input: RegistrationWorkflowInput) -> RegistrationWorkflowResult:  # noqa: A002, ARG002
         """Takes care of the customer until the welcome mail, or until the registration ends otherwise."""
         await workflow.wait_condition(lambda: self._created.ByteSize() > 0)
-        if not self._created.refusal:
-            if self._waits_for_consent:
-                await self._await_consent()
-                await self._tell_how_consent_ended()
-            if self._registration.stage == STAGE_ACTIVE and self._registration.kind == CUSTOMER_KIND_ONLINE:
-                await self._get_started()
+        if self._waits_for_consent:
+            await self._await_consent()
+            # Side by side: a registrar who cannot be mailed keeps no customer waiting.
+            await asyncio.gather(self._tell_how_consent_ended(), self._get_started())
+        else:
+            await self._get_started()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return RegistrationWorkflowResult(stage=self._registration.stage)
 
@@ -107,6 +107,9 @@ class RegistrationWorkflow:
         self._show("Waits for the guardian's consent", lapse)
         await self._mail_guardian(RegistrationActivities.request_consent, "Ask the guardian", lapse)
         for reminder in reminder_times(asked, self._created.timetable):
+            if reminder <= workflow.now():
+                # The mail before it was long in going out: nobody wants two at once.
+                continue
             if await self._decided_by(reminder, "Consent: reminder"):
                 return
             await self._mail_guardian(RegistrationActivities.remind_of_consent, "Remind the guardian", lapse)
@@ -167,7 +170,9 @@ class RegistrationWorkflow:
             await self._mail(RegistrationActivities.tell_consent_given, self._step(), "Tell the registrar")
 
     async def _get_started(self) -> None:
-        """Credentials now, the welcome two weeks later (R26)."""
+        """Of an online customer: credentials now, the welcome two weeks later (R26)."""
+        if self._registration.stage != STAGE_ACTIVE or self._registration.kind != CUSTOMER_KIND_ONLINE:
+            return
         if self._created.HasField("welcome_time"):
             welcome = self._created.welcome_time.ToDatetime(UTC)
             self._registration.stage = STAGE_CREDENTIALS_SENT

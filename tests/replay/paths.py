@@ -172,9 +172,14 @@ async def credentials_undeliverable(world: World) -> Run:
 
 async def credentials_late(world: World) -> Run:
     """An adult who is saved while the mail server takes nothing."""
-    world.smtp.on_mail += ["451 4.3.0 Try again later"] * 2
+    # The Save tries four times, then leaves it to a step of its own.
+    world.smtp.on_mail += ["451 4.3.0 Try again later"] * 6
     run = await _after_its_waits(world, await _saved(world, adult_form(_address()), born(40)))
     assert not world.smtp.on_mail
+    assert any(
+        event.activity_task_scheduled_event_attributes.activity_type.name == "send_credentials"
+        for event in (await run.fetch_history()).events
+    )
     return run
 
 

@@ -6,9 +6,12 @@ code, before it is tagged; histories of earlier releases are never recorded anew
 """
 
 import asyncio
+import logging
 import sys
 import tempfile
 from pathlib import Path
+
+import structlog
 
 from deploy.keys import create_keys
 from services.runtime.keys import KeysetPurpose, load_keyset
@@ -38,4 +41,5 @@ async def record(target: Path) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     asyncio.run(record(FOLDER / RELEASE))

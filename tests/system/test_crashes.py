@@ -1,6 +1,8 @@
 """Programs killed with SIGKILL in the midst of a registration: nothing is lost, nothing is doubled."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +12,7 @@ import pytest
 from deploy.api_client import new_request_id
 from deploy.eventually import eventually
 from deploy.stack import Stack
-from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from tests.system.conftest import Api
 from tests.system.mail_servers import Gate, standing_in
 from tests.system.registering import (
@@ -58,9 +60,9 @@ async def test_the_worker_is_killed_in_each_stage(stack: Stack, api: Api, mails:
         await gate.has(sending, "credentials")
         registrations["during the welcome wait"] = await save(api.registrar, welcoming)
         await reaches(api.staff, registrations["during the welcome wait"].name, STAGE_CREDENTIALS_SENT)
-        async with _held_inserts(stack) as connection:
+        async with _held_writes(stack) as connection:
             answer = asyncio.create_task(save(api.registrar, saving))
-            await _insert_waits(connection)
+            await _writes_wait(connection)
             await stack.kill_component("worker")
         gate.open()
 
@@ -93,11 +95,42 @@ async def test_the_worker_is_killed_again_and_again(stack: Stack, api: Api, mail
     assert [mails.templates(person) for person in persons] == [OF_AN_ADULT] * len(persons)
 
 
+async def test_the_worker_is_killed_after_it_has_done_and_before_it_has_said_so(
+    stack: Stack, api: Api, mails: MailCounter
+) -> None:
+    child, customer = pupil(), adult()
+    registrations = [await save(api.teacher, child)]
+    asked = await mails.wait_for(child, "consent_request")
+    async with _held_writes(stack) as connection:
+        accepting = asyncio.create_task(accept(api.anybody, link_token(asked), child))
+        saving = asyncio.create_task(save(api.registrar, customer))
+        await _writes_wait(connection, 2)
+        os.kill(stack.pid("temporal") or 0, signal.SIGSTOP)
+    done = (
+        "SELECT count(*) FROM registrations JOIN customers USING (customer_id)"
+        " WHERE (first_names, stage) IN (($1, $2), ($3, $4))"
+    )
+    async with database(stack, "registration") as connection:
+        stages = (child.form.first_names, STAGE_ACTIVE, customer.form.first_names, STAGE_CREDENTIALS_SENT)
+        await eventually(lambda: connection.fetchval(done, *stages), lambda found: found == 2, PATIENCE)
+    await stack.kill_component("worker")
+    os.kill(stack.pid("temporal") or 0, signal.SIGCONT)
+
+    await stack.start_component("worker")
+    await accepting
+    registrations.append(await saving)
+    for registration in registrations:
+        await reaches(api.staff, registration.name, STAGE_WELCOMED)
+
+    assert mails.templates(child) == OF_A_CHILD
+    assert mails.templates(customer) == OF_AN_ADULT
+
+
 async def test_the_gateway_is_killed_during_save(stack: Stack, api: Api, mails: MailCounter) -> None:
     person, request_id = adult(), new_request_id()
-    async with _held_inserts(stack) as connection:
+    async with _held_writes(stack) as connection:
         first = asyncio.create_task(save(api.registrar, person, request_id))
-        await _insert_waits(connection)
+        await _writes_wait(connection)
         await stack.kill_component("gateway")
         await stack.start_component("gateway")
         second = asyncio.create_task(save(api.registrar, person, request_id))
@@ -112,13 +145,13 @@ async def test_the_gateway_is_killed_during_save(stack: Stack, api: Api, mails: 
 
 
 @asynccontextmanager
-async def _held_inserts(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
-    """Whoever stores a registration meanwhile must wait; reading goes on."""
+async def _held_writes(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
+    """Whoever stores or changes a registration meanwhile must wait; reading goes on."""
     async with database(stack, "registration") as connection, connection.transaction():
         await connection.execute("LOCK TABLE registrations IN SHARE MODE")
         yield connection
 
 
-async def _insert_waits(connection: asyncpg.Connection) -> None:
+async def _writes_wait(connection: asyncpg.Connection, number: int = 1) -> None:
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'registrations'::regclass"
-    await eventually(lambda: connection.fetchval(waiting), bool, PATIENCE)
+    await eventually(lambda: connection.fetchval(waiting), lambda found: found == number, PATIENCE)
