@@ -157,6 +157,8 @@ class RegistrationWorkflow:
             workflow.logger.warning("the guardian could not be mailed in time")
         if not mail.done():
             mail.cancel()
+            # How it ends is of no interest; asyncio would log an error nobody has looked at.
+            mail.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _tell_how_consent_ended(self) -> None:
         """Tells the registrar, unless it was a person of the unit who decided."""
@@ -171,7 +173,7 @@ class RegistrationWorkflow:
 
     async def _get_started(self) -> None:
         """Of an online customer: credentials now, the welcome two weeks later (R26)."""
-        if self._registration.stage != STAGE_ACTIVE or self._registration.kind != CUSTOMER_KIND_ONLINE:
+        if self._registration.stage not in _CUSTOMER or self._registration.kind != CUSTOMER_KIND_ONLINE:
             return
         if self._created.HasField("welcome_time"):
             welcome = self._created.welcome_time.ToDatetime(UTC)

@@ -121,6 +121,9 @@ class RegistrationActivities:
         if response.HasField("consent_outgrown_date"):
             birthday = from_proto_date(response.consent_outgrown_date)
             created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
+        if registration.stage == STAGE_CREDENTIALS_SENT:
+            # An earlier try of this step has come so far, but was not heard of.
+            created.welcome_time.CopyFrom(registration.deadline)
         begun = registration.stage == STAGE_ACTIVE and registration.kind == CUSTOMER_KIND_ONLINE
         if begun and response.HasField("mailing_details"):
             await self._send_credentials_at_once(created, response.mailing_details)

@@ -1,5 +1,8 @@
 """The worker: runs the workflows and their steps."""
 
+import asyncio
+
+import structlog
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
@@ -19,6 +22,8 @@ from workflows.registration_activities import (
 )
 from workflows.settings import WorkerSettings
 from workflows.signals import SignalInterceptor
+
+log = structlog.get_logger()
 
 # Our modules and the generated code are deterministic: to load them anew for every run only costs time.
 WORKFLOW_RUNNER = SandboxedWorkflowRunner(
@@ -71,8 +76,18 @@ async def run() -> None:
         Peer("notification", settings.notification_target, identity),
     )
     activities = RegistrationActivities(*peers, settings.timetable())
-    client = await temporal.connect(settings, lazy=False)
+    client = await _connected(settings)
     async with create_worker(client, activities, settings.worker_build_id):
         await stop_requested()
     for peer in peers:
         await peer.close()
+
+
+async def _connected(settings: WorkerSettings) -> Client:
+    """A client that is connected, which a worker needs; Temporal may come up after us."""
+    while True:
+        try:
+            return await temporal.connect(settings, lazy=False)
+        except RuntimeError:
+            log.warning("temporal away", address=settings.temporal_address)
+            await asyncio.sleep(1)

@@ -13,7 +13,6 @@ import pytest
 from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from joserfc import jwt
 from joserfc.jwk import OKPKey
@@ -270,13 +269,12 @@ async def test_the_gateway_tells_what_it_serves(stack: Stack) -> None:
 async def test_inner_services_tell_nobody_what_they_serve(
     stack: Stack, channels: dict[str, grpc.aio.Channel], component: str
 ) -> None:
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    reflection: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channels[component].unary_unary(path)
     for metadata in ([], authorization(ServiceIdentity("gateway", stack.keys_dir).token(component))):
-        channel: Any = channels[component]
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            await anext(aiter(stub.ServerReflectionInfo(iter([request]), metadata=metadata, timeout=60)))
-        assert error.value.code() in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
+            await reflection(b"", metadata=metadata, timeout=60)
+        assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("component", ["gateway", *INNER])
