@@ -182,8 +182,7 @@ async def test_a_malformed_list_is_refused(
 
 async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit) -> None:
     waiting = await service.waiting(unit.unit_id)
-    expected = pb.GetMailingDetailsResponse(
-        standing=True,
+    details = pb.MailingDetails(
         first_names="Eetu Ilmari",
         language=form_pb.LANGUAGE_FI,
         customer_email="kerttu.huoltaja@koti.example",
@@ -191,6 +190,7 @@ async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit
         credentials_recipient=form_pb.CREDENTIALS_RECIPIENT_RELATED_PERSON,
         unit_display_name=unit.display_name,
     )
+    expected = pb.GetMailingDetailsResponse(mailing_details=details)
     assert await service.mailing(waiting.registration_id) == expected
     await service.activate(waiting.registration_id, None)
     assert await service.mailing(waiting.registration_id) == expected
@@ -199,8 +199,10 @@ async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit
 
 
 async def test_mail_of_a_customer_goes_to_the_address_now_on_file(service: Service, unit: Unit) -> None:
-    made = (await service.create(unit.unit_id, adult_form())).registration
-    details = await service.mailing(made.registration_id)
+    answer = await service.create(unit.unit_id, adult_form())
+    made = answer.registration
+    details = (await service.mailing(made.registration_id)).mailing_details
+    assert details == answer.mailing_details
     assert details.customer_email == "aino.mallikas@koti.example"
     assert details.related_person_email == ""
     async with service.engine.begin() as connection:
@@ -208,12 +210,12 @@ async def test_mail_of_a_customer_goes_to_the_address_now_on_file(service: Servi
             text("UPDATE customers SET profile = profile || CAST(:change AS jsonb) WHERE person_id = :p"),
             {"change": '{"email": "uusi@koti.example", "language": "LANGUAGE_SV"}', "p": made.person_id},
         )
-    details = await service.mailing(made.registration_id)
+    details = (await service.mailing(made.registration_id)).mailing_details
     assert (details.customer_email, details.language) == ("uusi@koti.example", form_pb.LANGUAGE_SV)
 
 
 async def test_no_mail_where_nobody_stands(service: Service, unit: Unit) -> None:
-    gone = pb.GetMailingDetailsResponse(standing=False)
+    gone = pb.GetMailingDetailsResponse()
     ended = await service.waiting(unit.unit_id)
     await service.end(ended.registration_id, life.STAGE_DECLINED)
     assert await service.mailing(ended.registration_id) == gone

@@ -1,0 +1,49 @@
+"""Finds a text in bytes, however it was written there."""
+
+import base64
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
+
+from google.protobuf import text_encoding
+
+
+def find(texts: Iterable[str], places: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    """Each text with each place that holds it in some form."""
+    return [
+        (text, name)
+        for text in texts
+        for name, content in places.items()
+        if any(form in content for form in forms(text))
+    ]
+
+
+def forms(text: str) -> set[bytes]:
+    """The bytes that a text may have become."""
+    found = set()
+    for spelling in {text, text.lower(), text.upper(), unicodedata.normalize("NFD", text)}:
+        for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+            encoded = spelling.encode(encoding)
+            found |= {encoded, encoded.hex().encode(), encoded.hex().upper().encode(), *_base64(encoded)}
+        utf8 = spelling.encode()
+        escaped = (
+            json.dumps(spelling)[1:-1],
+            json.dumps(json.dumps(spelling)[1:-1])[1:-1],
+            quote(spelling, safe=""),
+            quote_plus(spelling),
+            repr(utf8)[2:-1],
+            text_encoding.CEscape(utf8, as_utf8=False),
+        )
+        found |= {form.encode() for form in escaped}
+    return found
+
+
+def _base64(encoded: bytes) -> Iterator[bytes]:
+    """The characters that are the text's alone, for each of its places within a group of three bytes."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + encoded).rstrip(b"=")
+        first = -(-before * 8 // 6)
+        last = (before + len(encoded)) * 8 // 6
+        yield whole[first:last]
+        yield whole[first:last].translate(bytes.maketrans(b"+/", b"-_"))
