@@ -9,8 +9,10 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from typing import TypeVar, cast
 
 import grpc
+from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, Help, RetryInfo
 from grpc_status import rpc_status
@@ -38,6 +40,8 @@ from liity.v1.registration_service_pb2 import (
 )
 from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
 
+MessageT = TypeVar("MessageT", bound=Message)
+
 TIMEOUT = 15.0
 """Seconds. A Save answers in a fraction of one; when a part of the system restarts it may take ten."""
 
@@ -47,30 +51,36 @@ ADDRESS = PostalAddress(
 
 # Artificial codes, as published for testing: only these and their like may stand in tests and examples.
 
-ADULT = "010594Y9032", CustomerForm(
-    first_names="Aada",
-    last_name="Esimerkki",
-    address=ADDRESS,
-    email="aada@posti.example",
-    language=LANGUAGE_FI,
-    entitlement_declared=True,
-    kind=CUSTOMER_KIND_ONLINE,
-    applicant=APPLICANT_SELF,
-    terms_accepted=True,
-    credentials_recipient=CREDENTIALS_RECIPIENT_CUSTOMER,
+ADULT = (
+    "010594Y9032",
+    CustomerForm(
+        first_names="Aada",
+        last_name="Esimerkki",
+        address=ADDRESS,
+        email="aada@posti.example",
+        language=LANGUAGE_FI,
+        entitlement_declared=True,
+        kind=CUSTOMER_KIND_ONLINE,
+        applicant=APPLICANT_SELF,
+        terms_accepted=True,
+        credentials_recipient=CREDENTIALS_RECIPIENT_CUSTOMER,
+    ),
 )
 
-CHILD = "010516B903X", CustomerForm(
-    first_names="Onni",
-    last_name="Esimerkki",
-    address=ADDRESS,
-    language=LANGUAGE_FI,
-    entitlement_declared=True,
-    kind=CUSTOMER_KIND_ONLINE,
-    applicant=APPLICANT_GUARDIAN,
-    related_person=RelatedPerson(full_name="Outi Esimerkki", email="outi@posti.example", relation="äiti"),
-    terms_accepted=True,
-    credentials_recipient=CREDENTIALS_RECIPIENT_RELATED_PERSON,
+CHILD = (
+    "010516B903X",
+    CustomerForm(
+        first_names="Onni",
+        last_name="Esimerkki",
+        address=ADDRESS,
+        language=LANGUAGE_FI,
+        entitlement_declared=True,
+        kind=CUSTOMER_KIND_ONLINE,
+        applicant=APPLICANT_GUARDIAN,
+        related_person=RelatedPerson(full_name="Outi Esimerkki", email="outi@posti.example", relation="äiti"),
+        terms_accepted=True,
+        credentials_recipient=CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    ),
 )
 
 
@@ -112,7 +122,7 @@ def register(channel: grpc.Channel, code: str, form: CustomerForm) -> None:
 
 def explanation(error: grpc.RpcError) -> Iterator[str]:
     """What a refused call says: its reason, each wrong field, when to come back, who can help."""
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(cast(grpc.Call, error))
     if status is None:
         # Not an answer of Liity's: nobody listens there, or the deadline has passed.
         yield f"{error.code().name}: {error.details()}"
@@ -130,7 +140,7 @@ def explanation(error: grpc.RpcError) -> Iterator[str]:
             yield "  " + ", ".join(link.url for link in contact.links)
 
 
-def _unpacked(detail, message: Message):  # noqa: ANN001, ANN202
+def _unpacked(detail: Any, message: MessageT) -> MessageT | None:
     return message if detail.Unpack(message) else None
 
 

@@ -45,6 +45,8 @@ from tests.system.registering import (
 
 _RANDOM = random.Random()  # noqa: S311 - nobody's secret
 
+OURS = ("identity", "registration", "notification", "gateway", "worker")
+
 SHORT = {
     "LIITY_WORKFLOWS_WELCOME_DELAY": "PT1S",
     "LIITY_WORKFLOWS_CONSENT_REMINDERS": '["PT1S"]',
@@ -113,7 +115,8 @@ async def test_nothing_personal_is_left_where_operators_look(
     stack: Stack, api: Api, accounts: dict[str, DemoAccount], mails: MailCounter
 ) -> None:
     markers = Markers()
-    async with settings(stack, {"LIITY_WORKFLOWS_WELCOME_DELAY": "PT1S"}, "worker"):
+    talkative = {"LIITY_LOG_LEVEL": "DEBUG", "LIITY_WORKFLOWS_WELCOME_DELAY": "PT1S"}
+    async with settings(stack, talkative, *OURS):
         person, saved = await _adult(api, mails, markers)
         await _accepted(api, mails, markers)
         await _declined(api, mails, markers)
@@ -140,8 +143,24 @@ async def test_nothing_personal_is_left_where_operators_look(
     run = await workflow_id(stack, saved)
     assert {"temporal.db", "temporal.db-wal"} & {name for _, name in find([run], places)}
     assert b"WELCOMED" in b"".join(content for name, content in places.items() if name.startswith("run "))
-    for name in ("gateway", "identity", "registration", "notification", "worker"):
-        assert f'"component": "{name}"'.encode() in places[f"{name}.log"]
+    for name in OURS:
+        assert b'"level": "debug"' in places[f"{name}.log"]
+
+
+async def test_personal_identity_codes_are_in_no_database_as_they_are(stack: Stack, api: Api) -> None:
+    person = adult()
+    await save(api.registrar, person)
+    code = person.personal_identity_code
+
+    databases = b"".join(
+        path.read_bytes()
+        for folder in ("base", "pg_wal")
+        for path in (stack.folder / "postgres" / "data" / folder).rglob("*")
+        if path.is_file()
+    )
+
+    assert person.form.first_names.encode() in databases
+    assert not any(spelling.encode() in databases for spelling in (code, code.lower(), code[:6] + code[7:]))
 
 
 async def _adult(api: Api, mails: MailCounter, markers: Markers) -> tuple[DemoPerson, Registration]:

@@ -30,6 +30,9 @@ Temporal = Callable[..., Awaitable[str]]
 
 LONG_NAME = json.dumps({"evidence": {"method": "METHOD_OPERATOR", "guardian_name": "x" * 500}})
 
+TYPED = "MattiMeikalainen"
+"""What must not come into a log: an operator may type a name in the wrong place."""
+
 GARBAGE = {
     "no body": (),
     "two bodies": ("--input", "{}", "--input", "{}"),
@@ -37,7 +40,7 @@ GARBAGE = {
     "a text": ("--input", '"nonsense"'),
     "a number": ("--input", "5"),
     "a list": ("--input", "[1, 2]"),
-    "an unknown field": ("--input", '{"no_such_field": true}'),
+    "an unknown field": ("--input", f'{{"{TYPED}": true}}'),
     "another message": (
         *("--input", "{}", "--input-meta", "encoding=json/protobuf"),
         *("--input-meta", "messageType=liity.v1.Registration"),
@@ -49,7 +52,7 @@ GARBAGE_FOR_CONSENT = {
     "evidence of a wrong type": ("--input", '{"evidence": 5}'),
     "no method": ("--input", '{"evidence": {}}'),
     "an unknown method": ("--input", '{"evidence": {"method": 77}}'),
-    "a method by another name": ("--input", '{"evidence": {"method": "BY_PIGEON"}}'),
+    "a method by another name": ("--input", f'{{"evidence": {{"method": "{TYPED}"}}}}'),
     "no such day": ("--input", '{"evidence": {"method": 2, "sign_date": {"month": 13, "day": 40}}}'),
     "a name too long": ("--input", LONG_NAME),
 }
@@ -120,7 +123,7 @@ async def test_a_signal_decides(
 
 
 async def test_a_garbled_signal_changes_nothing_and_harms_nothing(
-    api: Api, mails: MailCounter, temporal: Temporal, waiting: Waiting
+    stack: Stack, api: Api, mails: MailCounter, temporal: Temporal, waiting: Waiting
 ) -> None:
     async def signal(name: str, *body: str) -> None:
         await temporal("workflow", "signal", "--workflow-id", waiting.run, "--name", name, *body)
@@ -142,6 +145,9 @@ async def test_a_garbled_signal_changes_nothing_and_harms_nothing(
     assert activated.consent_state == CONSENT_STATE_GIVEN
     await mails.wait_for(waiting.child, "consent_given")
     assert mails.templates(waiting.child) == {"consent_request": 1, "consent_given": 1, "credentials": 1}
+    log = (stack.logs / "worker.log").read_text("utf-8")
+    assert "signal dropped" in log
+    assert TYPED not in log
 
 
 async def test_a_run_is_found_by_its_stage(temporal: Temporal, waiting: Waiting) -> None:

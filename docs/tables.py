@@ -1,0 +1,152 @@
+"""Writes the pages that repeat what stands elsewhere: `python -m docs.tables`.
+
+`docs/reasons.md` comes from `liity.v1.Reason` and its texts, `docs/settings.md` from the settings classes.
+A test fails where a page no longer says what its source says.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, SourceCodeInfo
+from pydantic import TypeAdapter
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from deploy.mailbox import MailboxSettings
+from liity.v1.customer_form_pb2 import LANGUAGE_EN
+from liity.v1.reason_pb2 import Reason
+from services.gateway.settings import GatewaySettings
+from services.identity.settings import IdentitySettings
+from services.notification.settings import MailSettings
+from services.runtime.database import DatabaseSettings
+from services.runtime.server import ServerSettings
+from services.runtime.settings import RuntimeSettings
+from services.runtime.temporal import TemporalSettings
+from services.runtime.texts import reason_text
+from workflows.settings import WorkerSettings
+
+DOCS = Path(__file__).parent
+CONTRACTS = DOCS.parent / "gen" / "liity.binpb"
+
+_ENUM_IN_FILE, _VALUE_IN_ENUM = 5, 2
+"""Numbers of fields in descriptor.proto, of which paths to comments are made."""
+
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+_STATUS = {
+    **dict.fromkeys((*range(1, 12), *range(20, 26), *range(40, 53), 72, 90, 104), _INVALID),
+    **dict.fromkeys((60, 61, 62, 68, 69), grpc.StatusCode.ALREADY_EXISTS),
+    **dict.fromkeys((63, 64, 87, 88, 89), _PRECONDITION),
+    **dict.fromkeys((65, 66, 67, 70, 71, 86), grpc.StatusCode.NOT_FOUND),
+    **dict.fromkeys((80, 81, 83, 85), grpc.StatusCode.UNAUTHENTICATED),
+    82: grpc.StatusCode.PERMISSION_DENIED,
+    **dict.fromkeys((84, 101), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    **dict.fromkeys((100, 102), grpc.StatusCode.UNAVAILABLE),
+    103: grpc.StatusCode.INTERNAL,
+}
+"""The status each reason comes with, by its number."""
+
+_SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
+    ("Every component", RuntimeSettings),
+    ("Whoever serves gRPC: identity, registration, notification, gateway", ServerSettings),
+    ("Whoever has a database: identity, registration, notification", DatabaseSettings),
+    ("Whoever speaks to Temporal: gateway, worker", TemporalSettings),
+    ("identity", IdentitySettings),
+    ("notification", MailSettings),
+    ("gateway", GatewaySettings),
+    ("worker", WorkerSettings),
+    ("mailbox (local stack only)", MailboxSettings),
+)
+
+
+def reasons() -> str:
+    """The page of reasons: for each its status, when it comes, and what a person is told."""
+    lines = [
+        "# Reasons",
+        "",
+        "Every refusal carries one of these as `google.rpc.ErrorInfo.reason` (domain `liity`), and every",
+        "wrong field one as `google.rpc.BadRequest.FieldViolation.reason`. They are the values of",
+        "`liity.v1.Reason` without `REASON_`. A wrong field makes the call INVALID_ARGUMENT. The last column",
+        "is what the API tells a person in English; it says the same in Finnish and Swedish.",
+        "",
+        "This page is written by `python -m docs.tables`.",
+    ]
+    for number, location in _reason_comments():
+        if not number:
+            continue
+        for section in location.leading_detached_comments:
+            lines += ["", f"## {_one_line(section).rstrip('.')}", ""]
+            lines += ["| reason | status | when | what to tell a person |", "|---|---|---|---|"]
+        value = Reason.ValueType(number)
+        name = Reason.Name(value).removeprefix("REASON_")
+        cells = (
+            f"`{name}`",
+            _STATUS[number].name,
+            _one_line(location.leading_comments),
+            reason_text(value, LANGUAGE_EN),
+        )
+        lines.append(_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def settings() -> str:
+    """The page of settings: for each its default and its meaning, by component."""
+    lines = [
+        "# Settings",
+        "",
+        "Read from the environment of each component's own process. A wrong or missing one stops the start",
+        "with one line that names it. Durations are ISO 8601: `PT15M`, `P14D`. Lists are JSON:",
+        '`["P7D", "P14D"]`.',
+        "",
+        "This page is written by `python -m docs.tables`.",
+    ]
+    for title, component in _SETTINGS:
+        lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
+        lines += [_row(cells) for cells in _variables(component)]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {DOCS / "reasons.md": reasons, DOCS / "settings.md": settings}
+"""Each page with what writes it."""
+
+
+def _reason_comments() -> Iterator[tuple[int, SourceCodeInfo.Location]]:
+    """The number of each reason, with its comments in the contract."""
+    contracts = FileDescriptorSet.FromString(CONTRACTS.read_bytes())
+    (file,) = (file for file in contracts.file if file.name == "liity/v1/reason.proto")
+    comments = {tuple(location.path): location for location in file.source_code_info.location}
+    for index, value in enumerate(file.enum_type[0].value):
+        yield value.number, comments[_ENUM_IN_FILE, 0, _VALUE_IN_ENUM, index]
+
+
+def _variables(component: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
+    """What a class itself reads, without what stands with the classes it extends."""
+    for name, field in component.model_fields.items():
+        if name not in component.__annotations__:
+            continue
+        default = "required" if field.default is PydanticUndefined else _default(field.default)
+        yield f"`LIITY_{name.upper()}`", default, field.description or ""
+
+
+def _default(value: object) -> str:
+    if value in {None, ""}:
+        return ""
+    kind = tuple[timedelta, ...] if isinstance(value, tuple) else type(value)
+    text = TypeAdapter(kind).dump_json(value).decode().strip('"')
+    return f"`{text}`"
+
+
+def _one_line(comment: str) -> str:
+    return " ".join(comment.split())
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    for page, write in PAGES.items():
+        page.write_text(write(), "utf-8")
