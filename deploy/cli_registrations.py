@@ -171,7 +171,7 @@ def _own_unit(api: "ApiClient") -> str:
     units = [membership.unit for membership in api.session.memberships]
     if len(units) != 1:
         which = f"one of {', '.join(units)}" if units else "you act for all"
-        raise typer.BadParameter(f"the unit must be named: {which}")
+        raise typer.BadParameter(f"name the unit with --unit: {which}")
     return units[0]
 
 

@@ -73,13 +73,14 @@ class Demonstration:
             await self._register_child()
             await self._keep_units_apart()
             await self._welcome(customer)
+            await self._leave_one_waiting()
         finally:
             for client in (self._registrar, self._teacher, self._outsider):
                 await client.close()
         self._narrator.console.print(
             f"\n[bold green]All {self._narrator.steps} steps went as they should.[/]"
             " In Temporal UI every run shows what it waits for:"
-            ' try the query [cyan]LiityStage = "CREDENTIALS_SENT"[/]'
+            ' try the query [cyan]LiityStage = "WAITING_FOR_CONSENT"[/]'
         )
 
     async def _register_adult(self) -> str:
@@ -132,15 +133,7 @@ class Demonstration:
         await self._log_in(self._teacher, "teacher")
         child = await self._find_new_person(self._teacher, pupil)
         async with step("The teacher saves: the guardian's consent is awaited for 30 days") as taken:
-            request = RegisterCustomerRequest(
-                parent=self._teacher.unit,
-                request_id=new_request_id(),
-                personal_identity_code=child.personal_identity_code,
-                form=child.form,
-            )
-            answer = await self._teacher.call(self._teacher.registrations.RegisterCustomer, request)
-            saved = answer.registration
-            expect(saved.stage == STAGE_WAITING_FOR_CONSENT, _stage_is(saved))
+            saved = await self._save_child(child)
             expect(PARTY_GUARDIAN in saved.waiting_for, "it does not say that it waits for the guardian")
             taken.note(f"until {_moment(saved.deadline)}")
         self._child_registration = saved.name
@@ -231,6 +224,25 @@ class Demonstration:
                 _SECONDS,
             )
             taken.note(_stage_name(STAGE_WELCOMED))
+
+    async def _leave_one_waiting(self) -> None:
+        self._narrator.chapter("Something to look at")
+        child = await self._find_new_person(self._teacher, pupil)
+        async with self._narrator.step("Another child is left waiting for a guardian") as taken:
+            saved = await self._save_child(child)
+            taken.note(f"until {_moment(saved.deadline)}")
+
+    async def _save_child(self, child: DemoPerson) -> Registration:
+        request = RegisterCustomerRequest(
+            parent=self._teacher.unit,
+            request_id=new_request_id(),
+            personal_identity_code=child.personal_identity_code,
+            form=child.form,
+        )
+        answer = await self._teacher.call(self._teacher.registrations.RegisterCustomer, request)
+        saved = answer.registration
+        expect(saved.stage == STAGE_WAITING_FOR_CONSENT, _stage_is(saved))
+        return saved
 
     async def _log_in(self, client: ApiClient, key: str) -> None:
         account = self._accounts[key]

@@ -47,7 +47,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.errors import reason_name
-from services.runtime.search_attributes import DEADLINE, STAGE, stage_name
+from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.deadlines import reminder_times, welcome_time
 from workflows.registration_activities import RegistrationActivities, first_credentials
@@ -361,6 +361,7 @@ class RegistrationWorkflow:
         workflow.upsert_search_attributes(
             [
                 STAGE.value_set(stage_name(registration.stage)),
+                REGISTRATION.value_set(registration.registration_id),
                 DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
             ]
         )

@@ -1,4 +1,4 @@
-"""The cryptography of the vault: codes are stored encrypted and found by a blind index (DESIGN.md 10)."""
+"""The cryptography of the vault: codes are stored encrypted and found by a blind index (R35)."""
 
 from collections.abc import Sequence
 from pathlib import Path

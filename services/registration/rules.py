@@ -1,4 +1,4 @@
-"""The rules of registering (DOMAIN.md): ages, and what a form must say. Pure functions, no I/O."""
+"""The rules of registering (R1 to R8): ages, and what a form must say. Pure functions, no I/O."""
 
 import re
 import unicodedata

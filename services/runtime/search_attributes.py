@@ -13,9 +13,10 @@ from liity.v1.registration_pb2 import Stage
 STAGE: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityStage")
 UNIT: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityUnit")
 KIND: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityKind")
+REGISTRATION: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityRegistration")
 DEADLINE: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("LiityDeadline")
 
-SEARCH_ATTRIBUTES = (STAGE, UNIT, KIND, DEADLINE)
+SEARCH_ATTRIBUTES = (STAGE, UNIT, KIND, REGISTRATION, DEADLINE)
 """All of them, to be made known to the server before the worker starts."""
 
 

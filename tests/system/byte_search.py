@@ -21,22 +21,20 @@ def find(texts: Iterable[str], places: Mapping[str, bytes]) -> list[tuple[str, s
 
 def forms(text: str) -> set[bytes]:
     """The bytes that a text may have become."""
-    found = set()
-    for spelling in {text, text.lower(), text.upper(), unicodedata.normalize("NFD", text)}:
-        for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
-            encoded = spelling.encode(encoding)
-            found |= {encoded, encoded.hex().encode(), encoded.hex().upper().encode(), *_base64(encoded)}
-        utf8 = spelling.encode()
-        escaped = (
-            json.dumps(spelling)[1:-1],
-            json.dumps(json.dumps(spelling)[1:-1])[1:-1],
-            quote(spelling, safe=""),
-            quote_plus(spelling),
-            repr(utf8)[2:-1],
-            text_encoding.CEscape(utf8, as_utf8=False),
-        )
-        found |= {form.encode() for form in escaped}
-    return found
+    spellings = (text, text.lower(), text.upper(), unicodedata.normalize("NFD", text))
+    found = {spelling.encode() for spelling in spellings}
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        encoded = text.encode(encoding)
+        found |= {encoded, encoded.hex().encode(), encoded.hex().upper().encode(), *_base64(encoded)}
+    escaped = (
+        json.dumps(text)[1:-1],
+        json.dumps(json.dumps(text)[1:-1])[1:-1],
+        quote(text, safe=""),
+        quote_plus(text),
+        repr(text.encode())[2:-1],
+        text_encoding.CEscape(text.encode(), as_utf8=False),
+    )
+    return found | {form.encode() for form in escaped}
 
 
 def _base64(encoded: bytes) -> Iterator[bytes]:
