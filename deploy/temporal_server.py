@@ -4,6 +4,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+
 from deploy.ports import HOST, Ports
 from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 
@@ -37,3 +40,20 @@ def temporal_command(database: Path, ports: Ports) -> list[str]:
         "--ui-disable-news-fetch",
         *("--log-level", "warn", "--log-format", "json"),
     ]
+
+
+async def add_search_attributes(port: int) -> None:
+    """Makes known what the server's file lacks: it may be of an earlier release."""
+    client = await Client.connect(f"{HOST}:{port}", namespace=NAMESPACE)
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=NAMESPACE)
+    )
+    missing = {
+        key.name: int(key.indexed_value_type)
+        for key in SEARCH_ATTRIBUTES
+        if key.name not in known.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=NAMESPACE, search_attributes=missing)  # type: ignore[arg-type]
+        )

@@ -369,7 +369,15 @@ class RegistrationActivities:
         return MailStepResult(delivered=await self._send(mail))
 
     async def _send(self, mail: SendMessageRequest) -> bool:
-        response = await self._notification.call(self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT)
+        """Whether a mail server took the mail. What cannot be an address is undeliverable, too."""
+        try:
+            response = await self._notification.call(
+                self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT
+            )
+        except Refusal as refusal:
+            if any(violation.field == "recipient_email" for violation in refusal.violations):
+                return False
+            raise
         return response.delivery.state == DELIVERY_STATE_SENT
 
 

@@ -113,16 +113,24 @@ class RegistrationWorkflows:
                 ),
             )
 
-        response: SaveResponse = await _patiently(
-            lambda: self._temporal.execute_update_with_start_workflow(
-                Names.SAVE,
-                SaveRequest(registration=request),
-                id=request.request_id,
-                start_workflow_operation=start(),
-                result_type=SaveResponse,
-            ),
-            closed=REASON_PERSON_NOT_FOUND,
-        )
+        async def send() -> SaveResponse:
+            operation = start()
+            # Nobody needs the handle, but asyncio logs an error in it that nobody has looked at.
+            handle = asyncio.ensure_future(operation.workflow_handle())
+            handle.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                answer: SaveResponse = await self._temporal.execute_update_with_start_workflow(
+                    Names.SAVE,
+                    SaveRequest(registration=request),
+                    id=request.request_id,
+                    start_workflow_operation=operation,
+                    result_type=SaveResponse,
+                )
+            finally:
+                handle.cancel()
+            return answer
+
+        response = await _patiently(send, closed=REASON_PERSON_NOT_FOUND)
         if response.refusal:
             raise _refused(response.refusal)
         return response.registration

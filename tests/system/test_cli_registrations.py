@@ -115,7 +115,7 @@ async def test_staff_must_name_the_unit(cli: Cli) -> None:
     refused = cli("staff", "list")
 
     assert refused.returncode == 2
-    assert "the unit must be named" in refused.stderr
+    assert "name the unit with --unit" in refused.stderr
 
 
 async def test_a_wrong_password_is_told_in_one_line(cli: Cli, accounts: dict[str, DemoAccount]) -> None:

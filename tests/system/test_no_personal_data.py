@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -250,7 +251,7 @@ async def _bad_input(api: Api, markers: Markers) -> None:
     await _refused(api.anybody.log_in(email, markers.new("Salasana")))
 
 
-async def _refused(call: Awaitable[object]) -> None:
+async def _refused(call: Awaitable[Any]) -> None:
     with pytest.raises(Refusal):
         await call
 

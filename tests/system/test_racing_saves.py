@@ -12,7 +12,7 @@ import pytest
 from deploy.api_client import ApiClient
 from deploy.demo_forms import DemoPerson
 from deploy.stack import Stack
-from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
+from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, SCHOOL_SUPPORT_UNSPECIFIED
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
@@ -111,7 +111,9 @@ async def _race(api: Api, person: DemoPerson) -> Race:
     saves = []
     for client, unit in islice(cycle(savers), SAVERS):
         request = save_request(unit, person)
-        request.form.school_support = SCHOOL_SUPPORT_PUPIL_SPECIFIC if unit == school else 0
+        request.form.school_support = (
+            SCHOOL_SUPPORT_PUPIL_SPECIFIC if unit == school else SCHOOL_SUPPORT_UNSPECIFIED
+        )
         saves.append((client, request))
 
     outcomes = await asyncio.gather(*(_send(*one) for one in saves), return_exceptions=True)
