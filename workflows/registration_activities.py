@@ -132,36 +132,12 @@ class RegistrationActivities:
     @activity.defn
     async def request_consent(self, step: RegistrationStep) -> MailStepResult:
         """Mails the guardian a link to answer by (R29)."""
-        details = await self._mailing_details(step)
-        if details is None:
-            return MailStepResult()
-        content = ConsentRequest(
-            child_first_names=details.first_names,
-            unit_display_name=details.unit_display_name,
-            link_token=await self._consent_link(step),
-            deadline=step.deadline,
-        )
-        mail = self._mail(
-            step, "consent request", details.related_person_email, details, consent_request=content
-        )
-        return await self._send_or_tell(step, details, mail)
+        return await self._ask_guardian(step, "consent_request", ConsentRequest)
 
     @activity.defn
     async def remind_of_consent(self, step: RegistrationStep) -> MailStepResult:
         """Mails the guardian the same link again (R30)."""
-        details = await self._mailing_details(step)
-        if details is None:
-            return MailStepResult()
-        content = ConsentReminder(
-            child_first_names=details.first_names,
-            unit_display_name=details.unit_display_name,
-            link_token=await self._consent_link(step),
-            deadline=step.deadline,
-        )
-        mail = self._mail(
-            step, "consent reminder", details.related_person_email, details, consent_reminder=content
-        )
-        return await self._send_or_tell(step, details, mail)
+        return await self._ask_guardian(step, "consent_reminder", ConsentReminder)
 
     @activity.defn
     async def activate_registration(self, activation: ActivationStep) -> Registration:
@@ -250,6 +226,22 @@ class RegistrationActivities:
         step.ClearField("deadline")
         await self._advance(step, STAGE_WELCOMED)
         return result
+
+    async def _ask_guardian(
+        self, step: RegistrationStep, field: str, content: type[ConsentRequest] | type[ConsentReminder]
+    ) -> MailStepResult:
+        """Mails the guardian; nothing once the registration has ended."""
+        details = await self._mailing_details(step)
+        if details is None:
+            return MailStepResult()
+        asked = content(
+            child_first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            link_token=await self._consent_link(step),
+            deadline=step.deadline,
+        )
+        mail = self._mail(step, field, details.related_person_email, details, **{field: asked})
+        return await self._send_or_tell(step, details, mail)
 
     async def _send_credentials_at_once(self, created: CreatedRegistration, details: MailingDetails) -> None:
         """Mails the credentials if all goes well within moments; if not, `send_credentials` will."""
