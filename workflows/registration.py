@@ -78,7 +78,7 @@ class RegistrationWorkflow:
     @workflow.init
     def __init__(self, input: RegistrationWorkflowInput) -> None:  # noqa: A002
         self._person_id = input.person_id
-        self._saving = False
+        self._saving = ""
         self._created = CreatedRegistration()
         self._registration = Registration()
         self._consent_method = ConsentEvidence.METHOD_UNSPECIFIED
@@ -199,7 +199,7 @@ class RegistrationWorkflow:
     @workflow.update(name=RegistrationWorkflowNames.SAVE)
     async def save(self, request: SaveRequest) -> SaveResponse:
         """Stores the registration. Answers with it, or with why there is none."""
-        self._saving = True
+        self._saving = request.registration.request_id
         self._created = await workflow.execute_local_activity_method(
             RegistrationActivities.create_registration,
             request.registration,
@@ -213,7 +213,8 @@ class RegistrationWorkflow:
     @save.validator
     def _save_comes_first(self, request: SaveRequest) -> None:
         """Refuses whoever saves the same person beside the first (R18); leaves nothing in the history."""
-        if not self._saving:
+        if self._saving in {"", request.registration.request_id}:
+            # The first, or the first delivered once more: storing it again gives the same registration.
             return
         stage = self._registration.stage
         if stage in _ENDED:
