@@ -1,6 +1,7 @@
 """An embedded PostgreSQL: real, in a folder, with a role and a database per service."""
 
 import asyncio
+import fcntl
 import os
 import secrets
 import shutil
@@ -60,7 +61,7 @@ class EmbeddedPostgres:
         """Makes the data folder on first use."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._user:
-            utils.ensure_user_exists(self._user)
+            _ensure_system_user(self._user)
             _let_traverse(self.folder)
             _let_traverse(_BIN)
         if self._data.exists():
@@ -128,6 +129,14 @@ class EmbeddedPostgres:
         if not path.exists():
             write_private_file(path, secrets.token_urlsafe(24))
         return read_private_file(path)
+
+
+def _ensure_system_user(name: str) -> None:
+    """Makes the system user if it is missing. Stacks that start at once wait for one another."""
+    # The account file is there on every machine; a user half made by another process is of no use yet.
+    with Path("/etc/passwd").open("rb") as accounts:
+        fcntl.flock(accounts, fcntl.LOCK_EX)
+        utils.ensure_user_exists(name)
 
 
 def _let_traverse(folder: Path) -> None:
