@@ -40,10 +40,10 @@ _STATUS = {
     **dict.fromkeys((*range(1, 12), *range(20, 26), *range(40, 53), 72, 90, 104), _INVALID),
     **dict.fromkeys((60, 61, 62, 68, 69), grpc.StatusCode.ALREADY_EXISTS),
     **dict.fromkeys((63, 64, 87, 88, 89), _PRECONDITION),
-    **dict.fromkeys((65, 66, 67, 70, 71, 86), grpc.StatusCode.NOT_FOUND),
+    **dict.fromkeys((65, 66, 67, 70, 71, 73, 86), grpc.StatusCode.NOT_FOUND),
     **dict.fromkeys((80, 81, 83, 85), grpc.StatusCode.UNAUTHENTICATED),
     82: grpc.StatusCode.PERMISSION_DENIED,
-    **dict.fromkeys((84, 101), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    **dict.fromkeys((84, 91, 92, 101, 105), grpc.StatusCode.RESOURCE_EXHAUSTED),
     **dict.fromkeys((100, 102), grpc.StatusCode.UNAVAILABLE),
     103: grpc.StatusCode.INTERNAL,
 }

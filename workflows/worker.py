@@ -14,6 +14,7 @@ from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
 from services.runtime.temporal import RegistrationWorkflowNames
+from workflows.actors import ActorInterceptor
 from workflows.registration import RegistrationWorkflow
 from workflows.registration_activities import (
     HeartbeatInterceptor,
@@ -56,7 +57,7 @@ def create_worker(client: Client, activities: RegistrationActivities, build_id: 
             activities.send_credentials,
             activities.send_welcome,
         ],
-        interceptors=[SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],
+        interceptors=[ActorInterceptor(), SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],
         workflow_runner=WORKFLOW_RUNNER,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),

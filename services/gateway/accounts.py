@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Mapping
 
 from google.protobuf.message import Message
 from joserfc import jwt
@@ -12,6 +11,7 @@ from joserfc.jwk import KeySet
 
 from liity.identity.v1.account_service_pb2 import GetJwksRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK, Actor
 from liity.v1.auth_service_pb2 import Role
 from liity.v1.reason_pb2 import (
     REASON_INVALID_FORMAT,
@@ -20,8 +20,9 @@ from liity.v1.reason_pb2 import (
     REASON_UNAUTHENTICATED,
     REASON_UNIT_NOT_FOUND,
 )
-from services.runtime.access import Accounts, Anyone, Caller, Rule
+from services.runtime.access import Accounts, Caller, Rule, Whose
 from services.runtime.errors import FieldViolation, invalid, not_found, permission_denied, unauthenticated
+from services.runtime.interceptor import Call
 from services.runtime.peer import Peer
 from services.runtime.service_identity import ALGORITHM
 
@@ -49,13 +50,17 @@ class AccountAuthenticator:
         self._keys = KeySet([])
         self._fetch_again = 0.0
 
-    async def authenticate(self, metadata: Mapping[str, str], rule: Rule) -> Caller:
+    async def authenticate(self, call: Call, rule: Rule) -> Caller:
         """The account an access token was given to."""
         if not isinstance(rule, Accounts):
             raise permission_denied(REASON_PERMISSION_DENIED)
-        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        scheme, _, token = call.text("authorization").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise unauthenticated(REASON_UNAUTHENTICATED)
+        return await self.caller(token)
+
+    async def caller(self, token: str) -> Caller:
+        """The account of an access token."""
         claims = (await self._decode(token)).claims
         return Caller(
             account_id=claims["sub"],
@@ -64,19 +69,30 @@ class AccountAuthenticator:
             units={unit: _role(name) for unit, name in claims["units"].items()},
         )
 
-    def authorize(self, caller: Caller, rule: Rule, request: Message) -> None:
-        """Lets the account touch the unit that `parent` or `name` begins with.
+    def authorize(self, call: Call, caller: Caller, rule: Rule, request: Message) -> Actor:
+        """The account, in the role that lets it touch what the request names.
 
-        NOT_FOUND for another unit: who may not see it is not told whether it exists.
+        That is the unit which `parent` or `name` begins with; NOT_FOUND for another unit: who may not see it
+        is not told whether it exists. PERMISSION_DENIED where no unit is named and no role is enough.
         """
-        if isinstance(rule, Anyone):
-            return
-        field = "parent" if "parent" in request.DESCRIPTOR.fields_by_name else "name"
-        unit = _UNIT.fullmatch(getattr(request, field))
-        if unit is None:
-            raise invalid([FieldViolation(field, REASON_INVALID_FORMAT)])
-        if not isinstance(rule, Accounts) or not rule.roles & caller.roles_in(unit[1]):
-            raise not_found(REASON_UNIT_NOT_FOUND)
+        actor = Actor(
+            kind=ACTOR_KIND_LINK,
+            request_id=getattr(request, "request_id", ""),
+            trace_id=call.trace_id,
+            caller_address=call.address,
+        )
+        if not isinstance(rule, Accounts):
+            return actor
+        unit_id = _unit_of(request) if rule.whose is Whose.UNIT else ""
+        roles = rule.roles & caller.roles_in(unit_id)
+        if not roles:
+            raise not_found(REASON_UNIT_NOT_FOUND) if unit_id else permission_denied(REASON_PERMISSION_DENIED)
+        actor.kind = ACTOR_KIND_ACCOUNT
+        actor.account_id = caller.account_id
+        actor.unit_id = unit_id
+        # A membership, which is for this unit, comes before what one may do everywhere.
+        actor.role = min(roles)
+        return actor
 
     async def _decode(self, token: str) -> jwt.Token:
         try:
@@ -107,6 +123,14 @@ class AccountAuthenticator:
         self._keys = KeySet.import_key_set(json.loads(response.jwks_json))
         self._fetch_again = time.monotonic() + _FETCH_INTERVAL
         return True
+
+
+def _unit_of(request: Message) -> str:
+    field = "parent" if "parent" in request.DESCRIPTOR.fields_by_name else "name"
+    unit = _UNIT.fullmatch(getattr(request, field))
+    if unit is None:
+        raise invalid([FieldViolation(field, REASON_INVALID_FORMAT)])
+    return unit[1]
 
 
 def _role(name: str) -> Role.ValueType:

@@ -19,7 +19,7 @@ from liity.v1.auth_service_pb2 import (
 from liity.v1.auth_service_pb2_grpc import AuthServiceServicer
 from services.gateway.resources import unit_name
 from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.requests import current_actor
 
 
 class AuthService(AuthServiceServicer):
@@ -34,7 +34,7 @@ class AuthService(AuthServiceServicer):
     async def LogIn(self, request: LogInRequest, context: grpc.ServicerContext) -> LogInResponse:  # noqa: ARG002, N802
         """Opens a session."""
         log_in = identity_pb2.LogInRequest(
-            email=request.email, password=request.password, caller_address=_address(current_request().peer)
+            email=request.email, password=request.password, caller_address=current_actor().caller_address
         )
         response = await self._identity.call(self._accounts.LogIn, log_in)
         return LogInResponse(session=await self._session(response.tokens))
@@ -83,8 +83,3 @@ class AuthService(AuthServiceServicer):
         request = BatchGetUnitsRequest(unit_ids=unit_ids)
         response = await self._registration.call(self._units.BatchGetUnits, request)
         return {unit.unit_id: unit.display_name for unit in response.units}
-
-
-def _address(peer: str) -> str:
-    """The network address in gRPC's `ipv4:127.0.0.1:54321`, without the port."""
-    return peer.rpartition(":")[0]

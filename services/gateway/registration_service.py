@@ -86,6 +86,7 @@ class RegistrationService(RegistrationServiceServicer):
         found = await self._find_person(request.personal_identity_code)
         if not found.person_id:
             return CheckPersonalIdentityCodeResponse(standing=STANDING_NOT_REGISTERED)
+        current_request().subjects.add(found.person_id)
         look_up = LookUpPersonRequest(person_id=found.person_id, unit_id=unit_id)
         known = await self._registration.call(self._registrations.LookUpPerson, look_up)
         response = CheckPersonalIdentityCodeResponse(standing=known.standing)

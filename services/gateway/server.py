@@ -12,6 +12,7 @@ from services.gateway.consent_service import ConsentService
 from services.gateway.credential_service import CredentialService
 from services.gateway.registration_service import RegistrationService
 from services.gateway.settings import GatewaySettings
+from services.gateway.use_log import UseRecorder
 from services.gateway.workflows import RegistrationWorkflows
 from services.runtime import logs, temporal
 from services.runtime.errors import Contact
@@ -48,9 +49,7 @@ async def run() -> None:
         )
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
-    interceptor = RequestInterceptor(
-        AccountAuthenticator(identity), contact, open_prefixes=("/grpc.reflection.",)
-    )
-    await serve(settings, interceptor, SERVICES, add_services, reflect=True)
+    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, UseRecorder(registration))
+    await serve(settings, interceptor, SERVICES, add_services)
     await identity.close()
     await registration.close()

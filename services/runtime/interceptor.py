@@ -1,11 +1,14 @@
 """What happens to every call before and after its handler: the one place for it.
 
-Who calls (access table), what they say (protovalidate), what went wrong (`google.rpc.Status`), one log line.
+Who calls (access table), what they say (protovalidate), what they have seen (the log of use, R36), what went
+wrong (`google.rpc.Status`), one log line.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import grpc
@@ -14,6 +17,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from grpc_status import rpc_status
 
+from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import (
     REASON_FORBIDDEN_CHARACTERS,
@@ -25,10 +29,11 @@ from liity.v1.reason_pb2 import (
     REASON_REQUIRED,
     REASON_TOO_LARGE,
     REASON_TOO_LONG,
+    REASON_UNAUTHENTICATED,
     REASON_UNKNOWN_VALUE,
     Reason,
 )
-from services.runtime.access import ACCESS, Anyone, Caller, Rule, Services
+from services.runtime.access import ACCESS, Accounts, Anyone, Caller, Recorded, Rule, Services
 from services.runtime.database import is_away
 from services.runtime.errors import (
     Contact,
@@ -36,10 +41,13 @@ from services.runtime.errors import (
     Refusal,
     invalid,
     permission_denied,
+    reason_name,
     resource_exhausted,
+    unauthenticated,
     unavailable,
 )
-from services.runtime.requests import RequestContext, set_current_request
+from services.runtime.peer import ACTOR_METADATA
+from services.runtime.requests import RequestContext, set_current_actor, set_current_request
 from services.runtime.texts import language_of
 
 log = structlog.get_logger()
@@ -52,6 +60,9 @@ else:
 
 MAX_REQUEST_BYTES = 64 * 1024
 """A form is a few kilobytes at most."""
+
+_TRACE_ID = re.compile("[A-Za-z0-9-]{1,64}")
+"""What is taken over as such: nothing else a caller may have written there gets into logs."""
 
 _RULES: Mapping[str, Reason.ValueType] = {
     "required": REASON_REQUIRED,
@@ -67,18 +78,45 @@ _RULES: Mapping[str, Reason.ValueType] = {
 }
 
 
+@dataclass(frozen=True)
+class Call:
+    """What came with a call besides its message."""
+
+    metadata: Mapping[str, str | bytes]
+    trace_id: str
+    address: str
+    """The network address it came from, without the port."""
+    certificate_names: frozenset[str] = frozenset()
+    """The names in the certificate that the caller has shown; none without TLS."""
+
+    def text(self, key: str) -> str:
+        """One text of the metadata; empty if there is none."""
+        value = self.metadata.get(key, "")
+        return value if isinstance(value, str) else ""
+
+
 class Authenticator(Protocol):
     """Tells who calls, and whether the rule lets them.
 
-    Raises UNAUTHENTICATED or PERMISSION_DENIED.
+    Raises UNAUTHENTICATED, PERMISSION_DENIED or, for what they may not know of, NOT_FOUND.
     """
 
-    async def authenticate(self, metadata: Mapping[str, str], rule: Rule) -> Caller:
+    async def authenticate(self, call: Call, rule: Rule) -> Caller:
         """The caller, whom the rule lets in as far as the metadata tells."""
         ...
 
-    def authorize(self, caller: Caller, rule: Rule, request: Message) -> None:
-        """Lets the caller touch what the request names, or raises."""
+    def authorize(self, call: Call, caller: Caller, rule: Rule, request: Message) -> Actor:
+        """On whose behalf the caller touches what the request names."""
+        ...
+
+
+class Recorder(Protocol):
+    """Writes into the log of use what the current actor has looked at (R36)."""
+
+    async def record(
+        self, action: str, request: RequestContext, response: Message | None, outcome: str
+    ) -> None:
+        """Writes one entry; raises if that cannot be done. `response` is None if the call is refused."""
         ...
 
 
@@ -94,14 +132,14 @@ def violations_of(message: Message, prefix: str = "") -> list[FieldViolation]:
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every unary call; refuses streams and methods that the access table does not name."""
+    """Wraps every unary call; refuses streams and methods that the access table does not open to anyone."""
 
     def __init__(
-        self, authenticator: Authenticator, contact: Contact, *, open_prefixes: tuple[str, ...] = ()
+        self, authenticator: Authenticator, contact: Contact, recorder: Recorder | None = None
     ) -> None:
         self._authenticator = authenticator
         self._contact = contact
-        self._open_prefixes = ("/grpc.health.v1.Health/", *open_prefixes)
+        self._recorder = recorder
 
     async def intercept_service(
         self,
@@ -111,7 +149,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         """Wraps the handler of a call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(self._open_prefixes):
+        if handler is None or (method.startswith("/grpc.") and isinstance(ACCESS.get(method), Anyone)):
             return handler
         if handler.unary_unary is None:
             return _refusing_stream()
@@ -133,12 +171,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> Message:
         started = time.perf_counter()
-        metadata = {
-            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
-        }
-        trace_id = metadata.get("x-request-id", "")[:64] or uuid.uuid4().hex
-        language = language_of(metadata.get("accept-language", ""))
-        bound = structlog.contextvars.bind_contextvars(method=method, trace_id=trace_id)
+        call = _call(context)
+        language = language_of(call.text("accept-language"))
+        bound = structlog.contextvars.bind_contextvars(method=method, trace_id=call.trace_id)
         try:
             try:
                 rule = ACCESS.get(method)
@@ -147,15 +182,16 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 caller = (
                     Caller()
                     if isinstance(rule, Anyone)
-                    else await self._authenticator.authenticate(metadata, rule)
+                    else await self._authenticator.authenticate(call, rule)
                 )
                 request = _parse(raw, parse)
-                self._authenticator.authorize(caller, rule, request)
+                set_current_actor(self._authenticator.authorize(call, caller, rule, request))
                 violations = violations_of(request)
                 if violations:
                     raise invalid(violations)
-                set_current_request(RequestContext(caller, language, trace_id, context.peer()))
-                response = await serve(request, context)
+                asked = RequestContext(caller, language)
+                set_current_request(asked)
+                response = await self._answer(rule, asked, serve(request, context))
             except Refusal as refusal:
                 self._log(refusal.summary, started, refused=True)
                 await context.abort_with_status(rpc_status.to_status(self._status(refusal, language)))
@@ -169,6 +205,21 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         finally:
             structlog.contextvars.reset_contextvars(**bound)
 
+    async def _answer(self, rule: Rule, asked: RequestContext, serving: Awaitable[Message]) -> Message:
+        """The handler's answer. Who looks at personal data is written down before they see it (R36)."""
+        looks = isinstance(rule, Accounts) and rule.recorded is Recorded.BEFORE_ANSWER
+        if not (looks and self._recorder and isinstance(rule, Accounts)):
+            return await serving
+        try:
+            response = await serving
+        except Refusal as refusal:
+            # That there is nothing tells something, too; a wrong field or a fault does not.
+            if refusal.code is grpc.StatusCode.NOT_FOUND:
+                await self._recorder.record(rule.action, asked, None, reason_name(refusal.reason))
+            raise
+        await self._recorder.record(rule.action, asked, response, "OK")
+        return response
+
     def _status(self, refusal: Refusal, language: Language.ValueType) -> Any:  # noqa: ANN401 - google.rpc has no stubs
         # A field is put right by whoever filled it in; anything else may need customer service (R25).
         return refusal.to_status(language, None if refusal.violations else self._contact)
@@ -177,6 +228,19 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     def _log(outcome: str, started: float, *, refused: bool) -> None:
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
         (log.info if refused else log.debug)("rpc", outcome=outcome, milliseconds=milliseconds)
+
+
+def _call(context: grpc.aio.ServicerContext[Any, Any]) -> Call:
+    metadata = dict(context.invocation_metadata() or ())
+    given = metadata.get("x-request-id", "")
+    shown = context.auth_context().get("x509_subject_alternative_name", ())
+    return Call(
+        metadata=metadata,
+        trace_id=given if isinstance(given, str) and _TRACE_ID.fullmatch(given) else uuid.uuid4().hex,
+        # gRPC names a caller as in `ipv4:127.0.0.1:54321`.
+        address=context.peer().rpartition(":")[0],
+        certificate_names=frozenset(name.decode() for name in shown),
+    )
 
 
 def _fault(error: Exception) -> Refusal:
@@ -204,17 +268,30 @@ def _refusing_stream() -> Handler:
 
 
 class ServiceAuthenticator:
-    """Lets components in by their service identity: for the three inner services."""
+    """Lets components in by their service identity: for the three inner services.
 
-    def __init__(self, verify: Callable[[str], str]) -> None:
+    With TLS the certificate must be of the component that the token names: a stolen token opens nothing.
+    """
+
+    def __init__(self, verify: Callable[[str], str], *, certificates: bool = False) -> None:
         self._verify = verify
+        self._certificates = certificates
 
-    async def authenticate(self, metadata: Mapping[str, str], rule: Rule) -> Caller:
+    async def authenticate(self, call: Call, rule: Rule) -> Caller:
         """The component, if the rule names it."""
-        name = self._verify(metadata.get("authorization", "").removeprefix("Bearer "))
+        name = self._verify(call.text("authorization").removeprefix("Bearer "))
+        if self._certificates and name not in call.certificate_names:
+            raise unauthenticated(REASON_UNAUTHENTICATED)
         if not isinstance(rule, Services) or name not in rule.names:
             raise permission_denied(REASON_PERMISSION_DENIED)
         return Caller(service=name)
 
-    def authorize(self, caller: Caller, rule: Rule, request: Message) -> None:
-        """A component the rule names may touch everything the RPC does."""
+    def authorize(self, call: Call, caller: Caller, rule: Rule, request: Message) -> Actor:  # noqa: ARG002
+        """On whose behalf the component says that it calls. It may touch everything the RPC does."""
+        given = call.metadata.get(ACTOR_METADATA)
+        if isinstance(given, bytes):
+            try:
+                return Actor.FromString(given)
+            except DecodeError:
+                raise invalid([FieldViolation(ACTOR_METADATA, REASON_MALFORMED_MESSAGE)]) from None
+        return Actor(kind=ACTOR_KIND_SYSTEM, trace_id=call.trace_id)

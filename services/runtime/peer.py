@@ -7,10 +7,14 @@ import grpc
 import structlog
 
 from services.runtime.errors import Refusal
+from services.runtime.requests import current_actor
 from services.runtime.service_identity import ServiceIdentity
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
+
+ACTOR_METADATA = "x-liity-actor-bin"
+"""The metadata that tells a service on whose behalf a component calls: a `liity.v1.Actor`."""
 
 _OPTIONS = (
     # A service that restarts is back within seconds: find it as soon as it is.
@@ -58,9 +62,11 @@ class Peer:
         timeout: float = 10.0,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
         """Calls, and raises what the service refused with. `timeout` in seconds, over all retries."""
-        trace_id = structlog.contextvars.get_contextvars().get("trace_id", "")
+        actor = current_actor()
+        trace_id = actor.trace_id or structlog.contextvars.get_contextvars().get("trace_id", "")
         metadata = (
             ("authorization", f"Bearer {self._identity.token(self.name)}"),
+            (ACTOR_METADATA, actor.SerializeToString()),
             *((("x-request-id", trace_id),) if trace_id else ()),
         )
         try:

@@ -1,8 +1,9 @@
-"""What is known of the call being served: who calls, in which language, under which trace."""
+"""What is known of the call being served: who calls, in which language, and on whose behalf."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
 from services.runtime.access import Caller
 
@@ -13,11 +14,14 @@ class RequestContext:
 
     caller: Caller
     language: Language.ValueType = LANGUAGE_FI
-    trace_id: str = ""
-    peer: str = ""
+    subjects: set[str] = field(default_factory=set)
+    """IDs of those whose data the call touches, beyond those its answer names: for the log of use."""
 
 
 _current: ContextVar[RequestContext] = ContextVar("liity_request")
+
+_actor: ContextVar[Actor] = ContextVar("liity_actor")
+_SYSTEM = Actor(kind=ACTOR_KIND_SYSTEM)
 
 
 def current_request() -> RequestContext:
@@ -28,3 +32,13 @@ def current_request() -> RequestContext:
 def set_current_request(context: RequestContext) -> None:
     """Remembers the call for the task that serves it."""
     _current.set(context)
+
+
+def current_actor() -> Actor:
+    """On whose behalf this task works; the system's own if on nobody's. Not to be changed."""
+    return _actor.get(_SYSTEM)
+
+
+def set_current_actor(actor: Actor) -> None:
+    """Remembers on whose behalf this task works: every call it makes says so."""
+    _actor.set(actor)

@@ -30,8 +30,6 @@ async def serve(
     interceptor: RequestInterceptor,
     services: Sequence[str],
     add_services: Callable[[grpc.aio.Server], None],
-    *,
-    reflect: bool = False,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then lets running calls finish.
 
@@ -51,8 +49,7 @@ async def serve(
     add_services(server)
     states = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(states, server)
-    if reflect:
-        reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     try:
         server.add_insecure_port(settings.listen)
     except RuntimeError:

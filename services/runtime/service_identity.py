@@ -18,7 +18,7 @@ from services.runtime.errors import unauthenticated
 from services.runtime.keys import read_private_file, write_private_file
 from services.runtime.settings import SettingsError
 
-SERVICES = ("identity", "registration", "notification", "gateway", "worker", "seed")
+SERVICES = ("identity", "registration", "notification", "gateway", "worker", "codec", "seed")
 """Every component there is. `seed` sets up the first units and accounts."""
 
 ALGORITHM = "Ed25519"

@@ -32,6 +32,7 @@ from temporalio.converter import (
 from temporalio.envconfig import ClientConfig
 from tink import aead
 
+from services.runtime.actors import ActorClientInterceptor
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.settings import RuntimeSettings, SettingsError
 
@@ -158,4 +159,6 @@ async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
     if "target_host" not in config:
         raise SettingsError("LIITY_TEMPORAL_ADDRESS or TEMPORAL_ADDRESS must say where Temporal is")
     converter = data_converter(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
-    return await Client.connect(**config, data_converter=converter, lazy=lazy)
+    return await Client.connect(
+        **config, data_converter=converter, interceptors=[ActorClientInterceptor()], lazy=lazy
+    )

@@ -1,0 +1,73 @@
+"""On whose behalf a step is done: from the message that a workflow handles to the services its steps call."""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    ExecuteWorkflowInput,
+    HandleSignalInput,
+    HandleUpdateInput,
+    Interceptor,
+    StartActivityInput,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
+
+from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR, Actor
+from services.runtime.actors import actor_in, with_actor
+from services.runtime.requests import current_actor, set_current_actor
+
+
+class ActorInterceptor(Interceptor):
+    """Hands the actor on. What a run does because a moment has come, it does on nobody's behalf."""
+
+    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type["_ActorInbound"]:  # noqa: A002, ARG002
+        """Wraps every run."""
+        return _ActorInbound
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wraps every activity."""
+        return _ActorActivityInbound(next)
+
+
+class _ActorInbound(WorkflowInboundInterceptor):
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_ActorOutbound(outbound))
+
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002, ANN401
+        _take_on(actor_in(input.headers))
+        return await super().execute_workflow(input)
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002, ANN401
+        _take_on(actor_in(input.headers))
+        return await super().handle_update_handler(input)
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
+        # Nobody but an operator signals.
+        _take_on(Actor(kind=ACTOR_KIND_OPERATOR))
+        await super().handle_signal(input)
+
+
+class _ActorOutbound(WorkflowOutboundInterceptor):
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
+        input.headers = with_actor(input.headers, current_actor())
+        return super().start_activity(input)
+
+    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
+        input.headers = with_actor(input.headers, current_actor())
+        return super().start_local_activity(input)
+
+
+class _ActorActivityInbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401
+        _take_on(actor_in(input.headers))
+        return await super().execute_activity(input)
+
+
+def _take_on(actor: Actor | None) -> None:
+    if actor is not None:
+        set_current_actor(actor)
