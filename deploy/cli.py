@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy import cli_registrations
+from deploy import cli_audit, cli_registrations
 from deploy.components import COMPONENTS, WITH_DATABASE
 from deploy.output import ending_clearly
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="Key files.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_registrations.app, name="registrations")
 
 StateDir = Annotated[

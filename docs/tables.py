@@ -20,6 +20,7 @@ from liity.v1.reason_pb2 import Reason
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import MailSettings
+from services.registration.settings import RegistrationSettings
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
 from services.runtime.settings import RuntimeSettings
@@ -55,6 +56,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
     ("Whoever speaks to Temporal: gateway, worker", TemporalSettings),
     ("identity", IdentitySettings),
+    ("registration", RegistrationSettings),
     ("notification", MailSettings),
     ("gateway", GatewaySettings),
     ("worker", WorkerSettings),

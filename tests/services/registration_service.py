@@ -143,11 +143,12 @@ class Service:
         async with self.engine.connect() as connection:
             return list((await connection.execute(text(statement), parameters)).mappings())
 
-    async def everything_stored(self) -> str:
-        """Every row of every table, as text."""
+    async def everything_stored(self, *, log: bool = True) -> str:
+        """Every row of every table, as text; without those of the log of use if so wanted."""
         rows = [
             row["stored"]
             for table in Base.metadata.sorted_tables
+            if log or not table.name.startswith("use_")
             for row in await self.rows(f"SELECT t::text AS stored FROM {table.name} t")  # noqa: S608
         ]
         return "\n".join(rows)
