@@ -15,11 +15,13 @@ from liity.v1.reason_pb2 import (
 )
 from services.notification.addresses import recipient
 from services.notification.mail import build
+from services.notification.personal_data import DELIVERIES
 from services.notification.rendering import render, template_of
 from services.notification.settings import MailSettings
 from services.notification.store import DeliveryRow, MessageStore
 from services.notification.transport import NotAccepted, Transport
 from services.runtime.errors import already_exists, not_found, unavailable
+from services.runtime.personal_data import with_records
 
 log = structlog.get_logger()
 
@@ -67,6 +69,20 @@ class NotificationService(NotificationServiceServicer):
         """The delivery states of all mail about one subject, oldest first."""
         rows = await self._store.list_of(request.subject_id)
         return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
+
+    async def ExportSubjects(  # noqa: N802
+        self, request: pb.ExportSubjectsRequest, _context: object
+    ) -> pb.ExportSubjectsResponse:
+        """All that is kept of mail about some subjects."""
+        section = DELIVERIES.section(await self._store.told_of(request.subject_ids))
+        return pb.ExportSubjectsResponse(sections=with_records([section]))
+
+    async def EraseSubjects(  # noqa: N802
+        self, request: pb.EraseSubjectsRequest, _context: object
+    ) -> pb.EraseSubjectsResponse:
+        """Erases what is kept of mail about some subjects."""
+        await self._store.erase(request.subject_ids)
+        return pb.EraseSubjectsResponse()
 
     async def finish(self) -> None:
         """Waits, for a lease at most, until what is being sent is recorded."""

@@ -199,7 +199,6 @@ END = (
     .values(
         stage=bindparam("new_stage"),
         consent_state=CONSENT_STATE_NOT_GIVEN,
-        person_id=None,
         form=None,
         deadline=None,
         updated_at=bindparam("now"),
