@@ -1,4 +1,4 @@
-"""How the content of a disclosure is stored: packed, and encrypted between whoever gathers and who shows it."""
+"""How the content of a disclosure is stored: packed, and encrypted between who gathers and who shows it."""
 
 import zlib
 from pathlib import Path

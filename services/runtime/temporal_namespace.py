@@ -21,14 +21,14 @@ class NamespaceSettings(BaseSettings):
     temporal_retention: timedelta = Field(
         timedelta(days=30),
         ge=timedelta(days=1),
-        description="How long Temporal keeps the history of a run that is over; what stands in it is encrypted.",
+        description="How long Temporal keeps the (encrypted) history of a run that is over.",
     )
 
 
 async def prepare_namespace(client: Client, retention: timedelta) -> list[str]:
-    """Makes the search attributes known and sets the retention. Tells what it changed; RPCError if it may not.
+    """Makes the search attributes known and sets the retention; tells what it has changed.
 
-    Repeating it changes nothing.
+    RPCError if it may not. Repeating it changes nothing.
     """
     changes = []
     known = await client.operator_service.list_search_attributes(
