@@ -88,7 +88,7 @@ class Stack:
         if name == "postgres":
             await self.postgres.create_databases()
             for database in WITH_DATABASE:
-                await migrate_database(database, self.postgres.url(database))
+                await migrate_database(database, self.postgres.owner_url(database))
 
     async def stop_component(self, name: str) -> None:
         """Stops one component the orderly way; kills it if that takes too long."""

@@ -14,11 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, sel
 from liity.identity.v1 import link_service_pb2
 from liity.notification.v1 import notification_service_pb2
 from liity.registration.v1 import registration_service_pb2
-from liity.v1 import customer_form_pb2, registration_pb2
+from liity.v1 import actor_pb2, auth_service_pb2, customer_form_pb2, registration_pb2
 from liity.v1.personal_data_pb2 import PersonalDataExport, PersonalDataSection
 from services.runtime.clock import HELSINKI
 
 _CONTRACTS = (
+    actor_pb2,
+    auth_service_pb2,
     customer_form_pb2,
     link_service_pb2,
     notification_service_pb2,

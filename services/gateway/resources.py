@@ -23,6 +23,12 @@ from liity.v1.registration_pb2 import (
 )
 from services.runtime.errors import FieldViolation, invalid
 
+DEFAULT_PAGE = 50
+"""How many items a list answers if it is not asked for a number."""
+
+LARGEST_PAGE = 200
+"""How many it answers at most."""
+
 _UNIT = re.compile(r"units/([a-z0-9]{1,32})")
 _DISCLOSURE = re.compile(r"disclosures/([a-z0-9]{1,32})")
 _REGISTRATION = re.compile(r"units/([a-z0-9]{1,32})/registrations/([a-z0-9]{1,32})")

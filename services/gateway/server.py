@@ -7,6 +7,7 @@ from liity.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_serv
 from liity.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
 from liity.v1.disclosure_service_pb2_grpc import add_DisclosureServiceServicer_to_server
 from liity.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
+from liity.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from services.gateway.accounts import AccountAuthenticator
 from services.gateway.auth_service import AuthService
 from services.gateway.consent_service import ConsentService
@@ -16,6 +17,7 @@ from services.gateway.disclosure_workflows import DisclosureWorkflows
 from services.gateway.registration_service import RegistrationService
 from services.gateway.settings import GatewaySettings
 from services.gateway.use_log import UseRecorder
+from services.gateway.use_log_service import UseLogService
 from services.gateway.workflows import RegistrationWorkflows
 from services.runtime import logs, temporal
 from services.runtime.disclosures import DisclosureSeal
@@ -32,6 +34,7 @@ SERVICES = (
     "liity.v1.CredentialService",
     "liity.v1.DisclosureService",
     "liity.v1.RegistrationService",
+    "liity.v1.UseLogService",
 )
 """The public API."""
 
@@ -53,17 +56,20 @@ async def run() -> None:
         settings.disclosure_lifetime,
     )
 
+    uses = UseRecorder(registration)
+
     def add_services(server: grpc.aio.Server) -> None:
         add_AuthServiceServicer_to_server(AuthService(identity, registration), server)
         add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
         add_CredentialServiceServicer_to_server(CredentialService(identity), server)
         add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(
-            RegistrationService(identity, registration, workflows), server
+            RegistrationService(identity, registration, workflows, uses), server
         )
+        add_UseLogServiceServicer_to_server(UseLogService(identity, registration), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
-    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, UseRecorder(registration))
+    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses)
     await serve(settings, interceptor, SERVICES, add_services)
     await identity.close()
     await registration.close()

@@ -2,14 +2,18 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, String, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.v1.actor_pb2 import ActorKind
+from liity.v1.auth_service_pb2 import Role
 from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.personal_data_pb2 import PersonalDataSection
 from liity.v1.registration_pb2 import ConsentState, Stage
-from services.registration.models import consents, customers, disclosures, registrations, units
+from services.registration.models import consents, customers, disclosures, registrations, units, use_entries
+from services.runtime.clock import HELSINKI
 from services.runtime.personal_data import Kind, with_records
 
 _ANOTHERS = "tells of a registrar, not of the person"
@@ -52,9 +56,28 @@ DISCLOSURES = Kind(
     left_out={"ciphertext": "a copy of all that stands here"},
 )
 
-KINDS = (REGISTRATIONS, CUSTOMERS, CONSENTS, DISCLOSURES)
+USES = Kind(
+    name="log_of_use",
+    table=use_entries,
+    purpose="To be able to tell who has looked at or changed the data, and to find misuse.",
+    retention="As long as the log of use is kept. After the erasure its entries lead to nobody.",
+    left_out={
+        "use_id": "names an entry",
+        "used_at": "told as the day, with how often on it",
+        "account_id": _ANOTHERS,
+        "subject_ids": "names others, too, where several were looked at together",
+        "call_id": _NAMES_A_CALL,
+        "trace_id": _NAMES_A_CALL,
+    },
+    enums={"actor_kind": ActorKind, "actor_role": Role},
+)
 
-NOT_OF_PERSONS = {"units": "of libraries, schools and other organisations"}
+KINDS = (REGISTRATIONS, CUSTOMERS, CONSENTS, DISCLOSURES, USES)
+
+NOT_OF_PERSONS = {
+    "units": "of libraries, schools and other organisations",
+    "use_chain": "hashes, which prove the log of use",
+}
 """Tables that keep nothing of those who are registered, each with the reason."""
 
 
@@ -81,7 +104,24 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
             .order_by(disclosures.c.created_at),
         ),
     )
-    return with_records([kind.section((await connection.execute(rows)).mappings()) for kind, rows in kept])
+    uses = _uses([person_id, *await registration_ids(connection, person_id)])
+    return with_records(
+        [kind.section((await connection.execute(rows)).mappings()) for kind, rows in (*kept, (USES, uses))]
+    )
+
+
+def _uses(subject_ids: list[str]) -> Select[Any]:
+    """The log's entries about some subjects, those of a day that are alike together.
+
+    Else a list that a registrar opens many times a day would fill pages.
+    """
+    day = func.to_char(func.timezone(HELSINKI.key, use_entries.c.used_at), "YYYY-MM-DD").label("day")
+    return (
+        select(day, *USES.columns, _unit_name(use_entries.c.for_unit_id), func.count().label("times"))
+        .where(use_entries.c.subject_ids.overlap(cast(subject_ids, ARRAY(String))))
+        .group_by(day, *USES.columns)
+        .order_by(day, *USES.columns)
+    )
 
 
 async def registration_ids(connection: AsyncConnection, person_id: str) -> list[str]:
