@@ -278,5 +278,5 @@ async def test_wrong_disclosures_are_refused(disclosures: Disclosures) -> None:
 
 def test_what_cannot_be_told_as_it_is_is_found() -> None:
     kind = Kind("sample", personal_data.CUSTOMERS.table, "to try", "none", {})
-    with pytest.raises(TypeError, match="customers.secret cannot be told"):
+    with pytest.raises(TypeError, match=r"customers\.secret cannot be told"):
         kind.section([{"secret": b"bytes"}])
