@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
@@ -89,6 +91,8 @@ class World:
     unit_id: str
     registrar: Registrar
     gateway: dict[str, Peer]
+    worker: dict[str, Peer]
+    engines: dict[str, AsyncEngine]
     start_worker: Callable[[], Awaitable[Any]]
     seen: list[str] = field(default_factory=list)
 
@@ -139,6 +143,11 @@ class World:
     async def skip(self, handle: WorkflowHandle[Any, Any], duration: timedelta) -> None:
         """Lets a run's time pass."""
         await self.environment.fast_forward(handle, duration)
+
+    async def rows(self, service: str, statement: str, **parameters: object) -> list[Any]:
+        """What a service's database answers."""
+        async with self.engines[service].connect() as connection:
+            return list((await connection.execute(text(statement), parameters)).mappings())
 
     def mails_to(self, address: str) -> list[EmailMessage]:
         """The mails taken for an address, oldest first."""
@@ -249,6 +258,8 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
             unit_id,
             registrar,
             await peers("gateway"),
+            worker_peers,
+            engines,
             start_worker,
         )
 
