@@ -1,8 +1,9 @@
 """An export of personal data for a machine (JSON) and for a person (HTML)."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ _CONTRACTS = (
     registration_pb2,
     registration_service_pb2,
 )
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
+"""A moment as services tell it."""
 
 
 def as_json(export: PersonalDataExport) -> bytes:
@@ -54,7 +58,6 @@ def as_json(export: PersonalDataExport) -> bytes:
 
 def as_html(export: PersonalDataExport) -> bytes:
     """All of it as a page that needs nothing but itself."""
-    gathered = export.gather_time.ToDatetime(UTC).astimezone(HELSINKI)
     services = [
         {
             "title": _words(service.service),
@@ -73,10 +76,8 @@ def as_html(export: PersonalDataExport) -> bytes:
         }
         for service in export.services
     ]
-    page = _template().render(
-        gathered=format_datetime(gathered, "d MMMM y 'at' HH:mm", locale="en_GB"), services=services
-    )
-    return page.encode()
+    gathered = _moment(export.gather_time.ToDatetime(UTC))
+    return _template().render(gathered=gathered, services=services).encode()
 
 
 Record = list[tuple[str, Any]]
@@ -96,7 +97,9 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            # A Struct knows no whole numbers.
+            whole = isinstance(value, float) and value.is_integer()
+            yield f"{prefix}{name}", int(value) if whole else value
 
 
 def _nested(record: Record) -> dict[str, Any]:
@@ -124,12 +127,18 @@ def _shown(value: object) -> str:
             return "–"
         case bool():
             return "yes" if value else "no"
+        case str() if _MOMENT.fullmatch(value):
+            return _moment(datetime.fromisoformat(value))
         case str():
             return _enum_words().get(value, value)
         case list():
             return ", ".join(map(_shown, value))
         case _:
             return str(value)
+
+
+def _moment(moment: datetime) -> str:
+    return format_datetime(moment.astimezone(HELSINKI), "d MMMM y 'at' HH:mm", locale="en_GB")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, cast, func, select
+from sqlalchemy import ColumnElement, RowMapping, Select, String, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +13,7 @@ from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.personal_data_pb2 import PersonalDataSection
 from liity.v1.registration_pb2 import ConsentState, Stage
 from services.registration.models import consents, customers, disclosures, registrations, units, use_entries
+from services.registration.forms import in_words
 from services.runtime.clock import HELSINKI
 from services.runtime.personal_data import Kind, with_records
 
@@ -106,8 +107,15 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
     )
     uses = _uses([person_id, *await registration_ids(connection, person_id)])
     return with_records(
-        [kind.section((await connection.execute(rows)).mappings()) for kind, rows in (*kept, (USES, uses))]
+        [
+            kind.section(_told(row) for row in (await connection.execute(rows)).mappings())
+            for kind, rows in (*kept, (USES, uses))
+        ]
     )
+
+
+def _told(row: RowMapping) -> dict[Any, Any]:
+    return {name: in_words(value) if isinstance(value, dict) else value for name, value in row.items()}
 
 
 def _uses(subject_ids: list[str]) -> Select[Any]:

@@ -1,7 +1,7 @@
 """A person's data as a whole: told, erased, and kept for a while as an export."""
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,10 +69,16 @@ async def test_everything_about_a_customer_is_told(service: Service, unit: Unit)
             assert not set(kind.left_out) & set(record)
     stored = await service.rows("SELECT profile FROM customers WHERE person_id = :p", p=person_id)
     [customer] = records(sections["customer"])
-    assert customer["profile"] == stored[0]["profile"]
+    profile: dict[str, Any] = stored[0]["profile"]
+    signed = profile["paper_consent"].pop("sign_date")
+    told_date = date.fromisoformat(customer["profile"]["paper_consent"].pop("sign_date"))
+    assert customer["profile"] == profile
+    assert told_date == date(**signed)
     assert (customer["kind"], customer["unit"]) == ("CUSTOMER_KIND_ONLINE", unit.display_name)
     assert list(sections["customer"].fields)[:2] == ["customer_id", "person_id"]
-    assert "profile.address.street_address" in sections["customer"].fields
+    order = list(sections["customer"].fields)
+    names = [f"profile.{name}" for name in ("first_names", "last_name", "address.street_address", "language")]
+    assert [path for path in order if path in names] == names
     [consent] = records(sections["consents"])
     assert (consent["method"], consent["guardian_name"]) == ("METHOD_PAPER", f"Huoltaja {mark}")
     [use] = records(sections["log_of_use"])
