@@ -12,8 +12,8 @@ from liity.v1.auth_service_pb2 import Role
 from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.personal_data_pb2 import PersonalDataSection
 from liity.v1.registration_pb2 import ConsentState, Stage
-from services.registration.models import consents, customers, disclosures, registrations, units, use_entries
 from services.registration.forms import in_words
+from services.registration.models import consents, customers, disclosures, registrations, units, use_entries
 from services.runtime.clock import HELSINKI
 from services.runtime.personal_data import Kind, with_records
 
