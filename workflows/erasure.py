@@ -1,4 +1,4 @@
-"""Erasing a person: one operation over all services, whatever the reason for it (R20, R30)."""
+"""Erasing a person: one operation over all services, whatever the reason for it (such as R30)."""
 
 from liity.identity.v1 import person_service_pb2 as identity_pb2
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub

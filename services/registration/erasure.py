@@ -1,4 +1,4 @@
-"""The SQL that erases a person: what remains of the registrations is anonymous (R20, R30)."""
+"""The SQL that erases a person: what remains of the registrations is anonymous (R30)."""
 
 from typing import Any
 
