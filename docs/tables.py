@@ -26,6 +26,7 @@ from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
 from services.runtime.settings import RuntimeSettings
 from services.runtime.temporal import TemporalSettings
+from services.runtime.temporal_namespace import NamespaceSettings
 from services.runtime.texts import reason_text
 from workflows.settings import WorkerSettings
 
@@ -55,7 +56,8 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
     ("Whoever serves gRPC: identity, registration, notification, gateway", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
-    ("Whoever speaks to Temporal: gateway, worker", TemporalSettings),
+    ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
+    ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
     ("identity", IdentitySettings),
     ("registration", RegistrationSettings),
     ("notification", MailSettings),

@@ -160,6 +160,14 @@ EXPECTED: dict[str, Answers] = {
     "RegisterCustomer.personal_identity_code": {
         "missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("identification", "REQUIRED"),))
     },
+    # It stands for the registration, which is filled in.
+    "CreateDisclosure.personal_identity_code": _texts("HETU_FORMAT") | {"missing": FINE},
+    "CreateDisclosure.registration": _texts("INVALID_FORMAT")
+    | {
+        "too long": "INVALID_FORMAT",
+        "missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("person", "REQUIRED"),)),
+    },
+    "GetDisclosure.name": {"missing": "REQUIRED"},
     "page_size": {"missing": FINE, "-1": "INVALID_FORMAT", "99999": FINE, "2147483647": FINE},
     "page_token": _texts("INVALID_PAGE_TOKEN") | _OPTIONAL,
     "stage": _OPTIONAL,
@@ -220,6 +228,7 @@ _READING = _NOTHING_REQUIRED | {
     "GetRegistration",
     "ListRegistrations",
     "GetConsentRequest",
+    "GetDisclosure",
     "LogOut",
 }
 
