@@ -42,7 +42,7 @@ class LogInPage:
 
     def __init__(self, settings: CodecSettings, admission: Admission, gateway: grpc.aio.Channel) -> None:
         self._admission = admission
-        self._ui_origins = settings.codec_ui_origins
+        self._settings = settings
         self._auth = AuthServiceStub(gateway)
 
     async def show(self, request: web.Request) -> web.Response:
@@ -99,7 +99,8 @@ class LogInPage:
             name=name,
             problem=problem,
             email=email,
-            ui_origins=self._ui_origins,
+            codec_url=self._settings.codec_url,
+            ui_origins=self._settings.codec_ui_origins,
         )
         headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
         return web.Response(text=text, status=status, content_type="text/html", headers=headers)

@@ -90,10 +90,10 @@ async def serving_codec(
     runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=_GRACE)
     await runner.setup()
     try:
-        host, _, port = settings.listen.rpartition(":")
         try:
+            host, _, port = settings.listen.rpartition(":")
             await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=ssl_context).start()
-        except OSError:
+        except (OSError, OverflowError, ValueError):
             raise SettingsError(
                 f"Cannot listen on {settings.listen}: is something else running there?"
             ) from None

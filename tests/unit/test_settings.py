@@ -159,7 +159,7 @@ def test_without_its_keys_the_program_ends_with_a_line(component: str, tmp_path:
     assert str(tmp_path / "nowhere") in ended.stderr
 
 
-@pytest.mark.parametrize("component", ["identity", "registration", "notification", "gateway"])
+@pytest.mark.parametrize("component", ["identity", "registration", "notification", "gateway", "codec"])
 def test_an_address_that_is_none_ends_with_a_line(component: str, tmp_path: Path) -> None:
     create_keys(tmp_path / "keys")
     settings = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "LIITY_LISTEN": "nonsense"}
