@@ -64,7 +64,10 @@ def main(
         str, typer.Option(envvar="LIITY_PASSWORD", help="Better in the environment; asked for if missing.")
     ] = "",
     demo_account: Annotated[
-        str, typer.Option("--as", help="A demo account of the local stack: registrar, teacher or staff.")
+        str,
+        typer.Option(
+            "--as", help="A demo account of the local stack: registrar, teacher, staff or operator."
+        ),
     ] = "",
     state_dir: Annotated[
         Path, typer.Option(envvar="LIITY_STATE_DIR", help="Where the local stack keeps its demo accounts.")

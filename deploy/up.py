@@ -99,7 +99,8 @@ def _show(stack: Stack, accounts: dict[str, DemoAccount], console: Console) -> N
     places.add_row("State and logs", str(stack.folder))
     people = Table("E-mail", "Password", "Acts for", "--as", title="Demo accounts", title_justify="left")
     for key, account in accounts.items():
-        unit = f"{account.unit_display_name}\n{account.unit}" if account.unit else "all units"
+        elsewhere = "nobody: runs the system" if key == "operator" else "all units"
+        unit = f"{account.unit_display_name}\n{account.unit}" if account.unit else elsewhere
         people.add_row(account.email, account.password, unit, key)
     for table in (places, people):
         for column in table.columns:
