@@ -14,6 +14,7 @@ from liity.v1.consent_service_pb2_grpc import ConsentServiceStub
 from liity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.v1.disclosure_service_pb2_grpc import DisclosureServiceStub
 from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from services.runtime.errors import Refusal
 
 RequestT = TypeVar("RequestT")
@@ -43,6 +44,7 @@ class ApiClient:
         self.consents = ConsentServiceStub(self._channel)
         self.credentials = CredentialServiceStub(self._channel)
         self.disclosures = DisclosureServiceStub(self._channel)
+        self.uses = UseLogServiceStub(self._channel)
 
     @property
     def session(self) -> Session:

@@ -53,7 +53,7 @@ def up(
             envvar="LIITY_PORT_BASE",
             min=1024,
             max=65_000,
-            help="First of nine ports in a row to use instead.",
+            help="First of ten ports in a row to use instead.",
         ),
     ] = None,
 ) -> None:

@@ -25,9 +25,10 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "notification": ("postgres", "mailbox"),
     "gateway": ("identity", "registration", "notification", "temporal"),
     "worker": ("identity", "registration", "notification", "temporal"),
+    "codec": ("gateway",),
 }
 
-_STOP_ORDER = (("gateway", "worker"), WITH_DATABASE, ("mailbox", "temporal", "postgres"))
+_STOP_ORDER = (("codec", "gateway", "worker"), WITH_DATABASE, ("mailbox", "temporal", "postgres"))
 
 _PATIENCE = 60.0
 """Seconds until a component that does not answer is given up."""
@@ -130,6 +131,8 @@ class Stack:
                 return lambda: health.temporal_serves(ports.temporal)
             case "mailbox":
                 return lambda: health.serves_http(ports.mailbox, "/healthz")
+            case "codec":
+                return lambda: health.serves_http(ports.codec, "/healthz")
             case "worker":
                 return lambda: health.worker_polls(ports.temporal, self.pid("worker"))
             case _:

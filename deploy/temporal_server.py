@@ -38,9 +38,20 @@ def temporal_command(database: Path, ports: Ports) -> list[str]:
         *("--db-filename", str(database)),
         *(option for pragma in pragmas for option in ("--sqlite-pragma", pragma)),
         *(option for attribute in attributes for option in ("--search-attribute", attribute)),
+        *("--ui-codec-endpoint", codec_url(ports)),
         "--ui-disable-news-fetch",
         *("--log-level", "warn", "--log-format", "json"),
     ]
+
+
+def ui_origin(ports: Ports) -> str:
+    """Where a browser finds Temporal UI."""
+    return f"http://{HOST}:{ports.temporal_ui}"
+
+
+def codec_url(ports: Ports) -> str:
+    """Where a browser finds the codec server: on the same site, for its cookie is for no other."""
+    return f"http://{HOST}:{ports.codec}"
 
 
 async def prepare_server(port: int) -> None:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings
 from deploy.mailbox import MailboxSettings
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import Reason
+from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import MailSettings
@@ -54,7 +55,7 @@ _STATUS = {
 
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
-    ("Whoever serves gRPC: identity, registration, notification, gateway", ServerSettings),
+    ("Whoever serves: identity, registration, notification, gateway, codec", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
     ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
     ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
@@ -62,6 +63,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("registration", RegistrationSettings),
     ("notification", MailSettings),
     ("gateway", GatewaySettings),
+    ("codec", CodecSettings),
     ("worker", WorkerSettings),
     ("mailbox (local stack only)", MailboxSettings),
 )

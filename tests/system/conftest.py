@@ -24,6 +24,7 @@ COMPONENTS = (
     "notification",
     "gateway",
     "worker",
+    "codec",
 )
 """Those that others need come first."""
 
