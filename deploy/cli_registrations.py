@@ -19,6 +19,15 @@ app = typer.Typer(help="Registrations: list, show, consent, withdraw.", no_args_
 Name = Annotated[
     str, typer.Argument(help="ID in your own unit, or units/UNIT/registrations/ID for another one.")
 ]
+GatewayCa = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LIITY_GATEWAY_CA",
+        exists=True,
+        dir_okay=False,
+        help="PEM of the CA of the gateway's certificate: calls it over TLS.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
 
 
@@ -27,6 +36,7 @@ class Caller:
     """Who calls which gateway."""
 
     gateway: str
+    gateway_ca: Path | None
     email: str
     password: str
     demo_account: str
@@ -57,6 +67,7 @@ def _language(value: str) -> str:
 def main(
     context: typer.Context,
     gateway: Annotated[str, typer.Option(envvar="LIITY_GATEWAY", help="host:port.")] = "127.0.0.1:7400",
+    gateway_ca: GatewayCa = None,
     email: Annotated[
         str, typer.Option(envvar="LIITY_EMAIL", help="Your account; asked for if missing.")
     ] = "",
@@ -77,7 +88,7 @@ def main(
     ] = "en",
 ) -> None:
     """Registrations: list, show, consent, withdraw."""
-    context.obj = Caller(gateway, email, password, demo_account, state_dir, language)
+    context.obj = Caller(gateway, gateway_ca, email, password, demo_account, state_dir, language)
 
 
 @app.command("list")
@@ -192,7 +203,7 @@ def _call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> 
     from services.runtime.errors import Refusal  # noqa: PLC0415
 
     async def log_in_and_work() -> ResultT:
-        async with ApiClient(caller.gateway, caller.language) as api:
+        async with ApiClient(caller.gateway, caller.language, caller.gateway_ca) as api:
             await api.log_in(*credentials)
             return await work(api)
 
@@ -205,6 +216,8 @@ def _call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> 
             lines = refusal_lines(refusal, language)
             if refusal.reason == REASON_UNAVAILABLE:
                 lines.append(f"  Asked was {caller.gateway}; `liity up` starts a gateway")
+                if caller.gateway_ca is None:
+                    lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
             typer.echo("\n".join(lines), err=True)
             raise typer.Exit(FAILED) from None
 

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.certificates import Certificates
 from deploy.ports import HOST, Ports
 from liity.identity.v1.account_service_pb2 import AccountMembership, CreateAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
@@ -81,11 +82,14 @@ def read_accounts(folder: Path) -> dict[str, DemoAccount]:
     return {key: DemoAccount(**account) for key, account in json.loads(read_private_file(path)).items()}
 
 
-async def seed(folder: Path, keys_dir: Path, ports: Ports) -> dict[str, DemoAccount]:
+async def seed(
+    folder: Path, keys_dir: Path, ports: Ports, certificates: Certificates | None = None
+) -> dict[str, DemoAccount]:
     """Makes the units and accounts that are missing, each password anew and random."""
     known = read_accounts(folder) if accounts_path(folder).exists() else {}
     passwords = {key: known[key].password if key in known else secrets.token_hex(10) for key, *_ in _PEOPLE}
-    identity = ServiceIdentity("seed", keys_dir)
+    certificate = certificates.files("seed").follow() if certificates else None
+    identity = ServiceIdentity("seed", keys_dir, certificate)
     registration_peer = Peer("registration", f"{HOST}:{ports.registration}", identity)
     identity_peer = Peer("identity", f"{HOST}:{ports.identity}", identity)
     try:

@@ -14,6 +14,7 @@ from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
 from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.tls import component_certificate
 from workflows.actors import ActorInterceptor
 from workflows.registration import RegistrationWorkflow
 from workflows.registration_activities import (
@@ -70,7 +71,7 @@ async def run() -> None:
     """Runs the worker until SIGTERM or SIGINT."""
     settings = load(WorkerSettings)
     logs.configure("worker", settings)
-    identity = ServiceIdentity("worker", settings.keys_dir)
+    identity = ServiceIdentity("worker", settings.keys_dir, component_certificate("worker", settings))
     peers = (
         Peer("identity", settings.identity_target, identity),
         Peer("registration", settings.registration_target, identity),
@@ -78,7 +79,12 @@ async def run() -> None:
     )
     activities = RegistrationActivities(*peers, settings.timetable())
     client = await _connected(settings)
-    async with create_worker(client, activities, settings.worker_build_id):
+    worker = create_worker(client, activities, settings.worker_build_id)
+
+    def use(client: Client) -> None:
+        worker.client = client
+
+    async with worker, temporal.follow_certificates(settings, use):
         await stop_requested()
     for peer in peers:
         await peer.close()

@@ -23,6 +23,7 @@ from services.runtime.peer import Peer
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 SERVICES = (
     "liity.v1.AuthService",
@@ -38,11 +39,10 @@ async def run() -> None:
     """Serves the public API until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
     logs.configure("gateway", settings)
-    own = ServiceIdentity("gateway", settings.keys_dir)
+    own = ServiceIdentity("gateway", settings.keys_dir, component_certificate("gateway", settings))
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
     workflows = RegistrationWorkflows(await temporal.connect(settings))
-
     uses = UseRecorder(registration)
 
     def add_services(server: grpc.aio.Server) -> None:
@@ -56,6 +56,7 @@ async def run() -> None:
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
     interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses)
-    await serve(settings, interceptor, SERVICES, add_services)
+    async with temporal.follow_certificates(settings, workflows.use):
+        await serve(settings, interceptor, SERVICES, add_services, settings.public_certificate())
     await identity.close()
     await registration.close()
