@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import grpc
 
@@ -19,7 +19,7 @@ from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, StackError
 from deploy.temporal_server import add_search_attributes
 from deploy.wiring import Wiring
-from services.runtime.tls import channel_credentials
+from services.runtime.tls import Certificate, channel_credentials
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "postgres": (),
@@ -38,6 +38,14 @@ _STOP_ORDER = (("gateway", "worker"), WITH_DATABASE, ("mailbox", "temporal", "po
 
 _PATIENCE = 60.0
 """Seconds until a component that does not answer is given up."""
+
+
+class Way(NamedTuple):
+    """How to reach a gRPC server: its host:port, what to show it, and options of the channel."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 class Stack:
@@ -80,17 +88,26 @@ class Stack:
         """What the gateway's certificate is verified with; None without TLS."""
         return self.certificates.ca if self.certificates else None
 
-    def channel(self, name: str, as_component: str = "seed") -> grpc.aio.Channel:
-        """A channel to a component that serves gRPC. With TLS, another component's certificate is shown."""
+    def certificate(self, name: str) -> Certificate | None:
+        """The certificate of a component; None without TLS."""
+        return self.certificates.files(name).follow() if self.certificates else None
+
+    def way_to(self, name: str, as_component: str = "seed") -> Way:
+        """How to reach a component that serves gRPC. With TLS, another component's certificate is shown."""
         target = f"{HOST}:{getattr(self.ports, name)}"
         if self.certificates is None:
-            return grpc.aio.insecure_channel(target)
+            return Way(target)
         if name == "gateway":
-            return grpc.aio.secure_channel(
-                target, grpc.ssl_channel_credentials(self.certificates.ca.read_bytes())
-            )
-        credentials = channel_credentials(self.certificates.files(as_component).read())
-        return grpc.aio.secure_channel(target, credentials, options=[("grpc.default_authority", name)])
+            return Way(target, grpc.ssl_channel_credentials(self.certificates.ca.read_bytes()))
+        pem = self.certificates.files(as_component).read()
+        return Way(target, channel_credentials(pem), (("grpc.default_authority", name),))
+
+    def channel(self, name: str, as_component: str = "seed") -> grpc.aio.Channel:
+        """A channel there."""
+        way = self.way_to(name, as_component)
+        if way.credentials is None:
+            return grpc.aio.insecure_channel(way.target)
+        return grpc.aio.secure_channel(way.target, way.credentials, options=way.options)
 
     async def start(self) -> None:
         """Starts all of it, each component as soon as those it needs answer; returns when every one does.

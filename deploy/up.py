@@ -37,7 +37,7 @@ async def up(folder: Path, ports: Ports, *, demo: bool, tls: bool, console: Cons
     console.print(f"[bold]Starting[/] [dim]in {escape(str(stack.folder))}[/]", soft_wrap=True)
     await stack.start()
     try:
-        accounts = await seed(stack.folder, stack.keys_dir, ports, stack.certificates)
+        accounts = await seed(stack.folder, stack.keys_dir, ports, stack.certificate("seed"))
         console.print(f"[bold]Everything answers[/] [dim]{time.monotonic() - started:.1f} s[/]")
         if demo:
             gateway, mailbox = f"{HOST}:{ports.gateway}", f"{HOST}:{ports.mailbox}"

@@ -210,6 +210,7 @@ async def _watch(
             log.warning("cannot connect to temporal with changed TLS files", problem=str(error))
         else:
             used = changed
+            log.info("connected to temporal anew")
 
 
 def _tls_files() -> FromFiles[Any] | None:
