@@ -133,7 +133,7 @@ class _Caller(_Side):
         except OSError as error:
             # The other side is away, or this one has left: it may call again.
             log.debug("not joined", problem=type(error).__name__)
-            transport.close()
+            transport.abort()
         if self.transport is None and side.transport:
             side.transport.close()
 
@@ -142,13 +142,13 @@ class _TemporalCaller(_Caller):
     """Temporal's callers speak TLS from the beginning."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, transport)
         shown = {name for _, name in transport.get_extra_info("peercert").get("subjectAltName", ())}
         if shown & _CALLERS_OF_TEMPORAL:
             self.join()
         else:
             log.warning("caller refused", names=sorted(shown))
-            transport.close()
+            self.transport.abort()
 
 
 class _PostgresCaller(_Caller):

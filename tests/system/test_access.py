@@ -20,7 +20,6 @@ from joserfc.jwk import OKPKey
 import liity
 from deploy.api_client import new_request_id
 from deploy.demo_forms import DemoPerson
-from deploy.ports import HOST
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import (
