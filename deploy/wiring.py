@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.certificates import Certificates
 from deploy.components import WITH_DATABASE
 from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
@@ -17,12 +18,19 @@ from deploy.temporal_server import NAMESPACE, codec_url, temporal_command, ui_or
 class Wiring:
     """Knows where everything is and who is told what."""
 
-    def __init__(self, folder: Path, ports: Ports, postgres: EmbeddedPostgres) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ports: Ports,
+        postgres: EmbeddedPostgres,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.keys_dir = folder / "keys"
         self.mail_dir = folder / "mail"
         self.temporal_database = folder / "temporal" / "temporal.db"
         self._ports = ports
         self._postgres = postgres
+        self._certificates = certificates
 
     def command(self, name: str, environment: Mapping[str, str]) -> Command:
         """How to run a component; `environment` is added to that of our own programs."""
@@ -57,7 +65,37 @@ class Wiring:
                 # Temporal's own profiles speak of other servers.
                 "TEMPORAL_CONFIG_FILE": os.devnull,
             }
-        return settings | self._own_settings(name)
+        return settings | self._own_settings(name) | self._tls_settings(name)
+
+    def _tls_settings(self, name: str) -> dict[str, str]:
+        if self._certificates is None:
+            return {}
+        files = self._certificates.files("smtp" if name == "mailbox" else name)
+        ca = str(self._certificates.ca)
+        settings = {
+            "LIITY_TLS_CA": ca,
+            "LIITY_TLS_CERTIFICATE": str(files.certificate),
+            "LIITY_TLS_KEY": str(files.key),
+        }
+        if name in WITH_DATABASE:
+            settings["LIITY_DATABASE_TLS_CA"] = ca
+        if name in ("gateway", "worker"):
+            settings |= {
+                "LIITY_TEMPORAL_ADDRESS": self._address("temporal_tls"),
+                "TEMPORAL_TLS_SERVER_CA_CERT_PATH": ca,
+                "TEMPORAL_TLS_CLIENT_CERT_PATH": str(files.certificate),
+                "TEMPORAL_TLS_CLIENT_KEY_PATH": str(files.key),
+            }
+        if name == "gateway":
+            public = self._certificates.files("public")
+            settings["LIITY_PUBLIC_TLS_CERTIFICATE"] = str(public.certificate)
+            settings["LIITY_PUBLIC_TLS_KEY"] = str(public.key)
+        if name == "codec":
+            # To browsers it speaks plain HTTP, as Temporal UI does here: its cookie needs one scheme.
+            settings["LIITY_GATEWAY_CA"] = ca
+        if name == "notification":
+            settings |= {"LIITY_SMTP_TLS": "starttls", "LIITY_SMTP_TLS_CA": ca}
+        return settings
 
     def _own_settings(self, name: str) -> dict[str, str]:
         match name:
@@ -80,6 +118,13 @@ class Wiring:
                     "LIITY_MAILBOX_SMTP_LISTEN": self._address("smtp"),
                     "LIITY_MAILBOX_HTTP_LISTEN": self._address("mailbox"),
                     "LIITY_MAILBOX_DIR": str(self.mail_dir),
+                }
+            case "tls-end":
+                return {
+                    "LIITY_TLS_END_TEMPORAL_LISTEN": self._address("temporal_tls"),
+                    "LIITY_TLS_END_TEMPORAL": self._address("temporal"),
+                    "LIITY_TLS_END_POSTGRES_LISTEN": self._address("postgres"),
+                    "LIITY_TLS_END_POSTGRES": str(self._postgres.socket),
                 }
             case _:
                 return {}

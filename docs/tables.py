@@ -29,6 +29,7 @@ from services.runtime.settings import RuntimeSettings
 from services.runtime.temporal import TemporalSettings
 from services.runtime.temporal_namespace import NamespaceSettings
 from services.runtime.texts import reason_text
+from services.runtime.tls import PublicTlsSettings
 from workflows.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
@@ -57,6 +58,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
+    ("Whoever people outside call: gateway, codec", PublicTlsSettings),
     ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
     ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
     ("identity", IdentitySettings),

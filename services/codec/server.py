@@ -6,7 +6,6 @@ our own page `/`. `GET /healthz` is for probes.
 """
 
 import logging
-import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,6 +36,7 @@ from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import SettingsError, load
 from services.runtime.texts import language_of
+from services.runtime.tls import component_certificate, server_context
 
 log = structlog.get_logger()
 
@@ -73,16 +73,16 @@ async def run() -> None:
 
 
 @asynccontextmanager
-async def serving_codec(
-    settings: CodecSettings, ssl_context: ssl.SSLContext | None = None
-) -> AsyncIterator[None]:
-    """Serves in the meantime, over TLS if there is a context for it. SettingsError if the port is taken."""
+async def serving_codec(settings: CodecSettings) -> AsyncIterator[None]:
+    """Serves in the meantime. SettingsError if the port is taken, or a key or certificate cannot be used."""
+    public = settings.public_files()
+    ssl_context = server_context(public) if public else None
     reader = PayloadReader(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
-    own = ServiceIdentity(_NAME, settings.keys_dir)
+    own = ServiceIdentity(_NAME, settings.keys_dir, component_certificate(_NAME, settings))
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
     # The public API: we come as a frontend, without an identity of our own.
-    gateway = grpc.aio.insecure_channel(settings.gateway_target)
+    gateway = _frontend_channel(settings)
     admission = Admission(settings, AccessTokenVerifier(identity))
     page = LogInPage(settings, admission, gateway)
     application = CodecServer(settings, admission, reader, registration).application(page)
@@ -103,6 +103,16 @@ async def serving_codec(
         await gateway.close()
         await identity.close()
         await registration.close()
+
+
+def _frontend_channel(settings: CodecSettings) -> grpc.aio.Channel:
+    if settings.gateway_ca is None:
+        return grpc.aio.insecure_channel(settings.gateway_target)
+    try:
+        ca = settings.gateway_ca.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"LIITY_GATEWAY_CA cannot be read: {error.strerror}") from None
+    return grpc.aio.secure_channel(settings.gateway_target, grpc.ssl_channel_credentials(ca))
 
 
 class CodecServer:

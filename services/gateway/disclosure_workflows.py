@@ -15,6 +15,10 @@ class DisclosureWorkflows:
     def __init__(self, temporal: Client) -> None:
         self._temporal = temporal
 
+    def use(self, temporal: Client) -> None:
+        """Goes on with another client."""
+        self._temporal = temporal
+
     async def start(self, disclosure: DisclosureWorkflowInput) -> None:
         """Starts a disclosure's run, unless it runs. UNAVAILABLE while Temporal is away."""
         try:

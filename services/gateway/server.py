@@ -1,6 +1,7 @@
 """The gateway's process."""
 
 import grpc
+from temporalio.client import Client
 
 from liity.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from liity.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
@@ -27,6 +28,7 @@ from services.runtime.peer import Peer
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 SERVICES = (
     "liity.v1.AuthService",
@@ -43,18 +45,23 @@ async def run() -> None:
     """Serves the public API until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
     logs.configure("gateway", settings)
-    own = ServiceIdentity("gateway", settings.keys_dir)
+    own = ServiceIdentity("gateway", settings.keys_dir, component_certificate("gateway", settings))
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
     client = await temporal.connect(settings)
     workflows = RegistrationWorkflows(client)
+    disclosure_workflows = DisclosureWorkflows(client)
     disclosures = DisclosureService(
         identity,
         registration,
-        DisclosureWorkflows(client),
+        disclosure_workflows,
         DisclosureSeal(settings.keys_dir),
         settings.disclosure_lifetime,
     )
+
+    def use(client: Client) -> None:
+        workflows.use(client)
+        disclosure_workflows.use(client)
 
     uses = UseRecorder(registration)
 
@@ -70,6 +77,8 @@ async def run() -> None:
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
     interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses)
-    await serve(settings, interceptor, SERVICES, add_services)
+    public = settings.public_files()
+    async with temporal.follow_certificates(settings, use):
+        await serve(settings, interceptor, SERVICES, add_services, public.follow() if public else None)
     await identity.close()
     await registration.close()

@@ -89,6 +89,10 @@ class RegistrationWorkflows:
     def __init__(self, temporal: Client) -> None:
         self._temporal = temporal
 
+    def use(self, temporal: Client) -> None:
+        """Goes on with another client."""
+        self._temporal = temporal
+
     async def save(self, request: CreateRegistrationRequest) -> Registration:
         """Starts the person's registration, or meets the one that runs; returns once the outcome is decided.
 

@@ -32,6 +32,7 @@ from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticato
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 SERVICES = tuple(
     f"liity.identity.v1.{name}"
@@ -68,14 +69,17 @@ async def run() -> None:
     settings = load(IdentitySettings)
     logs.configure("identity", settings)
     engine = create_engine(settings)
+    certificate = component_certificate("identity", settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier("identity", settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier("identity", settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     add_services = compose(settings, engine)
     housekeeping = asyncio.create_task(keep_house(engine, settings.login_window))
     try:
-        await serve(settings, interceptor, SERVICES, add_services)
+        await serve(settings, interceptor, SERVICES, add_services, certificate)
     finally:
         housekeeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -25,6 +25,7 @@ from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticato
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 NAME = "registration"
 
@@ -33,8 +34,11 @@ async def run() -> None:
     """Serves until told to stop."""
     settings = load(RegistrationSettings)
     logs.configure(NAME, settings)
+    certificate = component_certificate(NAME, settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier(NAME, settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier(NAME, settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     engine = create_engine(settings)
@@ -57,6 +61,6 @@ async def run() -> None:
     ]
     try:
         await use_log.require_append_only(engine)
-        await serve(settings, interceptor, names, add_services)
+        await serve(settings, interceptor, names, add_services, certificate)
     finally:
         await engine.dispose()

@@ -2,7 +2,8 @@
 
 Each component holds an Ed25519 key of its own and sends a token it signs with every call, good for a few
 minutes and for one callee only (RFC 7519, RFC 8037). Callees know the public keys of all. Keys are files:
-`service-{name}.jwk.json` is the component's own, `services.jwks.json` everybody's public ones.
+`service-{name}.jwk.json` is the component's own, `services.jwks.json` everybody's public ones. Over TLS it
+shows a certificate besides.
 """
 
 import json
@@ -17,6 +18,7 @@ from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from services.runtime.errors import unauthenticated
 from services.runtime.keys import read_private_file, write_private_file
 from services.runtime.settings import SettingsError
+from services.runtime.tls import Certificate
 
 SERVICES = ("identity", "registration", "notification", "gateway", "worker", "codec", "seed")
 """Every component there is. `seed` sets up the first units and accounts."""
@@ -30,10 +32,11 @@ _CACHE_SIZE = 1000
 
 
 class ServiceIdentity:
-    """One component's own key; makes its tokens."""
+    """One component's own key, which makes its tokens, and its certificate if it calls over TLS."""
 
-    def __init__(self, name: str, keys_dir: Path) -> None:
+    def __init__(self, name: str, keys_dir: Path, certificate: Certificate | None = None) -> None:
         self.name = name
+        self.certificate = certificate
         self._key = _import_private(_private_path(keys_dir, name))
         self._tokens: dict[str, tuple[str, float]] = {}
 

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
@@ -32,6 +32,19 @@ class RuntimeSettings(BaseSettings):
     customer_service_url: str = Field(
         "https://liity.example/contact", description="Customer service's contact page, chat and FAQ."
     )
+    tls_ca: Path | None = Field(
+        None, description="PEM of the CA of all components' certificates: turns mutual TLS between them on."
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM of the component's own certificate, with its name as a DNS name."
+    )
+    tls_key: Path | None = Field(None, description="PEM of its key (a file of mode 0600).")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if len({path is None for path in (self.tls_ca, self.tls_certificate, self.tls_key)}) > 1:
+            raise ValueError("LIITY_TLS_CA, LIITY_TLS_CERTIFICATE and LIITY_TLS_KEY go together")
+        return self
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

@@ -15,19 +15,6 @@ from tests.system.public_api import Gateway, Stores, changes, connect_temporal
 from tests.system.public_api_facts import Facts, create_facts
 from tests.system.registering import MailCounter
 
-COMPONENTS = (
-    "postgres",
-    "temporal",
-    "mailbox",
-    "identity",
-    "registration",
-    "notification",
-    "gateway",
-    "worker",
-    "codec",
-)
-"""Those that others need come first."""
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,9 +36,12 @@ class Api:
 
 
 @pytest.fixture(scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The whole stack. A component that dies unasked stays dead: then tests fail."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False)
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> AsyncIterator[Stack]:
+    """The whole stack, over TLS. A component that dies unasked stays dead: then tests fail."""
+    tls = not pytestconfig.getoption("--plain")
+    stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False, tls=tls)
     await stack.start()
     try:
         yield stack
@@ -62,13 +52,14 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 @pytest.fixture(scope="session")
 async def accounts(stack: Stack) -> dict[str, DemoAccount]:
     """The demo accounts by key: registrar, teacher, staff, operator."""
-    return await seed(stack.folder, stack.keys_dir, stack.ports)
+    return await seed(stack.folder, stack.keys_dir, stack.ports, stack.certificate("seed"))
 
 
 @pytest.fixture(scope="session")
 async def api(stack: Stack, accounts: dict[str, DemoAccount]) -> AsyncIterator[Api]:
     """Everybody who calls the gateway."""
-    clients = {key: ApiClient(f"{HOST}:{stack.ports.gateway}") for key in ("anybody", *accounts)}
+    target = f"{HOST}:{stack.ports.gateway}"
+    clients = {key: ApiClient(target, ca=stack.ca) for key in ("anybody", *accounts)}
     try:
         for key, account in accounts.items():
             await clients[key].log_in(account.email, account.password)
@@ -84,7 +75,7 @@ async def _whole(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     yield
     if "stack" in request.fixturenames:
         stack: Stack = request.getfixturevalue("stack")
-        for name in COMPONENTS:
+        for name in stack.components:
             if stack.pid(name) is None:
                 await stack.stop_component(name)
                 await stack.start_component(name)
@@ -111,7 +102,7 @@ async def gateway(stack: Stack, api: Api) -> AsyncIterator[Gateway]:
         "staff": api.staff,
         "operator": api.operator,
     }
-    gateway = Gateway(f"{HOST}:{stack.ports.gateway}", clients)
+    gateway = Gateway(stack.channel("gateway"), clients)
     yield gateway
     await gateway.close()
 

@@ -228,7 +228,7 @@ async def test_without_its_entry_there_is_no_change(
         assert await service.rows("SELECT 1 FROM customers WHERE person_id = :p", p=person_id) == []
         for registration in waiting:
             assert (await service.get(registration.registration_id)).stage == STAGE_WAITING_FOR_CONSENT
-    # Once all is well again they come to pass: repeated, or because the lock was waited for. With an entry each.
+    # Once all is well again they come to pass: repeated, or because the lock was waited for; each logged.
     with contextlib.suppress(Refusal):
         await service.create(unit.unit_id, adult_form(), person_id=person_id)
     await service.activate(waiting[0].registration_id, None)
