@@ -27,7 +27,10 @@ def verify(
         str, typer.Option(help="SEQUENCE:HASH that an earlier run has printed: proves it is still there.")
     ] = "",
 ) -> None:
-    """Proves that no entry was changed or taken away, or names the first broken link (exit code 1)."""
+    """Proves that no entry was changed or taken away, or names the first broken link (exit code 1).
+
+    Exit code 2 if the log could not be read.
+    """
     from services.registration.use_chain import Anchor, BrokenChain  # noqa: PLC0415 - imported when it runs
 
     try:
@@ -46,19 +49,27 @@ def verify(
 
 
 async def _verify(database_url: str, anchor: "Anchor | None") -> "Anchor":
+    from sqlalchemy.exc import ArgumentError, DBAPIError  # noqa: PLC0415
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
     from services.registration.use_chain import verify  # noqa: PLC0415
     from services.runtime.database import is_away  # noqa: PLC0415
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 
-    engine = create_async_engine(database_url, isolation_level="REPEATABLE READ")
+    try:
+        engine = create_async_engine(database_url, isolation_level="REPEATABLE READ")
+    except (ArgumentError, ImportError):
+        raise SettingsError(
+            "LIITY_DATABASE_URL must be of the form postgresql+asyncpg://user:password@host:port/database"
+        ) from None
     try:
         async with engine.connect() as connection:
             return await verify(connection, anchor)
     except Exception as error:
         if is_away(error):
             raise SettingsError("The database of LIITY_DATABASE_URL does not answer") from None
+        if isinstance(error, DBAPIError):
+            raise SettingsError(f"The log of use cannot be read: {error.orig}") from None
         raise
     finally:
         await engine.dispose()

@@ -107,7 +107,6 @@ class EmbeddedPostgres:
                 await self._create_role(connection, f"{name}_owner")
                 if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
                     await connection.execute(f"CREATE DATABASE {name} OWNER {name}_owner")
-                    await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
                 await self._separate_owner(name)
         finally:
             await connection.close()
@@ -122,17 +121,20 @@ class EmbeddedPostgres:
 
     async def _separate_owner(self, name: str) -> None:
         """Lets a service use its database without owning it. A folder of an earlier release is changed so."""
+        grants = "SELECT, INSERT, UPDATE, DELETE"
+        owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = $1"
         connection = await self._connect(database=name)
         try:
-            grants = "SELECT, INSERT, UPDATE, DELETE"
-            if await connection.fetchval("SELECT 1 FROM pg_tables WHERE tableowner = $1 LIMIT 1", name):
-                await connection.execute(f"ALTER DATABASE {name} OWNER TO {name}_owner")
-                await connection.execute(f"REASSIGN OWNED BY {name} TO {name}_owner")
-                await connection.execute(f"GRANT {grants} ON ALL TABLES IN SCHEMA public TO {name}")
-            await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {name}")
-            await connection.execute(
-                f"ALTER DEFAULT PRIVILEGES FOR ROLE {name}_owner GRANT {grants} ON TABLES TO {name}"
-            )
+            # All of it or nothing: a start that breaks off here is made good by the next one.
+            async with connection.transaction():
+                if await connection.fetchval(owner, name) == name:
+                    await connection.execute(f"REASSIGN OWNED BY {name} TO {name}_owner")
+                    await connection.execute(f"GRANT {grants} ON ALL TABLES IN SCHEMA public TO {name}")
+                await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+                await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {name}")
+                await connection.execute(
+                    f"ALTER DEFAULT PRIVILEGES FOR ROLE {name}_owner GRANT {grants} ON TABLES TO {name}"
+                )
         finally:
             await connection.close()
 

@@ -13,7 +13,7 @@ from deploy.keys import create_keys
 from deploy.ports import Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, StackError
-from deploy.temporal_server import add_search_attributes
+from deploy.temporal_server import prepare_server
 from deploy.wiring import Wiring
 
 _NEEDS: dict[str, tuple[str, ...]] = {
@@ -85,7 +85,7 @@ class Stack:
         command = self._wiring.command(name, self.environment)
         await self._processes[name].start(command, self._probe(name), _PATIENCE)
         if name == "temporal":
-            await add_search_attributes(self.ports.temporal)
+            await prepare_server(self.ports.temporal)
         if name == "postgres":
             await self.postgres.create_databases()
             for database in WITH_DATABASE:

@@ -27,6 +27,7 @@ from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
 from services.runtime.settings import RuntimeSettings
 from services.runtime.temporal import TemporalSettings
+from services.runtime.temporal_namespace import NamespaceSettings
 from services.runtime.texts import reason_text
 from workflows.settings import WorkerSettings
 
@@ -56,7 +57,8 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
-    ("Whoever speaks to Temporal: gateway, worker", TemporalSettings),
+    ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
+    ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
     ("identity", IdentitySettings),
     ("registration", RegistrationSettings),
     ("notification", MailSettings),

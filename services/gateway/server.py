@@ -5,18 +5,22 @@ import grpc
 from liity.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from liity.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
 from liity.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
+from liity.v1.disclosure_service_pb2_grpc import add_DisclosureServiceServicer_to_server
 from liity.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from services.gateway.accounts import AccountAuthenticator
 from services.gateway.auth_service import AuthService
 from services.gateway.consent_service import ConsentService
 from services.gateway.credential_service import CredentialService
+from services.gateway.disclosure_service import DisclosureService
+from services.gateway.disclosure_workflows import DisclosureWorkflows
 from services.gateway.registration_service import RegistrationService
 from services.gateway.settings import GatewaySettings
 from services.gateway.use_log import UseRecorder
 from services.gateway.use_log_service import UseLogService
 from services.gateway.workflows import RegistrationWorkflows
 from services.runtime import logs, temporal
+from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import Contact
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.peer import Peer
@@ -28,6 +32,7 @@ SERVICES = (
     "liity.v1.AuthService",
     "liity.v1.ConsentService",
     "liity.v1.CredentialService",
+    "liity.v1.DisclosureService",
     "liity.v1.RegistrationService",
     "liity.v1.UseLogService",
 )
@@ -41,7 +46,15 @@ async def run() -> None:
     own = ServiceIdentity("gateway", settings.keys_dir)
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
-    workflows = RegistrationWorkflows(await temporal.connect(settings))
+    client = await temporal.connect(settings)
+    workflows = RegistrationWorkflows(client)
+    disclosures = DisclosureService(
+        identity,
+        registration,
+        DisclosureWorkflows(client),
+        DisclosureSeal(settings.keys_dir),
+        settings.disclosure_lifetime,
+    )
 
     uses = UseRecorder(registration)
 
@@ -49,6 +62,7 @@ async def run() -> None:
         add_AuthServiceServicer_to_server(AuthService(identity, registration), server)
         add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
         add_CredentialServiceServicer_to_server(CredentialService(identity), server)
+        add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(
             RegistrationService(identity, registration, workflows, uses), server
         )

@@ -204,7 +204,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def EndRegistration(  # noqa: N802
         self, request: pb.EndRegistrationRequest, _context: object
     ) -> pb.EndRegistrationResponse:
-        """Ends a registration that waits, and erases all personal data held for it (R30)."""
+        """Ends a registration that waits, and erases its form: nobody is mailed about it any more (R30)."""
         change = {"id": request.registration_id, "new_stage": request.stage, "now": now()}
         change |= use_row("registration:end", [request.registration_id])
         row = await row_of(self._autocommit, statements.END, change)

@@ -2,19 +2,21 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, String, cast, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registration.models import use_chain, use_entries
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 _CHAIN = (
-    select(use_chain.c.sequence, use_chain.c.hash, *use_entries.c)
+    select(
+        use_chain.c.sequence,
+        use_chain.c.hash,
+        *(column for column in use_entries.c if column.name != "used_at"),
+        # As text: PostgreSQL knows moments that Python does not, and somebody may have written one.
+        cast(extract("epoch", use_entries.c.used_at), String).label("used_at"),
+    )
     .select_from(use_chain.outerjoin(use_entries, use_entries.c.use_id == use_chain.c.use_id))
     .order_by(use_chain.c.sequence)
 )
@@ -39,9 +41,12 @@ class Anchor(NamedTuple):
     def parse(cls, text: str) -> "Anchor":
         """Reads what `str` wrote. ValueError if it is something else."""
         sequence, _, digest = text.partition(":")
-        if len(bytes.fromhex(digest)) != hashlib.sha256().digest_size:
+        anchor = cls(int(sequence), bytes.fromhex(digest).hex())
+        if anchor.sequence < 1:
+            raise ValueError("The sequence begins with 1")
+        if len(anchor.hash) != 2 * hashlib.sha256().digest_size:
             raise ValueError("The hash has not 64 hexadecimal digits")
-        return cls(int(sequence), digest.lower())
+        return anchor
 
 
 class BrokenChain(Exception):
@@ -86,15 +91,16 @@ def _text(row: RowMapping) -> str:
     fields = (
         str(row["sequence"]),
         str(row["use_id"]),
-        str((row["used_at"] - _EPOCH) // _MICROSECOND),
+        row["used_at"],
         str(row["actor_kind"]),
         row["account_id"],
         str(row["actor_role"]),
         row["for_unit_id"],
         row["action"],
-        " ".join(row["subject_ids"]),
         row["outcome"],
         row["call_id"],
         row["trace_id"],
+        *(row["subject_ids"] or ()),
     )
-    return ",".join(f"{len(field.encode())}:{field}" for field in fields)
+    # What is no text was not written by the service: it gives what no text gives.
+    return ",".join(f"{len(field.encode())}:{field}" if isinstance(field, str) else "-" for field in fields)

@@ -1,6 +1,6 @@
 """The RPCs about the log of use."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ARRAY, RowMapping, String, cast, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,6 +26,9 @@ from services.runtime.errors import FieldViolation, invalid
 
 _MOST_SUSPICIONS = 200
 _LARGEST_SEQUENCE = 2**63 - 1
+
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""Between which all entries lie."""
 
 _RECORD = insert(use_entries)
 
@@ -84,10 +87,11 @@ class UseLogServicer(UseLogServiceServicer):
         self, request: ListSuspicionsRequest, _context: object
     ) -> ListSuspicionsResponse:
         """What the rules find."""
-        since = helsinki_day(values.moment(request.start_time, "start_time"))
+        start = values.moment(request.start_time, "start_time")
+        since = helsinki_day(min(max(start, _EARLIEST), _LATEST))
         begin = datetime(since.year, since.month, since.day, tzinfo=HELSINKI)
         parameters = {
-            "since": begin - HABIT if begin.year > 1 else begin,
+            "since": begin - HABIT,
             "opens": self._rules.opens,
             "closes": self._rules.closes,
         }

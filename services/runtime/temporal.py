@@ -68,6 +68,18 @@ class RegistrationWorkflowNames:
         return f"registration/{person_id}"
 
 
+class DisclosureWorkflowNames:
+    """What a starter must know of `DisclosureWorkflow`."""
+
+    WORKFLOW = "DisclosureWorkflow"
+    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
+
+    @staticmethod
+    def workflow_id(disclosure_id: str) -> str:
+        """One execution per disclosure."""
+        return f"disclosure/{disclosure_id}"
+
+
 class EncryptionCodec(PayloadCodec):
     """Encrypts every payload but what is meant for operators' eyes."""
 

@@ -119,7 +119,7 @@ async def gateway(stack: Stack, api: Api) -> AsyncIterator[Gateway]:
 @pytest.fixture(scope="session")
 async def facts(stack: Stack, api: Api) -> Facts:
     """Registrations in each state, and links of every kind."""
-    return await create_facts(stack, api.registrar, api.teacher, api.anybody, MailCounter(stack))
+    return await create_facts(stack, api.registrar, api.teacher, api.staff, api.anybody, MailCounter(stack))
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from liity.v1.auth_service_pb2 import Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
 from services.gateway.server import SERVICES
-from services.runtime.access import ACCESS, Accounts
+from services.runtime.access import ACCESS, Accounts, Whose
 from services.runtime.errors import DOMAIN, Refusal, reason_name, reason_value
 from services.runtime.texts import reason_text
 from tests.system.registering import PATIENCE, database
@@ -70,6 +70,12 @@ def request_class(path: str) -> type[Message]:
 def needs_account(path: str) -> bool:
     """Whether an RPC is for accounts that are logged in."""
     return isinstance(ACCESS[path], Accounts)
+
+
+def is_for_staff(path: str) -> bool:
+    """Whether an RPC is for customer service alone."""
+    rule = ACCESS[path]
+    return isinstance(rule, Accounts) and rule.whose is Whose.EVERYBODY
 
 
 def outcome(refusal: Refusal) -> tuple[str, str]:

@@ -7,6 +7,9 @@ import grpc
 import pytest
 
 from deploy.postgres import EmbeddedPostgres
+from liity.registration.v1.personal_data_service_pb2_grpc import (
+    add_PersonalDataServiceServicer_to_server,
+)
 from liity.registration.v1.registration_service_pb2_grpc import (
     add_RegistrationServiceServicer_to_server,
 )
@@ -15,6 +18,7 @@ from liity.registration.v1.unit_service_pb2 import (
 )
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
+from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
@@ -32,6 +36,7 @@ async def service(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[S
         def add_services(server: grpc.aio.Server) -> None:
             add_UnitServiceServicer_to_server(UnitServicer(engine), server)
             add_RegistrationServiceServicer_to_server(RegistrationServicer(engine), server)
+            add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
             add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
 
         async with (

@@ -8,7 +8,8 @@ revision = "0002"
 down_revision = "0001"
 
 # What an entry's hash covers: its place and every field, each with its length, so that none can flow into
-# the next. `services/registration/use_chain.py` computes the same.
+# the next. The subjects come last, each a field of its own: their number may differ.
+# `services/registration/use_chain.py` computes the same.
 _TEXT = """
 CREATE FUNCTION use_text(place bigint, entry use_entries) RETURNS text LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$
@@ -16,17 +17,16 @@ SELECT string_agg(octet_length(field)::text || ':' || field, ',' ORDER BY positi
 FROM unnest(ARRAY[
     place::text,
     entry.use_id::text,
-    ((extract(epoch FROM entry.used_at) * 1000000)::bigint)::text,
+    extract(epoch FROM entry.used_at)::text,
     entry.actor_kind::text,
     entry.account_id,
     entry.actor_role::text,
     entry.for_unit_id,
     entry.action,
-    array_to_string(entry.subject_ids, ' '),
     entry.outcome,
     entry.call_id,
     entry.trace_id
-]) WITH ORDINALITY AS fields(field, position)
+] || entry.subject_ids::text[]) WITH ORDINALITY AS fields(field, position)
 $$
 """
 
@@ -56,6 +56,10 @@ _TRIGGER = """
 CREATE CONSTRAINT TRIGGER chain_use AFTER INSERT ON use_entries
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION chain_use()
 """
+
+# By default everybody may call a new function. Who may call this one can have a table of their own trigger
+# it, and that is the way to the rights of the owner.
+_PRIVATE = "REVOKE ALL ON FUNCTION chain_use(), use_text(bigint, use_entries) FROM PUBLIC"
 
 # Whoever may use the tables besides their owner: the role of the service.
 _APPEND_ONLY = """
@@ -92,6 +96,12 @@ def upgrade() -> None:
         sa.Column("call_id", sa.String(), nullable=False),
         sa.Column("trace_id", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("use_id", name="pk_use_entries"),
+        # What the proof could not read again must not get in.
+        sa.CheckConstraint(
+            "coalesce(array_ndims(subject_ids), 1) = 1 AND array_position(subject_ids, NULL) IS NULL",
+            name="ck_use_entries_subject_ids",
+        ),
+        sa.CheckConstraint("used_at BETWEEN '2000-01-01Z' AND '9999-01-01Z'", name="ck_use_entries_used_at"),
     )
     op.create_index("ix_use_entries_subject_ids", "use_entries", ["subject_ids"], postgresql_using="gin")
     op.create_index("ix_use_entries_account_id", "use_entries", ["account_id", "used_at"])
@@ -104,7 +114,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sequence", name="pk_use_chain"),
         sa.UniqueConstraint("use_id", name="uq_use_chain_use_id"),
     )
-    for statement in (_TEXT, _CHAIN, _TRIGGER, _APPEND_ONLY):
+    for statement in (_TEXT, _CHAIN, _TRIGGER, _PRIVATE, _APPEND_ONLY):
         op.execute(statement)
 
 
