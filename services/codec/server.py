@@ -22,7 +22,7 @@ from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
 from liity.v1.reason_pb2 import REASON_INTERNAL, REASON_PERMISSION_DENIED
 from services.codec.admission import ACTION, Admission
-from services.codec.answers import malformed, refusal_answer
+from services.codec.http import body_of, malformed, refusal_answer
 from services.codec.log_in_page import LogInPage
 from services.codec.payloads import PayloadReader
 from services.codec.settings import CodecSettings
@@ -228,7 +228,7 @@ async def _health(_request: web.Request) -> web.Response:
 
 async def _payloads(request: web.Request) -> list[Payload]:
     """The payloads of a body. INVALID_ARGUMENT if it is none of the protocol."""
-    body = await request.read()
+    body = await body_of(request)
     try:
         return list(json_format.Parse(body, Payloads(), ignore_unknown_fields=True).payloads)
     except (json_format.ParseError, ValueError, RecursionError):
