@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from deploy.mailbox import MailboxSettings
+from deploy.tls_end import TlsEndSettings
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import Reason
 from services.codec.settings import CodecSettings
@@ -68,6 +69,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("codec", CodecSettings),
     ("worker", WorkerSettings),
     ("mailbox (local stack only)", MailboxSettings),
+    ("tls-end (local stack only)", TlsEndSettings),
 )
 
 
