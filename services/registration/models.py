@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.runtime.database import NAMING
+from services.runtime.limits import limits_table
 
 Json = dict[str, Any]
 
@@ -116,3 +117,4 @@ units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
 consents = cast(Table, Consent.__table__)
+limits = limits_table(Base.metadata)

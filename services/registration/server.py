@@ -5,13 +5,17 @@ import grpc
 from liity.registration.v1 import registration_service_pb2, unit_service_pb2
 from liity.registration.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
+from services.registration.look_ups import LookUps
+from services.registration.models import limits
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
+from services.runtime.housekeeping import keeping_house
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.limits import sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
@@ -31,7 +35,9 @@ async def run() -> None:
 
     def add_services(server: grpc.aio.Server) -> None:
         add_UnitServiceServicer_to_server(UnitServicer(engine), server)
-        add_RegistrationServiceServicer_to_server(RegistrationServicer(engine), server)
+        add_RegistrationServiceServicer_to_server(
+            RegistrationServicer(engine, LookUps(engine, settings)), server
+        )
 
     names = [
         service.full_name
@@ -39,6 +45,7 @@ async def run() -> None:
         for service in file.services_by_name.values()
     ]
     try:
-        await serve(settings, interceptor, names, add_services)
+        async with keeping_house(lambda: sweep_limits(engine, limits)):
+            await serve(settings, interceptor, names, add_services)
     finally:
         await engine.dispose()
