@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy import cli_registrations
+from deploy import cli_audit, cli_disclosures, cli_registrations, cli_temporal
 from deploy.components import COMPONENTS, WITH_DATABASE
 from deploy.output import ending_clearly
 
@@ -19,7 +19,10 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="Key files.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_registrations.app, name="registrations")
+app.add_typer(cli_disclosures.app, name="disclosures")
+app.add_typer(cli_temporal.app, name="temporal")
 
 StateDir = Annotated[
     Path, typer.Option(envvar="LIITY_STATE_DIR", help="Folder of all state; delete it to begin anew.")
@@ -50,7 +53,7 @@ def up(
             envvar="LIITY_PORT_BASE",
             min=1024,
             max=65_000,
-            help="First of nine ports in a row to use instead.",
+            help="First of ten ports in a row to use instead.",
         ),
     ] = None,
 ) -> None:

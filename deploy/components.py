@@ -10,6 +10,7 @@ _SERVERS = {
     "registration": "services.registration.server",
     "notification": "services.notification.server",
     "gateway": "services.gateway.server",
+    "codec": "services.codec.server",
     "worker": "workflows.worker",
     "mailbox": "deploy.mailbox",
 }

@@ -29,15 +29,16 @@ class Ports:
     temporal_ui: int = 8233
     mailbox: int = 8025
     smtp: int = 1025
+    codec: int = 7404
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
-        """Nine ports in a row, the gateway's first."""
+        """Ten ports in a row, the gateway's first."""
         return cls(*range(base, base + len(fields(cls))))
 
     @classmethod
     def free(cls) -> "Ports":
-        """Nine ports in a row that nobody listens on."""
+        """Ten ports in a row that nobody listens on."""
         while True:
             ports = cls.from_base(random.choice(_FREE_RANGE))  # noqa: S311 - not a secret
             if not any(_is_taken(port) for _, port in ports.named()):
@@ -53,7 +54,7 @@ class Ports:
             if _is_taken(port):
                 raise PortTaken(
                     f"Port {port}, for {name.replace('_', ' ')}, is taken{_by_whom(port)}."
-                    " Stop what runs there, or choose nine other ports in a row: liity up --port-base 17400"
+                    " Stop what runs there, or choose ten other ports in a row: liity up --port-base 17400"
                 )
 
 

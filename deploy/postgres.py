@@ -22,7 +22,7 @@ _BIN = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
 _SYSTEM_USER = "pgserver"
 
 DATABASES = ("identity", "registration", "notification")
-"""One for each service that keeps state; role and database have the service's name."""
+"""One for each service that keeps state; the database and the role that uses it have the service's name."""
 
 
 class EmbeddedPostgres:
@@ -36,8 +36,12 @@ class EmbeddedPostgres:
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None
 
     def url(self, database: str) -> str:
-        """The SQLAlchemy URL of a service's database, its password within."""
-        return f"postgresql+asyncpg://{database}:{self._password(database)}@127.0.0.1:{self.port}/{database}"
+        """The SQLAlchemy URL by which a service uses its database, the password within."""
+        return self._url(database, database)
+
+    def owner_url(self, database: str) -> str:
+        """The SQLAlchemy URL of the role that owns a service's tables: for migrations alone."""
+        return self._url(database, f"{database}_owner")
 
     def command(self) -> list[str]:
         """The server's command line, for a supervisor."""
@@ -99,16 +103,42 @@ class EmbeddedPostgres:
         connection = await self._connect()
         try:
             for name in DATABASES:
-                if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-                    continue
-                # Names are ours and passwords URL-safe: nothing here needs quoting beyond this.
-                await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{self._password(name)}'")
-                await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
-                await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+                await self._create_role(connection, name)
+                await self._create_role(connection, f"{name}_owner")
+                if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+                    await connection.execute(f"CREATE DATABASE {name} OWNER {name}_owner")
+                await self._separate_owner(name)
         finally:
             await connection.close()
 
-    async def _connect(self, seconds: float = 30) -> asyncpg.Connection:
+    def _url(self, database: str, role: str) -> str:
+        return f"postgresql+asyncpg://{role}:{self._password(role)}@127.0.0.1:{self.port}/{database}"
+
+    async def _create_role(self, connection: asyncpg.Connection, name: str) -> None:
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
+            # Names are ours and passwords URL-safe: nothing here needs quoting beyond this.
+            await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{self._password(name)}'")
+
+    async def _separate_owner(self, name: str) -> None:
+        """Lets a service use its database without owning it. A folder of an earlier release is changed so."""
+        grants = "SELECT, INSERT, UPDATE, DELETE"
+        owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = $1"
+        connection = await self._connect(database=name)
+        try:
+            # All of it or nothing: a start that breaks off here is made good by the next one.
+            async with connection.transaction():
+                if await connection.fetchval(owner, name) == name:
+                    await connection.execute(f"REASSIGN OWNED BY {name} TO {name}_owner")
+                    await connection.execute(f"GRANT {grants} ON ALL TABLES IN SCHEMA public TO {name}")
+                await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+                await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {name}")
+                await connection.execute(
+                    f"ALTER DEFAULT PRIVILEGES FOR ROLE {name}_owner GRANT {grants} ON TABLES TO {name}"
+                )
+        finally:
+            await connection.close()
+
+    async def _connect(self, seconds: float = 30, database: str = "postgres") -> asyncpg.Connection:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             try:
@@ -117,7 +147,7 @@ class EmbeddedPostgres:
                     port=self.port,
                     user="postgres",
                     password=self._password("postgres"),
-                    database="postgres",
+                    database=database,
                 )
             except (OSError, asyncpg.PostgresError):
                 if asyncio.get_running_loop().time() > deadline:

@@ -16,7 +16,13 @@ from liity.registration.v1.unit_service_pb2 import (
     UnitKind,
 )
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
-from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER, ROLE_REGISTRAR, Role
+from liity.v1.auth_service_pb2 import (
+    ROLE_CUSTOMER_SERVICE,
+    ROLE_MAIN_USER,
+    ROLE_OPERATOR,
+    ROLE_REGISTRAR,
+    Role,
+)
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from services.runtime.keys import read_private_file, write_private_file
 from services.runtime.peer import Peer
@@ -44,7 +50,7 @@ class DemoAccount:
     display_name: str
     password: str
     unit: str = ""
-    """`units/{unit}` they belong to; empty for staff."""
+    """`units/{unit}` they belong to; empty for customer service and operators."""
     unit_display_name: str = ""
 
 
@@ -55,6 +61,7 @@ _PEOPLE: tuple[tuple[str, str, str, DemoUnit | None, Role.ValueType], ...] = (
     ("registrar", "rekisteroija@kirjasto.example", "Riitta Rekisteröijä", LIBRARY, ROLE_REGISTRAR),
     ("teacher", "opettaja@koulu.example", "Olli Opettaja", SCHOOL, ROLE_MAIN_USER),
     ("staff", "asiakaspalvelu@liity.example", "Aino Asiakaspalvelija", None, ROLE_CUSTOMER_SERVICE),
+    ("operator", "yllapito@liity.example", "Yrjö Ylläpitäjä", None, ROLE_OPERATOR),
 )
 
 
@@ -64,7 +71,7 @@ def accounts_path(folder: Path) -> Path:
 
 
 def read_accounts(folder: Path) -> dict[str, DemoAccount]:
-    """The demo accounts of a stack's folder by their keys: `registrar`, `teacher`, `staff`.
+    """The demo accounts of a stack's folder by their keys: `registrar`, `teacher`, `staff`, `operator`.
 
     SettingsError if there are none.
     """

@@ -13,7 +13,7 @@ from deploy.keys import create_keys
 from deploy.ports import Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, StackError
-from deploy.temporal_server import add_search_attributes
+from deploy.temporal_server import prepare_server
 from deploy.wiring import Wiring
 
 _NEEDS: dict[str, tuple[str, ...]] = {
@@ -25,9 +25,10 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "notification": ("postgres", "mailbox"),
     "gateway": ("identity", "registration", "notification", "temporal"),
     "worker": ("identity", "registration", "notification", "temporal"),
+    "codec": ("gateway",),
 }
 
-_STOP_ORDER = (("gateway", "worker"), WITH_DATABASE, ("mailbox", "temporal", "postgres"))
+_STOP_ORDER = (("codec", "gateway", "worker"), WITH_DATABASE, ("mailbox", "temporal", "postgres"))
 
 _PATIENCE = 60.0
 """Seconds until a component that does not answer is given up."""
@@ -84,11 +85,11 @@ class Stack:
         command = self._wiring.command(name, self.environment)
         await self._processes[name].start(command, self._probe(name), _PATIENCE)
         if name == "temporal":
-            await add_search_attributes(self.ports.temporal)
+            await prepare_server(self.ports.temporal)
         if name == "postgres":
             await self.postgres.create_databases()
             for database in WITH_DATABASE:
-                await migrate_database(database, self.postgres.url(database))
+                await migrate_database(database, self.postgres.owner_url(database))
 
     async def stop_component(self, name: str) -> None:
         """Stops one component the orderly way; kills it if that takes too long."""
@@ -130,6 +131,8 @@ class Stack:
                 return lambda: health.temporal_serves(ports.temporal)
             case "mailbox":
                 return lambda: health.serves_http(ports.mailbox, "/healthz")
+            case "codec":
+                return lambda: health.serves_http(ports.codec, "/healthz")
             case "worker":
                 return lambda: health.worker_polls(ports.temporal, self.pid("worker"))
             case _:

@@ -17,6 +17,7 @@ from deploy.ports import HOST, Ports
 from deploy.process import Observer
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
+from deploy.temporal_server import codec_url, ui_origin
 
 _WELCOME_DELAY = "LIITY_WORKFLOWS_WELCOME_DELAY"
 _DEMO_WELCOME_DELAY = "PT5S"
@@ -92,12 +93,14 @@ def _show(stack: Stack, accounts: dict[str, DemoAccount], console: Console) -> N
     ports = stack.ports
     places = Table(title="Where things are", title_justify="left", show_header=False)
     places.add_row("Gateway (gRPC)", f"{HOST}:{ports.gateway}")
-    places.add_row("Temporal UI", f"http://{HOST}:{ports.temporal_ui}")
+    places.add_row("Temporal UI", ui_origin(ports))
+    places.add_row("Codec server (log in to read payloads)", codec_url(ports))
     places.add_row("Mailbox", f"http://{HOST}:{ports.mailbox}")
     places.add_row("State and logs", str(stack.folder))
     people = Table("E-mail", "Password", "Acts for", "--as", title="Demo accounts", title_justify="left")
     for key, account in accounts.items():
-        unit = f"{account.unit_display_name}\n{account.unit}" if account.unit else "all units"
+        elsewhere = "nobody: runs the system" if key == "operator" else "all units"
+        unit = f"{account.unit_display_name}\n{account.unit}" if account.unit else elsewhere
         people.add_row(account.email, account.password, unit, key)
     for table in (places, people):
         for column in table.columns:

@@ -1,5 +1,6 @@
 """The command and the environment of each process of the local stack."""
 
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from deploy.components import WITH_DATABASE
 from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Command
-from deploy.temporal_server import NAMESPACE, temporal_command
+from deploy.temporal_server import NAMESPACE, codec_url, temporal_command, ui_origin
 
 
 class Wiring:
@@ -44,7 +45,7 @@ class Wiring:
     def settings(self, name: str) -> dict[str, str]:
         """The settings that tie one of our programs to the others."""
         settings = {"LIITY_KEYS_DIR": str(self.keys_dir)}
-        if name in ("gateway", *WITH_DATABASE):
+        if name in ("gateway", "codec", *WITH_DATABASE):
             settings["LIITY_LISTEN"] = self._address(name)
         if name in WITH_DATABASE:
             settings["LIITY_DATABASE_URL"] = self._postgres.url(name)
@@ -62,6 +63,12 @@ class Wiring:
         match name:
             case "identity":
                 return {"LIITY_HETU_ALLOW_ARTIFICIAL": "true"}
+            case "codec":
+                peers = ("gateway", "identity", "registration")
+                return {f"LIITY_{peer.upper()}_TARGET": self._address(peer) for peer in peers} | {
+                    "LIITY_CODEC_URL": codec_url(self._ports),
+                    "LIITY_CODEC_UI_ORIGINS": json.dumps([ui_origin(self._ports)]),
+                }
             case "notification":
                 return {
                     "LIITY_SMTP_HOST": HOST,

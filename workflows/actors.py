@@ -21,6 +21,8 @@ from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR, Actor
 from services.runtime.actors import actor_in, with_actor
 from services.runtime.requests import current_actor, set_current_actor
 
+_OPERATOR = Actor(kind=ACTOR_KIND_OPERATOR)
+
 
 class ActorInterceptor(Interceptor):
     """Hands the actor on. What a run does because a moment has come, it does on nobody's behalf."""
@@ -43,12 +45,13 @@ class _ActorInbound(WorkflowInboundInterceptor):
         return await super().execute_workflow(input)
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002, ANN401
-        _take_on(actor_in(input.headers))
+        # The gateway says on whose behalf it asks; who else asks has Temporal's UI or command line.
+        _take_on(actor_in(input.headers) or _OPERATOR)
         return await super().handle_update_handler(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
         # Nobody but an operator signals.
-        _take_on(Actor(kind=ACTOR_KIND_OPERATOR))
+        _take_on(_OPERATOR)
         await super().handle_signal(input)
 
 

@@ -1,20 +1,26 @@
 """The worker: runs the workflows and their steps."""
 
 import asyncio
+from datetime import timedelta
 
 import structlog
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from services.runtime import logs, temporal
+from services.runtime.disclosures import DisclosureSeal
 from services.runtime.peer import Peer
 from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
 from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.temporal_namespace import namespace_retention
 from workflows.actors import ActorInterceptor
+from workflows.disclosure import DisclosureWorkflow
+from workflows.disclosure_activities import DisclosureActivities
 from workflows.registration import RegistrationWorkflow
 from workflows.registration_activities import (
     HeartbeatInterceptor,
@@ -34,8 +40,13 @@ WORKFLOW_RUNNER = SandboxedWorkflowRunner(
 )
 
 
-def create_worker(client: Client, activities: RegistrationActivities, build_id: str = "") -> Worker:
-    """A worker for registrations. With a build ID its workflows upgrade as new builds become current."""
+def create_worker(
+    client: Client,
+    activities: RegistrationActivities,
+    disclosures: DisclosureActivities,
+    build_id: str = "",
+) -> Worker:
+    """A worker for all workflows. With a build ID its workflows upgrade as new builds become current."""
     deployment = WorkerDeploymentConfig(
         version=WorkerDeploymentVersion("liity", build_id),
         use_worker_versioning=True,
@@ -44,7 +55,7 @@ def create_worker(client: Client, activities: RegistrationActivities, build_id: 
     return Worker(
         client,
         task_queue=RegistrationWorkflowNames.TASK_QUEUE,
-        workflows=[RegistrationWorkflow],
+        workflows=[RegistrationWorkflow, DisclosureWorkflow],
         activities=[
             activities.create_registration,
             activities.request_consent,
@@ -56,6 +67,8 @@ def create_worker(client: Client, activities: RegistrationActivities, build_id: 
             activities.tell_consent_not_given,
             activities.send_credentials,
             activities.send_welcome,
+            disclosures.gather_disclosure,
+            disclosures.delete_disclosure,
         ],
         interceptors=[ActorInterceptor(), SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],
         workflow_runner=WORKFLOW_RUNNER,
@@ -77,8 +90,10 @@ async def run() -> None:
         Peer("notification", settings.notification_target, identity),
     )
     activities = RegistrationActivities(*peers, settings.timetable())
+    disclosures = DisclosureActivities(*peers, DisclosureSeal(settings.keys_dir))
     client = await _connected(settings)
-    async with create_worker(client, activities, settings.worker_build_id):
+    await _warn_of_long_retention(client, settings.temporal_retention)
+    async with create_worker(client, activities, disclosures, settings.worker_build_id):
         await stop_requested()
     for peer in peers:
         await peer.close()
@@ -92,3 +107,19 @@ async def _connected(settings: WorkerSettings) -> Client:
         except RuntimeError:
             log.warning("temporal away", address=settings.temporal_address)
             await asyncio.sleep(1)
+
+
+async def _warn_of_long_retention(client: Client, wanted: timedelta) -> None:
+    """Tells operators if closed runs, and what is encrypted in them, are kept longer than they should be."""
+    try:
+        kept = await namespace_retention(client)
+    except RPCError as error:
+        log.warning("retention unknown", namespace=client.namespace, status=error.status.name)
+        return
+    if kept > wanted:
+        log.warning(
+            "closed runs are kept too long: run `liity temporal prepare`",
+            namespace=client.namespace,
+            kept_days=kept / timedelta(days=1),
+            wanted_days=wanted / timedelta(days=1),
+        )

@@ -25,6 +25,9 @@ from liity.registration.v1.registration_service_pb2_grpc import RegistrationServ
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_BEING_REGISTERED,
     REASON_PERSON_NOT_FOUND,
     REASON_REGISTRATION_NOT_FOUND,
     REASON_UNIT_NOT_FOUND,
@@ -48,31 +51,44 @@ from liity.v1.registration_service_pb2 import (
 from liity.v1.registration_service_pb2_grpc import RegistrationServiceServicer
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.resources import (
+    DEFAULT_PAGE,
+    LARGEST_PAGE,
     parse_registration_name,
     parse_unit_name,
     registration_name,
     to_public,
 )
+from services.gateway.use_log import UseRecorder
 from services.gateway.workflows import RegistrationWorkflows
-from services.runtime.errors import FieldViolation, Refusal, invalid, not_found, unavailable
+from services.runtime.errors import FieldViolation, Refusal, invalid, not_found, reason_name, unavailable
 from services.runtime.peer import Peer
 from services.runtime.requests import current_request
 
-_DEFAULT_PAGE = 50
-_LARGEST_PAGE = 200
 _ATTEMPTS = 3
+
+_TELLS_OF_A_PERSON = frozenset(
+    {
+        REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+        REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+        REASON_BEING_REGISTERED,
+    }
+)
+"""Refusals by which a Save tells what is known of the person."""
 
 
 class RegistrationService(RegistrationServiceServicer):
     """Trades the personal identity code for a person, and lets the workflow do the rest."""
 
-    def __init__(self, identity: Peer, registration: Peer, workflows: RegistrationWorkflows) -> None:
+    def __init__(
+        self, identity: Peer, registration: Peer, workflows: RegistrationWorkflows, uses: UseRecorder
+    ) -> None:
         self._identity = identity
         self._registration = registration
         self._persons = PersonServiceStub(identity.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
         self._workflows = workflows
+        self._uses = uses
 
     async def CheckPersonalIdentityCode(  # noqa: N802
         self,
@@ -105,6 +121,10 @@ class RegistrationService(RegistrationServiceServicer):
             try:
                 return RegisterCustomerResponse(registration=to_public(await self._register(request)))
             except Refusal as refusal:
+                if refusal.reason in _TELLS_OF_A_PERSON:
+                    # A Save that is refused for this is a look-up by personal identity code (R36).
+                    outcome = reason_name(refusal.reason)
+                    await self._uses.record("customer:look-up", current_request(), None, outcome)
                 # The person was erased with an earlier registration, or became known: start anew.
                 if refusal.reason != REASON_PERSON_NOT_FOUND:
                     raise
@@ -129,7 +149,7 @@ class RegistrationService(RegistrationServiceServicer):
         page = registration_pb2.ListRegistrationsRequest(
             unit_id=unit_id,
             stage=request.stage,
-            page_size=min(request.page_size or _DEFAULT_PAGE, _LARGEST_PAGE),
+            page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
             page_token=request.page_token,
         )
         response = await self._registration.call(self._registrations.ListRegistrations, page)
@@ -183,6 +203,7 @@ class RegistrationService(RegistrationServiceServicer):
             violations += _violations(refusal)
         else:
             prepare.person_id = person.person_id
+            current_request().subjects.add(person.person_id)
             prepare.birth_date.CopyFrom(person.birth_date)
         try:
             prepared = await self._prepare(prepare, violations)

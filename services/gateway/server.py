@@ -5,16 +5,22 @@ import grpc
 from liity.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from liity.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
 from liity.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
+from liity.v1.disclosure_service_pb2_grpc import add_DisclosureServiceServicer_to_server
 from liity.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
+from liity.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from services.gateway.accounts import AccountAuthenticator
 from services.gateway.auth_service import AuthService
 from services.gateway.consent_service import ConsentService
 from services.gateway.credential_service import CredentialService
+from services.gateway.disclosure_service import DisclosureService
+from services.gateway.disclosure_workflows import DisclosureWorkflows
 from services.gateway.registration_service import RegistrationService
 from services.gateway.settings import GatewaySettings
 from services.gateway.use_log import UseRecorder
+from services.gateway.use_log_service import UseLogService
 from services.gateway.workflows import RegistrationWorkflows
 from services.runtime import logs, temporal
+from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import Contact
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.peer import Peer
@@ -26,7 +32,9 @@ SERVICES = (
     "liity.v1.AuthService",
     "liity.v1.ConsentService",
     "liity.v1.CredentialService",
+    "liity.v1.DisclosureService",
     "liity.v1.RegistrationService",
+    "liity.v1.UseLogService",
 )
 """The public API."""
 
@@ -38,18 +46,30 @@ async def run() -> None:
     own = ServiceIdentity("gateway", settings.keys_dir)
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
-    workflows = RegistrationWorkflows(await temporal.connect(settings))
+    client = await temporal.connect(settings)
+    workflows = RegistrationWorkflows(client)
+    disclosures = DisclosureService(
+        identity,
+        registration,
+        DisclosureWorkflows(client),
+        DisclosureSeal(settings.keys_dir),
+        settings.disclosure_lifetime,
+    )
+
+    uses = UseRecorder(registration)
 
     def add_services(server: grpc.aio.Server) -> None:
         add_AuthServiceServicer_to_server(AuthService(identity, registration), server)
         add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
         add_CredentialServiceServicer_to_server(CredentialService(identity), server)
+        add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(
-            RegistrationService(identity, registration, workflows), server
+            RegistrationService(identity, registration, workflows, uses), server
         )
+        add_UseLogServiceServicer_to_server(UseLogService(identity, registration), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
-    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, UseRecorder(registration))
+    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses)
     await serve(settings, interceptor, SERVICES, add_services)
     await identity.close()
     await registration.close()

@@ -1,5 +1,7 @@
 """The gateway's settings."""
 
+from datetime import timedelta
+
 from pydantic import Field
 
 from services.runtime.server import ServerSettings
@@ -11,3 +13,8 @@ class GatewaySettings(ServerSettings, TemporalSettings):
 
     identity_target: str = Field(description="host:port of the identity service.")
     registration_target: str = Field(description="host:port of the registration service.")
+    disclosure_lifetime: timedelta = Field(
+        timedelta(days=7),
+        gt=timedelta(0),
+        description="How long the export for an access request can be read, until it is erased.",
+    )

@@ -38,6 +38,11 @@ class HetuVault:
             self._index.primary_id(),
         )
 
+    def open(self, ciphertext: bytes, person_id: str) -> str:
+        """The code that was encrypted for a person. TinkError if it was for another, or the key is gone."""
+        code: bytes = self._aead.decrypt(ciphertext, person_id.encode())
+        return code.decode()
+
     def indexes(self, hetu: Hetu) -> Sequence[bytes]:
         """The code's index under every key, by key ID: rows written before a rotation are found too."""
         keys = self._index.all()

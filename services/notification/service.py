@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import grpc
 import structlog
 
 from liity.notification.v1 import notification_service_pb2 as pb
@@ -12,9 +13,11 @@ from liity.v1.reason_pb2 import (
     REASON_MAIL_NOT_ACCEPTED,
     REASON_MESSAGE_NOT_FOUND,
     REASON_REQUEST_ID_REUSED,
+    REASON_UNAVAILABLE,
 )
 from services.notification.addresses import recipient
 from services.notification.mail import build
+from services.notification.personal_data import DELIVERIES
 from services.notification.rendering import render, template_of
 from services.notification.settings import MailSettings
 from services.notification.store import DeliveryRow, MessageStore
@@ -22,6 +25,7 @@ from services.notification.transport import NotAccepted, Transport
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.errors import Refusal, already_exists, not_found, unavailable
 from services.runtime.limits import Limit, Limiter
+from services.runtime.personal_data import with_records
 
 log = structlog.get_logger()
 
@@ -73,6 +77,20 @@ class NotificationService(NotificationServiceServicer):
         rows = await self._store.list_of(request.subject_id)
         return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
 
+    async def ExportSubjects(  # noqa: N802
+        self, request: pb.ExportSubjectsRequest, _context: object
+    ) -> pb.ExportSubjectsResponse:
+        """All that is kept of mail about some subjects."""
+        section = DELIVERIES.section(await self._store.told_of(request.subject_ids))
+        return pb.ExportSubjectsResponse(sections=with_records([section]))
+
+    async def EraseSubjects(  # noqa: N802
+        self, request: pb.EraseSubjectsRequest, _context: object
+    ) -> pb.EraseSubjectsResponse:
+        """Erases what is kept of mail about some subjects."""
+        await self._store.erase(request.subject_ids)
+        return pb.EraseSubjectsResponse()
+
     async def finish(self) -> None:
         """Waits, for a lease at most, until what is being sent is recorded."""
         if self._sendings:
@@ -111,12 +129,18 @@ class NotificationService(NotificationServiceServicer):
             raise
 
     async def _finished_before(self, key: _SendingKey) -> pb.Delivery:
-        """What another attempt led to. UNAVAILABLE while it runs, ALREADY_EXISTS if for another mail."""
+        """What another attempt led to. UNAVAILABLE while it runs, ALREADY_EXISTS if for another mail.
+
+        ABORTED if its subject was erased meanwhile: the caller must look whether anybody is to be mailed.
+        """
         request_id, subject_id, template = key
         row = await self._store.find(request_id)
         if row is not None and (row.subject_id, row.template) != (subject_id, template):
             raise already_exists(REASON_REQUEST_ID_REUSED)
-        if row is None or row.state == pb.DELIVERY_STATE_PENDING:
+        if row is None:
+            # UNAVAILABLE would have the very same mail sent once more.
+            raise Refusal(grpc.StatusCode.ABORTED, REASON_UNAVAILABLE)
+        if row.state == pb.DELIVERY_STATE_PENDING:
             raise unavailable()
         return _delivery(row)
 

@@ -4,8 +4,8 @@ import uuid
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import DateTime, ForeignKey, Index, MetaData, SmallInteger, Table, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, SmallInteger, String, Table, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.runtime.database import NAMING
@@ -58,8 +58,8 @@ class Customer(Base):
 class Registration(Base):
     """A registration.
 
-    `form` is held only while it waits: then it becomes the customer's profile, or is erased together with
-    `person_id` (R30).
+    `form` is held only while it waits: then it becomes the customer's profile, or is erased (R30). Once the
+    person is erased everywhere, `person_id` goes as well.
     """
 
     __tablename__ = "registrations"
@@ -113,8 +113,57 @@ class Consent(Base):
     recorded_at: Mapped[datetime]
 
 
+class Disclosure(Base):
+    """An export for an access request, encrypted by whoever gathered it; empty until then."""
+
+    __tablename__ = "disclosures"
+
+    disclosure_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(index=True)
+    ciphertext: Mapped[bytes | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class UseEntry(Base):
+    """Somebody has looked at or changed somebody's data (R36). The database lets nobody change an entry."""
+
+    __tablename__ = "use_entries"
+    __table_args__ = (
+        Index("ix_use_entries_subject_ids", "subject_ids", postgresql_using="gin"),
+        Index("ix_use_entries_account_id", "account_id", "used_at"),
+        Index("ix_use_entries_used_at", "used_at"),
+    )
+
+    use_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    used_at: Mapped[datetime]
+    actor_kind: Mapped[int]
+    account_id: Mapped[str]
+    actor_role: Mapped[int]
+    for_unit_id: Mapped[str]
+    action: Mapped[str]
+    subject_ids: Mapped[list[str]] = mapped_column(ARRAY(String))
+    outcome: Mapped[str]
+    call_id: Mapped[str]
+    """The `request_id` of the call, if it had one."""
+    trace_id: Mapped[str]
+
+
+class UseLink(Base):
+    """An entry's place in the chain, and the hash over it and all before it. The database writes it."""
+
+    __tablename__ = "use_chain"
+
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    use_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    hash: Mapped[bytes]
+
+
 units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
 consents = cast(Table, Consent.__table__)
+disclosures = cast(Table, Disclosure.__table__)
+use_entries = cast(Table, UseEntry.__table__)
+use_chain = cast(Table, UseLink.__table__)
 limits = limits_table(Base.metadata)

@@ -29,6 +29,7 @@ from services.registration.look_ups import LookUps
 from services.registration.models import registrations
 from services.registration.rows import consent_row, customer_row, mailing_details, row_of, to_message
 from services.registration.saving import Saving
+from services.registration.use_log import use_row
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import failed_precondition, invalid, not_found
 
@@ -177,6 +178,8 @@ class RegistrationServicer(RegistrationServiceServicer):
                 "now": moment,
             }
             activated = (await connection.execute(statements.ACTIVATE, by_id | change)).mappings().one()
+            use = use_row("registration:activate", [row["registration_id"], row["person_id"]])
+            await connection.execute(statements.INSERT_USE, use)
         return pb.ActivateRegistrationResponse(registration=to_message(activated))
 
     async def AdvanceRegistration(  # noqa: N802
@@ -204,8 +207,9 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def EndRegistration(  # noqa: N802
         self, request: pb.EndRegistrationRequest, _context: object
     ) -> pb.EndRegistrationResponse:
-        """Ends a registration that waits, and erases all personal data held for it (R30)."""
+        """Ends a registration that waits, and erases its form: nobody is mailed about it any more (R30)."""
         change = {"id": request.registration_id, "new_stage": request.stage, "now": now()}
+        change |= use_row("registration:end", [request.registration_id])
         row = await row_of(self._autocommit, statements.END, change)
         registration = to_message(row) if row is not None else await self._get(request.registration_id)
         if registration.stage != request.stage:

@@ -42,6 +42,7 @@ from services.registration.rows import (
     to_message,
 )
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
+from services.registration.use_log import use_row
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import Refusal, already_exists, invalid, not_found, unavailable
 from services.runtime.interceptor import violations_of
@@ -146,6 +147,7 @@ def _creation(
         "created_at": moment,
         "updated_at": moment,
     }
+    row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if consent_needed(birth_date, today, form):
         return statements.CREATE_WAITING, row | {
             "stage": STAGE_WAITING_FOR_CONSENT,

@@ -2,14 +2,24 @@
 
 import grpc
 
-from liity.registration.v1 import registration_service_pb2, unit_service_pb2
+from liity.registration.v1 import (
+    personal_data_service_pb2,
+    registration_service_pb2,
+    unit_service_pb2,
+    use_log_service_pb2,
+)
+from liity.registration.v1.personal_data_service_pb2_grpc import add_PersonalDataServiceServicer_to_server
 from liity.registration.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
+from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
+from services.registration import use_log
 from services.registration.look_ups import LookUps
 from services.registration.models import limits
+from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
+from services.registration.use_log_service import UseLogServicer
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
@@ -38,13 +48,21 @@ async def run() -> None:
         add_RegistrationServiceServicer_to_server(
             RegistrationServicer(engine, LookUps(engine, settings)), server
         )
+        add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
+        add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
 
     names = [
         service.full_name
-        for file in (unit_service_pb2.DESCRIPTOR, registration_service_pb2.DESCRIPTOR)
+        for file in (
+            unit_service_pb2.DESCRIPTOR,
+            registration_service_pb2.DESCRIPTOR,
+            use_log_service_pb2.DESCRIPTOR,
+            personal_data_service_pb2.DESCRIPTOR,
+        )
         for service in file.services_by_name.values()
     ]
     try:
+        await use_log.require_append_only(engine)
         async with keeping_house(lambda: sweep_limits(engine, limits)):
             await serve(settings, interceptor, names, add_services)
     finally:

@@ -1,15 +1,20 @@
 """Settings of the registration service."""
 
 from datetime import timedelta
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from services.registration.suspicions import SuspicionRules
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
 
 
 class RegistrationSettings(ServerSettings, DatabaseSettings):
-    """What the registration service reads, prefix `LIITY_`."""
+    """What the registration service reads, prefix `LIITY_`.
+
+    The rules of suspicious use count look-ups by personal identity code, by account and by day in Helsinki.
+    """
 
     look_ups_per_account: int = Field(
         default=200,
@@ -23,3 +28,39 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
     look_up_window: timedelta = Field(
         default=timedelta(hours=1), gt=timedelta(0), description="How long look-ups are counted."
     )
+    suspicion_empty_look_ups: int = Field(
+        20, ge=0, description="Look-ups a day that found nobody: more than this is shown as suspicious."
+    )
+    suspicion_outside_hours: int = Field(
+        5, ge=0, description="Look-ups a day outside of working hours: more than this is shown as suspicious."
+    )
+    suspicion_opens: int = Field(6, ge=0, le=23, description="Hour at which working hours begin in Helsinki.")
+    suspicion_closes: int = Field(
+        20, ge=1, le=24, description="Hour at which they end. Saturdays and Sundays have none."
+    )
+    suspicion_unusual_number: int = Field(
+        50, ge=0, description="Look-ups a day that are never unusual, whatever the account's habits."
+    )
+    suspicion_unusual_factor: int = Field(
+        5,
+        ge=1,
+        description="More than so many times an account's usual number a day is shown as suspicious. The"
+        " usual number is its mean over the days of the last four weeks on which it looked up anybody.",
+    )
+
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> Self:
+        if self.suspicion_opens >= self.suspicion_closes:
+            raise ValueError("LIITY_SUSPICION_OPENS must come before LIITY_SUSPICION_CLOSES")
+        return self
+
+    def suspicion_rules(self) -> SuspicionRules:
+        """The rules of suspicious use."""
+        return SuspicionRules(
+            empty_look_ups=self.suspicion_empty_look_ups,
+            outside_hours=self.suspicion_outside_hours,
+            opens=self.suspicion_opens,
+            closes=self.suspicion_closes,
+            unusual_number=self.suspicion_unusual_number,
+            unusual_factor=self.suspicion_unusual_factor,
+        )

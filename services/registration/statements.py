@@ -25,7 +25,7 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WELCOMED,
 )
-from services.registration.models import consents, customers, registrations, units
+from services.registration.models import consents, customers, registrations, units, use_entries
 
 WAITING = (STAGE_RECEIVED, STAGE_WAITING_FOR_CONSENT)
 """The customership has not begun."""
@@ -87,7 +87,7 @@ def _customer_unit_id() -> ColumnElement[str]:
 
 
 def _create(*also: Table) -> Select[str]:
-    """Inserts a registration and a row in each other table, all or nothing.
+    """Inserts a registration, its entry in the log of use and a row in each other table, all or nothing.
 
     Answers the unit's name; no row if the unit is missing or the person or the request is known. Its
     parameters are the tables' columns: where two share a name, they share the value.
@@ -106,7 +106,7 @@ def _create(*also: Table) -> Select[str]:
     )
     unit_name = select(units.c.display_name).where(units.c.unit_id == bindparam("unit_id")).scalar_subquery()
     statement = select(unit_name.label("unit_display_name")).select_from(created)
-    for table in also:
+    for table in (use_entries, *also):
         row = select(*_given(table)).select_from(created)
         statement = statement.add_cte(insert(table).from_select(list(table.c.keys()), row).cte(table.name))
     return statement
@@ -134,9 +134,14 @@ def _prepare() -> Select[object]:
 
 PREPARE = _prepare()
 
+# One that has ended is the person's until it is erased everywhere, a moment later; it tells nothing any more.
+_IN_FORCE = (registrations.c.person_id == bindparam("person_id")) & registrations.c.stage.in_(
+    (*WAITING, *BEGUN)
+)
+
 LOOK_UP = (
     select(*COLUMNS, _customer_unit_id())
-    .select_from(_one_row().outerjoin(registrations, registrations.c.person_id == bindparam("person_id")))
+    .select_from(_one_row().outerjoin(registrations, _IN_FORCE))
     .order_by(registrations.c.created_at.desc(), registrations.c.registration_id)
     .limit(1)
 )
@@ -193,17 +198,26 @@ ADVANCE = (
 )
 """No row if the customership has not begun or the registration has passed the stage."""
 
-END = (
-    update(registrations)
-    .where(_BY_ID, registrations.c.stage.in_(WAITING))
-    .values(
-        stage=bindparam("new_stage"),
-        consent_state=CONSENT_STATE_NOT_GIVEN,
-        person_id=None,
-        form=None,
-        deadline=None,
-        updated_at=bindparam("now"),
+INSERT_USE = insert(use_entries)
+
+
+def _end() -> Select[object]:
+    """Ends a registration that waits, and writes its entry in the log of use; no row if it does not wait."""
+    ended = (
+        update(registrations)
+        .where(_BY_ID, registrations.c.stage.in_(WAITING))
+        .values(
+            stage=bindparam("new_stage"),
+            consent_state=CONSENT_STATE_NOT_GIVEN,
+            form=None,
+            deadline=None,
+            updated_at=bindparam("now"),
+        )
+        .returning(*COLUMNS)
+        .cte("ended")
     )
-    .returning(*COLUMNS)
-)
-"""No row if the registration does not wait."""
+    use = select(*_given(use_entries)).select_from(ended)
+    return select(ended).add_cte(insert(use_entries).from_select(list(use_entries.c.keys()), use).cte("used"))
+
+
+END = _end()

@@ -61,6 +61,11 @@ else:
 MAX_REQUEST_BYTES = 64 * 1024
 """A form is a few kilobytes at most."""
 
+LARGE_REQUEST_BYTES: Mapping[str, int] = {
+    "/liity.registration.v1.PersonalDataService/StoreDisclosure": 1024 * 1024
+}
+"""RPCs between components whose requests may be larger: as large as a server takes."""
+
 _TRACE_ID = re.compile("[A-Za-z0-9-]{1,64}")
 """What is taken over as such: nothing else a caller may have written there gets into logs."""
 
@@ -184,7 +189,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                     if isinstance(rule, Anyone)
                     else await self._authenticator.authenticate(call, rule)
                 )
-                request = _parse(raw, parse)
+                request = _parse(raw, parse, LARGE_REQUEST_BYTES.get(method, MAX_REQUEST_BYTES))
                 set_current_actor(self._authenticator.authorize(call, caller, rule, request))
                 violations = violations_of(request)
                 if violations:
@@ -251,8 +256,8 @@ def _fault(error: Exception) -> Refusal:
     return Refusal(grpc.StatusCode.INTERNAL, REASON_INTERNAL)
 
 
-def _parse(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
-    if len(raw) > MAX_REQUEST_BYTES:
+def _parse(raw: bytes, parse: Callable[[bytes], Message], most: int) -> Message:
+    if len(raw) > most:
         raise resource_exhausted(REASON_TOO_LARGE)
     try:
         return parse(raw)

@@ -36,7 +36,9 @@ from services.runtime.actors import ActorClientInterceptor
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.settings import RuntimeSettings, SettingsError
 
-_ENCRYPTED = b"binary/encrypted"
+ENCRYPTED = b"binary/encrypted"
+"""The encoding that a payload's metadata tells when it is encrypted."""
+
 _CONTEXT = b"liity temporal payload"
 
 
@@ -66,6 +68,18 @@ class RegistrationWorkflowNames:
         return f"registration/{person_id}"
 
 
+class DisclosureWorkflowNames:
+    """What a starter must know of `DisclosureWorkflow`."""
+
+    WORKFLOW = "DisclosureWorkflow"
+    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
+
+    @staticmethod
+    def workflow_id(disclosure_id: str) -> str:
+        """One execution per disclosure."""
+        return f"disclosure/{disclosure_id}"
+
+
 class EncryptionCodec(PayloadCodec):
     """Encrypts every payload but what is meant for operators' eyes."""
 
@@ -79,13 +93,13 @@ class EncryptionCodec(PayloadCodec):
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypts what is encrypted; leaves the rest."""
         return [
-            self._decrypt(payload) if payload.metadata.get("encoding") == _ENCRYPTED else payload
+            self._decrypt(payload) if payload.metadata.get("encoding") == ENCRYPTED else payload
             for payload in payloads
         ]
 
     def _encrypt(self, payload: Payload) -> Payload:
         data = self._aead.encrypt(payload.SerializeToString(), _CONTEXT)
-        return Payload(metadata={"encoding": _ENCRYPTED}, data=data)
+        return Payload(metadata={"encoding": ENCRYPTED}, data=data)
 
     def _decrypt(self, payload: Payload) -> Payload:
         try:

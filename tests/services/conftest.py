@@ -6,7 +6,6 @@ async with Component("identity", target, keys_dir, SERVICES) as identity:
 await identity(FindPersonRequest(personal_identity_code=code))
 """
 
-import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -19,12 +18,13 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deploy.components import migrate_database
 from deploy.postgres import EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
 from services.runtime.access import ACCESS, Services
-from services.runtime.database import DatabaseSettings, create_engine, migrate
+from services.runtime.database import DatabaseSettings, create_engine
 from services.runtime.errors import Contact, Refusal
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
 from services.runtime.peer import Peer
@@ -72,10 +72,9 @@ async def migrated_engine(
         "database_url": postgres.url(name),
         "database_pool_size": pool_size,
     }
+    await migrate_database(name, postgres.owner_url(name))
     engine = create_engine(DatabaseSettings.model_validate(settings))
     try:
-        package = importlib.import_module(f"services.{name}")
-        await migrate(engine, Path(package.__path__[0]) / "migrations")
         yield engine
     finally:
         await engine.dispose()

@@ -27,7 +27,7 @@ from liity.v1.reason_pb2 import (
     REASON_HETU_DUMMY,
     REASON_HETU_FORMAT,
     REASON_HETU_NOT_YET_BORN,
-    REASON_LINK_INVALID,
+    REASON_LINK_VOID,
     REASON_PERSON_NOT_FOUND,
     REASON_TOO_LONG,
     Reason,
@@ -191,7 +191,7 @@ async def test_an_erased_person_comes_back_as_another(
     choose = ChoosePasswordRequest(
         request_id=str(uuid4()), link_token=token, password="correct horse battery"
     )
-    assert (await refused(identity(choose))).reason == REASON_LINK_INVALID
+    assert (await refused(identity(choose))).reason == REASON_LINK_VOID
     async with identity_engine.connect() as connection:
         links = select(func.count()).select_from(Link).where(Link.subject == person_id)
         assert await connection.scalar(links) == 0

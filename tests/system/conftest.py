@@ -24,6 +24,7 @@ COMPONENTS = (
     "notification",
     "gateway",
     "worker",
+    "codec",
 )
 """Those that others need come first."""
 
@@ -43,6 +44,7 @@ class Api:
     registrar: ApiClient
     teacher: ApiClient
     staff: ApiClient
+    operator: ApiClient
     anybody: ApiClient
 
 
@@ -59,7 +61,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 @pytest.fixture(scope="session")
 async def accounts(stack: Stack) -> dict[str, DemoAccount]:
-    """The demo accounts by key: registrar, teacher, staff."""
+    """The demo accounts by key: registrar, teacher, staff, operator."""
     return await seed(stack.folder, stack.keys_dir, stack.ports)
 
 
@@ -103,7 +105,12 @@ def mailbox(stack: Stack) -> MailboxClient:
 @pytest.fixture(scope="session")
 async def gateway(stack: Stack, api: Api) -> AsyncIterator[Gateway]:
     """The gateway, to be called wrongly."""
-    clients = {"registrar": api.registrar, "teacher": api.teacher, "staff": api.staff}
+    clients = {
+        "registrar": api.registrar,
+        "teacher": api.teacher,
+        "staff": api.staff,
+        "operator": api.operator,
+    }
     gateway = Gateway(f"{HOST}:{stack.ports.gateway}", clients)
     yield gateway
     await gateway.close()
@@ -112,7 +119,7 @@ async def gateway(stack: Stack, api: Api) -> AsyncIterator[Gateway]:
 @pytest.fixture(scope="session")
 async def facts(stack: Stack, api: Api) -> Facts:
     """Registrations in each state, and links of every kind."""
-    return await create_facts(stack, api.registrar, api.teacher, api.anybody, MailCounter(stack))
+    return await create_facts(stack, api.registrar, api.teacher, api.staff, api.anybody, MailCounter(stack))
 
 
 @pytest.fixture(scope="session")

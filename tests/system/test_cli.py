@@ -49,7 +49,7 @@ async def test_migrate_makes_the_tables_and_may_be_repeated(
 ) -> None:
     for _ in range(2):
         migrated = await asyncio.to_thread(
-            liity, "migrate", component, LIITY_DATABASE_URL=postgres.url(component)
+            liity, "migrate", component, LIITY_DATABASE_URL=postgres.owner_url(component)
         )
         assert migrated.returncode == 0, migrated.stderr
 

@@ -42,7 +42,10 @@ async def test_a_second_start_in_the_same_folder_is_refused(stack: Stack) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["identity", "registration", "notification", "gateway", "worker", "mailbox", "temporal", "postgres"],
+    [
+        *("identity", "registration", "notification", "gateway", "worker"),
+        *("codec", "mailbox", "temporal", "postgres"),
+    ],
 )
 async def test_any_component_can_be_killed_and_started(stack: Stack, api: Api, name: str) -> None:
     before = stack.pid(name)

@@ -30,7 +30,7 @@ from services.runtime.errors import Refusal
 
 pytestmark = pytest.mark.xdist_group("stack")
 
-COMPONENTS = 8
+COMPONENTS = 9
 
 
 class Up:
@@ -194,7 +194,7 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
 
     assert program.output.partition("\n")[2] == (
         f"Port {taken}, for gateway, is taken by {psutil.Process().name()} (process {os.getpid()}). Stop what"
-        " runs there, or choose nine other ports in a row: liity up --port-base 17400\n"
+        " runs there, or choose ten other ports in a row: liity up --port-base 17400\n"
     )
     assert not (tmp_path / "state" / "postgres").exists()
 

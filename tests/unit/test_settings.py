@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 from deploy.components import COMPONENTS
 from deploy.keys import create_keys
 from deploy.mailbox import MailboxSettings
+from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import NotificationSettings
@@ -28,6 +29,16 @@ RIGHT: dict[str, tuple[type[BaseSettings], dict[str, str]]] = {
     "registration": (RegistrationSettings, _SERVER | _DATABASE),
     "notification": (NotificationSettings, _SERVER | _DATABASE | {"LIITY_SMTP_HOST": "127.0.0.1"}),
     "gateway": (GatewaySettings, _SERVER | _PEERS),
+    "codec": (
+        CodecSettings,
+        _SERVER
+        | _PEERS
+        | {
+            "LIITY_GATEWAY_TARGET": "127.0.0.1:1",
+            "LIITY_CODEC_URL": "https://codec.library.example",
+            "LIITY_CODEC_UI_ORIGINS": '["https://temporal.library.example"]',
+        },
+    ),
     "worker": (
         WorkerSettings,
         _PEERS | {"LIITY_KEYS_DIR": "/keys", "LIITY_NOTIFICATION_TARGET": "127.0.0.1:1"},
@@ -58,6 +69,16 @@ WRONG: list[tuple[str, dict[str, str]]] = [
     ("notification", {"LIITY_SMTP_CONNECTIONS": "0"}),
     ("notification", {"LIITY_SMTP_USERNAME": "liity"}),
     ("notification", {"LIITY_SMTP_USERNAME": "u", "LIITY_SMTP_PASSWORD": "hush", "LIITY_SMTP_TLS": "none"}),
+    ("codec", {"LIITY_CODEC_URL": "codec.library.example"}),
+    ("codec", {"LIITY_CODEC_URL": "https://codec.library.example/"}),
+    ("codec", {"LIITY_CODEC_URL": "http://codec.library.example"}),
+    ("codec", {"LIITY_CODEC_UI_ORIGINS": "https://temporal.library.example"}),
+    ("codec", {"LIITY_CODEC_UI_ORIGINS": "[]"}),
+    ("codec", {"LIITY_CODEC_UI_ORIGINS": '["*"]'}),
+    ("codec", {"LIITY_CODEC_UI_ORIGINS": '["null"]'}),
+    ("codec", {"LIITY_CODEC_UI_ORIGINS": '["https://Temporal.library.example"]'}),
+    ("codec", {"LIITY_CODEC_UI_ORIGINS": '["https://"]'}),
+    ("codec", {"LIITY_CODEC_UI_ORIGINS": '["https://hush@temporal.library.example"]'}),
     ("worker", {"LIITY_WORKFLOWS_CONSENT_REMINDERS": "sometimes"}),
     ("worker", {"LIITY_WORKFLOWS_CONSENT_REMINDERS": '["P7D", "sometimes"]'}),
     ("worker", {"LIITY_WORKFLOWS_CONSENT_REMINDERS": '["P14D", "P7D"]'}),
@@ -138,7 +159,7 @@ def test_without_its_keys_the_program_ends_with_a_line(component: str, tmp_path:
     assert str(tmp_path / "nowhere") in ended.stderr
 
 
-@pytest.mark.parametrize("component", ["identity", "registration", "notification", "gateway"])
+@pytest.mark.parametrize("component", ["identity", "registration", "notification", "gateway", "codec"])
 def test_an_address_that_is_none_ends_with_a_line(component: str, tmp_path: Path) -> None:
     create_keys(tmp_path / "keys")
     settings = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "LIITY_LISTEN": "nonsense"}

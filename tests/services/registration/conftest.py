@@ -9,6 +9,9 @@ import grpc
 import pytest
 
 from deploy.postgres import EmbeddedPostgres
+from liity.registration.v1.personal_data_service_pb2_grpc import (
+    add_PersonalDataServiceServicer_to_server,
+)
 from liity.registration.v1.registration_service_pb2_grpc import (
     add_RegistrationServiceServicer_to_server,
 )
@@ -16,10 +19,13 @@ from liity.registration.v1.unit_service_pb2 import (
     Unit,
 )
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
+from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from services.registration.look_ups import LookUps
+from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
+from services.registration.use_log_service import UseLogServicer
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.registration_service import Service
 
@@ -40,6 +46,8 @@ def service_with(postgres: EmbeddedPostgres, keys_dir: Path) -> ServiceFactory:
             def add_services(server: grpc.aio.Server) -> None:
                 add_UnitServiceServicer_to_server(UnitServicer(engine), server)
                 add_RegistrationServiceServicer_to_server(registrations, server)
+                add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
+                add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
 
             async with (
                 serving("registration", add_services, keys_dir) as target,

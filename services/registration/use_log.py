@@ -1,0 +1,79 @@
+"""The log of use: who has looked at or changed whose data, for which unit, when (R36)."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.runtime.clock import now
+from services.runtime.database import is_away
+from services.runtime.requests import current_actor
+from services.runtime.settings import SettingsError
+
+log = structlog.get_logger()
+
+LOOK_UP = "customer:look-up"
+"""The action of a search by personal identity code, as the access table names it."""
+
+_MAY_CHANGE = text(
+    """
+    SELECT has_table_privilege(to_regclass('use_chain'), 'INSERT')
+    OR has_function_privilege(to_regproc('chain_use'), 'EXECUTE')
+    OR bool_or(has_table_privilege(to_regclass(name), privilege))
+    FROM unnest(ARRAY['use_entries', 'use_chain']) AS name,
+    unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
+    """
+)
+"""NULL if there is no log."""
+
+
+def use_row(action: str, subject_ids: Iterable[str], outcome: str = "OK") -> dict[str, Any]:
+    """The entry about what the current actor does, as parameters for the columns of `use_entries`."""
+    actor = current_actor()
+    return {
+        "use_id": uuid.uuid4(),
+        "used_at": now(),
+        "actor_kind": actor.kind,
+        "account_id": actor.account_id,
+        "actor_role": actor.role,
+        "for_unit_id": actor.unit_id,
+        "action": action,
+        "subject_ids": sorted(subject_ids),
+        "outcome": outcome,
+        "call_id": actor.request_id,
+        "trace_id": actor.trace_id,
+    }
+
+
+async def require_append_only(engine: AsyncEngine) -> None:
+    """Refuses to work with a database role that could change the log. SettingsError says what to do.
+
+    Waits for a database that is away.
+    """
+    may_change = await _may_change(engine)
+    if may_change is None:
+        raise SettingsError(
+            "The database of LIITY_DATABASE_URL has no log of use: run `liity migrate registration` first"
+        )
+    if may_change:
+        raise SettingsError(
+            "The role of LIITY_DATABASE_URL may change the log of use: migrate with the owner's role, and"
+            " serve with one that owns nothing (docs/operating.md, First start)"
+        )
+
+
+async def _may_change(engine: AsyncEngine) -> bool | None:
+    while True:
+        try:
+            async with engine.connect() as connection:
+                may_change: bool | None = await connection.scalar(_MAY_CHANGE)
+                return may_change
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("database away", error=type(error).__name__)
+        await asyncio.sleep(1)
