@@ -22,7 +22,9 @@ from services.notification.rendering import render, template_of
 from services.notification.settings import MailSettings
 from services.notification.store import DeliveryRow, MessageStore
 from services.notification.transport import NotAccepted, Transport
+from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.errors import Refusal, already_exists, not_found, unavailable
+from services.runtime.limits import Limit, Limiter
 from services.runtime.personal_data import with_records
 
 log = structlog.get_logger()
@@ -40,8 +42,11 @@ class NotificationService(NotificationServiceServicer):
     server's word and its recording, the next call sends again after the lease, with the same Message-ID.
     """
 
-    def __init__(self, store: MessageStore, transport: Transport, settings: MailSettings) -> None:
+    def __init__(
+        self, store: MessageStore, limiter: Limiter, transport: Transport, settings: MailSettings
+    ) -> None:
         self._store = store
+        self._limiter = limiter
         self._transport = transport
         self._settings = settings
         self._lease = timedelta(seconds=settings.smtp_timeout + _MARGIN)
@@ -97,6 +102,8 @@ class NotificationService(NotificationServiceServicer):
         claimed = await self._store.claim(request_id, subject_id, template, self._lease)
         if claimed is None:
             return await self._finished_before(key)
+        if claimed.attempts == 1:
+            await self._admit(request_id, address)
         outcome = await self._transport.send(message, address)
         recorded = await self._store.record(request_id, claimed.attempts, outcome)
         if recorded is None:
@@ -105,6 +112,21 @@ class NotificationService(NotificationServiceServicer):
             log.warning("mail not accepted", template=template, attempts=claimed.attempts)
             raise unavailable(REASON_MAIL_NOT_ACCEPTED)
         return _delivery(recorded)
+
+    async def _admit(self, request_id: UUID, address: str) -> None:
+        """Counts a new mail. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) if the address has had its share."""
+        today = helsinki_day(now())
+        share = Limit(
+            f"mail:{today}:{address.casefold()}",
+            self._settings.mails_per_address,
+            helsinki_moment(today + timedelta(days=1)),
+        )
+        try:
+            await self._limiter.admit(share)
+        except Refusal:
+            # It is as new tomorrow as it is today.
+            await self._store.forget(request_id)
+            raise
 
     async def _finished_before(self, key: _SendingKey) -> pb.Delivery:
         """What another attempt led to. UNAVAILABLE while it runs, ALREADY_EXISTS if for another mail.

@@ -32,6 +32,10 @@ class MailSettings(ServerSettings):
     smtp_timeout: float = Field(10.0, gt=0, le=600, description="Seconds that sending one mail may take.")
     smtp_connections: int = Field(4, ge=1, le=50, description="Mails sent at the same time.")
 
+    mails_per_address: int = Field(
+        300, ge=1, description="Mails per address and day in Helsinki; the others go out the next day."
+    )
+
     @field_validator("mail_from")
     @classmethod
     def _is_an_address(cls, address: str) -> str:

@@ -71,6 +71,12 @@ def _record(in_turn: ColumnElement[bool], **state: object) -> Executable:
 
 _CLAIM = _claim()
 
+_FORGET = (
+    delete(Message)
+    .where(Message.request_id == bindparam("id"), Message.state == DELIVERY_STATE_PENDING)
+    .returning(*_DELIVERY)
+)
+
 _THIS_ATTEMPT = Message.attempts == bindparam("attempt")
 
 _RECORD: dict[type[Outcome], Executable] = {
@@ -104,6 +110,10 @@ class MessageStore:
         }
         rows = await self._execute(_CLAIM, parameters)
         return rows[0] if rows else None
+
+    async def forget(self, request_id: UUID) -> None:
+        """Makes a mail that was claimed, and is not to be sent, as if it had never been."""
+        await self._execute(_FORGET, {"id": request_id})
 
     async def record(self, request_id: UUID, attempt: int, outcome: Outcome) -> DeliveryRow | None:
         """Records what became of an attempt. None if a later attempt has outrun it.

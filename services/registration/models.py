@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.runtime.database import NAMING
+from services.runtime.limits import limits_table
 
 Json = dict[str, Any]
 
@@ -165,3 +166,4 @@ consents = cast(Table, Consent.__table__)
 disclosures = cast(Table, Disclosure.__table__)
 use_entries = cast(Table, UseEntry.__table__)
 use_chain = cast(Table, UseLink.__table__)
+limits = limits_table(Base.metadata)

@@ -13,6 +13,8 @@ from liity.registration.v1.registration_service_pb2_grpc import add_Registration
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from services.registration import use_log
+from services.registration.look_ups import LookUps
+from services.registration.models import limits
 from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
@@ -21,7 +23,9 @@ from services.registration.use_log_service import UseLogServicer
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
+from services.runtime.housekeeping import keeping_house
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.limits import sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
@@ -45,7 +49,9 @@ async def run() -> None:
 
     def add_services(server: grpc.aio.Server) -> None:
         add_UnitServiceServicer_to_server(UnitServicer(engine), server)
-        add_RegistrationServiceServicer_to_server(RegistrationServicer(engine), server)
+        add_RegistrationServiceServicer_to_server(
+            RegistrationServicer(engine, LookUps(engine, settings)), server
+        )
         add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
         add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
 
@@ -61,6 +67,7 @@ async def run() -> None:
     ]
     try:
         await use_log.require_append_only(engine)
-        await serve(settings, interceptor, names, add_services, certificate)
+        async with keeping_house(lambda: sweep_limits(engine, limits)):
+            await serve(settings, interceptor, names, add_services, certificate)
     finally:
         await engine.dispose()

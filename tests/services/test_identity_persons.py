@@ -215,7 +215,7 @@ async def test_provisional_persons_are_forgotten(identity: Component, identity_e
     for person_id in (stale, ensured_anew, retained):
         await age(identity_engine, person_id)
     assert await ensure(identity, nth_code(22)) == ensured_anew
-    await sweep(identity_engine, timedelta(minutes=15))
+    await sweep(identity_engine)
     assert [await find(identity, nth_code(n)) for n in range(20, 24)] == [fresh, "", ensured_anew, retained]
     assert (await refused(identity(RetainPersonRequest(person_id=stale)))).reason == REASON_PERSON_NOT_FOUND
 

@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings
 from deploy.components import COMPONENTS
 from deploy.keys import create_keys
 from deploy.mailbox import MailboxSettings
-from services.codec.settings import CodecSettings
 from deploy.tls_end import TlsEndSettings
+from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import NotificationSettings

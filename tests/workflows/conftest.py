@@ -54,19 +54,24 @@ from liity.v1.customer_form_pb2 import (
     PostalAddress,
     RelatedPerson,
 )
+from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
 from services.gateway.workflows import RegistrationWorkflows
 from services.identity.server import compose as compose_identity
 from services.identity.settings import IdentitySettings
+from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
 from services.notification.store import MessageStore
 from services.notification.transport import Transport
+from services.registration.look_ups import LookUps
 from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
+from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.keys import KeysetPurpose, load_keyset
+from services.runtime.limits import Limiter
 from services.runtime.peer import Peer
 from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 from services.runtime.temporal import RegistrationWorkflowNames, data_converter
@@ -192,12 +197,26 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         transport = Transport(notification_settings)
         stack.push_async_callback(transport.close)
         notifications = NotificationService(
-            MessageStore(engines["notification"]), transport, notification_settings
+            MessageStore(engines["notification"]),
+            Limiter(engines["notification"], limits, REASON_TOO_MANY_MAILS),
+            transport,
+            notification_settings,
+        )
+
+        registration_settings = RegistrationSettings.model_validate(
+            {
+                "keys_dir": keys_dir,
+                "listen": "127.0.0.1:0",
+                "database_url": postgres.url("registration"),
+            }
+        )
+        registrations = RegistrationServicer(
+            engines["registration"], LookUps(engines["registration"], registration_settings)
         )
 
         def add_registration(server: Any) -> None:
             add_UnitServiceServicer_to_server(UnitServicer(engines["registration"]), server)
-            add_RegistrationServiceServicer_to_server(RegistrationServicer(engines["registration"]), server)
+            add_RegistrationServiceServicer_to_server(registrations, server)
             add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engines["registration"]), server)
 
         targets = {
