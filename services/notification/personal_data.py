@@ -19,5 +19,7 @@ DELIVERIES = Kind(
 
 KINDS = (DELIVERIES,)
 
-NOT_OF_PERSONS: dict[str, str] = {}
+NOT_OF_PERSONS = {
+    "limits": "numbers by hashes, forgotten within days",
+}
 """Tables that keep nothing of those who are registered, each with the reason."""

@@ -77,6 +77,7 @@ KINDS = (REGISTRATIONS, CUSTOMERS, CONSENTS, DISCLOSURES, USES)
 
 NOT_OF_PERSONS = {
     "units": "of libraries, schools and other organisations",
+    "limits": "numbers by hashes, forgotten within days",
     "use_chain": "hashes, which prove the log of use",
 }
 """Tables that keep nothing of those who are registered, each with the reason."""

@@ -66,8 +66,14 @@ async def run() -> None:
         for service in file.services_by_name.values()
     ]
     try:
-        await use_log.require_append_only(engine)
         async with keeping_house(lambda: sweep_limits(engine, limits)):
-            await serve(settings, interceptor, names, add_services, certificate)
+            await serve(
+                settings,
+                interceptor,
+                names,
+                add_services,
+                certificate,
+                before=lambda: use_log.require_append_only(engine),
+            )
     finally:
         await engine.dispose()

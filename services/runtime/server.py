@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import structlog
@@ -35,11 +35,13 @@ async def serve(
     services: Sequence[str],
     add_services: Callable[[grpc.aio.Server], None],
     certificate: Certificate | None = None,
+    *,
+    before: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then lets running calls finish.
 
     `services` are the full names of what `add_services` adds, for health and reflection. With a certificate
-    it serves over TLS alone.
+    it serves over TLS alone. No call is served until `before`, which may raise, is done.
     """
     server = grpc.aio.server(
         interceptors=[interceptor],
@@ -64,6 +66,8 @@ async def serve(
             server.add_secure_port(settings.listen, server_credentials(certificate))
     except RuntimeError:
         raise SettingsError(f"Cannot listen on {settings.listen}: is something else running there?") from None
+    if before is not None:
+        await before()
     await server.start()
     for name in ("", *services):
         await states.set(name, health_pb2.HealthCheckResponse.SERVING)
