@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="how long to go on (10)")
     parser.add_argument("--seed", type=int, help="repeats the attacks of the run that printed it")
-    parser.add_argument("--replay", metavar="JSON", help="sends one attack again, as an earlier run printed it")
+    parser.add_argument("--replay", metavar="JSON", help="sends one attack again, as a run printed it")
     parser.add_argument(
         "--state-dir", type=Path, help="the folder of the stack: an earlier run's has the facts that run made"
     )

@@ -4,14 +4,14 @@ import asyncio
 import random
 from collections.abc import Iterable, Sequence
 
-from tests.fuzz.attack import Attack, Report, nasty_metadata, send
+from tests.fuzz.attack import Attack, Metadata, Report, nasty_metadata, send
 from tests.fuzz.messages import requests
 from tests.fuzz.target import SERVERS, Rpc, Target
 from tests.fuzz.transport import ATTACKERS, Scene, answers
 from tests.system.public_api import Stored, changes
 
 MEMORY_BOUND = 96 * 1024 * 1024
-"""Bytes by which a server may have grown since its first round: two passwords being hashed take 64 MiB each."""
+"""Bytes by which a server may have grown since its first round: one password being hashed takes 64 MiB."""
 
 _PERSONS = "identity.persons"
 _AT_ONCE = 16
@@ -90,18 +90,24 @@ class Siege:
         """Bytes by which each server has grown."""
         return {name: size - self._memory.get(name, size) for name, size in self.target.memory().items()}
 
-    def _attacks(self, rpc: Rpc, each: int, seed: int, choice: random.Random) -> tuple[list[Attack], list[Attack]]:
+    def _attacks(
+        self, rpc: Rpc, each: int, seed: int, choice: random.Random
+    ) -> tuple[list[Attack], list[Attack]]:
         """Those that cannot but be refused, and those that need not be."""
-        hopeless, hopeful = [], []
+        hopeless: list[Attack] = []
+        hopeful: list[Attack] = []
         batches = requests(rpc.method.input_type, self.target.known, rpc.valid(self.target.facts), each, seed)
         for batch in batches:
             for body in batch.bodies:
-                caller, metadata = choice.choice(self.target.allowed(rpc)), ()
+                caller = choice.choice(self.target.allowed(rpc))
+                metadata: Metadata = ()
                 # Mostly those who may: whoever may not gets no further than the door.
                 if (strangers := self.target.strangers(rpc)) and choice.randrange(6) == 0:
                     caller = choice.choice(strangers)
                 if choice.randrange(6) == 0:
-                    metadata = tuple(nasty_metadata(choice, self.target.token(rpc, caller) if caller else "x"))
+                    metadata = tuple(
+                        nasty_metadata(choice, self.target.token(rpc, caller) if caller else "x")
+                    )
                     if any(key == "authorization" for key, _ in metadata):
                         caller = ""
                 attack = Attack(rpc.path, caller, body, metadata, batch.kind)
@@ -144,5 +150,7 @@ class Siege:
                 content.seek(self._logs.get(log.name, 0))
                 faults = [line for line in content if any(mark in line for mark in _FAULT_MARKS)]
             for line in faults[:3]:
-                self.report.blame(f"{log} tells of a fault ({len(faults)} in all): {line[:1500].decode(errors='replace')}")
+                self.report.blame(
+                    f"{log} tells of a fault ({len(faults)} in all): {line[:1500].decode(errors='replace')}"
+                )
         self._logs = self.target.log_sizes()

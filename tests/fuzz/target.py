@@ -1,4 +1,4 @@
-"""What is attacked: a whole stack of our own, the RPCs it shows by reflection, and people who may call them."""
+"""What is attacked: a stack of our own, the RPCs it shows by reflection, and people who may call them."""
 
 import asyncio
 import importlib
@@ -158,7 +158,9 @@ async def running_target(folder: Path, *, facts: bool = True) -> AsyncIterator[T
             target.known = await _known(target, target.facts)
         yield target
     finally:
-        for channel in (*clients.values(), *channels.values()):
+        for client in clients.values():
+            await client.close()
+        for channel in channels.values():
             await channel.close()
         await stack.stop()
 
@@ -211,5 +213,3 @@ async def _known(target: Target, facts: Facts) -> dict[str, list[str]]:
         "country_code": ["FI", "SE", ""],
     }
     return {name: sorted({*known.get(name, ()), *texts.get(name, ())}) for name in {*known, *texts}}
-
-

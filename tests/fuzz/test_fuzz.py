@@ -1,4 +1,4 @@
-"""A bounded attack on every server: about a minute, the same one each time. `make fuzz` goes on for longer."""
+"""A bounded attack on every server, the same one each time. `make fuzz` goes on for longer."""
 
 import os
 from collections.abc import AsyncIterator
@@ -95,9 +95,9 @@ async def test_a_fault_in_a_log_and_memory_that_grows_are_noticed(
     monkeypatch.setattr("tests.fuzz.rounds.MEMORY_BOUND", -(2**40))
     await siege.judge()
     assert any("identity.log tells of a fault" in fault for fault in siege.report.faults)
-    assert {name for name in SERVERS if any(f"{name} has grown" in fault for fault in siege.report.faults)} == {
-        *SERVERS
-    }
+    assert {
+        name for name in SERVERS if any(f"{name} has grown" in fault for fault in siege.report.faults)
+    } == {*SERVERS}
 
 
 async def test_a_server_that_dies_is_noticed(target: Target) -> None:

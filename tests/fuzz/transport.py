@@ -82,10 +82,10 @@ def headers(*fields: tuple[str, str]) -> bytes:
 
 def _hpack(text: str) -> bytes:
     encoded = text.encode()
-    if len(encoded) < 127:  # noqa: PLR2004 - RFC 7541 5.1, a prefix of seven bits
+    if len(encoded) < 127:
         return bytes([len(encoded)]) + encoded
     rest, out = len(encoded) - 127, b"\x7f"
-    while rest > 127:  # noqa: PLR2004
+    while rest > 127:
         out += bytes([rest & 127 | 128])
         rest >>= 7
     return out + bytes([rest]) + encoded
@@ -157,7 +157,8 @@ async def dripping(scene: Scene) -> None:
 async def crowd(scene: Scene) -> None:
     """A thousand connections at once, each with a hello, while others are served."""
     opened = await asyncio.gather(
-        *(open_socket(scene.target.stack, scene.component) for _ in range(CONNECTIONS)), return_exceptions=True
+        *(open_socket(scene.target.stack, scene.component) for _ in range(CONNECTIONS)),
+        return_exceptions=True,
     )
     connections = [found for found in opened if not isinstance(found, BaseException)]
     try:
@@ -187,7 +188,7 @@ async def resets(scene: Scene) -> None:
 
 
 async def floods(scene: Scene) -> None:
-    """Pings, settings, empty frames and header blocks without end (CVE-2019-9512, -9515, -9518, 2024-27316)."""
+    """Pings, settings, empty frames and header blocks without end (CVE-2019-9512, -9515, -9518)."""
     block = _request_headers(scene.rpcs[0].path)
     several = (
         frame(_PING, 0, 0, b"12345678") * STREAMS,
