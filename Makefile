@@ -30,6 +30,10 @@ check: setup ## Lint, format, types, contracts and imports.
 bench: setup ## Measures the registration path beside the bare engine.
 	$(BIN)/python -m bench
 
+.PHONY: fuzz
+fuzz: setup ## Attacks a stack of its own for ten minutes; MINUTES and SEED may be given.
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 .PHONY: format
 format: setup ## Formats code and contracts.
 	$(BIN)/ruff check --fix-only .
