@@ -13,7 +13,7 @@ from tests.fuzz.transport import ATTACKERS
 
 pytestmark = pytest.mark.xdist_group("fuzz")
 
-SEED = int(os.environ.get("LIITY_FUZZ_SEED", "1"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 EACH = 2
 """Requests of each kind to every RPC."""
@@ -29,7 +29,7 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
 @pytest.fixture(scope="module")
 async def siege(target: Target) -> Siege:
     """The attack, warmed up: every server has done everything once."""
-    print(f"LIITY_FUZZ_SEED={SEED}")  # noqa: T201 - pytest shows it when a test fails
+    print(f"FUZZ_SEED={SEED}")  # noqa: T201 - pytest shows it when a test fails
     siege = Siege(target, SEED)
     await siege.warm_up()
     return siege
@@ -38,7 +38,7 @@ async def siege(target: Target) -> Siege:
 async def test_no_call_is_answered_wrongly_or_leaves_something_behind(target: Target, siege: Siege) -> None:
     await siege.calls(EACH)
 
-    assert "\n".join(siege.report.faults) == "", f"LIITY_FUZZ_SEED={SEED}, state in {target.stack.folder}"
+    assert "\n".join(siege.report.faults) == "", f"FUZZ_SEED={SEED}, state in {target.stack.folder}"
     assert set(siege.report.rpcs) == {rpc.path for rpc in target.rpcs}
     codes = {code for tally in siege.report.rpcs.values() for code in tally.codes}
     # Some of it is well enough made to be done, to miss, and to come too late.
