@@ -19,5 +19,5 @@ DELIVERIES = Kind(
 
 KINDS = (DELIVERIES,)
 
-NOT_OF_PERSONS: dict[str, str] = {}
+NOT_OF_PERSONS = {"limits": "counts by a hash of a day and an e-mail address, for that day"}
 """Tables that keep nothing of those who are registered, each with the reason."""

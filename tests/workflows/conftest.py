@@ -79,6 +79,7 @@ from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server
 from workflows.disclosure_activities import DisclosureActivities
+from workflows.password_order_activities import PasswordOrderActivities
 from workflows.registration_activities import RegistrationActivities
 from workflows.settings import WorkerSettings
 from workflows.worker import create_worker
@@ -266,8 +267,12 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         activities = RegistrationActivities(*worker_peers.values(), timetable)
         disclosures = DisclosureActivities(*worker_peers.values(), DisclosureSeal(keys_dir))
 
+        orders = PasswordOrderActivities(worker_peers["identity"], worker_peers["notification"])
+
         async def start_worker() -> Any:
-            return await stack.enter_async_context(create_worker(environment.client, activities, disclosures))
+            return await stack.enter_async_context(
+                create_worker(environment.client, activities, disclosures, orders)
+            )
 
         await start_worker()
         yield World(
