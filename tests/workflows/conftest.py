@@ -98,6 +98,7 @@ class World:
     registrar: Registrar
     gateway: dict[str, Peer]
     worker: dict[str, Peer]
+    seed: dict[str, Peer]
     engines: dict[str, AsyncEngine]
     start_worker: Callable[[], Awaitable[Any]]
     seen: list[str] = field(default_factory=list)
@@ -242,7 +243,8 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
                 for name, target in targets.items()
             }
 
-        unit_id, registrar = await _seed(await peers("seed"))
+        seed_peers = await peers("seed")
+        unit_id, registrar = await _seed(seed_peers)
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
                 data_converter=data_converter(load_keyset(keys_dir, KeysetPurpose.PAYLOADS)),
@@ -283,6 +285,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
             registrar,
             await peers("gateway"),
             worker_peers,
+            seed_peers,
             engines,
             start_worker,
         )
