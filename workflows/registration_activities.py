@@ -424,5 +424,15 @@ class _RefusalInbound(ActivityInboundInterceptor):
             return await super().execute_activity(input)
         except Refusal as refusal:
             raise ApplicationError(
-                refusal.summary, type=reason_name(refusal.reason), non_retryable=is_permanent(refusal.code)
+                refusal.summary,
+                type=reason_name(refusal.reason),
+                non_retryable=is_permanent(refusal.code),
+                next_retry_delay=_later_than_retries(refusal.retry_after),
             ) from None
+
+
+def _later_than_retries(retry_after: timedelta | None) -> timedelta | None:
+    """When a service wants to be asked again, if the step would otherwise be tried before."""
+    policy = activity.info().retry_policy
+    longest = policy.maximum_interval if policy else None
+    return retry_after if retry_after and longest and retry_after > longest else None

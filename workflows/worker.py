@@ -22,6 +22,8 @@ from services.runtime.tls import component_certificate
 from workflows.actors import ActorInterceptor
 from workflows.disclosure import DisclosureWorkflow
 from workflows.disclosure_activities import DisclosureActivities
+from workflows.password_order import PasswordOrderWorkflow
+from workflows.password_order_activities import PasswordOrderActivities
 from workflows.registration import RegistrationWorkflow
 from workflows.registration_activities import (
     HeartbeatInterceptor,
@@ -45,6 +47,7 @@ def create_worker(
     client: Client,
     activities: RegistrationActivities,
     disclosures: DisclosureActivities,
+    orders: PasswordOrderActivities,
     build_id: str = "",
 ) -> Worker:
     """A worker for all workflows. With a build ID its workflows upgrade as new builds become current."""
@@ -56,7 +59,7 @@ def create_worker(
     return Worker(
         client,
         task_queue=RegistrationWorkflowNames.TASK_QUEUE,
-        workflows=[RegistrationWorkflow, DisclosureWorkflow],
+        workflows=[RegistrationWorkflow, DisclosureWorkflow, PasswordOrderWorkflow],
         activities=[
             activities.create_registration,
             activities.request_consent,
@@ -70,6 +73,7 @@ def create_worker(
             activities.send_welcome,
             disclosures.gather_disclosure,
             disclosures.delete_disclosure,
+            orders.mail_password_link,
         ],
         interceptors=[ActorInterceptor(), SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],
         workflow_runner=WORKFLOW_RUNNER,
@@ -90,11 +94,12 @@ async def run() -> None:
         Peer("registration", settings.registration_target, identity),
         Peer("notification", settings.notification_target, identity),
     )
+    orders = PasswordOrderActivities(peers[0], peers[2])
     activities = RegistrationActivities(*peers, settings.timetable())
     disclosures = DisclosureActivities(*peers, DisclosureSeal(settings.keys_dir))
     client = await _connected(settings)
     await _warn_of_long_retention(client, settings.temporal_retention)
-    worker = create_worker(client, activities, disclosures, settings.worker_build_id)
+    worker = create_worker(client, activities, disclosures, orders, settings.worker_build_id)
 
     def use(client: Client) -> None:
         worker.client = client

@@ -15,6 +15,7 @@ from services.gateway.consent_service import ConsentService
 from services.gateway.credential_service import CredentialService
 from services.gateway.disclosure_service import DisclosureService
 from services.gateway.disclosure_workflows import DisclosureWorkflows
+from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.registration_service import RegistrationService
 from services.gateway.settings import GatewaySettings
 from services.gateway.use_log import UseRecorder
@@ -51,6 +52,7 @@ async def run() -> None:
     client = await temporal.connect(settings)
     workflows = RegistrationWorkflows(client)
     disclosure_workflows = DisclosureWorkflows(client)
+    orders = PasswordOrderWorkflows(client)
     disclosures = DisclosureService(
         identity,
         registration,
@@ -60,13 +62,13 @@ async def run() -> None:
     )
 
     def use(client: Client) -> None:
-        workflows.use(client)
-        disclosure_workflows.use(client)
+        for starter in (workflows, disclosure_workflows, orders):
+            starter.use(client)
 
     uses = UseRecorder(registration)
 
     def add_services(server: grpc.aio.Server) -> None:
-        add_AuthServiceServicer_to_server(AuthService(identity, registration), server)
+        add_AuthServiceServicer_to_server(AuthService(identity, registration, orders), server)
         add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
         add_CredentialServiceServicer_to_server(CredentialService(identity), server)
         add_DisclosureServiceServicer_to_server(disclosures, server)
@@ -76,7 +78,7 @@ async def run() -> None:
         add_UseLogServiceServicer_to_server(UseLogService(identity, registration), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
-    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses)
+    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses, settings.trusted_proxies)
     public = settings.public_files()
     async with temporal.follow_certificates(settings, use):
         await serve(settings, interceptor, SERVICES, add_services, public.follow() if public else None)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 
 from services.runtime.server import ServerSettings
 from services.runtime.temporal import TemporalSettings
@@ -14,6 +14,11 @@ class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):
 
     identity_target: str = Field(description="host:port of the identity service.")
     registration_target: str = Field(description="host:port of the registration service.")
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description='Networks of our own proxies, as in `["10.1.0.0/16"]`: what they say in'
+        " `x-forwarded-for` is believed, and nobody else.",
+    )
     disclosure_lifetime: timedelta = Field(
         timedelta(days=7),
         gt=timedelta(0),

@@ -57,8 +57,8 @@ NOT_OF_PERSONS = {
     "memberships": "of accounts",
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
-    "limits": "numbers by hashes, forgotten within days",
-    "login_attempts": "the same, of the release before",
+    "limits": "counts by a hash of an account or a network address",
+    "login_attempts": "counts by a hash of an account or a network address",
 }
 """Tables that keep nothing of those who are registered, each with the reason."""
 

@@ -19,7 +19,5 @@ DELIVERIES = Kind(
 
 KINDS = (DELIVERIES,)
 
-NOT_OF_PERSONS = {
-    "limits": "numbers by hashes, forgotten within days",
-}
+NOT_OF_PERSONS = {"limits": "counts by a hash of a day and an e-mail address, for that day"}
 """Tables that keep nothing of those who are registered, each with the reason."""

@@ -34,6 +34,7 @@ from liity.v1.reason_pb2 import (
     Reason,
 )
 from services.runtime.access import ACCESS, Accounts, Anyone, Caller, Recorded, Rule, Services
+from services.runtime.addresses import Networks, caller_address
 from services.runtime.database import is_away
 from services.runtime.errors import (
     Contact,
@@ -90,7 +91,7 @@ class Call:
     metadata: Mapping[str, str | bytes]
     trace_id: str
     address: str
-    """The network address it came from, without the port."""
+    """The network address it came from, without the port; behind trusted proxies, their caller's."""
     certificate_names: frozenset[str] = frozenset()
     """The names in the certificate that the caller has shown; none without TLS."""
 
@@ -140,11 +141,16 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every unary call; refuses streams and methods that the access table does not open to anyone."""
 
     def __init__(
-        self, authenticator: Authenticator, contact: Contact, recorder: Recorder | None = None
+        self,
+        authenticator: Authenticator,
+        contact: Contact,
+        recorder: Recorder | None = None,
+        trusted_proxies: Networks = (),
     ) -> None:
         self._authenticator = authenticator
         self._contact = contact
         self._recorder = recorder
+        self._trusted_proxies = trusted_proxies
 
     async def intercept_service(
         self,
@@ -176,7 +182,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> Message:
         started = time.perf_counter()
-        call = _call(context)
+        call = _call(context, self._trusted_proxies)
         language = language_of(call.text("accept-language"))
         bound = structlog.contextvars.bind_contextvars(method=method, trace_id=call.trace_id)
         try:
@@ -235,15 +241,17 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         (log.info if refused else log.debug)("rpc", outcome=outcome, milliseconds=milliseconds)
 
 
-def _call(context: grpc.aio.ServicerContext[Any, Any]) -> Call:
-    metadata = dict(context.invocation_metadata() or ())
+def _call(context: grpc.aio.ServicerContext[Any, Any], trusted_proxies: Networks) -> Call:
+    sent = [(key, value) for key, value in context.invocation_metadata() or ()]
+    metadata = dict(sent)
+    # Proxies may append a line of their own instead of a word.
+    forwarded = ",".join(str(value) for key, value in sent if key == "x-forwarded-for")
     given = metadata.get("x-request-id", "")
     shown = context.auth_context().get("x509_subject_alternative_name", ())
     return Call(
         metadata=metadata,
         trace_id=given if isinstance(given, str) and _TRACE_ID.fullmatch(given) else uuid.uuid4().hex,
-        # gRPC names a caller as in `ipv4:127.0.0.1:54321`.
-        address=context.peer().rpartition(":")[0],
+        address=caller_address(context.peer(), forwarded, trusted_proxies),
         certificate_names=frozenset(name.decode() for name in shown),
     )
 

@@ -90,6 +90,18 @@ class DisclosureWorkflowNames:
         return f"disclosure/{disclosure_id}"
 
 
+class PasswordOrderWorkflowNames:
+    """What a starter must know of `PasswordOrderWorkflow`."""
+
+    WORKFLOW = "PasswordOrderWorkflow"
+    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
+
+    @staticmethod
+    def workflow_id(request_id: str) -> str:
+        """One execution per order."""
+        return f"password-order/{request_id}"
+
+
 class EncryptionCodec(PayloadCodec):
     """Encrypts every payload but what is meant for operators' eyes."""
 

@@ -79,6 +79,7 @@ from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server
 from workflows.disclosure_activities import DisclosureActivities
+from workflows.password_order_activities import PasswordOrderActivities
 from workflows.registration_activities import RegistrationActivities
 from workflows.settings import WorkerSettings
 from workflows.worker import create_worker
@@ -97,6 +98,7 @@ class World:
     registrar: Registrar
     gateway: dict[str, Peer]
     worker: dict[str, Peer]
+    seed: dict[str, Peer]
     engines: dict[str, AsyncEngine]
     start_worker: Callable[[], Awaitable[Any]]
     seen: list[str] = field(default_factory=list)
@@ -241,7 +243,8 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
                 for name, target in targets.items()
             }
 
-        unit_id, registrar = await _seed(await peers("seed"))
+        seed_peers = await peers("seed")
+        unit_id, registrar = await _seed(seed_peers)
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
                 data_converter=data_converter(load_keyset(keys_dir, KeysetPurpose.PAYLOADS)),
@@ -266,8 +269,12 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         activities = RegistrationActivities(*worker_peers.values(), timetable)
         disclosures = DisclosureActivities(*worker_peers.values(), DisclosureSeal(keys_dir))
 
+        orders = PasswordOrderActivities(worker_peers["identity"], worker_peers["notification"])
+
         async def start_worker() -> Any:
-            return await stack.enter_async_context(create_worker(environment.client, activities, disclosures))
+            return await stack.enter_async_context(
+                create_worker(environment.client, activities, disclosures, orders)
+            )
 
         await start_worker()
         yield World(
@@ -278,6 +285,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
             registrar,
             await peers("gateway"),
             worker_peers,
+            seed_peers,
             engines,
             start_worker,
         )
