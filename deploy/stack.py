@@ -14,7 +14,7 @@ from deploy.ports import Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, StackError
 from deploy.temporal_server import prepare_server
-from deploy.wiring import Wiring
+from deploy.wiring import Wiring, note_ports
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "postgres": (),
@@ -142,6 +142,7 @@ class Stack:
         for folder in (self._wiring.temporal_database.parent, self._wiring.mail_dir, self.logs):
             folder.mkdir(mode=0o700, exist_ok=True)
         create_keys(self.keys_dir)
+        note_ports(self.folder, self.ports)
 
     def _take_lock(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from services.identity.access_tokens import AccessTokens
 from services.identity.accounts import Accounts
 from services.identity.credentials import Credentials
 from services.identity.housekeeping import keep_house
+from services.identity.known_keys import keys_checked
 from services.identity.links import Links
 from services.identity.passwords import Passwords
 from services.identity.persons import Persons
@@ -75,7 +76,8 @@ async def run() -> None:
     add_services = compose(settings, engine)
     housekeeping = asyncio.create_task(keep_house(engine, settings.login_window))
     try:
-        await serve(settings, interceptor, SERVICES, add_services)
+        async with keys_checked(engine, settings.keys_dir):
+            await serve(settings, interceptor, SERVICES, add_services)
     finally:
         housekeeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
