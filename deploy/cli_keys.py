@@ -52,9 +52,7 @@ Purpose = Annotated[str, typer.Argument(callback=_purpose, help=f"One of {', '.j
 KeyId = Annotated[str, typer.Argument(help="As `liity keys show` gives it.")]
 Margin = Annotated[
     timedelta,
-    typer.Option(
-        parser=_duration, help="How long after a promotion somebody may have written with the key before."
-    ),
+    typer.Option(parser=_duration, help="How long after the promotion it took to restart all who write."),
 ]
 
 
@@ -213,6 +211,8 @@ async def _needed_by(purpose: str, key: "Key", margin: timedelta) -> str:
     from deploy.key_needs import needs  # noqa: PLC0415
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 
+    if key.primary and not purpose.startswith("hetu"):
+        return "all that is written now"
     try:
         found = await needs(purpose, key, margin)
     except SettingsError as error:

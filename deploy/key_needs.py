@@ -35,7 +35,7 @@ class Need(NamedTuple):
     """Things of one kind that need a key."""
 
     what: str
-    """How many of what, as in `12 personal identity codes`."""
+    """What, and how many: `12 personal identity codes`."""
     advice: str
     """How they come to need it no more."""
 
@@ -76,6 +76,11 @@ async def release(purpose: str, key: Key, margin: timedelta) -> None:
             f"It is not known until when key {key.key_id} has written: rotate and promote {purpose} first"
         )
     until = _written_until(key, margin)
+    if until is not None and until > now():
+        raise KeyNeeded(
+            f"Who was not restarted since the promotion may still write with key {key.key_id} of {purpose}:"
+            f" wait until {shown(until)}, or tell by --margin when all had been"
+        )
     if purpose == KeysetPurpose.PAYLOADS:
         _refuse(purpose, key, await _runs(until))
         return
@@ -148,8 +153,8 @@ async def _runs(until: datetime | None) -> list[Need]:
         counted = await client.count_workflows(f'StartTime < "{until.isoformat()}"')
     except (RPCError, RuntimeError):
         raise SettingsError("Temporal does not answer") from None
-    advice = "their histories are never written anew: wait until they have ended and their retention is over"
-    return [Need(f"{counted.count} runs in Temporal", advice)] if counted.count else []
+    advice = "Temporal keeps their histories as they are: wait until they have ended and are deleted"
+    return [Need(_counted(counted.count, "run"), advice)] if counted.count else []
 
 
 async def _identity_needs(
@@ -157,7 +162,7 @@ async def _identity_needs(
 ) -> list[Need]:
     if purpose in {KeysetPurpose.HETU, KeysetPurpose.HETU_INDEX}:
         codes = await stored_codes(connection, purpose, key.key_id)
-        return [Need(f"{codes} personal identity codes", "liity keys reencrypt")] if codes else []
+        return [Need(_counted(codes, "personal identity code"), "liity keys reencrypt")] if codes else []
     if until is None:
         return []
     settings = load(KeysSettings)
@@ -178,11 +183,17 @@ async def _signed(connection: AsyncConnection, until: datetime, session_lifetime
     )
     found = [
         (what, (await connection.execute(query)).one())
-        for what, query in (("links in mail", links), ("log-ins", sessions))
+        for what, query in (("link", links), ("log-in", sessions))
     ]
     return [
-        Need(f"{count} {what}", f"the last ends by {shown(last)}") for what, (count, last) in found if count
+        Need(_counted(count, what), f"the last ends by {shown(last)}")
+        for what, (count, last) in found
+        if count
     ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def shown(moment: datetime) -> str:

@@ -22,8 +22,8 @@ from services.runtime.settings import SettingsError
 log = structlog.get_logger()
 
 USES = {
-    KeysetPurpose.HETU: "under which {count} personal identity codes are stored",
-    KeysetPurpose.HETU_INDEX: "by which {count} personal identity codes are found",
+    KeysetPurpose.HETU: "under which personal identity codes are stored ({count})",
+    KeysetPurpose.HETU_INDEX: "by which personal identity codes are found ({count})",
     KeysetPurpose.LINKS: "which has signed links in mail and log-ins",
     TOKEN_SIGNING: "which has signed access tokens",
 }
