@@ -5,7 +5,7 @@ not stands in the rows themselves. Meanwhile identity finds every code, under wh
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import tink
 from sqlalchemy import bindparam, func, or_, select, update
@@ -68,27 +68,29 @@ class Reencryption:
             .limit(_BATCH)
             .with_for_update(skip_locked=True)
         )
-        async with self._engine.begin() as connection:
-            rows = (await connection.execute(outdated)).all()
-            if not rows:
-                return None, 0
-            sealed = {row.person_id: self._reseal(*row) for row in rows}
-            try:
+        sealed: dict[str, SealedHetu] = {}
+        try:
+            async with self._engine.begin() as connection:
+                for row in await connection.execute(outdated):
+                    sealed[row.person_id] = self._reseal(*row)
+                if not sealed:
+                    return None, 0
                 await connection.execute(
                     _RESEAL,
                     [{"resealed_id": person_id, **one._asdict()} for person_id, one in sealed.items()],
                 )
-            except IntegrityError:
-                await connection.rollback()
-                doubled = select(Person.person_id).where(
-                    Person.hetu_index.in_([one.hetu_index for one in sealed.values()])
-                )
-                others = ", ".join((await connection.scalars(doubled)).all())
-                raise ReencryptionError(
-                    f"The code of person {others} is stored a second time under an older key, by an identity"
-                    " that was not restarted before the key was promoted: one of the two must be erased"
-                ) from None
-        return rows[-1].person_id, len(rows)
+        except IntegrityError:
+            raise await self._doubled(sealed.values()) from None
+        return next(reversed(sealed)), len(sealed)
+
+    async def _doubled(self, sealed: Iterable[SealedHetu]) -> ReencryptionError:
+        found = select(Person.person_id).where(Person.hetu_index.in_([one.hetu_index for one in sealed]))
+        async with self._engine.connect() as connection:
+            doubled = ", ".join(await connection.scalars(found))
+        return ReencryptionError(
+            f"The code of person {doubled} is stored a second time under an older key, by an identity that"
+            " was not restarted before the key was promoted: one of the two must be erased"
+        )
 
     def _reseal(self, person_id: str, ciphertext: bytes, key_id: int) -> SealedHetu:
         try:
