@@ -145,7 +145,10 @@ def _written_until(key: Key, margin: timedelta) -> datetime | None:
 
 
 async def _runs(until: datetime | None) -> list[Need]:
-    """Runs that Temporal holds, open or closed, and that were begun while the key was in use."""
+    """Runs that Temporal holds, open or closed, and that were begun while the key was in use.
+
+    What else lies under the keys of payloads, the exports of disclosures, is erased before their runs end.
+    """
     if until is None:
         return []
     try:

@@ -57,6 +57,7 @@ NOT_OF_PERSONS = {
     "memberships": "of accounts",
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
+    "known_keys": "names the keys that have been used",
     "login_attempts": "counts by a hash of an account or a network address",
 }
 """Tables that keep nothing of those who are registered, each with the reason."""

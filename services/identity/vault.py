@@ -45,7 +45,7 @@ class HetuVault:
 
     def reseal(self, ciphertext: bytes, person_id: str) -> SealedHetu:
         """A stored code under the keys of now. `tink.TinkError` if it cannot be read."""
-        return self._seal(self._aead.decrypt(ciphertext, person_id.encode()), person_id)
+        return self._seal(self.open(ciphertext, person_id).encode(), person_id)
 
     def open(self, ciphertext: bytes, person_id: str) -> str:
         """The code that was encrypted for a person. TinkError if it was for another, or the key is gone."""
