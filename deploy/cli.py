@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy import cli_account, cli_audit, cli_disclosures, cli_registrations, cli_temporal
+from deploy import cli_account, cli_audit, cli_disclosures, cli_keys, cli_registrations, cli_temporal
 from deploy.components import COMPONENTS, WITH_DATABASE
 from deploy.output import ending_clearly
 
@@ -17,9 +17,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(help="Key files.", no_args_is_help=True)
-app.add_typer(keys_app, name="keys")
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_registrations.app, name="registrations")
 app.add_typer(cli_disclosures.app, name="disclosures")
 app.add_typer(cli_temporal.app, name="temporal")
@@ -117,17 +116,6 @@ def demo(
         await Demonstration(gateway, mailbox, read_accounts(state_dir), console(), gateway_ca).run()
 
     _run(show())
-
-
-@keys_app.command("create")
-def create_keys(
-    keys_dir: Annotated[Path, typer.Option(envvar="LIITY_KEYS_DIR", help="Folder of the key files.")],
-) -> None:
-    """Makes every key file that is missing. Those there are stay as they are."""
-    from deploy import keys  # noqa: PLC0415
-
-    with ending_clearly():
-        keys.create_keys(keys_dir)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -18,7 +18,7 @@ from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, StackError
 from deploy.temporal_server import prepare_server
-from deploy.wiring import Wiring
+from deploy.wiring import Wiring, note_ports
 from services.runtime.tls import Certificate, channel_credentials
 
 _NEEDS: dict[str, tuple[str, ...]] = {
@@ -203,6 +203,7 @@ class Stack:
         create_keys(self.keys_dir)
         if self.certificates:
             self.certificates.create()
+        note_ports(self.folder, self.ports)
 
     def _take_lock(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from deploy.certificates import Certificates
@@ -13,6 +14,10 @@ from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Command
 from deploy.temporal_server import NAMESPACE, codec_url, temporal_command, ui_origin
+from services.runtime.keys import read_private_file, write_private_file
+from services.runtime.settings import SettingsError
+
+_PORTS = "ports.json"
 
 
 class Wiring:
@@ -131,6 +136,20 @@ class Wiring:
 
     def _address(self, name: str) -> str:
         return f"{HOST}:{getattr(self._ports, name)}"
+
+
+def note_ports(folder: Path, ports: Ports) -> None:
+    """Notes in a stack's folder where it listens."""
+    write_private_file(folder / _PORTS, json.dumps(asdict(ports)))
+
+
+def wiring_in(folder: Path) -> Wiring:
+    """The wiring of the stack that was started last in a folder. SettingsError if none was."""
+    folder = folder.absolute()
+    if not (folder / _PORTS).exists():
+        raise SettingsError(f"No stack has been started in {folder}: liity up --state-dir {folder}")
+    ports = Ports(**json.loads(read_private_file(folder / _PORTS)))
+    return Wiring(folder, ports, EmbeddedPostgres(folder / "postgres", ports.postgres))
 
 
 def _environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ from services.registration.settings import RegistrationSettings
 from services.runtime.access import ACCESS, ROLES, Accounts, Anyone, Services
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import KmsSettings, RuntimeSettings
 from services.runtime.temporal import TemporalSettings
 from services.runtime.temporal_namespace import NamespaceSettings
 from services.runtime.texts import reason_text
@@ -57,6 +57,7 @@ _STATUS = {
 
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
+    ("Whoever has key files: every component, and `liity keys`", KmsSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
     ("Whoever people outside call: gateway, codec", PublicTlsSettings),

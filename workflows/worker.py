@@ -12,6 +12,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from services.runtime import logs, temporal
 from services.runtime.disclosures import DisclosureSeal
+from services.runtime.payload_keys import check_payload_keys
 from services.runtime.peer import Peer
 from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
@@ -98,6 +99,7 @@ async def run() -> None:
     activities = RegistrationActivities(*peers, settings.timetable())
     disclosures = DisclosureActivities(*peers, DisclosureSeal(settings.keys_dir))
     client = await _connected(settings)
+    await check_payload_keys(client, settings.keys_dir)
     await _warn_of_long_retention(client, settings.temporal_retention)
     worker = create_worker(client, activities, disclosures, orders, settings.worker_build_id)
 

@@ -25,6 +25,7 @@ from services.runtime import logs, temporal
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import Contact
 from services.runtime.interceptor import RequestInterceptor
+from services.runtime.payload_keys import check_payload_keys
 from services.runtime.peer import Peer
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceIdentity
@@ -50,6 +51,7 @@ async def run() -> None:
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
     client = await temporal.connect(settings)
+    await check_payload_keys(client, settings.keys_dir)
     workflows = RegistrationWorkflows(client)
     disclosure_workflows = DisclosureWorkflows(client)
     orders = PasswordOrderWorkflows(client)

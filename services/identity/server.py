@@ -15,6 +15,7 @@ from services.identity.access_tokens import AccessTokens
 from services.identity.accounts import Accounts
 from services.identity.credentials import Credentials
 from services.identity.housekeeping import sweep
+from services.identity.known_keys import keys_checked
 from services.identity.links import LinkDoor, Links
 from services.identity.models import limits
 from services.identity.password_orders import PasswordOrders
@@ -92,7 +93,10 @@ async def run() -> None:
     )
     add_services = compose(settings, engine)
     try:
-        async with keeping_house(lambda: sweep(engine), lambda: sweep_limits(engine, limits)):
+        async with (
+            keys_checked(engine, settings.keys_dir),
+            keeping_house(lambda: sweep(engine), lambda: sweep_limits(engine, limits)),
+        ):
             await serve(settings, interceptor, SERVICES, add_services, certificate)
     finally:
         await engine.dispose()

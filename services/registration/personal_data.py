@@ -77,7 +77,6 @@ KINDS = (REGISTRATIONS, CUSTOMERS, CONSENTS, DISCLOSURES, USES)
 
 NOT_OF_PERSONS = {
     "units": "of libraries, schools and other organisations",
-    "limits": "numbers by hashes, forgotten within days",
     "use_chain": "hashes, which prove the log of use",
     "limits": "counts by a hash of an account or a unit",
 }

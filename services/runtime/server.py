@@ -72,10 +72,13 @@ async def serve(
     for name in ("", *services):
         await states.set(name, health_pb2.HealthCheckResponse.SERVING)
     log.info("serving", listen=settings.listen)
-    await stop_requested()
-    log.info("stopping")
-    await states.enter_graceful_shutdown()
-    await server.stop(_GRACE)
+    try:
+        await stop_requested()
+    finally:
+        # Also when it is cancelled: a server that is left running spoils the end of the program.
+        log.info("stopping")
+        await states.enter_graceful_shutdown()
+        await server.stop(_GRACE)
 
 
 async def stop_requested() -> None:

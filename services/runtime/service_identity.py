@@ -16,7 +16,7 @@ from joserfc.jwk import KeySet, OKPKey
 
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from services.runtime.errors import unauthenticated
-from services.runtime.keys import read_private_file, write_private_file
+from services.runtime.keys import read_key_file, write_key_file, write_public_file
 from services.runtime.settings import SettingsError
 from services.runtime.tls import Certificate
 
@@ -37,7 +37,7 @@ class ServiceIdentity:
     def __init__(self, name: str, keys_dir: Path, certificate: Certificate | None = None) -> None:
         self.name = name
         self.certificate = certificate
-        self._key = _import_private(_private_path(keys_dir, name))
+        self._key = _import_private(service_key_path(keys_dir, name))
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def token(self, audience: str) -> str:
@@ -92,21 +92,22 @@ def create_service_keys(keys_dir: Path) -> None:
     """Makes the keys of all components, unless they are there, and the set of their public keys."""
     public = []
     for name in SERVICES:
-        path = _private_path(keys_dir, name)
+        path = service_key_path(keys_dir, name)
         if not path.exists():
             new = OKPKey.generate_key("Ed25519", parameters={"kid": name})
-            write_private_file(path, json.dumps(new.as_dict(private=True)))
+            write_key_file(path, json.dumps(new.as_dict(private=True)))
         key = _import_private(path)
         public.append({**key.as_dict(private=False), "kid": name})
-    (keys_dir / "services.jwks.json").write_text(json.dumps({"keys": public}), "utf-8")
+    write_public_file(keys_dir / "services.jwks.json", json.dumps({"keys": public}))
 
 
 def _import_private(path: Path) -> OKPKey:
     try:
-        return OKPKey.import_key(json.loads(read_private_file(path)))
+        return OKPKey.import_key(json.loads(read_key_file(path)))
     except (JoseError, ValueError, LookupError, TypeError) as error:
         raise SettingsError(f"Key file {path} holds no JSON Web Key: {error}") from None
 
 
-def _private_path(keys_dir: Path, name: str) -> Path:
+def service_key_path(keys_dir: Path, name: str) -> Path:
+    """Where a component's own key lies."""
     return keys_dir / f"service-{name}.jwk.json"

@@ -14,10 +14,21 @@ class SettingsError(Exception):
     """A setting is missing or wrong. Its text is the one line to show."""
 
 
-class RuntimeSettings(BaseSettings):
-    """What every component reads, prefix `LIITY_`."""
+class KmsSettings(BaseSettings):
+    """What whoever has key files reads, prefix `LIITY_`."""
 
     model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
+
+    kms_key_uri: str = Field(
+        "",
+        description="The KMS key that secret key files are encrypted under: `gcp-kms://…`, `aws-kms://…` or "
+        "`hcvault://…`. Without one they lie in the clear. Credentials come from the provider's own "
+        "environment.",
+    )
+
+
+class RuntimeSettings(KmsSettings):
+    """What every component reads besides."""
 
     keys_dir: Path = Field(description="Folder of keysets and service keys (files of mode 0600).")
     log_format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal.")

@@ -127,11 +127,16 @@ class EncryptionCodec(PayloadCodec):
         try:
             plain = self._aead.decrypt(payload.data, _CONTEXT)
         except tink.TinkError:
-            # Tink's ciphertexts begin with a byte of version and the ID of their key.
-            key_id = int.from_bytes(payload.data[1:5], "big")
+            key_id = payload_key_id(payload)
             message = f"A payload was encrypted under key {key_id}, or damaged: the keyset cannot read it"
             raise tink.TinkError(message) from None
         return Payload.FromString(plain)
+
+
+def payload_key_id(payload: Payload) -> str:
+    """The ID of the key an encrypted payload lies under."""
+    # Tink's ciphertexts begin with a byte of version and the ID of their key.
+    return str(int.from_bytes(payload.data[1:5], "big"))
 
 
 def _for_operators(payload: Payload) -> bool:
