@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -12,13 +13,18 @@ from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest, Sessi
 from liity.v1.auth_service_pb2_grpc import AuthServiceStub
 from liity.v1.consent_service_pb2_grpc import ConsentServiceStub
 from liity.v1.credential_service_pb2_grpc import CredentialServiceStub
+from liity.v1.disclosure_service_pb2_grpc import DisclosureServiceStub
 from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from services.runtime.errors import Refusal
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 _RENEW_BEFORE = timedelta(seconds=30)
+
+# All that is kept of a person may be more than the 4 MiB that gRPC takes by default.
+_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
 
 
 def new_request_id() -> str:
@@ -27,10 +33,17 @@ def new_request_id() -> str:
 
 
 class ApiClient:
-    """Calls a gateway. Without `log_in`, as somebody without an account: a guardian, a customer."""
+    """Calls a gateway. Without `log_in`, as somebody without an account: a guardian, a customer.
 
-    def __init__(self, target: str, language: str = "fi") -> None:
-        self._channel = grpc.aio.insecure_channel(target)
+    Over TLS if told the CA that the gateway's certificate is verified with.
+    """
+
+    def __init__(self, target: str, language: str = "fi", ca: Path | None = None) -> None:
+        self._channel = (
+            grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(ca.read_bytes()), options=_OPTIONS)
+            if ca
+            else grpc.aio.insecure_channel(target, options=_OPTIONS)
+        )
         self._language = language
         self._session: Session | None = None
         self._renewal = asyncio.Lock()
@@ -38,6 +51,8 @@ class ApiClient:
         self.registrations = RegistrationServiceStub(self._channel)
         self.consents = ConsentServiceStub(self._channel)
         self.credentials = CredentialServiceStub(self._channel)
+        self.disclosures = DisclosureServiceStub(self._channel)
+        self.uses = UseLogServiceStub(self._channel)
 
     @property
     def session(self) -> Session:

@@ -1,6 +1,7 @@
 """`liity audit`: the log of use (R36)."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,9 @@ def verify(
     database_url: Annotated[
         str, typer.Option(envvar="LIITY_DATABASE_URL", help="Of registration's database; reading is enough.")
     ],
+    database_tls_ca: Annotated[
+        Path | None, typer.Option(envvar="LIITY_DATABASE_TLS_CA", help="As the component's own setting.")
+    ] = None,
     anchor: Annotated[
         str, typer.Option(help="SEQUENCE:HASH that an earlier run has printed: proves it is still there.")
     ] = "",
@@ -39,7 +43,7 @@ def verify(
         raise typer.BadParameter(f"--anchor takes SEQUENCE:HASH: {error}") from None
     with ending_clearly():
         try:
-            end = asyncio.run(_verify(database_url, known))
+            end = asyncio.run(_verify(database_url, database_tls_ca, known))
         except BrokenChain as broken:
             typer.echo(f"The log of use is not whole. {broken}", err=True)
             raise typer.Exit(FAILED) from None
@@ -48,16 +52,15 @@ def verify(
         typer.echo(f"Keep this elsewhere, for --anchor: {end}")
 
 
-async def _verify(database_url: str, anchor: "Anchor | None") -> "Anchor":
+async def _verify(database_url: str, tls_ca: Path | None, anchor: "Anchor | None") -> "Anchor":
     from sqlalchemy.exc import ArgumentError, DBAPIError  # noqa: PLC0415
-    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
     from services.registration.use_chain import verify  # noqa: PLC0415
-    from services.runtime.database import is_away  # noqa: PLC0415
+    from services.runtime.database import is_away, open_engine  # noqa: PLC0415
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 
     try:
-        engine = create_async_engine(database_url, isolation_level="REPEATABLE READ")
+        engine = open_engine(database_url, tls_ca, isolation_level="REPEATABLE READ")
     except (ArgumentError, ImportError):
         raise SettingsError(
             "LIITY_DATABASE_URL must be of the form postgresql+asyncpg://user:password@host:port/database"

@@ -1,18 +1,15 @@
 """`liity registrations`: what staff and registrars do with registrations, through the public API."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from deploy.cli_account import account_options, call
 
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
     from liity.v1.registration_pb2 import Registration
-
-ResultT = TypeVar("ResultT")
 
 app = typer.Typer(help="Registrations: list, show, consent, withdraw.", no_args_is_help=True)
 
@@ -22,59 +19,7 @@ Name = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who calls which gateway."""
-
-    gateway: str
-    email: str
-    password: str
-    demo_account: str
-    state_dir: Path
-    language: str
-
-    def credentials(self) -> tuple[str, str]:
-        """E-mail address and password: given, of a demo account, or asked for."""
-        if self.demo_account:
-            from deploy.seed import read_accounts  # noqa: PLC0415 - what a command needs is imported then
-
-            accounts = read_accounts(self.state_dir)
-            if self.demo_account not in accounts:
-                raise typer.BadParameter(f"--as takes one of {', '.join(accounts)}")
-            account = accounts[self.demo_account]
-            return account.email, account.password
-        email = self.email or typer.prompt("E-mail")
-        return email, self.password or typer.prompt("Password", hide_input=True)
-
-
-def _language(value: str) -> str:
-    if value not in {"fi", "sv", "en"}:
-        raise typer.BadParameter("one of fi, sv, en")
-    return value
-
-
-@app.callback()
-def main(
-    context: typer.Context,
-    gateway: Annotated[str, typer.Option(envvar="LIITY_GATEWAY", help="host:port.")] = "127.0.0.1:7400",
-    email: Annotated[
-        str, typer.Option(envvar="LIITY_EMAIL", help="Your account; asked for if missing.")
-    ] = "",
-    password: Annotated[
-        str, typer.Option(envvar="LIITY_PASSWORD", help="Better in the environment; asked for if missing.")
-    ] = "",
-    demo_account: Annotated[
-        str, typer.Option("--as", help="A demo account of the local stack: registrar, teacher or staff.")
-    ] = "",
-    state_dir: Annotated[
-        Path, typer.Option(envvar="LIITY_STATE_DIR", help="Where the local stack keeps its demo accounts.")
-    ] = Path(".liity"),
-    language: Annotated[
-        str, typer.Option(envvar="LIITY_LANGUAGE", callback=_language, help="Of messages: fi, sv or en.")
-    ] = "en",
-) -> None:
-    """Registrations: list, show, consent, withdraw."""
-    context.obj = Caller(gateway, email, password, demo_account, state_dir, language)
+app.callback()(account_options)
 
 
 @app.command("list")
@@ -108,7 +53,7 @@ def list_registrations(
 
     from deploy import registration_output  # noqa: PLC0415
 
-    registration_output.print_many(_call(context.obj, read), as_json=as_json)
+    registration_output.print_many(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
@@ -120,7 +65,7 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         request = GetRegistrationRequest(name=_full_name(api, name))
         return (await api.call(api.registrations.GetRegistration, request)).registration
 
-    _print_one(_call(context.obj, read), as_json=as_json)
+    _print_one(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
@@ -151,7 +96,7 @@ def consent(
         )
         return (await api.call(api.registrations.RecordConsent, request)).registration
 
-    _print_one(_call(context.obj, record), as_json=as_json)
+    _print_one(call(context.obj, record), as_json=as_json)
 
 
 @app.command()
@@ -164,7 +109,7 @@ def withdraw(context: typer.Context, name: Name, as_json: AsJson = False) -> Non
         request = WithdrawRegistrationRequest(name=_full_name(api, name), request_id=new_request_id())
         return (await api.call(api.registrations.WithdrawRegistration, request)).registration
 
-    _print_one(_call(context.obj, end), as_json=as_json)
+    _print_one(call(context.obj, end), as_json=as_json)
 
 
 def _own_unit(api: "ApiClient") -> str:
@@ -177,33 +122,6 @@ def _own_unit(api: "ApiClient") -> str:
 
 def _full_name(api: "ApiClient", name: str) -> str:
     return name if "/" in name else f"{_own_unit(api)}/registrations/{name}"
-
-
-def _call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> ResultT:
-    import asyncio  # noqa: PLC0415
-
-    from deploy.api_client import ApiClient  # noqa: PLC0415
-    from deploy.output import FAILED, ending_clearly, refusal_lines  # noqa: PLC0415
-    from liity.v1.customer_form_pb2 import Language  # noqa: PLC0415
-    from liity.v1.reason_pb2 import REASON_UNAVAILABLE  # noqa: PLC0415
-    from services.runtime.errors import Refusal  # noqa: PLC0415
-
-    async def log_in_and_work() -> ResultT:
-        async with ApiClient(caller.gateway, caller.language) as api:
-            await api.log_in(*credentials)
-            return await work(api)
-
-    with ending_clearly():
-        credentials = caller.credentials()
-        try:
-            return asyncio.run(log_in_and_work())
-        except Refusal as refusal:
-            language = Language.Value(f"LANGUAGE_{caller.language.upper()}")
-            lines = refusal_lines(refusal, language)
-            if refusal.reason == REASON_UNAVAILABLE:
-                lines.append(f"  Asked was {caller.gateway}; `liity up` starts a gateway")
-            typer.echo("\n".join(lines), err=True)
-            raise typer.Exit(FAILED) from None
 
 
 def _print_one(registration: "Registration", *, as_json: bool) -> None:

@@ -16,12 +16,19 @@ from liity.registration.v1.unit_service_pb2 import (
     UnitKind,
 )
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
-from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER, ROLE_REGISTRAR, Role
+from liity.v1.auth_service_pb2 import (
+    ROLE_CUSTOMER_SERVICE,
+    ROLE_MAIN_USER,
+    ROLE_OPERATOR,
+    ROLE_REGISTRAR,
+    Role,
+)
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from services.runtime.keys import read_private_file, write_private_file
 from services.runtime.peer import Peer
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import SettingsError
+from services.runtime.tls import Certificate
 
 _REQUESTS = uuid.UUID("5a1c1f5e-3f0b-4b7e-9f43-6f7d2a4d9c10")
 
@@ -44,7 +51,7 @@ class DemoAccount:
     display_name: str
     password: str
     unit: str = ""
-    """`units/{unit}` they belong to; empty for staff."""
+    """`units/{unit}` they belong to; empty for customer service and operators."""
     unit_display_name: str = ""
 
 
@@ -55,6 +62,7 @@ _PEOPLE: tuple[tuple[str, str, str, DemoUnit | None, Role.ValueType], ...] = (
     ("registrar", "rekisteroija@kirjasto.example", "Riitta Rekisteröijä", LIBRARY, ROLE_REGISTRAR),
     ("teacher", "opettaja@koulu.example", "Olli Opettaja", SCHOOL, ROLE_MAIN_USER),
     ("staff", "asiakaspalvelu@liity.example", "Aino Asiakaspalvelija", None, ROLE_CUSTOMER_SERVICE),
+    ("operator", "yllapito@liity.example", "Yrjö Ylläpitäjä", None, ROLE_OPERATOR),
 )
 
 
@@ -64,7 +72,7 @@ def accounts_path(folder: Path) -> Path:
 
 
 def read_accounts(folder: Path) -> dict[str, DemoAccount]:
-    """The demo accounts of a stack's folder by their keys: `registrar`, `teacher`, `staff`.
+    """The demo accounts of a stack's folder by their keys: `registrar`, `teacher`, `staff`, `operator`.
 
     SettingsError if there are none.
     """
@@ -74,11 +82,16 @@ def read_accounts(folder: Path) -> dict[str, DemoAccount]:
     return {key: DemoAccount(**account) for key, account in json.loads(read_private_file(path)).items()}
 
 
-async def seed(folder: Path, keys_dir: Path, ports: Ports) -> dict[str, DemoAccount]:
-    """Makes the units and accounts that are missing, each password anew and random."""
+async def seed(
+    folder: Path, keys_dir: Path, ports: Ports, certificate: Certificate | None = None
+) -> dict[str, DemoAccount]:
+    """Makes the units and accounts that are missing, each password anew and random.
+
+    With TLS it takes the certificate of `seed`.
+    """
     known = read_accounts(folder) if accounts_path(folder).exists() else {}
     passwords = {key: known[key].password if key in known else secrets.token_hex(10) for key, *_ in _PEOPLE}
-    identity = ServiceIdentity("seed", keys_dir)
+    identity = ServiceIdentity("seed", keys_dir, certificate)
     registration_peer = Peer("registration", f"{HOST}:{ports.registration}", identity)
     identity_peer = Peer("identity", f"{HOST}:{ports.identity}", identity)
     try:

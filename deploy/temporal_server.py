@@ -4,11 +4,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 
 from deploy.ports import HOST, Ports
 from services.runtime.search_attributes import SEARCH_ATTRIBUTES
+from services.runtime.settings import load
+from services.runtime.temporal_namespace import NamespaceSettings, prepare_namespace
 
 NAMESPACE = "default"
 """The namespace the server always has."""
@@ -37,23 +38,23 @@ def temporal_command(database: Path, ports: Ports) -> list[str]:
         *("--db-filename", str(database)),
         *(option for pragma in pragmas for option in ("--sqlite-pragma", pragma)),
         *(option for attribute in attributes for option in ("--search-attribute", attribute)),
+        *("--ui-codec-endpoint", codec_url(ports)),
         "--ui-disable-news-fetch",
         *("--log-level", "warn", "--log-format", "json"),
     ]
 
 
-async def add_search_attributes(port: int) -> None:
-    """Makes known what the server's file lacks: it may be of an earlier release."""
+def ui_origin(ports: Ports) -> str:
+    """Where a browser finds Temporal UI."""
+    return f"http://{HOST}:{ports.temporal_ui}"
+
+
+def codec_url(ports: Ports) -> str:
+    """Where a browser finds the codec server: on the same site, for its cookie is for no other."""
+    return f"http://{HOST}:{ports.codec}"
+
+
+async def prepare_server(port: int) -> None:
+    """Makes known what the server's file lacks (it may be of an earlier release), and sets the retention."""
     client = await Client.connect(f"{HOST}:{port}", namespace=NAMESPACE)
-    known = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=NAMESPACE)
-    )
-    missing = {
-        key.name: int(key.indexed_value_type)
-        for key in SEARCH_ATTRIBUTES
-        if key.name not in known.custom_attributes
-    }
-    if missing:
-        await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=NAMESPACE, search_attributes=missing)  # type: ignore[arg-type]
-        )
+    await prepare_namespace(client, load(NamespaceSettings).temporal_retention)

@@ -1,7 +1,7 @@
 """Writes the pages that repeat what stands elsewhere: `python -m docs.tables`.
 
-`docs/reasons.md` comes from `liity.v1.Reason` and its texts, `docs/settings.md` from the settings classes.
-A test fails where a page no longer says what its source says.
+`docs/reasons.md` comes from `liity.v1.Reason` and its texts, `docs/settings.md` from the settings classes,
+`docs/access.md` from the access table. A test fails where a page no longer says what its source says.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,17 +15,22 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from deploy.mailbox import MailboxSettings
+from deploy.tls_end import TlsEndSettings
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import Reason
+from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import MailSettings
 from services.registration.settings import RegistrationSettings
+from services.runtime.access import ACCESS, ROLES, Accounts, Anyone, Services
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import KmsSettings, RuntimeSettings
 from services.runtime.temporal import TemporalSettings
+from services.runtime.temporal_namespace import NamespaceSettings
 from services.runtime.texts import reason_text
+from services.runtime.tls import PublicTlsSettings
 from workflows.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
@@ -52,15 +57,20 @@ _STATUS = {
 
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
-    ("Whoever serves gRPC: identity, registration, notification, gateway", ServerSettings),
+    ("Whoever has key files: every component, and `liity keys`", KmsSettings),
+    ("Whoever serves: identity, registration, notification, gateway, codec", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
-    ("Whoever speaks to Temporal: gateway, worker", TemporalSettings),
+    ("Whoever people outside call: gateway, codec", PublicTlsSettings),
+    ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
+    ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
     ("identity", IdentitySettings),
     ("registration", RegistrationSettings),
     ("notification", MailSettings),
     ("gateway", GatewaySettings),
+    ("codec", CodecSettings),
     ("worker", WorkerSettings),
     ("mailbox (local stack only)", MailboxSettings),
+    ("tls-end (local stack only)", TlsEndSettings),
 )
 
 
@@ -111,8 +121,59 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {DOCS / "reasons.md": reasons, DOCS / "settings.md": settings}
+def access() -> str:
+    """The page of who may do what: people's RPCs by role, then those between components."""
+    lines = [
+        "# Who may do what",
+        "",
+        "`services/runtime/access.py`, which every server enforces on every call. An RPC that is not in it",
+        "is refused, and a test fails.",
+        "",
+        "## People",
+        "",
+        "A unit's registrar sees the unit's customers only; another unit's answer as if they did not exist.",
+        "Customer service may name any unit. Operators run the system and see no personal data.",
+        "",
+        "| RPC | " + " | ".join(ROLES.values()) + " | whose data | in the log of use |",
+        "|---|" + "---|" * len(ROLES) + "---|---|",
+    ]
+    people = {method: rule for method, rule in ACCESS.items() if isinstance(rule, Accounts)}
+    for method, rule in people.items():
+        may = ("yes" if role in rule.roles else "" for role in ROLES)
+        logged = f"`{rule.action}`, {rule.recorded.value}"
+        lines.append(_row((_method(method), *may, rule.whose.value, logged)))
+    lines += [
+        "",
+        "## Anyone",
+        "",
+        "What opens the door is in the request: a password, or the token of a link. Behind the last two is",
+        "nothing that is secret.",
+        "",
+    ]
+    lines += [f"- {_method(method)}" for method, rule in ACCESS.items() if isinstance(rule, Anyone)]
+    lines += [
+        "",
+        "## Components",
+        "",
+        "Each proves which one it is by a token it signs for one callee, with TLS by its certificate too.",
+        "",
+        "| RPC | called by |",
+        "|---|---|",
+    ]
+    for method, rule in ACCESS.items():
+        if isinstance(rule, Services):
+            lines.append(_row((_method(method), ", ".join(sorted(rule.names)))))
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {DOCS / "reasons.md": reasons, DOCS / "settings.md": settings, DOCS / "access.md": access}
 """Each page with what writes it."""
+
+
+def _method(path: str) -> str:
+    """An RPC as people write it, without the packages' common beginning."""
+    service, _, method = path.strip("/").rpartition("/")
+    return f"`{service.removeprefix('liity.')}.{method}`"
 
 
 def _reason_comments() -> Iterator[tuple[int, SourceCodeInfo.Location]]:

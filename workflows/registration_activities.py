@@ -24,7 +24,7 @@ from liity.identity.v1.link_service_pb2 import (
     VoidLinksRequest,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
-from liity.identity.v1.person_service_pb2 import ErasePersonRequest, RetainPersonRequest
+from liity.identity.v1.person_service_pb2 import RetainPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
@@ -77,6 +77,7 @@ from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.errors import Refusal, is_permanent, reason_name
 from services.runtime.peer import Peer
 from workflows.deadlines import lapse_time, welcome_time
+from workflows.erasure import Erasure
 
 _AT_ONCE = 2.0
 """Seconds a registrar may be kept waiting for a mail: Save answers after it."""
@@ -93,6 +94,7 @@ class RegistrationActivities:
         self._registration = registration
         self._notification = notification
         self._timetable = timetable
+        self._erasure = Erasure(identity, registration, notification)
         self._persons = PersonServiceStub(identity.channel)
         self._accounts = AccountServiceStub(identity.channel)
         self._links = LinkServiceStub(identity.channel)
@@ -179,8 +181,7 @@ class RegistrationActivities:
         await self._redeem_link(step, end.link_id)
         request = EndRegistrationRequest(registration_id=step.registration_id, stage=end.stage)
         response = await self._registration.call(self._registrations.EndRegistration, request)
-        await self._void_links(step)
-        await self._identity.call(self._persons.ErasePerson, ErasePersonRequest(person_id=step.person_id))
+        await self._erasure.erase_person(step.person_id)
         return response.registration
 
     @activity.defn
@@ -423,5 +424,15 @@ class _RefusalInbound(ActivityInboundInterceptor):
             return await super().execute_activity(input)
         except Refusal as refusal:
             raise ApplicationError(
-                refusal.summary, type=reason_name(refusal.reason), non_retryable=is_permanent(refusal.code)
+                refusal.summary,
+                type=reason_name(refusal.reason),
+                non_retryable=is_permanent(refusal.code),
+                next_retry_delay=_later_than_retries(refusal.retry_after),
             ) from None
+
+
+def _later_than_retries(retry_after: timedelta | None) -> timedelta | None:
+    """When a service wants to be asked again, if the step would otherwise be tried before."""
+    policy = activity.info().retry_policy
+    longest = policy.maximum_interval if policy else None
+    return retry_after if retry_after and longest and retry_after > longest else None

@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
 from services.runtime.temporal import TemporalSettings
+from services.runtime.temporal_namespace import NamespaceSettings
 
 
-class WorkerSettings(TemporalSettings):
+class WorkerSettings(TemporalSettings, NamespaceSettings):
     """What the worker reads, prefix `LIITY_`.
 
     Durations are ISO 8601 (`P14D`, `PT10S`). A registration is given its deadlines when it is saved and keeps

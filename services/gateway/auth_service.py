@@ -1,5 +1,7 @@
 """`liity.v1.AuthService`: sessions of registrars and staff."""
 
+import uuid
+
 import grpc
 
 from liity.identity.v1 import account_service_pb2 as identity_pb2
@@ -7,27 +9,34 @@ from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import (
+    ChooseAccountPasswordRequest,
+    ChooseAccountPasswordResponse,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
     LogOutResponse,
     Membership,
+    OrderPasswordRequest,
+    OrderPasswordResponse,
     RefreshSessionRequest,
     RefreshSessionResponse,
     Session,
 )
 from liity.v1.auth_service_pb2_grpc import AuthServiceServicer
+from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
+from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.resources import unit_name
 from services.runtime.peer import Peer
 from services.runtime.requests import current_actor
 
 
 class AuthService(AuthServiceServicer):
-    """Logs in, goes on, logs out."""
+    """Logs in, goes on, logs out; and lost passwords."""
 
-    def __init__(self, identity: Peer, registration: Peer) -> None:
+    def __init__(self, identity: Peer, registration: Peer, orders: PasswordOrderWorkflows) -> None:
         self._identity = identity
         self._registration = registration
+        self._orders = orders
         self._accounts = AccountServiceStub(identity.channel)
         self._units = UnitServiceStub(registration.channel)
 
@@ -56,6 +65,30 @@ class AuthService(AuthServiceServicer):
         log_out = identity_pb2.LogOutRequest(refresh_token=request.refresh_token)
         await self._identity.call(self._accounts.LogOut, log_out)
         return LogOutResponse()
+
+    async def OrderPassword(  # noqa: N802
+        self,
+        request: OrderPasswordRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> OrderPasswordResponse:
+        """Orders a new password (R22): whatever comes of it goes to the address."""
+        admit = identity_pb2.AdmitPasswordOrderRequest(email=request.email)
+        await self._identity.call(self._accounts.AdmitPasswordOrder, admit)
+        request_id = str(uuid.UUID(request.request_id))
+        await self._orders.start(PasswordOrderWorkflowInput(request_id=request_id, email=request.email))
+        return OrderPasswordResponse()
+
+    async def ChooseAccountPassword(  # noqa: N802
+        self,
+        request: ChooseAccountPasswordRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ChooseAccountPasswordResponse:
+        """Chooses the new password; the link works once."""
+        choose = identity_pb2.ChooseAccountPasswordRequest(
+            request_id=request.request_id, link_token=request.token, password=request.password
+        )
+        await self._identity.call(self._accounts.ChooseAccountPassword, choose)
+        return ChooseAccountPasswordResponse()
 
     async def _session(self, tokens: identity_pb2.SessionTokens) -> Session:
         account = tokens.account

@@ -60,6 +60,9 @@ class ConsentService(ConsentServiceServicer):
         if not _shows_something(request.guardian_name):
             raise invalid([FieldViolation("guardian_name", REASON_REQUIRED)])
         link = await self._check_link(request.token, request.request_id)
+        if not link.subject:
+            # This very answer was taken, and what it was about has been erased since.
+            return AcceptConsentResponse()
         registration = await self._get_registration(link.subject)
         if registration.consent_state == CONSENT_STATE_GIVEN:
             return AcceptConsentResponse()
@@ -86,6 +89,8 @@ class ConsentService(ConsentServiceServicer):
     ) -> DeclineConsentResponse:
         """Declines. Repeating an answer that was lost is fine."""
         link = await self._check_link(request.token, request.request_id)
+        if not link.subject:
+            return DeclineConsentResponse()
         registration = await self._get_registration(link.subject)
         if registration.stage == STAGE_DECLINED:
             return DeclineConsentResponse()

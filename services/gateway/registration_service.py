@@ -35,7 +35,6 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import STAGE_WITHDRAWN
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
-    STANDING_NOT_REGISTERED,
     CheckPersonalIdentityCodeRequest,
     CheckPersonalIdentityCodeResponse,
     GetRegistrationRequest,
@@ -100,9 +99,9 @@ class RegistrationService(RegistrationServiceServicer):
         unit_id = parse_unit_name(request.parent)
         await self._require_unit(unit_id)
         found = await self._find_person(request.personal_identity_code)
-        if not found.person_id:
-            return CheckPersonalIdentityCodeResponse(standing=STANDING_NOT_REGISTERED)
-        current_request().subjects.add(found.person_id)
+        if found.person_id:
+            current_request().subjects.add(found.person_id)
+        # Somebody unknown is looked up too: it counts, and takes the same time.
         look_up = LookUpPersonRequest(person_id=found.person_id, unit_id=unit_id)
         known = await self._registration.call(self._registrations.LookUpPerson, look_up)
         response = CheckPersonalIdentityCodeResponse(standing=known.standing)

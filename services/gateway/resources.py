@@ -30,6 +30,7 @@ LARGEST_PAGE = 200
 """How many it answers at most."""
 
 _UNIT = re.compile(r"units/([a-z0-9]{1,32})")
+_DISCLOSURE = re.compile(r"disclosures/([a-z0-9]{1,32})")
 _REGISTRATION = re.compile(r"units/([a-z0-9]{1,32})/registrations/([a-z0-9]{1,32})")
 
 _WHILE_WAITING_FOR_CONSENT = (
@@ -63,6 +64,19 @@ def parse_registration_name(name: str) -> tuple[str, str]:
     if match is None:
         raise invalid([FieldViolation("name", REASON_INVALID_FORMAT)])
     return match[1], match[2]
+
+
+def disclosure_name(disclosure_id: str) -> str:
+    """`disclosures/{disclosure}`."""
+    return f"disclosures/{disclosure_id}"
+
+
+def parse_disclosure_name(name: str) -> str:
+    """The ID in `disclosures/{disclosure}`."""
+    match = _DISCLOSURE.fullmatch(name)
+    if match is None:
+        raise invalid([FieldViolation("name", REASON_INVALID_FORMAT)])
+    return match[1]
 
 
 def to_public(stored: StoredRegistration) -> Registration:

@@ -1,33 +1,42 @@
 """The gateway's process."""
 
 import grpc
+from temporalio.client import Client
 
 from liity.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from liity.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
 from liity.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
+from liity.v1.disclosure_service_pb2_grpc import add_DisclosureServiceServicer_to_server
 from liity.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from services.gateway.accounts import AccountAuthenticator
 from services.gateway.auth_service import AuthService
 from services.gateway.consent_service import ConsentService
 from services.gateway.credential_service import CredentialService
+from services.gateway.disclosure_service import DisclosureService
+from services.gateway.disclosure_workflows import DisclosureWorkflows
+from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.registration_service import RegistrationService
 from services.gateway.settings import GatewaySettings
 from services.gateway.use_log import UseRecorder
 from services.gateway.use_log_service import UseLogService
 from services.gateway.workflows import RegistrationWorkflows
 from services.runtime import logs, temporal
+from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import Contact
 from services.runtime.interceptor import RequestInterceptor
+from services.runtime.payload_keys import check_payload_keys
 from services.runtime.peer import Peer
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 SERVICES = (
     "liity.v1.AuthService",
     "liity.v1.ConsentService",
     "liity.v1.CredentialService",
+    "liity.v1.DisclosureService",
     "liity.v1.RegistrationService",
     "liity.v1.UseLogService",
 )
@@ -38,24 +47,42 @@ async def run() -> None:
     """Serves the public API until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
     logs.configure("gateway", settings)
-    own = ServiceIdentity("gateway", settings.keys_dir)
+    own = ServiceIdentity("gateway", settings.keys_dir, component_certificate("gateway", settings))
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
-    workflows = RegistrationWorkflows(await temporal.connect(settings))
+    client = await temporal.connect(settings)
+    await check_payload_keys(client, settings.keys_dir)
+    workflows = RegistrationWorkflows(client)
+    disclosure_workflows = DisclosureWorkflows(client)
+    orders = PasswordOrderWorkflows(client)
+    disclosures = DisclosureService(
+        identity,
+        registration,
+        disclosure_workflows,
+        DisclosureSeal(settings.keys_dir),
+        settings.disclosure_lifetime,
+    )
+
+    def use(client: Client) -> None:
+        for starter in (workflows, disclosure_workflows, orders):
+            starter.use(client)
 
     uses = UseRecorder(registration)
 
     def add_services(server: grpc.aio.Server) -> None:
-        add_AuthServiceServicer_to_server(AuthService(identity, registration), server)
+        add_AuthServiceServicer_to_server(AuthService(identity, registration, orders), server)
         add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
         add_CredentialServiceServicer_to_server(CredentialService(identity), server)
+        add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(
             RegistrationService(identity, registration, workflows, uses), server
         )
         add_UseLogServiceServicer_to_server(UseLogService(identity, registration), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
-    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses)
-    await serve(settings, interceptor, SERVICES, add_services)
+    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses, settings.trusted_proxies)
+    public = settings.public_files()
+    async with temporal.follow_certificates(settings, use):
+        await serve(settings, interceptor, SERVICES, add_services, public.follow() if public else None)
     await identity.close()
     await registration.close()

@@ -1,13 +1,26 @@
 """The gateway's settings."""
 
-from pydantic import Field
+from datetime import timedelta
+
+from pydantic import Field, IPvAnyNetwork
 
 from services.runtime.server import ServerSettings
 from services.runtime.temporal import TemporalSettings
+from services.runtime.tls import PublicTlsSettings
 
 
-class GatewaySettings(ServerSettings, TemporalSettings):
+class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):
     """What the gateway reads, prefix `LIITY_`."""
 
     identity_target: str = Field(description="host:port of the identity service.")
     registration_target: str = Field(description="host:port of the registration service.")
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description='Networks of our own proxies, as in `["10.1.0.0/16"]`: what they say in'
+        " `x-forwarded-for` is believed, and nobody else.",
+    )
+    disclosure_lifetime: timedelta = Field(
+        timedelta(days=7),
+        gt=timedelta(0),
+        description="How long the export for an access request can be read, until it is erased.",
+    )

@@ -1,13 +1,18 @@
 """Accounts as they are stored."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.identity.v1.account_service_pb2 import Account as AccountMessage
 from liity.identity.v1.account_service_pb2 import AccountMembership
 from services.identity.models import Account, Membership
+
+
+def fold_email(email: str) -> str:
+    """An address as it is stored and compared. PostgreSQL knows no NUL, and no address has one."""
+    return email.strip().replace("\0", "\ufffd").casefold()
 
 
 class StoredAccount(NamedTuple):
@@ -18,7 +23,13 @@ class StoredAccount(NamedTuple):
 
 
 async def find_account(connection: AsyncConnection, condition: ColumnElement[bool]) -> StoredAccount | None:
-    """The account a condition on the table finds, with its memberships by unit ID; None if there is none."""
+    """The one account a condition on the table finds; None if there is none."""
+    found = await find_accounts(connection, condition)
+    return found[0] if found else None
+
+
+async def find_accounts(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[StoredAccount]:
+    """The accounts a condition on the table finds, with their memberships by unit ID."""
     units = (
         select(func.jsonb_object_agg(Membership.unit_id, Membership.role))
         .where(Membership.account_id == Account.account_id)
@@ -35,10 +46,11 @@ async def find_account(connection: AsyncConnection, condition: ColumnElement[boo
             units.label("units"),
         ).where(condition)
     )
-    row = found.one_or_none()
-    if row is None:
-        return None
-    account = AccountMessage(
+    return [StoredAccount(_message(row), row.password_hash) for row in found]
+
+
+def _message(row: Row[Any]) -> AccountMessage:
+    return AccountMessage(
         account_id=row.account_id,
         email=row.email,
         display_name=row.display_name,
@@ -49,4 +61,3 @@ async def find_account(connection: AsyncConnection, condition: ColumnElement[boo
             for unit_id, role in sorted((row.units or {}).items())
         ],
     )
-    return StoredAccount(account, row.password_hash)

@@ -7,12 +7,20 @@ from typing_extensions import override
 
 from liity.identity.v1.account_service_pb2 import Account as AccountMessage
 from liity.identity.v1.account_service_pb2 import (
+    AdmitPasswordOrderRequest,
+    AdmitPasswordOrderResponse,
+    BatchGetAccountsRequest,
+    BatchGetAccountsResponse,
+    ChooseAccountPasswordRequest,
+    ChooseAccountPasswordResponse,
     CreateAccountRequest,
     CreateAccountResponse,
     GetAccountRequest,
     GetAccountResponse,
     GetJwksRequest,
     GetJwksResponse,
+    IssuePasswordLinkRequest,
+    IssuePasswordLinkResponse,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
@@ -31,8 +39,9 @@ from liity.v1.reason_pb2 import (
     REASON_WRONG_CREDENTIALS,
 )
 from services.identity.access_tokens import AccessTokens
-from services.identity.account_store import StoredAccount, find_account
+from services.identity.account_store import StoredAccount, find_account, find_accounts, fold_email
 from services.identity.models import Account, Membership
+from services.identity.password_orders import PasswordOrders
 from services.identity.passwords import Passwords
 from services.identity.sealed_ids import new_id
 from services.identity.sessions import RunningSession, Sessions
@@ -51,6 +60,7 @@ class Accounts(AccountServiceServicer):
         throttle: LoginThrottle,
         access_tokens: AccessTokens,
         sessions: Sessions,
+        orders: PasswordOrders,
     ) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -58,6 +68,7 @@ class Accounts(AccountServiceServicer):
         self._throttle = throttle
         self._access_tokens = access_tokens
         self._sessions = sessions
+        self._orders = orders
 
     @override
     async def CreateAccount(self, request: CreateAccountRequest, context: object) -> CreateAccountResponse:
@@ -78,6 +89,14 @@ class Accounts(AccountServiceServicer):
         return GetAccountResponse(account=_known(stored))
 
     @override
+    async def BatchGetAccounts(
+        self, request: BatchGetAccountsRequest, context: object
+    ) -> BatchGetAccountsResponse:
+        async with self._single.connect() as connection:
+            found = await find_accounts(connection, Account.account_id.in_(request.account_ids))
+        return BatchGetAccountsResponse(accounts=[stored.account for stored in found])
+
+    @override
     async def LogIn(self, request: LogInRequest, context: object) -> LogInResponse:
         email = fold_email(request.email)
         await self._throttle.admit(email, request.caller_address)
@@ -87,7 +106,9 @@ class Accounts(AccountServiceServicer):
         if stored is None or not matches:
             raise unauthenticated(REASON_WRONG_CREDENTIALS)
         await self._throttle.forgive(email, request.caller_address)
-        session = await self._sessions.start(stored.account.account_id)
+        session = await self._sessions.start(stored)
+        if session is None:
+            raise unauthenticated(REASON_WRONG_CREDENTIALS)
         return LogInResponse(tokens=self._tokens(stored.account, session))
 
     @override
@@ -108,6 +129,26 @@ class Accounts(AccountServiceServicer):
     async def GetJwks(self, request: GetJwksRequest, context: object) -> GetJwksResponse:
         return GetJwksResponse(jwks_json=self._access_tokens.jwks_json)
 
+    @override
+    async def AdmitPasswordOrder(
+        self, request: AdmitPasswordOrderRequest, context: object
+    ) -> AdmitPasswordOrderResponse:
+        await self._orders.admit(request)
+        return AdmitPasswordOrderResponse()
+
+    @override
+    async def IssuePasswordLink(
+        self, request: IssuePasswordLinkRequest, context: object
+    ) -> IssuePasswordLinkResponse:
+        return await self._orders.issue(request)
+
+    @override
+    async def ChooseAccountPassword(
+        self, request: ChooseAccountPasswordRequest, context: object
+    ) -> ChooseAccountPasswordResponse:
+        await self._orders.choose(request)
+        return ChooseAccountPasswordResponse()
+
     def _tokens(self, account: AccountMessage, session: RunningSession) -> SessionTokens:
         access = self._access_tokens.sign(account)
         tokens = SessionTokens(
@@ -116,11 +157,6 @@ class Accounts(AccountServiceServicer):
         tokens.access_token_expire_time.FromDatetime(access.expires_at)
         tokens.refresh_token_expire_time.FromDatetime(session.expires_at)
         return tokens
-
-
-def fold_email(email: str) -> str:
-    """An address as it is stored and compared. PostgreSQL knows no NUL, and no address has one."""
-    return email.strip().replace("\0", "\ufffd").casefold()
 
 
 def _known(stored: StoredAccount | None) -> AccountMessage:

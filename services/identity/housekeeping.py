@@ -1,37 +1,23 @@
 """What identity forgets by itself."""
 
-import asyncio
 from datetime import timedelta
 
-import structlog
 from sqlalchemy import delete
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.identity.models import LoginAttempts, Person, Session
+from services.identity.models import Link, Person, Session
 from services.runtime.clock import now
-
-log = structlog.get_logger()
 
 PROVISIONAL_LIFETIME = timedelta(hours=1)
 """How long a person is kept whom nobody has said to retain: far longer than a Save takes."""
 
-_INTERVAL = timedelta(minutes=10)
+
+EXPIRED_LINK_LIFETIME = timedelta(days=30)
+"""How long whoever opens a link is still told that it has expired, was used, or was replaced."""
 
 
-async def keep_house(engine: AsyncEngine, login_window: timedelta) -> None:
-    """Sweeps now and every ten minutes, until cancelled."""
-    while True:
-        try:
-            await sweep(engine, login_window)
-        except (SQLAlchemyError, OSError) as error:
-            # The next round makes up for it.
-            log.warning("sweep failed", error=type(error).__name__)
-        await asyncio.sleep(_INTERVAL.total_seconds())
-
-
-async def sweep(engine: AsyncEngine, login_window: timedelta) -> None:
-    """Erases provisional persons, sessions that have ended, and log-in attempts that count no more."""
+async def sweep(engine: AsyncEngine) -> None:
+    """Erases provisional persons, and sessions and links that are over."""
     moment = now()
     async with engine.begin() as connection:
         await connection.execute(
@@ -40,6 +26,4 @@ async def sweep(engine: AsyncEngine, login_window: timedelta) -> None:
             )
         )
         await connection.execute(delete(Session).where(Session.expires_at <= moment))
-        await connection.execute(
-            delete(LoginAttempts).where(LoginAttempts.window_start <= moment - login_window)
-        )
+        await connection.execute(delete(Link).where(Link.expires_at <= moment - EXPIRED_LINK_LIFETIME))

@@ -1,16 +1,17 @@
 """LinkService: links in mail, for people without an account."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import select, update
+from sqlalchemy import Select, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
 
 from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_ACCOUNT_PASSWORD,
     LINK_PURPOSE_CONSENT,
     LINK_PURPOSE_PASSWORD,
     CheckLinkRequest,
@@ -34,12 +35,22 @@ from liity.v1.reason_pb2 import (
 )
 from services.identity.models import Link
 from services.identity.sealed_ids import Purpose, SealedIds, new_id
+from services.identity.throttle import LinkThrottle
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, already_exists, failed_precondition, invalid, not_found
+from services.runtime.errors import (
+    FieldViolation,
+    Refusal,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+)
+from services.runtime.requests import current_actor
 
 _PURPOSES: Mapping[LinkPurpose.ValueType, Purpose] = {
     LINK_PURPOSE_CONSENT: "consent",
     LINK_PURPOSE_PASSWORD: "password",
+    LINK_PURPOSE_ACCOUNT_PASSWORD: "account-password",
 }
 
 
@@ -51,13 +62,55 @@ class UsableLink(NamedTuple):
     used: bool
 
 
+class IssuedLink(NamedTuple):
+    """A link as it was issued."""
+
+    link_id: str
+    subject: str
+    expires_at: datetime
+
+
+class LinkDoor:
+    """Opens links by their tokens, for whoever holds one. Who tries many that are none is throttled."""
+
+    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, throttle: LinkThrottle) -> None:
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sealed_ids = sealed_ids
+        self._throttle = throttle
+
+    async def open(self, purpose: LinkPurpose.ValueType, token: str, request_id: str) -> UsableLink:
+        """A link that `request_id` may use, or has used: errors as the contract of `CheckLink`.
+
+        RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) after too many wrong tokens from the caller's address.
+        """
+        address = current_actor().caller_address
+        await self._throttle.admit(address)
+        try:
+            link = await self._usable(purpose, token, request_id)
+        except Refusal as refusal:
+            # One that has worked once was no guess.
+            if refusal.reason != REASON_LINK_INVALID:
+                await self._throttle.forgive(address)
+            raise
+        await self._throttle.forgive(address)
+        return link
+
+    async def _usable(self, purpose: LinkPurpose.ValueType, token: str, request_id: str) -> UsableLink:
+        link_id = self._sealed_ids.open(_PURPOSES[purpose], token) if purpose in _PURPOSES else None
+        if link_id is None:
+            raise not_found(REASON_LINK_INVALID)
+        async with self._single.connect() as connection:
+            return await usable_link(connection, link_id, request_id)
+
+
 class Links(LinkServiceServicer):
     """Links by their rows; their tokens are sealed IDs."""
 
-    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds) -> None:
+    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, door: LinkDoor) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sealed_ids = sealed_ids
+        self._door = door
 
     @override
     async def IssueLink(self, request: IssueLinkRequest, context: object) -> IssueLinkResponse:
@@ -81,9 +134,7 @@ class Links(LinkServiceServicer):
 
     @override
     async def CheckLink(self, request: CheckLinkRequest, context: object) -> CheckLinkResponse:
-        link_id = open_link(self._sealed_ids, request.purpose, request.token)
-        async with self._single.connect() as connection:
-            link = await usable_link(connection, link_id, request.request_id)
+        link = await self._door.open(request.purpose, request.token, request.request_id)
         return CheckLinkResponse(link_id=link.link_id, subject=link.subject)
 
     @override
@@ -106,14 +157,6 @@ class Links(LinkServiceServicer):
                 .values(voided_at=now())
             )
         return VoidLinksResponse()
-
-
-def open_link(sealed_ids: SealedIds, purpose: LinkPurpose.ValueType, token: str) -> str:
-    """The link ID in a token. NOT_FOUND (LINK_INVALID) if it is forged or for another purpose."""
-    link_id = sealed_ids.open(_PURPOSES[purpose], token) if purpose in _PURPOSES else None
-    if link_id is None:
-        raise not_found(REASON_LINK_INVALID)
-    return link_id
 
 
 async def usable_link(connection: AsyncConnection, link_id: str, request_id: str) -> UsableLink:
@@ -152,6 +195,73 @@ async def redeem_link(connection: AsyncConnection, link_id: str, request_id: str
         .returning(Link.subject)
     )
     return subject if subject is not None else (await usable_link(connection, link_id, request_id)).subject
+
+
+def _issue_statement() -> Select[str, str, datetime]:
+    """Inserts a link and makes the subject's earlier ones void; no row if the request made one before."""
+    purpose = bindparam("for_purpose", type_=Link.purpose.type)
+    issued = (
+        insert(Link)
+        .values(
+            link_id=bindparam("new_link_id"),
+            purpose=purpose,
+            subject=bindparam("new_subject"),
+            expires_at=bindparam("end"),
+            request_id=bindparam("request"),
+            created_at=bindparam("moment"),
+        )
+        .on_conflict_do_nothing(index_elements=[Link.purpose, Link.request_id])
+        .returning(Link.link_id, Link.subject, Link.expires_at)
+        .cte("issued")
+    )
+    # It sees the table as it was before the statement: never the link just made.
+    voided = (
+        update(Link)
+        .where(
+            Link.purpose == purpose,
+            Link.subject.in_(select(issued.c.subject)),
+            Link.used_at.is_(None),
+            Link.voided_at.is_(None),
+        )
+        .values(voided_at=bindparam("moment"))
+        .cte("voided")
+    )
+    return select(issued).add_cte(voided)
+
+
+# Issuing is part of every Save: its statement is prepared once.
+_ISSUE = _issue_statement()
+
+
+async def issue_link(
+    connection: AsyncConnection,
+    purpose: LinkPurpose.ValueType,
+    subject: str,
+    request_id: str,
+    lifetime: timedelta,
+) -> IssuedLink:
+    """A new link, which makes the subject's earlier ones void; or the one the same request made before.
+
+    The caller holds a lock on the subject's row: of two that issue at once, the later voids the earlier.
+    """
+    moment = now()
+    parameters = {
+        "for_purpose": purpose,
+        "new_link_id": new_id(),
+        "new_subject": subject,
+        "end": moment + lifetime,
+        "request": request_id,
+        "moment": moment,
+    }
+    link = (await connection.execute(_ISSUE, parameters)).one_or_none()
+    if link is None:
+        issued_before = select(Link.link_id, Link.subject, Link.expires_at).where(
+            Link.purpose == purpose, Link.request_id == request_id
+        )
+        link = (await connection.execute(issued_before)).one()
+    if link.subject != subject:
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    return IssuedLink(link.link_id, link.subject, link.expires_at)
 
 
 async def _issued_before(connection: AsyncConnection, request: IssueLinkRequest) -> str:

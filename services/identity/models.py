@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.runtime.database import NAMING
+from services.runtime.limits import limits_table
 
 
 class Base(DeclarativeBase):
@@ -127,10 +128,24 @@ class RefreshToken(Base):
 
 
 class LoginAttempts(Base):
-    """Log-ins that failed, or are being tried, in a window of time; by the hash of an account or caller."""
+    """Where the release before counts failed log-ins. It goes with the next release."""
 
     __tablename__ = "login_attempts"
 
     key: Mapped[bytes] = mapped_column(primary_key=True)
     failures: Mapped[int]
     window_start: Mapped[datetime]
+
+
+class KnownKey(Base):
+    """A key this database has been used with: without it the start is refused."""
+
+    __tablename__ = "known_keys"
+
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    check_value: Mapped[bytes | None]
+    known_since: Mapped[datetime]
+
+
+limits = limits_table(Base.metadata)

@@ -8,7 +8,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-MIN_LENGTH = 12
+from liity.v1.reason_pb2 import REASON_PASSWORD_TOO_WEAK
+from services.runtime.errors import FieldViolation, invalid
+
+_MIN_LENGTH = 12
 """Characters of the shortest password."""
 
 _AT_ONCE = 2
@@ -39,6 +42,12 @@ class Passwords:
         except VerifyMismatchError:
             return False
         return password_hash is not None
+
+
+def require_strong(password: str) -> None:
+    """INVALID_ARGUMENT (PASSWORD_TOO_WEAK) for one that nobody may choose."""
+    if len(normalise(password)) < _MIN_LENGTH:
+        raise invalid([FieldViolation("password", REASON_PASSWORD_TOO_WEAK)])
 
 
 def normalise(password: str) -> str:

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
 
-from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_PASSWORD
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
     EnsurePersonResponse,
     ErasePersonRequest,
     ErasePersonResponse,
+    ExportPersonRequest,
+    ExportPersonResponse,
     FindPersonRequest,
     FindPersonResponse,
     ReleasePersonRequest,
@@ -22,7 +23,7 @@ from liity.identity.v1.person_service_pb2 import (
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceServicer
 from liity.v1.reason_pb2 import REASON_PERSON_NOT_FOUND
-from services.identity import hetu
+from services.identity import hetu, personal_data
 from services.identity.models import Link, Person
 from services.identity.sealed_ids import new_id
 from services.identity.vault import HetuVault
@@ -57,6 +58,8 @@ _RETAIN = (
     .values(retained_at=func.coalesce(Person.retained_at, bindparam("moment", type_=Person.retained_at.type)))
     .returning(Person.person_id)
 )
+
+_VOIDED = func.coalesce(Link.voided_at, func.now())
 
 
 class Persons(PersonServiceServicer):
@@ -121,9 +124,19 @@ class Persons(PersonServiceServicer):
             # The credentials go with the person.
             await connection.execute(delete(Person).where(Person.person_id == request.person_id))
             await connection.execute(
-                delete(Link).where(Link.subject == request.person_id, Link.purpose == LINK_PURPOSE_PASSWORD)
+                update(Link)
+                .where(Link.subject.in_([request.person_id, *request.subject_ids]))
+                .values(subject="", voided_at=case((Link.used_at.is_(None), _VOIDED), else_=Link.voided_at))
             )
         return ErasePersonResponse()
+
+    @override
+    async def ExportPerson(self, request: ExportPersonRequest, context: object) -> ExportPersonResponse:
+        async with self._single.connect() as connection:
+            sections = await personal_data.export(
+                connection, self._vault, request.person_id, request.subject_ids
+            )
+        return ExportPersonResponse(sections=sections)
 
     def _parse(self, text: str) -> hetu.Hetu:
         try:

@@ -16,7 +16,7 @@ from services.runtime.keys import KeysetPurpose, load_primitive
 
 _ID_BYTES = 16
 
-Purpose = Literal["refresh", "consent", "password"]
+Purpose = Literal["refresh", "consent", "password", "account-password"]
 """What a token may be for."""
 
 

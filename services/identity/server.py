@@ -1,7 +1,5 @@
 """The identity server."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 
 import grpc
@@ -16,22 +14,28 @@ from liity.identity.v1 import (
 from services.identity.access_tokens import AccessTokens
 from services.identity.accounts import Accounts
 from services.identity.credentials import Credentials
-from services.identity.housekeeping import keep_house
-from services.identity.links import Links
+from services.identity.housekeeping import sweep
+from services.identity.known_keys import keys_checked
+from services.identity.links import LinkDoor, Links
+from services.identity.models import limits
+from services.identity.password_orders import PasswordOrders
 from services.identity.passwords import Passwords
 from services.identity.persons import Persons
 from services.identity.sealed_ids import SealedIds
 from services.identity.sessions import Sessions
 from services.identity.settings import IdentitySettings
-from services.identity.throttle import LoginThrottle
+from services.identity.throttle import LinkThrottle, LoginThrottle, OrderThrottle
 from services.identity.vault import HetuVault
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
+from services.runtime.housekeeping import keeping_house
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.limits import sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 SERVICES = tuple(
     f"liity.identity.v1.{name}"
@@ -43,16 +47,28 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
     """Puts the parts together and gives what adds them to a server. SettingsError for a missing key."""
     sealed_ids = SealedIds(settings.keys_dir)
     passwords = Passwords()
+    log_ins = LoginThrottle(engine, settings)
+    door = LinkDoor(engine, sealed_ids, LinkThrottle(engine, settings))
+    orders = PasswordOrders(
+        engine,
+        sealed_ids,
+        door,
+        passwords,
+        OrderThrottle(engine, settings),
+        log_ins,
+        settings.password_order_lifetime,
+    )
     persons = Persons(engine, HetuVault(settings.keys_dir), allow_artificial=settings.hetu_allow_artificial)
     accounts = Accounts(
         engine,
         passwords,
-        LoginThrottle(engine, settings),
+        log_ins,
         AccessTokens(settings.keys_dir, settings.access_token_lifetime),
         Sessions(engine, sealed_ids, settings.refresh_token_lifetime),
+        orders,
     )
-    links = Links(engine, sealed_ids)
-    credentials = Credentials(engine, sealed_ids, passwords, settings.password_link_lifetime)
+    links = Links(engine, sealed_ids, door)
+    credentials = Credentials(engine, sealed_ids, door, passwords, settings.password_link_lifetime)
 
     def add_services(server: grpc.aio.Server) -> None:
         person_service_pb2_grpc.add_PersonServiceServicer_to_server(persons, server)
@@ -68,16 +84,19 @@ async def run() -> None:
     settings = load(IdentitySettings)
     logs.configure("identity", settings)
     engine = create_engine(settings)
+    certificate = component_certificate("identity", settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier("identity", settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier("identity", settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     add_services = compose(settings, engine)
-    housekeeping = asyncio.create_task(keep_house(engine, settings.login_window))
     try:
-        await serve(settings, interceptor, SERVICES, add_services)
+        async with (
+            keys_checked(engine, settings.keys_dir),
+            keeping_house(lambda: sweep(engine), lambda: sweep_limits(engine, limits)),
+        ):
+            await serve(settings, interceptor, SERVICES, add_services, certificate)
     finally:
-        housekeeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await housekeeping
         await engine.dispose()

@@ -8,7 +8,8 @@ from sqlalchemy import ScalarSelect, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liity.v1.reason_pb2 import REASON_SESSION_ENDED
-from services.identity.models import RefreshToken, Session
+from services.identity.account_store import StoredAccount
+from services.identity.models import Account, RefreshToken, Session
 from services.identity.sealed_ids import SealedIds, new_id
 from services.runtime.clock import now
 from services.runtime.errors import unauthenticated
@@ -33,12 +34,21 @@ class Sessions:
         self._sealed_ids = sealed_ids
         self._lifetime = lifetime
 
-    async def start(self, account_id: str) -> RunningSession:
-        """A new session of an account."""
+    async def start(self, verified: StoredAccount) -> RunningSession | None:
+        """A new session of an account whose password was verified; None if it has another one by now."""
         moment = now()
+        account_id = verified.account.account_id
         session_id, token_id = new_id(), new_id()
         expires_at = moment + self._lifetime
         async with self._engine.begin() as connection:
+            # Whoever is choosing a new password, which ends all sessions, waits for this one, or it for them.
+            current = await connection.scalar(
+                select(Account.password_hash)
+                .where(Account.account_id == account_id)
+                .with_for_update(read=True)
+            )
+            if current != verified.password_hash:
+                return None
             await connection.execute(
                 insert(Session).values(
                     session_id=session_id, account_id=account_id, created_at=moment, expires_at=expires_at

@@ -24,6 +24,23 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
     login_window: timedelta = Field(
         default=timedelta(minutes=15), gt=timedelta(0), description="How long failed log-ins are counted."
     )
+    link_failures_per_caller: int = Field(
+        default=100,
+        ge=1,
+        description="Tokens of links that are none, per network address and window before it is throttled.",
+    )
+    link_window: timedelta = Field(
+        default=timedelta(minutes=15), gt=timedelta(0), description="How long wrong tokens are counted."
+    )
+    password_orders_per_address: int = Field(
+        default=5, ge=1, description="Orders of a new password per e-mail address and window (R22)."
+    )
+    password_orders_per_caller: int = Field(
+        default=50, ge=1, description="Orders of a new password per network address and window (R22)."
+    )
+    password_order_window: timedelta = Field(
+        default=timedelta(hours=1), gt=timedelta(0), description="How long orders are counted."
+    )
     access_token_lifetime: timedelta = Field(
         default=timedelta(minutes=10), gt=timedelta(0), description="How long an access token is good for."
     )
@@ -34,4 +51,9 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
         default=timedelta(days=30),
         gt=timedelta(0),
         description="How long a customer may take to choose a password by the link.",
+    )
+    password_order_lifetime: timedelta = Field(
+        default=timedelta(hours=1),
+        gt=timedelta(0),
+        description="How long the link of an ordered password works (R22).",
     )

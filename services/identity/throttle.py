@@ -1,69 +1,87 @@
-"""The throttle of log-ins: failures are counted per account and per caller, in windows of time."""
+"""The throttles of what is tried at the door: log-ins, links, and orders of a new password.
 
-import hashlib
-from datetime import timedelta
+An attempt is counted before it is looked at, so that guesses at once count too. Callers come before accounts:
+a throttled caller is counted no further, and so locks no accounts.
+"""
 
-from sqlalchemy import case, delete, literal, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from liity.v1.reason_pb2 import REASON_TOO_MANY_ATTEMPTS
-from services.identity.models import LoginAttempts
+from liity.v1.reason_pb2 import REASON_TOO_MANY_ATTEMPTS, REASON_TOO_MANY_ORDERS
+from services.identity.models import limits
 from services.identity.settings import IdentitySettings
 from services.runtime.clock import now
-from services.runtime.errors import resource_exhausted
+from services.runtime.limits import Limit, Limiter, network_of
 
 
 class LoginThrottle:
-    """Counts an attempt before its password is verified, so that guesses at once count too."""
+    """Counts the log-ins that fail, per account and per caller."""
 
     def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ATTEMPTS)
         self._per_account = settings.login_failures_per_account
         self._per_caller = settings.login_failures_per_caller
         self._window = settings.login_window
 
     async def admit(self, email: str, caller_address: str) -> None:
         """Counts an attempt. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many failures."""
-        async with self._single.connect() as connection:
-            # A throttled caller must not lock accounts: it is counted no further.
-            await self._count(connection, _caller_key(caller_address), self._per_caller)
-            await self._count(connection, _account_key(email), self._per_account)
+        until = now() + self._window
+        await self._limiter.admit(
+            Limit(_login_caller(caller_address), self._per_caller, until),
+            Limit(_login_account(email), self._per_account, until),
+        )
 
     async def forgive(self, email: str, caller_address: str) -> None:
         """The attempt succeeded: it is no failure of the caller, and the account's are forgotten."""
-        async with self._single.connect() as connection:
-            await connection.execute(delete(LoginAttempts).where(LoginAttempts.key == _account_key(email)))
-            await connection.execute(
-                update(LoginAttempts)
-                .where(LoginAttempts.key == _caller_key(caller_address), LoginAttempts.failures > 0)
-                .values(failures=LoginAttempts.failures - 1)
-            )
+        await self.forget(email)
+        await self._limiter.forgive(_login_caller(caller_address))
 
-    async def _count(self, connection: AsyncConnection, key: bytes, limit: int) -> None:
-        moment = now()
-        ended = LoginAttempts.window_start <= moment - self._window
-        counted = await connection.execute(
-            insert(LoginAttempts)
-            .values(key=key, failures=1, window_start=moment)
-            .on_conflict_do_update(
-                index_elements=[LoginAttempts.key],
-                set_={
-                    "failures": case((ended, 1), else_=LoginAttempts.failures + 1),
-                    "window_start": case((ended, literal(moment)), else_=LoginAttempts.window_start),
-                },
-            )
-            .returning(LoginAttempts.failures, LoginAttempts.window_start)
+    async def forget(self, email: str) -> None:
+        """The account's failures count no more."""
+        await self._limiter.forget(_login_account(email))
+
+
+class LinkThrottle:
+    """Counts the tokens of links that are none, per caller."""
+
+    def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
+        self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ATTEMPTS)
+        self._per_caller = settings.link_failures_per_caller
+        self._window = settings.link_window
+
+    async def admit(self, caller_address: str) -> None:
+        """Counts an attempt. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many failures."""
+        await self._limiter.admit(Limit(_link_caller(caller_address), self._per_caller, now() + self._window))
+
+    async def forgive(self, caller_address: str) -> None:
+        """The token was one of ours."""
+        await self._limiter.forgive(_link_caller(caller_address))
+
+
+class OrderThrottle:
+    """Counts the orders of a new password, per address and per caller (R22)."""
+
+    def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
+        self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ORDERS)
+        self._per_address = settings.password_orders_per_address
+        self._per_caller = settings.password_orders_per_caller
+        self._window = settings.password_order_window
+
+    async def admit(self, email: str, caller_address: str) -> None:
+        """Counts an order. RESOURCE_EXHAUSTED (TOO_MANY_ORDERS) once there were too many."""
+        until = now() + self._window
+        await self._limiter.admit(
+            Limit(f"order:caller:{network_of(caller_address)}", self._per_caller, until),
+            Limit(f"order:address:{email}", self._per_address, until),
         )
-        attempts = counted.one()
-        if attempts.failures > limit:
-            left: timedelta = attempts.window_start + self._window - moment
-            raise resource_exhausted(REASON_TOO_MANY_ATTEMPTS, retry_after=left)
 
 
-def _account_key(email: str) -> bytes:
-    return hashlib.sha256(f"account:{email}".encode()).digest()
+def _login_account(email: str) -> str:
+    return f"log-in:account:{email}"
 
 
-def _caller_key(address: str) -> bytes:
-    return hashlib.sha256(f"caller:{address}".encode()).digest()
+def _login_caller(address: str) -> str:
+    return f"log-in:caller:{network_of(address)}"
+
+
+def _link_caller(address: str) -> str:
+    return f"link:caller:{network_of(address)}"

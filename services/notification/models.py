@@ -1,4 +1,4 @@
-"""The table of the notification service: one row per mail, and no word of it nor any address."""
+"""The tables of the notification service: one row per mail, and no word of it nor any address."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,6 +7,7 @@ from sqlalchemy import CheckConstraint, DateTime, Index, MetaData, SmallInteger,
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.runtime.database import NAMING
+from services.runtime.limits import limits_table
 
 
 class Base(DeclarativeBase):
@@ -35,3 +36,6 @@ class Message(Base):
     """Until then the mail belongs to the call that is sending it."""
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+limits = limits_table(Base.metadata)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from babel.dates import format_date
+from babel.dates import format_date, format_time
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
@@ -21,7 +21,12 @@ from services.runtime.settings import RuntimeSettings
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOCALES = {"fi": "fi", "sv": "sv", "en": "en_GB"}
-_LINK_PAGES = {"consent_request": "consent", "consent_reminder": "consent", "credentials": "password"}
+_LINK_PAGES = {
+    "consent_request": "consent",
+    "consent_reminder": "consent",
+    "credentials": "password",
+    "password_order": "account-password",
+}
 _TOKEN = "link_token"  # noqa: S105 - the field's name
 
 
@@ -72,6 +77,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters["day"] = _day
+    environment.filters["time"] = _time
     return environment
 
 
@@ -94,3 +100,9 @@ def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]
 def _day(context: Context, moment: datetime) -> str:
     """A moment's day in words, in the mail's language."""
     return format_date(moment, "long", locale=_LOCALES[context["language"]])
+
+
+@pass_context
+def _time(context: Context, moment: datetime) -> str:
+    """A moment's time of day in Finland, in the mail's language."""
+    return format_time(moment, "short", locale=_LOCALES[context["language"]])

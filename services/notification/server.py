@@ -4,6 +4,8 @@ import grpc
 
 from liity.notification.v1.notification_service_pb2 import DESCRIPTOR
 from liity.notification.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
+from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
+from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
 from services.notification.store import MessageStore
@@ -11,10 +13,13 @@ from services.notification.transport import Transport
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
+from services.runtime.housekeeping import keeping_house
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.limits import Limiter, sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 NAME = "notification"
 
@@ -23,20 +28,25 @@ async def run() -> None:
     """Serves until told to stop, then sees what is being sent through."""
     settings = load(NotificationSettings)
     logs.configure(NAME, settings)
+    certificate = component_certificate(NAME, settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier(NAME, settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier(NAME, settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     engine = create_engine(settings)
     transport = Transport(settings)
-    service = NotificationService(MessageStore(engine), transport, settings)
+    limiter = Limiter(engine, limits, REASON_TOO_MANY_MAILS)
+    service = NotificationService(MessageStore(engine), limiter, transport, settings)
 
     def add_services(server: grpc.aio.Server) -> None:
         add_NotificationServiceServicer_to_server(service, server)
 
     try:
         names = [service.full_name for service in DESCRIPTOR.services_by_name.values()]
-        await serve(settings, interceptor, names, add_services)
+        async with keeping_house(lambda: sweep_limits(engine, limits)):
+            await serve(settings, interceptor, names, add_services, certificate)
         await service.finish()
     finally:
         await transport.close()

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import grpc
 import structlog
 
 from liity.notification.v1 import notification_service_pb2 as pb
@@ -12,14 +13,19 @@ from liity.v1.reason_pb2 import (
     REASON_MAIL_NOT_ACCEPTED,
     REASON_MESSAGE_NOT_FOUND,
     REASON_REQUEST_ID_REUSED,
+    REASON_UNAVAILABLE,
 )
 from services.notification.addresses import recipient
 from services.notification.mail import build
+from services.notification.personal_data import DELIVERIES
 from services.notification.rendering import render, template_of
 from services.notification.settings import MailSettings
 from services.notification.store import DeliveryRow, MessageStore
 from services.notification.transport import NotAccepted, Transport
-from services.runtime.errors import already_exists, not_found, unavailable
+from services.runtime.clock import helsinki_day, helsinki_moment, now
+from services.runtime.errors import Refusal, already_exists, not_found, unavailable
+from services.runtime.limits import Limit, Limiter
+from services.runtime.personal_data import with_records
 
 log = structlog.get_logger()
 
@@ -36,8 +42,11 @@ class NotificationService(NotificationServiceServicer):
     server's word and its recording, the next call sends again after the lease, with the same Message-ID.
     """
 
-    def __init__(self, store: MessageStore, transport: Transport, settings: MailSettings) -> None:
+    def __init__(
+        self, store: MessageStore, limiter: Limiter, transport: Transport, settings: MailSettings
+    ) -> None:
         self._store = store
+        self._limiter = limiter
         self._transport = transport
         self._settings = settings
         self._lease = timedelta(seconds=settings.smtp_timeout + _MARGIN)
@@ -68,6 +77,20 @@ class NotificationService(NotificationServiceServicer):
         rows = await self._store.list_of(request.subject_id)
         return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
 
+    async def ExportSubjects(  # noqa: N802
+        self, request: pb.ExportSubjectsRequest, _context: object
+    ) -> pb.ExportSubjectsResponse:
+        """All that is kept of mail about some subjects."""
+        section = DELIVERIES.section(await self._store.told_of(request.subject_ids))
+        return pb.ExportSubjectsResponse(sections=with_records([section]))
+
+    async def EraseSubjects(  # noqa: N802
+        self, request: pb.EraseSubjectsRequest, _context: object
+    ) -> pb.EraseSubjectsResponse:
+        """Erases what is kept of mail about some subjects."""
+        await self._store.erase(request.subject_ids)
+        return pb.EraseSubjectsResponse()
+
     async def finish(self) -> None:
         """Waits, for a lease at most, until what is being sent is recorded."""
         if self._sendings:
@@ -79,6 +102,8 @@ class NotificationService(NotificationServiceServicer):
         claimed = await self._store.claim(request_id, subject_id, template, self._lease)
         if claimed is None:
             return await self._finished_before(key)
+        if claimed.attempts == 1:
+            await self._admit(request_id, address)
         outcome = await self._transport.send(message, address)
         recorded = await self._store.record(request_id, claimed.attempts, outcome)
         if recorded is None:
@@ -88,13 +113,34 @@ class NotificationService(NotificationServiceServicer):
             raise unavailable(REASON_MAIL_NOT_ACCEPTED)
         return _delivery(recorded)
 
+    async def _admit(self, request_id: UUID, address: str) -> None:
+        """Counts a new mail. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) if the address has had its share."""
+        today = helsinki_day(now())
+        share = Limit(
+            f"mail:{today}:{address.casefold()}",
+            self._settings.mails_per_address,
+            helsinki_moment(today + timedelta(days=1)),
+        )
+        try:
+            await self._limiter.admit(share)
+        except Refusal:
+            # It is as new tomorrow as it is today.
+            await self._store.forget(request_id)
+            raise
+
     async def _finished_before(self, key: _SendingKey) -> pb.Delivery:
-        """What another attempt led to. UNAVAILABLE while it runs, ALREADY_EXISTS if for another mail."""
+        """What another attempt led to. UNAVAILABLE while it runs, ALREADY_EXISTS if for another mail.
+
+        ABORTED if its subject was erased meanwhile: the caller must look whether anybody is to be mailed.
+        """
         request_id, subject_id, template = key
         row = await self._store.find(request_id)
         if row is not None and (row.subject_id, row.template) != (subject_id, template):
             raise already_exists(REASON_REQUEST_ID_REUSED)
-        if row is None or row.state == pb.DELIVERY_STATE_PENDING:
+        if row is None:
+            # UNAVAILABLE would have the very same mail sent once more.
+            raise Refusal(grpc.StatusCode.ABORTED, REASON_UNAVAILABLE)
+        if row.state == pb.DELIVERY_STATE_PENDING:
             raise unavailable()
         return _delivery(row)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Row, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Interval, Row, RowMapping, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.base import Executable
@@ -17,6 +17,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_UNDELIVERABLE,
 )
 from services.notification.models import Message
+from services.notification.personal_data import DELIVERIES
 from services.notification.transport import NotAccepted, Outcome, Refused, Sent
 from services.runtime.database import is_away
 
@@ -70,6 +71,12 @@ def _record(in_turn: ColumnElement[bool], **state: object) -> Executable:
 
 _CLAIM = _claim()
 
+_FORGET = (
+    delete(Message)
+    .where(Message.request_id == bindparam("id"), Message.state == DELIVERY_STATE_PENDING)
+    .returning(*_DELIVERY)
+)
+
 _THIS_ATTEMPT = Message.attempts == bindparam("attempt")
 
 _RECORD: dict[type[Outcome], Executable] = {
@@ -104,6 +111,10 @@ class MessageStore:
         rows = await self._execute(_CLAIM, parameters)
         return rows[0] if rows else None
 
+    async def forget(self, request_id: UUID) -> None:
+        """Makes a mail that was claimed, and is not to be sent, as if it had never been."""
+        await self._execute(_FORGET, {"id": request_id})
+
     async def record(self, request_id: UUID, attempt: int, outcome: Outcome) -> DeliveryRow | None:
         """Records what became of an attempt. None if a later attempt has outrun it.
 
@@ -136,6 +147,21 @@ class MessageStore:
             .where(Message.subject_id == subject_id)
             .order_by(Message.create_time, Message.request_id)
         )
+
+    async def told_of(self, subject_ids: Sequence[str]) -> Sequence[RowMapping]:
+        """What an export tells about some subjects, oldest first."""
+        told = (
+            select(*DELIVERIES.columns)
+            .where(Message.subject_id.in_(subject_ids))
+            .order_by(Message.create_time, Message.request_id)
+        )
+        async with self._engine.connect() as connection:
+            return (await connection.execute(told)).mappings().all()
+
+    async def erase(self, subject_ids: Sequence[str]) -> None:
+        """Erases all about some subjects. A mail being sent meanwhile is not recorded any more."""
+        async with self._engine.connect() as connection:
+            await connection.execute(delete(Message).where(Message.subject_id.in_(subject_ids)))
 
     async def _execute(
         self, statement: Executable, parameters: dict[str, Any] | None = None

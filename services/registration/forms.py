@@ -6,7 +6,9 @@ from datetime import date
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
+from google.type.date_pb2 import Date
 
 from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent, RelatedPerson
@@ -72,11 +74,31 @@ def from_json(stored: dict[str, Any]) -> CustomerForm:
     return json_format.ParseDict(stored, CustomerForm(), ignore_unknown_fields=True)
 
 
+def in_words(stored: dict[str, Any], message: Descriptor = CustomerForm.DESCRIPTOR) -> dict[str, Any]:
+    """A stored form as it is told to whom it is about: in the contract's order, dates as in 2026-11-24.
+
+    What a newer release has added is told as it stands.
+    """
+    told: dict[str, Any] = {}
+    for field in message.fields:
+        value = stored.get(field.name)
+        if isinstance(value, dict) and field.message_type is not None:
+            is_date = field.message_type.full_name == Date.DESCRIPTOR.full_name
+            told[field.name] = _iso_date(value) if is_date else in_words(value, field.message_type)
+        elif field.name in stored:
+            told[field.name] = value
+    return told | {name: value for name, value in stored.items() if name not in told}
+
+
 def tidy_text(text: str) -> str:
     """A text in Unicode's normal form C, without spaces around it or several in a row; empty if blank."""
     if is_blank(text):
         return ""
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")
+
+
+def _iso_date(day: dict[str, int]) -> str:
+    return f"{day.get('year', 0):04}-{day.get('month', 0):02}-{day.get('day', 0):02}"
 
 
 def _tidy_texts(message: Message) -> None:

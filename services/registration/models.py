@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.runtime.database import NAMING
+from services.runtime.limits import limits_table
 
 Json = dict[str, Any]
 
@@ -57,8 +58,8 @@ class Customer(Base):
 class Registration(Base):
     """A registration.
 
-    `form` is held only while it waits: then it becomes the customer's profile, or is erased together with
-    `person_id` (R30).
+    `form` is held only while it waits: then it becomes the customer's profile, or is erased (R30). Once the
+    person is erased everywhere, `person_id` goes as well.
     """
 
     __tablename__ = "registrations"
@@ -112,6 +113,18 @@ class Consent(Base):
     recorded_at: Mapped[datetime]
 
 
+class Disclosure(Base):
+    """An export for an access request, encrypted by whoever gathered it; empty until then."""
+
+    __tablename__ = "disclosures"
+
+    disclosure_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(index=True)
+    ciphertext: Mapped[bytes | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class UseEntry(Base):
     """Somebody has looked at or changed somebody's data (R36). The database lets nobody change an entry."""
 
@@ -150,5 +163,7 @@ units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
 consents = cast(Table, Consent.__table__)
+disclosures = cast(Table, Disclosure.__table__)
 use_entries = cast(Table, UseEntry.__table__)
 use_chain = cast(Table, UseLink.__table__)
+limits = limits_table(Base.metadata)

@@ -25,6 +25,7 @@ from liity.v1.registration_service_pb2 import (
 from services.registration import paging, statements, values
 from services.registration.consent_wording import current_wording
 from services.registration.forms import consent_errors, from_json, tidy_text
+from services.registration.look_ups import LookUps
 from services.registration.models import registrations
 from services.registration.rows import consent_row, customer_row, mailing_details, row_of, to_message
 from services.registration.saving import Saving
@@ -36,11 +37,12 @@ from services.runtime.errors import failed_precondition, invalid, not_found
 class RegistrationServicer(RegistrationServiceServicer):
     """Registrations, the customers they become, and the evidence of consent."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, look_ups: LookUps) -> None:
         self._engine = engine
         # For calls of one statement: a transaction around it would only cost round trips.
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._saving = Saving(engine)
+        self._look_ups = look_ups
+        self._saving = Saving(engine, look_ups)
 
     async def PrepareRegistration(  # noqa: N802
         self, request: pb.PrepareRegistrationRequest, _context: object
@@ -88,7 +90,8 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def LookUpPerson(  # noqa: N802
         self, request: pb.LookUpPersonRequest, _context: object
     ) -> pb.LookUpPersonResponse:
-        """Where a person stands, seen from a unit (R10)."""
+        """Where a person stands, seen from a unit (R10). Somebody unknown is looked up like anybody."""
+        await self._look_ups.admit()
         async with self._autocommit.connect() as connection:
             result = await connection.execute(statements.LOOK_UP, {"person_id": request.person_id})
             row = result.mappings().one()
@@ -204,7 +207,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def EndRegistration(  # noqa: N802
         self, request: pb.EndRegistrationRequest, _context: object
     ) -> pb.EndRegistrationResponse:
-        """Ends a registration that waits, and erases all personal data held for it (R30)."""
+        """Ends a registration that waits, and erases its form: nobody is mailed about it any more (R30)."""
         change = {"id": request.registration_id, "new_stage": request.stage, "now": now()}
         change |= use_row("registration:end", [request.registration_id])
         row = await row_of(self._autocommit, statements.END, change)

@@ -31,6 +31,7 @@ from liity.v1.registration_pb2 import (
 )
 from services.registration import statements, values
 from services.registration.forms import form_errors, normalise, to_json
+from services.registration.look_ups import LookUps
 from services.registration.rows import (
     Row,
     consent_row,
@@ -43,7 +44,7 @@ from services.registration.rows import (
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
 from services.registration.use_log import use_row
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import already_exists, invalid, not_found, unavailable
+from services.runtime.errors import Refusal, already_exists, invalid, not_found, unavailable
 from services.runtime.interceptor import violations_of
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
@@ -52,9 +53,10 @@ SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 class Saving:
     """Decides on Saves and stores them."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, look_ups: LookUps) -> None:
         # Each step is one statement: a transaction around it would only cost round trips.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._look_ups = look_ups
 
     async def prepare(self, request: PrepareRegistrationRequest) -> Registration | None:
         """The registration that this very Save has made before, if any; raises if it may not go on."""
@@ -74,8 +76,13 @@ class Saving:
         )
         if errors:
             raise invalid(errors)
-        _refuse_known_person(known, request.unit_id)
-        return None
+        standing = _refusal_of_known_person(known, request.unit_id)
+        if standing is None:
+            # Else whoever may look up nobody any more would be told by a Save that goes on.
+            await self._look_ups.require()
+            return None
+        await self._look_ups.admit()
+        raise standing
 
     async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
         """Stores a registration, and its customer unless consent must be waited for."""
@@ -105,7 +112,11 @@ class Saving:
             return _made_before(known, request, request.registrar.account_id)
         if known["unit_kind"] is None:
             raise not_found(REASON_UNIT_NOT_FOUND)
-        _refuse_known_person(known, request.unit_id)
+        standing = _refusal_of_known_person(known, request.unit_id)
+        if standing is not None:
+            # To refuse the count would only have the step tried again.
+            await self._look_ups.count()
+            raise standing
         # What stood in the way has ended in this very moment.
         raise unavailable()
 
@@ -170,10 +181,10 @@ def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registrat
     return to_message(known)
 
 
-def _refuse_known_person(known: Row, unit_id: str) -> None:
+def _refusal_of_known_person(known: Row, unit_id: str) -> Refusal | None:
+    """Why a person is not saved; it tells that they are registered."""
     if known["customer_unit_id"] == unit_id:
-        raise already_exists(REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
+        return already_exists(REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
     if known["customer_unit_id"] is not None:
-        raise already_exists(REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT)
-    if known["running"]:
-        raise already_exists(REASON_BEING_REGISTERED)
+        return already_exists(REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT)
+    return already_exists(REASON_BEING_REGISTERED) if known["running"] else None

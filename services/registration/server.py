@@ -2,11 +2,20 @@
 
 import grpc
 
-from liity.registration.v1 import registration_service_pb2, unit_service_pb2, use_log_service_pb2
+from liity.registration.v1 import (
+    personal_data_service_pb2,
+    registration_service_pb2,
+    unit_service_pb2,
+    use_log_service_pb2,
+)
+from liity.registration.v1.personal_data_service_pb2_grpc import add_PersonalDataServiceServicer_to_server
 from liity.registration.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from services.registration import use_log
+from services.registration.look_ups import LookUps
+from services.registration.models import limits
+from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
@@ -14,10 +23,13 @@ from services.registration.use_log_service import UseLogServicer
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
+from services.runtime.housekeeping import keeping_house
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.limits import sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 NAME = "registration"
 
@@ -26,16 +38,22 @@ async def run() -> None:
     """Serves until told to stop."""
     settings = load(RegistrationSettings)
     logs.configure(NAME, settings)
+    certificate = component_certificate(NAME, settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier(NAME, settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier(NAME, settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     engine = create_engine(settings)
 
     def add_services(server: grpc.aio.Server) -> None:
         add_UnitServiceServicer_to_server(UnitServicer(engine), server)
-        add_RegistrationServiceServicer_to_server(RegistrationServicer(engine), server)
+        add_RegistrationServiceServicer_to_server(
+            RegistrationServicer(engine, LookUps(engine, settings)), server
+        )
         add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
+        add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
 
     names = [
         service.full_name
@@ -43,11 +61,19 @@ async def run() -> None:
             unit_service_pb2.DESCRIPTOR,
             registration_service_pb2.DESCRIPTOR,
             use_log_service_pb2.DESCRIPTOR,
+            personal_data_service_pb2.DESCRIPTOR,
         )
         for service in file.services_by_name.values()
     ]
     try:
-        await use_log.require_append_only(engine)
-        await serve(settings, interceptor, names, add_services)
+        async with keeping_house(lambda: sweep_limits(engine, limits)):
+            await serve(
+                settings,
+                interceptor,
+                names,
+                add_services,
+                certificate,
+                before=lambda: use_log.require_append_only(engine),
+            )
     finally:
         await engine.dispose()

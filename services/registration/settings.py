@@ -1,5 +1,6 @@
 """Settings of the registration service."""
 
+from datetime import timedelta
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,18 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
     The rules of suspicious use count look-ups by personal identity code, by account and by day in Helsinki.
     """
 
+    look_ups_per_account: int = Field(
+        default=200,
+        ge=1,
+        description="Look-ups of a person by code per account and window; a Save of somebody who is known "
+        "counts as one.",
+    )
+    look_ups_per_unit: int = Field(
+        default=1000, ge=1, description="The same per unit, by all its registrars together."
+    )
+    look_up_window: timedelta = Field(
+        default=timedelta(hours=1), gt=timedelta(0), description="How long look-ups are counted."
+    )
     suspicion_empty_look_ups: int = Field(
         20, ge=0, description="Look-ups a day that found nobody: more than this is shown as suspicious."
     )

@@ -134,9 +134,14 @@ def _prepare() -> Select[object]:
 
 PREPARE = _prepare()
 
+# One that has ended is the person's until it is erased everywhere, a moment later; it tells nothing any more.
+_IN_FORCE = (registrations.c.person_id == bindparam("person_id")) & registrations.c.stage.in_(
+    (*WAITING, *BEGUN)
+)
+
 LOOK_UP = (
     select(*COLUMNS, _customer_unit_id())
-    .select_from(_one_row().outerjoin(registrations, registrations.c.person_id == bindparam("person_id")))
+    .select_from(_one_row().outerjoin(registrations, _IN_FORCE))
     .order_by(registrations.c.created_at.desc(), registrations.c.registration_id)
     .limit(1)
 )
@@ -204,7 +209,6 @@ def _end() -> Select[object]:
         .values(
             stage=bindparam("new_stage"),
             consent_state=CONSENT_STATE_NOT_GIVEN,
-            person_id=None,
             form=None,
             deadline=None,
             updated_at=bindparam("now"),

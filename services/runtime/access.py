@@ -151,7 +151,8 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "EndRegistration"),
         *_rules(_STORED_USES, _services("gateway", "codec"), "RecordUse"),
         *_rules(_STORED_USES, _services("gateway"), "ListUses", "ListSuspicions"),
-        *_rules(_PERSONAL_DATA, _services("worker"), "ExportPerson", "ErasePerson", "DeleteDisclosure"),
+        *_rules(_PERSONAL_DATA, _services("worker"), "ExportPerson", "ErasePerson", "ForgetPerson"),
+        *_rules(_PERSONAL_DATA, _services("worker"), "DeleteDisclosure"),
         *_rules(_PERSONAL_DATA, _services("gateway", "worker"), "StoreDisclosure"),
         *_rules(_PERSONAL_DATA, _services("gateway"), "GetDisclosure"),
         # notification

@@ -34,6 +34,7 @@ from liity.v1.reason_pb2 import (
     Reason,
 )
 from services.runtime.access import ACCESS, Accounts, Anyone, Caller, Recorded, Rule, Services
+from services.runtime.addresses import Networks, caller_address
 from services.runtime.database import is_away
 from services.runtime.errors import (
     Contact,
@@ -61,6 +62,11 @@ else:
 MAX_REQUEST_BYTES = 64 * 1024
 """A form is a few kilobytes at most."""
 
+LARGE_REQUEST_BYTES: Mapping[str, int] = {
+    "/liity.registration.v1.PersonalDataService/StoreDisclosure": 1024 * 1024
+}
+"""RPCs between components whose requests may be larger: as large as a server takes."""
+
 _TRACE_ID = re.compile("[A-Za-z0-9-]{1,64}")
 """What is taken over as such: nothing else a caller may have written there gets into logs."""
 
@@ -85,7 +91,7 @@ class Call:
     metadata: Mapping[str, str | bytes]
     trace_id: str
     address: str
-    """The network address it came from, without the port."""
+    """The network address it came from, without the port; behind trusted proxies, their caller's."""
     certificate_names: frozenset[str] = frozenset()
     """The names in the certificate that the caller has shown; none without TLS."""
 
@@ -135,11 +141,16 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every unary call; refuses streams and methods that the access table does not open to anyone."""
 
     def __init__(
-        self, authenticator: Authenticator, contact: Contact, recorder: Recorder | None = None
+        self,
+        authenticator: Authenticator,
+        contact: Contact,
+        recorder: Recorder | None = None,
+        trusted_proxies: Networks = (),
     ) -> None:
         self._authenticator = authenticator
         self._contact = contact
         self._recorder = recorder
+        self._trusted_proxies = trusted_proxies
 
     async def intercept_service(
         self,
@@ -171,7 +182,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> Message:
         started = time.perf_counter()
-        call = _call(context)
+        call = _call(context, self._trusted_proxies)
         language = language_of(call.text("accept-language"))
         bound = structlog.contextvars.bind_contextvars(method=method, trace_id=call.trace_id)
         try:
@@ -184,7 +195,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                     if isinstance(rule, Anyone)
                     else await self._authenticator.authenticate(call, rule)
                 )
-                request = _parse(raw, parse)
+                request = _parse(raw, parse, LARGE_REQUEST_BYTES.get(method, MAX_REQUEST_BYTES))
                 set_current_actor(self._authenticator.authorize(call, caller, rule, request))
                 violations = violations_of(request)
                 if violations:
@@ -230,15 +241,17 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         (log.info if refused else log.debug)("rpc", outcome=outcome, milliseconds=milliseconds)
 
 
-def _call(context: grpc.aio.ServicerContext[Any, Any]) -> Call:
-    metadata = dict(context.invocation_metadata() or ())
+def _call(context: grpc.aio.ServicerContext[Any, Any], trusted_proxies: Networks) -> Call:
+    sent = [(key, value) for key, value in context.invocation_metadata() or ()]
+    metadata = dict(sent)
+    # Proxies may append a line of their own instead of a word.
+    forwarded = ",".join(str(value) for key, value in sent if key == "x-forwarded-for")
     given = metadata.get("x-request-id", "")
     shown = context.auth_context().get("x509_subject_alternative_name", ())
     return Call(
         metadata=metadata,
         trace_id=given if isinstance(given, str) and _TRACE_ID.fullmatch(given) else uuid.uuid4().hex,
-        # gRPC names a caller as in `ipv4:127.0.0.1:54321`.
-        address=context.peer().rpartition(":")[0],
+        address=caller_address(context.peer(), forwarded, trusted_proxies),
         certificate_names=frozenset(name.decode() for name in shown),
     )
 
@@ -251,8 +264,8 @@ def _fault(error: Exception) -> Refusal:
     return Refusal(grpc.StatusCode.INTERNAL, REASON_INTERNAL)
 
 
-def _parse(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
-    if len(raw) > MAX_REQUEST_BYTES:
+def _parse(raw: bytes, parse: Callable[[bytes], Message], most: int) -> Message:
+    if len(raw) > most:
         raise resource_exhausted(REASON_TOO_LARGE)
     try:
         return parse(raw)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.components import migrate_database
 from deploy.postgres import EmbeddedPostgres
+from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
 from services.runtime.access import ACCESS, Services
@@ -26,6 +28,7 @@ from services.runtime.database import DatabaseSettings, create_engine
 from services.runtime.errors import Contact, Refusal
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
 from services.runtime.peer import Peer
+from services.runtime.requests import set_current_actor
 from services.runtime.service_identity import ServiceIdentity, ServiceVerifier
 
 CONTACT = Contact("customer-service@liity.example", "https://liity.example/contact")
@@ -97,16 +100,22 @@ class Component:
         }
         self._peers: dict[str, Peer] = {}
 
-    async def __call__(self, request: Message, as_service: str | None = None) -> Any:
-        """Calls the RPC that takes the request. Raises the `Refusal` it answers with."""
+    async def __call__(
+        self, request: Message, as_service: str | None = None, caller: str | None = None
+    ) -> Any:
+        """Calls the RPC that takes the request. Raises the `Refusal` it answers with.
+
+        `caller` is the network address on whose behalf; each call has one of its own unless it is given.
+        """
+        set_current_actor(Actor(kind=ACTOR_KIND_LINK, caller_address=caller or uuid4().hex))
         path = next(path for path, name in self.methods.items() if name == request.DESCRIPTOR.full_name)
         rule = ACCESS[path]
         assert isinstance(rule, Services)
-        caller = self.peer(as_service or min(rule.names))
-        method = caller.channel.unary_unary(
+        component = self.peer(as_service or min(rule.names))
+        method = component.channel.unary_unary(
             path, type(request).SerializeToString, self._responses[path].FromString
         )
-        return await caller.call(method, request)
+        return await component.call(method, request)
 
     def peer(self, as_service: str) -> Peer:
         """The component as another one calls it."""

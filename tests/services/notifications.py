@@ -25,11 +25,14 @@ from liity.notification.v1.notification_service_pb2_grpc import (
     add_NotificationServiceServicer_to_server,
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
+from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
+from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import MailSettings
 from services.notification.store import MessageStore
 from services.notification.transport import Transport
 from services.runtime.errors import Refusal
+from services.runtime.limits import Limiter
 from services.runtime.peer import Peer
 from tests.services.conftest import peer, serving
 
@@ -83,7 +86,8 @@ async def running(
         keys_dir=keys_dir, listen="unused", smtp_host="127.0.0.1", smtp_port=smtp_port, **changes
     )
     transport = Transport(settings)
-    service = NotificationService(MessageStore(engine), transport, settings)
+    limiter = Limiter(engine, limits, REASON_TOO_MANY_MAILS)
+    service = NotificationService(MessageStore(engine), limiter, transport, settings)
     async with serving(
         "notification", lambda server: add_NotificationServiceServicer_to_server(service, server), keys_dir
     ) as target:

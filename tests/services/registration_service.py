@@ -14,7 +14,9 @@ from google.type.date_pb2 import Date
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from liity.registration.v1 import personal_data_service_pb2 as data_pb
 from liity.registration.v1 import registration_service_pb2 as pb
+from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.registration.v1.registration_service_pb2_grpc import (
     RegistrationServiceStub,
 )
@@ -25,6 +27,8 @@ from liity.registration.v1.unit_service_pb2 import (
     UnitKind,
 )
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.registration.v1.use_log_service_pb2 import RecordUseRequest
+from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
 from services.registration.models import Base
@@ -61,6 +65,7 @@ class Service:
     def __post_init__(self) -> None:
         self.reads = RegistrationServiceStub(self.gateway.channel)
         self.changes = RegistrationServiceStub(self.worker.channel)
+        self.data = PersonalDataServiceStub(self.worker.channel)
 
     async def unit(
         self, name: str = "Esimerkkikirjasto", kind: UnitKind.ValueType = UNIT_KIND_LIBRARY
@@ -138,6 +143,22 @@ class Service:
     async def end(self, registration_id: str, stage: life.Stage.ValueType) -> pb.Registration:
         request = pb.EndRegistrationRequest(registration_id=registration_id, stage=stage)
         return (await self.worker.call(self.changes.EndRegistration, request)).registration
+
+    async def export(self, person_id: str) -> data_pb.ExportPersonResponse:
+        return await self.worker.call(
+            self.data.ExportPerson, data_pb.ExportPersonRequest(person_id=person_id)
+        )
+
+    async def erase(self, person_id: str) -> list[str]:
+        request = data_pb.ErasePersonRequest(person_id=person_id)
+        return list((await self.worker.call(self.data.ErasePerson, request)).registration_ids)
+
+    async def forget(self, person_id: str) -> None:
+        await self.worker.call(self.data.ForgetPerson, data_pb.ForgetPersonRequest(person_id=person_id))
+
+    async def record_use(self, action: str, *subject_ids: str) -> None:
+        request = RecordUseRequest(action=action, subject_ids=subject_ids, outcome="OK")
+        await self.gateway.call(UseLogServiceStub(self.gateway.channel).RecordUse, request)
 
     async def rows(self, statement: str, **parameters: object) -> list[Any]:
         async with self.engine.connect() as connection:

@@ -38,11 +38,11 @@ from liity.v1.reason_pb2 import (
     REASON_WRONG_CREDENTIALS,
     Reason,
 )
-from services.identity.housekeeping import sweep
-from services.identity.models import Account, LoginAttempts
+from services.identity.models import Account, limits
 from services.identity.passwords import Passwords
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.limits import sweep_limits
 from services.runtime.service_identity import ALGORITHM, ServiceIdentity
 from tests.services.conftest import Component, IdentityFactory, refused
 
@@ -218,9 +218,7 @@ async def test_the_throttle_ends_with_its_window(
     for _ in range(6):
         await refused(identity(log_in(account.email, "wrong")))
     async with identity_engine.begin() as connection:
-        await connection.execute(
-            update(LoginAttempts).values(window_start=LoginAttempts.window_start - WINDOW)
-        )
+        await connection.execute(update(limits).values(ends_at=limits.c.ends_at - WINDOW))
     await identity(log_in(account.email))
 
 
@@ -257,12 +255,10 @@ async def test_attempts_name_nobody_and_are_forgotten(
     request = log_in(account.email, "wrong", caller="192.0.2.77")
     await refused(identity(request))
     async with identity_engine.begin() as connection:
-        stored = str((await connection.execute(text("SELECT a::text FROM login_attempts a"))).all())
-        await connection.execute(
-            update(LoginAttempts).values(window_start=LoginAttempts.window_start - WINDOW)
-        )
+        stored = str((await connection.execute(text("SELECT a::text FROM limits a"))).all())
+        await connection.execute(update(limits).values(ends_at=now()))
     for shown in (account.email, "192.0.2.77", b"192.0.2.77".hex()):
         assert shown not in stored
-    await sweep(identity_engine, WINDOW)
+    await sweep_limits(identity_engine, limits)
     async with identity_engine.connect() as connection:
-        assert await connection.scalar(select(func.count()).select_from(LoginAttempts)) == 0
+        assert await connection.scalar(select(func.count()).select_from(limits)) == 0

@@ -1,7 +1,6 @@
 """The vault: one opaque ID per code, the code itself unreadable (R32 to R35)."""
 
 import asyncio
-import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tink import aead
 
+from deploy.keys import KeyRing
 from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
@@ -27,7 +27,7 @@ from liity.v1.reason_pb2 import (
     REASON_HETU_DUMMY,
     REASON_HETU_FORMAT,
     REASON_HETU_NOT_YET_BORN,
-    REASON_LINK_INVALID,
+    REASON_LINK_VOID,
     REASON_PERSON_NOT_FOUND,
     REASON_TOO_LONG,
     Reason,
@@ -37,13 +37,7 @@ from services.identity.models import Link, Person
 from services.identity.vault import HetuVault
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation
-from services.runtime.keys import (
-    KeysetPurpose,
-    create_keyset,
-    keyset_path,
-    load_primitive,
-    write_private_file,
-)
+from services.runtime.keys import KeysetPurpose, keyset_path, load_primitive
 from services.runtime.settings import SettingsError
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component, IdentityFactory, refused
@@ -136,13 +130,10 @@ async def test_what_is_stored_shows_no_code(
 def with_new_index_key(keys_dir: Path, folder: Path, *, active: bool) -> Path:
     """A copy of the keys whose index keyset has one key more: at first known, then active."""
     shutil.copytree(keys_dir, folder)
-    path = keyset_path(folder, KeysetPurpose.HETU_INDEX)
-    old = json.loads(path.read_text())
-    path.unlink()
-    create_keyset(folder, KeysetPurpose.HETU_INDEX)
-    new = json.loads(path.read_text())
-    primary = new if active else old
-    write_private_file(path, json.dumps(primary | {"key": old["key"] + new["key"]}))
+    ring = KeyRing(folder, KeysetPurpose.HETU_INDEX)
+    ring.rotate()
+    if active:
+        ring.promote()
     return folder
 
 
@@ -163,12 +154,7 @@ async def test_callers_race_while_the_key_is_rotated(
 ) -> None:
     known = with_new_index_key(keys_dir, tmp_path / "known", active=False)
     active = shutil.copytree(known, tmp_path / "active")
-    path = keyset_path(active, KeysetPurpose.HETU_INDEX)
-    keyset = json.loads(path.read_text())
-    keyset["primaryKeyId"] = next(
-        key["keyId"] for key in keyset["key"] if key["keyId"] != keyset["primaryKeyId"]
-    )
-    write_private_file(path, json.dumps(keyset))
+    KeyRing(active, KeysetPurpose.HETU_INDEX).promote()
     async with identity_with(keys_dir=known) as old, identity_with(keys_dir=active) as new:
         for number in range(10, 20):
             people = await asyncio.gather(*(ensure(one, nth_code(number)) for one in (old, new) * 5))
@@ -191,7 +177,7 @@ async def test_an_erased_person_comes_back_as_another(
     choose = ChoosePasswordRequest(
         request_id=str(uuid4()), link_token=token, password="correct horse battery"
     )
-    assert (await refused(identity(choose))).reason == REASON_LINK_INVALID
+    assert (await refused(identity(choose))).reason == REASON_LINK_VOID
     async with identity_engine.connect() as connection:
         links = select(func.count()).select_from(Link).where(Link.subject == person_id)
         assert await connection.scalar(links) == 0
@@ -215,7 +201,7 @@ async def test_provisional_persons_are_forgotten(identity: Component, identity_e
     for person_id in (stale, ensured_anew, retained):
         await age(identity_engine, person_id)
     assert await ensure(identity, nth_code(22)) == ensured_anew
-    await sweep(identity_engine, timedelta(minutes=15))
+    await sweep(identity_engine)
     assert [await find(identity, nth_code(n)) for n in range(20, 24)] == [fresh, "", ensured_anew, retained]
     assert (await refused(identity(RetainPersonRequest(person_id=stale)))).reason == REASON_PERSON_NOT_FOUND
 

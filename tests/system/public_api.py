@@ -25,6 +25,7 @@ from liity.v1.auth_service_pb2 import Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
 from services.gateway.server import SERVICES
+from services.runtime.access import ACCESS, Accounts, Whose
 from services.runtime.errors import DOMAIN, Refusal, reason_name, reason_value
 from services.runtime.texts import reason_text
 from tests.system.registering import PATIENCE, database
@@ -43,8 +44,8 @@ CLIENT_ERRORS = frozenset(
 )
 """What bad input may be answered with: never a fault of the system's own."""
 
-ATTEMPTS = "identity.login_attempts"
-"""The one table that a refused call writes to: a log-in that fails is counted."""
+NOTED = frozenset({"identity.login_attempts", "registration.use_entries", "registration.use_chain"})
+"""The tables that a refused call may write to: what fails is counted, what found nothing is logged."""
 
 
 def methods_of(services: Iterable[str]) -> dict[str, MethodDescriptor]:
@@ -68,7 +69,13 @@ def request_class(path: str) -> type[Message]:
 
 def needs_account(path: str) -> bool:
     """Whether an RPC is for accounts that are logged in."""
-    return path.startswith("/liity.v1.RegistrationService/")
+    return isinstance(ACCESS[path], Accounts)
+
+
+def is_for_staff(path: str) -> bool:
+    """Whether an RPC is for customer service alone."""
+    rule = ACCESS[path]
+    return isinstance(rule, Accounts) and rule.whose is Whose.EVERYBODY
 
 
 def outcome(refusal: Refusal) -> tuple[str, str]:
@@ -84,8 +91,8 @@ def fields_of(refusal: Refusal) -> list[tuple[str, str]]:
 class Gateway:
     """The gateway, called with any bytes and any metadata."""
 
-    def __init__(self, target: str, clients: Mapping[str, ApiClient]) -> None:
-        self._channel = grpc.aio.insecure_channel(target)
+    def __init__(self, channel: grpc.aio.Channel, clients: Mapping[str, ApiClient]) -> None:
+        self._channel = channel
         self._clients = clients
 
     def session(self, caller: str) -> Session:
@@ -225,7 +232,7 @@ class Stores:
                 # When a code was last looked up for a Save changes even if the Save is refused.
                 read = f"SELECT (to_jsonb(t) - 'ensured_at')::text AS t FROM \"{table}\" t"  # noqa: S608
                 found = await connection.fetch(read)
-                if f"{name}.{table}" != ATTEMPTS:
+                if f"{name}.{table}" not in NOTED:
                     rows[f"{name}.{table}"] = frozenset(record["t"] for record in found)
                     counts[f"{name}.{table}"] = len(found)
         workflows = await self.temporal.count_workflows()

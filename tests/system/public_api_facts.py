@@ -20,6 +20,7 @@ from liity.identity.v1.link_service_pb2 import (
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from services.runtime.clock import now
@@ -71,10 +72,17 @@ class Facts:
     """An adult nobody has saved."""
     new_pupil: DemoPerson
     """A child nobody has saved."""
+    disclosure: str
+    """The name of the adult's."""
 
 
 async def create_facts(
-    stack: Stack, registrar: ApiClient, teacher: ApiClient, anybody: ApiClient, mails: MailCounter
+    stack: Stack,
+    registrar: ApiClient,
+    teacher: ApiClient,
+    staff: ApiClient,
+    anybody: ApiClient,
+    mails: MailCounter,
 ) -> Facts:
     """Makes it all, through the public API as far as that goes."""
     customer, waiting_child, consenting, leaving, newcomer = adult(), pupil(), pupil(), pupil(), adult()
@@ -115,6 +123,8 @@ async def create_facts(
             void=void,
             expired=await _expired_link(identity, LINK_PURPOSE_CONSENT, waiting.name.rpartition("/")[2]),
         )
+    create = CreateDisclosureRequest(request_id=new_request_id(), registration=active.name)
+    disclosure = (await staff.call(staff.disclosures.CreateDisclosure, create)).disclosure
     return Facts(
         library=registrar.unit,
         school=teacher.unit,
@@ -129,13 +139,14 @@ async def create_facts(
         password=password,
         newcomer=newcomer,
         new_pupil=pupil(),
+        disclosure=disclosure.name,
     )
 
 
 @asynccontextmanager
 async def _identity(stack: Stack) -> AsyncIterator[Peer]:
     """Identity, as the worker calls it."""
-    worker = ServiceIdentity("worker", stack.keys_dir)
+    worker = ServiceIdentity("worker", stack.keys_dir, stack.certificate("worker"))
     peer = Peer("identity", f"{HOST}:{stack.ports.identity}", worker)
     try:
         yield peer

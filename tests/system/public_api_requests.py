@@ -18,6 +18,7 @@ from liity.v1.customer_form_pb2 import (
     CustomerForm,
     PaperConsent,
 )
+from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest, GetDisclosureRequest
 from liity.v1.registration_pb2 import STAGE_ACTIVE
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
@@ -27,6 +28,7 @@ from liity.v1.registration_service_pb2 import (
     RegisterCustomerRequest,
     WithdrawRegistrationRequest,
 )
+from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest
 from tests.registration_forms import date_from_today, paper_consent
 from tests.system.public_api_facts import Facts
 
@@ -99,5 +101,17 @@ VALID: dict[str, Callable[[Facts], Message]] = {
     "/liity.v1.RegistrationService/WithdrawRegistration": lambda facts: WithdrawRegistrationRequest(
         name=facts.waiting.name, request_id=new_request_id()
     ),
+    "/liity.v1.DisclosureService/CreateDisclosure": lambda facts: CreateDisclosureRequest(
+        request_id=new_request_id(), registration=facts.active.name
+    ),
+    "/liity.v1.DisclosureService/GetDisclosure": lambda facts: GetDisclosureRequest(name=facts.disclosure),
+    "/liity.v1.UseLogService/ListUses": lambda facts: ListUsesRequest(
+        subject_id=facts.waiting.name.rpartition("/")[2],
+        account_id="5d0d3f8e6a3c4a1e9a2b7c1d8e9f0a1b",
+        unit=facts.school,
+        action="registration:read",
+        page_size=10,
+    ),
+    "/liity.v1.UseLogService/ListSuspicions": lambda _: ListSuspicionsRequest(),
 }
 """By the RPC's path."""

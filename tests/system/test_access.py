@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -20,8 +20,14 @@ from joserfc.jwk import OKPKey
 import liity
 from deploy.api_client import new_request_id
 from deploy.demo_forms import DemoPerson
-from deploy.ports import HOST
+from deploy.seed import DemoAccount
 from deploy.stack import Stack
+from liity.v1.auth_service_pb2 import (
+    ROLE_CUSTOMER_SERVICE,
+    ROLE_MAIN_USER,
+    ROLE_OPERATOR,
+    ROLE_REGISTRAR,
+)
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, PaperConsent
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
@@ -30,7 +36,7 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.access import ACCESS, Accounts, Anyone, Services
+from services.runtime.access import ACCESS, Accounts, Anyone, Services, Whose
 from services.runtime.errors import Refusal, reason_name
 from services.runtime.service_identity import ALGORITHM, SERVICES, ServiceIdentity
 from tests.registration_forms import date_from_today
@@ -40,7 +46,9 @@ from tests.system.public_api_facts import Facts
 from tests.system.registering import adult, pupil, save, save_request
 
 INNER = ("identity", "registration", "notification")
-_HEALTH = "/grpc.health.v1.Health/"
+_EVERY_SERVERS = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+_CODEC = "/codec/decode"
+"""Not gRPC, but let in by the same table."""
 
 
 def _all_services() -> dict[str, list[str]]:
@@ -69,12 +77,10 @@ def component_of(path: str) -> str:
 
 
 def test_every_rpc_is_in_the_table_and_every_entry_is_an_rpc() -> None:
-    ours = {path for path in ACCESS if not path.startswith(_HEALTH)}
+    ours = {path for path in ACCESS if not path.startswith(_EVERY_SERVERS)} - {_CODEC}
     assert ours == set(methods_of(name for names in ALL_SERVICES.values() for name in names))
-    health = {path.removeprefix(_HEALTH) for path in ACCESS if path.startswith(_HEALTH)}
-    assert health == {
-        method.name for method in descriptor_pool.Default().FindServiceByName("grpc.health.v1.Health").methods
-    }
+    every_servers = {path for path in ACCESS if path.startswith(_EVERY_SERVERS)}
+    assert every_servers == set(methods_of(name.strip("/") for name in _EVERY_SERVERS))
 
 
 def test_inner_rpcs_are_for_components_that_there_are_and_public_ones_for_people() -> None:
@@ -90,16 +96,22 @@ def test_inner_rpcs_are_for_components_that_there_are_and_public_ones_for_people
 # The inner services
 
 
+Channels = Callable[..., grpc.aio.Channel]
+
+
 @pytest.fixture(scope="session")
-async def channels(stack: Stack) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
-    """A channel to each component that serves gRPC."""
-    made = {
-        name: grpc.aio.insecure_channel(f"{HOST}:{getattr(stack.ports, name)}")
-        for name in ("gateway", *INNER)
-    }
-    yield made
-    for channel in made.values():
-        await channel.close()
+async def channels(stack: Stack) -> AsyncIterator[Channels]:
+    """Gives the channel to a component that serves gRPC, as another one calls it."""
+    made: dict[tuple[str, str], grpc.aio.Channel] = {}
+
+    def channel(component: str, as_component: str = "seed") -> grpc.aio.Channel:
+        if (component, as_component) not in made:
+            made[component, as_component] = stack.channel(component, as_component)
+        return made[component, as_component]
+
+    yield channel
+    for channel_made in made.values():
+        await channel_made.close()
 
 
 def service_token(stack: Stack, name: str, audience: str, *, lifetime: int = 300, key: Any = None) -> str:
@@ -125,7 +137,7 @@ async def refused(
 @pytest.mark.usefixtures("nothing_stored")
 @pytest.mark.parametrize("path", INNER_PATHS)
 async def test_no_inner_rpc_without_a_service_identity(
-    stack: Stack, channels: dict[str, grpc.aio.Channel], gateway: Gateway, path: str
+    stack: Stack, channels: Channels, gateway: Gateway, path: str
 ) -> None:
     rule = ACCESS[path]
     assert isinstance(rule, Services)
@@ -145,14 +157,15 @@ async def test_no_inner_rpc_without_a_service_identity(
         "for the accounts' audience": authorization(service_token(stack, allowed, "liity")),
         "header of a wrong type": authorization("eyJhbGciOiJFZDI1NTE5IiwiY3JpdCI6MX0.e30.AAAA"),
     }
-    answers = {name: await refused(channels[component], path, token) for name, token in strangers.items()}
+    channel = channels(component, allowed)
+    answers = {name: await refused(channel, path, token) for name, token in strangers.items()}
     assert answers == dict.fromkeys(strangers, ("UNAUTHENTICATED", "UNAUTHENTICATED"))
 
 
 @pytest.mark.usefixtures("nothing_stored")
 @pytest.mark.parametrize("path", INNER_PATHS)
 async def test_inner_rpcs_let_in_whom_the_table_names_and_nobody_else(
-    stack: Stack, channels: dict[str, grpc.aio.Channel], path: str
+    stack: Stack, channels: Channels, path: str
 ) -> None:
     rule = ACCESS[path]
     assert isinstance(rule, Services)
@@ -161,22 +174,20 @@ async def test_inner_rpcs_let_in_whom_the_table_names_and_nobody_else(
     for name in SERVICES:
         token = authorization(ServiceIdentity(name, stack.keys_dir).token(component))
         # What is no message tells apart who comes as far as being read.
-        answers[name] = (await refused(channels[component], path, token, b"\xff\xff\xff"))[0]
+        answers[name] = (await refused(channels(component, name), path, token, b"\xff\xff\xff"))[0]
     allowed = {name for name, code in answers.items() if code == "INVALID_ARGUMENT"}
     assert allowed == rule.names
     assert {answers[name] for name in set(SERVICES) - allowed} == {"PERMISSION_DENIED"}
 
 
-async def test_one_component_cannot_speak_for_another(
-    stack: Stack, channels: dict[str, grpc.aio.Channel]
-) -> None:
+async def test_one_component_cannot_speak_for_another(stack: Stack, channels: Channels) -> None:
     key = OKPKey.import_key(json.loads((stack.keys_dir / "service-notification.jwk.json").read_text("utf-8")))
     now = int(time.time())
     claims = {"iss": "worker", "aud": "identity", "iat": now, "exp": now + 300}
     for kid in ("worker", "notification"):
         token = jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, key, algorithms=[ALGORITHM])
         path = "/liity.identity.v1.PersonService/ErasePerson"
-        answer = await refused(channels["identity"], path, authorization(token))
+        answer = await refused(channels("identity", "notification"), path, authorization(token))
         assert answer == ("UNAUTHENTICATED", "UNAUTHENTICATED")
 
 
@@ -206,6 +217,8 @@ MATRIX = {
     ("teacher", "school"): "OK",
     ("staff", "library"): "OK",
     ("staff", "school"): "OK",
+    ("operator", "library"): "NOT_FOUND UNIT_NOT_FOUND",
+    ("operator", "school"): "NOT_FOUND UNIT_NOT_FOUND",
     ("anybody", "library"): "UNAUTHENTICATED UNAUTHENTICATED",
     ("anybody", "school"): "UNAUTHENTICATED UNAUTHENTICATED",
 }
@@ -245,41 +258,87 @@ async def test_everyone_gets_what_is_theirs(gateway: Gateway, api: Api, facts: F
     assert answers == MATRIX
 
 
-# Reflection and health
+# What the running servers tell of themselves: nothing that comes later is forgotten
 
 
-async def test_the_gateway_tells_what_it_serves(stack: Stack) -> None:
-    def read() -> tuple[set[str], set[str]]:
-        with grpc.insecure_channel(f"{HOST}:{stack.ports.gateway}") as channel:
-            database = ProtoReflectionDescriptorDatabase(channel)
-            pool = descriptor_pool.DescriptorPool(database)
-            service = pool.FindServiceByName("liity.v1.RegistrationService")
-            request: Any = service.methods_by_name["RegisterCustomer"].input_type
-            form = request.fields_by_name["form"].message_type
-            return set(database.get_services()), set(form.fields_by_name)
+def _told(stack: Stack, component: str) -> dict[str, type[Message]]:
+    """The request of every RPC that a running server tells of, by the RPC's path."""
+    way = stack.way_to(component)
+    with (
+        grpc.secure_channel(way.target, way.credentials, way.options)
+        if way.credentials
+        else grpc.insecure_channel(way.target)
+    ) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        pool = descriptor_pool.DescriptorPool(database)
+        services: list[Any] = [pool.FindServiceByName(name) for name in database.get_services()]
+        return {
+            f"/{service.full_name}/{method.name}": message_factory.GetMessageClass(method.input_type)
+            for service in services
+            for method in service.methods
+        }
 
-    services, fields = await asyncio.to_thread(read)
-    own = set(ALL_SERVICES["gateway"])
-    assert own < services
-    assert services - own == {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
-    assert "first_names" in fields
 
-
-@pytest.mark.parametrize("component", INNER)
-async def test_inner_services_tell_nobody_what_they_serve(
-    stack: Stack, channels: dict[str, grpc.aio.Channel], component: str
-) -> None:
-    path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-    reflection: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channels[component].unary_unary(path)
-    for metadata in ([], authorization(ServiceIdentity("gateway", stack.keys_dir).token(component))):
-        with pytest.raises(grpc.aio.AioRpcError) as error:
-            await reflection(b"", metadata=metadata, timeout=60)
-        assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+def _empty_request(kind: type[Message], unit: str) -> Message:
+    """A request that names a unit and says nothing else."""
+    names = {"parent": unit, "name": f"{unit}/registrations/none"}
+    fields = kind.DESCRIPTOR.fields_by_name
+    field = next((name for name in names if name in fields), None)
+    return kind(**{field: names[field]}) if field else kind()
 
 
 @pytest.mark.parametrize("component", ["gateway", *INNER])
-async def test_health_answers_anybody(channels: dict[str, grpc.aio.Channel], component: str) -> None:
-    stub: Any = health_pb2_grpc.HealthStub(channels[component])
+async def test_every_rpc_that_a_server_tells_of_is_in_the_table(stack: Stack, component: str) -> None:
+    told = await asyncio.to_thread(_told, stack, component)
+    assert set(methods_of(ALL_SERVICES[component])) < set(told)
+    assert set(told) <= set(ACCESS)
+
+
+@pytest.mark.parametrize("caller", ["registrar", "teacher", "staff", "operator", "anybody"])
+async def test_every_rpc_that_the_gateway_tells_of_is_closed_to_whom_the_table_does_not_name(
+    stack: Stack, gateway: Gateway, accounts: dict[str, DemoAccount], facts: Facts, caller: str
+) -> None:
+    everywhere = {"staff": {ROLE_CUSTOMER_SERVICE}, "operator": {ROLE_OPERATOR}}.get(caller, set())
+    membership = {"registrar": ROLE_REGISTRAR, "teacher": ROLE_MAIN_USER}
+    expected, answers = {}, {}
+    for path, request in (await asyncio.to_thread(_told, stack, "gateway")).items():
+        rule = ACCESS[path]
+        if isinstance(rule, Anyone):
+            continue
+        assert isinstance(rule, Accounts), path
+        for unit in (facts.library, facts.school):
+            held = everywhere | ({membership[caller]} if unit == _unit_of(accounts, caller) else set())
+            outside = "PERMISSION_DENIED" if rule.whose is Whose.EVERYBODY else "NOT_FOUND UNIT_NOT_FOUND"
+            refused_with = "UNAUTHENTICATED" if caller == "anybody" else outside
+            expected[path, unit] = "let in" if rule.roles & held else refused_with
+            body = _empty_request(request, unit)
+            answers[path, unit] = await _let_in(gateway, path, body.SerializeToString(), caller)
+    assert answers == expected
+    assert ("let in" in answers.values()) == (caller not in {"operator", "anybody"})
+
+
+def _unit_of(accounts: dict[str, DemoAccount], caller: str) -> str:
+    return accounts[caller].unit if caller in accounts else ""
+
+
+async def _let_in(gateway: Gateway, path: str, body: bytes, caller: str) -> str:
+    try:
+        await gateway.call(path, body, caller)
+    except grpc.aio.AioRpcError as error:
+        code, reason = outcome(Refusal.from_rpc_error(error))
+        if code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+            return code
+        if reason == "UNIT_NOT_FOUND":
+            return f"{code} {reason}"
+    return "let in"
+
+
+# Health
+
+
+@pytest.mark.parametrize("component", ["gateway", *INNER])
+async def test_health_answers_anybody(channels: Channels, component: str) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(channels(component))
     for service in ("", *ALL_SERVICES[component]):
         request = health_pb2.HealthCheckRequest(service=service)
         assert (await stub.Check(request, timeout=60)).status == health_pb2.HealthCheckResponse.SERVING

@@ -18,6 +18,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentReminder,
     ConsentRequest,
     Credentials,
+    PasswordOrder,
     SendMessageRequest,
     Welcome,
 )
@@ -60,6 +61,7 @@ CONTENTS: list[dict[str, Any]] = [
     },
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
     {"welcome": Welcome(first_names=NAME)},
+    {"password_order": PasswordOrder(link_token=TOKEN, expire_time=MOMENT)},
     *(
         {
             "address_undeliverable": AddressUndeliverable(
@@ -79,7 +81,12 @@ REQUESTS = [
     for content in CONTENTS
     for language in DAY
 ]
-LINK_PAGES = {"consent_request": "consent", "consent_reminder": "consent", "credentials": "password"}
+LINK_PAGES = {
+    "consent_request": "consent",
+    "consent_reminder": "consent",
+    "credentials": "password",
+    "password_order": "account-password",
+}
 
 
 class Reader(HTMLParser):
@@ -180,6 +187,19 @@ def test_the_three_languages_differ(settings: RuntimeSettings) -> None:
         mails = [render(SendMessageRequest(language=language, **content), settings) for language in DAY]
         for part in ("subject", "text", "html", "language"):
             assert len({getattr(mail, part) for mail in mails}) == 3
+
+
+@pytest.mark.parametrize(
+    ("language", "hour"),
+    [(LANGUAGE_FI, "kello 1.30"), (LANGUAGE_SV, "klockan 01:30"), (LANGUAGE_EN, "at 01:30")],
+)
+def test_a_link_of_an_hour_tells_the_time(
+    settings: RuntimeSettings, language: Language.ValueType, hour: str
+) -> None:
+    content = PasswordOrder(link_token=TOKEN, expire_time=MOMENT)
+    rendered = render(SendMessageRequest(language=language, password_order=content), settings)
+    for text in (rendered.text, Reader(rendered.html).text):
+        assert f"{DAY[language]} {hour}" in words(text)
 
 
 def test_a_token_cannot_leave_its_link(settings: RuntimeSettings) -> None:

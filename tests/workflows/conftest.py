@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
@@ -24,6 +26,9 @@ from liity.identity.v1.person_service_pb2 import EnsurePersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2_grpc import (
     add_NotificationServiceServicer_to_server,
+)
+from liity.registration.v1.personal_data_service_pb2_grpc import (
+    add_PersonalDataServiceServicer_to_server,
 )
 from liity.registration.v1.registration_service_pb2 import (
     CreateRegistrationRequest,
@@ -49,23 +54,32 @@ from liity.v1.customer_form_pb2 import (
     PostalAddress,
     RelatedPerson,
 )
+from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
 from services.gateway.workflows import RegistrationWorkflows
 from services.identity.server import compose as compose_identity
 from services.identity.settings import IdentitySettings
+from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
 from services.notification.store import MessageStore
 from services.notification.transport import Transport
+from services.registration.look_ups import LookUps
+from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
+from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.disclosures import DisclosureSeal
 from services.runtime.keys import KeysetPurpose, load_keyset
+from services.runtime.limits import Limiter
 from services.runtime.peer import Peer
 from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 from services.runtime.temporal import RegistrationWorkflowNames, data_converter
 from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server
+from workflows.disclosure_activities import DisclosureActivities
+from workflows.password_order_activities import PasswordOrderActivities
 from workflows.registration_activities import RegistrationActivities
 from workflows.settings import WorkerSettings
 from workflows.worker import create_worker
@@ -83,6 +97,9 @@ class World:
     unit_id: str
     registrar: Registrar
     gateway: dict[str, Peer]
+    worker: dict[str, Peer]
+    seed: dict[str, Peer]
+    engines: dict[str, AsyncEngine]
     start_worker: Callable[[], Awaitable[Any]]
     seen: list[str] = field(default_factory=list)
 
@@ -134,6 +151,11 @@ class World:
         """Lets a run's time pass."""
         await self.environment.fast_forward(handle, duration)
 
+    async def rows(self, service: str, statement: str, **parameters: object) -> list[Any]:
+        """What a service's database answers."""
+        async with self.engines[service].connect() as connection:
+            return list((await connection.execute(text(statement), parameters)).mappings())
+
     def mails_to(self, address: str) -> list[EmailMessage]:
         """The mails taken for an address, oldest first."""
         return [mail for mail in self.smtp.taken if mail["To"] == address]
@@ -177,12 +199,27 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         transport = Transport(notification_settings)
         stack.push_async_callback(transport.close)
         notifications = NotificationService(
-            MessageStore(engines["notification"]), transport, notification_settings
+            MessageStore(engines["notification"]),
+            Limiter(engines["notification"], limits, REASON_TOO_MANY_MAILS),
+            transport,
+            notification_settings,
+        )
+
+        registration_settings = RegistrationSettings.model_validate(
+            {
+                "keys_dir": keys_dir,
+                "listen": "127.0.0.1:0",
+                "database_url": postgres.url("registration"),
+            }
+        )
+        registrations = RegistrationServicer(
+            engines["registration"], LookUps(engines["registration"], registration_settings)
         )
 
         def add_registration(server: Any) -> None:
             add_UnitServiceServicer_to_server(UnitServicer(engines["registration"]), server)
-            add_RegistrationServiceServicer_to_server(RegistrationServicer(engines["registration"]), server)
+            add_RegistrationServiceServicer_to_server(registrations, server)
+            add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engines["registration"]), server)
 
         targets = {
             "identity": await stack.enter_async_context(
@@ -206,7 +243,8 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
                 for name, target in targets.items()
             }
 
-        unit_id, registrar = await _seed(await peers("seed"))
+        seed_peers = await peers("seed")
+        unit_id, registrar = await _seed(seed_peers)
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
                 data_converter=data_converter(load_keyset(keys_dir, KeysetPurpose.PAYLOADS)),
@@ -229,9 +267,14 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         ).timetable()
         worker_peers = await peers("worker")
         activities = RegistrationActivities(*worker_peers.values(), timetable)
+        disclosures = DisclosureActivities(*worker_peers.values(), DisclosureSeal(keys_dir))
+
+        orders = PasswordOrderActivities(worker_peers["identity"], worker_peers["notification"])
 
         async def start_worker() -> Any:
-            return await stack.enter_async_context(create_worker(environment.client, activities))
+            return await stack.enter_async_context(
+                create_worker(environment.client, activities, disclosures, orders)
+            )
 
         await start_worker()
         yield World(
@@ -241,6 +284,9 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
             unit_id,
             registrar,
             await peers("gateway"),
+            worker_peers,
+            seed_peers,
+            engines,
             start_worker,
         )
 

@@ -1,12 +1,17 @@
 """The registration service on a real PostgreSQL, behind gRPC."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from deploy.postgres import EmbeddedPostgres
+from liity.registration.v1.personal_data_service_pb2_grpc import (
+    add_PersonalDataServiceServicer_to_server,
+)
 from liity.registration.v1.registration_service_pb2_grpc import (
     add_RegistrationServiceServicer_to_server,
 )
@@ -15,6 +20,8 @@ from liity.registration.v1.unit_service_pb2 import (
 )
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
+from services.registration.look_ups import LookUps
+from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
@@ -22,25 +29,41 @@ from services.registration.use_log_service import UseLogServicer
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.registration_service import Service
 
+ServiceFactory = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@pytest.fixture(scope="session")
+def service_with(postgres: EmbeddedPostgres, keys_dir: Path) -> ServiceFactory:
+    """Starts the service with some settings of a test's own, on the common database."""
+
+    @asynccontextmanager
+    async def start(**own: Any) -> AsyncIterator[Service]:
+        common = {"listen": "", "database_url": postgres.url("registration"), "keys_dir": keys_dir}
+        settings = RegistrationSettings.model_validate(common | own)
+        async with migrated_engine(postgres, "registration", keys_dir) as engine:
+            registrations = RegistrationServicer(engine, LookUps(engine, settings))
+
+            def add_services(server: grpc.aio.Server) -> None:
+                add_UnitServiceServicer_to_server(UnitServicer(engine), server)
+                add_RegistrationServiceServicer_to_server(registrations, server)
+                add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
+                add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
+
+            async with (
+                serving("registration", add_services, keys_dir) as target,
+                peer("registration", target, keys_dir, "gateway") as gateway,
+                peer("registration", target, keys_dir, "worker") as worker,
+                peer("registration", target, keys_dir, "seed") as seed,
+            ):
+                yield Service(engine, gateway, worker, seed)
+
+    return start
+
 
 @pytest.fixture(scope="module")
-async def service(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[Service]:
-    async with migrated_engine(postgres, "registration", keys_dir) as engine:
-        url = engine.url.render_as_string(hide_password=False)
-        settings = RegistrationSettings(listen="", keys_dir=keys_dir, database_url=url)
-
-        def add_services(server: grpc.aio.Server) -> None:
-            add_UnitServiceServicer_to_server(UnitServicer(engine), server)
-            add_RegistrationServiceServicer_to_server(RegistrationServicer(engine), server)
-            add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
-
-        async with (
-            serving("registration", add_services, keys_dir) as target,
-            peer("registration", target, keys_dir, "gateway") as gateway,
-            peer("registration", target, keys_dir, "worker") as worker,
-            peer("registration", target, keys_dir, "seed") as seed,
-        ):
-            yield Service(engine, gateway, worker, seed)
+async def service(service_with: ServiceFactory) -> AsyncIterator[Service]:
+    async with service_with() as service:
+        yield service
 
 
 @pytest.fixture

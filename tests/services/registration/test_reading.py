@@ -66,6 +66,8 @@ async def test_where_a_person_stands(service: Service, unit: Unit) -> None:
     assert (await service.look_up(person_id, other.unit_id)).registration == first
     await service.end(first.registration_id, life.STAGE_WITHDRAWN)
     assert await service.look_up(person_id, unit.unit_id) == unknown
+    await service.erase(person_id)
+    await service.forget(person_id)
     second = await service.waiting(unit.unit_id, person_id=person_id)
     active = await service.activate(second.registration_id, None)
     assert (await service.look_up(person_id, unit.unit_id)).registration == active
@@ -73,7 +75,8 @@ async def test_where_a_person_stands(service: Service, unit: Unit) -> None:
     assert await standing(other.unit_id) == "STANDING_REGISTERED_IN_ANOTHER_UNIT"
     welcomed = await service.advance(second.registration_id, life.STAGE_WELCOMED)
     assert (await service.look_up(person_id, unit.unit_id)).registration == welcomed
-    malformed = service.look_up("", unit.unit_id)
+    assert await service.look_up("", unit.unit_id) == unknown
+    malformed = service.look_up("?", unit.unit_id)
     assert await violations(malformed) == {"person_id": "INVALID_FORMAT"}
 
 

@@ -91,13 +91,11 @@ async def test_an_ended_registration_keeps_nothing_personal(
 
     ended = await service.end(waiting.registration_id, stage)
 
-    stored = await service.everything_stored()
-    assert mark not in stored
-    # The log of use goes on saying whose data was used, by an ID that leads to nobody any more.
-    assert person_id not in await service.everything_stored(log=False)
+    assert mark not in await service.everything_stored()
     assert ended == pb.Registration(
         registration_id=waiting.registration_id,
         unit_id=unit.unit_id,
+        person_id=person_id,
         registrar_account_id=REGISTRAR.account_id,
         registrar_display_name=REGISTRAR.display_name,
         stage=stage,
@@ -109,6 +107,15 @@ async def test_an_ended_registration_keeps_nothing_personal(
     assert ended.update_time.ToDatetime() > waiting.update_time.ToDatetime()
     assert await service.get(waiting.registration_id) == ended
     assert await service.end(waiting.registration_id, stage) == ended
+    assert (await service.look_up(person_id, unit.unit_id)).registration == pb.Registration()
+    # What becomes of the rest when the person is erased from all services.
+    assert await service.erase(person_id) == [waiting.registration_id]
+    assert await service.get(waiting.registration_id) == ended
+    await service.forget(person_id)
+    ended.ClearField("person_id")
+    assert await service.get(waiting.registration_id) == ended
+    # The log of use goes on saying whose data was used, by an ID that leads to nobody any more.
+    assert person_id not in await service.everything_stored(log=False)
 
 
 async def test_only_a_waiting_registration_ends(service: Service, unit: Unit) -> None:

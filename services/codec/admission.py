@@ -1,0 +1,103 @@
+"""Who is let in: browsers from the pages we know, accounts by their access token and the access table."""
+
+from datetime import UTC
+
+from aiohttp import web
+
+from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
+from liity.v1.auth_service_pb2 import Session
+from liity.v1.reason_pb2 import REASON_PERMISSION_DENIED, REASON_UNAUTHENTICATED
+from services.codec.settings import CodecSettings
+from services.runtime.access import ACCESS, Accounts, Caller
+from services.runtime.access_tokens import AccessTokenVerifier, bearer_token
+from services.runtime.clock import now
+from services.runtime.errors import permission_denied, unauthenticated
+from services.runtime.requests import current_actor, set_current_actor
+
+_RULE = ACCESS["/codec/decode"]
+if not isinstance(_RULE, Accounts):
+    raise TypeError("Payloads are decoded for accounts alone")
+
+ACTION = _RULE.action
+"""The name of decoding in the log of use."""
+
+_ROLES = _RULE.roles
+
+
+class Admission:
+    """Lets in those who may read payloads."""
+
+    def __init__(self, settings: CodecSettings, tokens: AccessTokenVerifier) -> None:
+        self._tokens = tokens
+        self._own_origin = settings.codec_url
+        self._ui_origins = frozenset(settings.codec_ui_origins)
+        self._secure = settings.codec_url.startswith("https:")
+        # The prefix keeps neighbours on the same site from setting it (RFC 6265bis).
+        self._cookie = "__Host-liity-codec" if self._secure else "liity-codec"
+
+    def is_from_ui(self, request: web.Request) -> bool:
+        """Whether a page of a Temporal UI that we know makes the call."""
+        return request.headers.get("Origin") in self._ui_origins
+
+    def require_known_page(self, request: web.Request) -> None:
+        """PERMISSION_DENIED if any other page makes the call. What is no browser names no page."""
+        if "Origin" in request.headers and not self.is_from_ui(request):
+            raise permission_denied(REASON_PERMISSION_DENIED)
+
+    def require_own_page(self, request: web.Request) -> None:
+        """PERMISSION_DENIED if it is not our own page that sends a form."""
+        if request.headers.get("Origin") != self._own_origin:
+            raise permission_denied(REASON_PERMISSION_DENIED)
+
+    async def admit(self, request: web.Request) -> None:
+        """Lets the caller of `/decode` in, on whose behalf the task works from now on.
+
+        UNAUTHENTICATED without a valid token, PERMISSION_DENIED if it is of no role that may decode.
+        """
+        self.require_known_page(request)
+        if "Authorization" in request.headers:
+            token = bearer_token(request.headers["Authorization"])
+        else:
+            # A browser sends the cookie along whichever page calls: it counts from the UI alone.
+            token = self._token_in_cookie(request) if self.is_from_ui(request) else ""
+        account = await self.account(token)
+        actor = Actor()
+        actor.CopyFrom(current_actor())
+        actor.kind, actor.account_id, actor.role = (
+            ACTOR_KIND_ACCOUNT,
+            account.account_id,
+            min(_ROLES & account.roles),
+        )
+        set_current_actor(actor)
+
+    async def account(self, token: str) -> Caller:
+        """The account of an access token, if it may decode."""
+        if not token:
+            raise unauthenticated(REASON_UNAUTHENTICATED)
+        account = await self._tokens.caller(token)
+        if not _ROLES & account.roles:
+            raise permission_denied(REASON_PERMISSION_DENIED)
+        return account
+
+    async def logged_in(self, request: web.Request) -> Caller:
+        """The account that our own page is shown to; refused as `account` is."""
+        return await self.account(self._token_in_cookie(request))
+
+    def remember(self, response: web.Response, session: Session) -> None:
+        """Has the browser keep the access token for as long as it is good for."""
+        end = session.access_token_expire_time.ToDatetime(UTC)
+        response.set_cookie(
+            self._cookie,
+            session.access_token,
+            max_age=max(0, int((end - now()).total_seconds())),
+            httponly=True,
+            secure=self._secure,
+            samesite="Strict",
+        )
+
+    def forget(self, response: web.Response) -> None:
+        """Has the browser forget it."""
+        response.del_cookie(self._cookie, httponly=True, secure=self._secure, samesite="Strict")
+
+    def _token_in_cookie(self, request: web.Request) -> str:
+        return request.cookies.get(self._cookie, "")

@@ -1,0 +1,51 @@
+"""What every HTTP handler needs: the body of a request, and refusals as answers."""
+
+import math
+
+import grpc
+from aiohttp import web
+
+from liity.v1.customer_form_pb2 import Language
+from liity.v1.reason_pb2 import REASON_MALFORMED_MESSAGE
+from services.runtime.errors import Refusal, reason_name
+from services.runtime.texts import reason_text
+
+_STATUSES = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+
+
+def http_status(refusal: Refusal) -> int:
+    """The HTTP status of a refusal; 500 if it is our fault."""
+    return _STATUSES.get(refusal.code, 500)
+
+
+def refusal_answer(refusal: Refusal, language: Language.ValueType, log_in_url: str) -> web.Response:
+    """A refusal for programs and the people behind them: why, and where to log in if that helps."""
+    status = http_status(refusal)
+    answer = {"reason": reason_name(refusal.reason), "message": reason_text(refusal.reason, language)}
+    headers = {}
+    if status in {401, 403}:
+        answer["log_in"] = log_in_url
+    if status == 401:  # noqa: PLR2004 - RFC 9110 asks for the scheme with it
+        headers["WWW-Authenticate"] = "Bearer"
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(refusal.retry_after.total_seconds()))
+    return web.json_response(answer, status=status, headers=headers)
+
+
+async def body_of(request: web.Request) -> bytes:
+    """The whole body. INVALID_ARGUMENT if it breaks off, 413 if it is too large."""
+    try:
+        return await request.read()
+    except (OSError, web.RequestPayloadError):
+        raise malformed() from None
+
+
+def malformed() -> Refusal:
+    """INVALID_ARGUMENT for a body that nobody can read."""
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, REASON_MALFORMED_MESSAGE)

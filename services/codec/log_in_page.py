@@ -1,0 +1,125 @@
+"""The codec server's own page: a browser logs in here, for Temporal UI has no log-in of ours."""
+
+import tomllib
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import grpc
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, Session
+from liity.v1.auth_service_pb2_grpc import AuthServiceStub
+from liity.v1.customer_form_pb2 import Language
+from services.codec.admission import Admission
+from services.codec.http import body_of, http_status, malformed
+from services.codec.settings import CodecSettings
+from services.runtime.errors import Refusal
+from services.runtime.requests import current_actor
+from services.runtime.texts import language_of, reason_text
+
+_HERE = Path(__file__).parent
+_TEXTS = tomllib.loads((_HERE / "texts.toml").read_text("utf-8"))
+_PAGES = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none';"
+    " base-uri 'none'"
+)
+
+_LARGEST_FORM = 16 * 1024
+_MOST_FIELDS = 10
+_TIMEOUT = 10.0
+
+
+class LogInPage:
+    """Logs in at the gateway, as any frontend does, and gives the browser the access token to keep."""
+
+    def __init__(self, settings: CodecSettings, admission: Admission, gateway: grpc.aio.Channel) -> None:
+        self._admission = admission
+        self._settings = settings
+        self._auth = AuthServiceStub(gateway)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """The form; for whom is logged in, the way on and the way out."""
+        try:
+            account = await self._admission.logged_in(request)
+        except Refusal:
+            return self._page(request)
+        return self._page(request, name=account.display_name)
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """Takes the form."""
+        self._admission.require_own_page(request)
+        form = await _form(request)
+        email = form.get("email", "")
+        try:
+            session = await self._open_session(email, form.get("password", ""))
+            await self._admission.account(session.access_token)
+        except Refusal as refusal:
+            problem = reason_text(refusal.reason, _language(request))
+            return self._page(request, http_status(refusal), problem=problem, email=email)
+        response = _to_page()
+        self._admission.remember(response, session)
+        return response
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """Forgets who is logged in."""
+        self._admission.require_own_page(request)
+        response = _to_page()
+        self._admission.forget(response)
+        return response
+
+    async def _open_session(self, email: str, password: str) -> Session:
+        """A session of which the access token alone is left: nothing here could go on with it."""
+        metadata = (("x-request-id", current_actor().trace_id),)
+        try:
+            answer = await self._auth.LogIn(
+                LogInRequest(email=email, password=password), metadata=metadata, timeout=_TIMEOUT
+            )
+            await self._auth.LogOut(
+                LogOutRequest(refresh_token=answer.session.refresh_token), metadata=metadata, timeout=_TIMEOUT
+            )
+        except grpc.aio.AioRpcError as error:
+            raise Refusal.from_rpc_error(error) from None
+        return answer.session
+
+    def _page(
+        self, request: web.Request, status: int = 200, *, name: str = "", problem: str = "", email: str = ""
+    ) -> web.Response:
+        locale = Language.Name(_language(request)).removeprefix("LANGUAGE_").lower()
+        text = _PAGES.get_template("log_in.html").render(
+            locale=locale,
+            texts=_TEXTS[locale],
+            name=name,
+            problem=problem,
+            email=email,
+            codec_url=self._settings.codec_url,
+            ui_origins=self._settings.codec_ui_origins,
+        )
+        headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
+        return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+
+
+def _language(request: web.Request) -> Language.ValueType:
+    return language_of(request.headers.get("Accept-Language", ""))
+
+
+def _to_page() -> web.Response:
+    return web.Response(status=303, headers={"Location": "/"})
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    body = await body_of(request)
+    if len(body) > _LARGEST_FORM:
+        raise web.HTTPRequestEntityTooLarge(_LARGEST_FORM, len(body))
+    try:
+        fields = parse_qs(body.decode(), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise malformed() from None
+    return {name: values[0] for name, values in fields.items()}

@@ -1,0 +1,99 @@
+"""Lost passwords of accounts: an order, a link by mail, a new password (R22)."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.identity.v1.account_service_pb2 import (
+    AdmitPasswordOrderRequest,
+    ChooseAccountPasswordRequest,
+    IssuePasswordLinkRequest,
+    IssuePasswordLinkResponse,
+)
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_ACCOUNT_PASSWORD
+from liity.v1.reason_pb2 import REASON_LINK_INVALID
+from services.identity.account_store import fold_email
+from services.identity.links import LinkDoor, issue_link, redeem_link
+from services.identity.models import Account, Session
+from services.identity.passwords import Passwords, require_strong
+from services.identity.sealed_ids import SealedIds
+from services.identity.throttle import LoginThrottle, OrderThrottle
+from services.runtime.errors import not_found
+from services.runtime.requests import current_actor
+
+
+class PasswordOrders:
+    """Orders of new passwords."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        sealed_ids: SealedIds,
+        door: LinkDoor,
+        passwords: Passwords,
+        orders: OrderThrottle,
+        log_ins: LoginThrottle,
+        link_lifetime: timedelta,
+    ) -> None:
+        self._engine = engine
+        self._sealed_ids = sealed_ids
+        self._door = door
+        self._passwords = passwords
+        self._orders = orders
+        self._log_ins = log_ins
+        self._link_lifetime = link_lifetime
+
+    async def admit(self, request: AdmitPasswordOrderRequest) -> None:
+        """Counts an order. It does not look whether anybody has the address."""
+        await self._orders.admit(fold_email(request.email), current_actor().caller_address)
+
+    async def issue(self, request: IssuePasswordLinkRequest) -> IssuePasswordLinkResponse:
+        """The link of an order, which makes earlier ones void; empty if nobody has the address."""
+        async with self._engine.begin() as connection:
+            # The account's row stays locked until the end.
+            found = await connection.execute(
+                select(Account.account_id, Account.email, Account.language)
+                .where(Account.email == fold_email(request.email))
+                .with_for_update(key_share=True)
+            )
+            account = found.one_or_none()
+            if account is None:
+                return IssuePasswordLinkResponse()
+            link = await issue_link(
+                connection,
+                LINK_PURPOSE_ACCOUNT_PASSWORD,
+                account.account_id,
+                request.request_id,
+                self._link_lifetime,
+            )
+        response = IssuePasswordLinkResponse(
+            email=account.email,
+            language=account.language,
+            link_token=self._sealed_ids.seal("account-password", link.link_id),
+            account_id=account.account_id,
+        )
+        response.expire_time.FromDatetime(link.expires_at)
+        return response
+
+    async def choose(self, request: ChooseAccountPasswordRequest) -> None:
+        """Chooses the password. Whoever was logged in, or locked out, is so no more."""
+        link = await self._door.open(LINK_PURPOSE_ACCOUNT_PASSWORD, request.link_token, request.request_id)
+        require_strong(request.password)
+        if link.used:
+            return
+        # Hashing takes its time: no transaction waits for it.
+        password_hash = await self._passwords.hash(request.password)
+        async with self._engine.begin() as connection:
+            # The account before its links, the order in which issuing locks them.
+            email = await connection.scalar(
+                update(Account)
+                .where(Account.account_id == link.subject)
+                .values(password_hash=password_hash)
+                .returning(Account.email)
+            )
+            if email is None:
+                raise not_found(REASON_LINK_INVALID)
+            await connection.execute(delete(Session).where(Session.account_id == link.subject))
+            await redeem_link(connection, link.link_id, request.request_id)
+        await self._log_ins.forget(email)

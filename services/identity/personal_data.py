@@ -1,0 +1,89 @@
+"""What identity keeps of a person, and why: for access requests."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from liity.identity.v1.link_service_pb2 import LinkPurpose
+from liity.v1.personal_data_pb2 import PersonalDataSection
+from services.identity.models import Credential, Link, Person
+from services.identity.vault import HetuVault
+from services.runtime.personal_data import Kind, with_records
+
+_persons = cast(Table, Person.__table__)
+_credentials = cast(Table, Credential.__table__)
+_links = cast(Table, Link.__table__)
+
+_AS_LONG_AS_KNOWN = "As long as the person is a customer or is being registered."
+
+PERSON = Kind(
+    name="personal_identity_code",
+    table=_persons,
+    purpose="To know the person from every other one, also when they come back.",
+    retention=_AS_LONG_AS_KNOWN,
+    left_out={
+        "hetu_ciphertext": "told decrypted, as personal_identity_code",
+        "hetu_key_id": "names a key",
+        "hetu_index": "a keyed hash of the code",
+        "index_key_id": "names a key",
+    },
+)
+CREDENTIALS = Kind(
+    name="credentials",
+    table=_credentials,
+    purpose="To log in to the online library.",
+    retention=_AS_LONG_AS_KNOWN,
+    left_out={"password_hash": "a hash: it opens what it protects if it gets about"},
+)
+LINKS = Kind(
+    name="links",
+    table=_links,
+    purpose="Links in mail, by which a guardian consents or a customer chooses a password.",
+    retention="Until 30 days after they expire. What they open is erased with the person.",
+    left_out={
+        "link_id": "the secret of the link is made of it",
+        "request_id": "names a call of the system's own",
+        "used_request_id": "names a call",
+    },
+    enums={"purpose": LinkPurpose},
+)
+
+KINDS = (PERSON, CREDENTIALS, LINKS)
+
+NOT_OF_PERSONS = {
+    "accounts": "of registrars and staff, who work with the system",
+    "memberships": "of accounts",
+    "sessions": "of accounts",
+    "refresh_tokens": "of accounts",
+    "limits": "counts by a hash of an account or a network address",
+    "known_keys": "names the keys that have been used",
+    "login_attempts": "counts by a hash of an account or a network address",
+}
+"""Tables that keep nothing of those who are registered, each with the reason."""
+
+
+async def export(
+    connection: AsyncConnection, vault: HetuVault, person_id: str, subject_ids: Sequence[str]
+) -> list[PersonalDataSection]:
+    """All that is kept of a person; `subject_ids` are what else of theirs links open."""
+    of_person = select(*PERSON.columns, _persons.c.hetu_ciphertext).where(_persons.c.person_id == person_id)
+    persons: list[dict[Any, Any]] = []
+    for row in (await connection.execute(of_person)).mappings():
+        ciphertext = row["hetu_ciphertext"]
+        told = {name: value for name, value in row.items() if name != "hetu_ciphertext"}
+        persons.append({"personal_identity_code": vault.open(ciphertext, person_id), **told})
+    credentials = select(*CREDENTIALS.columns).where(_credentials.c.person_id == person_id)
+    links = (
+        select(*LINKS.columns)
+        .where(_links.c.subject.in_([person_id, *subject_ids]))
+        .order_by(_links.c.created_at, _links.c.link_id)
+    )
+    return with_records(
+        [
+            PERSON.section(persons),
+            CREDENTIALS.section((await connection.execute(credentials)).mappings()),
+            LINKS.section((await connection.execute(links)).mappings()),
+        ]
+    )

@@ -1,0 +1,23 @@
+"""What the notification service keeps of mail about a person, and why: for access requests."""
+
+from typing import cast
+
+from sqlalchemy import Table
+
+from liity.notification.v1.notification_service_pb2 import DeliveryState
+from services.notification.models import Message
+from services.runtime.personal_data import Kind
+
+DELIVERIES = Kind(
+    name="deliveries",
+    table=cast(Table, Message.__table__),
+    purpose="To send each mail once, and to know whether it has gone out. Its text and address are not kept.",
+    retention="As long as the person is a customer or is being registered.",
+    left_out={"request_id": "names a call of the system's own", "lease_until": "a lock of the system's own"},
+    enums={"state": DeliveryState},
+)
+
+KINDS = (DELIVERIES,)
+
+NOT_OF_PERSONS = {"limits": "counts by a hash of a day and an e-mail address, for that day"}
+"""Tables that keep nothing of those who are registered, each with the reason."""

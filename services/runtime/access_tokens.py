@@ -1,0 +1,92 @@
+"""Access tokens of accounts, as those who are called with them read them. Identity signs them."""
+
+import json
+import time
+
+from joserfc import jwt
+from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.jwk import KeySet
+
+from liity.identity.v1.account_service_pb2 import GetJwksRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.v1.auth_service_pb2 import Role
+from liity.v1.reason_pb2 import REASON_TOKEN_EXPIRED, REASON_UNAUTHENTICATED
+from services.runtime.access import Caller
+from services.runtime.errors import unauthenticated
+from services.runtime.peer import Peer
+from services.runtime.service_identity import ALGORITHM
+
+_NOT_A_TOKEN = (JoseError, ValueError, TypeError)
+"""What decoding raises for whatever is none of our tokens: TypeError for a header of wrong types."""
+
+_FETCH_INTERVAL = 10.0
+"""Seconds between two fetches of the public keys, at least."""
+
+_CLAIMS = jwt.JWTClaimsRegistry(
+    iss={"essential": True, "value": "liity"},
+    aud={"essential": True, "value": "liity"},
+    exp={"essential": True},
+    sub={"essential": True},
+)
+
+
+class AccessTokenVerifier:
+    """Tells which account a token was given to, by the public keys that identity shows."""
+
+    def __init__(self, identity: Peer) -> None:
+        self._identity = identity
+        self._accounts = AccountServiceStub(identity.channel)
+        self._keys = KeySet([])
+        self._fetch_again = 0.0
+
+    async def caller(self, token: str) -> Caller:
+        """The account of an access token. UNAUTHENTICATED if it is none of ours or has ended."""
+        claims = (await self._decode(token)).claims
+        return Caller(
+            account_id=claims["sub"],
+            display_name=claims["name"],
+            roles=frozenset(_role(name) for name in claims["roles"]),
+            units={unit: _role(name) for unit, name in claims["units"].items()},
+        )
+
+    async def _decode(self, token: str) -> jwt.Token:
+        try:
+            return self._verify(token)
+        except ExpiredTokenError:
+            raise unauthenticated(REASON_TOKEN_EXPIRED) from None
+        except _NOT_A_TOKEN:
+            # Perhaps it was signed with a key made since: ask, but not for every forged token.
+            if not await self._fetch_keys():
+                raise unauthenticated(REASON_UNAUTHENTICATED) from None
+        try:
+            return self._verify(token)
+        except ExpiredTokenError:
+            raise unauthenticated(REASON_TOKEN_EXPIRED) from None
+        except _NOT_A_TOKEN:
+            raise unauthenticated(REASON_UNAUTHENTICATED) from None
+
+    def _verify(self, token: str) -> jwt.Token:
+        decoded = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
+        _CLAIMS.validate(decoded.claims)
+        return decoded
+
+    async def _fetch_keys(self) -> bool:
+        """Fetches the public keys, unless they were fetched a moment ago."""
+        if time.monotonic() < self._fetch_again:
+            return False
+        response = await self._identity.call(self._accounts.GetJwks, GetJwksRequest())
+        self._keys = KeySet.import_key_set(json.loads(response.jwks_json))
+        self._fetch_again = time.monotonic() + _FETCH_INTERVAL
+        return True
+
+
+def bearer_token(authorization: str) -> str:
+    """The token of an `authorization` value (RFC 6750). UNAUTHENTICATED if there is none."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise unauthenticated(REASON_UNAUTHENTICATED)
+    return token
+
+
+def _role(name: str) -> Role.ValueType:
+    return Role.Value(f"ROLE_{name}")

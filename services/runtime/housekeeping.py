@@ -1,0 +1,38 @@
+"""What a service forgets by itself."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+log = structlog.get_logger()
+
+_INTERVAL = timedelta(minutes=10)
+
+Sweep = Callable[[], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def keeping_house(*sweeps: Sweep) -> AsyncIterator[None]:
+    """Sweeps now and every ten minutes, in the background."""
+    task = asyncio.create_task(_keep_house(sweeps))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _keep_house(sweeps: tuple[Sweep, ...]) -> None:
+    while True:
+        for sweep in sweeps:
+            try:
+                await sweep()
+            except (SQLAlchemyError, OSError) as error:
+                # The next round makes up for it.
+                log.warning("sweep failed", error=type(error).__name__)
+        await asyncio.sleep(_INTERVAL.total_seconds())

@@ -1,0 +1,64 @@
+"""What Temporal's namespace must know and keep to: search attributes, and how long closed runs are kept."""
+
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.client import Client
+
+from services.runtime.search_attributes import SEARCH_ATTRIBUTES
+
+
+class NamespaceSettings(BaseSettings):
+    """What is to hold for the namespace."""
+
+    model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
+
+    temporal_retention: timedelta = Field(
+        timedelta(days=30),
+        ge=timedelta(days=1),
+        description="How long Temporal keeps the (encrypted) history of a run that is over.",
+    )
+
+
+async def prepare_namespace(client: Client, retention: timedelta) -> list[str]:
+    """Makes the search attributes known and sets the retention; tells what it has changed.
+
+    RPCError if it may not. Repeating it changes nothing.
+    """
+    changes = []
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    missing = {
+        key.name: int(key.indexed_value_type)
+        for key in SEARCH_ATTRIBUTES
+        if key.name not in known.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)  # type: ignore[arg-type]
+        )
+        changes.append(f"search attributes {', '.join(missing)}")
+    if await namespace_retention(client) != retention:
+        duration = Duration()
+        duration.FromTimedelta(retention)
+        await client.workflow_service.update_namespace(
+            UpdateNamespaceRequest(
+                namespace=client.namespace, config=NamespaceConfig(workflow_execution_retention_ttl=duration)
+            )
+        )
+        changes.append(f"closed runs are kept {retention / timedelta(days=1):g} days")
+    return changes
+
+
+async def namespace_retention(client: Client) -> timedelta:
+    """How long the namespace keeps closed runs."""
+    described = await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=client.namespace)
+    )
+    return described.config.workflow_execution_retention_ttl.ToTimedelta()

@@ -1,0 +1,37 @@
+"""Erasing a person: one operation over all services, whatever the reason for it (such as R30)."""
+
+from liity.identity.v1 import person_service_pb2 as identity_pb2
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.notification.v1.notification_service_pb2 import EraseSubjectsRequest
+from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
+from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest, ForgetPersonRequest
+from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from services.runtime.peer import Peer
+
+
+class Erasure:
+    """The operation, to be called by a step that is retried until it has come through."""
+
+    def __init__(self, identity: Peer, registration: Peer, notification: Peer) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._notification = notification
+        self._persons = PersonServiceStub(identity.channel)
+        self._personal_data = PersonalDataServiceStub(registration.channel)
+        self._notifications = NotificationServiceStub(notification.channel)
+
+    async def erase_person(self, person_id: str) -> None:
+        """Erases all that any service keeps of a person. May break off anywhere, and be repeated.
+
+        What is known of the person goes first, so that no step mails them any more. What leads from them to
+        their mail and links, the IDs of their registrations, goes when those are gone: last of all.
+        """
+        erase = ErasePersonRequest(person_id=person_id)
+        erased = await self._registration.call(self._personal_data.ErasePerson, erase)
+        subject_ids = erased.registration_ids
+        mail = EraseSubjectsRequest(subject_ids=subject_ids)
+        await self._notification.call(self._notifications.EraseSubjects, mail)
+        person = identity_pb2.ErasePersonRequest(person_id=person_id, subject_ids=subject_ids)
+        await self._identity.call(self._persons.ErasePerson, person)
+        forget = ForgetPersonRequest(person_id=person_id)
+        await self._registration.call(self._personal_data.ForgetPerson, forget)
