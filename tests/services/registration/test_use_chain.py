@@ -212,10 +212,7 @@ async def count(connection: AsyncConnection) -> int:
         (
             [
                 "ALTER TABLE use_entries DISABLE TRIGGER chain_use",
-                (
-                    "INSERT INTO use_entries"
-                    " VALUES (gen_random_uuid(), now(), 1, '', 1, '', '', '{}', '', '', '')"
-                ),
+                "INSERT INTO use_entries VALUES (uuidv4(), now(), 1, '', 1, '', '', '{}', '', '', '')",
             ],
             "1 entries are in no link",
         ),
