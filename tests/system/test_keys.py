@@ -81,8 +81,12 @@ async def for_every_purpose(stack: Stack, command: str) -> None:
     for purpose in PURPOSES:
         ended = await liity(stack, command, purpose)
         assert (ended.returncode, ended.stderr) == (0, "")
-    for name in HOLDERS:
-        await stack.restart_component(name)
+    await restart(stack)
+
+
+async def restart(stack: Stack) -> None:
+    """All who hold the files that have changed."""
+    await asyncio.gather(*(stack.restart_component(name) for name in HOLDERS))
 
 
 async def retire(stack: Stack, purpose: str, key_id: str) -> str:
@@ -168,8 +172,7 @@ async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack)
         assert "2 runs" in await retire(stack, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
         await forget_runs(stack, await workflow_id(stack, another))
         await retired(stack, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
-        for name in HOLDERS:
-            await stack.restart_component(name)
+        await restart(stack)
 
         shown = (await liity(stack, "show")).stdout
         assert not any(key_id in shown for key_id in old.values())
