@@ -68,6 +68,7 @@ from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
+from services.runtime.actors import ActorClientInterceptor
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.keys import KeysetPurpose, load_keyset
@@ -247,6 +248,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         unit_id, registrar = await _seed(seed_peers)
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
+                interceptors=[ActorClientInterceptor()],
                 data_converter=data_converter(load_keyset(keys_dir, KeysetPurpose.PAYLOADS)),
                 search_attributes=SEARCH_ATTRIBUTES,
                 dev_server_existing_path=TEMPORAL,
