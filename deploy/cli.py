@@ -1,6 +1,9 @@
 """`liity`: the one program."""
 
 import asyncio
+import contextlib
+import os
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,6 +119,19 @@ def demo(
         await Demonstration(gateway, mailbox, read_accounts(state_dir), console(), gateway_ca).run()
 
     _run(show())
+
+
+def main() -> None:
+    """The program. It ends without the interpreter's own end, which now and then aborts it."""
+    try:
+        app()
+    except SystemExit as ended:
+        # Threads of Temporal's client still wake up then: "PyGILState_Release: thread state must be current".
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
 GatewayCa = Annotated[
     Path | None,
     typer.Option(

@@ -155,7 +155,7 @@ def retire(
         ring.remove(key_id)
     typer.echo(f"Key {key_id} of {purpose} is removed.")
     typer.echo(
-        f"Next: give the file to {_HOLDERS[purpose]} and restart them; destroy what is left of the old one"
+        f"Next: give the file to {_HOLDERS[purpose]} and restart them. Backups from before need the old file"
     )
 
 

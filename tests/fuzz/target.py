@@ -53,6 +53,11 @@ def open_channel(stack: Stack, component: str, **options: int) -> grpc.aio.Chann
     )
 
 
+def open_blocking_channel(stack: Stack, component: str) -> grpc.Channel:
+    """The same for reflection's client, which waits."""
+    return grpc.insecure_channel(f"{HOST}:{getattr(stack.ports, component)}")
+
+
 async def open_socket(stack: Stack, component: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A bare connection to a server of the stack."""
     return await asyncio.open_connection(HOST, getattr(stack.ports, component))
@@ -175,7 +180,7 @@ async def running_target(folder: Path, *, facts: bool = True) -> AsyncIterator[T
 
 def _rpcs_of(stack: Stack, component: str) -> list[Rpc]:
     """Every unary RPC of ours that a server shows by reflection."""
-    with grpc.insecure_channel(f"{HOST}:{getattr(stack.ports, component)}") as channel:
+    with open_blocking_channel(stack, component) as channel:
         names = ProtoReflectionDescriptorDatabase(channel).get_services()
     pool = _contracts()
     return [

@@ -159,6 +159,6 @@ async def nothing_stored(stores: Stores, facts: Facts, api: Api) -> AsyncIterato
 
 @pytest.fixture
 async def forgiven(stores: Stores) -> AsyncIterator[None]:
-    """Forgets the log-ins a test has failed at, for the sake of the next ones."""
+    """Forgets what a test has had counted, for the sake of the next ones."""
     yield
     await stores.forget_attempts()

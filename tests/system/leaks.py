@@ -22,11 +22,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from temporalio.client import Client
 
-from deploy.ports import HOST
 from deploy.postgres import DATABASES
 from deploy.stack import Stack
 from services.runtime.settings import RuntimeSettings
 from tests.system.byte_search import find
+from tests.system.public_api import connect_temporal
 from tests.system.registering import database
 
 SHORTEST = 6
@@ -260,7 +260,7 @@ class LeakWatch:
     async def _new_runs(self, stack: Stack) -> dict[str, bytes]:
         """What Temporal lists of runs, and the summary and details of those that have changed."""
         if self._client is None:
-            self._client = await Client.connect(f"{HOST}:{stack.ports.temporal}")
+            self._client = await connect_temporal(stack)
         new = {}
         async for listed in self._client.list_workflows(page_size=1000):
             told = listed.raw_info.SerializeToString()

@@ -44,7 +44,15 @@ CLIENT_ERRORS = frozenset(
 )
 """What bad input may be answered with: never a fault of the system's own."""
 
-NOTED = frozenset({"identity.login_attempts", "registration.use_entries", "registration.use_chain"})
+NOTED = frozenset(
+    {
+        "identity.limits",
+        "registration.limits",
+        "notification.limits",
+        "registration.use_entries",
+        "registration.use_chain",
+    }
+)
 """The tables that a refused call may write to: what fails is counted, what found nothing is logged."""
 
 
@@ -219,9 +227,10 @@ class Stores:
             return earlier
 
     async def forget_attempts(self) -> None:
-        """Forgets every log-in that failed."""
-        async with database(self.stack, "identity") as connection:
-            await connection.execute("DELETE FROM login_attempts")
+        """Forgets everything that is counted."""
+        for name in DATABASES:
+            async with database(self.stack, name) as connection:
+                await connection.execute("DELETE FROM limits")
 
     async def _read(self, connections: Mapping[str, asyncpg.Connection]) -> Stored:
         rows: dict[str, frozenset[str]] = {}

@@ -10,15 +10,19 @@ from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
 from deploy.ports import HOST
 from deploy.stack import Stack
+from liity.identity.v1.account_service_pb2 import IssuePasswordLinkRequest, IssuePasswordLinkResponse
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_ACCOUNT_PASSWORD,
     LINK_PURPOSE_CONSENT,
     LINK_PURPOSE_PASSWORD,
     IssueLinkRequest,
     LinkPurpose,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.v1.auth_service_pb2 import ChooseAccountPasswordRequest
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, Registration
@@ -26,6 +30,7 @@ from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from services.runtime.clock import now
 from services.runtime.peer import Peer
 from services.runtime.service_identity import ServiceIdentity
+from tests.system.accounts import new_account
 from tests.system.registering import (
     MailCounter,
     accept,
@@ -68,6 +73,8 @@ class Facts:
     """What the waiting child was saved with."""
     consent: Links
     password: Links
+    account_password: Links
+    """Of an account that nobody logs in to."""
     newcomer: DemoPerson
     """An adult nobody has saved."""
     new_pupil: DemoPerson
@@ -123,6 +130,7 @@ async def create_facts(
             void=void,
             expired=await _expired_link(identity, LINK_PURPOSE_CONSENT, waiting.name.rpartition("/")[2]),
         )
+        account_password = await _account_links(identity, anybody, (await new_account(stack)).email)
     create = CreateDisclosureRequest(request_id=new_request_id(), registration=active.name)
     disclosure = (await staff.call(staff.disclosures.CreateDisclosure, create)).disclosure
     return Facts(
@@ -137,6 +145,7 @@ async def create_facts(
         save_request_id=save_request_id,
         consent=consent,
         password=password,
+        account_password=account_password,
         newcomer=newcomer,
         new_pupil=pupil(),
         disclosure=disclosure.name,
@@ -152,6 +161,27 @@ async def _identity(stack: Stack) -> AsyncIterator[Peer]:
         yield peer
     finally:
         await peer.close()
+
+
+async def _account_links(identity: Peer, anybody: ApiClient, email: str) -> Links:
+    stub = AccountServiceStub(identity.channel)
+
+    async def issued() -> IssuePasswordLinkResponse:
+        issue = IssuePasswordLinkRequest(request_id=str(uuid.uuid4()), email=email)
+        return await identity.call(stub.IssuePasswordLink, issue)
+
+    used = await issued()
+    choose = ChooseAccountPasswordRequest(
+        token=used.link_token, request_id=new_request_id(), password="kolme sanaa riittää"
+    )
+    await anybody.call(anybody.auth.ChooseAccountPassword, choose)
+    void, good = await issued(), await issued()
+    return Links(
+        good=good.link_token,
+        used=used.link_token,
+        void=void.link_token,
+        expired=await _expired_link(identity, LINK_PURPOSE_ACCOUNT_PASSWORD, good.account_id),
+    )
 
 
 async def _expired_link(identity: Peer, purpose: LinkPurpose.ValueType, subject: str) -> str:

@@ -5,7 +5,13 @@ from collections.abc import Callable
 from google.protobuf.message import Message
 
 from deploy.api_client import new_request_id
-from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, RefreshSessionRequest
+from liity.v1.auth_service_pb2 import (
+    ChooseAccountPasswordRequest,
+    LogInRequest,
+    LogOutRequest,
+    OrderPasswordRequest,
+    RefreshSessionRequest,
+)
 from liity.v1.consent_service_pb2 import (
     AcceptConsentRequest,
     DeclineConsentRequest,
@@ -67,6 +73,12 @@ VALID: dict[str, Callable[[Facts], Message]] = {
         refresh_token="none of ours", request_id=new_request_id()
     ),
     "/liity.v1.AuthService/LogOut": lambda _: LogOutRequest(refresh_token="none of ours"),
+    "/liity.v1.AuthService/OrderPassword": lambda _: OrderPasswordRequest(
+        email=f"{new_request_id()}@kirjasto.example", request_id=new_request_id()
+    ),
+    "/liity.v1.AuthService/ChooseAccountPassword": lambda facts: ChooseAccountPasswordRequest(
+        token=facts.account_password.good, request_id=new_request_id(), password="kolme sanaa riittää"
+    ),
     "/liity.v1.ConsentService/GetConsentRequest": lambda facts: GetConsentRequestRequest(
         token=facts.consent.good
     ),

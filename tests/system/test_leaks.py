@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import grpc
 import pytest
-from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from deploy.demo_forms import DemoPerson
@@ -22,6 +21,7 @@ from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.customer_form_pb2 import PaperConsent
 from services.runtime.search_attributes import UNIT
 from tests.system.leaks import LeakWatch, Traffic, watched
+from tests.system.public_api import connect_temporal
 from tests.system.registering import pupil, save_request
 
 
@@ -238,7 +238,7 @@ def _mail(place: Stack, headers: str, body: str) -> None:
 
 async def _run(place: Stack, workflow_id: str, **options: Any) -> None:
     """A run that nobody works on, ended at once."""
-    client = await Client.connect(f"{HOST}:{place.ports.temporal}")
+    client = await connect_temporal(place)
     run = await client.start_workflow("Planted", id=workflow_id, task_queue="nobody", **options)
     await run.terminate()
     async with asyncio.timeout(30):

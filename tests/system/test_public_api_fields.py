@@ -151,11 +151,13 @@ EXPECTED: dict[str, Answers] = {
     "token": _texts(_LINK_INVALID),
     "LogIn.email": _texts(_WRONG_CREDENTIALS),
     "LogIn.password": _texts(_WRONG_CREDENTIALS),
+    "OrderPassword.email": _texts(FINE),
     "RefreshSession.refresh_token": _texts(_SESSION_ENDED),
     "LogOut.refresh_token": _texts(FINE),
     "wording_version": _texts("UNKNOWN_VALUE"),
     # A password may hold whatever a keyboard gives.
     "ChoosePassword.password": _texts(FINE),
+    "ChooseAccountPassword.password": _texts(FINE),
     "personal_identity_code": _texts("HETU_FORMAT") | {"newline": FINE, "missing": "HETU_FORMAT"},
     "RegisterCustomer.personal_identity_code": {
         "missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("identification", "REQUIRED"),))

@@ -1,6 +1,7 @@
 """Access tokens, refresh tokens, links and passwords that open nothing, and how they say so."""
 
 import base64
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from deploy.api_client import new_request_id
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import (
+    ChooseAccountPasswordRequest,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
@@ -41,12 +43,14 @@ from tests.system.public_api import (
     fields_of,
     needs_account,
     outcome,
+    request_class,
 )
 from tests.system.public_api_facts import Facts, Links
 from tests.system.public_api_requests import VALID
 
 AUTH = "/liity.v1.AuthService"
 CONSENT = "/liity.v1.ConsentService"
+CHOOSE_ACCOUNT_PASSWORD = f"{AUTH}/ChooseAccountPassword"
 CHOOSE_PASSWORD = "/liity.v1.CredentialService/ChoosePassword"
 _FOR_ACCOUNTS = sorted(path for path in METHODS if needs_account(path))
 
@@ -314,12 +318,19 @@ _BY_LINK: dict[str, tuple[Callable[[str], Message], str]] = {
         ),
         "password",
     ),
+    CHOOSE_ACCOUNT_PASSWORD: (
+        lambda token: ChooseAccountPasswordRequest(
+            token=token, request_id=new_request_id(), password="kolme sanaa riittää"
+        ),
+        "account_password",
+    ),
 }
 
 
 def test_every_rpc_without_an_account_is_for_sessions_or_by_a_link() -> None:
     without = {path for path in METHODS if not needs_account(path)}
-    assert without == {*_BY_LINK, f"{AUTH}/LogIn", f"{AUTH}/RefreshSession", f"{AUTH}/LogOut"}
+    at_the_door = {f"{AUTH}/{name}" for name in ("LogIn", "RefreshSession", "LogOut", "OrderPassword")}
+    assert without == {*_BY_LINK, *at_the_door}
 
 
 @pytest.mark.usefixtures("nothing_stored")
@@ -334,12 +345,17 @@ async def test_a_link_that_is_over_says_why(gateway: Gateway, facts: Facts, path
             assert outcome(refusal) == ("FAILED_PRECONDITION", reason)
 
 
-@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.usefixtures("nothing_stored", "forgiven")
 @pytest.mark.parametrize("path", _BY_LINK)
 async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, path: str) -> None:
     request, purpose = _BY_LINK[path]
     good = getattr(facts, purpose).good
-    other_purpose = {"consent": facts.password, "password": facts.consent}[purpose]
+    others = {
+        "consent": facts.password,
+        "password": facts.account_password,
+        "account_password": facts.password,
+    }
+    other_purpose = others[purpose]
     raw = base64.urlsafe_b64decode(good + "=" * (-len(good) % 4))
     forged = [
         "liity",
@@ -363,8 +379,9 @@ async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, path:
 async def test_the_good_links_do_open(gateway: Gateway, facts: Facts) -> None:
     """Else the refusals above would prove nothing. The password's is tried with one too weak."""
     await gateway.call(f"{CONSENT}/GetConsentRequest", GetConsentRequestRequest(token=facts.consent.good))
-    for weak in ("lyhyt", "a" * 11, "e\u0301" * 6):
-        request = ChoosePasswordRequest(token=facts.password.good, request_id=new_request_id(), password=weak)
-        refusal = await gateway.refusal(CHOOSE_PASSWORD, request)
+    links = {CHOOSE_PASSWORD: facts.password, CHOOSE_ACCOUNT_PASSWORD: facts.account_password}
+    for (path, link), weak in itertools.product(links.items(), ("lyhyt", "a" * 11, "e\u0301" * 6)):
+        request = request_class(path)(token=link.good, request_id=new_request_id(), password=weak)
+        refusal = await gateway.refusal(path, request)
         assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
         assert fields_of(refusal) == [("password", "PASSWORD_TOO_WEAK")]

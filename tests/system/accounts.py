@@ -1,0 +1,41 @@
+"""Accounts of a test's own on the stack."""
+
+import secrets
+import uuid
+from dataclasses import dataclass
+
+from deploy.ports import HOST
+from deploy.stack import Stack
+from liity.identity.v1.account_service_pb2 import CreateAccountRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.v1.customer_form_pb2 import LANGUAGE_FI
+from services.runtime.peer import Peer
+from services.runtime.service_identity import ServiceIdentity
+
+
+@dataclass(frozen=True)
+class TestAccount:
+    """Somebody who can log in, and belongs to no unit."""
+
+    __test__ = False
+
+    email: str
+    password: str
+
+
+async def new_account(stack: Stack) -> TestAccount:
+    """Makes an account, as somebody who sets up the system does."""
+    account = TestAccount(f"{uuid.uuid4().hex}@kirjasto.example", secrets.token_urlsafe(16))
+    identity = Peer("identity", f"{HOST}:{stack.ports.identity}", ServiceIdentity("seed", stack.keys_dir))
+    request = CreateAccountRequest(
+        request_id=str(uuid.uuid4()),
+        email=account.email,
+        display_name="Tilda Testaaja",
+        password=account.password,
+        language=LANGUAGE_FI,
+    )
+    try:
+        await identity.call(AccountServiceStub(identity.channel).CreateAccount, request)
+    finally:
+        await identity.close()
+    return account
