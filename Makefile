@@ -6,7 +6,7 @@ PROTOS := $(shell find protos -name '*.proto')
 
 .PHONY: help
 help: ## Lists the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: setup ## Starts the whole stack here, shows the main job, and stays up until Ctrl-C.
@@ -17,7 +17,7 @@ test: setup check ## Checks the code and runs all tests.
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 .PHONY: check
-check: setup ## Lint, format, types, contracts and imports.
+check: setup ## Lint, format, types, contracts, imports and secrets.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -25,10 +25,30 @@ check: setup ## Lint, format, types, contracts and imports.
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf lint gen/liity.binpb --path liity
 	$(BIN)/buf breaking gen/liity.binpb --against protos/released.binpb --path liity
+	$(MAKE) --no-print-directory audit
+
+.PHONY: audit
+audit: setup ## Looks for secrets in what is committed; .secrets.baseline holds what was found to be none.
+	git ls-files -z --cached --others --exclude-standard | xargs -0 $(BIN)/detect-secrets-hook --no-verify --baseline .secrets.baseline
+
+.PHONY: secrets-baseline
+secrets-baseline: setup ## Takes all that `make audit` complains of for no secrets: after somebody has looked.
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets scan --slim --no-verify --exclude-files '^tests/replay/histories/' \
+		--exclude-files '^requirements/' --exclude-files '^protos/released\.binpb$$' --exclude-files '^\.secrets\.baseline$$' \
+		> .secrets.baseline.new
+	mv .secrets.baseline.new .secrets.baseline
+
+.PHONY: audit-dependencies
+audit-dependencies: setup ## Looks up known weaknesses of every pinned package; needs the network.
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/dev.txt
 
 .PHONY: bench
 bench: setup ## Measures the registration path beside the bare engine.
 	$(BIN)/python -m bench
+
+.PHONY: fuzz
+fuzz: setup ## Attacks a stack of its own for ten minutes; MINUTES and SEED may be given.
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: format
 format: setup ## Formats code and contracts.

@@ -1,5 +1,5 @@
 """`python -m deploy` is the `liity` program."""
 
-from deploy.cli import app
+from deploy.cli import main
 
-app()
+main()

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -32,10 +33,17 @@ def new_request_id() -> str:
 
 
 class ApiClient:
-    """Calls a gateway. Without `log_in`, as somebody without an account: a guardian, a customer."""
+    """Calls a gateway. Without `log_in`, as somebody without an account: a guardian, a customer.
 
-    def __init__(self, target: str, language: str = "fi") -> None:
-        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+    Over TLS if told the CA that the gateway's certificate is verified with.
+    """
+
+    def __init__(self, target: str, language: str = "fi", ca: Path | None = None) -> None:
+        self._channel = (
+            grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(ca.read_bytes()), options=_OPTIONS)
+            if ca
+            else grpc.aio.insecure_channel(target, options=_OPTIONS)
+        )
         self._language = language
         self._session: Session | None = None
         self._renewal = asyncio.Lock()

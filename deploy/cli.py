@@ -1,13 +1,16 @@
 """`liity`: the one program."""
 
 import asyncio
+import contextlib
+import os
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deploy import cli_audit, cli_disclosures, cli_registrations, cli_temporal
+from deploy import cli_account, cli_audit, cli_disclosures, cli_keys, cli_registrations, cli_temporal
 from deploy.components import COMPONENTS, WITH_DATABASE
 from deploy.output import ending_clearly
 
@@ -17,9 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(help="Key files.", no_args_is_help=True)
-app.add_typer(keys_app, name="keys")
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_registrations.app, name="registrations")
 app.add_typer(cli_disclosures.app, name="disclosures")
 app.add_typer(cli_temporal.app, name="temporal")
@@ -46,6 +48,9 @@ def _component_with_database(value: str) -> str:
 @app.command()
 def up(
     demo: Annotated[bool, typer.Option(help="Show the main job once everything answers.")] = True,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Speak TLS everywhere, with certificates of a CA of its own.")
+    ] = False,
     state_dir: StateDir = Path(".liity"),
     port_base: Annotated[
         int | None,
@@ -53,7 +58,7 @@ def up(
             envvar="LIITY_PORT_BASE",
             min=1024,
             max=65_000,
-            help="First of ten ports in a row to use instead.",
+            help="First of the ports in a row to use instead.",
         ),
     ] = None,
 ) -> None:
@@ -64,7 +69,7 @@ def up(
     from deploy.up import up as run_stack  # noqa: PLC0415
 
     ports = Ports() if port_base is None else Ports.from_base(port_base)
-    _run(until_signalled(run_stack(state_dir, ports, demo=demo, console=console())))
+    _run(until_signalled(run_stack(state_dir, ports, demo=demo, tls=tls, console=console())))
 
 
 @app.command()
@@ -88,17 +93,21 @@ def migrate(
     database_url: Annotated[
         str, typer.Option(envvar="LIITY_DATABASE_URL", help="As the component's own setting.")
     ],
+    database_tls_ca: Annotated[
+        Path | None, typer.Option(envvar="LIITY_DATABASE_TLS_CA", help="As the component's own setting.")
+    ] = None,
 ) -> None:
     """Brings the database of a component to its newest revision."""
     from deploy.components import migrate_database  # noqa: PLC0415
 
-    _run(migrate_database(component, database_url))
+    _run(migrate_database(component, database_url, database_tls_ca))
 
 
 @app.command()
 def demo(
     state_dir: StateDir = Path(".liity"),
     gateway: Annotated[str, typer.Option(envvar="LIITY_GATEWAY", help="host:port.")] = "127.0.0.1:7400",
+    gateway_ca: cli_account.GatewayCa = None,
     mailbox: Annotated[str, typer.Option(envvar="LIITY_MAILBOX", help="host:port.")] = "127.0.0.1:8025",
 ) -> None:
     """Shows the main job on a stack that runs. Ends non-zero if a step is not as it should be."""
@@ -107,20 +116,22 @@ def demo(
     from deploy.seed import read_accounts  # noqa: PLC0415
 
     async def show() -> None:
-        await Demonstration(gateway, mailbox, read_accounts(state_dir), console()).run()
+        await Demonstration(gateway, mailbox, read_accounts(state_dir), console(), gateway_ca).run()
 
     _run(show())
 
 
-@keys_app.command("create")
-def create_keys(
-    keys_dir: Annotated[Path, typer.Option(envvar="LIITY_KEYS_DIR", help="Folder of the key files.")],
-) -> None:
-    """Makes every key file that is missing. Those there are stay as they are."""
-    from deploy import keys  # noqa: PLC0415
-
-    with ending_clearly():
-        keys.create_keys(keys_dir)
+def main() -> None:
+    """The program. It ends without the interpreter's own end, which now and then aborts it."""
+    try:
+        app()
+    except SystemExit as ended:
+        # Threads of Temporal's client still wake up then: "PyGILState_Release: thread state must be current".
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

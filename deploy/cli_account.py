@@ -12,12 +12,24 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
+GatewayCa = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LIITY_GATEWAY_CA",
+        exists=True,
+        dir_okay=False,
+        help="PEM of the CA of the gateway's certificate: calls it over TLS.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Caller:
     """Who calls which gateway."""
 
     gateway: str
+    gateway_ca: Path | None
     email: str
     password: str
     demo_account: str
@@ -47,6 +59,7 @@ def _language(value: str) -> str:
 def account_options(
     context: typer.Context,
     gateway: Annotated[str, typer.Option(envvar="LIITY_GATEWAY", help="host:port.")] = "127.0.0.1:7400",
+    gateway_ca: GatewayCa = None,
     email: Annotated[
         str, typer.Option(envvar="LIITY_EMAIL", help="Your account; asked for if missing.")
     ] = "",
@@ -67,7 +80,7 @@ def account_options(
     ] = "en",
 ) -> None:
     """What every command of the public API takes: which gateway, in whose name."""
-    context.obj = Caller(gateway, email, password, demo_account, state_dir, language)
+    context.obj = Caller(gateway, gateway_ca, email, password, demo_account, state_dir, language)
 
 
 def call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> ResultT:
@@ -81,7 +94,7 @@ def call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> R
     from services.runtime.errors import Refusal  # noqa: PLC0415
 
     async def log_in_and_work() -> ResultT:
-        async with ApiClient(caller.gateway, caller.language) as api:
+        async with ApiClient(caller.gateway, caller.language, caller.gateway_ca) as api:
             await api.log_in(*credentials)
             return await work(api)
 
@@ -94,5 +107,7 @@ def call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> R
             lines = refusal_lines(refusal, language)
             if refusal.reason == REASON_UNAVAILABLE:
                 lines.append(f"  Asked was {caller.gateway}; `liity up` starts a gateway")
+                if caller.gateway_ca is None:
+                    lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
             typer.echo("\n".join(lines), err=True)
             raise typer.Exit(FAILED) from None

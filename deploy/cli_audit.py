@@ -1,21 +1,76 @@
 """`liity audit`: the log of use (R36)."""
 
 import asyncio
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli_account import AsJson, account_options, call
 from deploy.output import FAILED, ending_clearly
 
 if TYPE_CHECKING:
+    from deploy.api_client import ApiClient
+    from liity.v1.use_log_service_pb2 import Suspicion, Use
     from services.registration.use_chain import Anchor
 
-app = typer.Typer(help="The log of use: who has looked at whose data.", no_args_is_help=True)
+app = typer.Typer(help="The log of use: search, suspicions, verify.", no_args_is_help=True)
+app.callback()(account_options)
+
+Since = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="From this day on, as Finland counts days.")
+]
 
 
-@app.callback()
-def main() -> None:
-    """The log of use: who has looked at whose data."""
+@app.command()
+def search(
+    context: typer.Context,
+    subject: Annotated[str, typer.Option(help="ID of a person, registration or customer.")] = "",
+    account: Annotated[str, typer.Option(help="ID of an account.")] = "",
+    unit: Annotated[str, typer.Option(help="units/UNIT.")] = "",
+    action: Annotated[str, typer.Option(help="Such as customer:look-up.")] = "",
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Who has looked at or changed whose data, newest first. For customer service; itself logged."""
+    from liity.v1.use_log_service_pb2 import ListUsesRequest  # noqa: PLC0415 - imported when it runs
+
+    request = ListUsesRequest(subject_id=subject, account_id=account, unit=unit, action=action)
+    if since:
+        request.start_time.FromDatetime(_begin_of(since))
+
+    async def read(api: "ApiClient") -> "list[Use]":
+        found: list[Use] = []
+        while True:
+            request.page_size = min(limit - len(found), 200)
+            page = await api.call(api.uses.ListUses, request)
+            found += page.uses
+            request.page_token = page.next_page_token
+            if len(found) >= limit or not page.next_page_token:
+                return found
+
+    from deploy import use_log_output  # noqa: PLC0415
+
+    use_log_output.print_uses(call(context.obj, read), as_json=as_json)
+
+
+@app.command()
+def suspicions(context: typer.Context, since: Since = None, as_json: AsJson = False) -> None:
+    """Days on which an account's look-ups met a rule of suspicious use; the last 30 days if not told."""
+    from liity.v1.use_log_service_pb2 import ListSuspicionsRequest  # noqa: PLC0415
+
+    request = ListSuspicionsRequest()
+    if since:
+        request.start_time.FromDatetime(_begin_of(since))
+
+    async def read(api: "ApiClient") -> "list[Suspicion]":
+        return list((await api.call(api.uses.ListSuspicions, request)).suspicions)
+
+    from deploy import use_log_output  # noqa: PLC0415
+
+    use_log_output.print_suspicions(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
@@ -23,6 +78,9 @@ def verify(
     database_url: Annotated[
         str, typer.Option(envvar="LIITY_DATABASE_URL", help="Of registration's database; reading is enough.")
     ],
+    database_tls_ca: Annotated[
+        Path | None, typer.Option(envvar="LIITY_DATABASE_TLS_CA", help="As the component's own setting.")
+    ] = None,
     anchor: Annotated[
         str, typer.Option(help="SEQUENCE:HASH that an earlier run has printed: proves it is still there.")
     ] = "",
@@ -39,7 +97,7 @@ def verify(
         raise typer.BadParameter(f"--anchor takes SEQUENCE:HASH: {error}") from None
     with ending_clearly():
         try:
-            end = asyncio.run(_verify(database_url, known))
+            end = asyncio.run(_verify(database_url, database_tls_ca, known))
         except BrokenChain as broken:
             typer.echo(f"The log of use is not whole. {broken}", err=True)
             raise typer.Exit(FAILED) from None
@@ -48,16 +106,21 @@ def verify(
         typer.echo(f"Keep this elsewhere, for --anchor: {end}")
 
 
-async def _verify(database_url: str, anchor: "Anchor | None") -> "Anchor":
+def _begin_of(day: datetime) -> datetime:
+    from services.runtime.clock import helsinki_moment  # noqa: PLC0415
+
+    return helsinki_moment(day.date())
+
+
+async def _verify(database_url: str, tls_ca: Path | None, anchor: "Anchor | None") -> "Anchor":
     from sqlalchemy.exc import ArgumentError, DBAPIError  # noqa: PLC0415
-    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
     from services.registration.use_chain import verify  # noqa: PLC0415
-    from services.runtime.database import is_away  # noqa: PLC0415
+    from services.runtime.database import is_away, open_engine  # noqa: PLC0415
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 
     try:
-        engine = create_async_engine(database_url, isolation_level="REPEATABLE READ")
+        engine = open_engine(database_url, tls_ca, isolation_level="REPEATABLE READ")
     except (ArgumentError, ImportError):
         raise SettingsError(
             "LIITY_DATABASE_URL must be of the form postgresql+asyncpg://user:password@host:port/database"

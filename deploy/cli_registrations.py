@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli_account import account_options, call
+from deploy.cli_account import AsJson, account_options, call
 
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
@@ -16,7 +16,6 @@ app = typer.Typer(help="Registrations: list, show, consent, withdraw.", no_args_
 Name = Annotated[
     str, typer.Argument(help="ID in your own unit, or units/UNIT/registrations/ID for another one.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
 
 
 app.callback()(account_options)

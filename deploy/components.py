@@ -13,6 +13,7 @@ _SERVERS = {
     "codec": "services.codec.server",
     "worker": "workflows.worker",
     "mailbox": "deploy.mailbox",
+    "tls-end": "deploy.tls_end",
 }
 
 COMPONENTS = tuple(_SERVERS)
@@ -27,14 +28,12 @@ def runner(component: str) -> Callable[[], Coroutine[Any, Any, None]]:
     return cast(Callable[[], Coroutine[Any, Any, None]], import_module(_SERVERS[component]).run)
 
 
-async def migrate_database(component: str, url: str) -> None:
-    """Brings a component's database to its newest revision."""
+async def migrate_database(component: str, url: str, tls_ca: Path | None = None) -> None:
+    """Brings a component's database to its newest revision; over TLS if a CA is given."""
     # SQLAlchemy and Alembic take a while to import: only who migrates waits for them.
-    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    from services.runtime.database import migrate, open_engine  # noqa: PLC0415
 
-    from services.runtime.database import migrate  # noqa: PLC0415
-
-    engine = create_async_engine(url)
+    engine = open_engine(url, tls_ca)
     try:
         await migrate(engine, Path(str(resources.files(f"services.{component}"))) / "migrations")
     finally:

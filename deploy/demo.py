@@ -4,6 +4,7 @@ import random
 import secrets
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
@@ -54,14 +55,19 @@ class Demonstration:
     """Registers an adult and a child. Each run makes up new people, so it can be repeated for ever."""
 
     def __init__(
-        self, gateway: str, mailbox: str, accounts: dict[str, DemoAccount], console: Console
+        self,
+        gateway: str,
+        mailbox: str,
+        accounts: dict[str, DemoAccount],
+        console: Console,
+        gateway_ca: Path | None = None,
     ) -> None:
         self._accounts = accounts
         self._narrator = Narrator(console)
         self._mailbox = MailboxClient(mailbox)
-        self._registrar = ApiClient(gateway)
-        self._teacher = ApiClient(gateway)
-        self._outsider = ApiClient(gateway)
+        self._registrar = ApiClient(gateway, ca=gateway_ca)
+        self._teacher = ApiClient(gateway, ca=gateway_ca)
+        self._outsider = ApiClient(gateway, ca=gateway_ca)
         self._random = random.Random()  # noqa: S311 - people are made up, not secrets
         self._today = helsinki_day(datetime.now(UTC))
 

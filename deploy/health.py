@@ -19,9 +19,9 @@ from services.runtime.temporal import RegistrationWorkflowNames
 _TIMEOUT = 1.0
 
 
-async def serves_grpc(port: int) -> bool:
-    """Whether a gRPC server says that it is serving."""
-    async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
+async def serves_grpc(channel: grpc.aio.Channel) -> bool:
+    """Whether a gRPC server says that it is serving. Closes the channel."""
+    async with channel:
         try:
             stub = health_pb2_grpc.HealthStub(channel)
             answer = await stub.Check(  # type: ignore[attr-defined]  # its stubs leave the methods out
@@ -48,10 +48,19 @@ async def serves_http(port: int, path: str) -> bool:
     return await asyncio.to_thread(ask)
 
 
+async def listens(*ports: int) -> bool:
+    """Whether somebody takes connections on all of the ports."""
+    for port in ports:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except OSError:
+            return False
+        writer.close()
+    return True
+
+
 async def temporal_serves(port: int) -> bool:
     """Whether Temporal knows its namespace."""
-    if not await serves_grpc(port):
-        return False
     try:
         client = await Client.connect(f"{HOST}:{port}")
         await client.workflow_service.describe_namespace(

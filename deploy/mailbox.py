@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from services.runtime import logs
 from services.runtime.clock import HELSINKI
 from services.runtime.server import stop_requested
 from services.runtime.settings import RuntimeSettings, SettingsError, load
+from services.runtime.tls import component_files, server_context
 
 log = structlog.get_logger()
 
@@ -44,7 +47,10 @@ _MAIL_POLICY = (
 
 
 class MailboxSettings(RuntimeSettings):
-    """What the local stack's mailbox reads."""
+    """What the local stack's mailbox reads.
+
+    With a certificate (`LIITY_TLS_CERTIFICATE`, with the DNS name `smtp`) it takes mail over TLS alone.
+    """
 
     mailbox_smtp_listen: str = Field("127.0.0.1:1025", description="host:port that takes mail.")
     mailbox_http_listen: str = Field("127.0.0.1:8025", description="host:port that shows it.")
@@ -67,7 +73,7 @@ async def run() -> None:
 async def serving_mailbox(settings: MailboxSettings) -> AsyncIterator[Maildir]:
     """Takes and shows mail in the meantime. SettingsError if a port is taken."""
     maildir = Maildir(settings.mailbox_dir)
-    async with _serving_mail(maildir, settings.mailbox_smtp_listen):
+    async with _serving_mail(maildir, settings.mailbox_smtp_listen, _tls(settings)):
         runner = web.AppRunner(_application(maildir), access_log=None)
         await runner.setup()
         try:
@@ -94,7 +100,7 @@ class _Delivery:
 
 
 @asynccontextmanager
-async def _serving_mail(maildir: Maildir, listen: str) -> AsyncIterator[None]:
+async def _serving_mail(maildir: Maildir, listen: str, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     delivery = _Delivery(maildir)
     connections: list[SMTP] = []
@@ -108,6 +114,8 @@ async def _serving_mail(maildir: Maildir, listen: str) -> AsyncIterator[None]:
                 enable_SMTPUTF8=True,
                 data_size_limit=_LARGEST_MAIL,
                 loop=loop,
+                tls_context=tls,
+                require_starttls=tls is not None,
             )
         )
         return connections[-1]
@@ -197,6 +205,12 @@ def _page(template: str, **variables: object) -> web.Response:
     return web.Response(
         text=text, content_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY}
     )
+
+
+def _tls(settings: MailboxSettings) -> ssl.SSLContext | None:
+    files = component_files("smtp", settings)
+    # Who sends mail shows no certificate.
+    return server_context(replace(files, ca=None)) if files else None
 
 
 def _address(listen: str) -> tuple[str, int]:

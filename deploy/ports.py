@@ -30,15 +30,16 @@ class Ports:
     mailbox: int = 8025
     smtp: int = 1025
     codec: int = 7404
+    temporal_tls: int = 7243
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
-        """Ten ports in a row, the gateway's first."""
+        """Ports in a row, the gateway's first."""
         return cls(*range(base, base + len(fields(cls))))
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ten ports in a row that nobody listens on."""
+        """Ports in a row that nobody listens on."""
         while True:
             ports = cls.from_base(random.choice(_FREE_RANGE))  # noqa: S311 - not a secret
             if not any(_is_taken(port) for _, port in ports.named()):
@@ -48,13 +49,13 @@ class Ports:
         """Each component with its port."""
         return [(field.name, getattr(self, field.name)) for field in fields(self)]
 
-    def check(self) -> None:
-        """Raises `PortTaken` for the first port somebody listens on."""
+    def check(self, *, tls: bool) -> None:
+        """Raises `PortTaken` for the first port we need that somebody listens on."""
         for name, port in self.named():
-            if _is_taken(port):
+            if (tls or name != "temporal_tls") and _is_taken(port):
                 raise PortTaken(
                     f"Port {port}, for {name.replace('_', ' ')}, is taken{_by_whom(port)}."
-                    " Stop what runs there, or choose ten other ports in a row: liity up --port-base 17400"
+                    " Stop what runs there, or choose other ports in a row: liity up --port-base 17400"
                 )
 
 

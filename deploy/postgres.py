@@ -11,7 +11,10 @@ from pathlib import Path
 
 import asyncpg
 
+from deploy.certificates import Certificates
+from deploy.ports import HOST
 from services.runtime.keys import read_private_file, write_private_file
+from services.runtime.tls import client_context
 
 with warnings.catch_warnings():
     # It looks for XDG_RUNTIME_DIR, which we do not use, and warns when there is none.
@@ -26,11 +29,15 @@ DATABASES = ("identity", "registration", "notification")
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server in `folder`, on loopback, asking for passwords that it keeps beside its data."""
+    """A PostgreSQL server in `folder`, on loopback, asking for passwords that it keeps beside its data.
 
-    def __init__(self, folder: Path, port: int) -> None:
+    With certificates it has a socket instead, known to the TLS end on the port: this build speaks no TLS.
+    """
+
+    def __init__(self, folder: Path, port: int, certificates: Certificates | None = None) -> None:
         self.folder = folder
         self.port = port
+        self._certificates = certificates
         self._data = folder / "data"
         # PostgreSQL refuses to run as root: then it gets a system user of its own.
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None
@@ -53,8 +60,16 @@ class EmbeddedPostgres:
             "max_connections": "200",
             "shared_buffers": "128MB",
         }
+        if self._certificates:
+            # In its data folder, which nobody else may enter.
+            settings |= {"listen_addresses": "", "unix_socket_directories": "."}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         return [str(_BIN / "postgres"), "-D", str(self._data), *options]
+
+    @property
+    def socket(self) -> Path:
+        """The socket of a server with certificates."""
+        return self._data / f".s.PGSQL.{self.port}"
 
     @property
     def system_user(self) -> str | None:
@@ -88,6 +103,17 @@ class EmbeddedPostgres:
         )
         password_file.unlink()
         fresh.rename(self._data)
+
+    async def connect(self, role: str, database: str) -> asyncpg.Connection:
+        """A connection as a role whose password is kept here. OSError or PostgresError if there is none."""
+        return await asyncpg.connect(
+            host=HOST,
+            port=self.port,
+            user=role,
+            password=self._password(role),
+            database=database,
+            ssl=client_context(self._certificates.ca).current() if self._certificates else False,
+        )
 
     async def answers(self) -> bool:
         """Whether the server takes connections."""
@@ -142,13 +168,7 @@ class EmbeddedPostgres:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             try:
-                return await asyncpg.connect(
-                    host="127.0.0.1",
-                    port=self.port,
-                    user="postgres",
-                    password=self._password("postgres"),
-                    database=database,
-                )
+                return await self.connect("postgres", database)
             except (OSError, asyncpg.PostgresError):
                 if asyncio.get_running_loop().time() > deadline:
                     raise

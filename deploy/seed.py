@@ -28,6 +28,7 @@ from services.runtime.keys import read_private_file, write_private_file
 from services.runtime.peer import Peer
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import SettingsError
+from services.runtime.tls import Certificate
 
 _REQUESTS = uuid.UUID("5a1c1f5e-3f0b-4b7e-9f43-6f7d2a4d9c10")
 
@@ -81,11 +82,16 @@ def read_accounts(folder: Path) -> dict[str, DemoAccount]:
     return {key: DemoAccount(**account) for key, account in json.loads(read_private_file(path)).items()}
 
 
-async def seed(folder: Path, keys_dir: Path, ports: Ports) -> dict[str, DemoAccount]:
-    """Makes the units and accounts that are missing, each password anew and random."""
+async def seed(
+    folder: Path, keys_dir: Path, ports: Ports, certificate: Certificate | None = None
+) -> dict[str, DemoAccount]:
+    """Makes the units and accounts that are missing, each password anew and random.
+
+    With TLS it takes the certificate of `seed`.
+    """
     known = read_accounts(folder) if accounts_path(folder).exists() else {}
     passwords = {key: known[key].password if key in known else secrets.token_hex(10) for key, *_ in _PEOPLE}
-    identity = ServiceIdentity("seed", keys_dir)
+    identity = ServiceIdentity("seed", keys_dir, certificate)
     registration_peer = Peer("registration", f"{HOST}:{ports.registration}", identity)
     identity_peer = Peer("identity", f"{HOST}:{ports.identity}", identity)
     try:

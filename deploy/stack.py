@@ -4,17 +4,22 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Awaitable, Callable
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
+
+import grpc
 
 from deploy import health
+from deploy.certificates import Certificates
 from deploy.components import WITH_DATABASE, migrate_database
 from deploy.keys import create_keys
-from deploy.ports import Ports
+from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, StackError
 from deploy.temporal_server import prepare_server
-from deploy.wiring import Wiring
+from deploy.wiring import Wiring, note_ports
+from services.runtime.tls import Certificate, channel_credentials
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "postgres": (),
@@ -28,33 +33,87 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "codec": ("gateway",),
 }
 
-_STOP_ORDER = (("codec", "gateway", "worker"), WITH_DATABASE, ("mailbox", "temporal", "postgres"))
+_NEEDS_WITH_TLS = _NEEDS | {"tls-end": (), "postgres": ("tls-end",), "temporal": ("tls-end",)}
+
+_STOP_ORDER = (
+    ("codec", "gateway", "worker"),
+    WITH_DATABASE,
+    ("mailbox", "temporal", "postgres"),
+    ("tls-end",),
+)
 
 _PATIENCE = 60.0
 """Seconds until a component that does not answer is given up."""
 
 
+class Way(NamedTuple):
+    """How to reach a gRPC server: its host:port, what to show it, and options of the channel."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+
 class Stack:
-    """Starts, watches and stops the components. All state is in `folder`.
+    """Starts, watches and stops the components. All state is in `folder`. `tls` is for every connection.
 
     `environment` is added to that of our own programs whenever one is started.
     """
 
     def __init__(
-        self, folder: Path, ports: Ports, *, observer: Observer | None = None, restart: bool = True
+        self,
+        folder: Path,
+        ports: Ports,
+        *,
+        observer: Observer | None = None,
+        restart: bool = True,
+        tls: bool = False,
     ) -> None:
         self.folder = folder.absolute()
         self.ports = ports
         self.environment: dict[str, str] = {}
-        self.postgres = EmbeddedPostgres(self.folder / "postgres", ports.postgres)
+        self.certificates = Certificates(self.folder / "tls") if tls else None
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", ports.postgres, self.certificates)
         self.logs = self.folder / "logs"
-        self._wiring = Wiring(self.folder, ports, self.postgres)
+        self._needs = _NEEDS_WITH_TLS if tls else _NEEDS
+        self._wiring = Wiring(self.folder, ports, self.postgres, self.certificates)
         self.keys_dir = self._wiring.keys_dir
         self._lock: IO[str] | None = None
         self._processes = {
             name: Process(name, self.logs / f"{name}.log", observer or Observer(), restart=restart)
-            for name in _NEEDS
+            for name in self._needs
         }
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The names of the components, those first that others need."""
+        return tuple(TopologicalSorter(self._needs).static_order())
+
+    @property
+    def ca(self) -> Path | None:
+        """What the gateway's certificate is verified with; None without TLS."""
+        return self.certificates.ca if self.certificates else None
+
+    def certificate(self, name: str) -> Certificate | None:
+        """The certificate of a component; None without TLS."""
+        return self.certificates.files(name).follow() if self.certificates else None
+
+    def way_to(self, name: str, as_component: str = "seed") -> Way:
+        """How to reach a component that serves gRPC. With TLS, another component's certificate is shown."""
+        target = f"{HOST}:{getattr(self.ports, name)}"
+        if self.certificates is None:
+            return Way(target)
+        if name == "gateway":
+            return Way(target, grpc.ssl_channel_credentials(self.certificates.ca.read_bytes()))
+        pem = self.certificates.files(as_component).read()
+        return Way(target, channel_credentials(pem), (("grpc.default_authority", name),))
+
+    def channel(self, name: str, as_component: str = "seed") -> grpc.aio.Channel:
+        """A channel there."""
+        way = self.way_to(name, as_component)
+        if way.credentials is None:
+            return grpc.aio.insecure_channel(way.target)
+        return grpc.aio.secure_channel(way.target, way.credentials, options=way.options)
 
     async def start(self) -> None:
         """Starts all of it, each component as soon as those it needs answer; returns when every one does.
@@ -63,7 +122,7 @@ class Stack:
         """
         self._take_lock()
         try:
-            self.ports.check()
+            self.ports.check(tls=self.certificates is not None)
             self._make_folders()
             await self._start_all()
         except BaseException:
@@ -73,7 +132,7 @@ class Stack:
     async def stop(self) -> None:
         """Stops all of it, those first that need the others."""
         for wave in _STOP_ORDER:
-            await asyncio.gather(*(self.stop_component(name) for name in wave))
+            await asyncio.gather(*(self.stop_component(name) for name in wave if name in self._needs))
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -89,7 +148,7 @@ class Stack:
         if name == "postgres":
             await self.postgres.create_databases()
             for database in WITH_DATABASE:
-                await migrate_database(database, self.postgres.owner_url(database))
+                await migrate_database(database, self.postgres.owner_url(database), self.ca)
 
     async def stop_component(self, name: str) -> None:
         """Stops one component the orderly way; kills it if that takes too long."""
@@ -112,13 +171,13 @@ class Stack:
         tasks: dict[str, asyncio.Task[None]] = {}
 
         async def start(name: str) -> None:
-            for needed in _NEEDS[name]:
+            for needed in self._needs[name]:
                 await tasks[needed]
             await self.start_component(name)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks |= {name: group.create_task(start(name)) for name in _NEEDS}
+                tasks |= {name: group.create_task(start(name)) for name in self._needs}
         except BaseExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
 
@@ -129,19 +188,22 @@ class Stack:
                 return self.postgres.answers
             case "temporal":
                 return lambda: health.temporal_serves(ports.temporal)
-            case "mailbox":
-                return lambda: health.serves_http(ports.mailbox, "/healthz")
-            case "codec":
-                return lambda: health.serves_http(ports.codec, "/healthz")
+            case "tls-end":
+                return lambda: health.listens(ports.temporal_tls, ports.postgres)
+            case "mailbox" | "codec":
+                return lambda: health.serves_http(getattr(ports, name), "/healthz")
             case "worker":
                 return lambda: health.worker_polls(ports.temporal, self.pid("worker"))
             case _:
-                return lambda: health.serves_grpc(getattr(ports, name))
+                return lambda: health.serves_grpc(self.channel(name))
 
     def _make_folders(self) -> None:
         for folder in (self._wiring.temporal_database.parent, self._wiring.mail_dir, self.logs):
             folder.mkdir(mode=0o700, exist_ok=True)
         create_keys(self.keys_dir)
+        if self.certificates:
+            self.certificates.create()
+        note_ports(self.folder, self.ports)
 
     def _take_lock(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -23,13 +23,13 @@ _WELCOME_DELAY = "LIITY_WORKFLOWS_WELCOME_DELAY"
 _DEMO_WELCOME_DELAY = "PT5S"
 
 
-async def up(folder: Path, ports: Ports, *, demo: bool, console: Console) -> None:
+async def up(folder: Path, ports: Ports, *, demo: bool, tls: bool, console: Console) -> None:
     """Starts everything, shows the main job, and stays up until cancelled. Leaves nothing running.
 
     Raises `StackError`, `PortTaken` or `SettingsError` if it cannot start, `StepFailed` if the demonstration
     fails.
     """
-    stack = Stack(folder, ports, observer=_ConsoleObserver(console))
+    stack = Stack(folder, ports, observer=_ConsoleObserver(console), tls=tls)
     # Who has chosen a delay sees it throughout. Otherwise the demonstration's people alone are welcomed soon.
     shorten = demo and _WELCOME_DELAY not in os.environ
     if shorten:
@@ -38,11 +38,11 @@ async def up(folder: Path, ports: Ports, *, demo: bool, console: Console) -> Non
     console.print(f"[bold]Starting[/] [dim]in {escape(str(stack.folder))}[/]", soft_wrap=True)
     await stack.start()
     try:
-        accounts = await seed(stack.folder, stack.keys_dir, ports)
+        accounts = await seed(stack.folder, stack.keys_dir, ports, stack.certificate("seed"))
         console.print(f"[bold]Everything answers[/] [dim]{time.monotonic() - started:.1f} s[/]")
         if demo:
             gateway, mailbox = f"{HOST}:{ports.gateway}", f"{HOST}:{ports.mailbox}"
-            await Demonstration(gateway, mailbox, accounts, console).run()
+            await Demonstration(gateway, mailbox, accounts, console, stack.ca).run()
         if shorten:
             del stack.environment[_WELCOME_DELAY]
             console.print("\n[dim]From now on new customers are welcomed after the real two weeks:[/]")
@@ -93,6 +93,8 @@ def _show(stack: Stack, accounts: dict[str, DemoAccount], console: Console) -> N
     ports = stack.ports
     places = Table(title="Where things are", title_justify="left", show_header=False)
     places.add_row("Gateway (gRPC)", f"{HOST}:{ports.gateway}")
+    if stack.ca:
+        places.add_row("CA of its certificate", f"{stack.ca}, for LIITY_GATEWAY_CA")
     places.add_row("Temporal UI", ui_origin(ports))
     places.add_row("Codec server (log in to read payloads)", codec_url(ports))
     places.add_row("Mailbox", f"http://{HOST}:{ports.mailbox}")

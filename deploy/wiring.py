@@ -5,24 +5,37 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
+from deploy.certificates import Certificates
 from deploy.components import WITH_DATABASE
 from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Command
 from deploy.temporal_server import NAMESPACE, codec_url, temporal_command, ui_origin
+from services.runtime.keys import read_private_file, write_private_file
+from services.runtime.settings import SettingsError
+
+_PORTS = "ports.json"
 
 
 class Wiring:
     """Knows where everything is and who is told what."""
 
-    def __init__(self, folder: Path, ports: Ports, postgres: EmbeddedPostgres) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ports: Ports,
+        postgres: EmbeddedPostgres,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.keys_dir = folder / "keys"
         self.mail_dir = folder / "mail"
         self.temporal_database = folder / "temporal" / "temporal.db"
         self._ports = ports
         self._postgres = postgres
+        self._certificates = certificates
 
     def command(self, name: str, environment: Mapping[str, str]) -> Command:
         """How to run a component; `environment` is added to that of our own programs."""
@@ -57,7 +70,37 @@ class Wiring:
                 # Temporal's own profiles speak of other servers.
                 "TEMPORAL_CONFIG_FILE": os.devnull,
             }
-        return settings | self._own_settings(name)
+        return settings | self._own_settings(name) | self._tls_settings(name)
+
+    def _tls_settings(self, name: str) -> dict[str, str]:
+        if self._certificates is None:
+            return {}
+        files = self._certificates.files("smtp" if name == "mailbox" else name)
+        ca = str(self._certificates.ca)
+        settings = {
+            "LIITY_TLS_CA": ca,
+            "LIITY_TLS_CERTIFICATE": str(files.certificate),
+            "LIITY_TLS_KEY": str(files.key),
+        }
+        if name in WITH_DATABASE:
+            settings["LIITY_DATABASE_TLS_CA"] = ca
+        if name in ("gateway", "worker"):
+            settings |= {
+                "LIITY_TEMPORAL_ADDRESS": self._address("temporal_tls"),
+                "TEMPORAL_TLS_SERVER_CA_CERT_PATH": ca,
+                "TEMPORAL_TLS_CLIENT_CERT_PATH": str(files.certificate),
+                "TEMPORAL_TLS_CLIENT_KEY_PATH": str(files.key),
+            }
+        if name == "gateway":
+            public = self._certificates.files("public")
+            settings["LIITY_PUBLIC_TLS_CERTIFICATE"] = str(public.certificate)
+            settings["LIITY_PUBLIC_TLS_KEY"] = str(public.key)
+        if name == "codec":
+            # To browsers it speaks plain HTTP, as Temporal UI does here: its cookie needs one scheme.
+            settings["LIITY_GATEWAY_CA"] = ca
+        if name == "notification":
+            settings |= {"LIITY_SMTP_TLS": "starttls", "LIITY_SMTP_TLS_CA": ca}
+        return settings
 
     def _own_settings(self, name: str) -> dict[str, str]:
         match name:
@@ -81,11 +124,32 @@ class Wiring:
                     "LIITY_MAILBOX_HTTP_LISTEN": self._address("mailbox"),
                     "LIITY_MAILBOX_DIR": str(self.mail_dir),
                 }
+            case "tls-end":
+                return {
+                    "LIITY_TLS_END_TEMPORAL_LISTEN": self._address("temporal_tls"),
+                    "LIITY_TLS_END_TEMPORAL": self._address("temporal"),
+                    "LIITY_TLS_END_POSTGRES_LISTEN": self._address("postgres"),
+                    "LIITY_TLS_END_POSTGRES": str(self._postgres.socket),
+                }
             case _:
                 return {}
 
     def _address(self, name: str) -> str:
         return f"{HOST}:{getattr(self._ports, name)}"
+
+
+def note_ports(folder: Path, ports: Ports) -> None:
+    """Notes in a stack's folder where it listens."""
+    write_private_file(folder / _PORTS, json.dumps(asdict(ports)))
+
+
+def wiring_in(folder: Path) -> Wiring:
+    """The wiring of the stack that was started last in a folder. SettingsError if none was."""
+    folder = folder.absolute()
+    if not (folder / _PORTS).exists():
+        raise SettingsError(f"No stack has been started in {folder}: liity up --state-dir {folder}")
+    ports = Ports(**json.loads(read_private_file(folder / _PORTS)))
+    return Wiring(folder, ports, EmbeddedPostgres(folder / "postgres", ports.postgres))
 
 
 def _environment() -> dict[str, str]:

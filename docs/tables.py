@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from deploy.mailbox import MailboxSettings
+from deploy.tls_end import TlsEndSettings
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import Reason
 from services.codec.settings import CodecSettings
@@ -25,10 +26,11 @@ from services.registration.settings import RegistrationSettings
 from services.runtime.access import ACCESS, ROLES, Accounts, Anyone, Services
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import KmsSettings, RuntimeSettings
 from services.runtime.temporal import TemporalSettings
 from services.runtime.temporal_namespace import NamespaceSettings
 from services.runtime.texts import reason_text
+from services.runtime.tls import PublicTlsSettings
 from workflows.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
@@ -55,8 +57,10 @@ _STATUS = {
 
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
+    ("Whoever has key files: every component, and `liity keys`", KmsSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
+    ("Whoever people outside call: gateway, codec", PublicTlsSettings),
     ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
     ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
     ("identity", IdentitySettings),
@@ -66,6 +70,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("codec", CodecSettings),
     ("worker", WorkerSettings),
     ("mailbox (local stack only)", MailboxSettings),
+    ("tls-end (local stack only)", TlsEndSettings),
 )
 
 

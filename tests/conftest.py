@@ -13,6 +13,11 @@ from deploy.keys import create_keys
 from deploy.postgres import EmbeddedPostgres
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The system tests speak TLS unless told not to."""
+    parser.addoption("--plain", action="store_true", help="Run the system tests on a stack without TLS.")
+
+
 def free_port() -> int:
     """A port nobody listens on."""
     with socket.socket() as probe:

@@ -12,12 +12,14 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from services.runtime import logs, temporal
 from services.runtime.disclosures import DisclosureSeal
+from services.runtime.payload_keys import check_payload_keys
 from services.runtime.peer import Peer
 from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
 from services.runtime.temporal import RegistrationWorkflowNames
 from services.runtime.temporal_namespace import namespace_retention
+from services.runtime.tls import component_certificate
 from workflows.actors import ActorInterceptor
 from workflows.disclosure import DisclosureWorkflow
 from workflows.disclosure_activities import DisclosureActivities
@@ -87,7 +89,7 @@ async def run() -> None:
     """Runs the worker until SIGTERM or SIGINT."""
     settings = load(WorkerSettings)
     logs.configure("worker", settings)
-    identity = ServiceIdentity("worker", settings.keys_dir)
+    identity = ServiceIdentity("worker", settings.keys_dir, component_certificate("worker", settings))
     peers = (
         Peer("identity", settings.identity_target, identity),
         Peer("registration", settings.registration_target, identity),
@@ -97,8 +99,14 @@ async def run() -> None:
     activities = RegistrationActivities(*peers, settings.timetable())
     disclosures = DisclosureActivities(*peers, DisclosureSeal(settings.keys_dir))
     client = await _connected(settings)
+    await check_payload_keys(client, settings.keys_dir)
     await _warn_of_long_retention(client, settings.temporal_retention)
-    async with create_worker(client, activities, disclosures, orders, settings.worker_build_id):
+    worker = create_worker(client, activities, disclosures, orders, settings.worker_build_id)
+
+    def use(client: Client) -> None:
+        worker.client = client
+
+    async with worker, temporal.follow_certificates(settings, use):
         await stop_requested()
     for peer in peers:
         await peer.close()

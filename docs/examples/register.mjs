@@ -2,6 +2,7 @@
 //
 //     LIITY_EMAIL=… LIITY_PASSWORD=… node docs/examples/register.mjs [--child]
 //
+// Over TLS if LIITY_GATEWAY_CA names a file: the PEM of the CA of the gateway's certificate.
 // `make setup` writes gen/liity.binpb: all contracts with what they import, in one file.
 
 import { randomUUID } from "node:crypto";
@@ -88,7 +89,8 @@ function call(client, method, request, metadata, seconds = 15) {
 
 /** Registers a person in the caller's unit, unless that has been done. */
 async function register(gateway, { code, form }) {
-  const credentials = grpc.credentials.createInsecure();
+  const { LIITY_GATEWAY_CA: ca } = process.env;
+  const credentials = ca ? grpc.credentials.createSsl(readFileSync(ca)) : grpc.credentials.createInsecure();
   const auth = new liity.v1.AuthService(gateway, credentials);
   const registrations = new liity.v1.RegistrationService(gateway, credentials);
   const metadata = new grpc.Metadata();

@@ -2,6 +2,7 @@
 
     LIITY_EMAIL=… LIITY_PASSWORD=… python docs/examples/register.py [--child]
 
+Over TLS if LIITY_GATEWAY_CA names a file: the PEM of the CA of the gateway's certificate.
 It needs nothing of Liity but the code that is generated from its contracts, and `grpcio-status`.
 """
 
@@ -9,6 +10,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar, cast
 
 import grpc
@@ -84,6 +86,14 @@ CHILD = (
 )
 
 
+def open_channel(gateway: str) -> grpc.Channel:
+    """A channel to the gateway, over TLS if told whom to trust."""
+    ca = os.environ.get("LIITY_GATEWAY_CA")
+    if ca is None:
+        return grpc.insecure_channel(gateway)
+    return grpc.secure_channel(gateway, grpc.ssl_channel_credentials(Path(ca).read_bytes()))
+
+
 def register(channel: grpc.Channel, code: str, form: CustomerForm) -> None:
     """Registers a person in the caller's unit, unless that has been done."""
     language = ("accept-language", "en")
@@ -146,7 +156,7 @@ def _unpacked(detail: Any, message: MessageT) -> MessageT | None:
 
 if __name__ == "__main__":
     gateway = os.environ.get("LIITY_GATEWAY", "127.0.0.1:7400")
-    with grpc.insecure_channel(gateway) as its_channel:
+    with open_channel(gateway) as its_channel:
         try:
             register(its_channel, *(CHILD if "--child" in sys.argv else ADULT))
         except grpc.RpcError as refused:

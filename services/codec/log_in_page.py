@@ -12,7 +12,7 @@ from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, Session
 from liity.v1.auth_service_pb2_grpc import AuthServiceStub
 from liity.v1.customer_form_pb2 import Language
 from services.codec.admission import Admission
-from services.codec.answers import http_status, malformed
+from services.codec.http import body_of, http_status, malformed
 from services.codec.settings import CodecSettings
 from services.runtime.errors import Refusal
 from services.runtime.requests import current_actor
@@ -115,7 +115,7 @@ def _to_page() -> web.Response:
 
 
 async def _form(request: web.Request) -> dict[str, str]:
-    body = await request.read()
+    body = await body_of(request)
     if len(body) > _LARGEST_FORM:
         raise web.HTTPRequestEntityTooLarge(_LARGEST_FORM, len(body))
     try:

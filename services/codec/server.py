@@ -6,7 +6,6 @@ our own page `/`. `GET /healthz` is for probes.
 """
 
 import logging
-import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,7 +22,7 @@ from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
 from liity.v1.reason_pb2 import REASON_INTERNAL, REASON_PERMISSION_DENIED
 from services.codec.admission import ACTION, Admission
-from services.codec.answers import malformed, refusal_answer
+from services.codec.http import body_of, malformed, refusal_answer
 from services.codec.log_in_page import LogInPage
 from services.codec.payloads import PayloadReader
 from services.codec.settings import CodecSettings
@@ -37,6 +36,7 @@ from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import SettingsError, load
 from services.runtime.texts import language_of
+from services.runtime.tls import component_certificate, server_context
 
 log = structlog.get_logger()
 
@@ -73,16 +73,16 @@ async def run() -> None:
 
 
 @asynccontextmanager
-async def serving_codec(
-    settings: CodecSettings, ssl_context: ssl.SSLContext | None = None
-) -> AsyncIterator[None]:
-    """Serves in the meantime, over TLS if there is a context for it. SettingsError if the port is taken."""
+async def serving_codec(settings: CodecSettings) -> AsyncIterator[None]:
+    """Serves in the meantime. SettingsError if the port is taken, or a key or certificate cannot be used."""
+    public = settings.public_files()
+    ssl_context = server_context(public) if public else None
     reader = PayloadReader(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
-    own = ServiceIdentity(_NAME, settings.keys_dir)
+    own = ServiceIdentity(_NAME, settings.keys_dir, component_certificate(_NAME, settings))
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
     # The public API: we come as a frontend, without an identity of our own.
-    gateway = grpc.aio.insecure_channel(settings.gateway_target)
+    gateway = _frontend_channel(settings)
     admission = Admission(settings, AccessTokenVerifier(identity))
     page = LogInPage(settings, admission, gateway)
     application = CodecServer(settings, admission, reader, registration).application(page)
@@ -103,6 +103,16 @@ async def serving_codec(
         await gateway.close()
         await identity.close()
         await registration.close()
+
+
+def _frontend_channel(settings: CodecSettings) -> grpc.aio.Channel:
+    if settings.gateway_ca is None:
+        return grpc.aio.insecure_channel(settings.gateway_target)
+    try:
+        ca = settings.gateway_ca.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"LIITY_GATEWAY_CA cannot be read: {error.strerror}") from None
+    return grpc.aio.secure_channel(settings.gateway_target, grpc.ssl_channel_credentials(ca))
 
 
 class CodecServer:
@@ -218,7 +228,7 @@ async def _health(_request: web.Request) -> web.Response:
 
 async def _payloads(request: web.Request) -> list[Payload]:
     """The payloads of a body. INVALID_ARGUMENT if it is none of the protocol."""
-    body = await request.read()
+    body = await body_of(request)
     try:
         return list(json_format.Parse(body, Payloads(), ignore_unknown_fields=True).payloads)
     except (json_format.ParseError, ValueError, RecursionError):

@@ -1,11 +1,13 @@
 """The codec server's settings."""
 
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from services.runtime.server import ServerSettings
+from services.runtime.tls import PublicTlsSettings
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -24,7 +26,7 @@ def _is_origin(origin: str) -> str:
 Origin = Annotated[str, AfterValidator(_is_origin)]
 
 
-class CodecSettings(ServerSettings):
+class CodecSettings(ServerSettings, PublicTlsSettings):
     """What the codec server reads, prefix `LIITY_`."""
 
     codec_url: Origin = Field(
@@ -35,5 +37,8 @@ class CodecSettings(ServerSettings):
         description="Origins of the Temporal UIs that are served; on the same site as the codec server.",
     )
     gateway_target: str = Field(description="host:port of the gateway, which logs people in.")
+    gateway_ca: Path | None = Field(
+        None, description="PEM of the CA of the gateway's certificate: calls it over TLS."
+    )
     identity_target: str = Field(description="host:port of the identity service.")
     registration_target: str = Field(description="host:port of the registration service: it keeps the log.")

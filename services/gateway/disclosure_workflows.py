@@ -1,19 +1,16 @@
 """The gateway's way to the disclosure workflows."""
 
-from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
+from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import unavailable
 from services.runtime.temporal import DisclosureWorkflowNames as Names
 
 
-class DisclosureWorkflows:
+class DisclosureWorkflows(WorkflowStarter):
     """Starts disclosures."""
-
-    def __init__(self, temporal: Client) -> None:
-        self._temporal = temporal
 
     async def start(self, disclosure: DisclosureWorkflowInput) -> None:
         """Starts a disclosure's run, unless it runs. UNAVAILABLE while Temporal is away."""

@@ -2,21 +2,18 @@
 
 import contextlib
 
-from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
+from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import unavailable
 from services.runtime.temporal import PasswordOrderWorkflowNames as Names
 
 
-class PasswordOrderWorkflows:
+class PasswordOrderWorkflows(WorkflowStarter):
     """Starts password orders."""
-
-    def __init__(self, temporal: Client) -> None:
-        self._temporal = temporal
 
     async def start(self, order: PasswordOrderWorkflowInput) -> None:
         """Starts an order's run, unless it runs or has run. UNAVAILABLE while Temporal is away."""

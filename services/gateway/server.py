@@ -1,6 +1,7 @@
 """The gateway's process."""
 
 import grpc
+from temporalio.client import Client
 
 from liity.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from liity.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
@@ -24,10 +25,12 @@ from services.runtime import logs, temporal
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import Contact
 from services.runtime.interceptor import RequestInterceptor
+from services.runtime.payload_keys import check_payload_keys
 from services.runtime.peer import Peer
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 SERVICES = (
     "liity.v1.AuthService",
@@ -44,19 +47,25 @@ async def run() -> None:
     """Serves the public API until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
     logs.configure("gateway", settings)
-    own = ServiceIdentity("gateway", settings.keys_dir)
+    own = ServiceIdentity("gateway", settings.keys_dir, component_certificate("gateway", settings))
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
     client = await temporal.connect(settings)
+    await check_payload_keys(client, settings.keys_dir)
     workflows = RegistrationWorkflows(client)
+    disclosure_workflows = DisclosureWorkflows(client)
     orders = PasswordOrderWorkflows(client)
     disclosures = DisclosureService(
         identity,
         registration,
-        DisclosureWorkflows(client),
+        disclosure_workflows,
         DisclosureSeal(settings.keys_dir),
         settings.disclosure_lifetime,
     )
+
+    def use(client: Client) -> None:
+        for starter in (workflows, disclosure_workflows, orders):
+            starter.use(client)
 
     uses = UseRecorder(registration)
 
@@ -72,6 +81,8 @@ async def run() -> None:
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
     interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses, settings.trusted_proxies)
-    await serve(settings, interceptor, SERVICES, add_services)
+    public = settings.public_files()
+    async with temporal.follow_certificates(settings, use):
+        await serve(settings, interceptor, SERVICES, add_services, public.follow() if public else None)
     await identity.close()
     await registration.close()

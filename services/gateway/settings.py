@@ -6,9 +6,10 @@ from pydantic import Field, IPvAnyNetwork
 
 from services.runtime.server import ServerSettings
 from services.runtime.temporal import TemporalSettings
+from services.runtime.tls import PublicTlsSettings
 
 
-class GatewaySettings(ServerSettings, TemporalSettings):
+class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):
     """What the gateway reads, prefix `LIITY_`."""
 
     identity_target: str = Field(description="host:port of the identity service.")

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError as UpdateTimeoutError
 from temporalio.common import (
     SearchAttributePair,
@@ -41,6 +41,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     StageResponse,
     WithdrawRequest,
 )
+from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import Refusal, reason_value, unavailable
 from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
 from services.runtime.temporal import RegistrationWorkflowNames as Names
@@ -83,11 +84,8 @@ _CLOSED = {
 """What a decision meets that comes after the workflow's end."""
 
 
-class RegistrationWorkflows:
+class RegistrationWorkflows(WorkflowStarter):
     """Starts registrations and carries decisions to those that wait."""
-
-    def __init__(self, temporal: Client) -> None:
-        self._temporal = temporal
 
     async def save(self, request: CreateRegistrationRequest) -> Registration:
         """Starts the person's registration, or meets the one that runs; returns once the outcome is decided.

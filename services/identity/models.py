@@ -137,4 +137,15 @@ class LoginAttempts(Base):
     window_start: Mapped[datetime]
 
 
+class KnownKey(Base):
+    """A key this database has been used with: without it the start is refused."""
+
+    __tablename__ = "known_keys"
+
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    check_value: Mapped[bytes | None]
+    known_since: Mapped[datetime]
+
+
 limits = limits_table(Base.metadata)

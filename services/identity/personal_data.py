@@ -58,6 +58,7 @@ NOT_OF_PERSONS = {
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
     "limits": "counts by a hash of an account or a network address",
+    "known_keys": "names the keys that have been used",
     "login_attempts": "counts by a hash of an account or a network address",
 }
 """Tables that keep nothing of those who are registered, each with the reason."""

@@ -15,6 +15,7 @@ from services.identity.access_tokens import AccessTokens
 from services.identity.accounts import Accounts
 from services.identity.credentials import Credentials
 from services.identity.housekeeping import sweep
+from services.identity.known_keys import keys_checked
 from services.identity.links import LinkDoor, Links
 from services.identity.models import limits
 from services.identity.password_orders import PasswordOrders
@@ -34,6 +35,7 @@ from services.runtime.limits import sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 SERVICES = tuple(
     f"liity.identity.v1.{name}"
@@ -82,13 +84,19 @@ async def run() -> None:
     settings = load(IdentitySettings)
     logs.configure("identity", settings)
     engine = create_engine(settings)
+    certificate = component_certificate("identity", settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier("identity", settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier("identity", settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     add_services = compose(settings, engine)
     try:
-        async with keeping_house(lambda: sweep(engine), lambda: sweep_limits(engine, limits)):
-            await serve(settings, interceptor, SERVICES, add_services)
+        async with (
+            keys_checked(engine, settings.keys_dir),
+            keeping_house(lambda: sweep(engine), lambda: sweep_limits(engine, limits)),
+        ):
+            await serve(settings, interceptor, SERVICES, add_services, certificate)
     finally:
         await engine.dispose()

@@ -7,7 +7,13 @@ from typing import NamedTuple
 from tink import aead, prf
 
 from services.identity.hetu import Hetu
-from services.runtime.keys import KeysetPurpose, load_keyset, load_primitive
+from services.runtime.keys import (
+    KeysetPurpose,
+    keyset_path,
+    load_keyset,
+    load_primitive,
+    primitive_of,
+)
 
 _INDEX_BYTES = 32
 
@@ -25,18 +31,21 @@ class HetuVault:
     """Seals codes and computes the indexes that find them. SettingsError if a keyset is missing or wrong."""
 
     def __init__(self, keys_dir: Path) -> None:
-        self._aead = load_primitive(keys_dir, KeysetPurpose.HETU, aead.Aead)
-        self._aead_key_id: int = load_keyset(keys_dir, KeysetPurpose.HETU).keyset_info().primary_key_id
+        keyset = load_keyset(keys_dir, KeysetPurpose.HETU)
+        self._aead = primitive_of(keyset, keyset_path(keys_dir, KeysetPurpose.HETU), aead.Aead)
         self._index = load_primitive(keys_dir, KeysetPurpose.HETU_INDEX, prf.PrfSet)
+        self.key_id: int = keyset.keyset_info().primary_key_id
+        """The key that codes are encrypted under now."""
+        self.index_key_id: int = self._index.primary_id()
+        """The key that indexes are computed under now."""
 
     def seal(self, hetu: Hetu, person_id: str) -> SealedHetu:
         """A code encrypted for one person: moved to another's row it cannot be read."""
-        return SealedHetu(
-            self._aead.encrypt(hetu.code.encode(), person_id.encode()),
-            self._aead_key_id,
-            self._index.primary().compute(hetu.code.encode(), _INDEX_BYTES),
-            self._index.primary_id(),
-        )
+        return self._seal(hetu.code.encode(), person_id)
+
+    def reseal(self, ciphertext: bytes, person_id: str) -> SealedHetu:
+        """A stored code under the keys of now. `tink.TinkError` if it cannot be read."""
+        return self._seal(self.open(ciphertext, person_id).encode(), person_id)
 
     def open(self, ciphertext: bytes, person_id: str) -> str:
         """The code that was encrypted for a person. TinkError if it was for another, or the key is gone."""
@@ -47,3 +56,11 @@ class HetuVault:
         """The code's index under every key, by key ID: rows written before a rotation are found too."""
         keys = self._index.all()
         return [keys[key_id].compute(hetu.code.encode(), _INDEX_BYTES) for key_id in sorted(keys)]
+
+    def _seal(self, code: bytes, person_id: str) -> SealedHetu:
+        return SealedHetu(
+            self._aead.encrypt(code, person_id.encode()),
+            self.key_id,
+            self._index.primary().compute(code, _INDEX_BYTES),
+            self.index_key_id,
+        )

@@ -19,6 +19,7 @@ from services.runtime.limits import Limiter, sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 NAME = "notification"
 
@@ -27,8 +28,11 @@ async def run() -> None:
     """Serves until told to stop, then sees what is being sent through."""
     settings = load(NotificationSettings)
     logs.configure(NAME, settings)
+    certificate = component_certificate(NAME, settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier(NAME, settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier(NAME, settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     engine = create_engine(settings)
@@ -42,7 +46,7 @@ async def run() -> None:
     try:
         names = [service.full_name for service in DESCRIPTOR.services_by_name.values()]
         async with keeping_house(lambda: sweep_limits(engine, limits)):
-            await serve(settings, interceptor, names, add_services)
+            await serve(settings, interceptor, names, add_services, certificate)
         await service.finish()
     finally:
         await transport.close()

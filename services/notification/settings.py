@@ -1,5 +1,6 @@
 """What the notification service reads from its environment."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from email_validator import EmailNotValidError
@@ -25,6 +26,9 @@ class MailSettings(ServerSettings):
         "starttls-if-offered",
         description="How the connection is encrypted. Certificates are verified with starttls and tls only.",
     )
+    smtp_tls_ca: Path | None = Field(
+        None, description="PEM of the CA of the mail server's certificate, if it is not a public one."
+    )
     smtp_timeout: float = Field(10.0, gt=0, le=600, description="Seconds that sending one mail may take.")
     smtp_connections: int = Field(4, ge=1, le=50, description="Mails sent at the same time.")
 
@@ -41,13 +45,15 @@ class MailSettings(ServerSettings):
             raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
-    def _password_travels_safely(self) -> Self:
+    def _tls_is_as_meant(self) -> Self:
         if (self.smtp_username is None) != (self.smtp_password is None):
             raise ValueError("LIITY_SMTP_USERNAME and LIITY_SMTP_PASSWORD go together")
         if self.smtp_password is not None and self.smtp_tls not in {"starttls", "tls"}:
             raise ValueError(
                 "a password travels over verified TLS only: LIITY_SMTP_TLS must be starttls or tls"
             )
+        if self.smtp_tls_ca is not None and self.smtp_tls not in {"starttls", "tls"}:
+            raise ValueError("LIITY_SMTP_TLS_CA verifies nothing unless LIITY_SMTP_TLS is starttls or tls")
         return self
 
     @property

@@ -8,6 +8,7 @@ import aiosmtplib
 
 from services.notification.addresses import mask
 from services.notification.settings import MailSettings
+from services.runtime.tls import client_context
 
 _IDLE = 30.0
 """Seconds after which an unused connection is opened anew: firewalls drop idle ones in silence."""
@@ -39,12 +40,16 @@ Outcome = Sent | NotAccepted | Refused
 
 
 class Transport:
-    """Sends mail over at most `smtp_connections` connections, each used again while it works."""
+    """Sends mail over at most `smtp_connections` connections, each used again while it works.
+
+    SettingsError if the CA of the mail server cannot be used.
+    """
 
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.smtp_connections)
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
+        self._trusted = client_context(settings.smtp_tls_ca) if settings.smtp_tls_ca else None
 
     async def send(self, message: EmailMessage, recipient: str) -> Outcome:
         """Sends a mail within `smtp_timeout` seconds and tells what became of it.
@@ -111,6 +116,7 @@ class Transport:
             # Encryption that the server offers but need not give protects from readers only (RFC 7435):
             # asking for a valid certificate there would send the mail nowhere, or in the clear.
             validate_certs=verified,
+            tls_context=self._trusted.current() if self._trusted else None,
         )
         await connection.connect()
         return connection

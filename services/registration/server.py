@@ -29,6 +29,7 @@ from services.runtime.limits import sweep_limits
 from services.runtime.server import serve
 from services.runtime.service_identity import ServiceVerifier
 from services.runtime.settings import load
+from services.runtime.tls import component_certificate
 
 NAME = "registration"
 
@@ -37,8 +38,11 @@ async def run() -> None:
     """Serves until told to stop."""
     settings = load(RegistrationSettings)
     logs.configure(NAME, settings)
+    certificate = component_certificate(NAME, settings)
     interceptor = RequestInterceptor(
-        ServiceAuthenticator(ServiceVerifier(NAME, settings.keys_dir).verify),
+        ServiceAuthenticator(
+            ServiceVerifier(NAME, settings.keys_dir).verify, certificates=certificate is not None
+        ),
         Contact(settings.customer_service_email, settings.customer_service_url),
     )
     engine = create_engine(settings)
@@ -62,8 +66,14 @@ async def run() -> None:
         for service in file.services_by_name.values()
     ]
     try:
-        await use_log.require_append_only(engine)
         async with keeping_house(lambda: sweep_limits(engine, limits)):
-            await serve(settings, interceptor, names, add_services)
+            await serve(
+                settings,
+                interceptor,
+                names,
+                add_services,
+                certificate,
+                before=lambda: use_log.require_append_only(engine),
+            )
     finally:
         await engine.dispose()

@@ -1,17 +1,19 @@
 """The service's own database: engine, transactions, migrations."""
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from asyncpg import exceptions as asyncpg_errors
 from pydantic import Field, field_validator
-from sqlalchemy import Connection, MetaData, make_url, text
+from sqlalchemy import Connection, MetaData, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.runtime.settings import RuntimeSettings
+from services.runtime.tls import client_context
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -39,6 +41,11 @@ class DatabaseSettings(RuntimeSettings):
 
     database_url: str = Field(description="postgresql+asyncpg://user:password@host:port/database")
     database_pool_size: int = Field(8, ge=1, le=100, description="Connections kept open.")
+    database_tls_ca: Path | None = Field(
+        None,
+        description="PEM of the CA of PostgreSQL's certificate: connections are over TLS, and the name of the"
+        " server is verified (as `sslmode=verify-full` does).",
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -54,14 +61,31 @@ class DatabaseSettings(RuntimeSettings):
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine. The first call after a restart of PostgreSQL finds its connection dead: see `is_away`."""
-    return create_async_engine(
+    return open_engine(
         settings.database_url,
+        settings.database_tls_ca,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
         # Statements may hold personal data: never in an error's text.
         hide_parameters=True,
         connect_args={"server_settings": {"lock_timeout": "10s", "statement_timeout": "30s"}},
     )
+
+
+def open_engine(url: str, tls_ca: Path | None, **options: Any) -> AsyncEngine:  # noqa: ANN401 - SQLAlchemy's
+    """An engine; with a CA over TLS alone, the CA read anew when its file changes.
+
+    SettingsError if the CA cannot be used.
+    """
+    engine = create_async_engine(url, **options)
+    if tls_ca:
+        context = client_context(tls_ca)
+
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def over_tls(_dialect: object, _record: object, _positional: object, named: dict[str, Any]) -> None:
+            named["ssl"] = context.current()
+
+    return engine
 
 
 def is_away(error: BaseException) -> bool:

@@ -154,8 +154,11 @@ def reason_value(name: str) -> Reason.ValueType:
 
 
 def invalid(violations: Iterable[FieldViolation]) -> Refusal:
-    """INVALID_ARGUMENT with every wrong field; the first gives the whole its reason."""
-    found = list(violations)
+    """INVALID_ARGUMENT with every wrong field; the first gives the whole its reason.
+
+    Each is told once, however many elements of it are wrong: the answer stays one that callers take.
+    """
+    found = list(dict.fromkeys(violations))
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, found[0].reason, violations=found)
 
 

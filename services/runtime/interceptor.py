@@ -67,6 +67,11 @@ LARGE_REQUEST_BYTES: Mapping[str, int] = {
 }
 """RPCs between components whose requests may be larger: as large as a server takes."""
 
+_TELLING = frozenset(
+    {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION}
+)
+"""Refusals that tell what is there, or that nothing is; a wrong field, a limit or a fault does not."""
+
 _TRACE_ID = re.compile("[A-Za-z0-9-]{1,64}")
 """What is taken over as such: nothing else a caller may have written there gets into logs."""
 
@@ -224,8 +229,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         try:
             response = await serving
         except Refusal as refusal:
-            # That there is nothing tells something, too; a wrong field or a fault does not.
-            if refusal.code is grpc.StatusCode.NOT_FOUND:
+            if refusal.code in _TELLING:
                 await self._recorder.record(rule.action, asked, None, reason_name(refusal.reason))
             raise
         await self._recorder.record(rule.action, asked, response, "OK")

@@ -1,17 +1,25 @@
-"""Keys: Tink keysets, each with one purpose, and the keys of access tokens.
+"""Keys: Tink keysets, each with one purpose, and JSON Web Keys; all in files that their owner alone may read.
 
-A missing or wrong file stops the start with one line.
+With `LIITY_KMS_KEY_URI` every secret key file is encrypted under a key of a KMS. A missing or wrong file
+stops the start with one line.
 """
 
+import base64
+import hmac
 import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import tink
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
-from tink import aead, json_proto_keyset_format, mac, prf, secret_key_access
+from tink import aead, json_proto_keyset_format, mac, prf, proto_keyset_format, secret_key_access
+from tink.proto import tink_pb2
 
+from services.runtime.kms import kms_key
 from services.runtime.settings import SettingsError
 
 aead.register()
@@ -42,14 +50,31 @@ TEMPLATES = {
     KeysetPurpose.LINKS: mac.mac_key_templates.HMAC_SHA256_128BITTAG,
 }
 
+TOKEN_SIGNING = "token-signing"  # noqa: S105 - the name of a purpose
+"""The purpose that is a JSON Web Key Set instead: access tokens."""
+
+_KEYSET_SUFFIX = ".keyset.json"
+_ENCRYPTED_JWK = "encryptedJwk"
+_CHECK_CONTEXT = "liity key check "
+
+
+class KeyChecks(NamedTuple):
+    """The keys of a purpose without their secrets."""
+
+    primary_id: str
+    """The key that writes."""
+    values: Mapping[str, bytes]
+    """By key ID a value that tells one key from another and nothing about it (a key check value)."""
+
 
 def read_private_file(path: Path) -> str:
     """The text of a file that nobody but its owner may read. SettingsError if not so."""
     try:
         mode = path.stat().st_mode
         text = path.read_text("utf-8")
-    except OSError as error:
-        message = f"Key file {path} cannot be read: {error.strerror}. `liity keys create` makes missing keys."
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        message = f"Key file {path} cannot be read: {reason}. `liity keys create` makes missing keys."
         raise SettingsError(message) from None
     if mode & 0o077:
         raise SettingsError(f"Key file {path} is open to others: chmod 600 {path}")
@@ -57,51 +82,95 @@ def read_private_file(path: Path) -> str:
 
 
 def write_private_file(path: Path, text: str) -> None:
-    """Writes a file that nobody but its owner may read; it is never there half written."""
-    partial = path.with_suffix(".partial")
-    partial.touch(mode=0o600)
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    """Writes a file that nobody but its owner may read; it is there whole or as it was. SettingsError."""
+    _replace(path, text, mode=0o600)
+
+
+def write_public_file(path: Path, text: str) -> None:
+    """Writes a file that anybody may read; it is there whole or as it was. SettingsError if it cannot be."""
+    _replace(path, text, mode=0o644)
+
+
+def read_key_file(path: Path) -> str:
+    """The JSON Web Keys in a private file, decrypted by the KMS if there is one. SettingsError."""
+    text = read_private_file(path)
+    kms = _kms_of(path, text)
+    if kms is None:
+        return text
+    try:
+        return bytes(kms.decrypt(base64.b64decode(json.loads(text)[_ENCRYPTED_JWK]), b"")).decode()
+    except (tink.TinkError, ValueError, LookupError, TypeError) as error:
+        raise SettingsError(f"Key file {path} cannot be decrypted by the KMS: {error}") from None
+
+
+def write_key_file(path: Path, text: str) -> None:
+    """Writes JSON Web Keys to a private file, encrypted by the KMS if there is one. SettingsError."""
+    kms = kms_key()
+    if kms is not None:
+        try:
+            text = json.dumps({_ENCRYPTED_JWK: base64.b64encode(kms.encrypt(text.encode(), b"")).decode()})
+        except tink.TinkError as error:
+            raise SettingsError(f"The KMS cannot encrypt {path.name}: {error}") from None
+    write_private_file(path, text)
 
 
 def load_keyset(keys_dir: Path, purpose: str) -> tink.KeysetHandle:
     """The keyset of a purpose. SettingsError if it is missing, open to others or no keyset."""
     path = keyset_path(keys_dir, purpose)
+    text = read_private_file(path)
+    kms = _kms_of(path, text)
+    if kms is None:
+        return _parse(path, text)
     try:
-        return json_proto_keyset_format.parse(read_private_file(path), secret_key_access.TOKEN)
+        return json_proto_keyset_format.parse_encrypted(text, kms, b"")
     except tink.TinkError as error:
-        raise SettingsError(f"Key file {path} holds no Tink keyset: {error}") from None
+        raise SettingsError(f"Key file {path} cannot be decrypted by the KMS: {error}") from None
 
 
-def create_keyset(keys_dir: Path, purpose: str) -> None:
-    """Makes the keyset of a purpose, unless there is one."""
+def store_keyset(keys_dir: Path, purpose: str, keyset: tink.KeysetHandle) -> None:
+    """Writes the keyset of a purpose, encrypted by the KMS if there is one. SettingsError."""
     path = keyset_path(keys_dir, purpose)
-    if not path.exists():
-        handle = tink.new_keyset_handle(TEMPLATES[purpose])
-        write_private_file(path, json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN))
+    kms = kms_key()
+    try:
+        text = (
+            json_proto_keyset_format.serialize(keyset, secret_key_access.TOKEN)
+            if kms is None
+            else json_proto_keyset_format.serialize_encrypted(keyset, kms, b"")
+        )
+    except tink.TinkError as error:
+        raise SettingsError(f"The KMS cannot encrypt {path.name}: {error}") from None
+    write_private_file(path, text)
 
 
 def keyset_path(keys_dir: Path, purpose: str) -> Path:
     """Where the keyset of a purpose lies."""
-    return keys_dir / f"{purpose}.keyset.json"
+    return keys_dir / f"{purpose}{_KEYSET_SUFFIX}"
 
 
 def load_primitive(keys_dir: Path, purpose: str, primitive: type[PrimitiveT]) -> PrimitiveT:
     """The keyset of a purpose, ready to use. SettingsError as `load_keyset`, or if it is of another kind."""
+    return primitive_of(load_keyset(keys_dir, purpose), keyset_path(keys_dir, purpose), primitive)
+
+
+def primitive_of(keyset: tink.KeysetHandle, path: Path, primitive: type[PrimitiveT]) -> PrimitiveT:
+    """A keyset from a file, ready to use. SettingsError if it is of another kind."""
     try:
-        found: PrimitiveT = load_keyset(keys_dir, purpose).primitive(primitive)
+        found: PrimitiveT = keyset.primitive(primitive)
     except tink.TinkError as error:
-        raise SettingsError(
-            f"Key file {keyset_path(keys_dir, purpose)} is of another kind: {error}"
-        ) from None
+        raise SettingsError(f"Key file {path} is of another kind: {error}") from None
     return found
 
 
+def token_signing_path(keys_dir: Path) -> Path:
+    """Where the keys of access tokens lie."""
+    return keys_dir / f"{TOKEN_SIGNING}.jwks.json"
+
+
 def load_token_signing_keys(keys_dir: Path) -> KeySet:
-    """The private keys of access tokens, the active one first. SettingsError if they cannot be used."""
-    path = _token_signing_path(keys_dir)
+    """The private keys of access tokens, the primary one first. SettingsError if they cannot be used."""
+    path = token_signing_path(keys_dir)
     try:
-        keys = KeySet.import_key_set(json.loads(read_private_file(path)))
+        keys = KeySet.import_key_set(json.loads(read_key_file(path)))
     except (JoseError, ValueError, LookupError, TypeError) as error:
         raise SettingsError(f"Key file {path} holds no JSON Web Key Set: {error}") from None
     if not all(isinstance(key, OKPKey) and key.is_private for key in keys):
@@ -109,13 +178,101 @@ def load_token_signing_keys(keys_dir: Path) -> KeySet:
     return keys
 
 
-def create_token_signing_keys(keys_dir: Path) -> None:
-    """Makes the keys of access tokens, unless they are there (RFC 7517, RFC 8037)."""
-    path = _token_signing_path(keys_dir)
-    if not path.exists():
-        key = OKPKey.generate_key("Ed25519", parameters={"use": "sig"}, auto_kid=True)
-        write_private_file(path, json.dumps({"keys": [key.as_dict(private=True)]}))
+def store_token_signing_keys(keys_dir: Path, keys: Sequence[OKPKey]) -> None:
+    """Writes the private keys of access tokens, the primary one first. SettingsError."""
+    write_key_file(
+        token_signing_path(keys_dir), json.dumps({"keys": [key.as_dict(private=True) for key in keys]})
+    )
 
 
-def _token_signing_path(keys_dir: Path) -> Path:
-    return keys_dir / "token-signing.jwks.json"
+def create_token_signing_key() -> OKPKey:
+    """A new key of access tokens (RFC 7517, RFC 8037)."""
+    return OKPKey.generate_key("Ed25519", parameters={"use": "sig", "kid": secrets.token_hex(8)})
+
+
+def key_file_path(keys_dir: Path, purpose: str) -> Path:
+    """Where the keys of any purpose lie."""
+    return token_signing_path(keys_dir) if purpose == TOKEN_SIGNING else keyset_path(keys_dir, purpose)
+
+
+def key_checks(keys_dir: Path, purpose: str) -> KeyChecks:
+    """What tells the keys of a purpose from others. SettingsError if they cannot be read."""
+    if purpose == TOKEN_SIGNING:
+        jwks = load_token_signing_keys(keys_dir).keys
+        values = {
+            str(key.kid): _check_value(purpose, str(key.as_dict(private=True)["d"]).encode()) for key in jwks
+        }
+        return KeyChecks(str(jwks[0].kid), values)
+    keyset = keyset_proto(load_keyset(keys_dir, purpose))
+    values = {str(key.key_id): _check_value(purpose, key.key_data.value) for key in keyset.key}
+    return KeyChecks(str(keyset.primary_key_id), values)
+
+
+def keyset_proto(keyset: tink.KeysetHandle) -> tink_pb2.Keyset:
+    """A keyset with its secrets, as Tink's message."""
+    return tink_pb2.Keyset.FromString(proto_keyset_format.serialize(keyset, secret_key_access.TOKEN))
+
+
+def _parse(path: Path, text: str) -> tink.KeysetHandle:
+    try:
+        return json_proto_keyset_format.parse(text, secret_key_access.TOKEN)
+    except tink.TinkError as error:
+        raise SettingsError(f"Key file {path} holds no Tink keyset: {error}") from None
+
+
+def _check_value(purpose: str, material: bytes) -> bytes:
+    # 256 random bits cannot be found from a MAC under them.
+    return hmac.digest(material, (_CHECK_CONTEXT + purpose).encode(), "sha256")
+
+
+def encrypt_key_file(path: Path) -> None:
+    """Encrypts by the KMS a key file that still lies in the clear. SettingsError if it cannot be."""
+    text = read_private_file(path)
+    if kms_key() is None or _is_encrypted(text):
+        return
+    if path.name.endswith(_KEYSET_SUFFIX):
+        keyset = _parse(path, text)
+        store_keyset(path.parent, path.name.removesuffix(_KEYSET_SUFFIX), keyset)
+    else:
+        write_key_file(path, text)
+
+
+def _is_encrypted(text: str) -> bool:
+    try:
+        return any(str(member).startswith("encrypted") for member in json.loads(text))
+    except (ValueError, TypeError):
+        return False
+
+
+def _kms_of(path: Path, text: str) -> aead.Aead | None:
+    """The KMS key a file lies under; SettingsError if it does not lie as the settings say."""
+    encrypted = _is_encrypted(text)
+    kms = kms_key()
+    if encrypted and kms is None:
+        raise SettingsError(f"Key file {path} is encrypted by a KMS: LIITY_KMS_KEY_URI must say by which key")
+    if kms is not None and not encrypted:
+        raise SettingsError(
+            f"Key file {path} is not encrypted by the KMS of LIITY_KMS_KEY_URI: `liity keys create` does it"
+        )
+    return kms
+
+
+def _replace(path: Path, text: str, *, mode: int) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        # Nobody else may read it from its first moment on, and what was left by a crash is made anew.
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise SettingsError(f"File {path} cannot be written: {error.strerror}") from None

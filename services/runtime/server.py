@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import structlog
@@ -12,11 +12,15 @@ from pydantic import Field
 
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.settings import RuntimeSettings, SettingsError
+from services.runtime.tls import Certificate, server_credentials
 
 log = structlog.get_logger()
 
 _GRACE = 5.0
 """Seconds that running calls get to finish at the end."""
+
+_TLS_CONNECTION_AGE_MS = 3_600_000
+"""Then callers connect anew, and show a certificate that has not expired, of a CA that is trusted still."""
 
 
 class ServerSettings(RuntimeSettings):
@@ -30,10 +34,14 @@ async def serve(
     interceptor: RequestInterceptor,
     services: Sequence[str],
     add_services: Callable[[grpc.aio.Server], None],
+    certificate: Certificate | None = None,
+    *,
+    before: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then lets running calls finish.
 
-    `services` are the full names of what `add_services` adds, for health and reflection.
+    `services` are the full names of what `add_services` adds, for health and reflection. With a certificate
+    it serves over TLS alone. No call is served until `before`, which may raise, is done.
     """
     server = grpc.aio.server(
         interceptors=[interceptor],
@@ -44,6 +52,7 @@ async def serve(
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            *((("grpc.max_connection_age_ms", _TLS_CONNECTION_AGE_MS),) if certificate else ()),
         ],
     )
     add_services(server)
@@ -51,17 +60,25 @@ async def serve(
     health_pb2_grpc.add_HealthServicer_to_server(states, server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     try:
-        server.add_insecure_port(settings.listen)
+        if certificate is None:
+            server.add_insecure_port(settings.listen)
+        else:
+            server.add_secure_port(settings.listen, server_credentials(certificate))
     except RuntimeError:
         raise SettingsError(f"Cannot listen on {settings.listen}: is something else running there?") from None
+    if before is not None:
+        await before()
     await server.start()
     for name in ("", *services):
         await states.set(name, health_pb2.HealthCheckResponse.SERVING)
     log.info("serving", listen=settings.listen)
-    await stop_requested()
-    log.info("stopping")
-    await states.enter_graceful_shutdown()
-    await server.stop(_GRACE)
+    try:
+        await stop_requested()
+    finally:
+        # Also when it is cancelled: a server that is left running spoils the end of the program.
+        log.info("stopping")
+        await states.enter_graceful_shutdown()
+        await server.stop(_GRACE)
 
 
 async def stop_requested() -> None:

@@ -2,7 +2,8 @@
 
 Each component holds an Ed25519 key of its own and sends a token it signs with every call, good for a few
 minutes and for one callee only (RFC 7519, RFC 8037). Callees know the public keys of all. Keys are files:
-`service-{name}.jwk.json` is the component's own, `services.jwks.json` everybody's public ones.
+`service-{name}.jwk.json` is the component's own, `services.jwks.json` everybody's public ones. Over TLS it
+shows a certificate besides.
 """
 
 import json
@@ -15,8 +16,9 @@ from joserfc.jwk import KeySet, OKPKey
 
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from services.runtime.errors import unauthenticated
-from services.runtime.keys import read_private_file, write_private_file
+from services.runtime.keys import read_key_file, write_key_file, write_public_file
 from services.runtime.settings import SettingsError
+from services.runtime.tls import Certificate
 
 SERVICES = ("identity", "registration", "notification", "gateway", "worker", "codec", "seed")
 """Every component there is. `seed` sets up the first units and accounts."""
@@ -30,11 +32,12 @@ _CACHE_SIZE = 1000
 
 
 class ServiceIdentity:
-    """One component's own key; makes its tokens."""
+    """One component's own key, which makes its tokens, and its certificate if it calls over TLS."""
 
-    def __init__(self, name: str, keys_dir: Path) -> None:
+    def __init__(self, name: str, keys_dir: Path, certificate: Certificate | None = None) -> None:
         self.name = name
-        self._key = _import_private(_private_path(keys_dir, name))
+        self.certificate = certificate
+        self._key = _import_private(service_key_path(keys_dir, name))
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def token(self, audience: str) -> str:
@@ -89,21 +92,22 @@ def create_service_keys(keys_dir: Path) -> None:
     """Makes the keys of all components, unless they are there, and the set of their public keys."""
     public = []
     for name in SERVICES:
-        path = _private_path(keys_dir, name)
+        path = service_key_path(keys_dir, name)
         if not path.exists():
             new = OKPKey.generate_key("Ed25519", parameters={"kid": name})
-            write_private_file(path, json.dumps(new.as_dict(private=True)))
+            write_key_file(path, json.dumps(new.as_dict(private=True)))
         key = _import_private(path)
         public.append({**key.as_dict(private=False), "kid": name})
-    (keys_dir / "services.jwks.json").write_text(json.dumps({"keys": public}), "utf-8")
+    write_public_file(keys_dir / "services.jwks.json", json.dumps({"keys": public}))
 
 
 def _import_private(path: Path) -> OKPKey:
     try:
-        return OKPKey.import_key(json.loads(read_private_file(path)))
+        return OKPKey.import_key(json.loads(read_key_file(path)))
     except (JoseError, ValueError, LookupError, TypeError) as error:
         raise SettingsError(f"Key file {path} holds no JSON Web Key: {error}") from None
 
 
-def _private_path(keys_dir: Path, name: str) -> Path:
+def service_key_path(keys_dir: Path, name: str) -> Path:
+    """Where a component's own key lies."""
     return keys_dir / f"service-{name}.jwk.json"

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
@@ -14,10 +14,21 @@ class SettingsError(Exception):
     """A setting is missing or wrong. Its text is the one line to show."""
 
 
-class RuntimeSettings(BaseSettings):
-    """What every component reads, prefix `LIITY_`."""
+class KmsSettings(BaseSettings):
+    """What whoever has key files reads, prefix `LIITY_`."""
 
     model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
+
+    kms_key_uri: str = Field(
+        "",
+        description="The KMS key that secret key files are encrypted under: `gcp-kms://…`, `aws-kms://…` or "
+        "`hcvault://…`. Without one they lie in the clear. Credentials come from the provider's own "
+        "environment.",
+    )
+
+
+class RuntimeSettings(KmsSettings):
+    """What every component reads besides."""
 
     keys_dir: Path = Field(description="Folder of keysets and service keys (files of mode 0600).")
     log_format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal.")
@@ -32,6 +43,19 @@ class RuntimeSettings(BaseSettings):
     customer_service_url: str = Field(
         "https://liity.example/contact", description="Customer service's contact page, chat and FAQ."
     )
+    tls_ca: Path | None = Field(
+        None, description="PEM of the CA of all components' certificates: turns mutual TLS between them on."
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM of the component's own certificate, with its name as a DNS name."
+    )
+    tls_key: Path | None = Field(None, description="PEM of its key (a file of mode 0600).")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if len({path is None for path in (self.tls_ca, self.tls_certificate, self.tls_key)}) > 1:
+            raise ValueError("LIITY_TLS_CA, LIITY_TLS_CERTIFICATE and LIITY_TLS_KEY go together")
+        return self
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

@@ -6,10 +6,14 @@ is left in the clear: summaries and details, which are bare strings and hold no 
 is accepted, so that staff can send messages as JSON from the UI or the CLI.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import structlog
 import tink
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -29,12 +33,18 @@ from temporalio.converter import (
     JSONTypeConverterUnhandled,
     PayloadCodec,
 )
-from temporalio.envconfig import ClientConfig
+from temporalio.envconfig import ClientConfig, ClientConfigProfile
 from tink import aead
 
 from services.runtime.actors import ActorClientInterceptor
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.settings import RuntimeSettings, SettingsError
+from services.runtime.tls import CertificateFiles, FromFiles, client_context
+
+log = structlog.get_logger()
+
+_WATCH_PAUSE = 2.0
+"""Seconds between two looks at the files of Temporal's TLS."""
 
 ENCRYPTED = b"binary/encrypted"
 """The encoding that a payload's metadata tells when it is encrypted."""
@@ -117,11 +127,16 @@ class EncryptionCodec(PayloadCodec):
         try:
             plain = self._aead.decrypt(payload.data, _CONTEXT)
         except tink.TinkError:
-            # Tink's ciphertexts begin with a byte of version and the ID of their key.
-            key_id = int.from_bytes(payload.data[1:5], "big")
+            key_id = payload_key_id(payload)
             message = f"A payload was encrypted under key {key_id}, or damaged: the keyset cannot read it"
             raise tink.TinkError(message) from None
         return Payload.FromString(plain)
+
+
+def payload_key_id(payload: Payload) -> str:
+    """The ID of the key an encrypted payload lies under."""
+    # Tink's ciphertexts begin with a byte of version and the ID of their key.
+    return str(int.from_bytes(payload.data[1:5], "big"))
 
 
 def _for_operators(payload: Payload) -> bool:
@@ -175,8 +190,10 @@ def data_converter(keyset: tink.KeysetHandle) -> DataConverter:
 async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
     """A client with the payload codec. If lazy, the first call connects: Temporal may be away at the start.
 
-    A worker needs one that is connected.
+    A worker needs one that is connected. SettingsError if it is not told where Temporal is, or by TLS files
+    that cannot be used; RuntimeError if Temporal is away.
     """
+    _tls_files()
     config = ClientConfig.load_client_connect_config()
     if settings.temporal_address:
         config["target_host"] = settings.temporal_address
@@ -188,3 +205,51 @@ async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
     return await Client.connect(
         **config, data_converter=converter, interceptors=[ActorClientInterceptor()], lazy=lazy
     )
+
+
+@asynccontextmanager
+async def follow_certificates(
+    settings: TemporalSettings, use: Callable[[Client], None]
+) -> AsyncIterator[None]:
+    """Meanwhile connects anew whenever a file of Temporal's TLS changes, and gives the client to `use`.
+
+    What does not connect is tried again; until then the client before stays in use.
+    """
+    watching = asyncio.create_task(_watch(settings, use, _tls_files()))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _watch(
+    settings: TemporalSettings, use: Callable[[Client], None], files: FromFiles[Any] | None
+) -> None:
+    if files is None:
+        return
+    used = files.current()
+    while True:
+        await asyncio.sleep(_WATCH_PAUSE)
+        changed = files.current()
+        if changed is used:
+            continue
+        try:
+            use(await connect(settings, lazy=False))
+        except (RuntimeError, SettingsError) as error:
+            log.warning("cannot connect to temporal with changed TLS files", problem=str(error))
+        else:
+            used = changed
+            log.info("connected to temporal anew")
+
+
+def _tls_files() -> FromFiles[Any] | None:
+    """The files that Temporal's own configuration names, if any. SettingsError if they cannot be used."""
+    tls = ClientConfigProfile.load().tls
+    if tls is None:
+        return None
+    ca = tls.server_root_ca_cert if isinstance(tls.server_root_ca_cert, Path) else None
+    if isinstance(tls.client_cert, Path) and isinstance(tls.client_private_key, Path):
+        return CertificateFiles(tls.client_cert, tls.client_private_key, ca).follow()
+    return client_context(ca) if ca else None

@@ -1,7 +1,6 @@
 """The vault: one opaque ID per code, the code itself unreadable (R32 to R35)."""
 
 import asyncio
-import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tink import aead
 
+from deploy.keys import KeyRing
 from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
@@ -37,13 +37,7 @@ from services.identity.models import Link, Person
 from services.identity.vault import HetuVault
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation
-from services.runtime.keys import (
-    KeysetPurpose,
-    create_keyset,
-    keyset_path,
-    load_primitive,
-    write_private_file,
-)
+from services.runtime.keys import KeysetPurpose, keyset_path, load_primitive
 from services.runtime.settings import SettingsError
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component, IdentityFactory, refused
@@ -136,13 +130,10 @@ async def test_what_is_stored_shows_no_code(
 def with_new_index_key(keys_dir: Path, folder: Path, *, active: bool) -> Path:
     """A copy of the keys whose index keyset has one key more: at first known, then active."""
     shutil.copytree(keys_dir, folder)
-    path = keyset_path(folder, KeysetPurpose.HETU_INDEX)
-    old = json.loads(path.read_text())
-    path.unlink()
-    create_keyset(folder, KeysetPurpose.HETU_INDEX)
-    new = json.loads(path.read_text())
-    primary = new if active else old
-    write_private_file(path, json.dumps(primary | {"key": old["key"] + new["key"]}))
+    ring = KeyRing(folder, KeysetPurpose.HETU_INDEX)
+    ring.rotate()
+    if active:
+        ring.promote()
     return folder
 
 
@@ -163,12 +154,7 @@ async def test_callers_race_while_the_key_is_rotated(
 ) -> None:
     known = with_new_index_key(keys_dir, tmp_path / "known", active=False)
     active = shutil.copytree(known, tmp_path / "active")
-    path = keyset_path(active, KeysetPurpose.HETU_INDEX)
-    keyset = json.loads(path.read_text())
-    keyset["primaryKeyId"] = next(
-        key["keyId"] for key in keyset["key"] if key["keyId"] != keyset["primaryKeyId"]
-    )
-    write_private_file(path, json.dumps(keyset))
+    KeyRing(active, KeysetPurpose.HETU_INDEX).promote()
     async with identity_with(keys_dir=known) as old, identity_with(keys_dir=active) as new:
         for number in range(10, 20):
             people = await asyncio.gather(*(ensure(one, nth_code(number)) for one in (old, new) * 5))

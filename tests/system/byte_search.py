@@ -6,17 +6,26 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
+from ahocorasick_rs import BytesAhoCorasick
 from google.protobuf import text_encoding
 
 
 def find(texts: Iterable[str], places: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    """Each text with each place that holds it in some form."""
-    return [
+    """Each text with each place that holds it in some form; in the order of the texts."""
+    sought = list(dict.fromkeys(texts))
+    texts_of: dict[bytes, list[str]] = {}
+    for text in sought:
+        for form in forms(text):
+            texts_of.setdefault(form, []).append(text)
+    patterns = list(texts_of)
+    automaton = BytesAhoCorasick(patterns)
+    found = {
         (text, name)
-        for text in texts
         for name, content in places.items()
-        if any(form in content for form in forms(text))
-    ]
+        for pattern, _, _ in automaton.find_matches_as_indexes(content, overlapping=True)
+        for text in texts_of[patterns[pattern]]
+    }
+    return sorted(found, key=lambda one: (sought.index(one[0]), one[1]))
 
 
 def forms(text: str) -> set[bytes]:

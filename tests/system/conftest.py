@@ -1,8 +1,9 @@
 """The whole stack on free ports, and people logged in to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
+import grpc
 import pytest
 
 from deploy.api_client import ApiClient
@@ -11,22 +12,10 @@ from deploy.ports import HOST, Ports
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
+from tests.system.leaks import LeakWatch, Traffic, database_folders, watched
 from tests.system.public_api import Gateway, Stores, changes, connect_temporal
 from tests.system.public_api_facts import Facts, create_facts
 from tests.system.registering import MailCounter
-
-COMPONENTS = (
-    "postgres",
-    "temporal",
-    "mailbox",
-    "identity",
-    "registration",
-    "notification",
-    "gateway",
-    "worker",
-    "codec",
-)
-"""Those that others need come first."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,27 +37,47 @@ class Api:
     anybody: ApiClient
 
 
+@pytest.fixture(scope="session", autouse=True)
+def leak_watch() -> Iterator[LeakWatch]:
+    """Watches every call that tests make, for the personal data in it."""
+    traffic = Traffic()
+    with pytest.MonkeyPatch.context() as patch:
+        for opener in ("insecure_channel", "secure_channel"):
+            patch.setattr(grpc.aio, opener, watched(getattr(grpc.aio, opener), traffic))
+        yield LeakWatch(traffic)
+
+
 @pytest.fixture(scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The whole stack. A component that dies unasked stays dead: then tests fail."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False)
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, leak_watch: LeakWatch
+) -> AsyncIterator[Stack]:
+    """The whole stack, over TLS. A component that dies unasked stays dead: then tests fail.
+
+    At the end nothing personal that any test has sent is where it must not be.
+    """
+    tls = not pytestconfig.getoption("--plain")
+    stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False, tls=tls)
     await stack.start()
     try:
         yield stack
+        leaks, folders = await leak_watch.all_leaks(stack), await database_folders(stack)
     finally:
         await stack.stop()
+    # Only now is everything in the files.
+    assert leaks + leak_watch.stored_leaks(stack, folders) == []
 
 
 @pytest.fixture(scope="session")
 async def accounts(stack: Stack) -> dict[str, DemoAccount]:
     """The demo accounts by key: registrar, teacher, staff, operator."""
-    return await seed(stack.folder, stack.keys_dir, stack.ports)
+    return await seed(stack.folder, stack.keys_dir, stack.ports, stack.certificate("seed"))
 
 
 @pytest.fixture(scope="session")
 async def api(stack: Stack, accounts: dict[str, DemoAccount]) -> AsyncIterator[Api]:
     """Everybody who calls the gateway."""
-    clients = {key: ApiClient(f"{HOST}:{stack.ports.gateway}") for key in ("anybody", *accounts)}
+    target = f"{HOST}:{stack.ports.gateway}"
+    clients = {key: ApiClient(target, ca=stack.ca) for key in ("anybody", *accounts)}
     try:
         for key, account in accounts.items():
             await clients[key].log_in(account.email, account.password)
@@ -79,12 +88,20 @@ async def api(stack: Stack, accounts: dict[str, DemoAccount]) -> AsyncIterator[A
 
 
 @pytest.fixture(autouse=True)
-async def _whole(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+async def _nothing_leaks(request: pytest.FixtureRequest, leak_watch: LeakWatch) -> AsyncIterator[None]:
+    """Sees that a test of the stack leaves none of its personal data where others look."""
+    yield
+    if "stack" in request.fixturenames:
+        assert await leak_watch.new_leaks(request.getfixturevalue("stack")) == []
+
+
+@pytest.fixture(autouse=True)
+async def _whole(request: pytest.FixtureRequest, _nothing_leaks: None) -> AsyncIterator[None]:
     """Starts whatever a test of the stack, or its failure, has left stopped."""
     yield
     if "stack" in request.fixturenames:
         stack: Stack = request.getfixturevalue("stack")
-        for name in COMPONENTS:
+        for name in stack.components:
             if stack.pid(name) is None:
                 await stack.stop_component(name)
                 await stack.start_component(name)
@@ -111,7 +128,7 @@ async def gateway(stack: Stack, api: Api) -> AsyncIterator[Gateway]:
         "staff": api.staff,
         "operator": api.operator,
     }
-    gateway = Gateway(f"{HOST}:{stack.ports.gateway}", clients)
+    gateway = Gateway(stack.channel("gateway"), clients)
     yield gateway
     await gateway.close()
 

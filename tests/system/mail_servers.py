@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
 
@@ -10,6 +11,7 @@ from aiosmtpd.smtp import SMTP
 
 from deploy.demo_forms import DemoPerson
 from deploy.stack import Stack
+from services.runtime.tls import server_context
 from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
 from tests.system.registering import PATIENCE, MailCounter, copy_of
 
@@ -19,9 +21,11 @@ _MANY = 1000
 @asynccontextmanager
 async def standing_in(stack: Stack, mails: MailCounter) -> AsyncIterator[SmtpServer]:
     """A mail server where the mailbox has listened, which is stopped meanwhile."""
+    files = stack.certificates.files("smtp") if stack.certificates else None
+    tls = server_context(replace(files, ca=None)) if files else None
     await stack.stop_component("mailbox")
     try:
-        async with smtp_server(stack.ports.smtp) as server:
+        async with smtp_server(stack.ports.smtp, tls=tls) as server:
             mails.others.append(server)
             yield server
     finally:

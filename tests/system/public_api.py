@@ -99,8 +99,8 @@ def fields_of(refusal: Refusal) -> list[tuple[str, str]]:
 class Gateway:
     """The gateway, called with any bytes and any metadata."""
 
-    def __init__(self, target: str, clients: Mapping[str, ApiClient]) -> None:
-        self._channel = grpc.aio.insecure_channel(target)
+    def __init__(self, channel: grpc.aio.Channel, clients: Mapping[str, ApiClient]) -> None:
+        self._channel = channel
         self._clients = clients
 
     def session(self, caller: str) -> Session:

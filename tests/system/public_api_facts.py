@@ -155,7 +155,7 @@ async def create_facts(
 @asynccontextmanager
 async def _identity(stack: Stack) -> AsyncIterator[Peer]:
     """Identity, as the worker calls it."""
-    worker = ServiceIdentity("worker", stack.keys_dir)
+    worker = ServiceIdentity("worker", stack.keys_dir, stack.certificate("worker"))
     peer = Peer("identity", f"{HOST}:{stack.ports.identity}", worker)
     try:
         yield peer

@@ -196,7 +196,7 @@ async def settings(stack: Stack, environment: Mapping[str, str], *components: st
 @asynccontextmanager
 async def database(stack: Stack, name: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection to a service's database."""
-    connection = await asyncpg.connect(stack.postgres.url(name).replace("+asyncpg", ""))
+    connection = await stack.postgres.connect(name, name)
     try:
         yield connection
     finally:

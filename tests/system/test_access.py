@@ -20,7 +20,6 @@ from joserfc.jwk import OKPKey
 import liity
 from deploy.api_client import new_request_id
 from deploy.demo_forms import DemoPerson
-from deploy.ports import HOST
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import (
@@ -97,16 +96,22 @@ def test_inner_rpcs_are_for_components_that_there_are_and_public_ones_for_people
 # The inner services
 
 
+Channels = Callable[..., grpc.aio.Channel]
+
+
 @pytest.fixture(scope="session")
-async def channels(stack: Stack) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
-    """A channel to each component that serves gRPC."""
-    made = {
-        name: grpc.aio.insecure_channel(f"{HOST}:{getattr(stack.ports, name)}")
-        for name in ("gateway", *INNER)
-    }
-    yield made
-    for channel in made.values():
-        await channel.close()
+async def channels(stack: Stack) -> AsyncIterator[Channels]:
+    """Gives the channel to a component that serves gRPC, as another one calls it."""
+    made: dict[tuple[str, str], grpc.aio.Channel] = {}
+
+    def channel(component: str, as_component: str = "seed") -> grpc.aio.Channel:
+        if (component, as_component) not in made:
+            made[component, as_component] = stack.channel(component, as_component)
+        return made[component, as_component]
+
+    yield channel
+    for channel_made in made.values():
+        await channel_made.close()
 
 
 def service_token(stack: Stack, name: str, audience: str, *, lifetime: int = 300, key: Any = None) -> str:
@@ -132,7 +137,7 @@ async def refused(
 @pytest.mark.usefixtures("nothing_stored")
 @pytest.mark.parametrize("path", INNER_PATHS)
 async def test_no_inner_rpc_without_a_service_identity(
-    stack: Stack, channels: dict[str, grpc.aio.Channel], gateway: Gateway, path: str
+    stack: Stack, channels: Channels, gateway: Gateway, path: str
 ) -> None:
     rule = ACCESS[path]
     assert isinstance(rule, Services)
@@ -152,14 +157,15 @@ async def test_no_inner_rpc_without_a_service_identity(
         "for the accounts' audience": authorization(service_token(stack, allowed, "liity")),
         "header of a wrong type": authorization("eyJhbGciOiJFZDI1NTE5IiwiY3JpdCI6MX0.e30.AAAA"),
     }
-    answers = {name: await refused(channels[component], path, token) for name, token in strangers.items()}
+    channel = channels(component, allowed)
+    answers = {name: await refused(channel, path, token) for name, token in strangers.items()}
     assert answers == dict.fromkeys(strangers, ("UNAUTHENTICATED", "UNAUTHENTICATED"))
 
 
 @pytest.mark.usefixtures("nothing_stored")
 @pytest.mark.parametrize("path", INNER_PATHS)
 async def test_inner_rpcs_let_in_whom_the_table_names_and_nobody_else(
-    stack: Stack, channels: dict[str, grpc.aio.Channel], path: str
+    stack: Stack, channels: Channels, path: str
 ) -> None:
     rule = ACCESS[path]
     assert isinstance(rule, Services)
@@ -168,22 +174,20 @@ async def test_inner_rpcs_let_in_whom_the_table_names_and_nobody_else(
     for name in SERVICES:
         token = authorization(ServiceIdentity(name, stack.keys_dir).token(component))
         # What is no message tells apart who comes as far as being read.
-        answers[name] = (await refused(channels[component], path, token, b"\xff\xff\xff"))[0]
+        answers[name] = (await refused(channels(component, name), path, token, b"\xff\xff\xff"))[0]
     allowed = {name for name, code in answers.items() if code == "INVALID_ARGUMENT"}
     assert allowed == rule.names
     assert {answers[name] for name in set(SERVICES) - allowed} == {"PERMISSION_DENIED"}
 
 
-async def test_one_component_cannot_speak_for_another(
-    stack: Stack, channels: dict[str, grpc.aio.Channel]
-) -> None:
+async def test_one_component_cannot_speak_for_another(stack: Stack, channels: Channels) -> None:
     key = OKPKey.import_key(json.loads((stack.keys_dir / "service-notification.jwk.json").read_text("utf-8")))
     now = int(time.time())
     claims = {"iss": "worker", "aud": "identity", "iat": now, "exp": now + 300}
     for kid in ("worker", "notification"):
         token = jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, key, algorithms=[ALGORITHM])
         path = "/liity.identity.v1.PersonService/ErasePerson"
-        answer = await refused(channels["identity"], path, authorization(token))
+        answer = await refused(channels("identity", "notification"), path, authorization(token))
         assert answer == ("UNAUTHENTICATED", "UNAUTHENTICATED")
 
 
@@ -259,7 +263,12 @@ async def test_everyone_gets_what_is_theirs(gateway: Gateway, api: Api, facts: F
 
 def _told(stack: Stack, component: str) -> dict[str, type[Message]]:
     """The request of every RPC that a running server tells of, by the RPC's path."""
-    with grpc.insecure_channel(f"{HOST}:{getattr(stack.ports, component)}") as channel:
+    way = stack.way_to(component)
+    with (
+        grpc.secure_channel(way.target, way.credentials, way.options)
+        if way.credentials
+        else grpc.insecure_channel(way.target)
+    ) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         pool = descriptor_pool.DescriptorPool(database)
         services: list[Any] = [pool.FindServiceByName(name) for name in database.get_services()]
@@ -328,8 +337,8 @@ async def _let_in(gateway: Gateway, path: str, body: bytes, caller: str) -> str:
 
 
 @pytest.mark.parametrize("component", ["gateway", *INNER])
-async def test_health_answers_anybody(channels: dict[str, grpc.aio.Channel], component: str) -> None:
-    stub: Any = health_pb2_grpc.HealthStub(channels[component])
+async def test_health_answers_anybody(channels: Channels, component: str) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(channels(component))
     for service in ("", *ALL_SERVICES[component]):
         request = health_pb2.HealthCheckRequest(service=service)
         assert (await stub.Check(request, timeout=60)).status == health_pb2.HealthCheckResponse.SERVING

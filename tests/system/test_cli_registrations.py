@@ -29,6 +29,7 @@ def cli(stack: Stack, accounts: dict[str, DemoAccount]) -> Cli:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
         where = {
             "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
+            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
             "LIITY_EMAIL": accounts[account].email,
             "LIITY_PASSWORD": accounts[account].password,
         }

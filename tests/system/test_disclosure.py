@@ -290,6 +290,7 @@ def liity(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
     where = {
         "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
+        **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
         "LIITY_EMAIL": account.email,
         "LIITY_PASSWORD": account.password,
     }

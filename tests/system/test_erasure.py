@@ -126,7 +126,8 @@ async def test_nothing_is_left_in_any_file(stack: Stack, api: Api, mails: MailCo
     assert find(personal, after) == []
     # The log of use and Temporal's runs go on naming them by an ID that leads to nobody.
     traces = {name for _, name in find([person_id.rpartition("/")[2] for person_id in person_ids], after)}
-    assert not [name for name in traces if name.startswith("logs/")]
+    # So may Temporal's own log, which names runs.
+    assert not [name for name in traces - {"logs/temporal.log"} if name.startswith("logs/")]
     # Who has not been erased is there as before.
     assert {mark for mark, _ in find(marks(staying), after)} == marks(staying)
     assert (await get(api.teacher, stays.name)).customer_display_name
@@ -171,7 +172,7 @@ async def test_a_customer_with_credentials_and_consent_is_erased_alike(
         user_name = await connection.fetchval(
             "SELECT user_name FROM credentials WHERE person_id = $1", person_id
         )
-    own = ServiceIdentity("worker", stack.keys_dir)
+    own = ServiceIdentity("worker", stack.keys_dir, stack.certificate("worker"))
     peers = [
         Peer(name, f"127.0.0.1:{getattr(stack.ports, name)}", own)
         for name in ("identity", "registration", "notification")

@@ -15,6 +15,7 @@ from docs.tables import DOCS
 def run(stack: Stack, account: DemoAccount, password: str, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")} | {
         "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
+        **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
         "LIITY_EMAIL": account.email,
         "LIITY_PASSWORD": password,
         "PYTHONIOENCODING": "utf-8",

@@ -98,8 +98,11 @@ async def up(tmp_path: Path) -> AsyncIterator[Callable[..., Up]]:
         assert not await program.left_behind(20)
 
 
-async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(up: Callable[..., Up]) -> None:
-    program = up()
+@pytest.mark.parametrize("options", [(), ("--tls",)], ids=["plain", "tls"])
+async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(
+    up: Callable[..., Up], options: tuple[str, ...]
+) -> None:
+    program = up(*options)
     await program.says("Ctrl-C stops everything")
 
     assert re.search(r"All \d+ steps went as they should", program.output)
@@ -194,7 +197,7 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
 
     assert program.output.partition("\n")[2] == (
         f"Port {taken}, for gateway, is taken by {psutil.Process().name()} (process {os.getpid()}). Stop what"
-        " runs there, or choose ten other ports in a row: liity up --port-base 17400\n"
+        " runs there, or choose other ports in a row: liity up --port-base 17400\n"
     )
     assert not (tmp_path / "state" / "postgres").exists()
 

@@ -63,3 +63,18 @@ def test_codes_are_artificial() -> None:
     codes = {found for text in texts for found in re.findall(r"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]\b", text)}
     assert codes
     assert all(found[7] == "9" for found in codes)
+
+
+def test_every_promise_names_a_test_that_there_is() -> None:
+    promises = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (DOCS / "promises.md").read_text("utf-8"))
+    assert promises
+    missing = [
+        f"{file}::{test}"
+        for file, test in promises
+        if f"def {test}(" not in _text_of(ROOT / file) and (test or not _text_of(ROOT / file))
+    ]
+    assert not missing
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text("utf-8") if file.exists() else ""

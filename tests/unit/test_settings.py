@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 from deploy.components import COMPONENTS
 from deploy.keys import create_keys
 from deploy.mailbox import MailboxSettings
+from deploy.tls_end import TlsEndSettings
 from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
@@ -44,12 +45,29 @@ RIGHT: dict[str, tuple[type[BaseSettings], dict[str, str]]] = {
         _PEERS | {"LIITY_KEYS_DIR": "/keys", "LIITY_NOTIFICATION_TARGET": "127.0.0.1:1"},
     ),
     "mailbox": (MailboxSettings, {"LIITY_KEYS_DIR": "/keys", "LIITY_MAILBOX_DIR": "/mail"}),
+    "tls-end": (
+        TlsEndSettings,
+        {
+            "LIITY_KEYS_DIR": "/keys",
+            "LIITY_TLS_END_TEMPORAL_LISTEN": "127.0.0.1:0",
+            "LIITY_TLS_END_TEMPORAL": "127.0.0.1:1",
+            "LIITY_TLS_END_POSTGRES_LISTEN": "127.0.0.1:0",
+            "LIITY_TLS_END_POSTGRES": "/data/.s.PGSQL.5433",
+        },
+    ),
 }
 """The settings class of each component, and the least it must be given."""
+
+LOCAL = ("mailbox", "tls-end")
+"""Components of the local stack, which hold no keys."""
 
 WRONG: list[tuple[str, dict[str, str]]] = [
     *((component, {"LIITY_LOG_LEVEL": "LOUD"}) for component in COMPONENTS),
     *((component, {"LIITY_LOG_FORMAT": "xml"}) for component in COMPONENTS),
+    *((component, {"LIITY_TLS_CA": "/ca"}) for component in COMPONENTS),
+    *((component, {"LIITY_TLS_CERTIFICATE": "/c", "LIITY_TLS_KEY": "/k"}) for component in COMPONENTS),
+    ("gateway", {"LIITY_PUBLIC_TLS_CERTIFICATE": "/c"}),
+    ("notification", {"LIITY_SMTP_TLS_CA": "/ca"}),
     *((name, {"LIITY_DATABASE_POOL_SIZE": "0"}) for name in ("identity", "registration", "notification")),
     *((name, {"LIITY_DATABASE_URL": "nonsense"}) for name in ("identity", "registration", "notification")),
     ("identity", {"LIITY_DATABASE_URL": "mysql://liity:hush@localhost/liity"}),
@@ -149,7 +167,7 @@ def test_the_program_ends_with_the_line_and_nothing_else(component: str, tmp_pat
     assert ended.stdout == ""
 
 
-@pytest.mark.parametrize("component", [component for component in COMPONENTS if component != "mailbox"])
+@pytest.mark.parametrize("component", [component for component in COMPONENTS if component not in LOCAL])
 def test_without_its_keys_the_program_ends_with_a_line(component: str, tmp_path: Path) -> None:
     settings = RIGHT[component][1] | {"LIITY_KEYS_DIR": str(tmp_path / "nowhere")}
     ended = start(component, settings)
@@ -157,6 +175,60 @@ def test_without_its_keys_the_program_ends_with_a_line(component: str, tmp_path:
     assert len(ended.stderr.splitlines()) == 1
     assert "cannot be read" in ended.stderr
     assert str(tmp_path / "nowhere") in ended.stderr
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_without_its_certificate_the_program_ends_with_a_line(component: str, tmp_path: Path) -> None:
+    create_keys(tmp_path / "keys")
+    files = {f"LIITY_TLS_{name}": str(tmp_path / "nowhere") for name in ("CA", "CERTIFICATE", "KEY")}
+    ended = start(component, RIGHT[component][1] | {"LIITY_KEYS_DIR": str(tmp_path / "keys")} | files)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        f"TLS certificate {tmp_path / 'nowhere'} cannot be read: No such file or directory"
+    ]
+
+
+def test_without_the_certificate_for_frontends_the_gateway_ends_with_a_line(tmp_path: Path) -> None:
+    create_keys(tmp_path / "keys")
+    settings = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "LIITY_TEMPORAL_ADDRESS": "127.0.0.1:1"}
+    nowhere = str(tmp_path / "nowhere")
+    public = {"LIITY_PUBLIC_TLS_CERTIFICATE": nowhere, "LIITY_PUBLIC_TLS_KEY": nowhere}
+    ended = start("gateway", RIGHT["gateway"][1] | settings | public)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        f"TLS certificate {nowhere} cannot be read: No such file or directory"
+    ]
+
+
+@pytest.mark.parametrize("component", ["gateway", "worker"])
+def test_without_its_certificate_for_temporal_the_program_ends_with_a_line(
+    component: str, tmp_path: Path
+) -> None:
+    create_keys(tmp_path / "keys")
+    nowhere = str(tmp_path / "nowhere")
+    settings = {
+        "LIITY_KEYS_DIR": str(tmp_path / "keys"),
+        "LIITY_TEMPORAL_ADDRESS": "127.0.0.1:1",
+        "TEMPORAL_CONFIG_FILE": os.devnull,
+        "TEMPORAL_TLS_CLIENT_CERT_PATH": nowhere,
+        "TEMPORAL_TLS_CLIENT_KEY_PATH": nowhere,
+    }
+    ended = start(component, RIGHT[component][1] | settings)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        f"TLS certificate {nowhere} cannot be read: No such file or directory"
+    ]
+
+
+@pytest.mark.parametrize("component", ["identity", "registration", "notification"])
+def test_without_the_ca_of_its_database_the_program_ends_with_a_line(component: str, tmp_path: Path) -> None:
+    create_keys(tmp_path / "keys")
+    ca = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "LIITY_DATABASE_TLS_CA": str(tmp_path / "nowhere")}
+    ended = start(component, RIGHT[component][1] | ca)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        f"TLS CA {tmp_path / 'nowhere'} cannot be read: No such file or directory"
+    ]
 
 
 @pytest.mark.parametrize("component", ["identity", "registration", "notification", "gateway", "codec"])

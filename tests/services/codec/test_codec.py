@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 from temporalio.api.common.v1 import Payload
 
+from deploy.eventually import eventually
 from deploy.keys import create_keys
 from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest, Registration
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT
@@ -65,6 +67,11 @@ def save(person_id: str, registration_id: str) -> SaveResponse:
             customer_display_name="Leevi Näytelä",
         )
     )
+
+
+def calls_in(lines: list[EventDict]) -> list[EventDict]:
+    """Those of the codec server: others run in the same process."""
+    return [line for line in lines if line["event"] in {"call", "call failed"}]
 
 
 # What is shown
@@ -167,6 +174,16 @@ async def test_more_people_than_an_entry_holds_are_in_several(
 
     assert (await codec.decode(payloads, staff.token)).status == 200
     assert sorted(subject for use in await uses(staff) for subject in use.subject_ids) == sorted(people)
+
+
+async def test_only_ids_come_into_the_log(
+    codec: Codec, staff: Person, encrypted: Encrypt, uses: Uses
+) -> None:
+    odd = {"person_id": "Leevi Näytelä", "registration_id": 5, "registration_ids": ["r1", None, ["r2"]]}
+    assert (await codec.decode(await encrypted(odd), staff.token)).status == 200
+
+    (use,) = await uses(staff)
+    assert list(use.subject_ids) == ["r1"]
 
 
 async def test_what_was_plain_already_is_not_written(codec: Codec, staff: Person, uses: Uses) -> None:
@@ -423,6 +440,32 @@ async def test_strangers_bodies_are_not_even_read(codec: Codec, browser: aiohttp
     writer.write(b"POST /decode HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{")
     await writer.drain()
     assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_who_goes_away_in_the_middle_is_no_fault(codec: Codec, staff: Person) -> None:
+    host, _, port = codec.url.removeprefix("http://").rpartition(":")
+    head = (
+        f"POST /decode HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {staff.token}\r\nContent-Length: 100\r\n"
+    )
+    with capture_logs() as lines:
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode() + b"\r\n{")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        (call,) = await eventually(lambda: asyncio.sleep(0, calls_in(lines)), bool, 30)
+    assert call["outcome"] == "INVALID_ARGUMENT MALFORMED_MESSAGE"
+
+
+async def test_chunks_that_are_none_are_malformed(codec: Codec, staff: Person) -> None:
+    host, _, port = codec.url.removeprefix("http://").rpartition(":")
+    head = f"POST /decode HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {staff.token}\r\n"
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\nnot hex\r\n\r\n")
+    await writer.drain()
+    assert (await reader.readline()).split()[1] == b"400"
     writer.close()
     await writer.wait_closed()
 

@@ -99,9 +99,9 @@ def upgrade() -> None:
         # What the proof could not read again must not get in.
         sa.CheckConstraint(
             "coalesce(array_ndims(subject_ids), 1) = 1 AND array_position(subject_ids, NULL) IS NULL",
-            name="ck_use_entries_subject_ids",
+            name="subject_ids",
         ),
-        sa.CheckConstraint("used_at BETWEEN '2000-01-01Z' AND '9999-01-01Z'", name="ck_use_entries_used_at"),
+        sa.CheckConstraint("used_at BETWEEN '2000-01-01Z' AND '9999-01-01Z'", name="used_at"),
     )
     op.create_index("ix_use_entries_subject_ids", "use_entries", ["subject_ids"], postgresql_using="gin")
     op.create_index("ix_use_entries_account_id", "use_entries", ["account_id", "used_at"])

@@ -1,4 +1,4 @@
-"""Refusals as HTTP answers."""
+"""What every HTTP handler needs: the body of a request, and refusals as answers."""
 
 import math
 
@@ -36,6 +36,14 @@ def refusal_answer(refusal: Refusal, language: Language.ValueType, log_in_url: s
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(refusal.retry_after.total_seconds()))
     return web.json_response(answer, status=status, headers=headers)
+
+
+async def body_of(request: web.Request) -> bytes:
+    """The whole body. INVALID_ARGUMENT if it breaks off, 413 if it is too large."""
+    try:
+        return await request.read()
+    except (OSError, web.RequestPayloadError):
+        raise malformed() from None
 
 
 def malformed() -> Refusal:

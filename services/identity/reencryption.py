@@ -1,0 +1,102 @@
+"""Re-encryption of the vault: codes stored under older keys are brought under the primary ones.
+
+It may run beside identity, several times at once, and be stopped at any moment: what is done and what is
+not stands in the rows themselves. Meanwhile identity finds every code, under whichever key its row lies.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import tink
+from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.identity.models import Person
+from services.identity.vault import HetuVault, SealedHetu
+
+_BATCH = 200
+"""Rows of one transaction: a Save that needs one of them waits a moment only."""
+
+_PAUSE = 0.2
+"""Seconds until rows are asked for anew that somebody else had locked."""
+
+
+class ReencryptionError(Exception):
+    """A code cannot be brought under the primary keys. Its text is the one line to show."""
+
+
+_RESEAL = (
+    update(Person)
+    .where(Person.person_id == bindparam("resealed_id"))
+    .values({column: bindparam(column) for column in SealedHetu._fields})
+)
+
+
+class Reencryption:
+    """Brings the codes of a database under the vault's primary keys."""
+
+    def __init__(self, engine: AsyncEngine, vault: HetuVault) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._outdated = or_(Person.hetu_key_id != vault.key_id, Person.index_key_id != vault.index_key_id)
+
+    async def remaining(self) -> int:
+        """How many codes lie under older keys."""
+        async with self._engine.connect() as connection:
+            return await connection.scalar(select(func.count()).where(self._outdated)) or 0
+
+    async def run(self, advanced: Callable[[int], None]) -> None:
+        """Re-encrypts until nothing lies under older keys; `advanced` is told of each batch's size.
+
+        Raises `ReencryptionError` if a code cannot be read, or two persons turn out to have the same one.
+        """
+        while await self.remaining():
+            last: str | None = ""
+            while last is not None:
+                last, done = await self._batch(last)
+                advanced(done)
+            # What is left now was locked by somebody else, or written meanwhile.
+            await asyncio.sleep(_PAUSE)
+
+    async def _batch(self, after: str) -> tuple[str | None, int]:
+        """The next rows after a person's; the last one's ID, or None at the end, and how many they were."""
+        outdated = (
+            select(Person.person_id, Person.hetu_ciphertext, Person.hetu_key_id)
+            .where(Person.person_id > after, self._outdated)
+            .order_by(Person.person_id)
+            .limit(_BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        sealed: dict[str, SealedHetu] = {}
+        try:
+            async with self._engine.begin() as connection:
+                for row in await connection.execute(outdated):
+                    sealed[row.person_id] = self._reseal(*row)
+                if not sealed:
+                    return None, 0
+                await connection.execute(
+                    _RESEAL,
+                    [{"resealed_id": person_id, **one._asdict()} for person_id, one in sealed.items()],
+                )
+        except IntegrityError:
+            raise await self._doubled(sealed.values()) from None
+        return next(reversed(sealed)), len(sealed)
+
+    async def _doubled(self, sealed: Iterable[SealedHetu]) -> ReencryptionError:
+        found = select(Person.person_id).where(Person.hetu_index.in_([one.hetu_index for one in sealed]))
+        async with self._engine.connect() as connection:
+            doubled = ", ".join(await connection.scalars(found))
+        return ReencryptionError(
+            f"The code of person {doubled} is stored a second time under an older key, by an identity that"
+            " was not restarted before the key was promoted: one of the two must be erased"
+        )
+
+    def _reseal(self, person_id: str, ciphertext: bytes, key_id: int) -> SealedHetu:
+        try:
+            return self._vault.reseal(ciphertext, person_id)
+        except tink.TinkError:
+            raise ReencryptionError(
+                f"The code of person {person_id} cannot be read: the keyset lacks key {key_id}, or the row is"
+                " damaged"
+            ) from None

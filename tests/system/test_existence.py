@@ -1,0 +1,295 @@
+"""Who may not know whether somebody or something exists is not told: not by the answer, not by the work.
+
+The work is what the components log of it: which RPCs each call led to, found by the call's trace ID.
+"""
+
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from deploy.api_client import new_request_id
+from deploy.eventually import eventually
+from deploy.seed import DemoAccount
+from deploy.stack import Stack
+from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest
+from liity.v1.consent_service_pb2 import (
+    AcceptConsentRequest,
+    DeclineConsentRequest,
+    GetConsentRequestRequest,
+)
+from liity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.v1.customer_form_pb2 import LANGUAGE_FI, PaperConsent
+from liity.v1.registration_service_pb2 import (
+    CheckPersonalIdentityCodeRequest,
+    GetRegistrationRequest,
+    ListRegistrationsRequest,
+    RecordConsentRequest,
+    WithdrawRegistrationRequest,
+)
+from tests.registration_forms import date_from_today
+from tests.system.public_api import Gateway, authorization
+from tests.system.public_api_facts import Facts
+from tests.system.registering import PATIENCE, save_request, settings
+
+SERVERS = ("gateway", "identity", "registration", "notification")
+NOBODYS = "0" * 32
+
+pytestmark = pytest.mark.usefixtures("forgiven")
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _talkative(stack: Stack) -> AsyncIterator[None]:
+    """Every RPC is logged, also those that succeed."""
+    async with settings(stack, {"LIITY_LOG_LEVEL": "DEBUG"}, *SERVERS):
+        yield
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two requests of one caller, about what is there and about what is not."""
+
+    rpc: str
+    caller: str
+    there: Callable[[Facts, dict[str, DemoAccount]], Message]
+    not_there: Callable[[Facts, dict[str, DemoAccount]], Message]
+    code: str = "NOT_FOUND"
+
+
+def _log_in(email: str) -> LogInRequest:
+    return LogInRequest(email=email, password="not the password")
+
+
+def _check(unit: str, code: str) -> CheckPersonalIdentityCodeRequest:
+    return CheckPersonalIdentityCodeRequest(parent=unit, personal_identity_code=code)
+
+
+def _consent() -> PaperConsent:
+    return PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0))
+
+
+def _record(name: str) -> RecordConsentRequest:
+    return RecordConsentRequest(name=name, request_id=new_request_id(), consent=_consent())
+
+
+def _withdraw(name: str) -> WithdrawRegistrationRequest:
+    return WithdrawRegistrationRequest(name=name, request_id=new_request_id())
+
+
+def _accept(token: str) -> AcceptConsentRequest:
+    return AcceptConsentRequest(
+        token=token,
+        request_id=new_request_id(),
+        guardian_name="Kerttu Huoltaja",
+        wording_version="2026-1",
+        language=LANGUAGE_FI,
+    )
+
+
+def _decline(token: str) -> DeclineConsentRequest:
+    return DeclineConsentRequest(token=token, request_id=new_request_id())
+
+
+def _choose(token: str) -> ChoosePasswordRequest:
+    return ChoosePasswordRequest(token=token, request_id=new_request_id(), password="kolme sanaa riittää")
+
+
+def _forged(token: str) -> str:
+    """A real link's token with one bit of its seal wrong."""
+    sealed = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    sealed[-1] ^= 1
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def _made_up(token: str) -> str:
+    """A token as long as a real one, of nothing."""
+    return base64.urlsafe_b64encode(bytes(range(200)))[: len(token)].decode()
+
+
+def _elsewhere(name: str, facts: Facts) -> str:
+    """A registration of the library, named as if it were the school's."""
+    return f"{facts.school}/registrations/{name.rpartition('/')[2]}"
+
+
+_REGISTRATIONS, _CONSENTS = "liity.v1.RegistrationService", "liity.v1.ConsentService"
+_OTHERS: dict[str, Callable[[str], Message]] = {
+    "GetRegistration": lambda name: GetRegistrationRequest(name=name),
+    "RecordConsent": _record,
+    "WithdrawRegistration": _withdraw,
+}
+_LINKS: dict[str, Callable[[str], Message]] = {
+    f"{_CONSENTS}/GetConsentRequest": lambda token: GetConsentRequestRequest(token=token),
+    f"{_CONSENTS}/AcceptConsent": _accept,
+    f"{_CONSENTS}/DeclineConsent": _decline,
+}
+
+
+def _pair(
+    rpc: str,
+    caller: str,
+    make: Callable[[str], Message],
+    there: Callable[[Facts], str],
+    not_there: Callable[[Facts], str],
+) -> Pair:
+    """A pair of requests that differ in a name or a token."""
+    return Pair(rpc, caller, lambda facts, _: make(there(facts)), lambda facts, _: make(not_there(facts)))
+
+
+PAIRS = {
+    "account at log-in": Pair(
+        "liity.v1.AuthService/LogIn",
+        "anybody",
+        lambda _, accounts: _log_in(accounts["teacher"].email),
+        lambda *_: _log_in(f"{uuid.uuid4().hex}@koulu.example"),
+        "UNAUTHENTICATED",
+    ),
+    "another's unit, listed": Pair(
+        f"{_REGISTRATIONS}/ListRegistrations",
+        "teacher",
+        lambda facts, _: ListRegistrationsRequest(parent=facts.library),
+        lambda *_: ListRegistrationsRequest(parent=f"units/{NOBODYS}"),
+    ),
+    "person, asked for another's unit": Pair(
+        f"{_REGISTRATIONS}/CheckPersonalIdentityCode",
+        "teacher",
+        lambda facts, _: _check(facts.library, facts.adult.personal_identity_code),
+        lambda facts, _: _check(facts.library, facts.newcomer.personal_identity_code),
+    ),
+    "person, asked for by an operator": Pair(
+        f"{_REGISTRATIONS}/CheckPersonalIdentityCode",
+        "operator",
+        lambda facts, _: _check(facts.library, facts.adult.personal_identity_code),
+        lambda facts, _: _check(facts.library, facts.newcomer.personal_identity_code),
+    ),
+    "person, asked for by nobody": Pair(
+        f"{_REGISTRATIONS}/CheckPersonalIdentityCode",
+        "anybody",
+        lambda facts, _: _check(facts.library, facts.adult.personal_identity_code),
+        lambda facts, _: _check(facts.library, facts.newcomer.personal_identity_code),
+        "UNAUTHENTICATED",
+    ),
+    "person, saved in another's unit": Pair(
+        f"{_REGISTRATIONS}/RegisterCustomer",
+        "teacher",
+        lambda facts, _: save_request(facts.library, facts.adult),
+        lambda facts, _: save_request(facts.library, facts.newcomer),
+    ),
+    **{
+        f"another's registration, {rpc}": _pair(
+            f"{_REGISTRATIONS}/{rpc}",
+            "teacher",
+            make,
+            lambda facts: facts.active.name,
+            lambda facts: f"{facts.library}/registrations/{NOBODYS}",
+        )
+        for rpc, make in _OTHERS.items()
+    },
+    **{
+        f"another's registration by one's own unit's name, {rpc}": _pair(
+            f"{_REGISTRATIONS}/{rpc}",
+            "teacher",
+            make,
+            lambda facts: _elsewhere(facts.active.name, facts),
+            lambda facts: f"{facts.school}/registrations/{NOBODYS}",
+        )
+        for rpc, make in _OTHERS.items()
+    },
+    **{
+        f"link, {rpc}": _pair(
+            rpc,
+            "anybody",
+            make,
+            lambda facts: _forged(facts.consent.good),
+            lambda facts: _made_up(facts.consent.good),
+        )
+        for rpc, make in _LINKS.items()
+    },
+    **{
+        f"link for another purpose, {rpc}": _pair(
+            rpc,
+            "anybody",
+            make,
+            lambda facts: facts.password.good,
+            lambda facts: _made_up(facts.password.good),
+        )
+        for rpc, make in _LINKS.items()
+    },
+    "link, ChoosePassword": Pair(
+        "liity.v1.CredentialService/ChoosePassword",
+        "anybody",
+        lambda facts, _: _choose(_forged(facts.password.good)),
+        lambda facts, _: _choose(_made_up(facts.password.good)),
+    ),
+    "session": Pair(
+        "liity.v1.AuthService/RefreshSession",
+        "anybody",
+        lambda facts, _: RefreshSessionRequest(refresh_token=facts.consent.good, request_id=new_request_id()),
+        lambda facts, _: RefreshSessionRequest(
+            refresh_token=_made_up(facts.consent.good), request_id=new_request_id()
+        ),
+        "UNAUTHENTICATED",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PAIRS)
+async def test_neither_answer_nor_work_tell_whether_it_is_there(
+    stack: Stack, gateway: Gateway, facts: Facts, accounts: dict[str, DemoAccount], what: str
+) -> None:
+    pair = PAIRS[what]
+
+    there = await _tried(stack, gateway, pair, pair.there(facts, accounts))
+    not_there = await _tried(stack, gateway, pair, pair.not_there(facts, accounts))
+
+    assert there == not_there
+    (code, _, _), work = there
+    assert code == pair.code
+    assert work[-1] == ("gateway", f"/{pair.rpc}")
+
+
+async def test_the_work_of_a_call_is_seen(stack: Stack, gateway: Gateway, facts: Facts) -> None:
+    trace_id = uuid.uuid4().hex
+    check = _check(facts.library, facts.adult.personal_identity_code)
+    token = authorization(gateway.token("registrar"))
+    path = f"/{_REGISTRATIONS}/CheckPersonalIdentityCode"
+    await gateway.send(path, check, ("x-request-id", trace_id), *token)
+
+    assert await _work(stack, trace_id, path) == [
+        ("identity", "/liity.identity.v1.PersonService/FindPerson"),
+        ("registration", "/liity.registration.v1.RegistrationService/LookUpPerson"),
+        ("registration", "/liity.registration.v1.UseLogService/RecordUse"),
+        ("gateway", path),
+    ]
+
+
+async def _tried(
+    stack: Stack, gateway: Gateway, pair: Pair, request: Message
+) -> tuple[tuple[str, str | None, tuple[tuple[str, bytes | str], ...]], list[tuple[str, str]]]:
+    """All of the refusal, and the RPCs it took."""
+    trace_id = uuid.uuid4().hex
+    metadata = authorization(gateway.token(pair.caller))
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await gateway.send(f"/{pair.rpc}", request, ("x-request-id", trace_id), *metadata)
+    answer = (error.value.code().name, error.value.details(), tuple(error.value.trailing_metadata() or ()))
+    return answer, await _work(stack, trace_id, f"/{pair.rpc}")
+
+
+async def _work(stack: Stack, trace_id: str, path: str) -> list[tuple[str, str]]:
+    """The RPCs that a call led to, in the order they ended; once the call's own line is there."""
+
+    async def read() -> list[tuple[str, str]]:
+        found = []
+        for name in SERVERS:
+            for line in (stack.logs / f"{name}.log").read_text("utf-8").splitlines():
+                told = json.loads(line) if trace_id in line else {}
+                # The keys of tokens are fetched now and then, whatever the call.
+                if told.get("event") == "rpc" and not told["method"].endswith("/GetJwks"):
+                    found.append((told["timestamp"], name, told["method"]))
+        return [(name, method) for _, name, method in sorted(found)]
+
+    return await eventually(read, lambda work: ("gateway", path) in work, PATIENCE)

@@ -1,0 +1,188 @@
+"""Whatever a text of a mail holds, it stays text: every field of every template in every language is tried.
+
+Twice over: the contract refuses what is no single line, and should that ever let something through, the
+mail's headers, its links and the structure of its HTML are the same as with any other text.
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from html.parser import HTMLParser
+from typing import cast
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from liity.notification.v1.notification_service_pb2 import SendMessageRequest
+from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
+from services.notification.mail import build
+from services.notification.rendering import Rendered, render
+from services.notification.settings import MailSettings
+from services.runtime.interceptor import violations_of
+
+ONE_LINE = "x"
+BREAKS = {
+    "header": "Aino\r\nBcc: thief@posti.example",
+    "body": "Aino\r\n\r\n<p>Log in at https://thief.example</p>",
+    "line feed": "Aino\nSubject: x",
+    "carriage return": "Aino\rSubject: x",
+    "next line": "Aino\x85Bcc: thief@posti.example",
+    "line separator": "Aino\u2028Bcc: thief@posti.example",
+    "paragraph separator": "Aino\u2029Bcc: thief@posti.example",
+    "vertical tab": "Aino\x0bBcc: thief@posti.example",
+    "form feed": "Aino\x0cBcc: thief@posti.example",
+    "NUL": "Aino\0",
+    "right to left": "Aino \u202egro.feiht",
+}
+"""No single line: the contract refuses them in every text that people write."""
+
+MARKUP = {
+    "script": "<script>alert(1)</script>",
+    "attribute": '"\' onmouseover="alert(1)" style=\'x\' x="',
+    "tag end": '"></a><a href="https://thief.example">here</a>',
+    "comment": "<!-- --><![CDATA[ ]]><!--",
+    "entities": "&lt;b&gt;&#60;b&#62;&amp;",
+    "unfinished": "<img src=x onerror=alert(1) ",
+    "title end": "</title></head><body onload=alert(1)>",
+    "jinja": "{{ 7 * 191 }}{% include 'layout.html' %}{# gone #}",
+    "jinja insides": "{{ ''.__class__.__mro__ }}",
+    "format": "%s%(x)s{0}{x}",
+    "encoded word": "=?utf-8?b?QmNjOiB0aGllZkBwb3N0aS5leGFtcGxl?=",
+    "encoded break": "=?utf-8?q?Aino=0D=0ABcc:_thief@posti.example?=",
+    "link": "https://thief.example/consent#x",
+    "script link": "javascript:alert(1)",
+    "boundary": "--===============0123456789==--",
+    "dot": ".",
+    "long word": "Ä" * 200,
+    "long words": "x" * 3000,
+}
+HOSTILE = BREAKS | MARKUP
+
+_LANGUAGES = (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN)
+_CONTENTS: list[FieldDescriptor] = list(SendMessageRequest.DESCRIPTOR.oneofs_by_name["content"].fields)
+_TOKEN = "link_token"
+
+
+def _texts(content: FieldDescriptor) -> Iterator[FieldDescriptor]:
+    fields = cast(Descriptor, content.message_type).fields
+    return (field for field in fields if field.type == FieldDescriptor.TYPE_STRING)
+
+
+TEXTS = [(content.name, field.name) for content in _CONTENTS for field in _texts(content)]
+"""Every text of every mail."""
+
+
+def _request(content: str, language: Language.ValueType, **texts: str) -> SendMessageRequest:
+    request = SendMessageRequest(request_id=str(uuid.uuid4()), subject_id="a", language=language)
+    filled: Message = getattr(request, content)
+    filled.SetInParent()
+    for field in filled.DESCRIPTOR.fields:
+        if field.type == FieldDescriptor.TYPE_STRING:
+            setattr(filled, field.name, texts.get(field.name, ONE_LINE))
+        elif field.type == FieldDescriptor.TYPE_MESSAGE and not field.is_repeated:
+            getattr(filled, field.name).SetInParent()
+    return request
+
+
+def _settings() -> MailSettings:
+    return MailSettings.model_construct(
+        mail_from="liity@liity.example",
+        mail_domain="liity.example",
+        web_url="https://liity.example",
+        customer_service_email="customer-service@liity.example",
+        customer_service_url="https://liity.example/contact",
+    )
+
+
+class Structure(HTMLParser):
+    """What a reader's browser makes of a page: tags with their attributes, and the text between."""
+
+    def __init__(self, rendered: Rendered) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: Counter[tuple[str, str]] = Counter()
+        self.links: set[str] = set()
+        self.text = ""
+        self.feed(rendered.html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        # A link's address ends where the fragment begins: that is its reader's own.
+        self.tags[tag, str([(name, (value or "").partition("#")[0]) for name, value in attrs])] += 1
+        self.links |= {(value or "").partition("#")[0] for name, value in attrs if name in {"href", "src"}}
+
+    def handle_comment(self, data: str) -> None:
+        self.tags["comment", data] += 1
+
+    def handle_decl(self, decl: str) -> None:
+        self.tags["declaration", decl] += 1
+
+    def unknown_decl(self, data: str) -> None:
+        self.tags["declaration", data] += 1
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def _mail(request: SendMessageRequest) -> tuple[Rendered, EmailMessage, bytes]:
+    rendered = render(request, _settings())
+    raw = build(uuid.UUID(int=0), "aino@posti.example", rendered, _settings()).as_bytes()
+    mail = message_from_bytes(raw, policy=default)
+    assert isinstance(mail, EmailMessage)
+    return rendered, mail, raw
+
+
+def _headers(mail: EmailMessage) -> list[tuple[str, str]]:
+    """All headers of all parts, but for the moment and the boundary."""
+    return [
+        (name, str(value).partition("boundary=")[0])
+        for part in mail.walk()
+        for name, value in part.items()
+        # How a part is encoded follows from what it holds.
+        if name not in {"Date", "Content-Transfer-Encoding"}
+    ]
+
+
+@pytest.mark.parametrize("language", _LANGUAGES)
+@pytest.mark.parametrize(("content", "field"), TEXTS)
+def test_a_text_of_a_mail_stays_text(content: str, field: str, language: Language.ValueType) -> None:
+    plain, plain_mail, _ = _mail(_request(content, language))
+    expected = Structure(plain)
+    for kind, text in HOSTILE.items():
+        rendered, mail, raw = _mail(_request(content, language, **{field: text}))
+        found = Structure(rendered)
+        assert (kind, rendered.subject) == (kind, plain.subject)
+        assert (kind, _headers(mail)) == (kind, _headers(plain_mail))
+        assert (kind, found.tags) == (kind, expected.tags)
+        assert (kind, found.links) == (kind, expected.links)
+        assert str(7 * 191) not in rendered.text + rendered.html
+        # RFC 5322 2.1.1 and 2.3.
+        assert all(len(line) <= 998 for line in raw.split(b"\r\n"))
+        assert b"\n" not in raw.replace(b"\r\n", b"")
+        if field != _TOKEN and text in rendered.text:
+            assert " ".join(text.split()) in " ".join(found.text.split())
+
+
+@pytest.mark.parametrize(("content", "field"), [text for text in TEXTS if text[1] != _TOKEN])
+def test_the_contract_refuses_what_is_no_single_line(content: str, field: str) -> None:
+    for kind, text in BREAKS.items():
+        wrong = {
+            violation.field for violation in violations_of(_request(content, LANGUAGE_FI, **{field: text}))
+        }
+        assert (kind, f"{content}.{field}" in wrong) == (kind, True)
+
+
+def test_a_token_cannot_leave_the_fragment_of_its_link() -> None:
+    with_token = [content for content, field in TEXTS if field == _TOKEN]
+    assert with_token
+    for content in with_token:
+        for text in HOSTILE.values():
+            rendered = render(_request(content, LANGUAGE_FI, **{_TOKEN: text}), _settings())
+            links = {word for word in rendered.text.split() if "#" in word}
+            assert len(links) == 1
+            link = links.pop()
+            assert link.startswith("https://liity.example/")
+            assert not set(link.partition("#")[2]) & set("#/?&<>\"' \r\n:")
