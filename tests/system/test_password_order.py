@@ -36,9 +36,8 @@ async def account(stack: Stack) -> TestAccount:
 @pytest.fixture
 async def somebody(stack: Stack) -> AsyncIterator[ApiClient]:
     """Whoever logs in, or has lost their password."""
-    client = ApiClient(f"{HOST}:{stack.ports.gateway}")
-    yield client
-    await client.close()
+    async with ApiClient(f"{HOST}:{stack.ports.gateway}", ca=stack.ca) as client:
+        yield client
 
 
 def links(stack: Stack, email: str) -> list[str]:
