@@ -32,7 +32,19 @@ from tests.system.registering import MailCounter, database
 SERVERS = ("gateway", "identity", "registration", "notification")
 """The components that serve gRPC."""
 
-_UNTHROTTLED = {"LIITY_LOGIN_FAILURES_PER_CALLER": "1000000", "LIITY_LOGIN_FAILURES_PER_ACCOUNT": "1000000"}
+_UNTHROTTLED = {
+    f"LIITY_{limit}": "1000000"
+    for limit in (
+        "LOGIN_FAILURES_PER_CALLER",
+        "LOGIN_FAILURES_PER_ACCOUNT",
+        "LINK_FAILURES_PER_CALLER",
+        "PASSWORD_ORDERS_PER_ADDRESS",
+        "PASSWORD_ORDERS_PER_CALLER",
+        "LOOK_UPS_PER_ACCOUNT",
+        "LOOK_UPS_PER_UNIT",
+        "MAILS_PER_ADDRESS",
+    )
+}
 """Limits that would keep an attack from what lies behind them."""
 
 _CHANNEL_OPTIONS = (
