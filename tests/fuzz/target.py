@@ -164,7 +164,12 @@ async def running_target(folder: Path, *, facts: bool = True) -> AsyncIterator[T
         if facts:
             anybody = clients["anybody"] = ApiClient(f"{HOST}:{stack.ports.gateway}")
             target.facts = await create_facts(
-                stack, clients["registrar"], clients["teacher"], anybody, MailCounter(stack)
+                stack,
+                clients["registrar"],
+                clients["teacher"],
+                clients["staff"],
+                anybody,
+                MailCounter(stack),
             )
             await anybody.close()
             del clients["anybody"]

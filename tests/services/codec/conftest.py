@@ -15,6 +15,7 @@ import grpc
 import pytest
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.client import Client
 
 from deploy.postgres import EmbeddedPostgres
 from liity.identity.v1.account_service_pb2 import Account, AccountMembership, CreateAccountRequest
@@ -29,6 +30,7 @@ from services.codec.server import serving_codec
 from services.codec.settings import CodecSettings
 from services.gateway.accounts import AccountAuthenticator
 from services.gateway.auth_service import AuthService
+from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.identity.access_tokens import AccessTokens
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
@@ -159,7 +161,9 @@ async def gateway(identity: Component, registration: Component, keys_dir: Path) 
     ):
         interceptor = RequestInterceptor(AccountAuthenticator(identity_peer), CONTACT)
         server = grpc.aio.server(interceptors=[interceptor])
-        add_AuthServiceServicer_to_server(AuthService(identity_peer, registration_peer), server)
+        # Nobody orders a password here: Temporal is never called.
+        orders = PasswordOrderWorkflows(await Client.connect("127.0.0.1:1", lazy=True))
+        add_AuthServiceServicer_to_server(AuthService(identity_peer, registration_peer, orders), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         yield f"127.0.0.1:{port}"
