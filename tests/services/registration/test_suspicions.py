@@ -109,7 +109,7 @@ async def test_habits_reach_back_beyond_the_days_that_are_shown(
 
 def helsinki(*local: int, fold: int = 0) -> datetime:
     """The moment at which clocks in Helsinki show this."""
-    return datetime(*local, tzinfo=HELSINKI, fold=fold).astimezone(UTC)  # type: ignore[misc]
+    return datetime(*local, tzinfo=HELSINKI, fold=fold).astimezone(UTC)  # type: ignore[arg-type]
 
 
 HOURS = {
