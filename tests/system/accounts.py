@@ -26,7 +26,8 @@ class TestAccount:
 async def new_account(stack: Stack) -> TestAccount:
     """Makes an account, as somebody who sets up the system does."""
     account = TestAccount(f"{uuid.uuid4().hex}@kirjasto.example", secrets.token_urlsafe(16))
-    identity = Peer("identity", f"{HOST}:{stack.ports.identity}", ServiceIdentity("seed", stack.keys_dir))
+    seed = ServiceIdentity("seed", stack.keys_dir, stack.certificate("seed"))
+    identity = Peer("identity", f"{HOST}:{stack.ports.identity}", seed)
     request = CreateAccountRequest(
         request_id=str(uuid.uuid4()),
         email=account.email,
