@@ -43,7 +43,7 @@ _TRAFFIC = Traffic(listening=False)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> None:
-    """Tests of this folder are watched, from the set-up of their fixtures on; the session's others are not."""
+    """Tests of this folder are watched, from the set-up of their fixtures on; others are not."""
     _TRAFFIC.listening = Path(__file__).parent in item.path.parents
 
 
