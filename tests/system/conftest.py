@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import pytest
@@ -37,14 +38,22 @@ class Api:
     anybody: ApiClient
 
 
+_TRAFFIC = Traffic(listening=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Tests of this folder are watched, from the set-up of their fixtures on; others are not."""
+    _TRAFFIC.listening = Path(__file__).parent in item.path.parents
+
+
 @pytest.fixture(scope="session", autouse=True)
 def leak_watch() -> Iterator[LeakWatch]:
     """Watches every call that tests make, for the personal data in it."""
-    traffic = Traffic()
     with pytest.MonkeyPatch.context() as patch:
         for opener in ("insecure_channel", "secure_channel"):
-            patch.setattr(grpc.aio, opener, watched(getattr(grpc.aio, opener), traffic))
-        yield LeakWatch(traffic)
+            patch.setattr(grpc.aio, opener, watched(getattr(grpc.aio, opener), _TRAFFIC))
+        yield LeakWatch(_TRAFFIC)
 
 
 @pytest.fixture(scope="session")

@@ -226,7 +226,8 @@ async def test_what_a_mail_says_to_its_reader_is_no_leak(watch: LeakWatch, place
     assert await leaks(watch, place) == []
 
 
-def test_calls_of_every_channel_are_watched() -> None:
+def test_calls_of_every_channel_are_watched(leak_watch: LeakWatch) -> None:
+    assert leak_watch.traffic.listening
     for opener in (grpc.aio.insecure_channel, grpc.aio.secure_channel):
         assert unwrap(opener) is not opener
 
