@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from deploy.components import COMPONENTS
 from deploy.stack import Stack
 
 
@@ -67,7 +66,7 @@ async def measure(
 def stack_cpu_times(stack: Stack, extra: Mapping[str, int] | None = None) -> dict[str, float]:
     """CPU seconds so far of every component of the stack, and of `extra` processes by name."""
     pids = (
-        {name: stack.pid(name) for name in (*COMPONENTS, "postgres", "temporal")}
+        {name: stack.pid(name) for name in stack.components}
         | dict(extra or {})
         | {"callers": psutil.Process().pid}
     )

@@ -27,6 +27,9 @@ LARGEST_TAKEN = 1024 * 1024
 LARGEST_METADATA = 8 * 1024
 """Bytes of metadata beyond which gRPC itself may refuse: it does so for certain at twice as many."""
 
+GRPCS_OWN = 1024
+"""Bytes of metadata, at most, that gRPC itself adds: path, authority, user agent and the like."""
+
 TIMEOUT = 30.0
 """Seconds: whatever has no answer by then hangs."""
 
@@ -143,7 +146,7 @@ def _problem(error: grpc.aio.AioRpcError, attack: Attack, metadata: Metadata) ->
     )
     if not told:
         # gRPC itself refuses what is too large, before any code of ours sees it.
-        size = sum(len(key) + len(value) + 32 for key, value in metadata)
+        size = GRPCS_OWN + sum(len(key) + len(value) + 32 for key, value in metadata)
         by_grpc = code == "RESOURCE_EXHAUSTED" and (
             len(attack.body) > LARGEST_TAKEN or size > LARGEST_METADATA
         )
