@@ -8,7 +8,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import checks, report, save, waiting
+from bench import checks, class_lists, report, save, searches, waiting
 from deploy.api_client import ApiClient
 from deploy.ports import HOST, Ports
 from deploy.seed import seed
@@ -19,7 +19,13 @@ from services.runtime.temporal import TemporalSettings
 
 _UNLIMITED = {
     f"LIITY_{limit}": str(1_000_000)
-    for limit in ("LOOK_UPS_PER_ACCOUNT", "LOOK_UPS_PER_UNIT", "MAILS_PER_ADDRESS")
+    for limit in (
+        "LOOK_UPS_PER_ACCOUNT",
+        "LOOK_UPS_PER_UNIT",
+        "CLASS_LIST_ROWS_PER_ACCOUNT",
+        "CLASS_LIST_ROWS_PER_UNIT",
+        "MAILS_PER_ADDRESS",
+    )
 }
 """One account does in a minute what a country's registrars do in a day: it is counted, but not refused."""
 
@@ -28,12 +34,13 @@ def main(
     *,
     waiting_most: int = typer.Option(10_000, help="Registrations waiting at the most."),
     persons_most: int = typer.Option(1_000_000, help="Persons stored at the most."),
+    customers_most: int = typer.Option(100_000, help="Customers of one unit at the most."),
 ) -> None:
     """Measures on a stack of its own, in a folder that is deleted afterwards."""
-    uvloop.run(_measure(waiting_most, persons_most))
+    uvloop.run(_measure(waiting_most, persons_most, customers_most))
 
 
-async def _measure(waiting_most: int, persons_most: int) -> None:
+async def _measure(waiting_most: int, persons_most: int, customers_most: int) -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="liity-bench-") as folder:
         stack = Stack(Path(folder), Ports.free())
@@ -51,7 +58,9 @@ async def _measure(waiting_most: int, persons_most: int) -> None:
                 await api.log_in(account.email, account.password)
                 report.machine(console)
                 report.comparison(console, await save.compare(stack, wiring, api, client))
+                report.class_list(console, await class_lists.compare_lists(stack, wiring, api))
                 report.checks(console, await checks.measure_checks(stack, api, persons_most))
+                report.searches(console, await searches.measure_searches(stack, api, customers_most))
             async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
                 account = accounts["teacher"]
                 await api.log_in(account.email, account.password)

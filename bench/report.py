@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.checks import CheckRun
+from bench.class_lists import ListComparison
 from bench.save import Comparison
+from bench.searches import SearchRun
 from bench.waiting import Footprint
 
 
@@ -63,12 +65,37 @@ def comparison(console: Console, both: Comparison) -> None:
     console.print(history)
 
 
+def class_list(console: Console, both: ListComparison) -> None:
+    """Rows of a class list beside single Saves."""
+    title = f"A class list of {len(both.rows.latencies):,} rows beside single Saves"
+    table = Table("", "customers/s", "CPU ms each", title=title)
+    for name, run in (
+        (f"Save, {both.save.callers} callers", both.save),
+        ("class list", both.rows),
+    ):
+        cpu = sum(run.cpu.values()) / len(run.latencies) * 1000
+        table.add_row(name, f"{run.throughput:.1f}", f"{cpu:.1f}")
+    table.add_row("ratio", f"{both.rows.throughput / both.save.throughput:.2f}", "")
+    console.print(table)
+    console.print(f"The list was checked and stored after {both.accepted:.1f} s.")
+
+
 def checks(console: Console, runs: list[CheckRun]) -> None:
     """Looking codes up among few and many."""
     table = Table("persons stored", "p50 ms", "p99 ms", title="CheckPersonalIdentityCode, one caller")
     for run in runs:
         table.add_row(f"{run.persons:,}", f"{run.percentile(50):.1f}", f"{run.percentile(99):.1f}")
     table.add_row("ratio", "", f"{runs[-1].percentile(99) / runs[0].percentile(99):.2f}")
+    console.print(table)
+
+
+def searches(console: Console, runs: list[SearchRun]) -> None:
+    """Searching a unit's customers by name."""
+    table = Table("customers", "searched for", "p50 ms", "p99 ms", title="SearchCustomers, one caller")
+    for run in runs:
+        table.add_row(
+            f"{run.customers:,}", run.what, f"{run.percentile(50):.1f}", f"{run.percentile(99):.1f}"
+        )
     console.print(table)
 
 

@@ -61,6 +61,10 @@ class SaveCaller:
         response = await self._api.call(self._api.registrations.RegisterCustomer, request)
         self.names.append(response.registration.name)
 
+    def expect(self, mails: int) -> None:
+        """Has `mailed` wait for mails that come another way."""
+        self._mails_expected += mails
+
     async def mailed(self) -> None:
         """Waits until every credentials' mail has arrived."""
         while self._mails() < self._mails_expected:  # noqa: ASYNC110 - a folder tells nobody

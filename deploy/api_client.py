@@ -11,11 +11,18 @@ import grpc
 
 from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest, Session
 from liity.v1.auth_service_pb2_grpc import AuthServiceStub
+from liity.v1.book_tips_service_pb2_grpc import BookTipsServiceStub
+from liity.v1.class_list_service_pb2_grpc import ClassListServiceStub
 from liity.v1.consent_service_pb2_grpc import ConsentServiceStub
 from liity.v1.credential_service_pb2_grpc import CredentialServiceStub
+from liity.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.v1.customership_link_service_pb2_grpc import CustomershipLinkServiceStub
 from liity.v1.disclosure_service_pb2_grpc import DisclosureServiceStub
+from liity.v1.message_service_pb2_grpc import MessageServiceStub
 from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.use_log_service_pb2_grpc import UseLogServiceStub
+from liity.v1.work_service_pb2_grpc import WorkServiceStub
 from services.runtime.errors import Refusal
 
 RequestT = TypeVar("RequestT")
@@ -49,10 +56,17 @@ class ApiClient:
         self._renewal = asyncio.Lock()
         self.auth = AuthServiceStub(self._channel)
         self.registrations = RegistrationServiceStub(self._channel)
+        self.customers = CustomerServiceStub(self._channel)
         self.consents = ConsentServiceStub(self._channel)
+        self.customership_links = CustomershipLinkServiceStub(self._channel)
         self.credentials = CredentialServiceStub(self._channel)
         self.disclosures = DisclosureServiceStub(self._channel)
+        self.class_lists = ClassListServiceStub(self._channel)
+        self.units = UnitServiceStub(self._channel)
         self.uses = UseLogServiceStub(self._channel)
+        self.messages = MessageServiceStub(self._channel)
+        self.work = WorkServiceStub(self._channel)
+        self.book_tips = BookTipsServiceStub(self._channel)
 
     @property
     def session(self) -> Session:
@@ -83,7 +97,7 @@ class ApiClient:
         timeout: float = 15.0,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
         """Calls, and raises the `Refusal` the gateway answered with. `timeout` in seconds."""
-        await self._renew_session()
+        await self.renew_session()
         return await self._send(method, request, timeout)
 
     async def close(self) -> None:
@@ -98,12 +112,13 @@ class ApiClient:
     ) -> None:
         await self.close()
 
-    async def _renew_session(self) -> None:
+    async def renew_session(self, before: timedelta = _RENEW_BEFORE) -> None:
+        """Renews the session, if somebody is logged in and the access token ends so soon."""
         async with self._renewal:
             session = self._session
             if session is None:
                 return
-            if session.access_token_expire_time.ToDatetime(UTC) - datetime.now(UTC) > _RENEW_BEFORE:
+            if session.access_token_expire_time.ToDatetime(UTC) - datetime.now(UTC) > before:
                 return
             request = RefreshSessionRequest(refresh_token=session.refresh_token, request_id=new_request_id())
             self._session = (await self._send(self.auth.RefreshSession, request, 15.0)).session

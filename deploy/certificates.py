@@ -108,6 +108,11 @@ def _expires_within(path: Path, time: timedelta) -> bool:
     return not path.exists() or _certificate(path).not_valid_after_utc - datetime.now(UTC) < time
 
 
+def certificates_in(folder: Path) -> Certificates:
+    """The certificates of the stack in a folder."""
+    return Certificates(folder / "tls")
+
+
 def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not is_ca,

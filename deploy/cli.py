@@ -10,7 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy import cli_account, cli_audit, cli_disclosures, cli_keys, cli_registrations, cli_temporal
+from deploy import (
+    cli_audit,
+    cli_book_tips,
+    cli_class_lists,
+    cli_customers,
+    cli_disclosures,
+    cli_keys,
+    cli_messages,
+    cli_registrars,
+    cli_registrations,
+    cli_staff,
+    cli_temporal,
+    cli_units,
+    cli_work,
+)
 from deploy.components import COMPONENTS, WITH_DATABASE
 from deploy.output import ending_clearly
 
@@ -21,10 +35,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_book_tips.app, name="book-tips")
 app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_customers.app, name="customers")
 app.add_typer(cli_registrations.app, name="registrations")
+app.add_typer(cli_class_lists.app, name="class-lists")
 app.add_typer(cli_disclosures.app, name="disclosures")
 app.add_typer(cli_temporal.app, name="temporal")
+app.add_typer(cli_units.app, name="units")
+app.add_typer(cli_registrars.app, name="registrars")
+app.add_typer(cli_staff.app, name="staff")
+app.add_typer(cli_messages.app, name="messages")
+app.add_typer(cli_work.app, name="work")
 
 StateDir = Annotated[
     Path, typer.Option(envvar="LIITY_STATE_DIR", help="Folder of all state; delete it to begin anew.")
@@ -106,17 +128,17 @@ def migrate(
 @app.command()
 def demo(
     state_dir: StateDir = Path(".liity"),
-    gateway: Annotated[str, typer.Option(envvar="LIITY_GATEWAY", help="host:port.")] = "127.0.0.1:7400",
-    gateway_ca: cli_account.GatewayCa = None,
-    mailbox: Annotated[str, typer.Option(envvar="LIITY_MAILBOX", help="host:port.")] = "127.0.0.1:8025",
 ) -> None:
-    """Shows the main job on a stack that runs. Ends non-zero if a step is not as it should be."""
+    """Shows the main job on the stack of a folder. Ends non-zero if a step is not as it should be."""
     from deploy.demo import Demonstration  # noqa: PLC0415
     from deploy.output import console  # noqa: PLC0415
     from deploy.seed import read_accounts  # noqa: PLC0415
+    from deploy.wiring import wiring_in  # noqa: PLC0415
 
     async def show() -> None:
-        await Demonstration(gateway, mailbox, read_accounts(state_dir), console(), gateway_ca).run()
+        wiring = wiring_in(state_dir)
+        gateway, mailbox = wiring.address("gateway"), wiring.address("mailbox")
+        await Demonstration(gateway, mailbox, read_accounts(state_dir), console(), wiring.ca).run()
 
     _run(show())
 

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
+Gateway = Annotated[
+    str,
+    typer.Option(
+        envvar="LIITY_GATEWAY",
+        help="host:port; the local stack's for its demo accounts, else 127.0.0.1:7400.",
+        show_default=False,
+    ),
+]
 GatewayCa = Annotated[
     Path | None,
     typer.Option(
@@ -22,6 +30,17 @@ GatewayCa = Annotated[
         help="PEM of the CA of the gateway's certificate: calls it over TLS.",
     ),
 ]
+
+
+DEFAULT_GATEWAY = "127.0.0.1:7400"
+
+
+def stack_gateway(state_dir: Path) -> tuple[str, Path | None]:
+    """Where the gateway of the stack in a folder listens, and the CA of its certificate if it has one."""
+    from deploy.wiring import wiring_in  # noqa: PLC0415 - what a command needs is imported then
+
+    wiring = wiring_in(state_dir)
+    return wiring.address("gateway"), wiring.ca
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,12 @@ class Caller:
     demo_account: str
     state_dir: Path
     language: str
+
+    def way(self) -> tuple[str, Path | None]:
+        """The gateway and the CA of its certificate: those given, else those of the demo account's stack."""
+        if self.gateway or not self.demo_account:
+            return self.gateway or DEFAULT_GATEWAY, self.gateway_ca
+        return stack_gateway(self.state_dir)
 
     def credentials(self) -> tuple[str, str]:
         """E-mail address and password: given, of a demo account, or asked for."""
@@ -58,7 +83,7 @@ def _language(value: str) -> str:
 
 def account_options(
     context: typer.Context,
-    gateway: Annotated[str, typer.Option(envvar="LIITY_GATEWAY", help="host:port.")] = "127.0.0.1:7400",
+    gateway: Gateway = "",
     gateway_ca: GatewayCa = None,
     email: Annotated[
         str, typer.Option(envvar="LIITY_EMAIL", help="Your account; asked for if missing.")
@@ -83,6 +108,15 @@ def account_options(
     context.obj = Caller(gateway, gateway_ca, email, password, demo_account, state_dir, language)
 
 
+def own_unit(api: "ApiClient") -> str:
+    """The one unit that the account belongs to."""
+    units = [membership.unit for membership in api.session.memberships]
+    if len(units) != 1:
+        which = f"one of {', '.join(units)}" if units else "you act for all"
+        raise typer.BadParameter(f"name the unit with --unit: {which}")
+    return units[0]
+
+
 def call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> ResultT:
     """Logs in, works, and gives the result; a refusal ends the program with its text and exit code."""
     import asyncio  # noqa: PLC0415
@@ -94,11 +128,12 @@ def call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> R
     from services.runtime.errors import Refusal  # noqa: PLC0415
 
     async def log_in_and_work() -> ResultT:
-        async with ApiClient(caller.gateway, caller.language, caller.gateway_ca) as api:
+        async with ApiClient(gateway, caller.language, gateway_ca) as api:
             await api.log_in(*credentials)
             return await work(api)
 
     with ending_clearly():
+        gateway, gateway_ca = caller.way()
         credentials = caller.credentials()
         try:
             return asyncio.run(log_in_and_work())
@@ -106,8 +141,8 @@ def call(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> R
             language = Language.Value(f"LANGUAGE_{caller.language.upper()}")
             lines = refusal_lines(refusal, language)
             if refusal.reason == REASON_UNAVAILABLE:
-                lines.append(f"  Asked was {caller.gateway}; `liity up` starts a gateway")
-                if caller.gateway_ca is None:
+                lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
+                if gateway_ca is None:
                     lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
             typer.echo("\n".join(lines), err=True)
             raise typer.Exit(FAILED) from None

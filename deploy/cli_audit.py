@@ -75,9 +75,15 @@ def suspicions(context: typer.Context, since: Since = None, as_json: AsJson = Fa
 
 @app.command()
 def verify(
+    context: typer.Context,
     database_url: Annotated[
-        str, typer.Option(envvar="LIITY_DATABASE_URL", help="Of registration's database; reading is enough.")
-    ],
+        str,
+        typer.Option(
+            envvar="LIITY_DATABASE_URL",
+            help="Of registration's database; reading is enough. The local stack's if not given.",
+            show_default=False,
+        ),
+    ] = "",
     database_tls_ca: Annotated[
         Path | None, typer.Option(envvar="LIITY_DATABASE_TLS_CA", help="As the component's own setting.")
     ] = None,
@@ -96,6 +102,8 @@ def verify(
     except ValueError as error:
         raise typer.BadParameter(f"--anchor takes SEQUENCE:HASH: {error}") from None
     with ending_clearly():
+        if not database_url:
+            database_url, database_tls_ca = _local_database(context.obj.state_dir)
         try:
             end = asyncio.run(_verify(database_url, database_tls_ca, known))
         except BrokenChain as broken:
@@ -104,6 +112,13 @@ def verify(
     typer.echo(f"The log of use is whole: {end.sequence} entries.")
     if end.sequence:
         typer.echo(f"Keep this elsewhere, for --anchor: {end}")
+
+
+def _local_database(state_dir: Path) -> tuple[str, Path | None]:
+    from deploy.wiring import wiring_in  # noqa: PLC0415 - imported when it runs
+
+    wiring = wiring_in(state_dir)
+    return wiring.settings("registration")["LIITY_DATABASE_URL"], wiring.ca
 
 
 def _begin_of(day: datetime) -> datetime:

@@ -5,20 +5,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli_account import AsJson, account_options, call
+from deploy.cli_account import AsJson, account_options, call, own_unit
 
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
     from liity.v1.registration_pb2 import Registration
+    from liity.v1.registration_service_pb2 import GetRegistrationResponse
 
-app = typer.Typer(help="Registrations: list, show, consent, withdraw.", no_args_is_help=True)
+HELP = (
+    "Registrations: list, show, explain, consent, withdraw;"
+    " for customer service reactivate, verify, link, reject."
+)
+
+app = typer.Typer(help=HELP, no_args_is_help=True)
+app.callback(help=HELP)(account_options)
 
 Name = Annotated[
     str, typer.Argument(help="ID in your own unit, or units/UNIT/registrations/ID for another one.")
 ]
-
-
-app.callback()(account_options)
 
 
 @app.command("list")
@@ -40,7 +44,7 @@ def list_registrations(
     async def read(api: "ApiClient") -> "list[Registration]":
         found: list[Registration] = []
         request = ListRegistrationsRequest(
-            parent=unit or _own_unit(api), stage=stages[stage.upper() or "UNSPECIFIED"]
+            parent=unit or own_unit(api), stage=stages[stage.upper() or "UNSPECIFIED"]
         )
         while True:
             request.page_size = min(limit - len(found), 200)
@@ -60,11 +64,30 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """One registration: its stage, deadline, what it waits for and who can act."""
     from liity.v1.registration_service_pb2 import GetRegistrationRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "Registration":
+    async def read(api: "ApiClient") -> "GetRegistrationResponse":
         request = GetRegistrationRequest(name=_full_name(api, name))
-        return (await api.call(api.registrations.GetRegistration, request)).registration
+        return await api.call(api.registrations.GetRegistration, request)
 
-    _print_one(call(context.obj, read), as_json=as_json)
+    from deploy import registration_output  # noqa: PLC0415
+
+    registration_output.print_answer(call(context.obj, read), as_json=as_json)
+
+
+@app.command()
+def explain(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Why: what has happened, what it waits for, who can do what. Also units/UNIT/customers/ID."""
+    from liity.v1.registration_service_pb2 import (  # noqa: PLC0415
+        ExplainRegistrationRequest,
+        ExplainRegistrationResponse,
+    )
+
+    async def read(api: "ApiClient") -> ExplainRegistrationResponse:
+        request = ExplainRegistrationRequest(name=_full_name(api, name))
+        return await api.call(api.registrations.ExplainRegistration, request)
+
+    from deploy import work_output  # noqa: PLC0415
+
+    work_output.print_explanation(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
@@ -100,7 +123,7 @@ def consent(
 
 @app.command()
 def withdraw(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Withdraws a registration that waits for consent; what was held for it is erased (R30)."""
+    """Withdraws a registration that waits; what was held for it is erased (R30)."""
     from deploy.api_client import new_request_id  # noqa: PLC0415
     from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest  # noqa: PLC0415
 
@@ -111,16 +134,74 @@ def withdraw(context: typer.Context, name: Name, as_json: AsJson = False) -> Non
     _print_one(call(context.obj, end), as_json=as_json)
 
 
-def _own_unit(api: "ApiClient") -> str:
-    units = [membership.unit for membership in api.session.memberships]
-    if len(units) != 1:
-        which = f"one of {', '.join(units)}" if units else "you act for all"
-        raise typer.BadParameter(f"name the unit with --unit: {which}")
-    return units[0]
+@app.command()
+def reactivate(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Activates a customer who is marked for deletion, with the form's data (R19). For customer service."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.registration_service_pb2 import ReactivateRequest  # noqa: PLC0415
+
+    async def decide(api: "ApiClient") -> "Registration":
+        request = ReactivateRequest(name=_full_name(api, name), request_id=new_request_id())
+        return (await api.call(api.registrations.Reactivate, request)).registration
+
+    _print_one(call(context.obj, decide), as_json=as_json)
+
+
+@app.command()
+def verify(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Confirms who a person without a personal identity code is (R24). For customer service."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.registration_service_pb2 import VerifyIdentityRequest  # noqa: PLC0415
+
+    async def decide(api: "ApiClient") -> "Registration":
+        request = VerifyIdentityRequest(name=_full_name(api, name), request_id=new_request_id())
+        return (await api.call(api.registrations.VerifyIdentity, request)).registration
+
+    _print_one(call(context.obj, decide), as_json=as_json)
+
+
+@app.command()
+def link(
+    context: typer.Context,
+    name: Name,
+    customer: Annotated[str, typer.Option(help="units/UNIT/customers/ID: the customer that the person is.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ends a registration without a code as that of a customer there is (R24). For customer service."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.registration_service_pb2 import LinkToCustomerRequest  # noqa: PLC0415
+
+    async def decide(api: "ApiClient") -> "Registration":
+        request = LinkToCustomerRequest(
+            name=_full_name(api, name), request_id=new_request_id(), customer=customer
+        )
+        return (await api.call(api.registrations.LinkToCustomer, request)).registration
+
+    _print_one(call(context.obj, decide), as_json=as_json)
+
+
+@app.command()
+def reject(
+    context: typer.Context,
+    name: Name,
+    note: Annotated[str, typer.Option(help="Why, for the unit to read: no code, and better no names.")],
+    as_json: AsJson = False,
+) -> None:
+    """Declines a registration that waits for customer service; its form is erased (R19, R24)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.registration_service_pb2 import RejectRegistrationRequest  # noqa: PLC0415
+
+    async def decide(api: "ApiClient") -> "Registration":
+        request = RejectRegistrationRequest(
+            name=_full_name(api, name), request_id=new_request_id(), note=note
+        )
+        return (await api.call(api.registrations.RejectRegistration, request)).registration
+
+    _print_one(call(context.obj, decide), as_json=as_json)
 
 
 def _full_name(api: "ApiClient", name: str) -> str:
-    return name if "/" in name else f"{_own_unit(api)}/registrations/{name}"
+    return name if "/" in name else f"{own_unit(api)}/registrations/{name}"
 
 
 def _print_one(registration: "Registration", *, as_json: bool) -> None:

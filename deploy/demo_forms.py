@@ -80,3 +80,12 @@ def pupil(today: date, choice: random.Random) -> DemoPerson:
         credentials_recipient=CREDENTIALS_RECIPIENT_RELATED_PERSON,
     )
     return DemoPerson(random_artificial_hetu(9, today, choice), form, email)
+
+
+def young_adult(today: date, choice: random.Random) -> DemoPerson:
+    """A sixteen-year-old pupil who joins alone (R6)."""
+    person = adult(today, choice)
+    form = CustomerForm()
+    form.CopyFrom(person.form)
+    form.school_support = SCHOOL_SUPPORT_PUPIL_SPECIFIC
+    return DemoPerson(random_artificial_hetu(16, today, choice), form, person.email)

@@ -9,7 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from deploy.output import console
-from liity.v1.registration_pb2 import Action, ConsentState, Party, Registration, Stage
+from liity.v1.registration_pb2 import Action, ConsentState, MissingCodeReason, Party, Registration, Stage
+from liity.v1.registration_service_pb2 import GetRegistrationResponse, PossibleDuplicate
 from services.runtime.clock import HELSINKI
 
 
@@ -33,10 +34,18 @@ def print_many(registrations: Sequence[Registration], *, as_json: bool) -> None:
     console().print(table)
 
 
-def print_one(registration: Registration, *, as_json: bool) -> None:
+def print_answer(answer: GetRegistrationResponse, *, as_json: bool) -> None:
+    """A registration, and for customer service the customers who may be the person."""
+    print_one(answer.registration, as_json=as_json, duplicates=answer.possible_duplicates)
+
+
+def print_one(
+    registration: Registration, *, as_json: bool, duplicates: Sequence[PossibleDuplicate] = ()
+) -> None:
     """Line by line, or a JSON object."""
     if as_json:
-        print_json(MessageToDict(registration))
+        found = {"possibleDuplicates": [MessageToDict(one) for one in duplicates]} if duplicates else {}
+        print_json(MessageToDict(registration) | found)
         return
     table = Table(show_header=False)
     table.add_column(style="bold")
@@ -54,6 +63,13 @@ def print_one(registration: Registration, *, as_json: bool) -> None:
     for available in registration.available_actions:
         action = Action.Name(available.action).removeprefix("ACTION_")
         table.add_row("Can be done", f"{action} by {parties(available.parties)}")
+    if registration.missing_code_reason:
+        reason = MissingCodeReason.Name(registration.missing_code_reason)
+        table.add_row("No code", reason.removeprefix("MISSING_CODE_REASON_"))
+    if registration.rejection_note:
+        table.add_row("Declined", registration.rejection_note)
+    for one in duplicates:
+        table.add_row("May be", f"{one.customer_display_name}, {one.unit_display_name}\n{one.customer}")
     console().print(table)
 
 

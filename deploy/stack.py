@@ -11,14 +11,14 @@ from typing import IO, NamedTuple
 import grpc
 
 from deploy import health
-from deploy.certificates import Certificates
+from deploy.certificates import certificates_in
 from deploy.components import WITH_DATABASE, migrate_database
 from deploy.keys import create_keys
 from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, StackError
 from deploy.temporal_server import prepare_server
-from deploy.wiring import Wiring, note_ports
+from deploy.wiring import Wiring, note_stack
 from services.runtime.tls import Certificate, channel_credentials
 
 _NEEDS: dict[str, tuple[str, ...]] = {
@@ -72,7 +72,7 @@ class Stack:
         self.folder = folder.absolute()
         self.ports = ports
         self.environment: dict[str, str] = {}
-        self.certificates = Certificates(self.folder / "tls") if tls else None
+        self.certificates = certificates_in(self.folder) if tls else None
         self.postgres = EmbeddedPostgres(self.folder / "postgres", ports.postgres, self.certificates)
         self.logs = self.folder / "logs"
         self._needs = _NEEDS_WITH_TLS if tls else _NEEDS
@@ -203,7 +203,7 @@ class Stack:
         create_keys(self.keys_dir)
         if self.certificates:
             self.certificates.create()
-        note_ports(self.folder, self.ports)
+        note_stack(self.folder, self.ports, tls=self.certificates is not None)
 
     def _take_lock(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

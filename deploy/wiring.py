@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from deploy.certificates import Certificates
+from deploy.certificates import Certificates, certificates_in
 from deploy.components import WITH_DATABASE
 from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
@@ -17,7 +17,7 @@ from deploy.temporal_server import NAMESPACE, codec_url, temporal_command, ui_or
 from services.runtime.keys import read_private_file, write_private_file
 from services.runtime.settings import SettingsError
 
-_PORTS = "ports.json"
+_STACK = "stack.json"
 
 
 class Wiring:
@@ -59,13 +59,13 @@ class Wiring:
         """The settings that tie one of our programs to the others."""
         settings = {"LIITY_KEYS_DIR": str(self.keys_dir)}
         if name in ("gateway", "codec", *WITH_DATABASE):
-            settings["LIITY_LISTEN"] = self._address(name)
+            settings["LIITY_LISTEN"] = self.address(name)
         if name in WITH_DATABASE:
             settings["LIITY_DATABASE_URL"] = self._postgres.url(name)
         if name in ("gateway", "worker"):
-            settings |= {f"LIITY_{peer.upper()}_TARGET": self._address(peer) for peer in WITH_DATABASE}
+            settings |= {f"LIITY_{peer.upper()}_TARGET": self.address(peer) for peer in WITH_DATABASE}
             settings |= {
-                "LIITY_TEMPORAL_ADDRESS": self._address("temporal"),
+                "LIITY_TEMPORAL_ADDRESS": self.address("temporal"),
                 "LIITY_TEMPORAL_NAMESPACE": NAMESPACE,
                 # Temporal's own profiles speak of other servers.
                 "TEMPORAL_CONFIG_FILE": os.devnull,
@@ -86,7 +86,7 @@ class Wiring:
             settings["LIITY_DATABASE_TLS_CA"] = ca
         if name in ("gateway", "worker"):
             settings |= {
-                "LIITY_TEMPORAL_ADDRESS": self._address("temporal_tls"),
+                "LIITY_TEMPORAL_ADDRESS": self.address("temporal_tls"),
                 "TEMPORAL_TLS_SERVER_CA_CERT_PATH": ca,
                 "TEMPORAL_TLS_CLIENT_CERT_PATH": str(files.certificate),
                 "TEMPORAL_TLS_CLIENT_KEY_PATH": str(files.key),
@@ -108,7 +108,7 @@ class Wiring:
                 return {"LIITY_HETU_ALLOW_ARTIFICIAL": "true"}
             case "codec":
                 peers = ("gateway", "identity", "registration")
-                return {f"LIITY_{peer.upper()}_TARGET": self._address(peer) for peer in peers} | {
+                return {f"LIITY_{peer.upper()}_TARGET": self.address(peer) for peer in peers} | {
                     "LIITY_CODEC_URL": codec_url(self._ports),
                     "LIITY_CODEC_UI_ORIGINS": json.dumps([ui_origin(self._ports)]),
                 }
@@ -120,36 +120,45 @@ class Wiring:
                 }
             case "mailbox":
                 return {
-                    "LIITY_MAILBOX_SMTP_LISTEN": self._address("smtp"),
-                    "LIITY_MAILBOX_HTTP_LISTEN": self._address("mailbox"),
+                    "LIITY_MAILBOX_SMTP_LISTEN": self.address("smtp"),
+                    "LIITY_MAILBOX_HTTP_LISTEN": self.address("mailbox"),
                     "LIITY_MAILBOX_DIR": str(self.mail_dir),
                 }
             case "tls-end":
                 return {
-                    "LIITY_TLS_END_TEMPORAL_LISTEN": self._address("temporal_tls"),
-                    "LIITY_TLS_END_TEMPORAL": self._address("temporal"),
-                    "LIITY_TLS_END_POSTGRES_LISTEN": self._address("postgres"),
+                    "LIITY_TLS_END_TEMPORAL_LISTEN": self.address("temporal_tls"),
+                    "LIITY_TLS_END_TEMPORAL": self.address("temporal"),
+                    "LIITY_TLS_END_POSTGRES_LISTEN": self.address("postgres"),
                     "LIITY_TLS_END_POSTGRES": str(self._postgres.socket),
                 }
             case _:
                 return {}
 
-    def _address(self, name: str) -> str:
+    def address(self, name: str) -> str:
+        """Where a component listens: `host:port`."""
         return f"{HOST}:{getattr(self._ports, name)}"
 
+    @property
+    def ca(self) -> Path | None:
+        """What the gateway's certificate is verified with; None without TLS."""
+        return self._certificates.ca if self._certificates else None
 
-def note_ports(folder: Path, ports: Ports) -> None:
-    """Notes in a stack's folder where it listens."""
-    write_private_file(folder / _PORTS, json.dumps(asdict(ports)))
+
+def note_stack(folder: Path, ports: Ports, *, tls: bool) -> None:
+    """Notes in a stack's folder where it listens, and how."""
+    write_private_file(folder / _STACK, json.dumps({"ports": asdict(ports), "tls": tls}))
 
 
 def wiring_in(folder: Path) -> Wiring:
     """The wiring of the stack that was started last in a folder. SettingsError if none was."""
     folder = folder.absolute()
-    if not (folder / _PORTS).exists():
+    if not (folder / _STACK).exists():
         raise SettingsError(f"No stack has been started in {folder}: liity up --state-dir {folder}")
-    ports = Ports(**json.loads(read_private_file(folder / _PORTS)))
-    return Wiring(folder, ports, EmbeddedPostgres(folder / "postgres", ports.postgres))
+    noted = json.loads(read_private_file(folder / _STACK))
+    ports = Ports(**noted["ports"])
+    certificates = certificates_in(folder) if noted["tls"] else None
+    postgres = EmbeddedPostgres(folder / "postgres", ports.postgres, certificates)
+    return Wiring(folder, ports, postgres, certificates)
 
 
 def _environment() -> dict[str, str]:

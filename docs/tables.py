@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from deploy.mailbox import MailboxSettings
+from deploy.staff import StaffSettings
 from deploy.tls_end import TlsEndSettings
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import Reason
@@ -43,15 +44,23 @@ _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 _STATUS = {
-    **dict.fromkeys((*range(1, 12), *range(20, 26), *range(40, 53), 72, 90, 104), _INVALID),
-    **dict.fromkeys((60, 61, 62, 68, 69), grpc.StatusCode.ALREADY_EXISTS),
-    **dict.fromkeys((63, 64, 87, 88, 89), _PRECONDITION),
-    **dict.fromkeys((65, 66, 67, 70, 71, 73, 86), grpc.StatusCode.NOT_FOUND),
+    **dict.fromkeys(
+        (*range(1, 12), *range(20, 26), *range(40, 54), 72, 90, 104, 130, 133, *range(160, 167), 169),
+        _INVALID,
+    ),
+    **dict.fromkeys((60, 61, 62, 68, 69, 111), grpc.StatusCode.ALREADY_EXISTS),
+    **dict.fromkeys(
+        (63, 64, 76, 87, 88, 89, 110, 113, 120, 121, 122, 131, 132, 150, 152, 168), _PRECONDITION
+    ),
+    **dict.fromkeys((65, 66, 67, 70, 71, 73, 74, 77, 86, 112, 151, 167), grpc.StatusCode.NOT_FOUND),
     **dict.fromkeys((80, 81, 83, 85), grpc.StatusCode.UNAUTHENTICATED),
+    75: grpc.StatusCode.ABORTED,
     82: grpc.StatusCode.PERMISSION_DENIED,
     **dict.fromkeys((84, 91, 92, 101, 105), grpc.StatusCode.RESOURCE_EXHAUSTED),
     **dict.fromkeys((100, 102), grpc.StatusCode.UNAVAILABLE),
     103: grpc.StatusCode.INTERNAL,
+    **dict.fromkeys((140, 141, 142, 143, 145, 146), _PRECONDITION),
+    **dict.fromkeys((144, 147), _INVALID),
 }
 """The status each reason comes with, by its number."""
 
@@ -69,6 +78,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("gateway", GatewaySettings),
     ("codec", CodecSettings),
     ("worker", WorkerSettings),
+    ("`liity staff create`", StaffSettings),
     ("mailbox (local stack only)", MailboxSettings),
     ("tls-end (local stack only)", TlsEndSettings),
 )

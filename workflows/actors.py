@@ -1,10 +1,11 @@
 """On whose behalf a step is done: from the message that a workflow handles to the services its steps call."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.worker import (
     ActivityInboundInterceptor,
+    ContinueAsNewInput,
     ExecuteActivityInput,
     ExecuteWorkflowInput,
     HandleSignalInput,
@@ -50,12 +51,16 @@ class _ActorInbound(WorkflowInboundInterceptor):
         return await super().handle_update_handler(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
-        # Nobody but an operator signals.
+        # No person but an operator signals; what runs signal to one another starts no step by itself.
         _take_on(_OPERATOR)
         await super().handle_signal(input)
 
 
 class _ActorOutbound(WorkflowOutboundInterceptor):
+    def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:  # noqa: A002
+        input.headers = with_actor(input.headers, current_actor())
+        super().continue_as_new(input)
+
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
         input.headers = with_actor(input.headers, current_actor())
         return super().start_activity(input)

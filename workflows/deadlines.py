@@ -18,6 +18,16 @@ def welcome_time(begun: datetime, timetable: Timetable) -> datetime:
     return helsinki_moment(helsinki_day(begun) + delay, timetable.welcome_hour)
 
 
+def address_reminder_time(begun: datetime, timetable: Timetable) -> datetime:
+    """When the registrar whose own address is on file is reminded (R27)."""
+    return begun + timetable.address_reminder.ToTimedelta()
+
+
+def last_welcome_time(welcome: datetime, timetable: Timetable) -> datetime:
+    """Until when the welcome waits for the customer's own address (R27)."""
+    return welcome + timetable.address_patience.ToTimedelta()
+
+
 def reminder_times(asked: datetime, timetable: Timetable) -> Iterator[datetime]:
     """When the guardian is reminded (R30), ascending."""
     return (asked + reminder.ToTimedelta() for reminder in timetable.consent_reminders)

@@ -20,13 +20,15 @@ class Erasure:
         self._personal_data = PersonalDataServiceStub(registration.channel)
         self._notifications = NotificationServiceStub(notification.channel)
 
-    async def erase_person(self, person_id: str) -> None:
+    async def erase_person(self, person_id: str, *, only_if_ended: bool = False) -> None:
         """Erases all that any service keeps of a person. May break off anywhere, and be repeated.
+
+        Refused as `PersonalDataService.ErasePerson` if it is for those alone whose customership has ended.
 
         What is known of the person goes first, so that no step mails them any more. What leads from them to
         their mail and links, the IDs of their registrations, goes when those are gone: last of all.
         """
-        erase = ErasePersonRequest(person_id=person_id)
+        erase = ErasePersonRequest(person_id=person_id, only_if_ended=only_if_ended)
         erased = await self._registration.call(self._personal_data.ErasePerson, erase)
         subject_ids = erased.registration_ids
         mail = EraseSubjectsRequest(subject_ids=subject_ids)
@@ -35,3 +37,8 @@ class Erasure:
         await self._identity.call(self._persons.ErasePerson, person)
         forget = ForgetPersonRequest(person_id=person_id)
         await self._registration.call(self._personal_data.ForgetPerson, forget)
+
+    async def erase_registration(self, registration_id: str) -> None:
+        """Erases the mail of a registration that has ended, whose person is a customer all the same."""
+        mail = EraseSubjectsRequest(subject_ids=[registration_id])
+        await self._notification.call(self._notifications.EraseSubjects, mail)

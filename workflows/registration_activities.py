@@ -5,18 +5,12 @@ What is made on the way (links, user names, addresses) stays in the step: it nev
 
 import asyncio
 import uuid
-from datetime import UTC, timedelta
-from typing import Any
+from datetime import UTC
 
-from google.protobuf.message import Message
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from liity.identity.v1.account_service_pb2 import Account, GetAccountRequest
+from liity.identity.v1.account_service_pb2 import FindAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
-from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
-from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
     IssueLinkRequest,
@@ -27,25 +21,22 @@ from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.identity.v1.person_service_pb2 import RetainPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import (
-    DELIVERY_STATE_SENT,
-    AddressUndeliverable,
+    ChangeAddressReminder,
     ConsentDeclined,
     ConsentGiven,
     ConsentLapsed,
     ConsentOutgrown,
     ConsentReminder,
     ConsentRequest,
-    Credentials,
-    SendMessageRequest,
     Welcome,
 )
-from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
+from liity.registration.v1.customer_service_pb2 import ConvertToOnlineRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import (
     ActivateRegistrationRequest,
     AdvanceRegistrationRequest,
     CreateRegistrationRequest,
     EndRegistrationRequest,
-    GetMailingDetailsRequest,
     GetRegistrationRequest,
     MailingDetails,
     Registration,
@@ -54,54 +45,65 @@ from liity.registration.v1.registration_service_pb2_grpc import RegistrationServ
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.customer_form_pb2 import (
-    CREDENTIALS_RECIPIENT_REGISTRAR,
-    CREDENTIALS_RECIPIENT_RELATED_PERSON,
     CUSTOMER_KIND_ONLINE,
 )
+from liity.v1.reason_pb2 import REASON_NOT_WAITING
 from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
+    STAGE_REJECTED,
     STAGE_WELCOMED,
     Stage,
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
     ActivationStep,
+    AddressStepResult,
+    ConvertedRegistration,
     CreatedRegistration,
     EndStep,
     MailStepResult,
+    OverStepResult,
     RegistrationStep,
     Timetable,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment, now
-from services.runtime.errors import Refusal, is_permanent, reason_name
+from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
+from services.runtime.refused import to_refused
+from workflows.customership_links import CustomershipLinks
 from workflows.deadlines import lapse_time, welcome_time
 from workflows.erasure import Erasure
+from workflows.mailing import Mailing, key
 
 _AT_ONCE = 2.0
 """Seconds a registrar may be kept waiting for a mail: Save answers after it."""
-
-_SMTP_TIMEOUT = 45.0
-"""Seconds a mail may take: longer than the notification service waits for a mail server."""
 
 
 class RegistrationActivities:
     """The steps, over the three services."""
 
-    def __init__(self, identity: Peer, registration: Peer, notification: Peer, timetable: Timetable) -> None:
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        mailing: Mailing,
+        customership_links: CustomershipLinks,
+        erasure: Erasure,
+        timetable: Timetable,
+    ) -> None:
         self._identity = identity
         self._registration = registration
-        self._notification = notification
         self._timetable = timetable
-        self._erasure = Erasure(identity, registration, notification)
+        self._erasure = erasure
         self._persons = PersonServiceStub(identity.channel)
         self._accounts = AccountServiceStub(identity.channel)
         self._links = LinkServiceStub(identity.channel)
-        self._credentials = CredentialServiceStub(identity.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
-        self._notifications = NotificationServiceStub(notification.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+        self._mailing = mailing
+        self._customership_links = customership_links
 
     @activity.defn
     async def create_registration(self, request: CreateRegistrationRequest) -> CreatedRegistration:
@@ -109,7 +111,12 @@ class RegistrationActivities:
 
         Credentials are mailed in the same step if that takes no time: it spares a round of the engine.
         """
-        request.consent_deadline.FromDatetime(lapse_time(now(), self._timetable))
+        begun = now()
+        request.consent_deadline.FromDatetime(lapse_time(begun, self._timetable))
+        request.reactivation_deadline.FromDatetime(begun + self._timetable.reactivation_lapse.ToTimedelta())
+        request.identity_check_deadline.FromDatetime(
+            begun + self._timetable.identity_check_lapse.ToTimedelta()
+        )
         retain = RetainPersonRequest(person_id=request.person_id)
         try:
             await self._identity.call(self._persons.RetainPerson, retain)
@@ -119,17 +126,37 @@ class RegistrationActivities:
                 return CreatedRegistration(refusal=refusal.reason)
             raise
         registration = response.registration
-        created = CreatedRegistration(registration=registration, timetable=self._timetable)
+        created = CreatedRegistration(
+            registration=registration,
+            timetable=self._timetable,
+            temporary=request.form.temporary and request.form.HasField("expected_end_date"),
+        )
         if response.HasField("consent_outgrown_date"):
             birthday = from_proto_date(response.consent_outgrown_date)
             created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
         if registration.stage == STAGE_CREDENTIALS_SENT:
             # An earlier try of this step has come so far, but was not heard of.
             created.welcome_time.CopyFrom(registration.deadline)
-        begun = registration.stage == STAGE_ACTIVE and registration.kind == CUSTOMER_KIND_ONLINE
-        if begun and response.HasField("mailing_details"):
+        online = registration.stage == STAGE_ACTIVE and registration.kind == CUSTOMER_KIND_ONLINE
+        if online and response.HasField("mailing_details"):
             await self._send_credentials_at_once(created, response.mailing_details)
         return created
+
+    @activity.defn
+    async def convert_to_online(self, request: ConvertToOnlineRequest) -> ConvertedRegistration:
+        """Makes an online customer of a CD borrower (R23); or says why not, which is an answer."""
+        try:
+            response = await self._registration.call(self._customers.ConvertToOnline, request)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                created = CreatedRegistration(refusal=refusal.reason)
+                return ConvertedRegistration(created=created, refused=to_refused(refusal))
+            raise
+        registration = response.registration
+        created = CreatedRegistration(registration=registration, timetable=self._timetable)
+        if registration.stage == STAGE_CREDENTIALS_SENT:
+            created.welcome_time.CopyFrom(registration.deadline)
+        return ConvertedRegistration(created=created)
 
     @activity.defn
     async def request_consent(self, step: RegistrationStep) -> MailStepResult:
@@ -155,42 +182,58 @@ class RegistrationActivities:
     @activity.defn
     async def tell_consent_given(self, step: RegistrationStep) -> MailStepResult:
         """Tells the registrar that the guardian consented."""
-        details = await self._mailing_details(step)
+        details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
         content = ConsentGiven(
             child_first_names=details.first_names, unit_display_name=details.unit_display_name
         )
-        return await self._tell_registrar(step, "consent given", consent_given=content)
+        registrar = await self._mailing.registrar(step, details)
+        return await self._mailing.tell(step, registrar, "consent given", consent_given=content)
 
     @activity.defn
     async def tell_consent_outgrown(self, step: RegistrationStep) -> MailStepResult:
         """Tells the registrar that consent is needed no more (R8)."""
-        details = await self._mailing_details(step)
+        details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
         content = ConsentOutgrown(
             child_first_names=details.first_names, unit_display_name=details.unit_display_name
         )
-        return await self._tell_registrar(step, "consent outgrown", consent_outgrown=content)
+        registrar = await self._mailing.registrar(step, details)
+        return await self._mailing.tell(step, registrar, "consent outgrown", consent_outgrown=content)
 
     @activity.defn
     async def end_registration(self, end: EndStep) -> Registration:
-        """Ends the registration and erases the person everywhere (R30)."""
+        """Ends the registration and erases the person everywhere (R30), unless they are a customer (R19).
+
+        One that has ended meanwhile, as the person was erased, is answered as it stands.
+        """
         step = end.step
         await self._redeem_link(step, end.link_id)
-        request = EndRegistrationRequest(registration_id=step.registration_id, stage=end.stage)
-        response = await self._registration.call(self._registrations.EndRegistration, request)
-        await self._erasure.erase_person(step.person_id)
+        request = EndRegistrationRequest(
+            registration_id=step.registration_id, stage=end.stage, rejection_note=end.rejection_note
+        )
+        if end.stage == STAGE_REJECTED:
+            request.decision_request_id = step.event_id
+        try:
+            response = await self._registration.call(self._registrations.EndRegistration, request)
+        except Refusal as refusal:
+            if refusal.reason != REASON_NOT_WAITING:
+                raise
+            return await self._get(step)
+        if response.is_customer:
+            await self._void_links(step)
+            await self._erasure.erase_registration(step.registration_id)
+        else:
+            await self._erasure.erase_person(step.person_id)
         return response.registration
 
     @activity.defn
     async def tell_consent_not_given(self, end: EndStep) -> MailStepResult:
         """Tells the registrar that the guardian declined, or never answered (R30)."""
         step = end.step
-        request = GetRegistrationRequest(registration_id=step.registration_id)
-        response = await self._registration.call(self._registrations.GetRegistration, request)
-        registration = response.registration
+        registration = await self._get(step)
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
         declined = end.stage == STAGE_DECLINED
@@ -200,39 +243,77 @@ class RegistrationActivities:
             registration_create_time=registration.create_time,
         )
         field = "consent_declined" if declined else "consent_lapsed"
-        return await self._tell_registrar(step, "consent not given", **{field: content})
+        registrar = await self._mailing.account(registration.registrar_account_id)
+        return await self._mailing.tell(step, registrar, "consent not given", **{field: content})
 
     @activity.defn
     async def send_credentials(self, step: RegistrationStep) -> MailStepResult:
         """Issues the credentials, mails them (R13) and records the stage."""
-        details = await self._mailing_details(step)
+        details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        mail = await self._credentials_mail(step, details)
-        result = await self._send_or_tell(step, details, mail)
+        mail = await self._mailing.credentials(step, details, details.credentials_recipient)
+        result = await self._mailing.send_or_tell(step, details, mail)
         if result.delivered:
             await self._advance(step, STAGE_CREDENTIALS_SENT)
         return result
 
     @activity.defn
+    async def remind_to_change_address(self, step: RegistrationStep) -> MailStepResult:
+        """Reminds the registrar whose own address is still on file (R27)."""
+        details = await self._mailing.details(step)
+        account_id = await self._registrar_on_file(details)
+        if details is None or not account_id:
+            return MailStepResult()
+        content = ChangeAddressReminder(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            welcome_time=step.deadline,
+        )
+        account = await self._mailing.account(account_id)
+        return await self._mailing.tell(
+            step, account, "change address reminder", change_address_reminder=content
+        )
+
+    @activity.defn
+    async def look_whose_address(self, step: RegistrationStep) -> AddressStepResult:
+        """Whether the address on file is a registrar's; if so, records how long the welcome waits (R27)."""
+        registrars = bool(await self._registrar_on_file(await self._mailing.details(step)))
+        if registrars and step.HasField("deadline"):
+            await self._advance(step, STAGE_CREDENTIALS_SENT)
+        return AddressStepResult(registrars=registrars)
+
+    @activity.defn
     async def send_welcome(self, step: RegistrationStep) -> MailStepResult:
         """Mails the welcome to the address then on file (R26), unless the customership has ended."""
-        details = await self._mailing_details(step)
+        details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        recipient = details.customer_email or (await self._registrar(step)).email
-        content = Welcome(first_names=details.first_names)
-        mail = self._mail(step, "welcome", recipient, details, welcome=content)
-        result = await self._send_or_tell(step, details, mail)
+        recipient = details.customer_email or (await self._mailing.registrar(step, details)).email
+        token = await self._customership_links.issue(
+            key(step.registration_id, "customership link"), step.registration_id
+        )
+        content = Welcome(first_names=details.first_names, link_token=token)
+        mail = self._mailing.mail(step, "welcome", recipient, details, welcome=content)
+        result = await self._mailing.send_or_tell(step, details, mail)
         step.ClearField("deadline")
         await self._advance(step, STAGE_WELCOMED)
         return result
+
+    @activity.defn
+    async def look_whether_over(self, step: RegistrationStep) -> OverStepResult:
+        """Whether the customership that the registration has made is over (R19)."""
+        return OverStepResult(over=await self._mailing.details(step) is None)
+
+    async def _get(self, step: RegistrationStep) -> Registration:
+        request = GetRegistrationRequest(registration_id=step.registration_id)
+        return (await self._registration.call(self._registrations.GetRegistration, request)).registration
 
     async def _ask_guardian(
         self, step: RegistrationStep, field: str, content: type[ConsentRequest] | type[ConsentReminder]
     ) -> MailStepResult:
         """Mails the guardian; nothing once the registration has ended."""
-        details = await self._mailing_details(step)
+        details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
         asked = content(
@@ -241,8 +322,8 @@ class RegistrationActivities:
             link_token=await self._consent_link(step),
             deadline=step.deadline,
         )
-        mail = self._mail(step, field, details.related_person_email, details, **{field: asked})
-        return await self._send_or_tell(step, details, mail)
+        mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
+        return await self._mailing.send_or_tell(step, details, mail)
 
     async def _send_credentials_at_once(self, created: CreatedRegistration, details: MailingDetails) -> None:
         """Mails the credentials if all goes well within moments; if not, `send_credentials` will."""
@@ -251,46 +332,26 @@ class RegistrationActivities:
         step = RegistrationStep(
             registration_id=registration.registration_id,
             person_id=registration.person_id,
-            registrar_account_id=registration.registrar_account_id,
             event_id=first_credentials(registration.registration_id),
         )
         step.deadline.FromDatetime(welcome_time(begun, self._timetable))
         try:
             async with asyncio.timeout(_AT_ONCE):
-                if await self._send(await self._credentials_mail(step, details)):
+                mail = await self._mailing.credentials(step, details, details.credentials_recipient)
+                if await self._mailing.send(mail):
                     await self._advance(step, STAGE_CREDENTIALS_SENT)
                     created.welcome_time.CopyFrom(step.deadline)
         except (Refusal, TimeoutError) as error:
             activity.logger.info("credentials not mailed at once: %s", type(error).__name__)
 
-    async def _credentials_mail(self, step: RegistrationStep, details: MailingDetails) -> SendMessageRequest:
-        issue = IssueCredentialsRequest(request_id=_key(step, "issue"), person_id=step.person_id)
-        credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
-        content = Credentials(
-            first_names=details.first_names,
-            user_name=credentials.user_name,
-            link_token=credentials.link_token,
-            expire_time=credentials.expire_time,
-        )
-        recipient = await self._credentials_recipient(step, details)
-        return self._mail(step, "credentials", recipient, details, credentials=content)
-
-    async def _mailing_details(self, step: RegistrationStep) -> MailingDetails | None:
-        """To whom mail goes now; nobody once the registration has ended or the customership is gone."""
-        request = GetMailingDetailsRequest(registration_id=step.registration_id)
-        response = await self._registration.call(self._registrations.GetMailingDetails, request)
-        return response.mailing_details if response.HasField("mailing_details") else None
-
-    async def _registrar(self, step: RegistrationStep) -> Account:
-        request = GetAccountRequest(account_id=step.registrar_account_id)
-        return (await self._identity.call(self._accounts.GetAccount, request)).account
-
-    async def _credentials_recipient(self, step: RegistrationStep, details: MailingDetails) -> str:
-        if details.credentials_recipient == CREDENTIALS_RECIPIENT_REGISTRAR:
-            return (await self._registrar(step)).email
-        if details.credentials_recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
-            return details.related_person_email
-        return details.customer_email
+    async def _registrar_on_file(self, details: MailingDetails | None) -> str:
+        """The account to whose address mail to the customer goes; empty if it goes to nobody's with one."""
+        if details is None:
+            return ""
+        if not details.customer_email:
+            return details.registrar_account_id
+        find = FindAccountRequest(email=details.customer_email)
+        return (await self._identity.call(self._accounts.FindAccount, find)).account_id
 
     async def _consent_link(self, step: RegistrationStep) -> str:
         # Keyed by the registration, not the event: a reminder repeats the link of the request.
@@ -320,119 +381,7 @@ class RegistrationActivities:
         )
         await self._registration.call(self._registrations.AdvanceRegistration, request)
 
-    def _mail(
-        self,
-        step: RegistrationStep,
-        name: str,
-        recipient: str,
-        details: MailingDetails,
-        **content: Message,
-    ) -> SendMessageRequest:
-        return SendMessageRequest(
-            request_id=_key(step, name),
-            subject_id=step.registration_id,
-            recipient_email=recipient,
-            language=details.language,
-            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
-        )
-
-    async def _send_or_tell(
-        self, step: RegistrationStep, details: MailingDetails, mail: SendMessageRequest
-    ) -> MailStepResult:
-        """Sends a mail; if its address does not work, tells the registrar."""
-        if await self._send(mail):
-            return MailStepResult(delivered=True)
-        content = AddressUndeliverable(
-            first_names=details.first_names,
-            unit_display_name=details.unit_display_name,
-            template=mail.WhichOneof("content") or "",
-        )
-        await self._tell_registrar(step, "address undeliverable", address_undeliverable=content)
-        return MailStepResult(delivered=False)
-
-    async def _tell_registrar(self, step: RegistrationStep, name: str, **content: Message) -> MailStepResult:
-        registrar = await self._registrar(step)
-        mail = SendMessageRequest(
-            request_id=_key(step, name),
-            subject_id=step.registration_id,
-            recipient_email=registrar.email,
-            language=registrar.language,
-            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
-        )
-        return MailStepResult(delivered=await self._send(mail))
-
-    async def _send(self, mail: SendMessageRequest) -> bool:
-        """Whether a mail server took the mail. What cannot be an address is undeliverable, too."""
-        try:
-            response = await self._notification.call(
-                self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT
-            )
-        except Refusal as refusal:
-            if any(violation.field == "recipient_email" for violation in refusal.violations):
-                return False
-            raise
-        return response.delivery.state == DELIVERY_STATE_SENT
-
 
 def first_credentials(registration_id: str) -> str:
     """The event of a registration's first credentials, however many steps try to mail them."""
     return str(uuid.uuid5(uuid.UUID(registration_id), "first credentials"))
-
-
-def _key(step: RegistrationStep, name: str) -> str:
-    """The idempotency key of one thing a step does."""
-    return str(uuid.uuid5(uuid.UUID(step.event_id), name))
-
-
-class RefusalInterceptor(Interceptor):
-    """Turns a service's refusal into a failure Temporal understands: permanent ones are not retried."""
-
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity."""
-        return _RefusalInbound(next)
-
-
-class HeartbeatInterceptor(Interceptor):
-    """Lets Temporal see that a step still runs: then one whose worker has died is soon tried by another."""
-
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity."""
-        return _HeartbeatInbound(next)
-
-
-class _HeartbeatInbound(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401
-        timeout = activity.info().heartbeat_timeout
-        if not timeout:
-            return await super().execute_activity(input)
-        beating = asyncio.create_task(_beat(timeout / 3))
-        try:
-            return await super().execute_activity(input)
-        finally:
-            beating.cancel()
-
-
-async def _beat(interval: timedelta) -> None:
-    while True:
-        await asyncio.sleep(interval.total_seconds())
-        activity.heartbeat()
-
-
-class _RefusalInbound(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401
-        try:
-            return await super().execute_activity(input)
-        except Refusal as refusal:
-            raise ApplicationError(
-                refusal.summary,
-                type=reason_name(refusal.reason),
-                non_retryable=is_permanent(refusal.code),
-                next_retry_delay=_later_than_retries(refusal.retry_after),
-            ) from None
-
-
-def _later_than_retries(retry_after: timedelta | None) -> timedelta | None:
-    """When a service wants to be asked again, if the step would otherwise be tried before."""
-    policy = activity.info().retry_policy
-    longest = policy.maximum_interval if policy else None
-    return retry_after if retry_after and longest and retry_after > longest else None

@@ -1,14 +1,15 @@
 """The worker's settings."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
 from services.runtime.temporal import TemporalSettings
 from services.runtime.temporal_namespace import NamespaceSettings
+from workflows.retention import Retention
 
 
 class WorkerSettings(TemporalSettings, NamespaceSettings):
@@ -35,6 +36,92 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         "welcome hour of that day, less than a day to the second.",
     )
     workflows_welcome_hour: int = Field(9, ge=0, le=23, description="Hour of the welcome mail in Helsinki.")
+    workflows_address_reminder: timedelta = Field(
+        timedelta(days=7),
+        gt=timedelta(0),
+        description="From the start of the customership to the reminder of a registrar whose own address is "
+        "on file (R27). One that is not before the welcome mail is left out.",
+    )
+    workflows_address_patience: timedelta = Field(
+        timedelta(days=14),
+        ge=timedelta(0),
+        description="How much longer the welcome mail waits for a change while a registrar's own address is "
+        "on file (R27).",
+    )
+    workflows_reactivation_lapse: timedelta = Field(
+        timedelta(days=30),
+        gt=timedelta(0),
+        description="How long a registration waits for customer service to activate somebody who is marked "
+        "for deletion (R19).",
+    )
+    workflows_identity_check_lapse: timedelta = Field(
+        timedelta(days=30),
+        gt=timedelta(0),
+        description="How long a registration without a personal identity code waits for customer service to "
+        "make sure who it is (R24).",
+    )
+    workflows_decision_reminder: timedelta = Field(
+        timedelta(days=7),
+        gt=timedelta(0),
+        description="How long before either of them ends customer service is reminded. One that would come "
+        "before the first mail is left out.",
+    )
+    workflows_email_link_lifetime: timedelta = Field(
+        timedelta(days=14),
+        gt=timedelta(0),
+        description="How long the link that confirms a changed e-mail address works (R14).",
+    )
+    workflows_customership_link_lifetime: timedelta = Field(
+        timedelta(days=365),
+        gt=timedelta(0),
+        description="How long the link works by which a customer ends the own customership, or says that the "
+        "need goes on (R21).",
+    )
+    workflows_need_patience: timedelta = Field(
+        timedelta(days=14),
+        gt=timedelta(0),
+        description="How long a temporary customer may take to answer whether the help is still needed: "
+        "then it is asked once more, and then the registrar is told (R21).",
+    )
+    workflows_need_extension: timedelta = Field(
+        timedelta(days=183),
+        ge=timedelta(days=1),
+        description="How long a temporary need goes on if the customer names no day (R21).",
+    )
+    retention_day: str = Field(
+        "01-31",
+        pattern=r"^\d{2}-\d{2}$",
+        description="The day of the year, MM-DD in Helsinki, on which the data of ended customerships is "
+        "erased (R20).",
+    )
+    retention_years: int = Field(
+        2, ge=0, le=5, description="Full years that data is kept after the end of a customership (R20)."
+    )
+    retention_years_if_lent: int = Field(
+        5, ge=0, le=5, description="The same where a disc or a file was ever lent (R20)."
+    )
+    retention_override: timedelta | None = Field(
+        None,
+        ge=timedelta(0),
+        description="For demonstrations: erases so long after the end, on any day, whatever was lent.",
+    )
+    workflows_invitation_reminder: timedelta = Field(
+        timedelta(days=3),
+        gt=timedelta(0),
+        description="How long before its end whoever is invited to be a registrar is reminded. An invitation "
+        "that is good for no longer than this is not.",
+    )
+    workflows_message_reminder: timedelta = Field(
+        timedelta(days=1),
+        gt=timedelta(0),
+        description="How long before a message's deadline customer service is reminded of it (R12); once more"
+        " when the deadline comes.",
+    )
+    workflows_message_lapse: timedelta = Field(
+        timedelta(days=30),
+        gt=timedelta(0),
+        description="From a message's deadline until it is closed without an answer, and its sender told so.",
+    )
     worker_build_id: str = Field(
         "",
         description="Build ID for Worker Versioning (AUTO_UPGRADE); without one the worker is unversioned.",
@@ -49,6 +136,26 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
             )
         return self
 
+    @field_validator("retention_day")
+    @classmethod
+    def _is_a_day_of_every_year(cls, day: str) -> str:
+        try:
+            date.fromisoformat(f"2027-{day}")
+        except ValueError:
+            raise ValueError("it must be a day that every year has, as MM-DD") from None
+        return day
+
+    def retention(self) -> Retention:
+        """How long the data of ended customerships is kept."""
+        month, day = map(int, self.retention_day.split("-"))
+        return Retention(
+            month=month,
+            day=day,
+            years=self.retention_years,
+            years_if_lent=self.retention_years_if_lent,
+            override=self.retention_override,
+        )
+
     def timetable(self) -> Timetable:
         """The durations as a registration is given them."""
         timetable = Timetable(welcome_hour=self.workflows_welcome_hour)
@@ -56,4 +163,9 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
             timetable.consent_reminders.add().FromTimedelta(reminder)
         timetable.consent_lapse.FromTimedelta(self.workflows_consent_lapse)
         timetable.welcome_delay.FromTimedelta(self.workflows_welcome_delay)
+        timetable.address_reminder.FromTimedelta(self.workflows_address_reminder)
+        timetable.address_patience.FromTimedelta(self.workflows_address_patience)
+        timetable.decision_reminder.FromTimedelta(self.workflows_decision_reminder)
+        timetable.reactivation_lapse.FromTimedelta(self.workflows_reactivation_lapse)
+        timetable.identity_check_lapse.FromTimedelta(self.workflows_identity_check_lapse)
         return timetable

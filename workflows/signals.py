@@ -9,17 +9,50 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from liity.workflows.v1.class_list_workflow_pb2 import CancelClassListRequest
+from liity.workflows.v1.invitation_workflow_pb2 import InvitationAccepted, WithdrawInvitation
+from liity.workflows.v1.message_workflow_pb2 import MessageClosed
+from liity.workflows.v1.need_workflow_pb2 import NeedChanged
 from liity.workflows.v1.registration_workflow_pb2 import (
+    AddressChanged,
+    CustomershipEnded,
     DeclineConsentRequest,
+    Merged,
+    Moved,
+    ReactivateRequest,
     RecordConsentRequest,
+    RejectRequest,
+    VerifyIdentityRequest,
     WithdrawRequest,
 )
-from services.runtime.temporal import RegistrationWorkflowNames
+from liity.workflows.v1.removal_workflow_pb2 import Returned, UndoRequest
+from services.runtime.temporal import (
+    ClassListWorkflowNames,
+    InvitationWorkflowNames,
+    MessageWorkflowNames,
+    NeedWorkflowNames,
+    RegistrationWorkflowNames,
+    RemovalWorkflowNames,
+)
 
 _BODIES = {
     RegistrationWorkflowNames.RECORD_CONSENT: RecordConsentRequest,
     RegistrationWorkflowNames.DECLINE_CONSENT: DeclineConsentRequest,
     RegistrationWorkflowNames.WITHDRAW: WithdrawRequest,
+    RegistrationWorkflowNames.MOVED: Moved,
+    RegistrationWorkflowNames.ADDRESS_CHANGED: AddressChanged,
+    ClassListWorkflowNames.CANCEL: CancelClassListRequest,
+    RegistrationWorkflowNames.CUSTOMERSHIP_ENDED: CustomershipEnded,
+    RemovalWorkflowNames.UNDO: UndoRequest,
+    RemovalWorkflowNames.RETURNED: Returned,
+    NeedWorkflowNames.CHANGED: NeedChanged,
+    RegistrationWorkflowNames.REACTIVATE: ReactivateRequest,
+    RegistrationWorkflowNames.VERIFY_IDENTITY: VerifyIdentityRequest,
+    RegistrationWorkflowNames.REJECT: RejectRequest,
+    InvitationWorkflowNames.WITHDRAW: WithdrawInvitation,
+    InvitationWorkflowNames.ACCEPTED: InvitationAccepted,
+    MessageWorkflowNames.CLOSED: MessageClosed,
+    RegistrationWorkflowNames.MERGED: Merged,
 }
 """The message that each signal takes."""
 

@@ -1,7 +1,9 @@
 """The worker: runs the workflows and their steps."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from temporalio.client import Client
@@ -20,19 +22,43 @@ from services.runtime.settings import load
 from services.runtime.temporal import RegistrationWorkflowNames
 from services.runtime.temporal_namespace import namespace_retention
 from services.runtime.tls import component_certificate
+from workflows.activity_interceptors import HeartbeatInterceptor, RefusalInterceptor
 from workflows.actors import ActorInterceptor
+from workflows.address import AddressChangeWorkflow
+from workflows.address_activities import AddressActivities
+from workflows.class_list import ClassListWorkflow
+from workflows.class_list_activities import ClassListActivities
+from workflows.credentials import CredentialsWorkflow
+from workflows.credentials_activities import CredentialsActivities
+from workflows.customership_links import CustomershipLinks
+from workflows.decision_activities import DecisionActivities
 from workflows.disclosure import DisclosureWorkflow
 from workflows.disclosure_activities import DisclosureActivities
+from workflows.erasure import Erasure
+from workflows.invitation import InvitationWorkflow
+from workflows.invitation_activities import InvitationActivities
+from workflows.mailing import Mailing
+from workflows.merge import MergeWorkflow
+from workflows.merge_activities import MergeActivities
+from workflows.message import MessageWorkflow
+from workflows.message_activities import MessageActivities
+from workflows.need import NeedWorkflow
+from workflows.need_activities import NeedActivities
 from workflows.password_order import PasswordOrderWorkflow
 from workflows.password_order_activities import PasswordOrderActivities
+from workflows.password_reminder import PasswordReminderWorkflow
+from workflows.password_reminder_activities import PasswordReminderActivities
 from workflows.registration import RegistrationWorkflow
-from workflows.registration_activities import (
-    HeartbeatInterceptor,
-    RefusalInterceptor,
-    RegistrationActivities,
-)
+from workflows.registration_activities import RegistrationActivities
+from workflows.removal import RemovalWorkflow
+from workflows.removal_activities import RemovalActivities
+from workflows.schedules import prepare_schedules
 from workflows.settings import WorkerSettings
 from workflows.signals import SignalInterceptor
+from workflows.transfer import TransferWorkflow
+from workflows.transfer_activities import TransferActivities
+from workflows.unit_closing import UnitClosingWorkflow
+from workflows.unit_closing_activities import UnitClosingActivities
 
 log = structlog.get_logger()
 
@@ -44,14 +70,132 @@ WORKFLOW_RUNNER = SandboxedWorkflowRunner(
 )
 
 
-def create_worker(
-    client: Client,
-    activities: RegistrationActivities,
-    disclosures: DisclosureActivities,
-    orders: PasswordOrderActivities,
-    build_id: str = "",
-) -> Worker:
-    """A worker for all workflows. With a build ID its workflows upgrade as new builds become current."""
+WORKFLOWS: Sequence[type] = (
+    RegistrationWorkflow,
+    TransferWorkflow,
+    CredentialsWorkflow,
+    AddressChangeWorkflow,
+    DisclosureWorkflow,
+    PasswordOrderWorkflow,
+    ClassListWorkflow,
+    RemovalWorkflow,
+    NeedWorkflow,
+    InvitationWorkflow,
+    UnitClosingWorkflow,
+    PasswordReminderWorkflow,
+    MessageWorkflow,
+    MergeWorkflow,
+)
+"""All of them."""
+
+
+def create_steps(
+    identity: Peer, registration: Peer, notification: Peer, settings: WorkerSettings
+) -> list[Callable[..., Any]]:
+    """The steps of all workflows, over the three services."""
+    mailing = Mailing(identity, registration, notification)
+    erasure = Erasure(identity, registration, notification)
+    links = CustomershipLinks(identity, settings.workflows_customership_link_lifetime)
+    registering = RegistrationActivities(
+        identity, registration, mailing, links, erasure, settings.timetable()
+    )
+    transfer = TransferActivities(identity, registration, mailing)
+    credentials = CredentialsActivities(registration, mailing)
+    link_lifetime = settings.workflows_email_link_lifetime
+    address = AddressActivities(identity, registration, mailing, link_lifetime)
+    seal = DisclosureSeal(settings.keys_dir)
+    disclosures = DisclosureActivities(identity, registration, notification, seal)
+    orders = PasswordOrderActivities(identity, notification)
+    class_lists = ClassListActivities(identity, registration, mailing)
+    removal = RemovalActivities(identity, registration, mailing, links, erasure, settings.retention())
+    need = NeedActivities(
+        registration,
+        mailing,
+        links,
+        settings.workflows_need_patience,
+        settings.workflows_need_extension,
+    )
+    decisions = DecisionActivities(registration, mailing, erasure, settings.customer_service_email)
+    invitations = InvitationActivities(
+        identity, registration, mailing, settings.workflows_invitation_reminder
+    )
+    closing = UnitClosingActivities(identity, registration)
+    reminders = PasswordReminderActivities(identity, mailing)
+    messages = MessageActivities(
+        identity,
+        registration,
+        mailing,
+        settings.customer_service_email,
+        reminder=settings.workflows_message_reminder,
+        lapse=settings.workflows_message_lapse,
+    )
+    merge = MergeActivities(identity, registration)
+    return [
+        registering.create_registration,
+        registering.request_consent,
+        registering.remind_of_consent,
+        registering.activate_registration,
+        registering.tell_consent_given,
+        registering.tell_consent_outgrown,
+        registering.end_registration,
+        registering.tell_consent_not_given,
+        registering.send_credentials,
+        registering.remind_to_change_address,
+        registering.look_whose_address,
+        registering.send_welcome,
+        registering.look_whether_over,
+        decisions.ask_customer_service,
+        decisions.remind_customer_service,
+        decisions.approve_registration,
+        decisions.link_registration,
+        decisions.tell_how_it_was_decided,
+        decisions.tell_what_was_missed,
+        transfer.transfer_customer,
+        transfer.tell_previous_unit,
+        credentials.order_credentials,
+        credentials.send_credentials_anew,
+        address.change_address,
+        address.confirm_address,
+        address.tell_previous_address,
+        disclosures.gather_disclosure,
+        disclosures.delete_disclosure,
+        orders.mail_password_link,
+        class_lists.begin_class_list,
+        class_lists.register_rows,
+        class_lists.finish_class_list,
+        class_lists.cancel_class_list,
+        class_lists.tell_class_list_done,
+        removal.end_customership,
+        removal.tell_customership_ended,
+        removal.undo_removal,
+        removal.tell_removal_undone,
+        removal.erase_customer,
+        need.watch_need,
+        need.look_at_need,
+        need.ask_whether_needed,
+        need.tell_need_unanswered,
+        need.extend_need,
+        invitations.invite_registrar,
+        invitations.mail_invitation,
+        invitations.remind_of_invitation,
+        invitations.void_invitation,
+        invitations.end_invitation,
+        closing.close_unit,
+        reminders.remind_of_passwords,
+        messages.look_at_message,
+        messages.tell_customer_service,
+        messages.confirm_receipt,
+        messages.remind_of_message,
+        messages.tell_answered,
+        messages.lapse_message,
+        messages.tell_lapsed,
+        merge.merge_customers,
+        registering.convert_to_online,
+    ]
+
+
+def create_worker(client: Client, steps: Sequence[Callable[..., Any]], build_id: str = "") -> Worker:
+    """A worker for all workflows. With a build ID they upgrade as new builds become current."""
     deployment = WorkerDeploymentConfig(
         version=WorkerDeploymentVersion("liity", build_id),
         use_worker_versioning=True,
@@ -60,22 +204,8 @@ def create_worker(
     return Worker(
         client,
         task_queue=RegistrationWorkflowNames.TASK_QUEUE,
-        workflows=[RegistrationWorkflow, DisclosureWorkflow, PasswordOrderWorkflow],
-        activities=[
-            activities.create_registration,
-            activities.request_consent,
-            activities.remind_of_consent,
-            activities.activate_registration,
-            activities.tell_consent_given,
-            activities.tell_consent_outgrown,
-            activities.end_registration,
-            activities.tell_consent_not_given,
-            activities.send_credentials,
-            activities.send_welcome,
-            disclosures.gather_disclosure,
-            disclosures.delete_disclosure,
-            orders.mail_password_link,
-        ],
+        workflows=WORKFLOWS,
+        activities=steps,
         interceptors=[ActorInterceptor(), SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],
         workflow_runner=WORKFLOW_RUNNER,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -95,13 +225,12 @@ async def run() -> None:
         Peer("registration", settings.registration_target, identity),
         Peer("notification", settings.notification_target, identity),
     )
-    orders = PasswordOrderActivities(peers[0], peers[2])
-    activities = RegistrationActivities(*peers, settings.timetable())
-    disclosures = DisclosureActivities(*peers, DisclosureSeal(settings.keys_dir))
+    steps = create_steps(*peers, settings)
     client = await _connected(settings)
     await check_payload_keys(client, settings.keys_dir)
     await _warn_of_long_retention(client, settings.temporal_retention)
-    worker = create_worker(client, activities, disclosures, orders, settings.worker_build_id)
+    await prepare_schedules(client)
+    worker = create_worker(client, steps, settings.worker_build_id)
 
     def use(client: Client) -> None:
         worker.client = client

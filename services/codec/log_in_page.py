@@ -8,7 +8,7 @@ import grpc
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, Session
+from liity.v1.auth_service_pb2 import LogInRequest, Session
 from liity.v1.auth_service_pb2_grpc import AuthServiceStub
 from liity.v1.customer_form_pb2 import Language
 from services.codec.admission import Admission
@@ -76,14 +76,14 @@ class LogInPage:
         return response
 
     async def _open_session(self, email: str, password: str) -> Session:
-        """A session of which the access token alone is left: nothing here could go on with it."""
+        """A session of which the access token alone is kept: nothing here could go on with it.
+
+        It is left to end by itself, as its access token is good for no longer than it.
+        """
         metadata = (("x-request-id", current_actor().trace_id),)
         try:
             answer = await self._auth.LogIn(
                 LogInRequest(email=email, password=password), metadata=metadata, timeout=_TIMEOUT
-            )
-            await self._auth.LogOut(
-                LogOutRequest(refresh_token=answer.session.refresh_token), metadata=metadata, timeout=_TIMEOUT
             )
         except grpc.aio.AioRpcError as error:
             raise Refusal.from_rpc_error(error) from None

@@ -35,7 +35,8 @@ class AccountAuthenticator:
         """The account, in the role that lets it touch what the request names.
 
         That is the unit which `parent` or `name` begins with; NOT_FOUND for another unit: who may not see it
-        is not told whether it exists. PERMISSION_DENIED where no unit is named and no role is enough.
+        is not told whether it exists. PERMISSION_DENIED where no unit is named, or one's own, and no role is
+        enough.
         """
         actor = Actor(
             kind=ACTOR_KIND_LINK,
@@ -46,9 +47,11 @@ class AccountAuthenticator:
         if not isinstance(rule, Accounts):
             return actor
         unit_id = _unit_of(request) if rule.whose is Whose.UNIT else ""
-        roles = rule.roles & caller.roles_in(unit_id)
+        about_nobody = rule.whose is Whose.NOBODY
+        roles = rule.roles & (caller.roles_anywhere() if about_nobody else caller.roles_in(unit_id))
         if not roles:
-            raise not_found(REASON_UNIT_NOT_FOUND) if unit_id else permission_denied(REASON_PERMISSION_DENIED)
+            known = not unit_id or unit_id in (caller.units or {})
+            raise permission_denied(REASON_PERMISSION_DENIED) if known else not_found(REASON_UNIT_NOT_FOUND)
         actor.kind = ACTOR_KIND_ACCOUNT
         actor.account_id = caller.account_id
         actor.unit_id = unit_id

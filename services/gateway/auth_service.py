@@ -5,12 +5,18 @@ import uuid
 import grpc
 
 from liity.identity.v1 import account_service_pb2 as identity_pb2
+from liity.identity.v1 import registrar_service_pb2 as registrar_pb2
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import (
+    AcceptInvitationRequest,
+    AcceptInvitationResponse,
     ChooseAccountPasswordRequest,
     ChooseAccountPasswordResponse,
+    GetInvitationRequest,
+    GetInvitationResponse,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
@@ -26,18 +32,27 @@ from liity.v1.auth_service_pb2_grpc import AuthServiceServicer
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.resources import unit_name
+from services.gateway.unit_workflows import UnitWorkflows
 from services.runtime.peer import Peer
 from services.runtime.requests import current_actor
 
 
 class AuthService(AuthServiceServicer):
-    """Logs in, goes on, logs out; and lost passwords."""
+    """Logs in, goes on, logs out; lost passwords, and invitations to have an account."""
 
-    def __init__(self, identity: Peer, registration: Peer, orders: PasswordOrderWorkflows) -> None:
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        orders: PasswordOrderWorkflows,
+        invitations: UnitWorkflows,
+    ) -> None:
         self._identity = identity
         self._registration = registration
         self._orders = orders
+        self._invitations = invitations
         self._accounts = AccountServiceStub(identity.channel)
+        self._registrars = RegistrarServiceStub(identity.channel)
         self._units = UnitServiceStub(registration.channel)
 
     async def LogIn(self, request: LogInRequest, context: grpc.ServicerContext) -> LogInResponse:  # noqa: ARG002, N802
@@ -89,6 +104,48 @@ class AuthService(AuthServiceServicer):
         )
         await self._identity.call(self._accounts.ChooseAccountPassword, choose)
         return ChooseAccountPasswordResponse()
+
+    async def GetInvitation(  # noqa: N802
+        self,
+        request: GetInvitationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetInvitationResponse:
+        """What an invitation's link invites to."""
+        check = registrar_pb2.CheckInvitationRequest(link_token=request.token)
+        checked = await self._identity.call(self._registrars.CheckInvitation, check)
+        invitation = checked.invitation
+        names = await self._unit_names([invitation.unit_id])
+        return GetInvitationResponse(
+            unit_display_name=names.get(invitation.unit_id, ""),
+            role=invitation.role,
+            email=invitation.email,
+            language=invitation.language,
+            expire_time=invitation.expire_time,
+            has_account=checked.has_account,
+        )
+
+    async def AcceptInvitation(  # noqa: N802
+        self,
+        request: AcceptInvitationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> AcceptInvitationResponse:
+        """Accepts an invitation. The password goes to identity alone: never through Temporal."""
+        accept = registrar_pb2.AcceptInvitationRequest(
+            request_id=request.request_id,
+            link_token=request.token,
+            display_name=request.display_name,
+            password=request.password,
+        )
+        accepted = await self._identity.call(self._registrars.AcceptInvitation, accept)
+        invitation = accepted.invitation
+        await self._invitations.invitation_accepted(invitation.invitation_id)
+        names = await self._unit_names([invitation.unit_id])
+        membership = Membership(
+            unit=unit_name(invitation.unit_id),
+            unit_display_name=names.get(invitation.unit_id, ""),
+            role=invitation.role,
+        )
+        return AcceptInvitationResponse(membership=membership)
 
     async def _session(self, tokens: identity_pb2.SessionTokens) -> Session:
         account = tokens.account

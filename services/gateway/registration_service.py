@@ -1,20 +1,27 @@
 """`liity.v1.RegistrationService`: what registrars and customer service do with registrations."""
 
+import uuid
+from collections.abc import Mapping
+
 import grpc
 
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
     EnsurePersonResponse,
+    EnsurePersonWithoutCodeRequest,
     FindPersonRequest,
     FindPersonResponse,
     ReleasePersonRequest,
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
+from liity.registration.v1.customer_service_pb2 import GetCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import (
     CheckConsentRequest,
     ConsentEvidence,
     CreateRegistrationRequest,
+    ListPossibleDuplicatesRequest,
     LookUpPersonRequest,
     PrepareRegistrationRequest,
     PrepareRegistrationResponse,
@@ -24,47 +31,88 @@ from liity.registration.v1.registration_service_pb2 import Registration as Store
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CredentialsRecipient
+from liity.v1.getting_started_pb2 import GettingStartedStep
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
+    REASON_HETU_IN_TEXT,
+    REASON_NOT_WAITING_FOR_DECISION,
     REASON_PERSON_NOT_FOUND,
     REASON_REGISTRATION_NOT_FOUND,
     REASON_UNIT_NOT_FOUND,
 )
-from liity.v1.registration_pb2 import STAGE_WITHDRAWN
+from liity.v1.registration_pb2 import (
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WITHDRAWN,
+    Stage,
+)
 from liity.v1.registration_service_pb2 import (
-    STANDING_BEING_REGISTERED,
     CheckPersonalIdentityCodeRequest,
     CheckPersonalIdentityCodeResponse,
+    ExplainRegistrationRequest,
+    ExplainRegistrationResponse,
     GetRegistrationRequest,
     GetRegistrationResponse,
+    LinkToCustomerRequest,
+    LinkToCustomerResponse,
     ListRegistrationsRequest,
     ListRegistrationsResponse,
+    ReactivateRequest,
+    ReactivateResponse,
     RecordConsentRequest,
     RecordConsentResponse,
     RegisterCustomerRequest,
     RegisterCustomerResponse,
+    RejectRegistrationRequest,
+    RejectRegistrationResponse,
+    VerifyIdentityRequest,
+    VerifyIdentityResponse,
     WithdrawRegistrationRequest,
     WithdrawRegistrationResponse,
 )
 from liity.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from liity.v1.work_service_pb2 import (
+    WORK_ITEM_KIND_IDENTITY_CHECK,
+    WORK_ITEM_KIND_REACTIVATION,
+    WorkItemKind,
+)
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
+from services.gateway.explaining import Explaining
+from services.gateway.getting_started import getting_started
 from services.gateway.resources import (
     DEFAULT_PAGE,
     LARGEST_PAGE,
+    parse_customer_name,
     parse_registration_name,
     parse_unit_name,
-    registration_name,
     to_public,
 )
+from services.gateway.standings import standing_of
 from services.gateway.use_log import UseRecorder
+from services.gateway.work_service import Claims
 from services.gateway.workflows import RegistrationWorkflows
-from services.runtime.errors import FieldViolation, Refusal, invalid, not_found, reason_name, unavailable
+from services.runtime.errors import (
+    FieldViolation,
+    Refusal,
+    failed_precondition,
+    invalid,
+    not_found,
+    reason_name,
+    unavailable,
+)
+from services.runtime.hetu_in_text import looks_like_hetu
 from services.runtime.peer import Peer
 from services.runtime.requests import current_request
 
 _ATTEMPTS = 3
+
+Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 
 _TELLS_OF_A_PERSON = frozenset(
     {
@@ -76,19 +124,34 @@ _TELLS_OF_A_PERSON = frozenset(
 """Refusals by which a Save tells what is known of the person."""
 
 
+_WORK: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
+    STAGE_WAITING_FOR_REACTIVATION: WORK_ITEM_KIND_REACTIVATION,
+    STAGE_WAITING_FOR_IDENTITY_CHECK: WORK_ITEM_KIND_IDENTITY_CHECK,
+}
+"""What stands on customer service's work list, by the stage that waits for it."""
+
+
 class RegistrationService(RegistrationServiceServicer):
     """Trades the personal identity code for a person, and lets the workflow do the rest."""
 
     def __init__(
-        self, identity: Peer, registration: Peer, workflows: RegistrationWorkflows, uses: UseRecorder
+        self,
+        identity: Peer,
+        registration: Peer,
+        workflows: RegistrationWorkflows,
+        uses: UseRecorder,
+        explaining: Explaining,
     ) -> None:
         self._identity = identity
         self._registration = registration
         self._persons = PersonServiceStub(identity.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
+        self._customers = CustomerServiceStub(registration.channel)
         self._workflows = workflows
+        self._claims = Claims(registration)
         self._uses = uses
+        self._explaining = explaining
 
     async def CheckPersonalIdentityCode(  # noqa: N802
         self,
@@ -104,12 +167,7 @@ class RegistrationService(RegistrationServiceServicer):
         # Somebody unknown is looked up too: it counts, and takes the same time.
         look_up = LookUpPersonRequest(person_id=found.person_id, unit_id=unit_id)
         known = await self._registration.call(self._registrations.LookUpPerson, look_up)
-        response = CheckPersonalIdentityCodeResponse(standing=known.standing)
-        if known.standing == STANDING_BEING_REGISTERED:
-            response.stage = known.registration.stage
-        if known.registration.unit_id == unit_id:
-            response.registration = registration_name(unit_id, known.registration.registration_id)
-        return response
+        return standing_of(known, unit_id)
 
     async def RegisterCustomer(  # noqa: N802
         self,
@@ -119,7 +177,11 @@ class RegistrationService(RegistrationServiceServicer):
         """Saves a new customer (R11)."""
         for _ in range(_ATTEMPTS):
             try:
-                return RegisterCustomerResponse(registration=to_public(await self._register(request)))
+                stored = await self._register(request)
+                return RegisterCustomerResponse(
+                    registration=to_public(stored),
+                    getting_started=self._getting_started(stored, request.form.credentials_recipient),
+                )
             except Refusal as refusal:
                 if refusal.reason in _TELLS_OF_A_PERSON:
                     # A Save that is refused for this is a look-up by personal identity code (R36).
@@ -136,7 +198,19 @@ class RegistrationService(RegistrationServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> GetRegistrationResponse:
         """One registration."""
-        return GetRegistrationResponse(registration=to_public(await self._get(request.name)))
+        registration = await self._get(request.name)
+        response = GetRegistrationResponse(
+            registration=to_public(registration),
+            getting_started=self._getting_started(
+                registration, await self._credentials_recipient(registration)
+            ),
+        )
+        checks = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
+        if checks and registration.stage == STAGE_WAITING_FOR_IDENTITY_CHECK:
+            search = ListPossibleDuplicatesRequest(registration_id=registration.registration_id)
+            found = await self._registration.call(self._registrations.ListPossibleDuplicates, search)
+            response.possible_duplicates.extend(found.possible_duplicates)
+        return response
 
     async def ListRegistrations(  # noqa: N802
         self,
@@ -190,21 +264,117 @@ class RegistrationService(RegistrationServiceServicer):
         withdrawn = await self._workflows.withdraw(registration.person_id, withdraw)
         return WithdrawRegistrationResponse(registration=to_public(withdrawn))
 
+    async def Reactivate(  # noqa: N802
+        self,
+        request: ReactivateRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ReactivateResponse:
+        """Activates a customer who was marked for deletion (R19)."""
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            reactivate = workflow_pb2.ReactivateRequest(request_id=request.request_id)
+            registration = await self._workflows.reactivate(registration.person_id, reactivate)
+        return ReactivateResponse(registration=to_public(registration))
+
+    async def VerifyIdentity(  # noqa: N802
+        self,
+        request: VerifyIdentityRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> VerifyIdentityResponse:
+        """Confirms who a person without a personal identity code is (R24)."""
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            verify = workflow_pb2.VerifyIdentityRequest(request_id=request.request_id)
+            registration = await self._workflows.verify_identity(registration.person_id, verify)
+        return VerifyIdentityResponse(registration=to_public(registration))
+
+    async def LinkToCustomer(  # noqa: N802
+        self,
+        request: LinkToCustomerRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> LinkToCustomerResponse:
+        """Tells which customer a person without a personal identity code is (R24)."""
+        unit_id, customer_id = parse_customer_name(request.customer)
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            link = workflow_pb2.LinkToCustomerRequest(
+                request_id=request.request_id, customer_id=customer_id, unit_id=unit_id
+            )
+            registration = await self._workflows.link_to_customer(registration.person_id, link)
+        return LinkToCustomerResponse(registration=to_public(registration))
+
+    async def RejectRegistration(  # noqa: N802
+        self,
+        request: RejectRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RejectRegistrationResponse:
+        """Declines a registration that waits for customer service (R19, R24)."""
+        if looks_like_hetu(request.note):
+            raise invalid([FieldViolation("note", REASON_HETU_IN_TEXT)])
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            reject = workflow_pb2.RejectRequest(request_id=request.request_id, note=request.note)
+            registration = await self._workflows.reject(registration.person_id, reject)
+        return RejectRegistrationResponse(registration=to_public(registration))
+
+    async def _to_decide(self, request: Decision) -> tuple[StoredRegistration, bool]:
+        """What customer service is to decide, and whether this very call has decided it before."""
+        registration = await self._get(request.name)
+        request.request_id = str(uuid.UUID(request.request_id))
+        if registration.decision_request_id == request.request_id:
+            return registration, True
+        if not registration.person_id:
+            raise failed_precondition(REASON_NOT_WAITING_FOR_DECISION)
+        kind = _WORK.get(registration.stage)
+        if kind is not None:
+            await self._claims.require_unclaimed_by_others(kind, registration.registration_id)
+        return registration, False
+
+    async def ExplainRegistration(  # noqa: N802
+        self,
+        request: ExplainRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ExplainRegistrationResponse:
+        """Why a registration or a customer is as it is."""
+        return await self._explaining.explain(request.name)
+
+    @staticmethod
+    def _getting_started(
+        stored: StoredRegistration, recipient: CredentialsRecipient.ValueType
+    ) -> list[GettingStartedStep]:
+        return getting_started(stored, recipient, current_request().language)
+
+    async def _credentials_recipient(self, stored: StoredRegistration) -> CredentialsRecipient.ValueType:
+        """To whom the credentials go: as it now stands, once the customership has begun."""
+        if stored.stage not in {STAGE_ACTIVE, STAGE_CREDENTIALS_SENT} or not stored.customer_id:
+            return CREDENTIALS_RECIPIENT_UNSPECIFIED
+        request = GetCustomerRequest(customer_id=stored.customer_id)
+        answer = await self._registration.call(self._customers.GetCustomer, request)
+        return answer.customer.form.credentials_recipient
+
     async def _register(self, request: RegisterCustomerRequest) -> StoredRegistration:
         unit_id = parse_unit_name(request.parent)
         caller = current_request().caller
         prepare = PrepareRegistrationRequest(
             request_id=request.request_id, unit_id=unit_id, form=request.form, account_id=caller.account_id
         )
-        violations = []
-        try:
-            person = await self._ensure_person(request.personal_identity_code)
-        except Refusal as refusal:
-            violations += _violations(refusal)
+        violations: list[FieldViolation] = []
+        if request.HasField("missing_personal_identity_code"):
+            missing = request.missing_personal_identity_code
+            prepare.person_id = await self._ensure_person_without_code(request.request_id, unit_id)
+            prepare.missing_personal_identity_code.CopyFrom(missing)
+            birth_date = missing.birth_date
         else:
-            prepare.person_id = person.person_id
-            current_request().subjects.add(person.person_id)
-            prepare.birth_date.CopyFrom(person.birth_date)
+            try:
+                person = await self._ensure_person(request.personal_identity_code)
+            except Refusal as refusal:
+                violations += _violations(refusal)
+            else:
+                prepare.person_id = person.person_id
+                prepare.birth_date.CopyFrom(person.birth_date)
+            birth_date = prepare.birth_date
+        if prepare.person_id:
+            current_request().subjects.add(prepare.person_id)
         try:
             prepared = await self._prepare(prepare, violations)
         except Refusal:
@@ -213,14 +383,17 @@ class RegistrationService(RegistrationServiceServicer):
         if prepared.HasField("registration"):
             await self._release_person(prepare.person_id)
             return prepared.registration
+        if prepared.returning:
+            await self._workflows.make_way(prepare.person_id, request.request_id)
         return await self._workflows.save(
             CreateRegistrationRequest(
                 request_id=request.request_id,
                 person_id=prepare.person_id,
                 unit_id=unit_id,
                 form=request.form,
-                birth_date=prepare.birth_date,
+                birth_date=birth_date,
                 registrar=Registrar(account_id=caller.account_id, display_name=caller.display_name),
+                missing_code_reason=prepare.missing_personal_identity_code.reason,
             )
         )
 
@@ -245,6 +418,13 @@ class RegistrationService(RegistrationServiceServicer):
     async def _ensure_person(self, code: str) -> EnsurePersonResponse:
         request = EnsurePersonRequest(personal_identity_code=code)
         return await self._identity.call(self._persons.EnsurePerson, request)
+
+    async def _ensure_person_without_code(self, request_id: str, unit_id: str) -> str:
+        # The caller's own: else somebody else's request of the same ID would meet their person.
+        account_id = current_request().caller.account_id
+        own = uuid.uuid5(uuid.UUID(request_id), f"{account_id} {unit_id}")
+        request = EnsurePersonWithoutCodeRequest(request_id=str(own))
+        return (await self._identity.call(self._persons.EnsurePersonWithoutCode, request)).person_id
 
     async def _release_person(self, person_id: str) -> None:
         """Nothing came of the Save: a person made for it alone is forgotten."""

@@ -14,6 +14,7 @@ class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):
 
     identity_target: str = Field(description="host:port of the identity service.")
     registration_target: str = Field(description="host:port of the registration service.")
+    notification_target: str = Field(description="host:port of the notification service.")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
         (),
         description='Networks of our own proxies, as in `["10.1.0.0/16"]`: what they say in'

@@ -11,7 +11,7 @@ from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from services.runtime.peer import Peer
 from services.runtime.requests import RequestContext
 
-_REGISTRATION = re.compile(r"units/[a-z0-9]{1,32}/registrations/([a-z0-9]{1,32})")
+_SUBJECT = re.compile(r"units/[a-z0-9]{1,32}/(?:registrations|customers|registrars)/([a-z0-9]{1,32})")
 
 
 class UseRecorder:
@@ -25,16 +25,16 @@ class UseRecorder:
         self, action: str, request: RequestContext, response: Message | None, outcome: str
     ) -> None:
         """One entry: about those whom the answer names, and those whom its handler has named."""
-        named = set() if response is None else set(_registrations_in(response))
+        named = set() if response is None else set(_subjects_in(response))
         use = RecordUseRequest(action=action, subject_ids=sorted(request.subjects | named), outcome=outcome)
         await self._registration.call(self._uses.RecordUse, use)
 
 
-def _registrations_in(message: Message) -> Iterator[str]:
-    """The IDs of all registrations that a message names by their resource names."""
+def _subjects_in(message: Message) -> Iterator[str]:
+    """The IDs of all registrations, customers and registrars that a message names by their resource names."""
     for field, value in message.ListFields():
         for item in value if field.is_repeated else (value,):
             if field.type == FieldDescriptor.TYPE_MESSAGE:
-                yield from _registrations_in(item)
-            elif isinstance(item, str) and (match := _REGISTRATION.fullmatch(item)):
+                yield from _subjects_in(item)
+            elif isinstance(item, str) and (match := _SUBJECT.fullmatch(item)):
                 yield match[1]

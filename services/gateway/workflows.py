@@ -1,85 +1,38 @@
-"""The gateway's way to the registration workflows: start, update, and what their refusals mean."""
+"""The gateway's way to the registration workflows: start and update."""
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-import grpc
 from google.protobuf.message import Message
-from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
-from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError as UpdateTimeoutError
-from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest, Registration
 from liity.v1.reason_pb2 import (
-    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
-    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
-    REASON_BEING_REGISTERED,
-    REASON_INTERNAL,
     REASON_NOT_WAITING,
     REASON_NOT_WAITING_FOR_CONSENT,
-    REASON_PERSON_NOT_FOUND,
-    REASON_UNAVAILABLE,
-    REASON_UNIT_NOT_FOUND,
-    Reason,
+    REASON_NOT_WAITING_FOR_DECISION,
 )
-from liity.v1.registration_pb2 import STAGE_RECEIVED
 from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
+    LinkToCustomerRequest,
+    MakeWayRequest,
+    MakeWayResponse,
+    ReactivateRequest,
     RecordConsentRequest,
-    RegistrationWorkflowInput,
-    SaveRequest,
-    SaveResponse,
+    RejectRequest,
     StageResponse,
+    VerifyIdentityRequest,
     WithdrawRequest,
 )
 from services.gateway.workflow_starter import WorkflowStarter
-from services.runtime.errors import Refusal, reason_value, unavailable
-from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
+from services.runtime.errors import Refusal
 from services.runtime.temporal import RegistrationWorkflowNames as Names
-
-_CODES = {
-    REASON_ALREADY_REGISTERED_IN_THIS_UNIT: grpc.StatusCode.ALREADY_EXISTS,
-    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT: grpc.StatusCode.ALREADY_EXISTS,
-    REASON_BEING_REGISTERED: grpc.StatusCode.ALREADY_EXISTS,
-    REASON_PERSON_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-    REASON_UNIT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-    REASON_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-    REASON_INTERNAL: grpc.StatusCode.INTERNAL,
-}
-"""The status of what a workflow refuses; FAILED_PRECONDITION for all else."""
-
-
-_PASSING = frozenset(
-    {
-        RPCStatusCode.FAILED_PRECONDITION,
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-    }
-)
-"""What Temporal answers while it cannot take an update, but soon may."""
-
-_PATIENCE = 10.0
-"""Seconds a caller is kept waiting for the outcome."""
-
-_PAUSE = 0.1
-"""Seconds between two tries."""
-
-ResponseT = TypeVar("ResponseT")
+from services.runtime.updates import patiently, save_registration
 
 _CLOSED = {
     Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.DECLINE_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.WITHDRAW: REASON_NOT_WAITING,
+    Names.REACTIVATE: REASON_NOT_WAITING_FOR_DECISION,
+    Names.VERIFY_IDENTITY: REASON_NOT_WAITING_FOR_DECISION,
+    Names.LINK_TO_CUSTOMER: REASON_NOT_WAITING_FOR_DECISION,
+    Names.REJECT: REASON_NOT_WAITING_FOR_DECISION,
 }
 """What a decision meets that comes after the workflow's end."""
 
@@ -92,46 +45,26 @@ class RegistrationWorkflows(WorkflowStarter):
 
         The request's ID is the update's: whoever repeats it gets the first answer.
         """
+        return await save_registration(self._temporal, request)
 
-        def start() -> WithStartWorkflowOperation[object, object]:
-            return WithStartWorkflowOperation(
-                Names.WORKFLOW,
-                RegistrationWorkflowInput(person_id=request.person_id),
-                id=Names.workflow_id(request.person_id),
-                task_queue=Names.TASK_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                static_summary="Registration of a customer",
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(STAGE, stage_name(STAGE_RECEIVED)),
-                        SearchAttributePair(UNIT, request.unit_id),
-                        SearchAttributePair(KIND, kind_name(request.form.kind)),
-                    ]
-                ),
+    async def make_way(self, person_id: str, request_id: str) -> None:
+        """Ends the run of somebody whose customership has ended: it may still wait to welcome them."""
+        handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
+        message = MakeWayRequest(request_id=request_id)
+        update_id = f"{Names.MAKE_WAY}/{request_id}"
+
+        async def send() -> MakeWayResponse:
+            answer: MakeWayResponse = await handle.execute_update(
+                Names.MAKE_WAY, message, id=update_id, result_type=MakeWayResponse
             )
-
-        async def send() -> SaveResponse:
-            operation = start()
-            # Nobody needs the handle, but asyncio logs an error in it that nobody has looked at.
-            handle = asyncio.ensure_future(operation.workflow_handle())
-            handle.add_done_callback(lambda done: done.cancelled() or done.exception())
-            try:
-                answer: SaveResponse = await self._temporal.execute_update_with_start_workflow(
-                    Names.SAVE,
-                    SaveRequest(registration=request),
-                    id=request.request_id,
-                    start_workflow_operation=operation,
-                    result_type=SaveResponse,
-                )
-            finally:
-                handle.cancel()
             return answer
 
-        response = await _patiently(send, closed=REASON_PERSON_NOT_FOUND)
-        if response.refusal:
-            raise _refused(response.refusal)
-        return response.registration
+        try:
+            await patiently(send, closed=REASON_NOT_WAITING)
+        except Refusal as refusal:
+            # There is no run, as should be.
+            if refusal.reason != REASON_NOT_WAITING:
+                raise
 
     async def record_consent(self, person_id: str, request: RecordConsentRequest) -> Registration:
         """Gives the consent."""
@@ -145,49 +78,28 @@ class RegistrationWorkflows(WorkflowStarter):
         """Withdraws the registration."""
         return await self._update(person_id, Names.WITHDRAW, request.request_id, request)
 
+    async def reactivate(self, person_id: str, request: ReactivateRequest) -> Registration:
+        """Activates somebody who was marked for deletion."""
+        return await self._update(person_id, Names.REACTIVATE, request.request_id, request)
+
+    async def verify_identity(self, person_id: str, request: VerifyIdentityRequest) -> Registration:
+        """Confirms who somebody without a personal identity code is."""
+        return await self._update(person_id, Names.VERIFY_IDENTITY, request.request_id, request)
+
+    async def link_to_customer(self, person_id: str, request: LinkToCustomerRequest) -> Registration:
+        """Tells which customer somebody without a personal identity code is."""
+        return await self._update(person_id, Names.LINK_TO_CUSTOMER, request.request_id, request)
+
+    async def reject(self, person_id: str, request: RejectRequest) -> Registration:
+        """Declines a registration that waits for customer service."""
+        return await self._update(person_id, Names.REJECT, request.request_id, request)
+
     async def _update(self, person_id: str, name: str, request_id: str, request: Message) -> Registration:
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
         # A run knows its updates by ID alone: a Save's must not answer for another message.
         update_id = f"{name}/{request_id}"
-        response: StageResponse = await _patiently(
+        response: StageResponse = await patiently(
             lambda: handle.execute_update(name, request, id=update_id, result_type=StageResponse),
             closed=_CLOSED[name],
         )
         return response.registration
-
-
-async def _patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.ValueType) -> ResponseT:
-    """Sends an update, again while the run or the server is not ready for it: its ID makes that safe.
-
-    An update is lost, and must be sent again, when something else happens to the run just as it ends.
-    """
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                return await send()
-        except (WorkflowUpdateFailedError, UpdateTimeoutError, RPCError) as error:
-            passing = isinstance(error, RPCError) and error.status in _PASSING
-            if not passing or time.monotonic() + _PAUSE > deadline:
-                raise _refusal(error, closed) from None
-        except TimeoutError:
-            raise unavailable() from None
-        await asyncio.sleep(_PAUSE)
-
-
-def _refusal(
-    error: WorkflowUpdateFailedError | UpdateTimeoutError | RPCError, closed: Reason.ValueType
-) -> Refusal:
-    """What a failed call means; `closed` if it came after the workflow's end."""
-    if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
-        return _refused(closed)
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ApplicationError) and cause.type:
-            return _refused(reason_value(cause.type))
-        cause = cause.__cause__
-    return unavailable()
-
-
-def _refused(reason: Reason.ValueType) -> Refusal:
-    return Refusal(_CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION), reason)

@@ -33,14 +33,15 @@ class AccessTokens:
         self.jwks_json = json.dumps(keys.as_dict(private=False))
         """The public keys of tokens signed by any key there is (RFC 7517)."""
 
-    def sign(self, account: Account) -> AccessToken:
-        """A token for an account, with its roles and units as they are now."""
+    def sign(self, account: Account, session_id: str) -> AccessToken:
+        """A token of a session, with the account's roles and units as they are now."""
         issued = int(time.time())
         expiry = issued + int(self._lifetime.total_seconds())
         claims = {
             "iss": _ISSUER,
             "aud": _ISSUER,
             "sub": account.account_id,
+            "sid": session_id,
             "name": account.display_name,
             "roles": [_role_name(role) for role in account.roles],
             "units": {membership.unit_id: _role_name(membership.role) for membership in account.memberships},

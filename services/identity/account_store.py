@@ -44,7 +44,9 @@ async def find_accounts(connection: AsyncConnection, condition: ColumnElement[bo
             Account.language,
             Account.roles,
             units.label("units"),
-        ).where(condition)
+        )
+        .where(condition)
+        .order_by(Account.account_id)
     )
     return [StoredAccount(_message(row), row.password_hash) for row in found]
 

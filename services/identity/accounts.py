@@ -11,20 +11,30 @@ from liity.identity.v1.account_service_pb2 import (
     AdmitPasswordOrderResponse,
     BatchGetAccountsRequest,
     BatchGetAccountsResponse,
+    CheckSessionRequest,
+    CheckSessionResponse,
     ChooseAccountPasswordRequest,
     ChooseAccountPasswordResponse,
     CreateAccountRequest,
     CreateAccountResponse,
+    FindAccountRequest,
+    FindAccountResponse,
     GetAccountRequest,
     GetAccountResponse,
     GetJwksRequest,
     GetJwksResponse,
     IssuePasswordLinkRequest,
     IssuePasswordLinkResponse,
+    ListAccountsRequest,
+    ListAccountsResponse,
+    ListAgedPasswordsRequest,
+    ListAgedPasswordsResponse,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
     LogOutResponse,
+    MarkPasswordRemindedRequest,
+    MarkPasswordRemindedResponse,
     RefreshSessionRequest,
     RefreshSessionResponse,
     SessionTokens,
@@ -41,6 +51,7 @@ from liity.v1.reason_pb2 import (
 from services.identity.access_tokens import AccessTokens
 from services.identity.account_store import StoredAccount, find_account, find_accounts, fold_email
 from services.identity.models import Account, Membership
+from services.identity.password_ages import PasswordAges
 from services.identity.password_orders import PasswordOrders
 from services.identity.passwords import Passwords
 from services.identity.sealed_ids import new_id
@@ -61,6 +72,7 @@ class Accounts(AccountServiceServicer):
         access_tokens: AccessTokens,
         sessions: Sessions,
         orders: PasswordOrders,
+        password_ages: PasswordAges,
     ) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -69,6 +81,7 @@ class Accounts(AccountServiceServicer):
         self._access_tokens = access_tokens
         self._sessions = sessions
         self._orders = orders
+        self._password_ages = password_ages
 
     @override
     async def CreateAccount(self, request: CreateAccountRequest, context: object) -> CreateAccountResponse:
@@ -97,6 +110,20 @@ class Accounts(AccountServiceServicer):
         return BatchGetAccountsResponse(accounts=[stored.account for stored in found])
 
     @override
+    async def ListAccounts(self, request: ListAccountsRequest, context: object) -> ListAccountsResponse:
+        of_unit = select(Membership.account_id).where(Membership.unit_id == request.unit_id)
+        async with self._single.connect() as connection:
+            stored = await find_accounts(connection, Account.account_id.in_(of_unit))
+        return ListAccountsResponse(accounts=[found.account for found in stored])
+
+    @override
+    async def FindAccount(self, request: FindAccountRequest, context: object) -> FindAccountResponse:
+        found = select(Account.account_id).where(Account.email == fold_email(request.email))
+        async with self._single.connect() as connection:
+            account_id = await connection.scalar(found)
+        return FindAccountResponse(account_id=account_id or "")
+
+    @override
     async def LogIn(self, request: LogInRequest, context: object) -> LogInResponse:
         email = fold_email(request.email)
         await self._throttle.admit(email, request.caller_address)
@@ -109,7 +136,10 @@ class Accounts(AccountServiceServicer):
         session = await self._sessions.start(stored)
         if session is None:
             raise unauthenticated(REASON_WRONG_CREDENTIALS)
-        return LogInResponse(tokens=self._tokens(stored.account, session))
+        # Read anew: whoever was taken out of a unit until now has lost it, and later on loses this session.
+        async with self._single.connect() as connection:
+            stored = await find_account(connection, Account.account_id == session.account_id)
+        return LogInResponse(tokens=self._tokens(_known(stored), session))
 
     @override
     async def RefreshSession(self, request: RefreshSessionRequest, context: object) -> RefreshSessionResponse:
@@ -149,8 +179,26 @@ class Accounts(AccountServiceServicer):
         await self._orders.choose(request)
         return ChooseAccountPasswordResponse()
 
+    @override
+    async def CheckSession(self, request: CheckSessionRequest, context: object) -> CheckSessionResponse:
+        await self._sessions.require(request.session_id)
+        return CheckSessionResponse()
+
+    @override
+    async def ListAgedPasswords(
+        self, request: ListAgedPasswordsRequest, context: object
+    ) -> ListAgedPasswordsResponse:
+        return ListAgedPasswordsResponse(aged=await self._password_ages.aged(request.page_size))
+
+    @override
+    async def MarkPasswordReminded(
+        self, request: MarkPasswordRemindedRequest, context: object
+    ) -> MarkPasswordRemindedResponse:
+        await self._password_ages.mark_reminded(request.account_id)
+        return MarkPasswordRemindedResponse()
+
     def _tokens(self, account: AccountMessage, session: RunningSession) -> SessionTokens:
-        access = self._access_tokens.sign(account)
+        access = self._access_tokens.sign(account, session.session_id)
         tokens = SessionTokens(
             access_token=access.token, refresh_token=session.refresh_token, account=account
         )
@@ -179,6 +227,7 @@ async def _insert_account(
             language=request.language,
             roles=list(request.roles),
             created_at=now(),
+            password_chosen_at=now(),
             request_id=request.request_id,
         )
         .on_conflict_do_nothing()

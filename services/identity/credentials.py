@@ -12,14 +12,18 @@ from typing_extensions import override
 from liity.identity.v1.credential_service_pb2 import (
     ChoosePasswordRequest,
     ChoosePasswordResponse,
+    GetCredentialStateRequest,
+    GetCredentialStateResponse,
     IssueCredentialsRequest,
     IssueCredentialsResponse,
+    VoidCredentialsRequest,
+    VoidCredentialsResponse,
 )
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceServicer
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_PASSWORD
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_PERSON_NOT_FOUND
-from services.identity.links import LinkDoor, issue_link, redeem_link
-from services.identity.models import Credential, Person
+from services.identity.links import LinkDoor, issue_link, redeem_link, void_links
+from services.identity.models import Credential, Link, Person
 from services.identity.passwords import Passwords, require_strong
 from services.identity.sealed_ids import SealedIds
 from services.runtime.clock import now
@@ -85,6 +89,30 @@ class Credentials(CredentialServiceServicer):
             raise not_found(REASON_LINK_INVALID)
         return ChoosePasswordResponse(user_name=user_name)
 
+    @override
+    async def VoidCredentials(
+        self, request: VoidCredentialsRequest, context: object
+    ) -> VoidCredentialsResponse:
+        async with self._engine.begin() as connection:
+            # Credentials before links, the order in which issuing locks them.
+            await connection.execute(
+                update(Credential)
+                .where(Credential.person_id == request.person_id)
+                .values(password_hash=None, password_chosen_at=None)
+            )
+            await void_links(connection, LINK_PURPOSE_PASSWORD, request.person_id)
+        return VoidCredentialsResponse()
+
+    @override
+    async def GetCredentialState(
+        self, request: GetCredentialStateRequest, context: object
+    ) -> GetCredentialStateResponse:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_STATE, {"id": request.person_id})).one()
+        return GetCredentialStateResponse(
+            password_choose_time=row.password_chosen_at, link_expire_time=row.expires_at
+        )
+
 
 async def _user_name(connection: AsyncConnection, person_id: str) -> str | None:
     user_name: str | None = await connection.scalar(
@@ -102,6 +130,20 @@ async def _set_password(connection: AsyncConnection, person_id: str, password_ha
     )
     return user_name
 
+
+_NEWEST_LINK = (
+    select(Link.expires_at)
+    .where(Link.subject == bindparam("id"), Link.purpose == LINK_PURPOSE_PASSWORD, Link.voided_at.is_(None))
+    .order_by(Link.created_at.desc())
+    .limit(1)
+)
+_STATE = select(
+    select(Credential.password_chosen_at)
+    .where(Credential.person_id == bindparam("id"))
+    .scalar_subquery()
+    .label("password_chosen_at"),
+    _NEWEST_LINK.scalar_subquery().label("expires_at"),
+)
 
 # Issuing is part of every Save: its statement is prepared once.
 

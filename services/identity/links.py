@@ -13,6 +13,9 @@ from typing_extensions import override
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_ACCOUNT_PASSWORD,
     LINK_PURPOSE_CONSENT,
+    LINK_PURPOSE_CUSTOMERSHIP,
+    LINK_PURPOSE_EMAIL,
+    LINK_PURPOSE_INVITATION,
     LINK_PURPOSE_PASSWORD,
     CheckLinkRequest,
     CheckLinkResponse,
@@ -51,6 +54,9 @@ _PURPOSES: Mapping[LinkPurpose.ValueType, Purpose] = {
     LINK_PURPOSE_CONSENT: "consent",
     LINK_PURPOSE_PASSWORD: "password",
     LINK_PURPOSE_ACCOUNT_PASSWORD: "account-password",
+    LINK_PURPOSE_EMAIL: "email",
+    LINK_PURPOSE_CUSTOMERSHIP: "customership",
+    LINK_PURPOSE_INVITATION: "invitation",
 }
 
 
@@ -59,6 +65,7 @@ class UsableLink(NamedTuple):
 
     link_id: str
     subject: str
+    issue_request_id: str
     used: bool
 
 
@@ -135,7 +142,9 @@ class Links(LinkServiceServicer):
     @override
     async def CheckLink(self, request: CheckLinkRequest, context: object) -> CheckLinkResponse:
         link = await self._door.open(request.purpose, request.token, request.request_id)
-        return CheckLinkResponse(link_id=link.link_id, subject=link.subject)
+        return CheckLinkResponse(
+            link_id=link.link_id, subject=link.subject, issue_request_id=link.issue_request_id
+        )
 
     @override
     async def RedeemLink(self, request: RedeemLinkRequest, context: object) -> RedeemLinkResponse:
@@ -146,25 +155,35 @@ class Links(LinkServiceServicer):
     @override
     async def VoidLinks(self, request: VoidLinksRequest, context: object) -> VoidLinksResponse:
         async with self._single.connect() as connection:
-            await connection.execute(
-                update(Link)
-                .where(
-                    Link.purpose == request.purpose,
-                    Link.subject == request.subject,
-                    Link.used_at.is_(None),
-                    Link.voided_at.is_(None),
-                )
-                .values(voided_at=now())
-            )
+            await void_links(connection, request.purpose, request.subject)
         return VoidLinksResponse()
+
+
+async def void_links(connection: AsyncConnection, purpose: LinkPurpose.ValueType, subject: str) -> None:
+    """Makes every unused link of a subject void."""
+    await connection.execute(
+        update(Link)
+        .where(
+            Link.purpose == purpose,
+            Link.subject == subject,
+            Link.used_at.is_(None),
+            Link.voided_at.is_(None),
+        )
+        .values(voided_at=now())
+    )
 
 
 async def usable_link(connection: AsyncConnection, link_id: str, request_id: str) -> UsableLink:
     """A link that `request_id` may use, or has used: errors as the contract of `CheckLink`."""
     found = await connection.execute(
-        select(Link.subject, Link.used_at, Link.used_request_id, Link.voided_at, Link.expires_at).where(
-            Link.link_id == link_id
-        )
+        select(
+            Link.subject,
+            Link.request_id,
+            Link.used_at,
+            Link.used_request_id,
+            Link.voided_at,
+            Link.expires_at,
+        ).where(Link.link_id == link_id)
     )
     link = found.one_or_none()
     if link is None:
@@ -172,12 +191,12 @@ async def usable_link(connection: AsyncConnection, link_id: str, request_id: str
     if link.used_at is not None:
         if link.used_request_id != request_id:
             raise failed_precondition(REASON_LINK_USED)
-        return UsableLink(link_id, link.subject, used=True)
+        return UsableLink(link_id, link.subject, link.request_id, used=True)
     if link.voided_at is not None:
         raise failed_precondition(REASON_LINK_VOID)
     if link.expires_at <= now():
         raise failed_precondition(REASON_LINK_EXPIRED)
-    return UsableLink(link_id, link.subject, used=False)
+    return UsableLink(link_id, link.subject, link.request_id, used=False)
 
 
 async def redeem_link(connection: AsyncConnection, link_id: str, request_id: str) -> str:

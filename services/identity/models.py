@@ -33,7 +33,10 @@ class Base(DeclarativeBase):
 
 
 class Person(Base):
-    """A person known by a personal identity code, which is kept encrypted and found by a blind index."""
+    """A person known by a personal identity code, which is kept encrypted and found by a blind index.
+
+    A person without one (R24) has none of the columns about it, and is known by the ID alone.
+    """
 
     __tablename__ = "persons"
     __table_args__ = (
@@ -41,12 +44,16 @@ class Person(Base):
     )
 
     person_id: Mapped[str] = mapped_column(primary_key=True)
-    hetu_ciphertext: Mapped[bytes]
-    hetu_key_id: Mapped[int] = mapped_column(BigInteger)
-    hetu_index: Mapped[bytes] = mapped_column(unique=True)
-    index_key_id: Mapped[int] = mapped_column(BigInteger)
+    hetu_ciphertext: Mapped[bytes | None]
+    hetu_key_id: Mapped[int | None] = mapped_column(BigInteger)
+    hetu_index: Mapped[bytes | None] = mapped_column(unique=True)
+    index_key_id: Mapped[int | None] = mapped_column(BigInteger)
     ensured_at: Mapped[datetime]
     retained_at: Mapped[datetime | None]
+    hold_until: Mapped[datetime | None]
+    """A class list waits for the person until then, even if not retained."""
+    without_code_request_id: Mapped[str | None] = mapped_column(unique=True)
+    """The Save that a person without a code was made for."""
 
 
 class Credential(Base):
@@ -91,18 +98,47 @@ class Account(Base):
     roles: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     created_at: Mapped[datetime]
     request_id: Mapped[str] = mapped_column(unique=True)
+    password_chosen_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    password_reminded_at: Mapped[datetime | None]
 
 
 class Membership(Base):
     """An account's role in a unit."""
 
     __tablename__ = "memberships"
+    __table_args__ = (Index(None, "unit_id"),)
 
     account_id: Mapped[str] = mapped_column(
         ForeignKey(Account.account_id, ondelete="CASCADE"), primary_key=True
     )
     unit_id: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[int] = mapped_column(SmallInteger)
+
+
+class Invitation(Base):
+    """An invitation to be a registrar of a unit. It goes with its link, which tells where it stands."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (Index(None, "unit_id", "email"),)
+
+    invitation_id: Mapped[str] = mapped_column(primary_key=True)
+    link_id: Mapped[str] = mapped_column(ForeignKey(Link.link_id, ondelete="CASCADE"), unique=True)
+    unit_id: Mapped[str]
+    email: Mapped[str]
+    role: Mapped[int] = mapped_column(SmallInteger)
+    language: Mapped[int] = mapped_column(SmallInteger)
+    inviter_account_id: Mapped[str]
+
+
+class RegistrarRemoval(Base):
+    """A registrar was taken out of a unit: a repeated call finds it done."""
+
+    __tablename__ = "registrar_removals"
+
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    unit_id: Mapped[str]
+    account_id: Mapped[str]
+    removed_at: Mapped[datetime]
 
 
 class Session(Base):

@@ -19,6 +19,7 @@ from services.identity.models import Account, Session
 from services.identity.passwords import Passwords, require_strong
 from services.identity.sealed_ids import SealedIds
 from services.identity.throttle import LoginThrottle, OrderThrottle
+from services.runtime.clock import now
 from services.runtime.errors import not_found
 from services.runtime.requests import current_actor
 
@@ -89,7 +90,7 @@ class PasswordOrders:
             email = await connection.scalar(
                 update(Account)
                 .where(Account.account_id == link.subject)
-                .values(password_hash=password_hash)
+                .values(password_hash=password_hash, password_chosen_at=now())
                 .returning(Account.email)
             )
             if email is None:

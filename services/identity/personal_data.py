@@ -28,6 +28,7 @@ PERSON = Kind(
         "hetu_key_id": "names a key",
         "hetu_index": "a keyed hash of the code",
         "index_key_id": "names a key",
+        "without_code_request_id": "names a call",
     },
 )
 CREDENTIALS = Kind(
@@ -40,7 +41,8 @@ CREDENTIALS = Kind(
 LINKS = Kind(
     name="links",
     table=_links,
-    purpose="Links in mail, by which a guardian consents or a customer chooses a password.",
+    purpose="Links in mail, by which a guardian consents, or a customer chooses a password, confirms an "
+    "address, or ends the own customership.",
     retention="Until 30 days after they expire. What they open is erased with the person.",
     left_out={
         "link_id": "the secret of the link is made of it",
@@ -55,6 +57,8 @@ KINDS = (PERSON, CREDENTIALS, LINKS)
 NOT_OF_PERSONS = {
     "accounts": "of registrars and staff, who work with the system",
     "memberships": "of accounts",
+    "invitations": "of registrars",
+    "registrar_removals": "of accounts",
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
     "limits": "counts by a hash of an account or a network address",
@@ -73,7 +77,9 @@ async def export(
     for row in (await connection.execute(of_person)).mappings():
         ciphertext = row["hetu_ciphertext"]
         told = {name: value for name, value in row.items() if name != "hetu_ciphertext"}
-        persons.append({"personal_identity_code": vault.open(ciphertext, person_id), **told})
+        # A person without a code is known by the ID alone (R24).
+        code = {"personal_identity_code": vault.open(ciphertext, person_id)} if ciphertext else {}
+        persons.append({**code, **told})
     credentials = select(*CREDENTIALS.columns).where(_credentials.c.person_id == person_id)
     links = (
         select(*LINKS.columns)

@@ -1,34 +1,52 @@
 """PersonService: who a personal identity code belongs to."""
 
+import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, case, delete, func, select, update
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
 
 from liity.identity.v1.person_service_pb2 import (
+    BatchEnsurePersonsRequest,
+    BatchEnsurePersonsResponse,
+    BatchFindPersonsRequest,
+    BatchFindPersonsResponse,
+    BatchReleasePersonsRequest,
+    BatchReleasePersonsResponse,
+    CheckMergeRequest,
+    CheckMergeResponse,
     EnsurePersonRequest,
     EnsurePersonResponse,
+    EnsurePersonWithoutCodeRequest,
+    EnsurePersonWithoutCodeResponse,
     ErasePersonRequest,
     ErasePersonResponse,
     ExportPersonRequest,
     ExportPersonResponse,
     FindPersonRequest,
     FindPersonResponse,
+    FoundPerson,
+    MergePersonsRequest,
+    MergePersonsResponse,
     ReleasePersonRequest,
     ReleasePersonResponse,
     RetainPersonRequest,
     RetainPersonResponse,
+    SetPersonalIdentityCodeRequest,
+    SetPersonalIdentityCodeResponse,
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceServicer
-from liity.v1.reason_pb2 import REASON_PERSON_NOT_FOUND
-from services.identity import hetu, personal_data
+from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
+from services.identity import code_changes, hetu, personal_data
 from services.identity.models import Link, Person
 from services.identity.sealed_ids import new_id
 from services.identity.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import FieldViolation, invalid, not_found
+from services.runtime.errors import FieldViolation, Refusal, invalid, not_found
 
 # What a Save needs is prepared once: to build a statement costs more than to run it.
 
@@ -42,6 +60,7 @@ _SEALED = insert(Person).values(
             "hetu_index",
             "index_key_id",
             "ensured_at",
+            "hold_until",
         )
     }
 )
@@ -49,7 +68,20 @@ _SEALED = insert(Person).values(
 _ENSURE = _SEALED.on_conflict_do_update(
     # Updating what is there, rather than doing nothing, makes the statement answer with its ID.
     index_elements=[Person.hetu_index],
-    set_={"ensured_at": _SEALED.excluded.ensured_at},
+    set_={
+        "ensured_at": _SEALED.excluded.ensured_at,
+        # The longest hold counts; one that is not there counts for nothing.
+        "hold_until": func.greatest(Person.hold_until, _SEALED.excluded.hold_until),
+    },
+).returning(Person.person_id)
+
+_WITHOUT_CODE = insert(Person).values(
+    {column: bindparam(column) for column in ("person_id", "ensured_at", "without_code_request_id")}
+)
+
+_ENSURE_WITHOUT_CODE = _WITHOUT_CODE.on_conflict_do_update(
+    index_elements=[Person.without_code_request_id],
+    set_={"ensured_at": _WITHOUT_CODE.excluded.ensured_at},
 ).returning(Person.person_id)
 
 _RETAIN = (
@@ -57,6 +89,12 @@ _RETAIN = (
     .where(Person.person_id == bindparam("retained_id"))
     .values(retained_at=func.coalesce(Person.retained_at, bindparam("moment", type_=Person.retained_at.type)))
     .returning(Person.person_id)
+)
+
+_RELEASE = delete(Person).where(Person.retained_at.is_(None))
+
+_FIND_MANY = select(Person.person_id, Person.hetu_index).where(
+    Person.hetu_index == func.any(bindparam("indexes", type_=ARRAY(LargeBinary)))
 )
 
 _VOIDED = func.coalesce(Link.voided_at, func.now())
@@ -81,32 +119,87 @@ class Persons(PersonServiceServicer):
 
     @override
     async def EnsurePerson(self, request: EnsurePersonRequest, context: object) -> EnsurePersonResponse:
-        parsed = self._parse(request.personal_identity_code)
+        return await self._ensure(self._parse(request.personal_identity_code), None)
+
+    @override
+    async def BatchFindPersons(
+        self, request: BatchFindPersonsRequest, context: object
+    ) -> BatchFindPersonsResponse:
+        found: list[FoundPerson] = []
+        places: dict[bytes, FoundPerson] = {}
+        seen: set[bytes] = set()
+        for code in request.personal_identity_codes:
+            try:
+                parsed = self._parse(code)
+            except Refusal as refusal:
+                found.append(FoundPerson(reason=refusal.reason))
+                continue
+            indexes = self._vault.indexes(parsed)
+            person = FoundPerson(birth_date=to_proto_date(parsed.birth_date), repeated=indexes[0] in seen)
+            seen.add(indexes[0])
+            if not person.repeated:
+                places |= dict.fromkeys(indexes, person)
+            found.append(person)
+        async with self._single.connect() as connection:
+            for row in await connection.execute(_FIND_MANY, {"indexes": list(places)}):
+                places[row.hetu_index].person_id = row.person_id
+        return BatchFindPersonsResponse(persons=found)
+
+    @override
+    async def BatchEnsurePersons(
+        self, request: BatchEnsurePersonsRequest, context: object
+    ) -> BatchEnsurePersonsResponse:
+        parsed = [self._parse(code) for code in request.personal_identity_codes]
+        hold_until = _moment(request.hold_until)
+        # One after another, each by itself: two lists with the same persons cannot wait for one another.
+        persons = [await self._ensure(code, hold_until) for code in parsed]
+        return BatchEnsurePersonsResponse(persons=persons)
+
+    @override
+    async def BatchReleasePersons(
+        self, request: BatchReleasePersonsRequest, context: object
+    ) -> BatchReleasePersonsResponse:
+        async with self._single.connect() as connection:
+            await connection.execute(_RELEASE.where(Person.person_id.in_(request.person_ids)))
+        return BatchReleasePersonsResponse()
+
+    async def _ensure(self, parsed: hetu.Hetu, hold_until: datetime | None) -> EnsurePersonResponse:
         indexes = self._vault.indexes(parsed)
         if len(indexes) == 1:
             async with self._single.connect() as connection:
-                return _ensured(await self._upsert(connection, parsed), parsed)
+                return _ensured(await self._upsert(connection, parsed, hold_until), parsed)
         async with self._engine.begin() as connection:
-            # While a key is rotated, replicas may insert under different keys, which the unique index of
-            # the column cannot see: callers of one code queue here instead.
-            lock = int.from_bytes(indexes[0][:8], signed=True)
-            await connection.execute(select(func.pg_advisory_xact_lock(lock)))
+            await code_changes.lock_code(connection, indexes)
             person_id = await _find(connection, indexes)
             if person_id is None:
-                person_id = await self._upsert(connection, parsed)
+                person_id = await self._upsert(connection, parsed, hold_until)
             else:
+                hold = func.greatest(Person.hold_until, hold_until)
                 await connection.execute(
-                    update(Person).where(Person.person_id == person_id).values(ensured_at=now())
+                    update(Person)
+                    .where(Person.person_id == person_id)
+                    .values(ensured_at=now(), hold_until=hold)
                 )
         return _ensured(person_id, parsed)
 
     @override
-    async def ReleasePerson(self, request: ReleasePersonRequest, context: object) -> ReleasePersonResponse:
-        provisional = delete(Person).where(
-            Person.person_id == request.person_id, Person.retained_at.is_(None)
-        )
+    async def EnsurePersonWithoutCode(
+        self, request: EnsurePersonWithoutCodeRequest, context: object
+    ) -> EnsurePersonWithoutCodeResponse:
+        row = {
+            "person_id": new_id(),
+            "ensured_at": now(),
+            "without_code_request_id": str(uuid.UUID(request.request_id)),
+        }
         async with self._single.connect() as connection:
-            await connection.execute(provisional)
+            person_id = (await connection.execute(_ENSURE_WITHOUT_CODE, row)).scalar_one()
+        return EnsurePersonWithoutCodeResponse(person_id=person_id)
+
+    @override
+    async def ReleasePerson(self, request: ReleasePersonRequest, context: object) -> ReleasePersonResponse:
+        nobody_waits = or_(Person.hold_until.is_(None), Person.hold_until <= now())
+        async with self._single.connect() as connection:
+            await connection.execute(_RELEASE.where(Person.person_id == request.person_id, nobody_waits))
         return ReleasePersonResponse()
 
     @override
@@ -121,13 +214,8 @@ class Persons(PersonServiceServicer):
     @override
     async def ErasePerson(self, request: ErasePersonRequest, context: object) -> ErasePersonResponse:
         async with self._engine.begin() as connection:
-            # The credentials go with the person.
-            await connection.execute(delete(Person).where(Person.person_id == request.person_id))
-            await connection.execute(
-                update(Link)
-                .where(Link.subject.in_([request.person_id, *request.subject_ids]))
-                .values(subject="", voided_at=case((Link.used_at.is_(None), _VOIDED), else_=Link.voided_at))
-            )
+            subjects = [request.person_id, *request.subject_ids]
+            await code_changes.erase(connection, subjects, request.person_id)
         return ErasePersonResponse()
 
     @override
@@ -138,15 +226,46 @@ class Persons(PersonServiceServicer):
             )
         return ExportPersonResponse(sections=sections)
 
+    @override
+    async def SetPersonalIdentityCode(
+        self, request: SetPersonalIdentityCodeRequest, context: object
+    ) -> SetPersonalIdentityCodeResponse:
+        parsed = self._parse(request.personal_identity_code)
+        async with self._engine.begin() as connection:
+            other_id = await code_changes.set_code(connection, self._vault, request, parsed)
+        birth_date = to_proto_date(parsed.birth_date)
+        return SetPersonalIdentityCodeResponse(birth_date=birth_date, other_person_id=other_id)
+
+    @override
+    async def CheckMerge(self, request: CheckMergeRequest, context: object) -> CheckMergeResponse:
+        async with self._engine.begin() as connection:
+            code = await code_changes.code_that_goes_over(connection, self._vault, request)
+        if code is None:
+            return CheckMergeResponse()
+        return CheckMergeResponse(birth_date=to_proto_date(self._parse(code).birth_date))
+
+    @override
+    async def MergePersons(self, request: MergePersonsRequest, context: object) -> MergePersonsResponse:
+        async with self._engine.begin() as connection:
+            await code_changes.merge(connection, self._vault, request)
+        return MergePersonsResponse()
+
     def _parse(self, text: str) -> hetu.Hetu:
         try:
             return hetu.parse(text, today=helsinki_day(now()), allow_artificial=self._allow_artificial)
         except hetu.InvalidHetu as error:
             raise invalid([FieldViolation("personal_identity_code", error.reason)]) from None
 
-    async def _upsert(self, connection: AsyncConnection, parsed: hetu.Hetu) -> str:
+    async def _upsert(
+        self, connection: AsyncConnection, parsed: hetu.Hetu, hold_until: datetime | None
+    ) -> str:
         person_id = new_id()
-        row = {"person_id": person_id, "ensured_at": now(), **self._vault.seal(parsed, person_id)._asdict()}
+        row = {
+            "person_id": person_id,
+            "ensured_at": now(),
+            "hold_until": hold_until,
+            **self._vault.seal(parsed, person_id)._asdict(),
+        }
         return (await connection.execute(_ENSURE, row)).scalar_one()
 
 
@@ -159,3 +278,11 @@ async def _find(connection: AsyncConnection, indexes: Sequence[bytes]) -> str | 
         select(Person.person_id).where(Person.hetu_index.in_(indexes))
     )
     return person_id
+
+
+def _moment(timestamp: Timestamp) -> datetime:
+    """A moment. INVALID_ARGUMENT if it lies outside of what a timestamp may say."""
+    try:
+        return timestamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise invalid([FieldViolation("hold_until", REASON_INVALID_DATE)]) from None

@@ -6,9 +6,10 @@ not stands in the rows themselves. Meanwhile identity finds every code, under wh
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import tink
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Table, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +21,8 @@ _BATCH = 200
 
 _PAUSE = 0.2
 """Seconds until rows are asked for anew that somebody else had locked."""
+
+_PERSONS = cast(Table, Person.__table__)
 
 
 class ReencryptionError(Exception):
@@ -39,6 +42,7 @@ class Reencryption:
     def __init__(self, engine: AsyncEngine, vault: HetuVault) -> None:
         self._engine = engine
         self._vault = vault
+        # A person without a code lies under no key: there is nothing to compare, and nothing is outdated.
         self._outdated = or_(Person.hetu_key_id != vault.key_id, Person.index_key_id != vault.index_key_id)
 
     async def remaining(self) -> int:
@@ -62,7 +66,7 @@ class Reencryption:
     async def _batch(self, after: str) -> tuple[str | None, int]:
         """The next rows after a person's; the last one's ID, or None at the end, and how many they were."""
         outdated = (
-            select(Person.person_id, Person.hetu_ciphertext, Person.hetu_key_id)
+            select(*(_PERSONS.c[column] for column in ("person_id", "hetu_ciphertext", "hetu_key_id")))
             .where(Person.person_id > after, self._outdated)
             .order_by(Person.person_id)
             .limit(_BATCH)
@@ -72,7 +76,7 @@ class Reencryption:
         try:
             async with self._engine.begin() as connection:
                 for row in await connection.execute(outdated):
-                    sealed[row.person_id] = self._reseal(*row)
+                    sealed[row.person_id] = self._reseal(row.person_id, row.hetu_ciphertext, row.hetu_key_id)
                 if not sealed:
                     return None, 0
                 await connection.execute(

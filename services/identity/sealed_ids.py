@@ -16,7 +16,7 @@ from services.runtime.keys import KeysetPurpose, load_primitive
 
 _ID_BYTES = 16
 
-Purpose = Literal["refresh", "consent", "password", "account-password"]
+Purpose = Literal["refresh", "consent", "password", "account-password", "email", "customership", "invitation"]
 """What a token may be for."""
 
 

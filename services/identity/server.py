@@ -10,6 +10,7 @@ from liity.identity.v1 import (
     credential_service_pb2_grpc,
     link_service_pb2_grpc,
     person_service_pb2_grpc,
+    registrar_service_pb2_grpc,
 )
 from services.identity.access_tokens import AccessTokens
 from services.identity.accounts import Accounts
@@ -18,9 +19,11 @@ from services.identity.housekeeping import sweep
 from services.identity.known_keys import keys_checked
 from services.identity.links import LinkDoor, Links
 from services.identity.models import limits
+from services.identity.password_ages import PasswordAges
 from services.identity.password_orders import PasswordOrders
 from services.identity.passwords import Passwords
 from services.identity.persons import Persons
+from services.identity.registrars import Registrars
 from services.identity.sealed_ids import SealedIds
 from services.identity.sessions import Sessions
 from services.identity.settings import IdentitySettings
@@ -39,7 +42,7 @@ from services.runtime.tls import component_certificate
 
 SERVICES = tuple(
     f"liity.identity.v1.{name}"
-    for name in ("PersonService", "AccountService", "LinkService", "CredentialService")
+    for name in ("PersonService", "AccountService", "RegistrarService", "LinkService", "CredentialService")
 )
 
 
@@ -66,13 +69,16 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
         AccessTokens(settings.keys_dir, settings.access_token_lifetime),
         Sessions(engine, sealed_ids, settings.refresh_token_lifetime),
         orders,
+        PasswordAges(engine, settings.password_reminder_age),
     )
+    registrars = Registrars(engine, sealed_ids, door, passwords, settings.invitation_lifetime)
     links = Links(engine, sealed_ids, door)
     credentials = Credentials(engine, sealed_ids, door, passwords, settings.password_link_lifetime)
 
     def add_services(server: grpc.aio.Server) -> None:
         person_service_pb2_grpc.add_PersonServiceServicer_to_server(persons, server)
         account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
+        registrar_service_pb2_grpc.add_RegistrarServiceServicer_to_server(registrars, server)
         link_service_pb2_grpc.add_LinkServiceServicer_to_server(links, server)
         credential_service_pb2_grpc.add_CredentialServiceServicer_to_server(credentials, server)
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import ScalarSelect, delete, insert, select, update
+from sqlalchemy import ScalarSelect, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liity.v1.reason_pb2 import REASON_SESSION_ENDED
@@ -16,10 +16,15 @@ from services.runtime.errors import unauthenticated
 
 log = structlog.get_logger()
 
+_LIVES = select(Session.account_id).where(
+    Session.session_id == bindparam("session"), Session.expires_at > bindparam("moment")
+)
+
 
 class RunningSession(NamedTuple):
-    """Whose session it is, its newest refresh token and when that ends."""
+    """A session: whose it is, its newest refresh token and when that ends."""
 
+    session_id: str
     account_id: str
     refresh_token: str
     expires_at: datetime
@@ -55,7 +60,7 @@ class Sessions:
                 )
             )
             await connection.execute(insert(RefreshToken).values(token_id=token_id, session_id=session_id))
-        return RunningSession(account_id, self._sealed_ids.seal("refresh", token_id), expires_at)
+        return RunningSession(session_id, account_id, self._sealed_ids.seal("refresh", token_id), expires_at)
 
     async def rotate(self, refresh_token: str, request_id: str) -> RunningSession:
         """The session with its next refresh token; the same one for the same request.
@@ -85,7 +90,19 @@ class Sessions:
         if successor_id is None:
             log.warning("refresh token used twice: session revoked", account_id=session.account_id)
             raise unauthenticated(REASON_SESSION_ENDED)
-        return RunningSession(session.account_id, self._sealed_ids.seal("refresh", successor_id), expires_at)
+        return RunningSession(
+            session.session_id,
+            session.account_id,
+            self._sealed_ids.seal("refresh", successor_id),
+            expires_at,
+        )
+
+    async def require(self, session_id: str) -> None:
+        """UNAUTHENTICATED (SESSION_ENDED) unless a session lives. It is asked with every call."""
+        async with self._single.connect() as connection:
+            lives = await connection.scalar(_LIVES, {"session": session_id, "moment": now()})
+        if lives is None:
+            raise unauthenticated(REASON_SESSION_ENDED)
 
     async def end(self, refresh_token: str) -> None:
         """Revokes the session of a token; an unknown token is fine."""

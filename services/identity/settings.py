@@ -57,3 +57,13 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
         gt=timedelta(0),
         description="How long the link of an ordered password works (R22).",
     )
+    password_reminder_age: timedelta = Field(
+        default=timedelta(days=365),
+        gt=timedelta(0),
+        description="How old a registrar's or staff's password is when they are reminded to change it (R22).",
+    )
+    invitation_lifetime: timedelta = Field(
+        default=timedelta(days=14),
+        gt=timedelta(0),
+        description="How long somebody may take to accept to be a registrar.",
+    )

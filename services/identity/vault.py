@@ -43,9 +43,12 @@ class HetuVault:
         """A code encrypted for one person: moved to another's row it cannot be read."""
         return self._seal(hetu.code.encode(), person_id)
 
-    def reseal(self, ciphertext: bytes, person_id: str) -> SealedHetu:
-        """A stored code under the keys of now. `tink.TinkError` if it cannot be read."""
-        return self._seal(self.open(ciphertext, person_id).encode(), person_id)
+    def reseal(self, ciphertext: bytes, person_id: str, owner_id: str = "") -> SealedHetu:
+        """A person's stored code under the keys of now, for another owner if one is given.
+
+        `tink.TinkError` if it cannot be read.
+        """
+        return self._seal(self.open(ciphertext, person_id).encode(), owner_id or person_id)
 
     def open(self, ciphertext: bytes, person_id: str) -> str:
         """The code that was encrypted for a person. TinkError if it was for another, or the key is gone."""

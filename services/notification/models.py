@@ -1,9 +1,10 @@
-"""The tables of the notification service: one row per mail, and no word of it nor any address."""
+"""The tables of the notification service: one row per mail, and no word of it nor any address; book tips."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, Index, MetaData, SmallInteger, String, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, SmallInteger, String, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.runtime.database import NAMING
@@ -36,6 +37,20 @@ class Message(Base):
     """Until then the mail belongs to the call that is sending it."""
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class EditedBookTips(Base):
+    """The book tips in one language, once somebody has edited them."""
+
+    __tablename__ = "book_tips"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    """Grows by one with every change."""
+    tips: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+    request_id: Mapped[UUID]
+    """Of the call that made them what they are."""
+    update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 limits = limits_table(Base.metadata)

@@ -19,5 +19,8 @@ DELIVERIES = Kind(
 
 KINDS = (DELIVERIES,)
 
-NOT_OF_PERSONS = {"limits": "counts by a hash of a day and an e-mail address, for that day"}
+NOT_OF_PERSONS = {
+    "limits": "counts by a hash of a day and an e-mail address, for that day",
+    "book_tips": "of books",
+}
 """Tables that keep nothing of those who are registered, each with the reason."""

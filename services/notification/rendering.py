@@ -1,6 +1,6 @@
 """What a mail says: its template, filled in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context,
 from jinja2.runtime import Context
 
 from liity.notification.v1.notification_service_pb2 import SendMessageRequest
+from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import Language
 from services.runtime.clock import HELSINKI
 from services.runtime.settings import RuntimeSettings
@@ -26,6 +27,12 @@ _LINK_PAGES = {
     "consent_reminder": "consent",
     "credentials": "password",
     "password_order": "account-password",
+    "email_confirmation": "email",
+    "welcome": "customership",
+    "need_question": "customership",
+    "need_reminder": "customership",
+    "registrar_invitation": "invitation",
+    "invitation_reminder": "invitation",
 }
 _TOKEN = "link_token"  # noqa: S105 - the field's name
 
@@ -40,13 +47,16 @@ class Rendered:
     language: str
 
 
-def render(request: SendMessageRequest, settings: RuntimeSettings) -> Rendered:
+def render(
+    request: SendMessageRequest, settings: RuntimeSettings, book_tips: Sequence[BookTip] = ()
+) -> Rendered:
     """Fills in the template that the content's field names."""
     template = template_of(request)
     language = Language.Name(request.language).removeprefix("LANGUAGE_").lower()
     variables = {
         **_content(template, getattr(request, template), settings.web_url),
         "language": language,
+        "book_tips": book_tips,
         "web_url": settings.web_url,
         "customer_service_email": settings.customer_service_email,
         "customer_service_url": settings.customer_service_url,
@@ -88,7 +98,8 @@ def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]
         value = getattr(content, field.name)
         if field.name == _TOKEN:
             # In the fragment, which browsers keep to themselves: no web server's log ever holds it.
-            variables["link_url"] = f"{web_url.rstrip('/')}/{_LINK_PAGES[template]}#{quote(value, safe='')}"
+            url = f"{web_url.rstrip('/')}/{_LINK_PAGES[template]}#{quote(value, safe='')}"
+            variables["link_url"] = url if value else ""
         elif isinstance(value, Timestamp):
             variables[field.name] = value.ToDatetime(UTC).astimezone(HELSINKI)
         else:

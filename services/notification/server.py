@@ -5,6 +5,7 @@ import grpc
 from liity.notification.v1.notification_service_pb2 import DESCRIPTOR
 from liity.notification.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
+from services.notification.book_tips import BookTipsStore
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
@@ -38,7 +39,7 @@ async def run() -> None:
     engine = create_engine(settings)
     transport = Transport(settings)
     limiter = Limiter(engine, limits, REASON_TOO_MANY_MAILS)
-    service = NotificationService(MessageStore(engine), limiter, transport, settings)
+    service = NotificationService(MessageStore(engine), BookTipsStore(engine), limiter, transport, settings)
 
     def add_services(server: grpc.aio.Server) -> None:
         add_NotificationServiceServicer_to_server(service, server)

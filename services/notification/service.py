@@ -1,6 +1,7 @@
 """The RPCs of NotificationService."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,6 +10,8 @@ import structlog
 
 from liity.notification.v1 import notification_service_pb2 as pb
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceServicer
+from liity.v1.book_tips_service_pb2 import BookTip
+from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import (
     REASON_MAIL_NOT_ACCEPTED,
     REASON_MESSAGE_NOT_FOUND,
@@ -16,6 +19,7 @@ from liity.v1.reason_pb2 import (
     REASON_UNAVAILABLE,
 )
 from services.notification.addresses import recipient
+from services.notification.book_tips import BookTipsStore
 from services.notification.mail import build
 from services.notification.personal_data import DELIVERIES
 from services.notification.rendering import render, template_of
@@ -43,9 +47,15 @@ class NotificationService(NotificationServiceServicer):
     """
 
     def __init__(
-        self, store: MessageStore, limiter: Limiter, transport: Transport, settings: MailSettings
+        self,
+        store: MessageStore,
+        book_tips: BookTipsStore,
+        limiter: Limiter,
+        transport: Transport,
+        settings: MailSettings,
     ) -> None:
         self._store = store
+        self._book_tips = book_tips
         self._limiter = limiter
         self._transport = transport
         self._settings = settings
@@ -91,6 +101,17 @@ class NotificationService(NotificationServiceServicer):
         await self._store.erase(request.subject_ids)
         return pb.EraseSubjectsResponse()
 
+    async def GetBookTips(self, request: pb.GetBookTipsRequest, _context: object) -> pb.GetBookTipsResponse:  # noqa: N802
+        """The book tips in one language (R28)."""
+        return pb.GetBookTipsResponse(book_tips=await self._book_tips.read(request.name))
+
+    async def UpdateBookTips(  # noqa: N802
+        self, request: pb.UpdateBookTipsRequest, _context: object
+    ) -> pb.UpdateBookTipsResponse:
+        """Replaces the book tips in one language (R28)."""
+        replaced = await self._book_tips.replace(UUID(request.request_id), request.book_tips)
+        return pb.UpdateBookTipsResponse(book_tips=replaced)
+
     async def finish(self) -> None:
         """Waits, for a lease at most, until what is being sent is recorded."""
         if self._sendings:
@@ -98,7 +119,8 @@ class NotificationService(NotificationServiceServicer):
 
     async def _send(self, request: pb.SendMessageRequest, key: _SendingKey, address: str) -> pb.Delivery:
         request_id, subject_id, template = key
-        message = build(request_id, address, render(request, self._settings), self._settings)
+        rendered = render(request, self._settings, await self._tips_of(request))
+        message = build(request_id, address, rendered, self._settings)
         claimed = await self._store.claim(request_id, subject_id, template, self._lease)
         if claimed is None:
             return await self._finished_before(key)
@@ -113,8 +135,20 @@ class NotificationService(NotificationServiceServicer):
             raise unavailable(REASON_MAIL_NOT_ACCEPTED)
         return _delivery(recorded)
 
+    async def _tips_of(self, request: pb.SendMessageRequest) -> Sequence[BookTip]:
+        """The book tips of a welcome, as of now; no other mail has any."""
+        if not request.HasField("welcome"):
+            return ()
+        language = Language.Name(request.language).removeprefix("LANGUAGE_").lower()
+        return (await self._book_tips.read(f"bookTips/{language}")).tips
+
     async def _admit(self, request_id: UUID, address: str) -> None:
-        """Counts a new mail. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) if the address has had its share."""
+        """Counts a new mail. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) if the address has had its share.
+
+        Customer service has no share: what waits for it comes to one address.
+        """
+        if address.casefold() == self._settings.customer_service_email.casefold():
+            return
         today = helsinki_day(now())
         share = Limit(
             f"mail:{today}:{address.casefold()}",

@@ -12,14 +12,17 @@ from google.type.date_pb2 import Date
 
 from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent, RelatedPerson
+from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.registration.rules import (
     HOME_COUNTRY,
     consent_violations,
     form_violations,
     is_blank,
+    missing_code_violations,
     parse_email,
     parse_phone,
 )
+from services.runtime.clock import from_proto_date
 from services.runtime.errors import FieldViolation
 from services.runtime.interceptor import violations_of
 
@@ -62,6 +65,25 @@ def consent_errors(consent: PaperConsent, today: date) -> list[FieldViolation]:
     return _first_of_each(
         [*violations_of(tidy, "consent."), *consent_violations(tidy, today, prefix="consent.")]
     )
+
+
+def missing_code_errors(
+    missing: MissingPersonalIdentityCode, today: date
+) -> tuple[date | None, list[FieldViolation]]:
+    """The date of birth that is told instead of a personal identity code (R24), and everything wrong.
+
+    There is no date if it cannot be one.
+    """
+    prefix = "missing_personal_identity_code."
+    rules = missing_code_violations(missing, today)
+    found = [
+        *violations_of(missing, prefix),
+        *(FieldViolation(prefix + field, reason) for field, reason in rules),
+    ]
+    errors = sorted(_first_of_each(found), key=lambda error: error.field)
+    if any(error.field == f"{prefix}birth_date" for error in errors):
+        return None, errors
+    return from_proto_date(missing.birth_date), errors
 
 
 def to_json(form: CustomerForm) -> dict[str, Any]:

@@ -31,6 +31,17 @@ class LookUps:
         if held := self._limits():
             await self._limiter.require(*held)
 
+    async def admit_list(self, rows: int) -> None:
+        """Counts the rows of a class list, by a limit of their own. A list that is refused does not count."""
+        held = self._list_limits(rows)
+        for place, limit in enumerate(held):
+            try:
+                await self._limiter.admit(limit)
+            except Refusal:
+                for counted in held[: place + 1]:
+                    await self._limiter.forgive(counted.key, counted.events)
+                raise
+
     async def count(self) -> None:
         """Counts a look-up that cannot be refused any more."""
         with contextlib.suppress(Refusal):
@@ -44,3 +55,15 @@ class LookUps:
         account = Limit(f"look-up:account:{actor.account_id}", self._settings.look_ups_per_account, until)
         unit = Limit(f"look-up:unit:{actor.unit_id}", self._settings.look_ups_per_unit, until)
         return (account, unit) if actor.unit_id else (account,)
+
+    def _list_limits(self, rows: int) -> tuple[Limit, ...]:
+        actor = current_actor()
+        if actor.kind != ACTOR_KIND_ACCOUNT:
+            return ()
+        until = now() + self._settings.class_list_window
+        account = f"class-list:account:{actor.account_id}"
+        unit = f"class-list:unit:{actor.unit_id}"
+        return (
+            Limit(account, self._settings.class_list_rows_per_account, until, rows),
+            Limit(unit, self._settings.class_list_rows_per_unit, until, rows),
+        )

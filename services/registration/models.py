@@ -4,7 +4,20 @@ import uuid
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, SmallInteger, String, Table, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -35,12 +48,23 @@ class Unit(Base):
     display_name: Mapped[str]
     kind: Mapped[int]
     created_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    """Grows by one with every change."""
+    changed_by_request: Mapped[uuid.UUID | None]
+    """The call that has changed it last: repeated, it finds that done."""
+    closed_at: Mapped[datetime | None]
 
 
 class Customer(Base):
     """A customer. `profile` is their form as it now stands; the columns beside it are drawn from it."""
 
     __tablename__ = "customers"
+    __table_args__ = (
+        UniqueConstraint("customer_id", "unit_id"),
+        # Of one name and birth date: possible duplicates.
+        Index("ix_customers_birth_date_sort_key", "birth_date", "sort_key", "state", "customer_id"),
+        Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
+    )
 
     customer_id: Mapped[str] = mapped_column(primary_key=True)
     person_id: Mapped[str] = mapped_column(unique=True)
@@ -53,6 +77,53 @@ class Customer(Base):
     profile: Mapped[Json]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    state: Mapped[int]
+    version: Mapped[int] = mapped_column(BigInteger)
+    """Grows by one with every change."""
+    email_state: Mapped[int]
+    birth_date: Mapped[date | None]
+    sort_key: Mapped[str] = mapped_column(String(collation="C"))
+    ended_at: Mapped[datetime | None]
+    lent: Mapped[bool]
+    """A disc or a file was ever lent to the customer (R20)."""
+    undeliverable_since: Mapped[datetime | None]
+    """When a mail server refused mail to the address; counts only while `email_state` says so."""
+
+
+class CustomerName(Base):
+    """One of the keys that a customer is found by (R15)."""
+
+    __tablename__ = "customer_names"
+    __table_args__ = (
+        # A customer who is moved takes the names along (R16).
+        ForeignKeyConstraint(
+            ["customer_id", "unit_id"],
+            ["customers.customer_id", "customers.unit_id"],
+            ondelete="CASCADE",
+            onupdate="CASCADE",
+        ),
+        Index(None, "customer_id"),
+    )
+
+    unit_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class CustomerChange(Base):
+    """Which fields one change has touched: those who edit at the same moment are told (R14)."""
+
+    __tablename__ = "customer_changes"
+
+    customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customers.customer_id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    request_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    paths: Mapped[list[str]] = mapped_column(ARRAY(String))
+    changed_at: Mapped[datetime]
+    previous_email: Mapped[str | None]
+    """The address that the change replaced; NULL if it changed none."""
 
 
 class Registration(Base):
@@ -64,17 +135,25 @@ class Registration(Base):
 
     __tablename__ = "registrations"
     __table_args__ = (
-        # One running registration per person, whoever saves it (R18): stages RECEIVED to CREDENTIALS_SENT.
+        # One running registration per person, whoever saves it (R18): stages RECEIVED to CREDENTIALS_SENT,
+        # and those that wait for customer service.
         Index(
             "uq_registrations_running_person",
             "person_id",
             unique=True,
-            postgresql_where=text("stage IN (1, 2, 3, 4)"),
+            postgresql_where=text("stage IN (1, 2, 3, 4, 9, 10) AND NOT over"),
         ),
         Index("ix_registrations_person_id", "person_id", postgresql_where=text("person_id IS NOT NULL")),
         Index("ix_registrations_unit", "unit_id", "created_at", "registration_id"),
         Index("ix_registrations_unit_stage", "unit_id", "stage", "created_at", "registration_id"),
         Index("ix_registrations_customer_id", "customer_id"),
+        # What waits for customer service: stages WAITING_FOR_REACTIVATION and WAITING_FOR_IDENTITY_CHECK.
+        Index(
+            "ix_registrations_work",
+            "created_at",
+            "registration_id",
+            postgresql_where=text("stage IN (9, 10)"),
+        ),
     )
 
     registration_id: Mapped[str] = mapped_column(primary_key=True)
@@ -87,10 +166,50 @@ class Registration(Base):
     kind: Mapped[int]
     consent_state: Mapped[int]
     form: Mapped[Json | None]
+    birth_date: Mapped[date | None]
     deadline: Mapped[datetime | None]
     customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.customer_id", ondelete="SET NULL"))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    over: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """The customership that it made has ended, and the person was saved anew."""
+    missing_code_reason: Mapped[int | None]
+    """Why there is no personal identity code, until that is settled (R24)."""
+    rejection_note: Mapped[str | None]
+    """Why customer service has declined it, for a while."""
+    decision_request_id: Mapped[uuid.UUID | None]
+    """The call by which customer service has decided."""
+
+
+class Transfer(Base):
+    """A person was moved to another unit (R16), by the registration that tells who."""
+
+    __tablename__ = "transfers"
+
+    request_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    registration_id: Mapped[str] = mapped_column(
+        ForeignKey("registrations.registration_id", ondelete="CASCADE"), index=True
+    )
+    unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
+    previous_unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
+    previous_registrar_account_id: Mapped[str]
+    moved_at: Mapped[datetime]
+
+
+class Removal(Base):
+    """A customership that has ended, and whether that was undone (R19)."""
+
+    __tablename__ = "removals"
+
+    request_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customers.customer_id", ondelete="CASCADE"), index=True
+    )
+    ended_at: Mapped[datetime]
+    ended_by: Mapped[int]
+    reason: Mapped[int]
+    undo_request_id: Mapped[uuid.UUID | None] = mapped_column(unique=True)
+    undone_at: Mapped[datetime | None]
 
 
 class Consent(Base):
@@ -113,6 +232,85 @@ class Consent(Base):
     recorded_at: Mapped[datetime]
 
 
+class WorkClaim(Base):
+    """An officer of customer service works on something that waits; `item_id` is kind and row IDs."""
+
+    __tablename__ = "work_claims"
+
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    request_id: Mapped[uuid.UUID]
+    account_id: Mapped[str]
+    display_name: Mapped[str]
+    expires_at: Mapped[datetime]
+
+
+class DismissedDuplicate(Base):
+    """Two customers of one name and birth date are two persons; `customer_id` is the lesser ID."""
+
+    __tablename__ = "dismissed_duplicates"
+
+    customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customers.customer_id", ondelete="CASCADE"), primary_key=True
+    )
+    other_customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customers.customer_id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    account_id: Mapped[str]
+    dismissed_at: Mapped[datetime]
+
+
+class Message(Base):
+    """A message to customer service (R12), and its answer."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("ix_messages_unit", "unit_id", "created_at", "message_id"),
+        Index("ix_messages_open", "created_at", "message_id", postgresql_where=text("state = 1")),
+        Index("ix_messages_registration_id", "registration_id"),
+        Index("ix_messages_closed_at", "closed_at"),
+    )
+
+    message_id: Mapped[str] = mapped_column(primary_key=True)
+    request_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    reference: Mapped[str] = mapped_column(unique=True)
+    unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
+    sender_account_id: Mapped[str]
+    sender_display_name: Mapped[str]
+    registration_id: Mapped[str | None] = mapped_column(
+        ForeignKey("registrations.registration_id", ondelete="CASCADE")
+    )
+    """Whom it is about; NULL if about nobody in the system."""
+    context: Mapped[int]
+    state: Mapped[int]
+    text: Mapped[str]
+    answer: Mapped[str | None]
+    close_request_id: Mapped[uuid.UUID | None]
+    created_at: Mapped[datetime]
+    deadline: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class Merge(Base):
+    """A customer that was found to be the same person as another one, and what was known of it then (R24)."""
+
+    __tablename__ = "merges"
+
+    request_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customers.customer_id", ondelete="CASCADE"), index=True
+    )
+    """The one that stayed."""
+    merged_customer_id: Mapped[str] = mapped_column(unique=True)
+    merged_person_id: Mapped[str] = mapped_column(unique=True)
+    merged_unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
+    merged_profile: Mapped[Json]
+    registration_id: Mapped[str] = mapped_column(ForeignKey("registrations.registration_id"))
+    """The merged one's latest registration, which is the other's now."""
+    merged_by_account_id: Mapped[str]
+    merged_by_display_name: Mapped[str]
+    merged_at: Mapped[datetime]
+
+
 class Disclosure(Base):
     """An export for an access request, encrypted by whoever gathered it; empty until then."""
 
@@ -123,6 +321,47 @@ class Disclosure(Base):
     ciphertext: Mapped[bytes | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ClassList(Base):
+    """A class list: many who are registered together."""
+
+    __tablename__ = "class_lists"
+    __table_args__ = (Index("ix_class_lists_unit", "unit_id", "created_at", "class_list_id"),)
+
+    class_list_id: Mapped[str] = mapped_column(primary_key=True)
+    unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
+    registrar_account_id: Mapped[str]
+    registrar_display_name: Mapped[str]
+    state: Mapped[int]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ClassListRow(Base):
+    """A row of a class list. The form is held until the row is decided, then in the registration alone."""
+
+    __tablename__ = "class_list_rows"
+    __table_args__ = (
+        Index("ix_class_list_rows_person_id", "person_id", postgresql_where=text("person_id IS NOT NULL")),
+    )
+
+    class_list_id: Mapped[str] = mapped_column(
+        ForeignKey("class_lists.class_list_id", ondelete="CASCADE"), primary_key=True
+    )
+    row_number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """As a spreadsheet numbers it."""
+    person_id: Mapped[str | None]
+    birth_date: Mapped[date | None]
+    form: Mapped[Json | None]
+    outcome: Mapped[int]
+    """REMAINING, REGISTERED, REFUSED or CANCELLED: the registration tells the rest."""
+    wrong_fields: Mapped[list[list[Any]]] = mapped_column(JSONB)
+    """Why it was refused: pairs of a field, empty for the whole row, and the number of the reason."""
+    registration_id: Mapped[str | None] = mapped_column(
+        ForeignKey("registrations.registration_id", ondelete="SET NULL"), index=True
+    )
 
 
 class UseEntry(Base):
@@ -162,8 +401,18 @@ class UseLink(Base):
 units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
+customer_names = cast(Table, CustomerName.__table__)
+customer_changes = cast(Table, CustomerChange.__table__)
+transfers = cast(Table, Transfer.__table__)
+removals = cast(Table, Removal.__table__)
+work_claims = cast(Table, WorkClaim.__table__)
+dismissed_duplicates = cast(Table, DismissedDuplicate.__table__)
+messages = cast(Table, Message.__table__)
 consents = cast(Table, Consent.__table__)
+merges = cast(Table, Merge.__table__)
 disclosures = cast(Table, Disclosure.__table__)
+class_lists = cast(Table, ClassList.__table__)
+class_list_rows = cast(Table, ClassListRow.__table__)
 use_entries = cast(Table, UseEntry.__table__)
 use_chain = cast(Table, UseLink.__table__)
 limits = limits_table(Base.metadata)

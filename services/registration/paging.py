@@ -1,4 +1,4 @@
-"""Pages of a list that is ordered by moment and ID: where the next one goes on."""
+"""Pages of a list that is ordered by a moment and an ID: where the next one goes on."""
 
 import base64
 import binascii
@@ -18,22 +18,22 @@ class Position(NamedTuple):
     """The last row of a page."""
 
     created_at: datetime
-    registration_id: str
+    row_id: str
 
 
 def encode(position: Position) -> str:
     """The opaque token of a position."""
-    fields = [(position.created_at - _EPOCH) // _MICROSECOND, position.registration_id]
+    fields = [(position.created_at - _EPOCH) // _MICROSECOND, position.row_id]
     return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
 
 
-def decode(page_token: str) -> Position:
+def decode(page_token: str, id_pattern: str = "[0-9a-f]{32}") -> Position:
     """The position of a token. INVALID_ARGUMENT (INVALID_PAGE_TOKEN) if it is not one of ours."""
     try:
         fields = json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True))
         match fields:
-            case [int(moment), str(registration_id)] if re.fullmatch("[0-9a-f]{32}", registration_id):
-                return Position(_EPOCH + moment * _MICROSECOND, registration_id)
+            case [int(moment), str(row_id)] if re.fullmatch(id_pattern, row_id):
+                return Position(_EPOCH + moment * _MICROSECOND, row_id)
     except (binascii.Error, ValueError, OverflowError, RecursionError):
         pass
     raise invalid([FieldViolation("page_token", REASON_INVALID_PAGE_TOKEN)])

@@ -2,16 +2,22 @@
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liity.registration.v1 import personal_data_service_pb2 as pb
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceServicer
-from liity.v1.reason_pb2 import REASON_DISCLOSURE_NOT_FOUND
-from services.registration import erasure, personal_data, values
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.reason_pb2 import (
+    REASON_CUSTOMER_NOT_ENDED,
+    REASON_DISCLOSURE_NOT_FOUND,
+    REASON_REGISTRATION_UNDECIDED,
+)
+from services.registration import class_list_statements, erasure, personal_data, statements, values
 from services.registration.models import disclosures
 from services.registration.rows import row_of
+from services.registration.use_log import use_row
 from services.runtime.clock import now
-from services.runtime.errors import not_found
+from services.runtime.errors import failed_precondition, not_found
 
 _BY_ID = disclosures.c.disclosure_id == bindparam("id")
 
@@ -59,11 +65,17 @@ class PersonalDataServicer(PersonalDataServiceServicer):
         """Erases it. A repetition answers the same until `ForgetPerson`."""
         person = {"person": request.person_id}
         async with self._engine.begin() as connection:
+            if request.only_if_ended:
+                await _require_ended(connection, request.person_id)
             # Registrations before customers: the order in which the others lock them.
             erased = await connection.scalars(erasure.ERASE_REGISTRATIONS, {**person, "now": now()})
             registration_ids = sorted(erased.all())
+            await connection.execute(erasure.ERASE_CLAIMS, person)
+            await connection.execute(erasure.ERASE_MESSAGES, person)
             await connection.execute(erasure.ERASE_CUSTOMER, person)
             await connection.execute(erasure.ERASE_DISCLOSURES, person)
+            await connection.execute(erasure.ERASE_TRANSFERS, person)
+            await connection.execute(class_list_statements.ERASE_ROWS, person)
         return pb.ErasePersonResponse(registration_ids=registration_ids)
 
     async def ForgetPerson(  # noqa: N802
@@ -123,3 +135,19 @@ class PersonalDataServicer(PersonalDataServiceServicer):
         async with self._autocommit.connect() as connection:
             await connection.execute(delete(disclosures).where(_BY_ID), {"id": request.disclosure_id})
         return pb.DeleteDisclosureResponse()
+
+
+async def _require_ended(connection: AsyncConnection, person_id: str) -> None:
+    """Refuses to erase whose customership goes on, or may yet do so; else writes down that they are."""
+    person = {"person": person_id}
+    stages = (await connection.scalars(erasure.LOCK_REGISTRATIONS, person)).all()
+    customer = (await connection.execute(erasure.LOCK_CUSTOMER, person)).first()
+    if customer is None:
+        # A repetition.
+        return
+    if customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
+        raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
+    if any(stage in statements.WAITING for stage in stages):
+        raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
+    use = use_row("customership:erase", [customer.customer_id, person_id])
+    await connection.execute(statements.INSERT_USE, use)

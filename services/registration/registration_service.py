@@ -1,10 +1,13 @@
 """The RPCs about registrations."""
 
+import uuid
+
 from sqlalchemy import RowMapping, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import (
     REASON_NOT_WAITING,
     REASON_NOT_WAITING_FOR_CONSENT,
@@ -13,24 +16,29 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_GIVEN,
     CONSENT_STATE_OUTGROWN,
+    STAGE_LINKED,
+    STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
 )
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
+    STANDING_MARKED_FOR_DELETION,
     STANDING_NOT_REGISTERED,
     STANDING_REGISTERED_IN_ANOTHER_UNIT,
     STANDING_REGISTERED_IN_THIS_UNIT,
+    PossibleDuplicate,
     Standing,
 )
-from services.registration import paging, statements, values
+from services.registration import customerships, decisions, paging, statements, values
 from services.registration.consent_wording import current_wording
+from services.registration.duplicates import possible_duplicates_of
 from services.registration.forms import consent_errors, from_json, tidy_text
 from services.registration.look_ups import LookUps
 from services.registration.models import registrations
-from services.registration.rows import consent_row, customer_row, mailing_details, row_of, to_message
+from services.registration.rows import consent_row, mailing_details, row_of, to_message
 from services.registration.saving import Saving
 from services.registration.use_log import use_row
-from services.runtime.clock import helsinki_day, now
+from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import failed_precondition, invalid, not_found
 
 
@@ -48,7 +56,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: pb.PrepareRegistrationRequest, _context: object
     ) -> pb.PrepareRegistrationResponse:
         """Decides whether a form may be saved, or was. Stores nothing."""
-        return pb.PrepareRegistrationResponse(registration=await self._saving.prepare(request))
+        return await self._saving.prepare(request)
 
     async def CreateRegistration(  # noqa: N802
         self, request: pb.CreateRegistrationRequest, _context: object
@@ -97,7 +105,12 @@ class RegistrationServicer(RegistrationServiceServicer):
             row = result.mappings().one()
         known = row["registration_id"] is not None
         return pb.LookUpPersonResponse(
-            standing=_standing(row, request.unit_id), registration=to_message(row) if known else None
+            standing=_standing(row, request.unit_id),
+            registration=to_message(row) if known else None,
+            customer_id=row["known_customer_id"] or "",
+            initials=" ".join(f"{name[0]}." for name in (row["first_names"], row["last_name"]) if name),
+            unit_display_name=row["unit_display_name"] or "",
+            customer_unit_id=row["customer_unit_id"] or "",
         )
 
     async def CheckConsent(  # noqa: N802
@@ -129,12 +142,15 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: pb.GetMailingDetailsRequest, _context: object
     ) -> pb.GetMailingDetailsResponse:
         """To whom mail of a registration goes now."""
-        row = await row_of(self._autocommit, statements.GET_PROFILE, {"id": request.registration_id})
+        asked = {"id": request.registration_id, "also_if_ended": request.also_if_ended}
+        row = await row_of(self._autocommit, statements.GET_PROFILE, asked)
         if row is None:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         if row["profile"] is None:
             return pb.GetMailingDetailsResponse()
-        details = mailing_details(from_json(row["profile"]), row["unit_display_name"])
+        details = mailing_details(
+            from_json(row["profile"]), row["unit_display_name"], row["registrar_account_id"]
+        )
         return pb.GetMailingDetailsResponse(mailing_details=details)
 
     async def ActivateRegistration(  # noqa: N802
@@ -160,13 +176,12 @@ class RegistrationServicer(RegistrationServiceServicer):
             if row["stage"] != STAGE_WAITING_FOR_CONSENT:
                 raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
             form = from_json(row["form"])
-            customer = customer_row(form, person_id=row["person_id"], unit_id=row["unit_id"], moment=moment)
-            await connection.execute(statements.INSERT_CUSTOMER, customer)
+            customer_id = await customerships.begin(connection, row, moment)
             if given:
                 evidence = consent_row(
                     request.consent,
                     registration_id=row["registration_id"],
-                    customer_id=customer["customer_id"],
+                    customer_id=customer_id,
                     guardian_name=tidy_text(request.consent.guardian_name) or form.related_person.full_name,
                     sign_date=sign_date,
                     moment=moment,
@@ -174,7 +189,7 @@ class RegistrationServicer(RegistrationServiceServicer):
                 await connection.execute(statements.INSERT_CONSENT, evidence)
             change = {
                 "new_consent_state": CONSENT_STATE_GIVEN if given else CONSENT_STATE_OUTGROWN,
-                "new_customer_id": customer["customer_id"],
+                "new_customer_id": customer_id,
                 "now": moment,
             }
             activated = (await connection.execute(statements.ACTIVATE, by_id | change)).mappings().one()
@@ -200,7 +215,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row is not None:
             return pb.AdvanceRegistrationResponse(registration=to_message(row))
         registration = await self._get(request.registration_id)
-        if registration.stage not in statements.BEGUN:
+        if registration.stage not in {*statements.BEGUN, STAGE_LINKED}:
             raise failed_precondition(REASON_NOT_WAITING)
         return pb.AdvanceRegistrationResponse(registration=registration)
 
@@ -208,13 +223,70 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: pb.EndRegistrationRequest, _context: object
     ) -> pb.EndRegistrationResponse:
         """Ends a registration that waits, and erases its form: nobody is mailed about it any more (R30)."""
-        change = {"id": request.registration_id, "new_stage": request.stage, "now": now()}
-        change |= use_row("registration:end", [request.registration_id])
+        decision = request.decision_request_id
+        change = {
+            "id": request.registration_id,
+            "new_stage": request.stage,
+            "note": tidy_text(request.rejection_note) or None,
+            "decision": uuid.UUID(decision) if decision else None,
+            "now": now(),
+        }
+        rejected = request.stage == STAGE_REJECTED
+        change |= use_row(
+            "registration:reject" if rejected else "registration:end", [request.registration_id]
+        )
         row = await row_of(self._autocommit, statements.END, change)
         registration = to_message(row) if row is not None else await self._get(request.registration_id)
         if registration.stage != request.stage:
             raise failed_precondition(REASON_NOT_WAITING)
-        return pb.EndRegistrationResponse(registration=registration)
+        async with self._autocommit.connect() as connection:
+            person = {"person": registration.person_id}
+            is_customer = await connection.scalar(statements.IS_CUSTOMER, person)
+        return pb.EndRegistrationResponse(registration=registration, is_customer=bool(is_customer))
+
+    async def ApproveRegistration(  # noqa: N802
+        self, request: pb.ApproveRegistrationRequest, _context: object
+    ) -> pb.ApproveRegistrationResponse:
+        """Customer service says yes (R19, R24)."""
+        async with self._engine.begin() as connection:
+            return await decisions.approve(connection, request)
+
+    async def LinkRegistration(  # noqa: N802
+        self, request: pb.LinkRegistrationRequest, _context: object
+    ) -> pb.LinkRegistrationResponse:
+        """The person is a customer already (R24)."""
+        async with self._engine.begin() as connection:
+            return await decisions.link(connection, request)
+
+    async def ListPossibleDuplicates(  # noqa: N802
+        self, request: pb.ListPossibleDuplicatesRequest, _context: object
+    ) -> pb.ListPossibleDuplicatesResponse:
+        """Customers who may be the person of a registration that waits for an identity check (R24)."""
+        async with self._autocommit.connect() as connection:
+            by_id = {"id": request.registration_id}
+            row = (await connection.execute(statements.GET_FOR_CHECK, by_id)).mappings().first()
+            if row is None:
+                return pb.ListPossibleDuplicatesResponse()
+            form = from_json(row["form"])
+            found = await possible_duplicates_of(
+                connection,
+                person_id=row["person_id"],
+                birth_date=row["birth_date"],
+                first_names=form.first_names,
+                last_name=form.last_name,
+            )
+        return pb.ListPossibleDuplicatesResponse(
+            possible_duplicates=[
+                PossibleDuplicate(
+                    customer=f"units/{one['unit_id']}/customers/{one['customer_id']}",
+                    customer_display_name=f"{one['first_names']} {one['last_name']}",
+                    birth_date=to_proto_date(one["birth_date"]),
+                    unit_display_name=one["unit_display_name"],
+                    state=one["state"],
+                )
+                for one in found
+            ]
+        )
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, statements.GET, {"id": registration_id})
@@ -224,6 +296,9 @@ class RegistrationServicer(RegistrationServiceServicer):
 
 
 def _standing(row: RowMapping, unit_id: str) -> Standing.ValueType:
+    if row["customer_state"] == CUSTOMER_STATE_MARKED_FOR_DELETION:
+        waits = row["stage"] in statements.WAITING
+        return STANDING_BEING_REGISTERED if waits else STANDING_MARKED_FOR_DELETION
     if row["customer_unit_id"] == unit_id:
         return STANDING_REGISTERED_IN_THIS_UNIT
     if row["customer_unit_id"] is not None:

@@ -12,7 +12,14 @@ from liity.registration.v1.registration_service_pb2 import (
     MailingDetails,
     Registration,
 )
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CustomerForm
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNSPECIFIED,
+)
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_UNSPECIFIED
+from services.registration import names
 from services.registration.forms import to_json
 
 Row = RowMapping | dict[str, Any]
@@ -29,20 +36,38 @@ async def row_of(engine: AsyncEngine, statement: Executable, parameters: dict[st
         return (await connection.execute(statement, parameters)).mappings().first()
 
 
-def customer_row(form: CustomerForm, *, person_id: str, unit_id: str, moment: datetime) -> dict[str, Any]:
-    """A new customer, as the form describes them."""
+def customer_row(
+    form: CustomerForm, *, person_id: str, unit_id: str, birth_date: date | None, moment: datetime
+) -> dict[str, Any]:
+    """A new customer, as the form describes them, with the keys by which they are found."""
     return {
         "customer_id": new_id(),
         "person_id": person_id,
         "unit_id": unit_id,
+        "created_at": moment,
+        "updated_at": moment,
+        "state": CUSTOMER_STATE_ACTIVE,
+        "version": 1,
+        "email_state": EMAIL_STATE_UNCONFIRMED if form.email else EMAIL_STATE_UNSPECIFIED,
+        "birth_date": birth_date,
+        "ended_at": None,
+        "lent": form.kind == CUSTOMER_KIND_CD_BORROWER,
+        "undeliverable_since": None,
+        **profile_row(form),
+    }
+
+
+def profile_row(form: CustomerForm) -> dict[str, Any]:
+    """A customer's form as it now stands, and what is drawn from it."""
+    return {
         "first_names": form.first_names,
         "last_name": form.last_name,
         "kind": form.kind,
         "email": form.email,
         "language": form.language,
         "profile": to_json(form),
-        "created_at": moment,
-        "updated_at": moment,
+        "sort_key": names.sort_key(form.last_name, form.first_names),
+        "search_keys": names.search_keys(form.first_names, form.last_name),
     }
 
 
@@ -69,7 +94,7 @@ def consent_row(
     }
 
 
-def mailing_details(form: CustomerForm, unit_display_name: str) -> MailingDetails:
+def mailing_details(form: CustomerForm, unit_display_name: str, registrar_account_id: str) -> MailingDetails:
     """To whom mail goes, as the form that now stands says."""
     return MailingDetails(
         first_names=form.first_names,
@@ -78,6 +103,7 @@ def mailing_details(form: CustomerForm, unit_display_name: str) -> MailingDetail
         related_person_email=form.related_person.email,
         credentials_recipient=form.credentials_recipient,
         unit_display_name=unit_display_name,
+        registrar_account_id=registrar_account_id,
     )
 
 
@@ -96,4 +122,8 @@ def to_message(row: Row) -> Registration:
         create_time=row["created_at"],
         update_time=row["updated_at"],
         deadline=row["deadline"],
+        customer_id=row["customer_id"] or "",
+        rejection_note=row["rejection_note"] or "",
+        missing_code_reason=row["missing_code_reason"] or MISSING_CODE_REASON_UNSPECIFIED,
+        decision_request_id=str(row["decision_request_id"] or ""),
     )

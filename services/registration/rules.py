@@ -23,6 +23,7 @@ from liity.v1.customer_form_pb2 import (
     PaperConsent,
 )
 from liity.v1.reason_pb2 import (
+    REASON_BIRTH_DATE_TOO_EARLY,
     REASON_CONSENT_NOT_NEEDED,
     REASON_CONSENT_TOO_OLD,
     REASON_CONTACT_PERSON_NOT_ALLOWED,
@@ -44,6 +45,7 @@ from liity.v1.reason_pb2 import (
     REASON_SCHOOL_SUPPORT_REQUIRED,
     REASON_TERMS_NOT_ACCEPTED,
 )
+from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.runtime.clock import from_proto_date
 from services.runtime.errors import FieldViolation
 
@@ -52,6 +54,9 @@ AGE_OF_OWN_DECISION = 15
 
 AGE_OF_MAJORITY = 18
 """From this age on no guardian applies (R7)."""
+
+OLDEST_AGE = 130
+"""Nobody is older: whoever is told to be was mistyped."""
 
 PAPER_CONSENT_VALIDITY = timedelta(days=90)
 """How old a consent on paper may be when it is recorded."""
@@ -154,6 +159,22 @@ def consent_violations(consent: PaperConsent, today: date, prefix: str) -> Itera
             yield FieldViolation(field, REASON_DATE_IN_FUTURE)
         elif today - signed > PAPER_CONSENT_VALIDITY:
             yield FieldViolation(field, REASON_CONSENT_TOO_OLD)
+
+
+def missing_code_violations(missing: MissingPersonalIdentityCode, today: date) -> Iterator[FieldViolation]:
+    """What is wrong with what is told instead of a personal identity code (R24)."""
+    if not missing.HasField("birth_date"):
+        yield FieldViolation("birth_date", REASON_REQUIRED)
+    else:
+        born = _calendar_day(missing.birth_date)
+        if born is None:
+            yield FieldViolation("birth_date", REASON_INVALID_DATE)
+        elif born > today:
+            yield FieldViolation("birth_date", REASON_DATE_IN_FUTURE)
+        elif full_years(born, today) > OLDEST_AGE:
+            yield FieldViolation("birth_date", REASON_BIRTH_DATE_TOO_EARLY)
+    if not missing.reason:
+        yield FieldViolation("reason", REASON_REQUIRED)
 
 
 def _names(form: CustomerForm) -> Iterator[FieldViolation]:

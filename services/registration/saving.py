@@ -12,25 +12,33 @@ from liity.registration.v1.registration_service_pb2 import (
     CreateRegistrationRequest,
     CreateRegistrationResponse,
     PrepareRegistrationRequest,
+    PrepareRegistrationResponse,
     Registration,
 )
 from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
     REASON_REQUEST_ID_REUSED,
+    REASON_UNIT_CLOSED,
     REASON_UNIT_NOT_FOUND,
 )
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_AWAITED,
     CONSENT_STATE_GIVEN,
     CONSENT_STATE_NOT_NEEDED,
+    CONSENT_STATE_UNSPECIFIED,
     STAGE_ACTIVE,
+    STAGE_LINKED,
     STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+    Stage,
 )
 from services.registration import statements, values
-from services.registration.forms import form_errors, normalise, to_json
+from services.registration.forms import form_errors, missing_code_errors, normalise, to_json
 from services.registration.look_ups import LookUps
 from services.registration.rows import (
     Row,
@@ -44,7 +52,15 @@ from services.registration.rows import (
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
 from services.registration.use_log import use_row
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import Refusal, already_exists, invalid, not_found, unavailable
+from services.runtime.errors import (
+    FieldViolation,
+    Refusal,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+    unavailable,
+)
 from services.runtime.interceptor import violations_of
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
@@ -56,23 +72,19 @@ class Saving:
     def __init__(self, engine: AsyncEngine, look_ups: LookUps) -> None:
         # Each step is one statement: a transaction around it would only cost round trips.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._transactions = engine
         self._look_ups = look_ups
 
-    async def prepare(self, request: PrepareRegistrationRequest) -> Registration | None:
+    async def prepare(self, request: PrepareRegistrationRequest) -> PrepareRegistrationResponse:
         """The registration that this very Save has made before, if any; raises if it may not go on."""
         known = await self._what_is_known(request)
         if known["registration_id"] is not None:
-            return _made_before(known, request, request.account_id)
-        if known["unit_kind"] is None:
-            raise not_found(REASON_UNIT_NOT_FOUND)
+            return PrepareRegistrationResponse(registration=_made_before(known, request, request.account_id))
+        _require_open_unit(known)
         today = helsinki_day(now())
-        errors = form_errors(
-            normalise(request.form),
-            birth_date=values.birth_date(request.birth_date, today)
-            if request.HasField("birth_date")
-            else None,
-            unit_kind=known["unit_kind"],
-            today=today,
+        birth_date, errors = _birth_date(request, today)
+        errors += form_errors(
+            normalise(request.form), birth_date=birth_date, unit_kind=known["unit_kind"], today=today
         )
         if errors:
             raise invalid(errors)
@@ -80,7 +92,7 @@ class Saving:
         if standing is None:
             # Else whoever may look up nobody any more would be told by a Save that goes on.
             await self._look_ups.require()
-            return None
+            return PrepareRegistrationResponse(returning=_is_marked(known))
         await self._look_ups.admit()
         raise standing
 
@@ -94,7 +106,7 @@ class Saving:
         moment = now()
         birth_date = values.birth_date(request.birth_date, helsinki_day(moment))
         statement, row = _creation(request, form, birth_date, moment)
-        created = await row_of(self._engine, statement, row)
+        created = await row_of(self._engine, statement, row) or await self._return(request, row)
         registration = to_message(row) if created else await self._already_made(request)
         awaited = registration.consent_state == CONSENT_STATE_AWAITED
         return CreateRegistrationResponse(
@@ -102,16 +114,39 @@ class Saving:
             consent_outgrown_date=to_proto_date(day_of_age(birth_date, AGE_OF_OWN_DECISION))
             if awaited
             else None,
-            mailing_details=mailing_details(form, created["unit_display_name"]) if created else None,
+            mailing_details=mailing_details(form, created["unit_display_name"], request.registrar.account_id)
+            if created
+            else None,
         )
+
+    async def _return(self, request: CreateRegistrationRequest, row: dict[str, Any]) -> RowMapping | None:
+        """Stores the registration of a person who is marked for deletion: customer service decides (R19)."""
+        known = await self._what_is_known(request)
+        made_before = known["registration_id"] is not None
+        if made_before or known["unit_kind"] is None or known["waiting"] or not _is_marked(known):
+            return None
+        birth_date = values.birth_date(request.birth_date, helsinki_day(row["created_at"]))
+        row |= _waiting_for_decision(
+            STAGE_WAITING_FOR_REACTIVATION,
+            normalise(request.form),
+            birth_date,
+            helsinki_day(row["created_at"]),
+            values.moment(request.reactivation_deadline, "reactivation_deadline"),
+        )
+        async with self._transactions.begin() as connection:
+            await connection.execute(statements.SET_OVER, {"person": request.person_id})
+            created = (await connection.execute(statements.CREATE_RETURNING, row)).mappings().first()
+            if created is None:
+                # Somebody was faster: what was over before may not be any more.
+                await connection.rollback()
+        return created
 
     async def _already_made(self, request: CreateRegistrationRequest) -> Registration:
         """The registration that `request_id` has made; raises why there is none."""
         known = await self._what_is_known(request)
         if known["registration_id"] is not None:
             return _made_before(known, request, request.registrar.account_id)
-        if known["unit_kind"] is None:
-            raise not_found(REASON_UNIT_NOT_FOUND)
+        _require_open_unit(known)
         standing = _refusal_of_known_person(known, request.unit_id)
         if standing is not None:
             # To refuse the count would only have the step tried again.
@@ -146,17 +181,33 @@ def _creation(
         "customer_display_name": f"{form.first_names} {form.last_name}",
         "created_at": moment,
         "updated_at": moment,
+        "over": False,
+        "missing_code_reason": request.missing_code_reason or None,
+        "rejection_note": None,
+        "decision_request_id": None,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
+    if request.missing_code_reason:
+        deadline = values.moment(request.identity_check_deadline, "identity_check_deadline")
+        return statements.CREATE_WAITING, row | _waiting_for_decision(
+            STAGE_WAITING_FOR_IDENTITY_CHECK, form, birth_date, today, deadline
+        )
     if consent_needed(birth_date, today, form):
         return statements.CREATE_WAITING, row | {
             "stage": STAGE_WAITING_FOR_CONSENT,
             "consent_state": CONSENT_STATE_AWAITED,
             "form": to_json(form),
+            "birth_date": birth_date,
             "deadline": values.moment(request.consent_deadline, "consent_deadline"),
             "customer_id": None,
         }
-    customer = customer_row(form, person_id=request.person_id, unit_id=request.unit_id, moment=moment)
+    customer = customer_row(
+        form,
+        person_id=request.person_id,
+        unit_id=request.unit_id,
+        birth_date=birth_date,
+        moment=moment,
+    )
     row |= customer | {"stage": STAGE_ACTIVE, "form": None, "deadline": None}
     if full_years(birth_date, today) >= AGE_OF_OWN_DECISION:
         return statements.CREATE_ACTIVE, row | {"consent_state": CONSENT_STATE_NOT_NEEDED}
@@ -171,11 +222,46 @@ def _creation(
     return statements.CREATE_WITH_CONSENT, row | evidence | {"consent_state": CONSENT_STATE_GIVEN}
 
 
+def _waiting_for_decision(
+    stage: Stage.ValueType, form: CustomerForm, birth_date: date, today: date, deadline: datetime
+) -> dict[str, Any]:
+    """The columns of a registration that waits for customer service."""
+    grown = full_years(birth_date, today) >= AGE_OF_OWN_DECISION
+    return {
+        "stage": stage,
+        # Under 15 it is settled when customer service has said yes.
+        "consent_state": CONSENT_STATE_NOT_NEEDED if grown else CONSENT_STATE_UNSPECIFIED,
+        "form": to_json(form),
+        "birth_date": birth_date,
+        "deadline": deadline,
+        "customer_id": None,
+    }
+
+
+def _birth_date(request: PrepareRegistrationRequest, today: date) -> tuple[date | None, list[FieldViolation]]:
+    """The date of birth that the rules of age go by, and what is wrong with one told instead of a code."""
+    if request.HasField("missing_personal_identity_code"):
+        return missing_code_errors(request.missing_personal_identity_code, today)
+    return values.birth_date(request.birth_date, today) if request.HasField("birth_date") else None, []
+
+
+def _is_marked(known: Row) -> bool:
+    return bool(known["customer_state"] == CUSTOMER_STATE_MARKED_FOR_DELETION)
+
+
+def _require_open_unit(known: Row) -> None:
+    if known["unit_kind"] is None:
+        raise not_found(REASON_UNIT_NOT_FOUND)
+    if known["unit_closed_at"] is not None:
+        raise failed_precondition(REASON_UNIT_CLOSED)
+
+
 def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registration:
     """What a repeated Save made. ALREADY_EXISTS (REQUEST_ID_REUSED) if it was another Save."""
     saved_by = (known["registrar_account_id"], known["unit_id"])
     # A registration that has ended knows its person no more.
-    same_person = known["person_id"] in {None, request.person_id}
+    # One that was linked to a customer is that person's.
+    same_person = known["person_id"] in {None, request.person_id} or known["stage"] == STAGE_LINKED
     if saved_by != (account_id, request.unit_id) or not same_person:
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return to_message(known)
@@ -183,6 +269,8 @@ def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registrat
 
 def _refusal_of_known_person(known: Row, unit_id: str) -> Refusal | None:
     """Why a person is not saved; it tells that they are registered."""
+    if _is_marked(known):
+        return already_exists(REASON_BEING_REGISTERED) if known["waiting"] else None
     if known["customer_unit_id"] == unit_id:
         return already_exists(REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
     if known["customer_unit_id"] is not None:

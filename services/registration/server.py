@@ -3,23 +3,39 @@
 import grpc
 
 from liity.registration.v1 import (
+    class_list_service_pb2,
+    customer_service_pb2,
+    history_service_pb2,
+    message_service_pb2,
     personal_data_service_pb2,
     registration_service_pb2,
     unit_service_pb2,
     use_log_service_pb2,
+    work_service_pb2,
 )
+from liity.registration.v1.class_list_service_pb2_grpc import add_ClassListServiceServicer_to_server
+from liity.registration.v1.customer_service_pb2_grpc import add_CustomerServiceServicer_to_server
+from liity.registration.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
+from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.registration.v1.personal_data_service_pb2_grpc import add_PersonalDataServiceServicer_to_server
 from liity.registration.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
-from services.registration import use_log
+from liity.registration.v1.work_service_pb2_grpc import add_WorkServiceServicer_to_server
+from services.registration import claims, messages, use_log
+from services.registration.class_lists import ClassListServicer, sweep_class_lists
+from services.registration.customers import CustomerServicer
+from services.registration.history import HistoryServicer
 from services.registration.look_ups import LookUps
+from services.registration.messages import MessageServicer
 from services.registration.models import limits
 from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
+from services.registration.rejections import sweep_notes
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.registration.use_log_service import UseLogServicer
+from services.registration.work_service import WorkServicer
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
@@ -52,7 +68,14 @@ async def run() -> None:
         add_RegistrationServiceServicer_to_server(
             RegistrationServicer(engine, LookUps(engine, settings)), server
         )
+        add_CustomerServiceServicer_to_server(CustomerServicer(engine), server)
+        add_ClassListServiceServicer_to_server(
+            ClassListServicer(engine, LookUps(engine, settings), settings.class_list_lifetime), server
+        )
         add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
+        add_WorkServiceServicer_to_server(WorkServicer(engine, settings.work_claim_lifetime), server)
+        add_MessageServiceServicer_to_server(MessageServicer(engine, settings.message_answer_days), server)
+        add_HistoryServiceServicer_to_server(HistoryServicer(engine), server)
         add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
 
     names = [
@@ -60,13 +83,24 @@ async def run() -> None:
         for file in (
             unit_service_pb2.DESCRIPTOR,
             registration_service_pb2.DESCRIPTOR,
+            customer_service_pb2.DESCRIPTOR,
             use_log_service_pb2.DESCRIPTOR,
             personal_data_service_pb2.DESCRIPTOR,
+            class_list_service_pb2.DESCRIPTOR,
+            work_service_pb2.DESCRIPTOR,
+            message_service_pb2.DESCRIPTOR,
+            history_service_pb2.DESCRIPTOR,
         )
         for service in file.services_by_name.values()
     ]
     try:
-        async with keeping_house(lambda: sweep_limits(engine, limits)):
+        async with keeping_house(
+            lambda: sweep_limits(engine, limits),
+            lambda: sweep_class_lists(engine),
+            lambda: sweep_notes(engine),
+            lambda: claims.sweep(engine),
+            lambda: messages.sweep(engine, settings.message_retention),
+        ):
             await serve(
                 settings,
                 interceptor,

@@ -20,13 +20,29 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         default=200,
         ge=1,
         description="Look-ups of a person by code per account and window; a Save of somebody who is known "
-        "counts as one.",
+        "counts as one, and every transfer.",
     )
     look_ups_per_unit: int = Field(
         default=1000, ge=1, description="The same per unit, by all its registrars together."
     )
     look_up_window: timedelta = Field(
         default=timedelta(hours=1), gt=timedelta(0), description="How long look-ups are counted."
+    )
+    class_list_rows_per_account: int = Field(
+        default=3000,
+        ge=1,
+        description="Rows of class lists per account and window, checked or registered; no look-ups besides.",
+    )
+    class_list_rows_per_unit: int = Field(
+        default=10_000, ge=1, description="The same per unit, by all its registrars together."
+    )
+    class_list_window: timedelta = Field(
+        default=timedelta(hours=24), gt=timedelta(0), description="How long rows of class lists are counted."
+    )
+    class_list_lifetime: timedelta = Field(
+        default=timedelta(days=90),
+        gt=timedelta(0),
+        description="How long a class list and its result are kept after it came.",
     )
     suspicion_empty_look_ups: int = Field(
         20, ge=0, description="Look-ups a day that found nobody: more than this is shown as suspicious."
@@ -46,6 +62,20 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         ge=1,
         description="More than so many times an account's usual number a day is shown as suspicious. The"
         " usual number is its mean over the days of the last four weeks on which it looked up anybody.",
+    )
+
+    work_claim_lifetime: timedelta = Field(
+        default=timedelta(hours=4),
+        gt=timedelta(0),
+        description="How long an officer's claim of an item of work holds unless it is renewed.",
+    )
+    message_answer_days: int = Field(
+        5, ge=1, le=100, description="Working days in which customer service means to answer a message (R12)."
+    )
+    message_retention: timedelta = Field(
+        default=timedelta(days=365),
+        gt=timedelta(0),
+        description="How long a message is kept after it is closed, unless the person is erased before.",
     )
 
     @model_validator(mode="after")

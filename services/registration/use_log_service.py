@@ -19,6 +19,7 @@ from liity.v1.reason_pb2 import REASON_INVALID_PAGE_TOKEN
 from services.registration import values
 from services.registration.models import use_chain, use_entries
 from services.registration.settings import RegistrationSettings
+from services.registration.subjects import subjects_of
 from services.registration.suspicions import DAYS_OF_USE, HABIT, DayOfUse, Span, Suspicion, suspicions
 from services.registration.use_log import use_row
 from services.runtime.clock import HELSINKI, helsinki_day
@@ -56,10 +57,6 @@ class UseLogServicer(UseLogServiceServicer):
     async def ListUses(self, request: ListUsesRequest, _context: object) -> ListUsesResponse:  # noqa: N802
         """Searches the log, newest first."""
         statement = _USES.limit(request.page_size + 1)
-        if request.subject_id:
-            statement = statement.where(
-                use_entries.c.subject_ids.contains(cast([request.subject_id], ARRAY(String)))
-            )
         for column, value in (
             (use_entries.c.account_id, request.account_id),
             (use_entries.c.for_unit_id, request.unit_id),
@@ -76,6 +73,9 @@ class UseLogServicer(UseLogServiceServicer):
         if request.page_token:
             statement = statement.where(use_chain.c.sequence < _sequence(request.page_token))
         async with self._engine.connect() as connection:
+            if request.subject_id:
+                subjects = await subjects_of(connection, request.subject_id)
+                statement = statement.where(use_entries.c.subject_ids.overlap(cast(subjects, ARRAY(String))))
             rows = (await connection.execute(statement)).mappings().all()
         page = rows[: request.page_size]
         return ListUsesResponse(

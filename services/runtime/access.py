@@ -73,6 +73,10 @@ class Caller:
         membership = (self.units or {}).get(unit_id)
         return self.roles if membership is None else self.roles | {membership}
 
+    def roles_anywhere(self) -> frozenset[Role.ValueType]:
+        """The roles the account has: staff's own, and those of all its memberships."""
+        return self.roles.union((self.units or {}).values())
+
 
 def _rules(service: str, rule: Rule, *methods: str) -> Iterable[tuple[str, Rule]]:
     return ((f"/{service}/{method}", rule) for method in methods)
@@ -82,10 +86,22 @@ def _services(*names: str) -> Services:
     return Services(frozenset(names))
 
 
+_REGISTERING = frozenset({ROLE_REGISTRAR, ROLE_MAIN_USER, ROLE_CUSTOMER_SERVICE})
+
+
 def _unit_people(action: str, recorded: Recorded) -> Accounts:
     """Registrars for their own units, customer service for all of them."""
-    roles = frozenset({ROLE_REGISTRAR, ROLE_MAIN_USER, ROLE_CUSTOMER_SERVICE})
-    return Accounts(roles, Whose.UNIT, action, recorded)
+    return Accounts(_REGISTERING, Whose.UNIT, action, recorded)
+
+
+def _about_nobody(action: str, roles: Iterable[Role.ValueType]) -> Accounts:
+    """What holds no personal data, for whoever has one of the roles anywhere."""
+    return Accounts(frozenset(roles), Whose.NOBODY, action, Recorded.NOT)
+
+
+def _main_users(action: str, recorded: Recorded) -> Accounts:
+    """Main users for their own units, customer service for all of them."""
+    return Accounts(frozenset({ROLE_MAIN_USER, ROLE_CUSTOMER_SERVICE}), Whose.UNIT, action, recorded)
 
 
 def _staff(action: str, recorded: Recorded) -> Accounts:
@@ -93,17 +109,33 @@ def _staff(action: str, recorded: Recorded) -> Accounts:
     return Accounts(frozenset({ROLE_CUSTOMER_SERVICE}), Whose.EVERYBODY, action, recorded)
 
 
+def _staff_of_unit(action: str, recorded: Recorded) -> Accounts:
+    """Customer service alone, for the unit that the request names: the log of use tells which."""
+    return Accounts(frozenset({ROLE_CUSTOMER_SERVICE}), Whose.UNIT, action, recorded)
+
+
 _READ, _CHANGE = Recorded.BEFORE_ANSWER, Recorded.WITH_CHANGE
+
+_NO_PERSONS = Recorded.NOT
 
 _AUTH, _CONSENTS = "liity.v1.AuthService", "liity.v1.ConsentService"
 _REGISTRATIONS, _USES = "liity.v1.RegistrationService", "liity.v1.UseLogService"
-_DISCLOSURES = "liity.v1.DisclosureService"
+_CUSTOMERS, _DISCLOSURES = "liity.v1.CustomerService", "liity.v1.DisclosureService"
+_CLASS_LISTS = "liity.v1.ClassListService"
+_WORK, _MESSAGES = "liity.v1.WorkService", "liity.v1.MessageService"
+_BOOK_TIPS = "liity.v1.BookTipsService"
 _PERSONS, _ACCOUNTS = "liity.identity.v1.PersonService", "liity.identity.v1.AccountService"
 _LINKS, _CREDENTIALS = "liity.identity.v1.LinkService", "liity.identity.v1.CredentialService"
-_UNITS = "liity.registration.v1.UnitService"
+_UNITS, _PUBLIC_UNITS = "liity.registration.v1.UnitService", "liity.v1.UnitService"
+_REGISTRARS = "liity.identity.v1.RegistrarService"
 _STORED_REGISTRATIONS = "liity.registration.v1.RegistrationService"
+_STORED_CUSTOMERS = "liity.registration.v1.CustomerService"
 _STORED_USES = "liity.registration.v1.UseLogService"
+_STORED_WORK = "liity.registration.v1.WorkService"
+_STORED_MESSAGES = "liity.registration.v1.MessageService"
+_HISTORY = "liity.registration.v1.HistoryService"
 _PERSONAL_DATA = "liity.registration.v1.PersonalDataService"
+_STORED_CLASS_LISTS = "liity.registration.v1.ClassListService"
 _NOTIFICATIONS = "liity.notification.v1.NotificationService"
 
 ACCESS: Mapping[str, Rule] = dict(
@@ -112,6 +144,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(
             _AUTH, Anyone(), "LogIn", "RefreshSession", "LogOut", "OrderPassword", "ChooseAccountPassword"
         ),
+        *_rules(_AUTH, Anyone(), "GetInvitation", "AcceptInvitation"),
         *_rules(_CONSENTS, Anyone(), "GetConsentRequest", "AcceptConsent", "DeclineConsent"),
         *_rules("liity.v1.CredentialService", Anyone(), "ChoosePassword"),
         *_rules(_REGISTRATIONS, _unit_people("customer:look-up", _READ), "CheckPersonalIdentityCode"),
@@ -120,27 +153,95 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_REGISTRATIONS, _unit_people("registration:list", _READ), "ListRegistrations"),
         *_rules(_REGISTRATIONS, _unit_people("registration:activate", _CHANGE), "RecordConsent"),
         *_rules(_REGISTRATIONS, _unit_people("registration:end", _CHANGE), "WithdrawRegistration"),
+        *_rules(_REGISTRATIONS, _staff_of_unit("registration:reactivate", _CHANGE), "Reactivate"),
+        *_rules(_REGISTRATIONS, _staff_of_unit("registration:verify-identity", _CHANGE), "VerifyIdentity"),
+        *_rules(_REGISTRATIONS, _staff_of_unit("registration:link", _CHANGE), "LinkToCustomer"),
+        *_rules(_REGISTRATIONS, _staff_of_unit("registration:reject", _CHANGE), "RejectRegistration"),
+        *_rules(_CUSTOMERS, _unit_people("customer:read", _READ), "GetCustomer"),
+        *_rules(_CUSTOMERS, _unit_people("customer:update", _CHANGE), "UpdateCustomer"),
+        *_rules(_CUSTOMERS, _unit_people("customer:search", _READ), "SearchCustomers"),
+        *_rules(_CUSTOMERS, _unit_people("customer:transfer", _CHANGE), "TransferCustomer"),
+        *_rules(_CUSTOMERS, _unit_people("credentials:send", _CHANGE), "SendCredentials"),
+        *_rules(_CUSTOMERS, Anyone(), "ConfirmEmail"),
+        *_rules(_CUSTOMERS, _unit_people("customership:end", _CHANGE), "EndCustomership"),
+        *_rules(_CUSTOMERS, _staff("customership:undo", _CHANGE), "UndoRemoval"),
+        *_rules(
+            "liity.v1.CustomershipLinkService",
+            Anyone(),
+            "GetCustomershipLink",
+            "ExtendNeed",
+            "EndOwnCustomership",
+        ),
+        *_rules(_CUSTOMERS, _staff("personal-identity-code:set", _CHANGE), "SetPersonalIdentityCode"),
+        *_rules(_CUSTOMERS, _staff("customer:merge", _CHANGE), "MergeCustomers"),
+        *_rules(_CUSTOMERS, _staff("customer:convert", _CHANGE), "ConvertToOnline"),
+        *_rules(_BOOK_TIPS, _about_nobody("book-tips:read", _REGISTERING), "GetBookTips"),
+        *_rules(_BOOK_TIPS, _about_nobody("book-tips:update", {ROLE_CUSTOMER_SERVICE}), "UpdateBookTips"),
         *_rules(_USES, _staff("use-log:search", _READ), "ListUses"),
         *_rules(_USES, _staff("use-log:suspicions", _READ), "ListSuspicions"),
         *_rules(_DISCLOSURES, _staff("disclosure:create", _READ), "CreateDisclosure"),
         *_rules(_DISCLOSURES, _staff("disclosure:read", _READ), "GetDisclosure"),
+        *_rules(_CLASS_LISTS, _unit_people("class-list:template", _NO_PERSONS), "GetClassListTemplate"),
+        *_rules(_CLASS_LISTS, _unit_people("class-list:check", _READ), "CheckClassList"),
+        *_rules(_CLASS_LISTS, _unit_people("class-list:register", _CHANGE), "RegisterClassList"),
+        *_rules(_CLASS_LISTS, _unit_people("class-list:read", _NO_PERSONS), "GetClassList"),
+        *_rules(_CLASS_LISTS, _unit_people("class-list:list", _NO_PERSONS), "ListClassLists"),
+        *_rules(_CLASS_LISTS, _unit_people("class-list:result", _READ), "GetClassListResult"),
+        *_rules(_CLASS_LISTS, _unit_people("class-list:cancel", _CHANGE), "CancelClassList"),
+        *_rules(_PUBLIC_UNITS, _staff("unit:create", _READ), "CreateUnit"),
+        *_rules(_PUBLIC_UNITS, _unit_people("unit:read", _READ), "GetUnit"),
+        *_rules(_PUBLIC_UNITS, _staff("unit:list", _READ), "ListUnits"),
+        *_rules(_PUBLIC_UNITS, _staff("unit:update", _READ), "UpdateUnit"),
+        *_rules(_PUBLIC_UNITS, _staff("unit:close", _READ), "CloseUnit"),
+        *_rules(_PUBLIC_UNITS, _main_users("registrar:invite", _READ), "InviteRegistrar"),
+        *_rules(_PUBLIC_UNITS, _main_users("registrar:list", _READ), "ListRegistrars"),
+        *_rules(_PUBLIC_UNITS, _staff("registrar:set-role", _READ), "SetRegistrarRole"),
+        *_rules(_PUBLIC_UNITS, _main_users("registrar:remove", _READ), "RemoveRegistrar"),
+        *_rules(_REGISTRATIONS, _unit_people("registration:explain", _READ), "ExplainRegistration"),
+        *_rules(_WORK, _staff("work:list", _READ), "ListWorkItems"),
+        *_rules(_WORK, _staff("work:read", _READ), "GetWorkItem"),
+        *_rules(_WORK, _staff("work:claim", _CHANGE), "ClaimWorkItem"),
+        *_rules(_WORK, _staff("work:release", _CHANGE), "ReleaseWorkItem"),
+        *_rules(_WORK, _staff("work:dismiss-duplicate", _CHANGE), "DismissDuplicate"),
+        *_rules(_MESSAGES, _unit_people("message:send", _CHANGE), "SendMessage"),
+        *_rules(_MESSAGES, _unit_people("message:read", _READ), "GetMessage"),
+        *_rules(_MESSAGES, _unit_people("message:list", _READ), "ListMessages"),
+        *_rules(_MESSAGES, _staff("message:find", _READ), "FindMessage"),
+        *_rules(_MESSAGES, _staff("message:close", _CHANGE), "CloseMessage"),
         # The codec server: HTTP, but let in by the same table.
         *_rules("codec", _staff("payload:decode", _READ), "decode"),
         # identity
         *_rules(_PERSONS, _services("gateway"), "FindPerson", "EnsurePerson", "ReleasePerson"),
+        *_rules(_PERSONS, _services("gateway"), "BatchFindPersons", "BatchEnsurePersons"),
+        *_rules(_PERSONS, _services("worker"), "BatchReleasePersons"),
+        *_rules(_PERSONS, _services("gateway"), "EnsurePersonWithoutCode"),
         *_rules(_PERSONS, _services("worker"), "RetainPerson", "ErasePerson", "ExportPerson"),
+        *_rules(_PERSONS, _services("gateway"), "SetPersonalIdentityCode"),
+        *_rules(_PERSONS, _services("worker"), "CheckMerge", "MergePersons"),
         *_rules(_ACCOUNTS, _services("gateway"), "LogIn", "RefreshSession", "LogOut", "BatchGetAccounts"),
         *_rules(_ACCOUNTS, _services("gateway"), "AdmitPasswordOrder", "ChooseAccountPassword"),
         *_rules(_ACCOUNTS, _services("gateway", "codec"), "GetJwks"),
         *_rules(_ACCOUNTS, _services("worker"), "GetAccount", "IssuePasswordLink"),
+        *_rules(_ACCOUNTS, _services("worker"), "ListAccounts", "FindAccount"),
         *_rules(_ACCOUNTS, _services("seed"), "CreateAccount"),
+        *_rules(_ACCOUNTS, _services("gateway", "codec"), "CheckSession"),
+        *_rules(_ACCOUNTS, _services("worker"), "ListAgedPasswords", "MarkPasswordReminded"),
+        *_rules(_REGISTRARS, _services("worker"), "InviteRegistrar", "IssueInvitationLink"),
+        *_rules(_REGISTRARS, _services("worker"), "VoidInvitation", "ReleaseUnit"),
+        *_rules(_REGISTRARS, _services("gateway", "worker"), "GetInvitation"),
+        *_rules(_REGISTRARS, _services("gateway"), "CheckInvitation", "AcceptInvitation", "ListRegistrars"),
+        *_rules(_REGISTRARS, _services("gateway"), "SetRegistrarRole", "RemoveRegistrar"),
         *_rules(_LINKS, _services("gateway"), "CheckLink"),
-        *_rules(_LINKS, _services("worker"), "IssueLink", "RedeemLink", "VoidLinks"),
+        *_rules(_LINKS, _services("worker"), "IssueLink", "VoidLinks"),
+        *_rules(_LINKS, _services("gateway", "worker"), "RedeemLink"),
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
-        *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials"),
+        *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials"),
+        *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
         # registration
-        *_rules(_UNITS, _services("seed"), "CreateUnit"),
-        *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits"),
+        *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
+        *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),
+        *_rules(_UNITS, _services("gateway"), "ListUnits", "UpdateUnit"),
+        *_rules(_UNITS, _services("worker"), "CloseUnit"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway"), "PrepareRegistration", "ListRegistrations"),
         *_rules(
             _STORED_REGISTRATIONS, _services("gateway"), "LookUpPerson", "CheckConsent", "GetConsentRequest"
@@ -149,15 +250,38 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "CreateRegistration", "GetMailingDetails"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "ActivateRegistration", "AdvanceRegistration"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "EndRegistration"),
+        *_rules(_STORED_REGISTRATIONS, _services("worker"), "ApproveRegistration", "LinkRegistration"),
+        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "ListPossibleDuplicates"),
+        *_rules(_STORED_CUSTOMERS, _services("gateway"), "SearchCustomers", "ConfirmEmail"),
+        *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "GetCustomer"),
+        *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "UpdateCustomer"),
+        *_rules(_STORED_CUSTOMERS, _services("worker"), "TransferCustomer", "OrderCredentials"),
+        *_rules(_STORED_CUSTOMERS, _services("worker"), "MarkEmailUndeliverable"),
+        *_rules(_STORED_CUSTOMERS, _services("worker"), "EndCustomership", "UndoRemoval"),
+        *_rules(_STORED_CUSTOMERS, _services("worker"), "ExtendNeed", "ReportLoan"),
+        *_rules(_STORED_CUSTOMERS, _services("gateway"), "RecordCodeChange"),
+        *_rules(_STORED_CUSTOMERS, _services("worker"), "CheckMerge", "MergeCustomers", "ConvertToOnline"),
         *_rules(_STORED_USES, _services("gateway", "codec"), "RecordUse"),
         *_rules(_STORED_USES, _services("gateway"), "ListUses", "ListSuspicions"),
+        *_rules(_STORED_WORK, _services("gateway"), "ListWorkItems", "GetWorkItem", "ClaimWorkItem"),
+        *_rules(_STORED_WORK, _services("gateway"), "ReleaseWorkItem", "DismissDuplicate", "CheckClaim"),
+        *_rules(_STORED_MESSAGES, _services("gateway"), "CreateMessage", "GetMessage", "ListMessages"),
+        *_rules(_STORED_MESSAGES, _services("gateway"), "CloseMessage"),
+        *_rules(_STORED_MESSAGES, _services("worker"), "GetMessageStatus", "LapseMessage"),
+        *_rules(_HISTORY, _services("gateway"), "GetHistory"),
         *_rules(_PERSONAL_DATA, _services("worker"), "ExportPerson", "ErasePerson", "ForgetPerson"),
         *_rules(_PERSONAL_DATA, _services("worker"), "DeleteDisclosure"),
         *_rules(_PERSONAL_DATA, _services("gateway", "worker"), "StoreDisclosure"),
         *_rules(_PERSONAL_DATA, _services("gateway"), "GetDisclosure"),
+        *_rules(_STORED_CLASS_LISTS, _services("gateway"), "CheckClassList", "CreateClassList"),
+        *_rules(_STORED_CLASS_LISTS, _services("gateway"), "ListClassLists", "ListOutcomes"),
+        *_rules(_STORED_CLASS_LISTS, _services("gateway", "worker"), "GetClassList"),
+        *_rules(_STORED_CLASS_LISTS, _services("worker"), "BeginClassList", "ListUndecidedRows"),
+        *_rules(_STORED_CLASS_LISTS, _services("worker"), "DecideRows", "FinishClassList", "CancelClassList"),
         # notification
         *_rules(_NOTIFICATIONS, _services("worker"), "SendMessage", "ExportSubjects", "EraseSubjects"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries"),
+        *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: health is for probes, and the shape of an API is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),
         *_rules("grpc.reflection.v1alpha.ServerReflection", Anyone(), "ServerReflectionInfo"),

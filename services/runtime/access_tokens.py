@@ -7,7 +7,7 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
 
-from liity.identity.v1.account_service_pb2 import GetJwksRequest
+from liity.identity.v1.account_service_pb2 import CheckSessionRequest, GetJwksRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.v1.auth_service_pb2 import Role
 from liity.v1.reason_pb2 import REASON_TOKEN_EXPIRED, REASON_UNAUTHENTICATED
@@ -27,6 +27,7 @@ _CLAIMS = jwt.JWTClaimsRegistry(
     aud={"essential": True, "value": "liity"},
     exp={"essential": True},
     sub={"essential": True},
+    sid={"essential": True},
 )
 
 
@@ -40,8 +41,10 @@ class AccessTokenVerifier:
         self._fetch_again = 0.0
 
     async def caller(self, token: str) -> Caller:
-        """The account of an access token. UNAUTHENTICATED if it is none of ours or has ended."""
+        """The account of an access token. UNAUTHENTICATED if it is none of ours, or its session has ended."""
         claims = (await self._decode(token)).claims
+        # A token is good for some minutes, but no longer than its session: lost rights are lost at once.
+        await self._identity.call(self._accounts.CheckSession, CheckSessionRequest(session_id=claims["sid"]))
         return Caller(
             account_id=claims["sub"],
             display_name=claims["name"],

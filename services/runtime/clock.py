@@ -1,11 +1,13 @@
 """The time, and the day in Finland."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from google.type.date_pb2 import Date
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
+
+_SATURDAY = 5
 
 
 def now() -> datetime:
@@ -31,3 +33,14 @@ def to_proto_date(day: date) -> Date:
 def from_proto_date(day: Date) -> date:
     """A `google.type.Date` as a day. ValueError if the calendar has none such."""
     return date(day.year, day.month, day.day)
+
+
+def working_days_later(moment: datetime, days: int) -> datetime:
+    """The same hour in Helsinki so many working days later: Saturdays and Sundays do not count."""
+    local = moment.astimezone(HELSINKI)
+    day = local.date()
+    while days:
+        day += timedelta(days=1)
+        if day.weekday() < _SATURDAY:
+            days -= 1
+    return datetime.combine(day, local.time(), HELSINKI).astimezone(UTC)

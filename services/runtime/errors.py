@@ -9,12 +9,14 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, descriptor_pool
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
-from liity.v1.reason_pb2 import REASON_INTERNAL, REASON_UNAVAILABLE, Reason
+from liity.v1.reason_pb2 import REASON_CHANGED_MEANWHILE, REASON_INTERNAL, REASON_UNAVAILABLE, Reason
 from services.runtime.texts import reason_text
 
 DOMAIN = "liity"
@@ -46,11 +48,13 @@ class Refusal(Exception):
         *,
         violations: Sequence[FieldViolation] = (),
         retry_after: timedelta | None = None,
+        detail: Message | None = None,
     ) -> None:
         self.code = code
         self.reason = reason
         self.violations = tuple(violations)
         self.retry_after = retry_after
+        self.detail = detail
         super().__init__(self.summary)
 
     @property
@@ -100,7 +104,7 @@ class Refusal(Exception):
                 )
             )
         packed = []
-        for detail in details:
+        for detail in (*details, *((self.detail,) if self.detail is not None else ())):
             packed.append(any_pb2.Any())
             packed[-1].Pack(detail)
         return status_pb2.Status(code=self.code.value[0], message=message, details=packed)
@@ -126,10 +130,13 @@ class Refusal(Exception):
         info = error_details_pb2.ErrorInfo()
         bad_request = error_details_pb2.BadRequest()
         retry = error_details_pb2.RetryInfo()
+        own: Message | None = None
         for detail in status.details:
             for message in (info, bad_request, retry):
                 if detail.Is(message.DESCRIPTOR):
                     detail.Unpack(message)
+            if detail.TypeName().startswith(f"{DOMAIN}."):
+                own = _unpacked(detail)
         if info.domain != DOMAIN:
             return None
         return cls(
@@ -140,7 +147,19 @@ class Refusal(Exception):
                 for violation in bad_request.field_violations
             ],
             retry_after=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
+            detail=own,
         )
+
+
+def _unpacked(detail: any_pb2.Any) -> Message | None:
+    """A detail of ours; nothing if it is of a newer release."""
+    try:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(detail.TypeName())
+    except KeyError:
+        return None
+    message: Message = GetMessageClass(descriptor)()
+    detail.Unpack(message)
+    return message
 
 
 def reason_name(reason: Reason.ValueType) -> str:
@@ -167,14 +186,19 @@ def not_found(reason: Reason.ValueType) -> Refusal:
     return Refusal(grpc.StatusCode.NOT_FOUND, reason)
 
 
-def failed_precondition(reason: Reason.ValueType) -> Refusal:
+def failed_precondition(reason: Reason.ValueType, detail: Message | None = None) -> Refusal:
     """FAILED_PRECONDITION: as things stand, this cannot be done."""
-    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason)
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason, detail=detail)
 
 
 def already_exists(reason: Reason.ValueType) -> Refusal:
     """ALREADY_EXISTS."""
     return Refusal(grpc.StatusCode.ALREADY_EXISTS, reason)
+
+
+def changed_meanwhile(detail: Message) -> Refusal:
+    """ABORTED: somebody else was faster; `detail` tells what they have done."""
+    return Refusal(grpc.StatusCode.ABORTED, REASON_CHANGED_MEANWHILE, detail=detail)
 
 
 def unauthenticated(reason: Reason.ValueType) -> Refusal:

@@ -63,9 +63,14 @@ MAX_REQUEST_BYTES = 64 * 1024
 """A form is a few kilobytes at most."""
 
 LARGE_REQUEST_BYTES: Mapping[str, int] = {
-    "/liity.registration.v1.PersonalDataService/StoreDisclosure": 1024 * 1024
+    "/liity.registration.v1.PersonalDataService/StoreDisclosure": 1024 * 1024,
+    # A file of 512 KiB, and the forms in it.
+    "/liity.v1.ClassListService/CheckClassList": 640 * 1024,
+    "/liity.v1.ClassListService/RegisterClassList": 640 * 1024,
+    "/liity.registration.v1.ClassListService/CheckClassList": 1024 * 1024,
+    "/liity.registration.v1.ClassListService/CreateClassList": 1024 * 1024,
 }
-"""RPCs between components whose requests may be larger: as large as a server takes."""
+"""RPCs whose requests may be larger: up to what a server takes, 1 MiB."""
 
 _TELLING = frozenset(
     {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION}

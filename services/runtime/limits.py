@@ -26,6 +26,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    func,
     literal,
     or_,
     select,
@@ -51,6 +52,8 @@ class Limit(NamedTuple):
     most: int
     until: datetime
     """How long they count, from the first one on: then the counting begins anew."""
+    events: int = 1
+    """How many happen at once."""
 
 
 def limits_table(metadata: MetaData) -> Table:
@@ -85,13 +88,13 @@ class Limiter:
         reached = await self._run(_reached(self._table, len(limits)), limits)
         self._refuse(row.ends_at for row in reached)
 
-    async def forgive(self, key: str) -> None:
-        """The last event of a key does not count after all."""
+    async def forgive(self, key: str, events: int = 1) -> None:
+        """The last events of a key do not count after all."""
         counting = self._table.c.events
         await self._execute(
             update(self._table)
             .where(self._table.c.key == _hash(key), counting > 0)
-            .values(events=counting - 1)
+            .values(events=func.greatest(counting - events, 0))
         )
 
     async def forget(self, key: str) -> None:
@@ -105,6 +108,7 @@ class Limiter:
                 f"key{place}": _hash(limit.key),
                 f"most{place}": limit.most,
                 f"until{place}": limit.until,
+                f"events{place}": limit.events,
             }
         async with self._single.connect() as connection:
             return (await connection.execute(statement, parameters)).all()
@@ -154,7 +158,7 @@ def _count(table: Table, number: int) -> Executable:
     for place in range(number):
         event = select(
             bindparam(f"key{place}", type_=table.c.key.type),
-            literal(1),
+            bindparam(f"events{place}", type_=events.type),
             bindparam(f"until{place}", type_=ends_at.type),
         )
         if counted:
@@ -164,7 +168,7 @@ def _count(table: Table, number: int) -> Executable:
         upsert = new.on_conflict_do_update(
             index_elements=[table.c.key],
             set_={
-                "events": case((ended, 1), else_=events + 1),
+                "events": case((ended, new.excluded.events), else_=events + new.excluded.events),
                 "ends_at": case((ended, new.excluded.ends_at), else_=ends_at),
             },
         )

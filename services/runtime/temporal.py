@@ -71,6 +71,16 @@ class RegistrationWorkflowNames:
     RECORD_CONSENT = "record_consent"
     DECLINE_CONSENT = "decline_consent"
     WITHDRAW = "withdraw"
+    MOVED = "moved"
+    ADDRESS_CHANGED = "address_changed"
+    CUSTOMERSHIP_ENDED = "customership_ended"
+    REACTIVATE = "reactivate"
+    VERIFY_IDENTITY = "verify_identity"
+    LINK_TO_CUSTOMER = "link_to_customer"
+    REJECT = "reject"
+    MAKE_WAY = "make_way"
+    MERGED = "merged"
+    CONVERT = "convert"
 
     @staticmethod
     def workflow_id(person_id: str) -> str:
@@ -100,6 +110,141 @@ class PasswordOrderWorkflowNames:
     def workflow_id(request_id: str) -> str:
         """One execution per order."""
         return f"password-order/{request_id}"
+
+
+class TransferWorkflowNames:
+    """What a starter must know of `TransferWorkflow`."""
+
+    WORKFLOW = "TransferWorkflow"
+    TRANSFER = "transfer"
+
+    @staticmethod
+    def workflow_id(request_id: str) -> str:
+        """One execution per call and its repetitions."""
+        return f"transfer/{request_id}"
+
+
+class CredentialsWorkflowNames:
+    """What a starter must know of `CredentialsWorkflow`."""
+
+    WORKFLOW = "CredentialsWorkflow"
+    SEND = "send"
+
+    @staticmethod
+    def workflow_id(request_id: str) -> str:
+        """One execution per call and its repetitions."""
+        return f"credentials/{request_id}"
+
+
+class AddressChangeWorkflowNames:
+    """What a starter must know of `AddressChangeWorkflow`."""
+
+    WORKFLOW = "AddressChangeWorkflow"
+    CHANGE = "change"
+
+    @staticmethod
+    def workflow_id(request_id: str) -> str:
+        """One execution per call and its repetitions."""
+        return f"address-change/{request_id}"
+
+
+class ClassListWorkflowNames:
+    """What a starter must know of `ClassListWorkflow`."""
+
+    WORKFLOW = "ClassListWorkflow"
+    CANCEL = "cancel"
+
+    @staticmethod
+    def workflow_id(class_list_id: str) -> str:
+        """One execution per list."""
+        return f"class-list/{class_list_id}"
+
+
+class RemovalWorkflowNames:
+    """What a starter must know of `RemovalWorkflow`."""
+
+    WORKFLOW = "RemovalWorkflow"
+    END = "end"
+    UNDO = "undo"
+    RETURNED = "returned"
+
+    @staticmethod
+    def workflow_id(customer_id: str) -> str:
+        """One execution per customer: two who end the same customership meet in it."""
+        return f"removal/{customer_id}"
+
+
+class NeedWorkflowNames:
+    """What a starter must know of `NeedWorkflow`."""
+
+    WORKFLOW = "NeedWorkflow"
+    CHANGED = "changed"
+    EXTEND = "extend"
+
+    @staticmethod
+    def workflow_id(customer_id: str) -> str:
+        """One execution per customer."""
+        return f"need/{customer_id}"
+
+
+class InvitationWorkflowNames:
+    """What a starter must know of `InvitationWorkflow`."""
+
+    WORKFLOW = "InvitationWorkflow"
+    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
+    INVITE = "invite"
+    WITHDRAW = "withdraw_invitation"
+    ACCEPTED = "invitation_accepted"
+
+    @staticmethod
+    def workflow_id(invitation_id: str) -> str:
+        """One execution per invitation."""
+        return f"invitation/{invitation_id}"
+
+
+class UnitClosingWorkflowNames:
+    """What a starter must know of `UnitClosingWorkflow`."""
+
+    WORKFLOW = "UnitClosingWorkflow"
+    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
+    CLOSE = "close"
+
+    @staticmethod
+    def workflow_id(unit_id: str) -> str:
+        """One execution per unit at a time."""
+        return f"unit-closing/{unit_id}"
+
+
+class PasswordReminderWorkflowNames:
+    """What a starter must know of `PasswordReminderWorkflow`."""
+
+    WORKFLOW = "PasswordReminderWorkflow"
+    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
+    SCHEDULE = "password-reminders"
+
+
+class MessageWorkflowNames:
+    """What a starter must know of `MessageWorkflow`."""
+
+    WORKFLOW = "MessageWorkflow"
+    CLOSED = "closed"
+
+    @staticmethod
+    def workflow_id(message_id: str) -> str:
+        """One execution per message to customer service."""
+        return f"message/{message_id}"
+
+
+class MergeWorkflowNames:
+    """What a starter must know of `MergeWorkflow`."""
+
+    WORKFLOW = "MergeWorkflow"
+    MERGE = "merge"
+
+    @staticmethod
+    def workflow_id(request_id: str) -> str:
+        """One execution per call and its repetitions."""
+        return f"merge/{request_id}"
 
 
 class EncryptionCodec(PayloadCodec):

@@ -1,22 +1,34 @@
-"""The text of each reason for people, in Finnish, Swedish and English."""
+"""The text of each reason and each next step for people, in Finnish, Swedish and English."""
 
 import tomllib
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
+from liity.v1.getting_started_pb2 import NextStep
 from liity.v1.reason_pb2 import Reason
 
 
 @cache
-def _texts() -> dict[str, dict[str, str]]:
+def _texts() -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath("texts.toml").read_text("utf-8"))
 
 
 def reason_text(reason: Reason.ValueType, language: Language.ValueType) -> str:
     """What to tell a person whose call or field was refused."""
-    locale = Language.Name(language or LANGUAGE_FI).removeprefix("LANGUAGE_").lower()
-    return _texts()[Reason.Name(reason).removeprefix("REASON_")][locale]
+    text: str = _texts()[Reason.Name(reason).removeprefix("REASON_")][_locale(language)]
+    return text
+
+
+def next_step_text(step: NextStep.ValueType, language: Language.ValueType) -> str:
+    """What to tell a registrar who asks what to do next for a customer (R28)."""
+    text: str = _texts()["next_step"][NextStep.Name(step).removeprefix("NEXT_STEP_")][_locale(language)]
+    return text
+
+
+def _locale(language: Language.ValueType) -> str:
+    return Language.Name(language or LANGUAGE_FI).removeprefix("LANGUAGE_").lower()
 
 
 def language_of(accept_language: str) -> Language.ValueType:

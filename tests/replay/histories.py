@@ -29,6 +29,12 @@ def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"registration/{path.stem}", path.read_text("utf-8"))
 
 
+def is_of(path: Path, workflow: str) -> bool:
+    """Whether it is the history of a run of a workflow."""
+    started = json.loads(path.read_text("utf-8"))["events"][0]["workflowExecutionStartedEventAttributes"]
+    return bool(started["workflowType"]["name"] == workflow)
+
+
 def write(path: Path, history: WorkflowHistory) -> None:
     """Commits a history that is decrypted. What names this machine is left out."""
     worker = f"{os.getpid()}@{socket.gethostname()}"

@@ -11,7 +11,8 @@ from temporalio.client import WorkflowHandle
 from deploy.eventually import eventually
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
-from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -19,12 +20,20 @@ from liity.v1.customer_form_pb2 import (
     CustomerForm,
     PaperConsent,
 )
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION, END_REASON_OWN_WISH
 from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
+    LinkToCustomerRequest,
+    ReactivateRequest,
     RecordConsentRequest,
+    RejectRequest,
+    VerifyIdentityRequest,
     WithdrawRequest,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.temporal import RemovalWorkflowNames, TransferWorkflowNames
+from tests.workflows import messages
+from tests.workflows.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 
 Run = WorkflowHandle[Any, Any]
@@ -204,6 +213,189 @@ async def withdrawn_by_signal(world: World) -> Run:
     return await _ended(run)
 
 
+async def moved_while_waiting(world: World) -> Run:
+    """A child who is moved to another unit while consent is awaited, which never comes."""
+    registration, run = await world.save(child_form(_address()), born(9))
+    await _moved(world, registration)
+    return await _after_its_waits(world, run)
+
+
+async def moved_before_the_welcome(world: World) -> Run:
+    """An adult who is moved to another unit before the welcome."""
+    registration, run = await world.save(adult_form(_address()), born(40))
+    await _moved(world, registration)
+    return await _after_its_waits(world, run)
+
+
+async def registrars_address_kept(world: World) -> Run:
+    """An adult with a registrar's own address, who is reminded and never changes it."""
+    registrar = await world.account(world.unit_id)
+    return await _after_its_waits(world, await _saved(world, adult_form(registrar.email), born(40)))
+
+
+async def registrars_address_changed(world: World) -> Run:
+    """An adult whose registrar's own address is changed while the welcome waits for that."""
+    registrar = await world.account(world.unit_id)
+    registration, run = await world.save(adult_form(registrar.email), born(40))
+    # Day by day: a mail is only sent while time stands.
+    for _ in range(16):
+        await world.skip(run, timedelta(days=1))
+    await world.change_address(registration, _address())
+    return await _ended(run)
+
+
+async def ended_before_the_welcome(world: World) -> Run:
+    """An adult whose customership ends before the welcome."""
+    registration, run = await world.save(adult_form(_address()), born(40))
+    request = EndCustomershipRequest(
+        request_id=_request_id(),
+        customer_id=(await world.customer(registration)).customer_id,
+        unit_id=registration.unit_id,
+        reason=END_REASON_OWN_WISH,
+    )
+    await world.removals.end(request)
+    return await _ended(run)
+
+
+async def removal_that_erases(world: World) -> Run:
+    """An ended customership, until the data is erased on the yearly day."""
+    registration, run = await world.save(adult_form(_address()), born(40))
+    customer_id = (await world.customer(registration)).customer_id
+    request = EndCustomershipRequest(
+        request_id=_request_id(),
+        customer_id=customer_id,
+        unit_id=registration.unit_id,
+        reason=END_REASON_OWN_WISH,
+    )
+    await world.removals.end(request)
+    await _ended(run)
+    removal = world.temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
+    return await _after_its_waits(world, removal)
+
+
+async def temporary_need(world: World) -> Run:
+    """An adult whose need is temporary, and is watched from the beginning."""
+    day = to_proto_date(helsinki_day(now()) + timedelta(days=90))
+    form = adult_form(_address(), temporary=True, expected_end_date=day)
+    return await _after_its_waits(world, await _saved(world, form, born(40)))
+
+
+async def identity_verified(world: World) -> Run:
+    """An adult without a code, whom customer service knows after a reminder."""
+    registration, run = await world.save_without_code(adult_form(_address()), born(40))
+    # Day by day: a mail is only sent while time stands.
+    for _ in range(24):
+        await world.skip(run, timedelta(days=1))
+    verify = VerifyIdentityRequest(request_id=_request_id())
+    await world.workflows.verify_identity(registration.person_id, verify)
+    return await _after_its_waits(world, run)
+
+
+async def identity_verified_of_a_child(world: World) -> Run:
+    """A child without a code, verified by a signal; the guardian's consent is recorded by one, too."""
+    _, run = await world.save_without_code(child_form(_address()), born(9))
+    await world.skip(run, timedelta(hours=1))
+    await run.signal("verify_identity", {})
+    await world.skip(run, timedelta(hours=1))
+    await run.signal("record_consent", {})
+    return await _after_its_waits(world, run)
+
+
+async def identity_check_lapsed(world: World) -> Run:
+    """An adult without a code, about whom customer service never decides."""
+    _, run = await world.save_without_code(adult_form(_address()), born(40))
+    for _ in range(28):
+        await world.skip(run, timedelta(days=1))
+    return await _after_its_waits(world, run)
+
+
+async def linked_to_a_customer(world: World) -> Run:
+    """An adult without a code, who is a customer of another unit already."""
+    there, _ = await world.save(adult_form(_address()), born(40))
+    customer = await world.customer(there)
+    unit_id = await world.unit()
+    await world.move(there, unit_id, await world.account(unit_id))
+    registration, run = await world.save_without_code(adult_form(_address()), born(40))
+    await world.skip(run, timedelta(hours=1))
+    link = LinkToCustomerRequest(request_id=_request_id(), customer_id=customer.customer_id, unit_id=unit_id)
+    await world.workflows.link_to_customer(registration.person_id, link)
+    return await _ended(run)
+
+
+async def reactivated(world: World) -> Run:
+    """An adult who was marked for deletion, and comes back to another unit."""
+    registration, run = await _returning(world)
+    await world.skip(run, timedelta(hours=1))
+    reactivate = ReactivateRequest(request_id=_request_id())
+    await world.workflows.reactivate(registration.person_id, reactivate)
+    return await _after_its_waits(world, run)
+
+
+async def reactivation_rejected(world: World) -> Run:
+    """An adult who was marked for deletion, and stays so."""
+    registration, run = await _returning(world)
+    await world.skip(run, timedelta(hours=1))
+    reject = RejectRequest(request_id=_request_id(), note="Asiakas on muuttanut ulkomaille.")
+    await world.workflows.reject(registration.person_id, reject)
+    return await _ended(run)
+
+
+async def made_way(world: World) -> Run:
+    """An adult whose customership has ended before the welcome, and who is saved anew."""
+    registration, run = await world.save(adult_form(_address()), born(40))
+    await world.skip(run, timedelta(hours=1))
+    await _marked(world, registration.person_id)
+    await world.workflows.make_way(registration.person_id, _request_id())
+    return await _ended(run)
+
+
+async def _returning(world: World) -> tuple[Registration, Run]:
+    """Somebody of another unit who is marked for deletion, saved anew."""
+    before, run = await world.save(adult_form(_address()), born(40))
+    unit_id = await world.unit()
+    await world.move(before, unit_id, await world.account(unit_id))
+    await _after_its_waits(world, run)
+    await _marked(world, before.person_id)
+    request = world.save_request(before.person_id, adult_form(_address()), born(40))
+    registration = await world.workflows.save(request)
+    return registration, world.temporal.get_workflow_handle(run.id)
+
+
+async def _marked(world: World, person_id: str) -> None:
+    await world.change(
+        "registration",
+        "UPDATE customers SET state = :s, ended_at = now() WHERE person_id = :p",
+        s=CUSTOMER_STATE_MARKED_FOR_DELETION,
+        p=person_id,
+    )
+
+
+async def class_list(world: World) -> Run:
+    """A class list of two adults, to its end."""
+    lists = Lists(world)
+    return await lists.run(await lists.store(await lists.adults(2)))
+
+
+async def message_answered(world: World) -> Run:
+    """Customer service answers a message at once."""
+    message, run = await messages.sent(world)
+    await messages.close(world, message)
+    await messages.look(world, message)
+    return await _ended(run)
+
+
+async def message_lapsed(world: World) -> Run:
+    """Nobody answers a message."""
+    _, run = await messages.sent(world)
+    return await _after_its_waits(world, run)
+
+
+async def _moved(world: World, registration: Registration) -> None:
+    unit_id, request_id = await world.unit(), _request_id()
+    await world.move(registration, unit_id, await world.account(unit_id), request_id)
+    await _ended(world.temporal.get_workflow_handle(TransferWorkflowNames.workflow_id(request_id)))
+
+
 PATHS: Mapping[str, Callable[[World], Awaitable[Run]]] = {
     path.__name__: path
     for path in (
@@ -221,6 +413,23 @@ PATHS: Mapping[str, Callable[[World], Awaitable[Run]]] = {
         consent_by_signal,
         declined_by_signal,
         withdrawn_by_signal,
+        moved_while_waiting,
+        moved_before_the_welcome,
+        registrars_address_kept,
+        registrars_address_changed,
+        ended_before_the_welcome,
+        removal_that_erases,
+        temporary_need,
+        identity_verified,
+        identity_verified_of_a_child,
+        identity_check_lapsed,
+        linked_to_a_customer,
+        reactivated,
+        reactivation_rejected,
+        made_way,
+        class_list,
+        message_answered,
+        message_lapsed,
     )
 }
 """All of them, by the names of their files."""

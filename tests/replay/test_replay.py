@@ -10,16 +10,18 @@ from temporalio.api.common.v1 import Payload
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from liity.v1.actor_pb2 import Actor
 from liity.workflows.v1.registration_workflow_pb2 import SaveRequest
-from services.runtime.temporal import PLAIN_DATA_CONVERTER
+from services.runtime.temporal import PLAIN_DATA_CONVERTER, RegistrationWorkflowNames
 from tests.replay.changed_workflow import EndsAtOnce, WaitsFirst
-from tests.replay.histories import FOLDER, RELEASE, files, payloads_in, read
+from tests.replay.histories import FOLDER, RELEASE, files, is_of, payloads_in, read
 from tests.replay.paths import PATHS
-from workflows.registration import RegistrationWorkflow
 from workflows.signals import SignalInterceptor
-from workflows.worker import WORKFLOW_RUNNER
+from workflows.worker import WORKFLOW_RUNNER, WORKFLOWS
 
 HISTORIES = files()
+REGISTRATIONS = [path for path in HISTORIES if is_of(path, RegistrationWorkflowNames.WORKFLOW)]
+"""Those of registrations."""
 
 _PEOPLE = {"Aino Kaisa Esimerkki", "Onni Esimerkki"}
 _HETU = re.compile(r"\b\d{6}[-+ABCDEFYXWVU]\d{3}[0-9A-Y]\b")
@@ -28,9 +30,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{48,}")
 """As long as the token of a link, a session or an access token; IDs are shorter."""
 
 
-def replayer(workflow: type) -> Replayer:
+def replayer(*workflows: type) -> Replayer:
     return Replayer(
-        workflows=[workflow],
+        workflows=workflows,
         data_converter=PLAIN_DATA_CONVERTER,
         interceptors=[SignalInterceptor()],
         workflow_runner=WORKFLOW_RUNNER,
@@ -47,10 +49,10 @@ def test_there_is_a_history_of_each_path_of_this_release() -> None:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=named)
 async def test_todays_workflow_goes_on_with_it(path: Path) -> None:
-    await replayer(RegistrationWorkflow).replay_workflow(read(path))
+    await replayer(*WORKFLOWS).replay_workflow(read(path))
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=named)
+@pytest.mark.parametrize("path", REGISTRATIONS, ids=named)
 async def test_the_gate_stops_a_workflow_with_a_step_more(path: Path) -> None:
     with pytest.raises(NondeterminismError):
         await replayer(WaitsFirst).replay_workflow(read(path))
@@ -82,12 +84,15 @@ async def test_it_holds_no_secret_and_nobody_who_exists(path: Path) -> None:
     ]
     forms = [save.registration.form for save in saves]
     assert {f"{form.first_names} {form.last_name}" for form in forms} <= _PEOPLE
-    assert len(forms) == 1
+    assert len(forms) == (1 if path in REGISTRATIONS else 0)
     # Nor does it name the machine it was recorded on.
     assert "@" not in path.read_text("utf-8")
 
 
 def shown(payload: Payload) -> str:
     """A payload as a person reads it."""
+    # Who acts travels in a header, whose payload does not name its message.
+    if payload.metadata["encoding"] == b"binary/protobuf" and "messageType" not in payload.metadata:
+        return json_format.MessageToJson(Actor.FromString(payload.data), ensure_ascii=False)
     value = PLAIN_DATA_CONVERTER.payload_converter.from_payload(payload)
     return json_format.MessageToJson(value, ensure_ascii=False) if isinstance(value, Message) else str(value)

@@ -26,6 +26,7 @@ from liity.notification.v1.notification_service_pb2_grpc import (
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
+from services.notification.book_tips import BookTipsStore
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import MailSettings
@@ -87,7 +88,7 @@ async def running(
     )
     transport = Transport(settings)
     limiter = Limiter(engine, limits, REASON_TOO_MANY_MAILS)
-    service = NotificationService(MessageStore(engine), limiter, transport, settings)
+    service = NotificationService(MessageStore(engine), BookTipsStore(engine), limiter, transport, settings)
     async with serving(
         "notification", lambda server: add_NotificationServiceServicer_to_server(service, server), keys_dir
     ) as target:

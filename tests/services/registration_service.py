@@ -9,13 +9,17 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from liity.registration.v1 import customer_service_pb2 as customer_pb
 from liity.registration.v1 import personal_data_service_pb2 as data_pb
 from liity.registration.v1 import registration_service_pb2 as pb
+from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceStub
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.registration.v1.registration_service_pb2_grpc import (
     RegistrationServiceStub,
@@ -31,11 +35,13 @@ from liity.registration.v1.use_log_service_pb2 import RecordUseRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.registration_service_pb2 import PossibleDuplicate
 from services.registration.models import Base
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import Refusal, reason_name
 from services.runtime.peer import Peer
-from tests.registration_forms import child_form
+from tests.registration_forms import adult_form, changed, child_form
 
 BIRTH_OF_ADULT = Date(year=1990, month=1, day=1)
 REGISTRAR = pb.Registrar(account_id="ac0", display_name="Riikka Rekisteröijä")
@@ -63,8 +69,11 @@ class Service:
     seed: Peer
 
     def __post_init__(self) -> None:
+        self.customers = CustomerServiceStub(self.gateway.channel)
         self.reads = RegistrationServiceStub(self.gateway.channel)
         self.changes = RegistrationServiceStub(self.worker.channel)
+        self.lists = ClassListServiceStub(self.gateway.channel)
+        self.list_changes = ClassListServiceStub(self.worker.channel)
         self.data = PersonalDataServiceStub(self.worker.channel)
 
     async def unit(
@@ -100,6 +109,8 @@ class Service:
                 "birth_date": BIRTH_OF_ADULT,
                 "registrar": REGISTRAR,
                 "consent_deadline": timestamp(DEADLINE),
+                "reactivation_deadline": timestamp(DEADLINE),
+                "identity_check_deadline": timestamp(DEADLINE),
                 **fields,
             },
             form=form,
@@ -124,6 +135,45 @@ class Service:
         request = pb.LookUpPersonRequest(person_id=person_id, unit_id=unit_id)
         return await self.gateway.call(self.reads.LookUpPerson, request)
 
+    async def customer(self, unit_id: str, **fields: Any) -> customer_pb.Customer:
+        """A new adult customer; `fields` are set on the form."""
+        form = changed(adult_form(), **fields)
+        created = (await self.create(unit_id, form)).registration
+        return await self.get_customer(created.customer_id)
+
+    async def get_customer(self, customer_id: str) -> customer_pb.Customer:
+        request = customer_pb.GetCustomerRequest(customer_id=customer_id)
+        return (await self.gateway.call(self.customers.GetCustomer, request)).customer
+
+    async def update(
+        self, customer: customer_pb.Customer, *paths: str, **fields: Any
+    ) -> customer_pb.UpdateCustomerResponse:
+        """Changes `paths` of the form; `fields` set the form, or parts of the request as in `of_etag`."""
+        given = [name for name in fields if name.startswith("of_")]
+        of_request = {name.removeprefix("of_"): fields.pop(name) for name in given}
+        form = form_pb.CustomerForm()
+        form.CopyFrom(customer.form)
+        request = customer_pb.UpdateCustomerRequest(
+            **{
+                "request_id": str(uuid.uuid4()),
+                "customer_id": customer.customer_id,
+                "unit_id": customer.unit_id,
+                "etag": customer.etag,
+                "update_mask": FieldMask(paths=paths),
+                **of_request,
+            },
+            form=changed(form, **fields),
+        )
+        return await self.gateway.call(self.customers.UpdateCustomer, request)
+
+    async def search(
+        self, unit_id: str, query: str, page_size: int = 50, page_token: str = ""
+    ) -> customer_pb.SearchCustomersResponse:
+        request = customer_pb.SearchCustomersRequest(
+            unit_id=unit_id, query=query, page_size=page_size, page_token=page_token
+        )
+        return await self.gateway.call(self.customers.SearchCustomers, request)
+
     async def mailing(self, registration_id: str) -> pb.GetMailingDetailsResponse:
         request = pb.GetMailingDetailsRequest(registration_id=registration_id)
         return await self.worker.call(self.changes.GetMailingDetails, request)
@@ -143,6 +193,41 @@ class Service:
     async def end(self, registration_id: str, stage: life.Stage.ValueType) -> pb.Registration:
         request = pb.EndRegistrationRequest(registration_id=registration_id, stage=stage)
         return (await self.worker.call(self.changes.EndRegistration, request)).registration
+
+    async def mark(self, customer_id: str) -> None:
+        """Ends a customership in its table."""
+        statement = "UPDATE customers SET state = :s, ended_at = now() WHERE customer_id = :c"
+        async with self.engine.begin() as connection:
+            marked = {"s": CUSTOMER_STATE_MARKED_FOR_DELETION, "c": customer_id}
+            await connection.execute(text(statement), marked)
+
+    async def approve(self, registration_id: str, **fields: Any) -> pb.ApproveRegistrationResponse:
+        request = pb.ApproveRegistrationRequest(
+            **{
+                "registration_id": registration_id,
+                "decision_request_id": str(uuid.uuid4()),
+                "decide_time": timestamp(now()),
+                "consent_deadline": timestamp(DEADLINE),
+                **fields,
+            }
+        )
+        return await self.worker.call(self.changes.ApproveRegistration, request)
+
+    async def link(
+        self, registration_id: str, customer: customer_pb.Customer, request_id: str = ""
+    ) -> pb.LinkRegistrationResponse:
+        request = pb.LinkRegistrationRequest(
+            registration_id=registration_id,
+            customer_id=customer.customer_id,
+            unit_id=customer.unit_id,
+            decision_request_id=request_id or str(uuid.uuid4()),
+        )
+        return await self.worker.call(self.changes.LinkRegistration, request)
+
+    async def duplicates(self, registration_id: str) -> list[PossibleDuplicate]:
+        request = pb.ListPossibleDuplicatesRequest(registration_id=registration_id)
+        found = await self.gateway.call(self.reads.ListPossibleDuplicates, request)
+        return list(found.possible_duplicates)
 
     async def export(self, person_id: str) -> data_pb.ExportPersonResponse:
         return await self.worker.call(

@@ -31,6 +31,8 @@ class SmtpServer:
         self.on_mail: list[Answer] = []
         self.on_rcpt: list[Answer] = []
         self.on_data: list[Answer] = []
+        self.unknown: set[str] = set()
+        """Addresses that are nobody's."""
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
@@ -44,6 +46,8 @@ class SmtpServer:
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
+        if address in self.unknown:
+            return "550 5.1.1 No such mailbox"
         answer = await _next(self.on_rcpt, server)
         if answer == ACCEPTED:
             envelope.rcpt_tos.append(address)

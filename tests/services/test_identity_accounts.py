@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from liity.identity.v1.account_service_pb2 import Account as AccountMessage
 from liity.identity.v1.account_service_pb2 import (
     AccountMembership,
+    CheckSessionRequest,
     CreateAccountRequest,
     GetAccountRequest,
     GetJwksRequest,
@@ -140,6 +141,7 @@ async def test_log_in(identity: Component, account: AccountMessage) -> None:
     decoded = jwt.decode(tokens.access_token, keys, algorithms=[ALGORITHM])
     assert decoded.header == {"typ": "JWT", "alg": "Ed25519", "kid": keys.keys[0].kid}
     issued, expiry = decoded.claims.pop("iat"), decoded.claims.pop("exp")
+    await identity(CheckSessionRequest(session_id=decoded.claims.pop("sid")))
     assert decoded.claims == {
         "iss": "liity",
         "aud": "liity",

@@ -10,7 +10,11 @@ from argon2 import PasswordHasher
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
+from liity.identity.v1.credential_service_pb2 import (
+    ChoosePasswordRequest,
+    IssueCredentialsRequest,
+    VoidCredentialsRequest,
+)
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest, IssueLinkRequest
 from liity.identity.v1.person_service_pb2 import EnsurePersonRequest
 from liity.v1.reason_pb2 import (
@@ -72,6 +76,25 @@ async def test_the_way_to_a_password(
     assert password_hash is not None
     assert password_hash.startswith("$argon2id$")
     assert PasswordHasher().verify(password_hash, PASSWORD)
+
+
+async def test_with_the_customership_the_password_and_the_links_end(
+    identity: Component, identity_engine: AsyncEngine, person_id: str
+) -> None:
+    issued = await identity(issue(person_id))
+    await identity(choose(issued.link_token))
+    unused = await identity(issue(person_id))
+    for _ in range(2):
+        await identity(VoidCredentialsRequest(person_id=person_id))
+    assert await stored_hash(identity_engine, person_id) is None
+    assert (await refused(identity(choose(unused.link_token)))).reason == REASON_LINK_VOID
+    # Whoever comes back has the same user name, and chooses anew.
+    again = await identity(issue(person_id))
+    assert (await identity(choose(again.link_token))).user_name == issued.user_name
+
+
+async def test_to_void_nobodys_credentials_is_fine(identity: Component) -> None:
+    await identity(VoidCredentialsRequest(person_id=new_id()))
 
 
 async def test_the_lifetime_of_a_link_is_a_setting(identity_with: IdentityFactory, person_id: str) -> None:

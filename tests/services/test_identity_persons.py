@@ -4,10 +4,12 @@ import asyncio
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import tink
+from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tink import aead
@@ -15,9 +17,15 @@ from tink import aead
 from deploy.keys import KeyRing
 from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
 from liity.identity.v1.person_service_pb2 import (
+    BatchEnsurePersonsRequest,
+    BatchFindPersonsRequest,
+    BatchReleasePersonsRequest,
     EnsurePersonRequest,
+    EnsurePersonWithoutCodeRequest,
     ErasePersonRequest,
+    ExportPersonRequest,
     FindPersonRequest,
+    ReleasePersonRequest,
     RetainPersonRequest,
 )
 from liity.v1.reason_pb2 import (
@@ -27,6 +35,8 @@ from liity.v1.reason_pb2 import (
     REASON_HETU_DUMMY,
     REASON_HETU_FORMAT,
     REASON_HETU_NOT_YET_BORN,
+    REASON_INVALID_DATE,
+    REASON_INVALID_FORMAT,
     REASON_LINK_VOID,
     REASON_PERSON_NOT_FOUND,
     REASON_TOO_LONG,
@@ -69,6 +79,41 @@ async def test_one_opaque_person_per_code(identity: Component) -> None:
     assert await ensure(identity, nth_code(0).lower()) == first
     assert await find(identity, nth_code(0).replace("-", "–")) == first
     assert await ensure(identity, nth_code(1)) != first
+
+
+async def ensure_without_code(identity: Component, request_id: str) -> str:
+    request = EnsurePersonWithoutCodeRequest(request_id=request_id)
+    person_id: str = (await identity(request)).person_id
+    return person_id
+
+
+async def test_a_person_without_a_code_is_one_for_each_save(identity: Component) -> None:
+    request_id = str(uuid4())
+    first = await ensure_without_code(identity, request_id)
+    assert await ensure_without_code(identity, request_id.upper()) == first
+    assert await ensure_without_code(identity, str(uuid4())) != first
+    malformed = await refused(identity(EnsurePersonWithoutCodeRequest(request_id="x")))
+    assert malformed.violations == (FieldViolation("request_id", REASON_INVALID_FORMAT),)
+
+
+async def test_a_person_without_a_code_is_provisional_exported_and_erased_like_others(
+    identity: Component, identity_engine: AsyncEngine
+) -> None:
+    kept, left = [await ensure_without_code(identity, str(uuid4())) for _ in range(2)]
+    await identity(RetainPersonRequest(person_id=kept))
+    async with identity_engine.begin() as connection:
+        long_ago = now() - PROVISIONAL_LIFETIME - timedelta(minutes=1)
+        both = update(Person).where(Person.person_id.in_([kept, left]))
+        await connection.execute(both.values(ensured_at=long_ago))
+    await sweep(identity_engine)
+    gone = await refused(identity(RetainPersonRequest(person_id=left)))
+    assert gone.reason == REASON_PERSON_NOT_FOUND
+    (section,) = (await identity(ExportPersonRequest(person_id=kept))).sections
+    (record,) = section.records
+    assert (record["person_id"], "personal_identity_code" in record) == (kept, False)
+    await identity(ErasePersonRequest(person_id=kept))
+    erased = await refused(identity(RetainPersonRequest(person_id=kept)))
+    assert erased.reason == REASON_PERSON_NOT_FOUND
 
 
 async def test_the_century_sign_distinguishes(identity: Component) -> None:
@@ -204,6 +249,55 @@ async def test_provisional_persons_are_forgotten(identity: Component, identity_e
     await sweep(identity_engine)
     assert [await find(identity, nth_code(n)) for n in range(20, 24)] == [fresh, "", ensured_anew, retained]
     assert (await refused(identity(RetainPersonRequest(person_id=stale)))).reason == REASON_PERSON_NOT_FOUND
+
+
+def batch(kind: type[Any], *codes: str, **fields: Any) -> Any:
+    return kind(personal_identity_codes=codes, **fields)
+
+
+async def test_many_codes_are_looked_up_at_once(
+    identity: Component, identity_with: IdentityFactory, keys_dir: Path, tmp_path: Path
+) -> None:
+    known = await ensure(identity, nth_code(30))
+    codes = nth_code(30), nth_code(31), "010594Y9033", nth_code(31).lower(), nth_code(30)
+    rotated = with_new_index_key(keys_dir, tmp_path / "keys", active=True)
+    async with identity_with(keys_dir=rotated) as after_rotation:
+        for component in (identity, after_rotation):
+            found = list((await component(batch(BatchFindPersonsRequest, *codes))).persons)
+            assert [person.person_id for person in found] == [known, "", "", "", ""]
+            assert [person.repeated for person in found] == [False, False, False, True, True]
+            assert [person.reason for person in found] == [0, 0, REASON_HETU_CHECK_CHARACTER, 0, 0]
+            assert [person.HasField("birth_date") for person in found] == [True, True, False, True, True]
+    assert await find(identity, nth_code(31)) == "", "nothing was stored"
+
+
+async def test_persons_of_a_list_are_held(identity: Component, identity_engine: AsyncEngine) -> None:
+    codes = [nth_code(number) for number in range(32, 36)]
+    ensure_all = batch(BatchEnsurePersonsRequest, *codes)
+    ensure_all.hold_until.FromDatetime(now() + timedelta(days=7))
+    persons = [person.person_id for person in (await identity(ensure_all)).persons]
+    ensure_all.hold_until.FromDatetime(now() + timedelta(days=1))
+    assert [person.person_id for person in (await identity(ensure_all)).persons] == persons
+    held, released, expired, retained = persons
+    await identity(RetainPersonRequest(person_id=retained))
+    await identity(ReleasePersonRequest(person_id=held))
+    await identity(BatchReleasePersonsRequest(person_ids=[released, retained]))
+    for person_id in persons:
+        await age(identity_engine, person_id)
+    async with identity_engine.begin() as connection:
+        over = update(Person).where(Person.person_id == expired).values(hold_until=now())
+        await connection.execute(over)
+    await sweep(identity_engine)
+    assert [await find(identity, code) for code in codes] == [held, "", "", retained]
+
+
+async def test_a_list_with_a_wrong_code_makes_nobody(identity: Component) -> None:
+    ensure_all = batch(BatchEnsurePersonsRequest, nth_code(36), "010594Y9033")
+    ensure_all.hold_until.FromDatetime(now())
+    assert (await refused(identity(ensure_all))).reason == REASON_HETU_CHECK_CHARACTER
+    assert await find(identity, nth_code(36)) == ""
+    never = batch(BatchEnsurePersonsRequest, nth_code(36), hold_until=Timestamp(seconds=10**12))
+    assert (await refused(identity(never))).reason == REASON_INVALID_DATE
 
 
 async def test_a_missing_or_wrong_keyset_stops_the_start(keys_dir: Path, tmp_path: Path) -> None:

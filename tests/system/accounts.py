@@ -8,6 +8,7 @@ from deploy.ports import HOST
 from deploy.stack import Stack
 from liity.identity.v1.account_service_pb2 import CreateAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.v1.auth_service_pb2 import Role
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from services.runtime.peer import Peer
 from services.runtime.service_identity import ServiceIdentity
@@ -23,7 +24,7 @@ class TestAccount:
     password: str
 
 
-async def new_account(stack: Stack) -> TestAccount:
+async def new_account(stack: Stack, *roles: Role.ValueType) -> TestAccount:
     """Makes an account, as somebody who sets up the system does."""
     account = TestAccount(f"{uuid.uuid4().hex}@kirjasto.example", secrets.token_urlsafe(16))
     seed = ServiceIdentity("seed", stack.keys_dir, stack.certificate("seed"))
@@ -34,6 +35,7 @@ async def new_account(stack: Stack) -> TestAccount:
         display_name="Tilda Testaaja",
         password=account.password,
         language=LANGUAGE_FI,
+        roles=roles,
     )
     try:
         await identity.call(AccountServiceStub(identity.channel).CreateAccount, request)

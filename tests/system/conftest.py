@@ -1,7 +1,11 @@
 """The whole stack on free ports, and people logged in to it."""
 
-from collections.abc import AsyncIterator, Iterator
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -96,12 +100,43 @@ async def api(stack: Stack, accounts: dict[str, DemoAccount]) -> AsyncIterator[A
             await client.close()
 
 
+Liity = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def liity(stack: Stack, accounts: dict[str, DemoAccount]) -> Liity:
+    """The program, as one of the demo accounts: `liity("staff", "audit", "search")`."""
+
+    def run(account: str, group: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        assert account in accounts
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
+        caller = ("--state-dir", str(stack.folder), "--as", account)
+        return subprocess.run(
+            [sys.executable, "-m", "deploy", group, *caller, *arguments],
+            env=environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 async def _nothing_leaks(request: pytest.FixtureRequest, leak_watch: LeakWatch) -> AsyncIterator[None]:
     """Sees that a test of the stack leaves none of its personal data where others look."""
     yield
     if "stack" in request.fixturenames:
         assert await leak_watch.new_leaks(request.getfixturevalue("stack")) == []
+
+
+@pytest.fixture(autouse=True)
+async def _logged_in(request: pytest.FixtureRequest) -> None:
+    """Sees that the access tokens a test may take in its hands last until its end."""
+    if "api" in request.fixturenames:
+        for client in vars(request.getfixturevalue("api")).values():
+            await client.renew_session(timedelta(minutes=5))
 
 
 @pytest.fixture(autouse=True)

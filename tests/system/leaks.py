@@ -20,16 +20,19 @@ import grpc
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
+from google.rpc import status_pb2
 from temporalio.client import Client
 
 from deploy.postgres import DATABASES
 from deploy.stack import Stack
+from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from services.runtime.settings import RuntimeSettings
 from tests.system.byte_search import find
 from tests.system.public_api import connect_temporal
 from tests.system.registering import database
 
 SHORTEST = 6
+_SHORTEST_NUMBER = 9
 """Characters: shorter values occur everywhere."""
 
 _FEWEST = 4
@@ -53,6 +56,7 @@ IMPERSONAL = frozenset(
         "retention",
         "kind",
         "page_token",
+        "paths",
         "trace_id",
         "template",
         "service",
@@ -60,13 +64,24 @@ IMPERSONAL = frozenset(
 )
 """Fields of requests that hold nothing personal: every other text of a request does, unless it is an ID."""
 
-_IMPERSONAL_MESSAGES = frozenset({"liity.registration.v1.CreateUnitRequest"})
+_IMPERSONAL_MESSAGES = frozenset(
+    {
+        "liity.registration.v1.CreateUnitRequest",
+        "liity.v1.CreateUnitRequest",
+        "liity.v1.UpdateUnitRequest",
+        "liity.v1.ListUnitsRequest",
+        "liity.v1.UpdateBookTipsRequest",
+    }
+)
 _ID = re.compile(
     r"[a-z0-9]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(units|disclosures)/[a-z0-9]{1,32}(/.*)?"
 )
 _SECRET_OF_ANSWERS = re.compile(r".*token|user_name|password")
 _CODE = "personal_identity_code"
 _WHOLE_CODE = re.compile(r"(\d{6})\D(\d{3}[0-9A-Ya-y])")
+_CODE_IN_FILE = re.compile(rb"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]\b")
+"""A code in a class list: as CSV holds it."""
+_DETAILS = "grpc-status-details-bin"
 _LINK = re.compile(rb"https?://[^\s\"'<>#]+")
 _RECIPIENT_HEADERS = {"to", "delivered-to"}
 _OF_ALL = frozenset({RuntimeSettings.model_fields["customer_service_email"].default})
@@ -88,6 +103,9 @@ class Traffic:
 
     def sent(self, request: Message) -> None:
         """Remembers what a request holds."""
+        file = getattr(request, "content", b"")
+        for code in _CODE_IN_FILE.findall(file) if isinstance(file, bytes) else ():
+            self.add(_CODE, code.decode())
         if request.DESCRIPTOR.full_name not in _IMPERSONAL_MESSAGES:
             for name, text in texts_in(request):
                 if name not in IMPERSONAL and not name.endswith("_id"):
@@ -102,13 +120,16 @@ class Traffic:
     def failed(self, method: str, error: grpc.aio.AioRpcError) -> None:
         """Remembers all that an error says."""
         said = [(error.details() or "").encode()]
-        for _, value in (*(error.trailing_metadata() or ()), *(error.initial_metadata() or ())):
-            said.append(value if isinstance(value, bytes) else value.encode())
+        for key, value in (*(error.trailing_metadata() or ()), *(error.initial_metadata() or ())):
+            raw = value if isinstance(value, bytes) else value.encode()
+            said.append(_without_answers(raw) if key == _DETAILS else raw)
         self.errors[f"error {len(self.errors)} of {method}"] = b"\n".join(said)
 
     def add(self, name: str, text: str) -> None:
         """Remembers a value, if it is one that tells somebody from others."""
-        common = len(text) < SHORTEST or len(set(text)) < _FEWEST or text in _OF_ALL
+        # So few digits stand in any large file by chance.
+        chance = text.isdecimal() and len(text) < _SHORTEST_NUMBER
+        common = len(text) < SHORTEST or chance or len(set(text)) < _FEWEST or text in _OF_ALL
         if not common and not _ID.fullmatch(text):
             for spelling in spellings(name, text):
                 self.values[spelling] = name
@@ -117,6 +138,15 @@ class Traffic:
     def codes(self) -> list[str]:
         """Every personal identity code, however it may be spelled."""
         return [text for text, name in self.values.items() if name == _CODE]
+
+
+def _without_answers(details: bytes) -> bytes:
+    """The details of an error but the customer who was changed meanwhile: whoever edits one may see them."""
+    status = status_pb2.Status.FromString(details)
+    kept = [detail for detail in status.details if not detail.Is(ChangedMeanwhile.DESCRIPTOR)]
+    del status.details[:]
+    status.details.extend(kept)
+    return status.SerializeToString()
 
 
 def texts_in(message: Message) -> Iterator[tuple[str, str]]:

@@ -21,11 +21,11 @@ from deploy.eventually import eventually
 from deploy.ports import HOST
 from deploy.postgres import DATABASES
 from deploy.stack import Stack
-from liity.v1.auth_service_pb2 import Session
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
 from services.gateway.server import SERVICES
-from services.runtime.access import ACCESS, Accounts, Whose
+from services.runtime.access import ACCESS, Accounts
 from services.runtime.errors import DOMAIN, Refusal, reason_name, reason_value
 from services.runtime.texts import reason_text
 from tests.system.registering import PATIENCE, database
@@ -40,6 +40,7 @@ CLIENT_ERRORS = frozenset(
         "UNAUTHENTICATED",
         "PERMISSION_DENIED",
         "RESOURCE_EXHAUSTED",
+        "ABORTED",
     }
 )
 """What bad input may be answered with: never a fault of the system's own."""
@@ -83,7 +84,7 @@ def needs_account(path: str) -> bool:
 def is_for_staff(path: str) -> bool:
     """Whether an RPC is for customer service alone."""
     rule = ACCESS[path]
-    return isinstance(rule, Accounts) and rule.whose is Whose.EVERYBODY
+    return isinstance(rule, Accounts) and rule.roles == {ROLE_CUSTOMER_SERVICE}
 
 
 def outcome(refusal: Refusal) -> tuple[str, str]:

@@ -17,14 +17,32 @@ from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_ACCOUNT_PASSWORD,
     LINK_PURPOSE_CONSENT,
+    LINK_PURPOSE_CUSTOMERSHIP,
+    LINK_PURPOSE_EMAIL,
+    LINK_PURPOSE_INVITATION,
     LINK_PURPOSE_PASSWORD,
     IssueLinkRequest,
     LinkPurpose,
+    RedeemLinkRequest,
+    VoidLinksRequest,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
-from liity.v1.auth_service_pb2 import ChooseAccountPasswordRequest
+from liity.identity.v1.registrar_service_pb2 import (
+    InviteRegistrarRequest,
+    IssueInvitationLinkRequest,
+    VoidInvitationRequest,
+)
+from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
+from liity.v1.auth_service_pb2 import (
+    ROLE_REGISTRAR,
+    AcceptInvitationRequest,
+    ChooseAccountPasswordRequest,
+)
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.v1.customer_form_pb2 import LANGUAGE_FI
+from liity.v1.customer_service_pb2 import Customer, GetCustomerRequest
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest
+from liity.v1.message_service_pb2 import CustomerServiceMessage, SendMessageRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from services.runtime.clock import now
@@ -35,6 +53,7 @@ from tests.system.registering import (
     MailCounter,
     accept,
     adult,
+    database,
     link_token,
     pupil,
     reaches,
@@ -63,6 +82,8 @@ class Facts:
     """A customer of the library."""
     active: Registration
     """The adult's, its credentials sent."""
+    customer: Customer
+    """The pupil whose guardian has accepted, as a customer."""
     child: DemoPerson
     """A pupil of the school, waiting for consent."""
     waiting: Registration
@@ -75,12 +96,25 @@ class Facts:
     password: Links
     account_password: Links
     """Of an account that nobody logs in to."""
+    email: Links
+    """Of addresses that nobody has changed."""
+    customership: Links
+    """Of nobody's customerships."""
+    invitation: Links
+    """To be registrars of the school."""
     newcomer: DemoPerson
     """An adult nobody has saved."""
     new_pupil: DemoPerson
     """A child nobody has saved."""
     disclosure: str
     """The name of the adult's."""
+    message: CustomerServiceMessage
+    """From the school about the waiting child; waits for customer service."""
+
+    @property
+    def work_item(self) -> str:
+        """The name of the item that the message is in the work list."""
+        return f"workItems/5-{self.message.name.rpartition('/')[2]}"
 
 
 async def create_facts(
@@ -114,6 +148,8 @@ async def create_facts(
     void_password = await token(customer, "credentials")
     active = await reaches(registrar, active.name, STAGE_CREDENTIALS_SENT)
     given = await reaches(teacher, given.name, STAGE_CREDENTIALS_SENT)
+    get_customer = GetCustomerRequest(name=given.customer)
+    found = await teacher.call(teacher.customers.GetCustomer, get_customer)
     person_id = (await workflow_id(stack, active)).rpartition("/")[2]
     async with _identity(stack) as identity:
         issue = IssueCredentialsRequest(request_id=new_request_id(), person_id=person_id)
@@ -131,13 +167,24 @@ async def create_facts(
             expired=await _expired_link(identity, LINK_PURPOSE_CONSENT, waiting.name.rpartition("/")[2]),
         )
         account_password = await _account_links(identity, anybody, (await new_account(stack)).email)
+        email = await _links(stack, identity, LINK_PURPOSE_EMAIL)
+        customership = await _links(stack, identity, LINK_PURPOSE_CUSTOMERSHIP)
+        invitation = await _invitation_links(identity, anybody, teacher.unit)
     create = CreateDisclosureRequest(request_id=new_request_id(), registration=active.name)
     disclosure = (await staff.call(staff.disclosures.CreateDisclosure, create)).disclosure
+    write = SendMessageRequest(
+        parent=teacher.unit,
+        request_id=new_request_id(),
+        registration=waiting.name,
+        text="Huoltaja ei ole saanut viestiä.",
+    )
+    message = (await teacher.call(teacher.messages.SendMessage, write)).message
     return Facts(
         library=registrar.unit,
         school=teacher.unit,
         adult=customer,
         active=active,
+        customer=found.customer,
         child=waiting_child,
         waiting=waiting,
         given=given,
@@ -146,9 +193,13 @@ async def create_facts(
         consent=consent,
         password=password,
         account_password=account_password,
+        email=email,
+        customership=customership,
+        invitation=invitation,
         newcomer=newcomer,
         new_pupil=pupil(),
         disclosure=disclosure.name,
+        message=message,
     )
 
 
@@ -182,6 +233,51 @@ async def _account_links(identity: Peer, anybody: ApiClient, email: str) -> Link
         void=void.link_token,
         expired=await _expired_link(identity, LINK_PURPOSE_ACCOUNT_PASSWORD, good.account_id),
     )
+
+
+async def _links(stack: Stack, identity: Peer, purpose: LinkPurpose.ValueType) -> Links:
+    """Links for one purpose, each of somebody of its own."""
+    stub = LinkServiceStub(identity.channel)
+    subjects = {state: uuid.uuid4().hex for state in ("good", "used", "void")}
+    requests = {state: str(uuid.uuid4()) for state in subjects}
+    tokens = {}
+    for state, subject in subjects.items():
+        issue = IssueLinkRequest(request_id=requests[state], purpose=purpose, subject=subject)
+        issue.expire_time.FromDatetime(now() + timedelta(days=1))
+        tokens[state] = (await identity.call(stub.IssueLink, issue)).token
+    async with database(stack, "identity") as connection:
+        link_id = await connection.fetchval("SELECT link_id FROM links WHERE subject = $1", subjects["used"])
+    redeem = RedeemLinkRequest(link_id=link_id, request_id=str(uuid.uuid4()))
+    await identity.call(stub.RedeemLink, redeem)
+    await identity.call(stub.VoidLinks, VoidLinksRequest(purpose=purpose, subject=subjects["void"]))
+    return Links(**tokens, expired=await _expired_link(identity, purpose, uuid.uuid4().hex))
+
+
+async def _invitation_links(identity: Peer, anybody: ApiClient, unit: str) -> Links:
+    """Invites people who have no account."""
+    stub = RegistrarServiceStub(identity.channel)
+
+    async def invited() -> tuple[str, str]:
+        invite = InviteRegistrarRequest(
+            request_id=str(uuid.uuid4()),
+            unit_id=unit.rpartition("/")[2],
+            email=f"{uuid.uuid4().hex}@koulu.example",
+            role=ROLE_REGISTRAR,
+            language=LANGUAGE_FI,
+            inviter_account_id="none",
+        )
+        invitation_id = (await identity.call(stub.InviteRegistrar, invite)).invitation.invitation_id
+        issue = IssueInvitationLinkRequest(invitation_id=invitation_id)
+        return invitation_id, (await identity.call(stub.IssueInvitationLink, issue)).link_token
+
+    (good_id, good), (_, used), (void_id, void) = [await invited() for _ in range(3)]
+    accept = AcceptInvitationRequest(
+        token=used, request_id=new_request_id(), display_name="Ulla Uusi", password="kolme sanaa riittää"
+    )
+    await anybody.call(anybody.auth.AcceptInvitation, accept)
+    await identity.call(stub.VoidInvitation, VoidInvitationRequest(invitation_id=void_id))
+    expired = await _expired_link(identity, LINK_PURPOSE_INVITATION, good_id)
+    return Links(good=good, used=used, void=void, expired=expired)
 
 
 async def _expired_link(identity: Peer, purpose: LinkPurpose.ValueType, subject: str) -> str:

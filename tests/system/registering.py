@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCu
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import Refusal
 from services.runtime.temporal import RegistrationWorkflowNames
+from tests.hetu_codes import code
 from tests.services.smtp_server import SmtpServer
 
 ResultT = TypeVar("ResultT")
@@ -48,6 +49,17 @@ def adult() -> DemoPerson:
 def pupil() -> DemoPerson:
     """A nine-year-old whose guardian has not consented yet, with a first name nobody else has."""
     return _renamed(demo_forms.pupil(_today(), _RANDOM))
+
+
+def namesake(person: DemoPerson) -> DemoPerson:
+    """Somebody of the same name, written otherwise, who was born on the same day."""
+    other = adult()
+    other.form.first_names = person.form.first_names.upper()
+    other.form.last_name = person.form.last_name
+    own = person.personal_identity_code
+    number = 900 + (int(own[7:10]) + 1) % 100
+    birth_date = datetime.strptime(own[:6], "%d%m%y").replace(tzinfo=UTC).date()
+    return DemoPerson(code(birth_date, own[6], number), other.form, other.email)
 
 
 def save_request(unit: str, person: DemoPerson, request_id: str = "") -> RegisterCustomerRequest:
@@ -174,7 +186,7 @@ def link_token(copy: Copy) -> str:
 
 
 def template_of_subject(subject: str) -> str:
-    """The template a Finnish subject belongs to."""
+    """The template a subject belongs to."""
     return _SUBJECTS[subject]
 
 
@@ -223,7 +235,7 @@ def _today() -> date:
 
 
 def _subjects() -> Iterable[tuple[str, str]]:
-    for path in _TEMPLATES.glob("*.fi.txt"):
+    for path in _TEMPLATES.glob("*.*.txt"):
         head = path.read_text("utf-8").partition("\n")[0]
         if head.startswith("Subject:"):
             yield head.removeprefix("Subject:").strip(), path.name.partition(".")[0]

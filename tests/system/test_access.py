@@ -31,9 +31,14 @@ from liity.v1.auth_service_pb2 import (
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, PaperConsent
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
+    ExplainRegistrationRequest,
     GetRegistrationRequest,
+    LinkToCustomerRequest,
     ListRegistrationsRequest,
+    ReactivateRequest,
     RecordConsentRequest,
+    RejectRegistrationRequest,
+    VerifyIdentityRequest,
     WithdrawRegistrationRequest,
 )
 from services.runtime.access import ACCESS, Accounts, Anyone, Services, Whose
@@ -208,8 +213,20 @@ REGISTRATION_CALLS: dict[str, Callable[[str], Message]] = {
         request_id=new_request_id(),
         consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0)),
     ),
+    "ExplainRegistration": lambda name: ExplainRegistrationRequest(name=name),
     "WithdrawRegistration": lambda name: WithdrawRegistrationRequest(name=name, request_id=new_request_id()),
 }
+DECISIONS: dict[str, Callable[[str], Message]] = {
+    "Reactivate": lambda name: ReactivateRequest(name=name, request_id=new_request_id()),
+    "VerifyIdentity": lambda name: VerifyIdentityRequest(name=name, request_id=new_request_id()),
+    "LinkToCustomer": lambda name: LinkToCustomerRequest(
+        name=name, request_id=new_request_id(), customer="units/u/customers/none"
+    ),
+    "RejectRegistration": lambda name: RejectRegistrationRequest(
+        name=name, request_id=new_request_id(), note="Kaksoiskappale."
+    ),
+}
+"""What customer service alone does."""
 MATRIX = {
     ("registrar", "library"): "OK",
     ("registrar", "school"): "NOT_FOUND UNIT_NOT_FOUND",
@@ -235,7 +252,8 @@ def _for_unit(person: DemoPerson, unit: str, facts: Facts) -> DemoPerson:
 
 def test_the_matrix_covers_every_rpc_for_accounts() -> None:
     paths = methods_of(["liity.v1.RegistrationService"])
-    assert {*UNIT_CALLS, *REGISTRATION_CALLS} == {path.rpartition("/")[2] for path in paths}
+    known = {*UNIT_CALLS, *REGISTRATION_CALLS, *DECISIONS}
+    assert known == {path.rpartition("/")[2] for path in paths}
 
 
 @pytest.mark.parametrize("rpc", [*UNIT_CALLS, *REGISTRATION_CALLS])
@@ -256,6 +274,20 @@ async def test_everyone_gets_what_is_theirs(gateway: Gateway, api: Api, facts: F
         except grpc.aio.AioRpcError as error:
             answers[caller, key] = " ".join(outcome(Refusal.from_rpc_error(error)))
     assert answers == MATRIX
+
+
+@pytest.mark.parametrize("rpc", DECISIONS)
+async def test_customer_service_alone_decides(gateway: Gateway, facts: Facts, rpc: str) -> None:
+    units = {"library": facts.active, "school": facts.waiting}
+    told = {**MATRIX, ("registrar", "library"): "PERMISSION_DENIED PERMISSION_DENIED"}
+    told["teacher", "school"] = "PERMISSION_DENIED PERMISSION_DENIED"
+    for (caller, key), answer in told.items():
+        refusal = await gateway.refusal(
+            f"/liity.v1.RegistrationService/{rpc}", DECISIONS[rpc](units[key].name), caller
+        )
+        # Those of the facts wait for nobody's decision.
+        expected = "FAILED_PRECONDITION NOT_WAITING_FOR_DECISION" if answer == "OK" else answer
+        assert " ".join(outcome(refusal)) == expected
 
 
 # What the running servers tell of themselves: nothing that comes later is forgotten
@@ -307,8 +339,11 @@ async def test_every_rpc_that_the_gateway_tells_of_is_closed_to_whom_the_table_d
             continue
         assert isinstance(rule, Accounts), path
         for unit in (facts.library, facts.school):
-            held = everywhere | ({membership[caller]} if unit == _unit_of(accounts, caller) else set())
-            outside = "PERMISSION_DENIED" if rule.whose is Whose.EVERYBODY else "NOT_FOUND UNIT_NOT_FOUND"
+            own = unit == _unit_of(accounts, caller)
+            anywhere = rule.whose is Whose.NOBODY and caller in membership
+            held = everywhere | ({membership[caller]} if own or anywhere else set())
+            known = own or rule.whose is not Whose.UNIT
+            outside = "PERMISSION_DENIED" if known else "NOT_FOUND UNIT_NOT_FOUND"
             refused_with = "UNAUTHENTICATED" if caller == "anybody" else outside
             expected[path, unit] = "let in" if rule.roles & held else refused_with
             body = _empty_request(request, unit)

@@ -79,8 +79,8 @@ def test_keys_create_makes_what_is_missing_and_keeps_the_rest(tmp_path: Path) ->
     assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_the_demonstration_needs_its_accounts(tmp_path: Path) -> None:
+def test_the_demonstration_needs_a_stack(tmp_path: Path) -> None:
     refused = liity("demo", "--state-dir", str(tmp_path))
 
     assert refused.returncode == 2
-    assert refused.stderr == f"There are no demo accounts in {tmp_path}: `liity up` makes them\n"
+    assert refused.stderr == f"No stack has been started in {tmp_path}: liity up --state-dir {tmp_path}\n"

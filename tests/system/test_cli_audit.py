@@ -1,45 +1,13 @@
 """`liity audit` against the running stack."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-
-import pytest
-
-from deploy.ports import HOST
 from deploy.seed import DemoAccount
-from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import GetRegistrationRequest
-from tests.system.conftest import Api
+from tests.system.conftest import Api, Liity
 from tests.system.registering import adult, save
-
-Cli = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def cli(stack: Stack, accounts: dict[str, DemoAccount]) -> Cli:
-    def run(account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-        where = {
-            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-            "LIITY_EMAIL": accounts[account].email,
-            "LIITY_PASSWORD": accounts[account].password,
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", "audit", *arguments],
-            env=environment | where,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
 
 
 async def test_customer_service_searches_the_log(
-    api: Api, cli: Cli, accounts: dict[str, DemoAccount]
+    api: Api, liity: Liity, accounts: dict[str, DemoAccount]
 ) -> None:
     saved = await save(api.registrar, adult())
     await api.registrar.call(
@@ -47,7 +15,7 @@ async def test_customer_service_searches_the_log(
     )
     subject = saved.name.rpartition("/")[2]
 
-    found = cli("staff", "search", "--subject", subject)
+    found = liity("staff", "audit", "search", "--subject", subject)
 
     assert found.returncode == 0, found.stderr
     lines = [line for line in found.stdout.splitlines() if accounts["registrar"].display_name in line]
@@ -55,13 +23,19 @@ async def test_customer_service_searches_the_log(
     assert "registration:create" in lines[1]
 
 
-async def test_a_registrar_does_not(api: Api, cli: Cli) -> None:
-    refused = cli("registrar", "search")
+async def test_a_registrar_does_not(api: Api, liity: Liity) -> None:
+    refused = liity("registrar", "audit", "search")
     assert refused.returncode == 1
     assert "(PERMISSION_DENIED)" in refused.stderr
 
 
-async def test_suspicions_are_shown(api: Api, cli: Cli) -> None:
-    shown = cli("staff", "suspicions", "--since", "2026-01-01", "--json")
+async def test_suspicions_are_shown(api: Api, liity: Liity) -> None:
+    shown = liity("staff", "audit", "suspicions", "--since", "2026-01-01", "--json")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip().startswith("[")
+
+
+async def test_the_log_of_the_local_stack_is_whole(liity: Liity) -> None:
+    proven = liity("staff", "audit", "verify")
+    assert proven.returncode == 0, proven.stderr
+    assert "The log of use is whole" in proven.stdout

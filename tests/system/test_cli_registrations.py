@@ -1,11 +1,7 @@
 """`liity registrations` against the running stack."""
 
 import json
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -18,30 +14,7 @@ from deploy.stack import Stack
 from liity.v1.registration_pb2 import Registration
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from services.runtime.clock import helsinki_day
-from tests.system.conftest import Api
-
-Cli = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def cli(stack: Stack, accounts: dict[str, DemoAccount]) -> Cli:
-    def run(account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-        where = {
-            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-            "LIITY_EMAIL": accounts[account].email,
-            "LIITY_PASSWORD": accounts[account].password,
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", "registrations", *arguments],
-            env=environment | where,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+from tests.system.conftest import Api, Liity
 
 
 @pytest.fixture
@@ -60,9 +33,9 @@ async def waiting(api: Api) -> Registration:
     return answer.registration
 
 
-async def test_list_shows_what_waits(cli: Cli, waiting: Registration) -> None:
-    listed = cli("teacher", "list", "--stage", "waiting_for_consent", "--json")
-    table = cli("teacher", "list", "--limit", "1")
+async def test_list_shows_what_waits(liity: Liity, waiting: Registration) -> None:
+    listed = liity("teacher", "registrations", "list", "--stage", "waiting_for_consent", "--json")
+    table = liity("teacher", "registrations", "list", "--limit", "1")
 
     assert json.loads(listed.stdout)[0]["name"] == waiting.name
     assert {found["stage"] for found in json.loads(listed.stdout)} == {"STAGE_WAITING_FOR_CONSENT"}
@@ -71,23 +44,34 @@ async def test_list_shows_what_waits(cli: Cli, waiting: Registration) -> None:
     assert "GUARDIAN" in table.stdout
 
 
-async def test_show_tells_who_can_act(cli: Cli, waiting: Registration) -> None:
-    shown = cli("teacher", "show", waiting.name.rpartition("/")[2])
+async def test_show_tells_who_can_act(liity: Liity, waiting: Registration) -> None:
+    shown = liity("teacher", "registrations", "show", waiting.name.rpartition("/")[2])
 
     assert waiting.name in shown.stdout
     assert "WAITING_FOR_CONSENT" in shown.stdout
     assert "WITHDRAW by REGISTRAR" in shown.stdout
 
 
-async def test_staff_record_a_consent(cli: Cli, waiting: Registration) -> None:
-    recorded = cli("staff", "consent", waiting.name, "--guardian", "Huolto Esimerkki", "--json")
+async def test_staff_record_a_consent(liity: Liity, waiting: Registration) -> None:
+    recorded = liity(
+        "staff", "registrations", "consent", waiting.name, "--guardian", "Huolto Esimerkki", "--json"
+    )
 
     assert json.loads(recorded.stdout)["consentState"] == "CONSENT_STATE_GIVEN"
 
 
-async def test_what_is_withdrawn_takes_no_consent(cli: Cli, waiting: Registration) -> None:
-    withdrawn = cli("teacher", "withdraw", waiting.name)
-    refused = cli("teacher", "--language", "fi", "consent", waiting.name, "--guardian", "Huolto Esimerkki")
+async def test_what_is_withdrawn_takes_no_consent(liity: Liity, waiting: Registration) -> None:
+    withdrawn = liity("teacher", "registrations", "withdraw", waiting.name)
+    refused = liity(
+        "teacher",
+        "registrations",
+        "--language",
+        "fi",
+        "consent",
+        waiting.name,
+        "--guardian",
+        "Huolto Esimerkki",
+    )
 
     assert "WITHDRAWN" in withdrawn.stdout
     assert "erased" in withdrawn.stdout
@@ -96,8 +80,10 @@ async def test_what_is_withdrawn_takes_no_consent(cli: Cli, waiting: Registratio
     assert "(NOT_WAITING_FOR_CONSENT)" in refused.stderr
 
 
-async def test_every_wrong_field_is_shown(cli: Cli, waiting: Registration) -> None:
-    refused = cli("teacher", "consent", waiting.name, "--guardian", "", "--signed", "2020-01-01")
+async def test_every_wrong_field_is_shown(liity: Liity, waiting: Registration) -> None:
+    refused = liity(
+        "teacher", "registrations", "consent", waiting.name, "--guardian", "", "--signed", "2020-01-01"
+    )
 
     assert refused.returncode == 1
     assert refused.stdout == ""
@@ -105,22 +91,27 @@ async def test_every_wrong_field_is_shown(cli: Cli, waiting: Registration) -> No
     assert "(CONSENT_TOO_OLD)" in refused.stderr
 
 
-async def test_another_units_registration_is_not_found(cli: Cli, waiting: Registration) -> None:
-    refused = cli("registrar", "show", waiting.name)
+async def test_another_units_registration_is_not_found(liity: Liity, waiting: Registration) -> None:
+    refused = liity("registrar", "registrations", "show", waiting.name)
 
     assert refused.returncode == 1
     assert "(UNIT_NOT_FOUND)" in refused.stderr
 
 
-async def test_staff_must_name_the_unit(cli: Cli) -> None:
-    refused = cli("staff", "list")
+async def test_staff_must_name_the_unit(liity: Liity) -> None:
+    refused = liity("staff", "registrations", "list")
 
     assert refused.returncode == 2
     assert "name the unit with --unit" in refused.stderr
 
 
-async def test_a_wrong_password_is_told_in_one_line(cli: Cli, accounts: dict[str, DemoAccount]) -> None:
-    refused = cli("teacher", "--password", "not the password", "list")
+async def test_a_wrong_password_is_told_in_one_line(
+    liity: Liity, stack: Stack, accounts: dict[str, DemoAccount]
+) -> None:
+    tls = ("--gateway-ca", str(stack.ca)) if stack.ca else ()
+    gateway = ("--gateway", f"{HOST}:{stack.ports.gateway}", *tls)
+    account = ("--as", "", "--email", accounts["teacher"].email, "--password", "not the password")
+    refused = liity("teacher", "registrations", *gateway, *account, "list")
 
     assert refused.returncode == 1
     assert len(refused.stderr.splitlines()) == 1

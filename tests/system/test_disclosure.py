@@ -1,11 +1,8 @@
 """An access request: all that is kept of a person, for customer service alone, and for a few days only."""
 
 import json
-import os
 import re
 import stat
-import subprocess
-import sys
 from datetime import UTC, timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -18,8 +15,6 @@ import pytest
 from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
 from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.disclosure_service_pb2 import (
     DISCLOSURE_STATE_GATHERING,
@@ -32,7 +27,7 @@ from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from services.gateway.settings import GatewaySettings
 from services.runtime.errors import Refusal, reason_name
-from tests.system.conftest import Api
+from tests.system.conftest import Api, Liity
 from tests.system.marked import marked_pupil, marks
 from tests.system.registering import (
     PATIENCE,
@@ -106,6 +101,7 @@ async def test_every_field_that_was_typed_is_told(
         ("identity", "links"),
         ("registration", "registrations"),
         ("registration", "customer"),
+        ("registration", "search_keys"),
         ("registration", "consents"),
         ("registration", "disclosures"),
         ("registration", "log_of_use"),
@@ -284,57 +280,35 @@ async def test_a_service_that_is_away_delays_it(
 # The command
 
 
-def liity(
-    stack: Stack, account: DemoAccount, *arguments: str, typed: str = ""
-) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-    where = {
-        "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-        **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-        "LIITY_EMAIL": account.email,
-        "LIITY_PASSWORD": account.password,
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "deploy", "disclosures", *arguments],
-        env=environment | where,
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 async def test_staff_save_it_to_files_of_their_own(
-    stack: Stack,
-    accounts: dict[str, DemoAccount],
-    customer: tuple[DemoPerson, Registration],
-    tmp_path: Path,
+    liity: Liity, customer: tuple[DemoPerson, Registration], tmp_path: Path
 ) -> None:
     person, registration = customer
-    staff = accounts["staff"]
-    created = liity(stack, staff, "create", "--hetu-stdin", typed=f"{person.personal_identity_code}\n")
+    created = liity(
+        "staff", "disclosures", "create", "--hetu-stdin", typed=f"{person.personal_identity_code}\n"
+    )
     assert created.returncode == 0, created.stderr
     name = created.stdout.strip()
     for_machine, for_person = tmp_path / "export.json", tmp_path / "export.html"
-    saved = liity(stack, staff, "save", name, "--json", str(for_machine), "--html", str(for_person))
+    saved = liity("staff", "disclosures", "save", name, "--json", str(for_machine), "--html", str(for_person))
     assert saved.returncode == 0, saved.stderr
     for path in (for_machine, for_person):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(for_machine.read_text("utf-8"))["services"]
     assert person.form.first_names in for_person.read_text("utf-8")
-    by_registration = liity(stack, staff, "create", "--registration", registration.name)
+    by_registration = liity("staff", "disclosures", "create", "--registration", registration.name)
     assert by_registration.stdout.startswith("disclosures/")
 
 
 async def test_the_command_says_what_is_wrong(
-    stack: Stack, accounts: dict[str, DemoAccount], customer: tuple[DemoPerson, Registration]
+    liity: Liity, customer: tuple[DemoPerson, Registration]
 ) -> None:
     for arguments in (("create",), ("create", "--hetu-stdin", "--registration", customer[1].name)):
-        wrong = liity(stack, accounts["staff"], *arguments)
+        wrong = liity("staff", "disclosures", *arguments)
         assert wrong.returncode == 2
         assert "--registration" in wrong.stderr
-    nowhere = liity(stack, accounts["staff"], "save", "disclosures/none")
+    nowhere = liity("staff", "disclosures", "save", "disclosures/none")
     assert nowhere.returncode == 2
-    refusal = liity(stack, accounts["teacher"], "create", "--registration", customer[1].name)
+    refusal = liity("teacher", "disclosures", "create", "--registration", customer[1].name)
     assert refusal.returncode == 1
     assert "(PERMISSION_DENIED)" in refusal.stderr

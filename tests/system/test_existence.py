@@ -260,6 +260,7 @@ async def test_the_work_of_a_call_is_seen(stack: Stack, gateway: Gateway, facts:
     await gateway.send(path, check, ("x-request-id", trace_id), *token)
 
     assert await _work(stack, trace_id, path) == [
+        ("identity", "/liity.identity.v1.AccountService/CheckSession"),
         ("identity", "/liity.identity.v1.PersonService/FindPerson"),
         ("registration", "/liity.registration.v1.RegistrationService/LookUpPerson"),
         ("registration", "/liity.registration.v1.UseLogService/RecordUse"),

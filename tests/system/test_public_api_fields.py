@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from services.runtime.interceptor import LARGE_REQUEST_BYTES, MAX_REQUEST_BYTES
 from tests.system.public_api import (
     LANGUAGES,
     METHODS,
@@ -44,6 +45,9 @@ _WRONG_TEXTS: dict[str, Callable[[str], str]] = {
 }
 
 
+_NO_FILE = "no file"
+
+
 def wrong_requests(valid: Callable[[], Message]) -> Iterator[Wrong]:
     """Each field of a request, and of the messages in it, missing and wrong in every way its type allows."""
     for path in _field_paths(valid()):
@@ -56,6 +60,8 @@ def wrong_requests(valid: Callable[[], Message]) -> Iterator[Wrong]:
                 holder = getattr(holder, part.name)
             if how == "missing":
                 holder.ClearField(field.name)
+            elif how == _NO_FILE:
+                setattr(holder, field.name, b"\x81\x8d\x8f")
             elif how in _WRONG_TEXTS:
                 setattr(holder, field.name, _WRONG_TEXTS[how](getattr(holder, field.name)))
             else:
@@ -78,6 +84,8 @@ def _is_well_known(field: FieldDescriptor) -> bool:
 
 
 def _ways(field: FieldDescriptor) -> tuple[str, ...]:
+    if field.is_repeated:
+        return ()
     match field.type:
         case FieldDescriptor.TYPE_STRING:
             return tuple(_WRONG_TEXTS)
@@ -85,6 +93,8 @@ def _ways(field: FieldDescriptor) -> tuple[str, ...]:
             return ("99", "-1")
         case FieldDescriptor.TYPE_INT32:
             return ("-1", "99999", "2147483647")
+        case FieldDescriptor.TYPE_BYTES:
+            return (_NO_FILE,)
         case FieldDescriptor.TYPE_BOOL | FieldDescriptor.TYPE_MESSAGE:
             return ()
         case other:
@@ -138,6 +148,8 @@ _EMPTY_FORM = (
     ("form.related_person", "REQUIRED"),
     ("form.terms_accepted", "TERMS_NOT_ACCEPTED"),
 )
+_NOT_FOUND = Answer("NOT_FOUND", "CUSTOMER_NOT_FOUND")
+_CHANGED_MEANWHILE = Answer("ABORTED", "CHANGED_MEANWHILE")
 _LINK_INVALID = Answer("NOT_FOUND", "LINK_INVALID")
 _WRONG_CREDENTIALS = Answer("UNAUTHENTICATED", "WRONG_CREDENTIALS")
 _SESSION_ENDED = Answer("UNAUTHENTICATED", "SESSION_ENDED")
@@ -158,6 +170,15 @@ EXPECTED: dict[str, Answers] = {
     # A password may hold whatever a keyboard gives.
     "ChoosePassword.password": _texts(FINE),
     "ChooseAccountPassword.password": _texts(FINE),
+    "AcceptInvitation.password": _texts(FINE),
+    "InviteRegistrar.email": _texts("INVALID_EMAIL")
+    | {
+        "too long": Answer(
+            "INVALID_ARGUMENT", "TOO_LONG", (("email", "TOO_LONG"), ("email", "INVALID_EMAIL"))
+        )
+    },
+    "ListUnits.query": _OPTIONAL,
+    "show_closed": _OPTIONAL,
     "personal_identity_code": _texts("HETU_FORMAT") | {"newline": FINE, "missing": "HETU_FORMAT"},
     "RegisterCustomer.personal_identity_code": {
         "missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("identification", "REQUIRED"),))
@@ -170,9 +191,28 @@ EXPECTED: dict[str, Answers] = {
         "missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("person", "REQUIRED"),)),
     },
     "GetDisclosure.name": {"missing": "REQUIRED"},
+    "UndoRemoval.name": {"missing": "REQUIRED"},
+    "ExtendNeed.expected_end_date": _OPTIONAL,
+    "LinkToCustomer.customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
+    "RejectRegistration.note": {"newline": FINE},
+    **{
+        f"{rpc}.name": {"missing": "REQUIRED"}
+        for rpc in ("GetBookTips", "SetPersonalIdentityCode", "MergeCustomers", "ConvertToOnline")
+    },
+    "MergeCustomers.merged_customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
+    "ConvertToOnline.email": dict.fromkeys(_ANY_TEXT, _NOT_FOUND) | {"missing": _NOT_FOUND},
+    "ConvertToOnline.credentials_recipient": {"missing": _NOT_FOUND},
+    "UpdateUnit.name": {"missing": "REQUIRED"},
+    "CloseUnit.name": {"missing": "REQUIRED"},
+    "SetRegistrarRole.name": {"missing": "REQUIRED"},
+    "etag": dict.fromkeys(_ANY_TEXT, _CHANGED_MEANWHILE),
+    "UpdateCustomer.form": _OPTIONAL,
     "page_size": {"missing": FINE, "-1": "INVALID_FORMAT", "99999": FINE, "2147483647": FINE},
     "page_token": _texts("INVALID_PAGE_TOKEN") | _OPTIONAL,
     "stage": _OPTIONAL,
+    "content": {_NO_FILE: "CLASS_LIST_UNREADABLE"},
+    "skip_wrong_rows": _OPTIONAL,
+    "recipient": _OPTIONAL,
     "form.address.country_code": _always("INVALID_FORMAT") | _OPTIONAL,
     "form.email": _texts("INVALID_EMAIL") | _OPTIONAL,
     # A number copied from a page may come with marks of direction: only its digits are kept.
@@ -216,21 +256,51 @@ EXPECTED: dict[str, Answers] = {
         )
     },
     "form.additional_information": _OPTIONAL | {"newline": FINE},
+    # Staff name a message or an item of work for no unit: the contract reads their names.
+    **{
+        f"{rpc}.name": {"missing": "REQUIRED"}
+        for rpc in ("CloseMessage", "GetWorkItem", "ClaimWorkItem", "ReleaseWorkItem", "DismissDuplicate")
+    },
+    "SendMessage.registration": _always("INVALID_FORMAT")
+    | {"missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("about", "REQUIRED"),))},
+    # The message is about a registration already.
+    "SendMessage.customer": _always("INVALID_FORMAT") | _OPTIONAL,
+    "SendMessage.context": _OPTIONAL,
+    "SendMessage.text": {"newline": FINE},
+    "CloseMessage.answer": {"newline": FINE},
+    "ListMessages.state": _OPTIONAL,
+    # Only its letters and digits count.
+    "FindMessage.reference": _texts(FINE),
+    **dict.fromkeys(("kinds", "claims"), _OPTIONAL),
     # What a search is for may be left out.
     **dict.fromkeys(("subject_id", "account_id", "unit", "action"), _always("INVALID_FORMAT") | _OPTIONAL),
     **dict.fromkeys(("start_time", "end_time"), _OPTIONAL),
 }
 """What differs from the defaults, by field, or by RPC and field."""
 
-_NOTHING_REQUIRED = {"ListUses", "ListSuspicions"}
+_WITHOUT_CODE = "missing_personal_identity_code"
+
+_NOTHING_REQUIRED = {"ListUses", "ListSuspicions", "ListUnits", "ListWorkItems"}
 """An empty request asks for everything."""
+
+_NUMBERS_COUNT_FOR_NOTHING = _NOTHING_REQUIRED - {"ListWorkItems"}
+"""Of these, the RPCs without enums in the request."""
 
 _READING = _NOTHING_REQUIRED | {
     "CheckPersonalIdentityCode",
     "GetRegistration",
     "ListRegistrations",
+    "ListClassLists",
     "GetConsentRequest",
     "GetDisclosure",
+    "GetUnit",
+    "ListRegistrars",
+    "GetInvitation",
+    "ExplainRegistration",
+    "GetMessage",
+    "ListMessages",
+    "FindMessage",
+    "GetWorkItem",
     "LogOut",
 }
 
@@ -238,12 +308,26 @@ _READING = _NOTHING_REQUIRED | {
 def expected(rpc: str, wrong: Wrong) -> str | Answer:
     """What a wrong request is answered with: the reason for its one wrong field, or something else."""
     holder, _, part = wrong.field.rpartition(".")
+    if wrong.field.partition(".")[0] == _WITHOUT_CODE:
+        return _answer_without_code(wrong, part)
+    if rpc == "UpdateCustomer" and holder.partition(".")[0] == "form" and wrong.field != "form.phone":
+        # What the mask does not name may hold anything: it does not count.
+        return FINE
     if holder.endswith("_date") and part in {"year", "month", "day"}:
         return Answer("INVALID_ARGUMENT", "INVALID_DATE", ((holder, "INVALID_DATE"),))
     for place in (f"{rpc}.{wrong.field}", wrong.field):
         if wrong.how in EXPECTED.get(place, {}):
             return EXPECTED[place][wrong.how]
     return _DEFAULTS[wrong.how]
+
+
+def _answer_without_code(wrong: Wrong, part: str) -> str | Answer:
+    """Of what is told instead of a code: it takes the code's place as soon as anything in it is set."""
+    if wrong.how == "missing":
+        return FINE
+    birth_date, reason = ("REQUIRED", "UNKNOWN_VALUE") if part == "reason" else ("INVALID_DATE", "REQUIRED")
+    fields = ((f"{_WITHOUT_CODE}.birth_date", birth_date), (f"{_WITHOUT_CODE}.reason", reason))
+    return Answer("INVALID_ARGUMENT", birth_date, fields)
 
 
 def caller_of(path: str) -> str:
@@ -317,7 +401,7 @@ async def test_what_is_no_message_is_refused(gateway: Gateway, path: str) -> Non
 @pytest.mark.parametrize("path", _PATHS)
 async def test_fields_of_another_type_do_not_count(gateway: Gateway, path: str) -> None:
     numbers = b"".join(bytes([number << 3, 7]) for number in range(1, 16))
-    if path.rpartition("/")[2] in _NOTHING_REQUIRED:
+    if path.rpartition("/")[2] in _NUMBERS_COUNT_FOR_NOTHING:
         await gateway.call(path, numbers, caller_of(path))
         return
     refusal = await gateway.refusal(path, numbers, caller_of(path))
@@ -330,7 +414,8 @@ async def test_fields_of_another_type_do_not_count(gateway: Gateway, path: str) 
 async def test_a_message_too_large_is_refused(gateway: Gateway, facts: Facts, path: str) -> None:
     body = VALID[path](facts).SerializeToString()
     padding = b"\xfa\x7f"  # field 2047, which no message has
-    refusal = await gateway.refusal(path, _padded(body, padding, 64 * 1024 + 1), caller_of(path))
+    most = LARGE_REQUEST_BYTES.get(path, MAX_REQUEST_BYTES)
+    refusal = await gateway.refusal(path, _padded(body, padding, most + 1), caller_of(path))
     assert outcome(refusal) == ("RESOURCE_EXHAUSTED", "TOO_LARGE")
     # gRPC itself refuses what the gateway should not even take into its memory: without our details.
     with pytest.raises(grpc.aio.AioRpcError) as error:

@@ -27,6 +27,7 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
+    ExplainRegistrationRequest,
     GetRegistrationRequest,
     ListRegistrationsRequest,
     RecordConsentRequest,
@@ -37,7 +38,7 @@ from services.runtime.clock import helsinki_day, now
 from services.runtime.texts import reason_text
 from tests.hetu_codes import code
 from tests.registration_forms import date_from_today
-from tests.system.public_api import LANGUAGES, METHODS, Gateway, fields_of, outcome
+from tests.system.public_api import LANGUAGES, METHODS, Gateway, fields_of, is_for_staff, outcome
 from tests.system.public_api_facts import Facts
 from tests.system.registering import adult, save_request
 
@@ -50,6 +51,7 @@ GET = f"{REGISTRATIONS}/GetRegistration"
 LIST = f"{REGISTRATIONS}/ListRegistrations"
 RECORD = f"{REGISTRATIONS}/RecordConsent"
 WITHDRAW = f"{REGISTRATIONS}/WithdrawRegistration"
+EXPLAIN = f"{REGISTRATIONS}/ExplainRegistration"
 ACCEPT = "/liity.v1.ConsentService/AcceptConsent"
 
 
@@ -72,12 +74,14 @@ OF_REGISTRATION: dict[str, Callable[[str], Message]] = {
         name=name, request_id=new_request_id(), consent=consent_of_today()
     ),
     WITHDRAW: lambda name: WithdrawRegistrationRequest(name=name, request_id=new_request_id()),
+    EXPLAIN: lambda name: ExplainRegistrationRequest(name=name),
 }
 """The RPCs that name a registration."""
 
 
 def test_every_rpc_for_accounts_names_a_unit_or_a_registration() -> None:
-    assert {*IN_UNIT, *OF_REGISTRATION} == {path for path in METHODS if path.startswith(REGISTRATIONS)}
+    ours = {path for path in METHODS if path.startswith(REGISTRATIONS)}
+    assert {*IN_UNIT, *OF_REGISTRATION} == {path for path in ours if not is_for_staff(path)}
 
 
 # Units and registrations

@@ -18,7 +18,9 @@ from deploy.api_client import new_request_id
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import (
+    AcceptInvitationRequest,
     ChooseAccountPasswordRequest,
+    GetInvitationRequest,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
@@ -32,6 +34,12 @@ from liity.v1.consent_service_pb2 import (
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
+from liity.v1.customer_service_pb2 import ConfirmEmailRequest
+from liity.v1.customership_link_service_pb2 import (
+    EndOwnCustomershipRequest,
+    ExtendNeedRequest,
+    GetCustomershipLinkRequest,
+)
 from services.identity.settings import IdentitySettings
 from services.runtime.keys import load_token_signing_keys
 from services.runtime.service_identity import ALGORITHM, ServiceIdentity
@@ -51,6 +59,8 @@ from tests.system.public_api_requests import VALID
 AUTH = "/liity.v1.AuthService"
 CONSENT = "/liity.v1.ConsentService"
 CHOOSE_ACCOUNT_PASSWORD = f"{AUTH}/ChooseAccountPassword"
+CUSTOMERSHIP_LINKS = "/liity.v1.CustomershipLinkService"
+CONFIRM_EMAIL = "/liity.v1.CustomerService/ConfirmEmail"
 CHOOSE_PASSWORD = "/liity.v1.CredentialService/ChoosePassword"
 _FOR_ACCOUNTS = sorted(path for path in METHODS if needs_account(path))
 
@@ -324,6 +334,32 @@ _BY_LINK: dict[str, tuple[Callable[[str], Message], str]] = {
         ),
         "account_password",
     ),
+    CONFIRM_EMAIL: (
+        lambda token: ConfirmEmailRequest(token=token, request_id=new_request_id()),
+        "email",
+    ),
+    f"{CUSTOMERSHIP_LINKS}/GetCustomershipLink": (
+        lambda token: GetCustomershipLinkRequest(token=token),
+        "customership",
+    ),
+    f"{CUSTOMERSHIP_LINKS}/ExtendNeed": (
+        lambda token: ExtendNeedRequest(token=token, request_id=new_request_id()),
+        "customership",
+    ),
+    f"{CUSTOMERSHIP_LINKS}/EndOwnCustomership": (
+        lambda token: EndOwnCustomershipRequest(token=token, request_id=new_request_id()),
+        "customership",
+    ),
+    f"{AUTH}/GetInvitation": (lambda token: GetInvitationRequest(token=token), "invitation"),
+    f"{AUTH}/AcceptInvitation": (
+        lambda token: AcceptInvitationRequest(
+            token=token,
+            request_id=new_request_id(),
+            display_name="Ulla Uusi",
+            password="kolme sanaa riittää",
+        ),
+        "invitation",
+    ),
 }
 
 
@@ -354,6 +390,9 @@ async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, path:
         "consent": facts.password,
         "password": facts.account_password,
         "account_password": facts.password,
+        "email": facts.password,
+        "customership": facts.email,
+        "invitation": facts.account_password,
     }
     other_purpose = others[purpose]
     raw = base64.urlsafe_b64decode(good + "=" * (-len(good) % 4))

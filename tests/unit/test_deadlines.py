@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
 from services.runtime.clock import HELSINKI, helsinki_day, helsinki_moment
-from workflows.deadlines import lapse_time, reminder_times, welcome_time
+from workflows.deadlines import (
+    address_reminder_time,
+    lapse_time,
+    last_welcome_time,
+    reminder_times,
+    welcome_time,
+)
 from workflows.settings import WorkerSettings
 
 
@@ -124,3 +130,10 @@ def test_a_birthday_begins_at_midnight_in_helsinki(day: date, moment: datetime) 
     assert helsinki_moment(day) == moment
     assert helsinki_day(moment) == day
     assert helsinki_day(moment - timedelta(microseconds=1)) == day - timedelta(days=1)
+
+
+def test_a_registrars_own_address_is_reminded_of_after_a_week_and_holds_the_welcome_two_more() -> None:
+    begun = in_helsinki(2026, 12, 1, 12)
+    assert address_reminder_time(begun, USUAL) == begun + timedelta(days=7)
+    welcome = welcome_time(begun, USUAL)
+    assert last_welcome_time(welcome, USUAL) == welcome + timedelta(days=14)

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from docs.tables import CONTRACTS, DOCS, PAGES
+from workflows.worker import WORKFLOWS
 
 ROOT = DOCS.parent
 EVERY_PAGE = sorted([ROOT / "README.md", *DOCS.glob("*.md")])
@@ -74,6 +75,22 @@ def test_every_promise_names_a_test_that_there_is() -> None:
         if f"def {test}(" not in _text_of(ROOT / file) and (test or not _text_of(ROOT / file))
     ]
     assert not missing
+
+
+def test_every_bullet_of_the_webinar_names_what_there_is() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (DOCS / "practice.md").read_text("utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith(("| slide", "| **"))
+    ]
+    names = [re.findall(r"`(\w+)\.(\w+)`", row[2]) for row in rows]
+    assert {method for row in names for _, method in row} <= public_rpcs()
+    assert {workflow for row in rows for workflow in re.findall(r"`(\w+)`", row[3])} <= {
+        workflow.__name__ for workflow in WORKFLOWS
+    }
+    tests = [re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", row[4]) for row in rows]
+    assert all(tests)
+    assert not [test for row in tests for file, test in row if f"def {test}(" not in _text_of(ROOT / file)]
 
 
 def _text_of(file: Path) -> str:

@@ -11,6 +11,8 @@ from markupsafe import escape
 
 from liity.notification.v1.notification_service_pb2 import (
     AddressUndeliverable,
+    ChangeAddressReminder,
+    ClassListDone,
     ConsentDeclined,
     ConsentGiven,
     ConsentLapsed,
@@ -18,7 +20,34 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentReminder,
     ConsentRequest,
     Credentials,
+    CustomershipEnded,
+    DecisionLapsed,
+    DecisionMissed,
+    DecisionReminder,
+    EmailChanged,
+    EmailConfirmation,
+    IdentityCheckAsked,
+    IdentityCheckDeclined,
+    IdentityCheckDone,
+    InvitationExpired,
+    InvitationReminder,
+    InvitationUndeliverable,
+    MessageAnswered,
+    MessageLapsed,
+    MessageReceived,
+    MessageReminder,
+    MessageWaits,
+    MovedToAnotherUnit,
+    NeedQuestion,
+    NeedReminder,
+    NeedUnanswered,
     PasswordOrder,
+    PasswordReminder,
+    ReactivationAsked,
+    ReactivationDeclined,
+    ReactivationDone,
+    RegistrarInvitation,
+    RemovalUndone,
     SendMessageRequest,
     Welcome,
 )
@@ -60,8 +89,90 @@ CONTENTS: list[dict[str, Any]] = [
         )
     },
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
-    {"welcome": Welcome(first_names=NAME)},
+    {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
+    {"customership_ended": CustomershipEnded(first_names=NAME, erase_time=MOMENT)},
+    {"need_question": NeedQuestion(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
+    {"need_reminder": NeedReminder(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
+    {"need_unanswered": NeedUnanswered(first_names=NAME, unit_display_name=UNIT)},
+    {"removal_undone": RemovalUndone(first_names=NAME, unit_display_name=UNIT)},
     {"password_order": PasswordOrder(link_token=TOKEN, expire_time=MOMENT)},
+    {
+        "moved_to_another_unit": MovedToAnotherUnit(
+            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
+        )
+    },
+    {"email_confirmation": EmailConfirmation(first_names=NAME, link_token=TOKEN, expire_time=MOMENT)},
+    {"email_changed": EmailChanged(first_names=NAME)},
+    {"message_waits": MessageWaits(reference="L-7K3M-92QF", deadline=MOMENT)},
+    {"message_reminder": MessageReminder(reference="L-7K3M-92QF", deadline=MOMENT)},
+    {"message_received": MessageReceived(reference="L-7K3M-92QF", deadline=MOMENT)},
+    {"message_answered": MessageAnswered(reference="L-7K3M-92QF")},
+    {"message_lapsed": MessageLapsed(reference="L-7K3M-92QF")},
+    {
+        "change_address_reminder": ChangeAddressReminder(
+            first_names=NAME, unit_display_name=UNIT, welcome_time=MOMENT
+        )
+    },
+    {
+        "class_list_done": ClassListDone(
+            unit_display_name=UNIT,
+            class_list_id="k7m2q9",
+            create_time=MOMENT,
+            expire_time=MOMENT,
+            total=30,
+            registered=20,
+            waiting=5,
+            refused=4,
+            cancelled=1,
+        )
+    },
+    *(
+        {
+            template: content(
+                unit_display_name=UNIT,
+                registration_id="k7m2q9",
+                registration_create_time=MOMENT,
+                deadline=MOMENT,
+            )
+        }
+        for template, content in (
+            ("reactivation_asked", ReactivationAsked),
+            ("identity_check_asked", IdentityCheckAsked),
+            ("decision_reminder", DecisionReminder),
+        )
+    ),
+    *(
+        {template: content(unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT)}
+        for template, content in (
+            ("reactivation_done", ReactivationDone),
+            ("reactivation_declined", ReactivationDeclined),
+            ("identity_check_done", IdentityCheckDone),
+            ("identity_check_declined", IdentityCheckDeclined),
+            ("decision_lapsed", DecisionLapsed),
+            ("decision_missed", DecisionMissed),
+        )
+    ),
+    {
+        "identity_check_done": IdentityCheckDone(
+            unit_display_name=UNIT,
+            registration_id="k7m2q9",
+            registration_create_time=MOMENT,
+            linked=True,
+        )
+    },
+    {
+        "registrar_invitation": RegistrarInvitation(
+            unit_display_name=UNIT, link_token=TOKEN, expire_time=MOMENT
+        )
+    },
+    {"invitation_reminder": InvitationReminder(unit_display_name=UNIT, link_token=TOKEN, expire_time=MOMENT)},
+    {"invitation_expired": InvitationExpired(unit_display_name=UNIT, email="uusi@kirjasto.example")},
+    {
+        "invitation_undeliverable": InvitationUndeliverable(
+            unit_display_name=UNIT, email="uusi@kirjasto.example"
+        )
+    },
+    {"password_reminder": PasswordReminder(choose_time=MOMENT)},
     *(
         {
             "address_undeliverable": AddressUndeliverable(
@@ -86,6 +197,12 @@ LINK_PAGES = {
     "consent_reminder": "consent",
     "credentials": "password",
     "password_order": "account-password",
+    "email_confirmation": "email",
+    "welcome": "customership",
+    "need_question": "customership",
+    "need_reminder": "customership",
+    "registrar_invitation": "invitation",
+    "invitation_reminder": "invitation",
 }
 
 
@@ -200,6 +317,13 @@ def test_a_link_of_an_hour_tells_the_time(
     rendered = render(SendMessageRequest(language=language, password_order=content), settings)
     for text in (rendered.text, Reader(rendered.html).text):
         assert f"{DAY[language]} {hour}" in words(text)
+
+
+def test_a_welcome_of_the_release_before_has_no_link_to_end_it(settings: RuntimeSettings) -> None:
+    for language in DAY:
+        request = SendMessageRequest(language=language, welcome=Welcome(first_names=NAME))
+        rendered = render(request, settings)
+        assert "/customership" not in rendered.text + rendered.html
 
 
 def test_a_token_cannot_leave_its_link(settings: RuntimeSettings) -> None:

@@ -24,12 +24,13 @@ from workflows.settings import WorkerSettings
 _SERVER = {"LIITY_KEYS_DIR": "/keys", "LIITY_LISTEN": "127.0.0.1:0"}
 _DATABASE = {"LIITY_DATABASE_URL": "postgresql+asyncpg://liity:hush@127.0.0.1:1/liity"}
 _PEERS = {"LIITY_IDENTITY_TARGET": "127.0.0.1:1", "LIITY_REGISTRATION_TARGET": "127.0.0.1:1"}
+_NOTIFICATION = {"LIITY_NOTIFICATION_TARGET": "127.0.0.1:1"}
 
 RIGHT: dict[str, tuple[type[BaseSettings], dict[str, str]]] = {
     "identity": (IdentitySettings, _SERVER | _DATABASE),
     "registration": (RegistrationSettings, _SERVER | _DATABASE),
     "notification": (NotificationSettings, _SERVER | _DATABASE | {"LIITY_SMTP_HOST": "127.0.0.1"}),
-    "gateway": (GatewaySettings, _SERVER | _PEERS),
+    "gateway": (GatewaySettings, _SERVER | _PEERS | _NOTIFICATION),
     "codec": (
         CodecSettings,
         _SERVER
@@ -42,7 +43,7 @@ RIGHT: dict[str, tuple[type[BaseSettings], dict[str, str]]] = {
     ),
     "worker": (
         WorkerSettings,
-        _PEERS | {"LIITY_KEYS_DIR": "/keys", "LIITY_NOTIFICATION_TARGET": "127.0.0.1:1"},
+        _PEERS | _NOTIFICATION | {"LIITY_KEYS_DIR": "/keys"},
     ),
     "mailbox": (MailboxSettings, {"LIITY_KEYS_DIR": "/keys", "LIITY_MAILBOX_DIR": "/mail"}),
     "tls-end": (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,19 +21,35 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.postgres import EmbeddedPostgres
-from liity.identity.v1.account_service_pb2 import AccountMembership, CreateAccountRequest
+from liity.identity.v1.account_service_pb2 import Account, AccountMembership, CreateAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
-from liity.identity.v1.person_service_pb2 import EnsurePersonRequest
+from liity.identity.v1.person_service_pb2 import EnsurePersonRequest, EnsurePersonWithoutCodeRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2_grpc import (
     add_NotificationServiceServicer_to_server,
 )
+from liity.registration.v1.class_list_service_pb2_grpc import (
+    add_ClassListServiceServicer_to_server,
+)
+from liity.registration.v1.customer_service_pb2 import (
+    Customer,
+    GetCustomerRequest,
+    TransferCustomerRequest,
+    TransferCustomerResponse,
+    UpdateCustomerRequest,
+)
+from liity.registration.v1.customer_service_pb2_grpc import (
+    CustomerServiceStub,
+    add_CustomerServiceServicer_to_server,
+)
+from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.registration.v1.personal_data_service_pb2_grpc import (
     add_PersonalDataServiceServicer_to_server,
 )
 from liity.registration.v1.registration_service_pb2 import (
     CreateRegistrationRequest,
     GetRegistrationRequest,
+    LookUpPersonRequest,
     Registrar,
     Registration,
 )
@@ -42,7 +59,7 @@ from liity.registration.v1.registration_service_pb2_grpc import (
 )
 from liity.registration.v1.unit_service_pb2 import UNIT_KIND_LIBRARY, CreateUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub, add_UnitServiceServicer_to_server
-from liity.v1.auth_service_pb2 import ROLE_REGISTRAR
+from liity.v1.auth_service_pb2 import ROLE_REGISTRAR, Role
 from liity.v1.customer_form_pb2 import (
     APPLICANT_GUARDIAN,
     APPLICANT_SELF,
@@ -55,22 +72,29 @@ from liity.v1.customer_form_pb2 import (
     RelatedPerson,
 )
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_YET_GIVEN
+from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
+from services.gateway.customer_workflows import CustomerWorkflows
+from services.gateway.removal_workflows import RemovalWorkflows
 from services.gateway.workflows import RegistrationWorkflows
 from services.identity.server import compose as compose_identity
 from services.identity.settings import IdentitySettings
+from services.notification.book_tips import BookTipsStore
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
 from services.notification.store import MessageStore
 from services.notification.transport import Transport
+from services.registration.class_lists import ClassListServicer
+from services.registration.customers import CustomerServicer
 from services.registration.look_ups import LookUps
+from services.registration.messages import MessageServicer
 from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.runtime.actors import ActorClientInterceptor
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.disclosures import DisclosureSeal
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.limits import Limiter
 from services.runtime.peer import Peer
@@ -79,11 +103,11 @@ from services.runtime.temporal import RegistrationWorkflowNames, data_converter
 from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server
-from workflows.disclosure_activities import DisclosureActivities
-from workflows.password_order_activities import PasswordOrderActivities
-from workflows.registration_activities import RegistrationActivities
 from workflows.settings import WorkerSettings
-from workflows.worker import create_worker
+from workflows.worker import create_steps, create_worker
+
+REGISTRARS_ADDRESS = "rekisteroija@kirjasto.example"
+"""Where mail to the world's registrar goes."""
 
 TEMPORAL = shutil.which("temporal", path=str(Path(sys.executable).parent))
 
@@ -94,6 +118,8 @@ class World:
 
     environment: WorkflowEnvironment
     workflows: RegistrationWorkflows
+    customers: CustomerWorkflows
+    removals: RemovalWorkflows
     smtp: SmtpServer
     unit_id: str
     registrar: Registrar
@@ -142,11 +168,68 @@ class World:
         workflow_id = RegistrationWorkflowNames.workflow_id(person_id)
         return registration, self.temporal.get_workflow_handle(workflow_id)
 
+    async def save_without_code(
+        self, form: CustomerForm, birth_date: date
+    ) -> tuple[Registration, WorkflowHandle[Any, Any]]:
+        """Saves a person who has no personal identity code; gives the registration and its run."""
+        stub = PersonServiceStub(self.gateway["identity"].channel)
+        ensure = EnsurePersonWithoutCodeRequest(request_id=str(uuid.uuid4()))
+        person_id = (await self.gateway["identity"].call(stub.EnsurePersonWithoutCode, ensure)).person_id
+        request = self.save_request(person_id, form, birth_date)
+        request.missing_code_reason = MISSING_CODE_REASON_NOT_YET_GIVEN
+        registration = await self.workflows.save(request)
+        workflow_id = RegistrationWorkflowNames.workflow_id(person_id)
+        return registration, self.temporal.get_workflow_handle(workflow_id)
+
     async def stored(self, registration: Registration) -> Registration:
         """The registration as its service has it now."""
         stub = RegistrationServiceStub(self.gateway["registration"].channel)
         request = GetRegistrationRequest(registration_id=registration.registration_id)
         return (await self.gateway["registration"].call(stub.GetRegistration, request)).registration
+
+    async def unit(self, name: str = "Toisen kunnan kirjasto") -> str:
+        """Another unit, in which nobody works yet."""
+        return await _create_unit(self.seed["registration"], name)
+
+    async def account(self, unit_id: str, role: Role.ValueType = ROLE_REGISTRAR) -> Account:
+        """Somebody else with an account, who belongs to a unit."""
+        email = f"{uuid.uuid4().hex}@kirjasto.example"
+        return await _create_account(self.seed["identity"], email, unit_id, role)
+
+    async def move(
+        self, registration: Registration, unit_id: str, mover: Account, request_id: str = ""
+    ) -> TransferCustomerResponse:
+        """Moves a person to another unit."""
+        request = TransferCustomerRequest(
+            request_id=request_id or str(uuid.uuid4()),
+            person_id=registration.person_id,
+            unit_id=unit_id,
+            registrar=Registrar(account_id=mover.account_id, display_name=mover.display_name),
+        )
+        return await self.customers.transfer(request)
+
+    async def customer(self, registration: Registration) -> Customer:
+        """The customer that a registration has made, as stored now."""
+        registrations = RegistrationServiceStub(self.gateway["registration"].channel)
+        look_up = LookUpPersonRequest(person_id=registration.person_id, unit_id=registration.unit_id)
+        known = await self.gateway["registration"].call(registrations.LookUpPerson, look_up)
+        customers = CustomerServiceStub(self.gateway["registration"].channel)
+        request = GetCustomerRequest(customer_id=known.customer_id)
+        return (await self.gateway["registration"].call(customers.GetCustomer, request)).customer
+
+    async def change_address(
+        self, registration: Registration, email: str, **fields: Any
+    ) -> ChangeAddressResponse:
+        """Changes a customer's own address, as the world's registrar."""
+        customer = await self.customer(registration)
+        update = UpdateCustomerRequest(
+            **{"request_id": str(uuid.uuid4()), "etag": customer.etag, **fields},
+            customer_id=customer.customer_id,
+            unit_id=customer.unit_id,
+            update_mask=FieldMask(paths=["email"]),
+            form=CustomerForm(email=email),
+        )
+        return await self.customers.change_address(update, self.registrar.account_id)
 
     async def skip(self, handle: WorkflowHandle[Any, Any], duration: timedelta) -> None:
         """Lets a run's time pass."""
@@ -156,6 +239,11 @@ class World:
         """What a service's database answers."""
         async with self.engines[service].connect() as connection:
             return list((await connection.execute(text(statement), parameters)).mappings())
+
+    async def change(self, service: str, statement: str, **parameters: object) -> None:
+        """Does to a service's database what no RPC does yet."""
+        async with self.engines[service].begin() as connection:
+            await connection.execute(text(statement), parameters)
 
     def mails_to(self, address: str) -> list[EmailMessage]:
         """The mails taken for an address, oldest first."""
@@ -201,6 +289,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         stack.push_async_callback(transport.close)
         notifications = NotificationService(
             MessageStore(engines["notification"]),
+            BookTipsStore(engines["notification"]),
             Limiter(engines["notification"], limits, REASON_TOO_MANY_MAILS),
             transport,
             notification_settings,
@@ -220,7 +309,19 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         def add_registration(server: Any) -> None:
             add_UnitServiceServicer_to_server(UnitServicer(engines["registration"]), server)
             add_RegistrationServiceServicer_to_server(registrations, server)
+            add_CustomerServiceServicer_to_server(CustomerServicer(engines["registration"]), server)
             add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engines["registration"]), server)
+            add_ClassListServiceServicer_to_server(
+                ClassListServicer(
+                    engines["registration"],
+                    LookUps(engines["registration"], registration_settings),
+                    registration_settings.class_list_lifetime,
+                ),
+                server,
+            )
+            add_MessageServiceServicer_to_server(
+                MessageServicer(engines["registration"], registration_settings.message_answer_days), server
+            )
 
         targets = {
             "identity": await stack.enter_async_context(
@@ -259,29 +360,26 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
                 ],
             )
         )
-        timetable = WorkerSettings.model_validate(
+        settings = WorkerSettings.model_validate(
             {
                 "keys_dir": keys_dir,
                 "identity_target": "",
                 "registration_target": "",
                 "notification_target": "",
             }
-        ).timetable()
+        )
         worker_peers = await peers("worker")
-        activities = RegistrationActivities(*worker_peers.values(), timetable)
-        disclosures = DisclosureActivities(*worker_peers.values(), DisclosureSeal(keys_dir))
-
-        orders = PasswordOrderActivities(worker_peers["identity"], worker_peers["notification"])
+        steps = create_steps(*worker_peers.values(), settings=settings)
 
         async def start_worker() -> Any:
-            return await stack.enter_async_context(
-                create_worker(environment.client, activities, disclosures, orders)
-            )
+            return await stack.enter_async_context(create_worker(environment.client, steps))
 
         await start_worker()
         yield World(
             environment,
             RegistrationWorkflows(environment.client),
+            CustomerWorkflows(environment.client),
+            RemovalWorkflows(environment.client),
             smtp,
             unit_id,
             registrar,
@@ -294,22 +392,26 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
 
 
 async def _seed(peers: dict[str, Peer]) -> tuple[str, Registrar]:
-    units = UnitServiceStub(peers["registration"].channel)
-    unit = CreateUnitRequest(
-        request_id=str(uuid.uuid4()), display_name="Esimerkkilän kirjasto", kind=UNIT_KIND_LIBRARY
-    )
-    unit_id = (await peers["registration"].call(units.CreateUnit, unit)).unit.unit_id
-    accounts = AccountServiceStub(peers["identity"].channel)
-    account = CreateAccountRequest(
+    unit_id = await _create_unit(peers["registration"], "Esimerkkilän kirjasto")
+    account = await _create_account(peers["identity"], REGISTRARS_ADDRESS, unit_id, ROLE_REGISTRAR)
+    return unit_id, Registrar(account_id=account.account_id, display_name=account.display_name)
+
+
+async def _create_unit(registration: Peer, name: str) -> str:
+    request = CreateUnitRequest(request_id=str(uuid.uuid4()), display_name=name, kind=UNIT_KIND_LIBRARY)
+    return (await registration.call(UnitServiceStub(registration.channel).CreateUnit, request)).unit.unit_id
+
+
+async def _create_account(identity: Peer, email: str, unit_id: str, role: Role.ValueType) -> Account:
+    request = CreateAccountRequest(
         request_id=str(uuid.uuid4()),
-        email="rekisteroija@kirjasto.example",
+        email=email,
         display_name="Riikka Rekisteröijä",
         password=secrets.token_urlsafe(16),
         language=LANGUAGE_FI,
-        memberships=[AccountMembership(unit_id=unit_id, role=ROLE_REGISTRAR)],
+        memberships=[AccountMembership(unit_id=unit_id, role=role)],
     )
-    created = (await peers["identity"].call(accounts.CreateAccount, account)).account
-    return unit_id, Registrar(account_id=created.account_id, display_name=created.display_name)
+    return (await identity.call(AccountServiceStub(identity.channel).CreateAccount, request)).account
 
 
 _ADDRESS = PostalAddress(

@@ -30,7 +30,9 @@ from services.runtime.peer import Peer
 from tests.conftest import free_port
 from tests.services.conftest import peer
 from tests.workflows.conftest import World, born, child_form
+from workflows.customership_links import CustomershipLinks
 from workflows.erasure import Erasure
+from workflows.mailing import Mailing
 from workflows.registration_activities import RegistrationActivities
 
 REGISTRAR = "rekisteroija@kirjasto.example"
@@ -107,7 +109,8 @@ async def waiting(world: World) -> tuple[Registration, str]:
     retain = RetainPersonRequest(person_id=person_id)
     await identity.call(PersonServiceStub(identity.channel).RetainPerson, retain)
     save = world.save_request(person_id, child_form("huoltaja@example.org"), birth_date)
-    save.consent_deadline.FromDatetime(now() + timedelta(days=30))
+    for deadline in (save.consent_deadline, save.reactivation_deadline, save.identity_check_deadline):
+        deadline.FromDatetime(now() + timedelta(days=30))
     create = RegistrationServiceStub(registration.channel).CreateRegistration
     made = (await registration.call(create, save)).registration
     issue = IssueLinkRequest(
@@ -130,6 +133,14 @@ async def peers_without(world: World, keys_dir: Path, away: str) -> AsyncIterato
         yield {**world.worker, away: dead}
 
 
+def registering(identity: Peer, registration: Peer, notification: Peer) -> RegistrationActivities:
+    """The steps of a registration over these services."""
+    mailing = Mailing(identity, registration, notification)
+    erasure = Erasure(identity, registration, notification)
+    links = CustomershipLinks(identity, timedelta(days=1))
+    return RegistrationActivities(identity, registration, mailing, links, erasure, Timetable())
+
+
 @pytest.mark.parametrize("away", ["notification", "identity"])
 async def test_an_ending_that_breaks_off_between_services_is_finished_by_repeating_it(
     world: World, keys_dir: Path, away: str
@@ -147,14 +158,14 @@ async def test_an_ending_that_breaks_off_between_services_is_finished_by_repeati
         # It redeems the link first: that was done by an earlier try.
         declined.link_id = ""
     async with peers_without(world, keys_dir, away) as peers:
-        activities = RegistrationActivities(*peers.values(), Timetable())
+        activities = registering(*peers.values())
         with pytest.raises(Refusal, match="UNAVAILABLE"):
             await try_once.run(activities.end_registration, declined)
     # Mail stops at once; what leads to the rest is still there.
     left = await traces(world, made.person_id, made.registration_id)
     assert "form" not in left
     assert "person of the registration" in left
-    activities = RegistrationActivities(*world.worker.values(), Timetable())
+    activities = registering(*world.worker.values())
     for _ in range(2):
         ended = await try_once.run(activities.end_registration, declined)
         assert ended.stage == STAGE_DECLINED

@@ -14,6 +14,8 @@ import aiohttp
 import grpc
 import pytest
 from google.protobuf import json_format
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.client import Client
 
@@ -31,10 +33,13 @@ from services.codec.settings import CodecSettings
 from services.gateway.accounts import AccountAuthenticator
 from services.gateway.auth_service import AuthService
 from services.gateway.password_order_workflows import PasswordOrderWorkflows
+from services.gateway.unit_workflows import UnitWorkflows
 from services.identity.access_tokens import AccessTokens
+from services.identity.models import Session
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.registration.use_log_service import UseLogServicer
+from services.runtime.clock import now
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.temporal import data_converter
@@ -161,9 +166,11 @@ async def gateway(identity: Component, registration: Component, keys_dir: Path) 
     ):
         interceptor = RequestInterceptor(AccountAuthenticator(identity_peer), CONTACT)
         server = grpc.aio.server(interceptors=[interceptor])
-        # Nobody orders a password here: Temporal is never called.
-        orders = PasswordOrderWorkflows(await Client.connect("127.0.0.1:1", lazy=True))
-        add_AuthServiceServicer_to_server(AuthService(identity_peer, registration_peer, orders), server)
+        # Nobody orders a password or is invited here: Temporal is never called.
+        temporal = await Client.connect("127.0.0.1:1", lazy=True)
+        orders, invitations = PasswordOrderWorkflows(temporal), UnitWorkflows(temporal)
+        auth = AuthService(identity_peer, registration_peer, orders, invitations)
+        add_AuthServiceServicer_to_server(auth, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         yield f"127.0.0.1:{port}"
@@ -212,7 +219,9 @@ async def codec_without_log(
 
 
 @pytest.fixture(scope="session")
-def person(identity: Component, keys_dir: Path) -> Callable[..., Awaitable[Person]]:
+def person(
+    identity: Component, identity_engine: AsyncEngine, keys_dir: Path
+) -> Callable[..., Awaitable[Person]]:
     """Makes an account of a role, and logs it in: by a token that identity's own signer signs."""
 
     async def make(*roles: Role.ValueType, lifetime: int = 600) -> Person:
@@ -227,8 +236,17 @@ def person(identity: Component, keys_dir: Path) -> Callable[..., Awaitable[Perso
             memberships=[AccountMembership(unit_id="u1", role=role) for role in roles if role in _MEMBERS],
         )
         account = (await identity(request)).account
+        session_id, moment = uuid4().hex, now()
+        session = insert(Session).values(
+            session_id=session_id,
+            account_id=account.account_id,
+            created_at=moment,
+            expires_at=moment + timedelta(hours=1),
+        )
+        async with identity_engine.begin() as connection:
+            await connection.execute(session)
         signer = AccessTokens(keys_dir, timedelta(seconds=lifetime))
-        return Person(account, email, signer.sign(account).token)
+        return Person(account, email, signer.sign(account, session_id).token)
 
     return make
 

@@ -249,7 +249,7 @@ async def test_without_a_valid_token_nothing_is_decoded(
     create_keys(tmp_path)
     registrar = await person(ROLE_REGISTRAR)
     header, claims, _ = staff.token.split(".")
-    theirs = AccessTokens(tmp_path, timedelta(minutes=10)).sign(staff.account).token
+    theirs = AccessTokens(tmp_path, timedelta(minutes=10)).sign(staff.account, "none").token
     tokens = {
         "none": "",
         "no token": "nonsense",

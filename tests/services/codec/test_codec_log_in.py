@@ -6,7 +6,7 @@ from http.cookies import Morsel, SimpleCookie
 
 import aiohttp
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from temporalio.api.common.v1 import Payload
@@ -79,13 +79,20 @@ async def test_over_tls_the_cookie_goes_nowhere_else(
     assert cookie["secure"]
 
 
-async def test_no_session_is_left_behind(codec: Codec, staff: Person, identity_engine: AsyncEngine) -> None:
-    await log_in(codec, staff.email)
+async def test_whose_session_was_ended_reads_no_more(
+    codec: Codec,
+    staff: Person,
+    identity_engine: AsyncEngine,
+    encrypted: Callable[..., Awaitable[list[Payload]]],
+) -> None:
+    payloads = await encrypted(RegistrationWorkflowInput(person_id="p1"))
+    cookie = cookie_in(await log_in(codec, staff.email))
+    sent = f"{cookie.key}={cookie.value}"
+    assert (await codec.decode(payloads, cookie=sent)).status == 200
 
-    of_staff = Session.account_id == staff.account.account_id
-    async with identity_engine.connect() as connection:
-        sessions = await connection.scalar(select(func.count()).select_from(Session).where(of_staff))
-    assert sessions == 0
+    async with identity_engine.begin() as connection:
+        await connection.execute(delete(Session).where(Session.account_id == staff.account.account_id))
+    assert (await codec.decode(payloads, cookie=sent)).status == 401
 
 
 @pytest.mark.parametrize("wrong", ["the password", "the address"])

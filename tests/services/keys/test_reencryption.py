@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,11 @@ from sqlalchemy import func, select, update
 
 from deploy.eventually import eventually
 from deploy.keys import KeyRing
-from liity.identity.v1.person_service_pb2 import EnsurePersonRequest, FindPersonRequest
+from liity.identity.v1.person_service_pb2 import (
+    EnsurePersonRequest,
+    EnsurePersonWithoutCodeRequest,
+    FindPersonRequest,
+)
 from services.identity.models import Person
 from services.identity.reencryption import Reencryption, ReencryptionError
 from services.identity.vault import HetuVault
@@ -162,6 +167,17 @@ async def test_it_is_stopped_in_its_middle_and_goes_on(begun: Begun, number: sig
     again = asyncio.create_task(reencrypt(installation))
     await eventually(work.remaining, lambda left: left == 1, 60)
     again.cancel()
+
+
+async def test_a_person_without_a_code_is_left_alone(installation: Installation) -> None:
+    await installation.store_codes(3)
+    async with installation.serving() as identity:
+        without = EnsurePersonWithoutCodeRequest(request_id=str(uuid.uuid4()))
+        person_id = (await identity(without)).person_id
+        for purpose in VAULT:
+            installation.replace_key(purpose)
+        assert await reencrypt(installation) == 3
+        assert (await identity(without)).person_id == person_id
 
 
 async def test_the_command_tells_how_far_it_is(installation: Installation) -> None:

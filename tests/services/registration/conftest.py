@@ -9,6 +9,10 @@ import grpc
 import pytest
 
 from deploy.postgres import EmbeddedPostgres
+from liity.registration.v1.class_list_service_pb2_grpc import add_ClassListServiceServicer_to_server
+from liity.registration.v1.customer_service_pb2_grpc import add_CustomerServiceServicer_to_server
+from liity.registration.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
+from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.registration.v1.personal_data_service_pb2_grpc import (
     add_PersonalDataServiceServicer_to_server,
 )
@@ -20,12 +24,18 @@ from liity.registration.v1.unit_service_pb2 import (
 )
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
+from liity.registration.v1.work_service_pb2_grpc import add_WorkServiceServicer_to_server
+from services.registration.class_lists import ClassListServicer
+from services.registration.customers import CustomerServicer
+from services.registration.history import HistoryServicer
 from services.registration.look_ups import LookUps
+from services.registration.messages import MessageServicer
 from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.registration.use_log_service import UseLogServicer
+from services.registration.work_service import WorkServicer
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.registration_service import Service
 
@@ -47,7 +57,17 @@ def service_with(postgres: EmbeddedPostgres, keys_dir: Path) -> ServiceFactory:
                 add_UnitServiceServicer_to_server(UnitServicer(engine), server)
                 add_RegistrationServiceServicer_to_server(registrations, server)
                 add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
+                add_CustomerServiceServicer_to_server(CustomerServicer(engine), server)
+                class_lists = ClassListServicer(
+                    engine, LookUps(engine, settings), settings.class_list_lifetime
+                )
+                add_ClassListServiceServicer_to_server(class_lists, server)
                 add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
+                add_WorkServiceServicer_to_server(WorkServicer(engine, settings.work_claim_lifetime), server)
+                add_MessageServiceServicer_to_server(
+                    MessageServicer(engine, settings.message_answer_days), server
+                )
+                add_HistoryServiceServicer_to_server(HistoryServicer(engine), server)
 
             async with (
                 serving("registration", add_services, keys_dir) as target,

@@ -1,22 +1,36 @@
 """A person's data as a whole: told, erased, and kept for a while as an export."""
 
 import secrets
+import uuid
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from sqlalchemy import insert
 
 from liity.registration.v1 import personal_data_service_pb2 as data_pb
 from liity.registration.v1 import registration_service_pb2 as pb
+from liity.registration.v1.customer_service_pb2 import (
+    EndCustomershipRequest,
+    TransferCustomerRequest,
+    UndoRemovalRequest,
+)
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.message_service_pb2 import CreateMessageRequest
+from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1 import registration_pb2 as life
+from liity.v1.customer_service_pb2 import END_REASON_OTHER
 from liity.v1.personal_data_pb2 import PersonalDataSection
 from services.registration import personal_data
+from services.registration.models import dismissed_duplicates
 from services.runtime.clock import HELSINKI, now
 from services.runtime.personal_data import Kind
 from tests.registration_forms import adult_form, child_form, paper_consent
+from tests.services.registration.test_class_lists import create as create_class_list
+from tests.services.registration.test_class_lists import row as class_list_row
 from tests.services.registration_service import (
     REGISTRAR,
     Service,
@@ -38,6 +52,7 @@ async def customer_with_consent(service: Service, unit: Unit, person_id: str, ma
     form = child_form()
     for name in MARKED:
         setattr(form, name, f"{name} {mark}")
+    form.email = f"lapsi{mark}@koti.example"
     form.address.street_address = f"Katu {mark}"
     form.related_person.full_name = f"Huoltaja {mark}"
     form.related_person.email = f"huoltaja{mark}@koti.example"
@@ -46,6 +61,53 @@ async def customer_with_consent(service: Service, unit: Unit, person_id: str, ma
     created = await service.create(unit.unit_id, form, person_id=person_id, birth_date=birth_of_child())
     assert created.registration.stage == life.STAGE_ACTIVE
     return created.registration
+
+
+async def change_and_move(service: Service, registration: pb.Registration, unit: Unit) -> None:
+    """Edits a customer's address, and moves them to another unit and back."""
+    customer = await service.get_customer(registration.customer_id)
+    await service.update(customer, "email", email="uusi@koti.example")
+    transfer = CustomerServiceStub(service.worker.channel).TransferCustomer
+    for unit_id in ((await service.unit("Toinen kirjasto")).unit_id, unit.unit_id):
+        request = TransferCustomerRequest(
+            request_id=str(uuid.uuid4()),
+            person_id=registration.person_id,
+            unit_id=unit_id,
+            registrar=REGISTRAR,
+        )
+        await service.worker.call(transfer, request)
+
+
+async def end_and_undo(service: Service, customer_id: str) -> None:
+    """Ends a customership, which goes on after all."""
+    stub = CustomerServiceStub(service.worker.channel)
+    end = EndCustomershipRequest(
+        request_id=str(uuid.uuid4()), customer_id=customer_id, reason=END_REASON_OTHER
+    )
+    await service.worker.call(stub.EndCustomership, end)
+    undo = UndoRemovalRequest(request_id=str(uuid.uuid4()), customer_id=customer_id)
+    await service.worker.call(stub.UndoRemoval, undo)
+
+
+async def write_about(service: Service, registration: pb.Registration, unit: Unit) -> None:
+    """A message about a customer, and a namesake who is another person."""
+    write = CreateMessageRequest(
+        request_id=str(uuid.uuid4()),
+        unit_id=unit.unit_id,
+        sender_display_name=REGISTRAR.display_name,
+        registration_id=registration.registration_id,
+        text="Tunnukset eivät toimi.",
+    )
+    await service.gateway.call(MessageServiceStub(service.gateway.channel).CreateMessage, write)
+    one, other = sorted((registration.customer_id, (await service.customer(unit.unit_id)).customer_id))
+    async with service.engine.begin() as connection:
+        dismissal = {
+            "customer_id": one,
+            "other_customer_id": other,
+            "account_id": REGISTRAR.account_id,
+            "dismissed_at": now(),
+        }
+        await connection.execute(insert(dismissed_duplicates), dismissal)
 
 
 async def test_everything_about_a_customer_is_told(service: Service, unit: Unit) -> None:
@@ -57,11 +119,17 @@ async def test_everything_about_a_customer_is_told(service: Service, unit: Unit)
         expire_time=timestamp(now() + timedelta(days=1)),
     )
     await service.worker.call(service.data.StoreDisclosure, disclosure)
+    await change_and_move(service, registration, unit)
+    await create_class_list(service, unit, class_list_row(2, person_id))
+    await end_and_undo(service, registration.customer_id)
+    await write_about(service, registration, unit)
     told = await service.export(person_id)
     assert list(told.registration_ids) == [registration.registration_id]
     sections = {section.kind: section for section in told.sections}
-    assert list(sections) == [kind.name for kind in personal_data.KINDS]
-    for kind in personal_data.KINDS:
+    # What was merged into a customer is told in the tests of merging.
+    kinds = [kind for kind in personal_data.KINDS if kind is not personal_data.MERGES]
+    assert list(sections) == [kind.name for kind in kinds]
+    for kind in kinds:
         section = sections[kind.name]
         assert (section.purpose, section.retention) == (kind.purpose, kind.retention)
         for record in records(section):
@@ -81,9 +149,22 @@ async def test_everything_about_a_customer_is_told(service: Service, unit: Unit)
     assert [path for path in order if path in names] == names
     [consent] = records(sections["consents"])
     assert (consent["method"], consent["guardian_name"]) == ("METHOD_PAPER", f"Huoltaja {mark}")
-    [use] = records(sections["log_of_use"])
-    assert (use["action"], use["outcome"], use["times"]) == ("registration:create", "OK", 1)
-    assert use["day"] == f"{now().astimezone(HELSINKI):%Y-%m-%d}"
+    [change] = records(sections["changes"])
+    assert change["previous_email"] == f"lapsi{mark}@koti.example"
+    uses = records(sections["log_of_use"])
+    assert {use["action"] for use in uses} == {
+        "registration:create",
+        "customer:update",
+        "customer:transfer",
+        "customer:transfer-away",
+        "class-list:register",
+        "customership:end",
+        "customership:undo",
+        "message:send",
+    }
+    for use in uses:
+        assert (use["outcome"], use["times"]) == ("OK", 2 if use["action"] == "customer:transfer" else 1)
+        assert use["day"] == f"{now().astimezone(HELSINKI):%Y-%m-%d}"
     whole = told.SerializeToString().decode("utf-8", "replace")
     for of_another in (REGISTRAR.account_id.join("\n\x12"), REGISTRAR.display_name):
         assert of_another not in whole
@@ -116,6 +197,7 @@ async def test_looking_many_times_a_day_is_told_in_one_line(service: Service, un
 async def test_a_customer_is_erased_to_a_number(service: Service, unit: Unit) -> None:
     person_id, mark = secrets.token_hex(16), secrets.token_hex(8)
     made = await customer_with_consent(service, unit, person_id, mark)
+    await change_and_move(service, made, unit)
     before = (await service.rows("SELECT * FROM registrations WHERE person_id = :p", p=person_id))[0]
     for _ in range(2):
         # A repetition answers the same: what it broke off before is found again.
@@ -126,6 +208,8 @@ async def test_a_customer_is_erased_to_a_number(service: Service, unit: Unit) ->
     stored = await service.everything_stored(log=False)
     for left in (mark, person_id, str(before["request_id"])):
         assert left not in stored
+    moves = "SELECT * FROM transfers WHERE registration_id = :r"
+    assert await service.rows(moves, r=made.registration_id) == []
     remains = await service.get(made.registration_id)
     created = before["created_at"].astimezone(HELSINKI)
     assert remains == pb.Registration(
@@ -187,8 +271,10 @@ async def test_personal_columns_are_sampled_nowhere(service: Service, unit: Unit
         await service.create(unit.unit_id, adult_form())
     owner = "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:t AS regclass) AND attstattarget = 0"
     for table, columns in {
-        "customers": {"first_names", "last_name", "email", "profile"},
-        "registrations": {"form"},
+        "customers": {"first_names", "last_name", "email", "profile", "birth_date", "sort_key"},
+        "customer_names": {"key"},
+        "customer_changes": {"previous_email"},
+        "registrations": {"form", "birth_date", "rejection_note"},
         "consents": {"guardian_name"},
     }.items():
         assert {row["attname"] for row in await service.rows(owner, t=table)} == columns

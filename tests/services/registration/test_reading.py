@@ -17,7 +17,7 @@ from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
 from liity.v1.registration_service_pb2 import Standing
 from tests.registration_forms import adult_form
-from tests.services.registration_service import Service, refusal, violations
+from tests.services.registration_service import REGISTRAR, Service, refusal, violations
 
 
 async def test_a_registration_that_is_not_there(service: Service) -> None:
@@ -192,6 +192,7 @@ async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit
         related_person_email="kerttu.huoltaja@koti.example",
         credentials_recipient=form_pb.CREDENTIALS_RECIPIENT_RELATED_PERSON,
         unit_display_name=unit.display_name,
+        registrar_account_id=REGISTRAR.account_id,
     )
     expected = pb.GetMailingDetailsResponse(mailing_details=details)
     assert await service.mailing(waiting.registration_id) == expected
@@ -233,10 +234,10 @@ async def test_a_person_whose_customership_was_erased_may_be_registered_again(
 ) -> None:
     made = (await service.create(unit.unit_id, adult_form())).registration
     await service.advance(made.registration_id, life.STAGE_WELCOMED)
-    async with service.engine.begin() as connection:
-        await connection.execute(text("DELETE FROM customers WHERE person_id = :p"), {"p": made.person_id})
+    await service.erase(made.person_id)
     answer = await service.look_up(made.person_id, unit.unit_id)
     assert Standing.Name(answer.standing) == "STANDING_NOT_REGISTERED"
+    await service.forget(made.person_id)
     assert await service.prepare(unit.unit_id, adult_form(), person_id=made.person_id) is None
     again = (await service.create(unit.unit_id, adult_form(), person_id=made.person_id)).registration
     assert (await service.look_up(made.person_id, unit.unit_id)).registration == again

@@ -567,3 +567,16 @@ async def test_an_entry_that_is_taken_back_leaves_no_gap(
     assert await log_length(service) == before
     await record(service, an_account())
     await whole(service)
+
+
+async def test_a_person_is_found_by_any_of_their_ids(service: Service, unit: Unit) -> None:
+    saved = (await service.create(unit.unit_id, adult_form())).registration
+    subjects = (saved.registration_id, saved.customer_id, saved.person_id)
+    for subject in subjects:
+        await record(service, an_account(), subject)
+    found = [
+        {tuple(use.subject_ids) for use in (await search(service, subject_id=subject)).uses}
+        for subject in subjects
+    ]
+    assert found[0] == found[1] == found[2]
+    assert {(subject,) for subject in subjects} < found[0]

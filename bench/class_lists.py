@@ -1,0 +1,93 @@
+"""A class list beside single Saves: adults from a file, or one by one, up to the credentials' mail."""
+
+import asyncio
+import csv
+import io
+import time
+from dataclasses import dataclass
+from datetime import date
+
+from bench.load import Run, measure, stack_cpu_times
+from bench.people import codes
+from bench.save import SaveCaller
+from deploy.api_client import ApiClient, new_request_id
+from deploy.stack import Stack
+from deploy.wiring import Wiring
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_FORMAT_CSV,
+    CLASS_LIST_STATE_DONE,
+    GetClassListRequest,
+    RegisterClassListRequest,
+)
+
+ROWS = 1000
+CALLERS = 8
+CALLS = 400
+
+_COLUMNS = {
+    "Etunimet": "Aada",
+    "Sukunimi": "Esimerkki",
+    "Katuosoite": "Esimerkkikatu 1 A 2",
+    "Postinumero": "00100",
+    "Postitoimipaikka": "Helsinki",
+    "Kotikunta": "Helsinki",
+    "Sähköposti": "luettelo@posti.example",
+    "Puhelin": "040 123 4567",
+    "Kieli": "suomi",
+    "Asiakastyyppi": "verkkoasiakas",
+    "Lukemiseste": "kyllä",
+    "Hakija": "itse",
+    "Tunnusten saaja": "asiakas",
+    "Käyttöehdot hyväksytty": "kyllä",
+}
+
+
+@dataclass
+class ListComparison:
+    """Both sides."""
+
+    save: Run
+    accepted: float
+    """Seconds until the list was stored: reading, checking and storing all its rows."""
+    rows: Run
+    """As if each row were a call."""
+
+
+async def compare_lists(stack: Stack, wiring: Wiring, api: ApiClient) -> ListComparison:
+    """Measures single Saves, then a list."""
+    caller = SaveCaller(api, wiring.mail_dir)
+    save = await measure(CALLERS, CALLS, caller.save, caller.mailed, lambda: stack_cpu_times(stack))
+    caller.expect(ROWS)
+    before, started = stack_cpu_times(stack), time.perf_counter()
+    request = RegisterClassListRequest(
+        parent=api.unit, request_id=new_request_id(), content=_file(), format=CLASS_LIST_FORMAT_CSV
+    )
+    answer = await api.call(api.class_lists.RegisterClassList, request, timeout=120)
+    assert answer.HasField("class_list"), answer.report
+    accepted = time.perf_counter() - started
+    await _done(api, answer.class_list.name)
+    await caller.mailed()
+    seconds = time.perf_counter() - started
+    cpu = {name: used - before.get(name, 0.0) for name, used in stack_cpu_times(stack).items()}
+    rows = Run(callers=1, seconds=seconds, latencies=[seconds / ROWS] * ROWS, cpu=cpu)
+    return ListComparison(save, accepted, rows)
+
+
+async def _done(api: ApiClient, name: str) -> None:
+    while True:
+        request = GetClassListRequest(name=name)
+        class_list = (await api.call(api.class_lists.GetClassList, request)).class_list
+        if class_list.state == CLASS_LIST_STATE_DONE:
+            assert class_list.counts.registered == ROWS, class_list.counts
+            return
+        await asyncio.sleep(0.5)
+
+
+def _file() -> bytes:
+    """A list of adults whom nobody has saved."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=";")
+    writer.writerow(["Henkilötunnus", *_COLUMNS])
+    people = codes(date(1930, 1, 1), date(1949, 12, 31))
+    writer.writerows([next(people), *_COLUMNS.values()] for _ in range(ROWS))
+    return text.getvalue().encode()

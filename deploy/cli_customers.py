@@ -1,0 +1,347 @@
+"""`liity customers`: what staff and registrars do with customers, through the public API."""
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from deploy.cli_account import AsJson, account_options, call, own_unit
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FieldDescriptor
+
+    from deploy.api_client import ApiClient
+    from liity.v1.customer_form_pb2 import CustomerForm
+    from liity.v1.customer_service_pb2 import Customer, CustomerSummary, TransferCustomerResponse
+
+HELP = (
+    "Customers: search, show, edit, transfer, send-credentials, end;"
+    " for customer service undo-removal, set-code, merge, to-online."
+)
+
+app = typer.Typer(help=HELP, no_args_is_help=True)
+app.callback(help=HELP)(account_options)
+
+ChoiceT = TypeVar("ChoiceT", bound=int)
+
+Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/customers/ID for another one.")]
+Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(help="Beginnings of parts of the name, such as 'mei virt'.")],
+    unit: Unit = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Customers of a unit by name (R15)."""
+    from liity.v1.customer_service_pb2 import SearchCustomersRequest  # noqa: PLC0415
+
+    async def read(api: "ApiClient") -> "list[CustomerSummary]":
+        found: list[CustomerSummary] = []
+        request = SearchCustomersRequest(parent=unit or own_unit(api), query=query)
+        while True:
+            request.page_size = min(limit - len(found), 200)
+            page = await api.call(api.customers.SearchCustomers, request)
+            found += page.customers
+            request.page_token = page.next_page_token
+            if len(found) >= limit or not page.next_page_token:
+                return found
+
+    from deploy import customer_output  # noqa: PLC0415
+
+    customer_output.print_many(call(context.obj, read), as_json=as_json)
+
+
+@app.command()
+def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """One customer, with the data as it now stands."""
+
+    async def read(api: "ApiClient") -> "Customer":
+        return await _read(api, _full_name(api, name))
+
+    _print_one(call(context.obj, read), as_json=as_json)
+
+
+@app.command()
+def edit(
+    context: typer.Context,
+    name: Name,
+    changes: Annotated[
+        list[str], typer.Option("--set", help="FIELD=VALUE, such as email=... or address.postcode=00100.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Changes fields of a customer (R14). A changed e-mail is confirmed there and told to the old address."""
+    from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
+
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import UpdateCustomerRequest  # noqa: PLC0415
+
+    form, paths = _form_of(changes)
+
+    async def change(api: "ApiClient") -> "Customer":
+        customer = await _read(api, _full_name(api, name))
+        request = UpdateCustomerRequest(
+            name=customer.name,
+            request_id=new_request_id(),
+            etag=customer.etag,
+            update_mask=FieldMask(paths=paths),
+            form=form,
+        )
+        return (await api.call(api.customers.UpdateCustomer, request)).customer
+
+    _print_one(call(context.obj, change), as_json=as_json)
+
+
+@app.command()
+def transfer(context: typer.Context, unit: Unit = "", as_json: AsJson = False) -> None:
+    """Moves a customer to a unit, by the personal identity code, which is asked for (R16)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import TransferCustomerRequest  # noqa: PLC0415
+
+    # Not an argument: those stay in the shell's history, and every user of the machine can see them.
+    code = typer.prompt("Personal identity code", hide_input=True)
+
+    async def move(api: "ApiClient") -> "TransferCustomerResponse":
+        request = TransferCustomerRequest(
+            parent=unit or own_unit(api), request_id=new_request_id(), personal_identity_code=code
+        )
+        return await api.call(api.customers.TransferCustomer, request)
+
+    from deploy import customer_output  # noqa: PLC0415
+
+    customer_output.print_moved(call(context.obj, move), as_json=as_json)
+
+
+@app.command("send-credentials")
+def send_credentials(
+    context: typer.Context,
+    name: Name,
+    to: Annotated[str, typer.Option(help="customer, related-person or registrar (you).")] = "customer",
+) -> None:
+    """Sends credentials anew: earlier links become void (R17)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.customer_form_pb2 import CredentialsRecipient  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import SendCredentialsRequest  # noqa: PLC0415
+
+    recipient = _choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
+
+    async def order(api: "ApiClient") -> None:
+        request = SendCredentialsRequest(
+            name=_full_name(api, name), request_id=new_request_id(), recipient=recipient
+        )
+        await api.call(api.customers.SendCredentials, request)
+
+    call(context.obj, order)
+    typer.echo("The credentials are on their way.")
+
+
+@app.command()
+def end(
+    context: typer.Context,
+    name: Name,
+    reason: Annotated[
+        str,
+        typer.Option(
+            help="own-wish, need-ended, not-entitled, consent-withdrawn, deceased (nobody is told) or other."
+        ),
+    ],
+) -> None:
+    """Ends a customership: the data is kept for some years, then erased (R19, R20)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from deploy.registration_output import moment  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import (  # noqa: PLC0415
+        EndCustomershipRequest,
+        EndCustomershipResponse,
+        EndReason,
+    )
+
+    reasons = {
+        key.removeprefix("END_REASON_").lower().replace("_", "-"): value
+        for key, value in EndReason.items()
+        if value
+    }
+    if reason not in reasons:
+        raise typer.BadParameter(f"--reason takes one of {', '.join(reasons)}")
+
+    async def close(api: "ApiClient") -> EndCustomershipResponse:
+        request = EndCustomershipRequest(
+            name=_full_name(api, name), request_id=new_request_id(), reason=reasons[reason]
+        )
+        return await api.call(api.customers.EndCustomership, request)
+
+    typer.echo(f"Ended. The data is erased at {moment(call(context.obj, close).erase_time)}.")
+
+
+@app.command("undo-removal")
+def undo_removal(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="units/UNIT/customers/ID.")],
+    as_json: AsJson = False,
+) -> None:
+    """Takes the end of a customership back, for customer service alone (R19)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import UndoRemovalRequest  # noqa: PLC0415
+
+    async def undo(api: "ApiClient") -> "Customer":
+        request = UndoRemovalRequest(name=_full_name(api, name), request_id=new_request_id())
+        return (await api.call(api.customers.UndoRemoval, request)).customer
+
+    _print_one(call(context.obj, undo), as_json=as_json)
+
+
+@app.command("set-code")
+def set_code(
+    context: typer.Context,
+    name: Name,
+    change: Annotated[
+        str,
+        typer.Option(help="attached (there was none), corrected (a mistake) or renewed (a new one)."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Attaches or replaces the personal identity code, which is asked for (R24, R34)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import (  # noqa: PLC0415
+        CodeChange,
+        CodeOfAnotherPerson,
+        SetPersonalIdentityCodeRequest,
+    )
+    from services.runtime.errors import Refusal  # noqa: PLC0415
+
+    what = _choice(CodeChange.items(), "CODE_CHANGE_", "--change", change)
+    # Not an argument: those stay in the shell's history, and every user of the machine can see them.
+    code = typer.prompt("Personal identity code", hide_input=True)
+
+    async def set_it(api: "ApiClient") -> "Customer":
+        request = SetPersonalIdentityCodeRequest(
+            name=_full_name(api, name),
+            request_id=new_request_id(),
+            personal_identity_code=code,
+            change=what,
+        )
+        try:
+            return (await api.call(api.customers.SetPersonalIdentityCode, request)).customer
+        except Refusal as refusal:
+            if isinstance(refusal.detail, CodeOfAnotherPerson):
+                other = refusal.detail.customer or refusal.detail.registration
+                typer.echo(f"The other person: {other or 'is being saved at this moment'}", err=True)
+            raise
+
+    _print_one(call(context.obj, set_it), as_json=as_json)
+
+
+@app.command()
+def merge(
+    context: typer.Context,
+    name: Name,
+    merged: Annotated[str, typer.Argument(help="The one that becomes part of it: units/UNIT/customers/ID.")],
+    code_of: Annotated[
+        str, typer.Option(help="kept or merged: whose personal identity code counts, if both have one.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Makes one customer of two who are the same person: NAME stays as it is (R24, R34)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import CODE_OF_UNSPECIFIED, CodeOf, MergeCustomersRequest  # noqa: PLC0415
+
+    whose = _choice(CodeOf.items(), "CODE_OF_", "--code-of", code_of) if code_of else CODE_OF_UNSPECIFIED
+
+    async def make_one(api: "ApiClient") -> "Customer":
+        request = MergeCustomersRequest(
+            name=_full_name(api, name),
+            request_id=new_request_id(),
+            merged_customer=_full_name(api, merged),
+            personal_identity_code_of=whose,
+        )
+        return (await api.call(api.customers.MergeCustomers, request)).customer
+
+    _print_one(call(context.obj, make_one), as_json=as_json)
+
+
+@app.command("to-online")
+def to_online(
+    context: typer.Context,
+    name: Name,
+    email: Annotated[str, typer.Option(help="The customer's address, if none is on file.")] = "",
+    to: Annotated[str, typer.Option(help="customer, related-person or registrar.")] = "customer",
+    as_json: AsJson = False,
+) -> None:
+    """Makes an online customer of a CD borrower: credentials now, the welcome two weeks later (R23)."""
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.customer_form_pb2 import CredentialsRecipient  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import ConvertToOnlineRequest  # noqa: PLC0415
+
+    recipient = _choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
+
+    async def convert(api: "ApiClient") -> "Customer":
+        request = ConvertToOnlineRequest(
+            name=_full_name(api, name),
+            request_id=new_request_id(),
+            email=email,
+            credentials_recipient=recipient,
+        )
+        return (await api.call(api.customers.ConvertToOnline, request)).customer
+
+    _print_one(call(context.obj, convert), as_json=as_json)
+
+
+def _choice(values: Iterable[tuple[str, ChoiceT]], prefix: str, option: str, given: str) -> ChoiceT:
+    """The value of an enum that an option names, as in `related-person`."""
+    choices = {key.removeprefix(prefix).lower().replace("_", "-"): value for key, value in values if value}
+    if given not in choices:
+        raise typer.BadParameter(f"{option} takes one of {', '.join(choices)}")
+    return choices[given]
+
+
+async def _read(api: "ApiClient", name: str) -> "Customer":
+    from liity.v1.customer_service_pb2 import GetCustomerRequest  # noqa: PLC0415
+
+    return (await api.call(api.customers.GetCustomer, GetCustomerRequest(name=name))).customer
+
+
+def _form_of(changes: list[str]) -> "tuple[CustomerForm, list[str]]":
+    """The changed fields as a form, and their paths."""
+    from google.protobuf.json_format import ParseDict, ParseError  # noqa: PLC0415
+
+    from liity.v1.customer_form_pb2 import CustomerForm  # noqa: PLC0415
+
+    form, paths = CustomerForm(), []
+    for change in changes:
+        path, _, text = change.partition("=")
+        *parents, field = path.split(".")
+        holder = form
+        try:
+            for parent in parents:
+                holder = getattr(holder, parent)
+            ParseDict({field: _value(text, holder.DESCRIPTOR.fields_by_name[field])}, holder)
+        except (AttributeError, KeyError, ParseError):
+            raise typer.BadParameter(
+                f"--set takes FIELD=VALUE: {path} is no field, or has no such value"
+            ) from None
+        paths.append(path)
+    return form, paths
+
+
+def _value(text: str, field: "FieldDescriptor") -> object:
+    """A value as JSON maps it: texts and names of enums as they are, all else as it is written in JSON."""
+    if field.type in {field.TYPE_STRING, field.TYPE_ENUM}:
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _full_name(api: "ApiClient", name: str) -> str:
+    return name if "/" in name else f"{own_unit(api)}/customers/{name}"
+
+
+def _print_one(customer: "Customer", *, as_json: bool) -> None:
+    from deploy import customer_output  # noqa: PLC0415
+
+    customer_output.print_one(customer, as_json=as_json)

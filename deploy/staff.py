@@ -1,0 +1,28 @@
+"""Accounts of the library's own people."""
+
+from pydantic import Field
+
+from liity.identity.v1.account_service_pb2 import Account, CreateAccountRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from services.runtime.peer import Peer
+from services.runtime.service_identity import ServiceIdentity
+from services.runtime.settings import RuntimeSettings, load
+from services.runtime.tls import component_certificate
+
+
+class StaffSettings(RuntimeSettings):
+    """What the command reads, prefix `LIITY_`."""
+
+    identity_target: str = Field(description="host:port of the identity service.")
+
+
+async def create_staff(request: CreateAccountRequest) -> Account:
+    """Makes an account, in the name of the service identity `seed`. SettingsError if a setting is missing."""
+    settings = load(StaffSettings)
+    seed = ServiceIdentity("seed", settings.keys_dir, component_certificate("seed", settings))
+    identity = Peer("identity", settings.identity_target, seed)
+    try:
+        stub = AccountServiceStub(identity.channel)
+        return (await identity.call(stub.CreateAccount, request)).account
+    finally:
+        await identity.close()

@@ -1,0 +1,40 @@
+"""What can be done to a customer now, and by whom: a frontend needs no rules of its own."""
+
+from collections.abc import Iterator
+
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE, CustomerKind
+from liity.v1.registration_pb2 import (
+    ACTION_ASK_CUSTOMER_SERVICE,
+    ACTION_CONVERT_TO_ONLINE,
+    ACTION_EDIT,
+    ACTION_END_CUSTOMERSHIP,
+    ACTION_MERGE,
+    ACTION_SEND_CREDENTIALS,
+    ACTION_SET_PERSONAL_IDENTITY_CODE,
+    ACTION_UNDO_REMOVAL,
+    PARTY_CUSTOMER_SERVICE,
+    PARTY_REGISTRAR,
+    AvailableAction,
+)
+
+_UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
+_STAFF = (PARTY_CUSTOMER_SERVICE,)
+
+ASK = AvailableAction(action=ACTION_ASK_CUSTOMER_SERVICE, parties=(PARTY_REGISTRAR,))
+"""Whoever is stuck writes to customer service (R25)."""
+
+
+def customer_actions(kind: CustomerKind.ValueType, *, active: bool) -> Iterator[AvailableAction]:
+    """What can be done to a customer of a kind, or to one whose customership has ended."""
+    if not active:
+        yield AvailableAction(action=ACTION_UNDO_REMOVAL, parties=_STAFF)
+    else:
+        yield AvailableAction(action=ACTION_EDIT, parties=_UNIT_PEOPLE)
+        if kind == CUSTOMER_KIND_ONLINE:
+            yield AvailableAction(action=ACTION_SEND_CREDENTIALS, parties=_UNIT_PEOPLE)
+        yield AvailableAction(action=ACTION_END_CUSTOMERSHIP, parties=_UNIT_PEOPLE)
+        if kind == CUSTOMER_KIND_CD_BORROWER:
+            yield AvailableAction(action=ACTION_CONVERT_TO_ONLINE, parties=_STAFF)
+        yield AvailableAction(action=ACTION_SET_PERSONAL_IDENTITY_CODE, parties=_STAFF)
+        yield AvailableAction(action=ACTION_MERGE, parties=_STAFF)
+    yield ASK

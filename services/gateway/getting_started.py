@@ -1,0 +1,77 @@
+"""What a registrar does next for a customer (R28): a pure function of how the registration stands."""
+
+from collections.abc import Iterator, Mapping
+
+from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_CUSTOMER,
+    CREDENTIALS_RECIPIENT_REGISTRAR,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    CUSTOMER_KIND_CD_BORROWER,
+    CredentialsRecipient,
+    Language,
+)
+from liity.v1.getting_started_pb2 import (
+    NEXT_STEP_ASK_GUARDIAN,
+    NEXT_STEP_BORROW_ON_CD,
+    NEXT_STEP_CHANGE_ADDRESS,
+    NEXT_STEP_CHECK_DATA,
+    NEXT_STEP_CREDENTIALS_TO_CUSTOMER,
+    NEXT_STEP_CREDENTIALS_TO_REGISTRAR,
+    NEXT_STEP_CREDENTIALS_TO_RELATED_PERSON,
+    NEXT_STEP_INTRODUCE_SERVICE,
+    NEXT_STEP_SHOW_BOOK_TIPS,
+    NEXT_STEP_WAIT_FOR_CUSTOMER_SERVICE,
+    GettingStartedStep,
+    NextStep,
+)
+from liity.v1.registration_pb2 import (
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_RECEIVED,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+)
+from services.runtime.texts import next_step_text
+
+_BY_CUSTOMER_SERVICE = frozenset({STAGE_WAITING_FOR_IDENTITY_CHECK, STAGE_WAITING_FOR_REACTIVATION})
+_BEGUN = frozenset({STAGE_RECEIVED, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT})
+_CREDENTIALS_TO: Mapping[CredentialsRecipient.ValueType, NextStep.ValueType] = {
+    CREDENTIALS_RECIPIENT_CUSTOMER: NEXT_STEP_CREDENTIALS_TO_CUSTOMER,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON: NEXT_STEP_CREDENTIALS_TO_RELATED_PERSON,
+    CREDENTIALS_RECIPIENT_REGISTRAR: NEXT_STEP_CREDENTIALS_TO_REGISTRAR,
+}
+
+
+def getting_started(
+    registration: Registration, recipient: CredentialsRecipient.ValueType, language: Language.ValueType
+) -> list[GettingStartedStep]:
+    """The steps, in order; none once the registration is complete or has ended."""
+    return [
+        GettingStartedStep(step=step, text=next_step_text(step, language))
+        for step in next_steps(registration, recipient)
+    ]
+
+
+def next_steps(
+    registration: Registration, recipient: CredentialsRecipient.ValueType
+) -> Iterator[NextStep.ValueType]:
+    """What comes next; `recipient` is to whom the credentials go."""
+    if registration.stage in _BY_CUSTOMER_SERVICE:
+        yield NEXT_STEP_WAIT_FOR_CUSTOMER_SERVICE
+    elif registration.stage == STAGE_WAITING_FOR_CONSENT:
+        yield NEXT_STEP_ASK_GUARDIAN
+        yield NEXT_STEP_CHECK_DATA
+    elif registration.stage in _BEGUN and registration.kind == CUSTOMER_KIND_CD_BORROWER:
+        yield NEXT_STEP_CHECK_DATA
+        yield NEXT_STEP_BORROW_ON_CD
+        yield NEXT_STEP_SHOW_BOOK_TIPS
+    elif registration.stage in _BEGUN:
+        yield NEXT_STEP_CHECK_DATA
+        if recipient in _CREDENTIALS_TO:
+            yield _CREDENTIALS_TO[recipient]
+        if recipient == CREDENTIALS_RECIPIENT_REGISTRAR:
+            yield NEXT_STEP_CHANGE_ADDRESS
+        yield NEXT_STEP_INTRODUCE_SERVICE
+        yield NEXT_STEP_SHOW_BOOK_TIPS

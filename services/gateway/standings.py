@@ -1,0 +1,70 @@
+"""Where a person stands, as the public API tells it: who it is, and what may be done next (R10)."""
+
+from collections.abc import Mapping
+
+from liity.registration.v1.registration_service_pb2 import LookUpPersonResponse
+from liity.v1.registration_pb2 import (
+    ACTION_ASK_CUSTOMER_SERVICE,
+    ACTION_OPEN,
+    ACTION_REGISTER,
+    ACTION_TRANSFER,
+    ACTION_UNDO_REMOVAL,
+    PARTY_CUSTOMER_SERVICE,
+    PARTY_REGISTRAR,
+    Action,
+    AvailableAction,
+)
+from liity.v1.registration_service_pb2 import (
+    STANDING_BEING_REGISTERED,
+    STANDING_MARKED_FOR_DELETION,
+    STANDING_NOT_REGISTERED,
+    STANDING_REGISTERED_IN_ANOTHER_UNIT,
+    STANDING_REGISTERED_IN_THIS_UNIT,
+    CheckPersonalIdentityCodeResponse,
+    Standing,
+)
+from services.gateway.resources import customer_name, registration_name
+
+_NEXT: Mapping[Standing.ValueType, Action.ValueType] = {
+    STANDING_NOT_REGISTERED: ACTION_REGISTER,
+    STANDING_REGISTERED_IN_THIS_UNIT: ACTION_OPEN,
+    STANDING_REGISTERED_IN_ANOTHER_UNIT: ACTION_TRANSFER,
+    STANDING_BEING_REGISTERED: ACTION_TRANSFER,
+}
+"""What may be done next for a person; one who is being registered by the unit itself is opened, too."""
+
+_OF_ONE_MARKED = (
+    AvailableAction(action=ACTION_REGISTER, parties=(PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)),
+    AvailableAction(action=ACTION_ASK_CUSTOMER_SERVICE, parties=(PARTY_REGISTRAR,)),
+    AvailableAction(action=ACTION_UNDO_REMOVAL, parties=(PARTY_CUSTOMER_SERVICE,)),
+)
+"""For somebody who is marked for deletion: a registration waits for customer service (R19)."""
+
+
+def standing_of(known: LookUpPersonResponse, unit_id: str) -> CheckPersonalIdentityCodeResponse:
+    """What a unit is told: of a person of another one no more than is needed to recognise them."""
+    response = CheckPersonalIdentityCodeResponse(standing=known.standing)
+    if known.standing == STANDING_MARKED_FOR_DELETION:
+        response.available_actions.extend(_OF_ONE_MARKED)
+        if known.customer_unit_id != unit_id:
+            response.recognition = f"{known.initials}, {known.unit_display_name}"
+        return response
+    own = known.registration.unit_id == unit_id
+    if known.standing == STANDING_BEING_REGISTERED:
+        response.stage = known.registration.stage
+    if own:
+        response.registration = registration_name(unit_id, known.registration.registration_id)
+    if known.standing == STANDING_REGISTERED_IN_THIS_UNIT:
+        response.customer = customer_name(unit_id, known.customer_id)
+    action = _NEXT.get(known.standing)
+    if known.standing == STANDING_BEING_REGISTERED and own:
+        action = ACTION_OPEN
+    elif known.standing == STANDING_BEING_REGISTERED and known.customer_id:
+        # Marked for deletion: nobody can move them until customer service has decided.
+        action = ACTION_ASK_CUSTOMER_SERVICE
+    if action == ACTION_TRANSFER:
+        response.recognition = f"{known.initials}, {known.unit_display_name}"
+    if action is not None:
+        parties = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
+        response.available_actions.append(AvailableAction(action=action, parties=parties))
+    return response

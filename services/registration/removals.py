@@ -1,0 +1,166 @@
+"""A customership ends, and may go on again (R19): it is marked, hidden, and kept until it is erased (R20)."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, bindparam, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest, UndoRemovalRequest
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.reason_pb2 import (
+    REASON_CUSTOMER_HAS_ENDED,
+    REASON_CUSTOMER_NOT_ENDED,
+    REASON_CUSTOMER_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
+)
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from services.registration import statements
+from services.registration.merging import MERGES
+from services.registration.models import customers, registrations, removals
+from services.registration.use_log import use_row
+from services.runtime.clock import now
+from services.runtime.errors import already_exists, failed_precondition, not_found
+from services.runtime.requests import current_actor
+
+_BY_ID = customers.c.customer_id == bindparam("id")
+
+_PERSON = select(customers.c.person_id).where(_BY_ID)
+
+# Registrations before the customer: the order in which a registration that becomes active locks them.
+_LOCK_REGISTRATIONS = (
+    select(registrations.c.registration_id, registrations.c.customer_id)
+    .where(registrations.c.person_id == bindparam("person"))
+    .order_by(registrations.c.created_at.desc())
+    .with_for_update()
+)
+_LOCK_CUSTOMER = select(customers, MERGES).where(_BY_ID).with_for_update()
+
+_ENDED_BEFORE = select(removals).where(removals.c.request_id == bindparam("request"))
+_UNDONE_BEFORE = select(removals).where(removals.c.undo_request_id == bindparam("request"))
+
+_MARK = (
+    update(customers)
+    .where(_BY_ID)
+    .values(
+        state=CUSTOMER_STATE_MARKED_FOR_DELETION,
+        ended_at=bindparam("moment"),
+        updated_at=bindparam("moment"),
+        version=customers.c.version + 1,
+        # Discs were lent to whoever is a CD borrower, however they came to be one.
+        lent=or_(customers.c.lent, customers.c.kind == CUSTOMER_KIND_CD_BORROWER),
+    )
+    .returning(*customers.c)
+)
+
+# Nothing more is to come of them; and the person can be registered anew.
+_COMPLETE_REGISTRATIONS = (
+    update(registrations)
+    .where(
+        registrations.c.customer_id == bindparam("id"),
+        registrations.c.stage.in_((STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)),
+    )
+    .values(stage=STAGE_WELCOMED, deadline=None, updated_at=bindparam("moment"))
+)
+_INSERT_REMOVAL = insert(removals)
+
+_UNMARK = (
+    update(customers)
+    .where(_BY_ID)
+    .values(
+        state=CUSTOMER_STATE_ACTIVE,
+        ended_at=None,
+        updated_at=bindparam("moment"),
+        version=customers.c.version + 1,
+    )
+    .returning(*customers.c)
+)
+_MARK_UNDONE = (
+    update(removals)
+    .where(removals.c.customer_id == bindparam("id"), removals.c.ended_at == bindparam("ended"))
+    .values(undone_at=bindparam("moment"), undo_request_id=bindparam("request"))
+)
+
+_REPORT_LOAN = (
+    update(customers)
+    .where(_BY_ID, ~customers.c.lent)
+    .values(lent=True)
+    .returning(customers.c.customer_id, customers.c.person_id)
+)
+
+
+async def end(connection: AsyncConnection, request: EndCustomershipRequest) -> dict[str, Any]:
+    """Marks a customer for deletion, in the connection's transaction; errors as the contract's."""
+    by_id = {"id": request.customer_id}
+    customer, registration_id = await _lock(connection, request.customer_id)
+    if request.unit_id not in {"", customer["unit_id"]}:
+        raise not_found(REASON_CUSTOMER_NOT_FOUND)
+    request_id = uuid.UUID(request.request_id)
+    made = (await connection.execute(_ENDED_BEFORE, {"request": request_id})).mappings().first()
+    if made is not None:
+        _require_same(made, request.customer_id, customer["ended_at"])
+        return {**customer, "registration_id": registration_id}
+    if customer["state"] != CUSTOMER_STATE_ACTIVE:
+        raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+    moment = now()
+    marked = (await connection.execute(_MARK, {**by_id, "moment": moment})).mappings().one()
+    await connection.execute(_COMPLETE_REGISTRATIONS, {**by_id, "moment": moment})
+    removal = {
+        "request_id": request_id,
+        "customer_id": request.customer_id,
+        "ended_at": moment,
+        "ended_by": current_actor().kind,
+        "reason": request.reason,
+    }
+    await connection.execute(_INSERT_REMOVAL, removal)
+    use = use_row("customership:end", [request.customer_id, customer["person_id"]])
+    await connection.execute(statements.INSERT_USE, use)
+    return {**customer, **marked, "registration_id": registration_id}
+
+
+async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> dict[str, Any]:
+    """Takes that back, in the connection's transaction; errors as the contract's."""
+    customer, registration_id = await _lock(connection, request.customer_id)
+    request_id = uuid.UUID(request.request_id)
+    made = (await connection.execute(_UNDONE_BEFORE, {"request": request_id})).mappings().first()
+    if made is not None:
+        if made["customer_id"] != request.customer_id or customer["state"] != CUSTOMER_STATE_ACTIVE:
+            raise already_exists(REASON_REQUEST_ID_REUSED)
+        return {**customer, "registration_id": registration_id}
+    if customer["state"] != CUSTOMER_STATE_MARKED_FOR_DELETION:
+        raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
+    change = {"id": request.customer_id, "moment": now()}
+    await connection.execute(_MARK_UNDONE, {**change, "ended": customer["ended_at"], "request": request_id})
+    unmarked = (await connection.execute(_UNMARK, change)).mappings().one()
+    use = use_row("customership:undo", [request.customer_id, customer["person_id"]])
+    await connection.execute(statements.INSERT_USE, use)
+    return {**customer, **unmarked, "registration_id": registration_id}
+
+
+async def report_loan(connection: AsyncConnection, customer_id: str) -> None:
+    """Records that something was lent, once. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
+    by_id = {"id": customer_id}
+    lent = (await connection.execute(_REPORT_LOAN, by_id)).first()
+    if lent is not None:
+        await connection.execute(statements.INSERT_USE, use_row("customer:report-loan", lent))
+    elif await connection.scalar(_PERSON, by_id) is None:
+        raise not_found(REASON_CUSTOMER_NOT_FOUND)
+
+
+async def _lock(connection: AsyncConnection, customer_id: str) -> tuple[RowMapping, str | None]:
+    """The customer, and the ID of the registration that made it. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
+    by_id = {"id": customer_id}
+    person = {"person": await connection.scalar(_PERSON, by_id)}
+    saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).all()
+    customer = (await connection.execute(_LOCK_CUSTOMER, by_id)).mappings().first()
+    if customer is None:
+        raise not_found(REASON_CUSTOMER_NOT_FOUND)
+    return customer, next((row.registration_id for row in saved if row.customer_id == customer_id), None)
+
+
+def _require_same(made: RowMapping, customer_id: str, ended_at: datetime | None) -> None:
+    """ALREADY_EXISTS (REQUEST_ID_REUSED) if a request has ended something else, or what goes on again."""
+    if made["customer_id"] != customer_id or made["ended_at"] != ended_at:
+        raise already_exists(REASON_REQUEST_ID_REUSED)

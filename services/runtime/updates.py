@@ -1,0 +1,176 @@
+"""Updates of runs: sent until the run takes them, and what their refusals mean."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError as UpdateTimeoutError
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest, Registration
+from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_BEING_REGISTERED,
+    REASON_CUSTOMER_NOT_FOUND,
+    REASON_INTERNAL,
+    REASON_PERSON_NOT_FOUND,
+    REASON_UNAVAILABLE,
+    REASON_UNIT_NOT_FOUND,
+    Reason,
+)
+from liity.v1.registration_pb2 import STAGE_RECEIVED
+from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput, SaveRequest, SaveResponse
+from services.runtime.errors import Refusal, reason_value, unavailable
+from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
+from services.runtime.temporal import RegistrationWorkflowNames as Names
+
+_CODES = {
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT: grpc.StatusCode.ALREADY_EXISTS,
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT: grpc.StatusCode.ALREADY_EXISTS,
+    REASON_BEING_REGISTERED: grpc.StatusCode.ALREADY_EXISTS,
+    REASON_PERSON_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    REASON_CUSTOMER_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    REASON_UNIT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    REASON_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    REASON_INTERNAL: grpc.StatusCode.INTERNAL,
+}
+"""The status of what a workflow refuses; FAILED_PRECONDITION for all else."""
+
+
+_PASSING = frozenset(
+    {
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+"""What Temporal answers while it cannot take an update, but soon may."""
+
+_PATIENCE = 10.0
+"""Seconds a caller is kept waiting for the outcome."""
+
+_PAUSE = 0.1
+"""Seconds between two tries."""
+
+ResponseT = TypeVar("ResponseT")
+
+
+async def save_registration(temporal: Client, request: CreateRegistrationRequest) -> Registration:
+    """Starts the person's registration, or meets the one that runs; returns once the outcome is decided.
+
+    The request's ID is the update's: whoever repeats it gets the first answer.
+    """
+
+    def start() -> WithStartWorkflowOperation[object, object]:
+        return WithStartWorkflowOperation(
+            Names.WORKFLOW,
+            RegistrationWorkflowInput(person_id=request.person_id),
+            id=Names.workflow_id(request.person_id),
+            task_queue=Names.TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary="Registration of a customer",
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(STAGE, stage_name(STAGE_RECEIVED)),
+                    SearchAttributePair(UNIT, request.unit_id),
+                    SearchAttributePair(KIND, kind_name(request.form.kind)),
+                ]
+            ),
+        )
+
+    response = await update_with_start(
+        temporal,
+        start,
+        Names.SAVE,
+        SaveRequest(registration=request),
+        request.request_id,
+        SaveResponse,
+        closed=REASON_PERSON_NOT_FOUND,
+    )
+    if response.refusal:
+        raise refused(response.refusal)
+    return response.registration
+
+
+async def update_with_start(
+    temporal: Client,
+    start: Callable[[], WithStartWorkflowOperation[object, object]],
+    name: str,
+    message: Message,
+    request_id: str,
+    result_type: type[ResponseT],
+    *,
+    closed: Reason.ValueType,
+) -> ResponseT:
+    """Starts a run, or meets the one that there is, with an update; gives the answer or raises the refusal.
+
+    `request_id` is the update's: whoever repeats it gets the first answer. `closed` is the reason if the run
+    ends before it takes the update.
+    """
+
+    async def send() -> ResponseT:
+        operation = start()
+        # Nobody needs the handle, but asyncio logs an error in it that nobody has looked at.
+        handle = asyncio.ensure_future(operation.workflow_handle())
+        handle.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            answer: ResponseT = await temporal.execute_update_with_start_workflow(
+                name, message, id=request_id, start_workflow_operation=operation, result_type=result_type
+            )
+        finally:
+            handle.cancel()
+        return answer
+
+    return await patiently(send, closed)
+
+
+async def patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.ValueType) -> ResponseT:
+    """Sends an update, again while the run or the server is not ready for it: its ID makes that safe.
+
+    An update is lost, and must be sent again, when something else happens to the run just as it ends.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                return await send()
+        except (WorkflowUpdateFailedError, UpdateTimeoutError, RPCError) as error:
+            passing = isinstance(error, RPCError) and error.status in _PASSING
+            if not passing or time.monotonic() + _PAUSE > deadline:
+                raise _refusal(error, closed) from None
+        except TimeoutError:
+            raise unavailable() from None
+        await asyncio.sleep(_PAUSE)
+
+
+def _refusal(
+    error: WorkflowUpdateFailedError | UpdateTimeoutError | RPCError, closed: Reason.ValueType
+) -> Refusal:
+    """What a failed call means; `closed` if it came after the workflow's end."""
+    if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
+        return refused(closed)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ApplicationError) and cause.type:
+            return refused(reason_value(cause.type))
+        cause = cause.__cause__
+    return unavailable()
+
+
+def refused(reason: Reason.ValueType) -> Refusal:
+    """A workflow's refusal, as its caller gets it."""
+    return Refusal(_CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION), reason)

@@ -1,0 +1,64 @@
+"""Customer service edits the book tips; registrars read them (R28)."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.api_client import new_request_id
+from deploy.ports import HOST
+from deploy.seed import DemoAccount
+from deploy.stack import Stack
+from liity.v1.book_tips_service_pb2 import BookTip, BookTips, GetBookTipsRequest, UpdateBookTipsRequest
+from tests.system.conftest import Api
+from tests.system.test_transfer import refused
+
+
+async def test_registrars_read_and_customer_service_edits(stack: Stack, api: Api) -> None:
+    request = GetBookTipsRequest(name="bookTips/sv")
+    stands = (await api.registrar.call(api.registrar.book_tips.GetBookTips, request)).book_tips
+    assert stands.tips
+    given = BookTips(name=stands.name, etag=stands.etag, tips=[BookTip(title="Sommarboken")])
+    update = UpdateBookTipsRequest(request_id=new_request_id(), book_tips=given)
+    for client in (api.registrar, api.teacher, api.operator):
+        call = client.call(client.book_tips.UpdateBookTips, update)
+        assert await refused(call) == "PERMISSION_DENIED PERMISSION_DENIED"
+    edited = (await api.staff.call(api.staff.book_tips.UpdateBookTips, update)).book_tips
+    assert (await api.teacher.call(api.teacher.book_tips.GetBookTips, request)).book_tips == edited
+    late = UpdateBookTipsRequest(request_id=new_request_id(), book_tips=given)
+    assert (
+        await refused(api.staff.call(api.staff.book_tips.UpdateBookTips, late)) == "ABORTED CHANGED_MEANWHILE"
+    )
+
+
+async def test_the_command_shows_and_edits(
+    stack: Stack, api: Api, accounts: dict[str, DemoAccount], tmp_path: Path
+) -> None:
+    def liity(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
+        where = {
+            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
+            "LIITY_EMAIL": accounts["staff"].email,
+            "LIITY_PASSWORD": accounts["staff"].password,
+            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "deploy", "book-tips", *arguments],
+            env=environment | where,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    shown = liity("show", "en")
+    tips = json.loads(shown.stdout)
+    tips["tips"].append({"title": "The Summer Book", "author": "Tove Jansson"})
+    file = tmp_path / "tips.json"
+    file.write_text(json.dumps(tips))
+    assert "The Summer Book" in liity("edit", str(file)).stdout
+    assert liity("edit", str(file)).returncode == 1
+    file.write_text('{"tip": 1}')
+    wrong = liity("edit", str(file))
+    assert wrong.returncode == 2
+    assert "book tips" in wrong.stderr

@@ -1,0 +1,377 @@
+"""Files of class lists: as Excel and others write them, in three languages; and files that are none."""
+
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import openpyxl
+import pytest
+
+from liity.registration.v1.class_list_service_pb2 import RowOutcome, WrongField
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_FORMAT_CSV,
+    CLASS_LIST_FORMAT_XLSX,
+    CLASS_LIST_OUTCOME_REFUSED,
+    CLASS_LIST_OUTCOME_REGISTERED,
+)
+from liity.v1.customer_form_pb2 import (
+    APPLICANT_GUARDIAN,
+    CUSTOMER_KIND_CD_BORROWER,
+    CUSTOMER_KIND_ONLINE,
+    LANGUAGE_EN,
+    LANGUAGE_FI,
+    LANGUAGE_SV,
+    SCHOOL_SUPPORT_PUPIL_SPECIFIC,
+    CustomerForm,
+    Language,
+)
+from liity.v1.reason_pb2 import (
+    REASON_CELL_WITHOUT_HEADING,
+    REASON_CLASS_LIST_EMPTY,
+    REASON_CLASS_LIST_UNREADABLE,
+    REASON_COLUMN_TWICE,
+    REASON_INVALID_DATE,
+    REASON_INVALID_EMAIL,
+    REASON_MISSING_COLUMN,
+    REASON_REQUIRED,
+    REASON_TOO_LONG,
+    REASON_TOO_MANY_ROWS,
+    REASON_UNKNOWN_COLUMN,
+    REASON_UNKNOWN_VALUE,
+)
+from services.gateway import class_list_reports
+from services.gateway.class_list_columns import CODE, columns, descriptor_of, field_of, heading_of
+from services.gateway.class_list_files import csv_file, xlsx_file
+from services.gateway.class_list_rows import ReadList, ReadRow, read_class_list
+from services.runtime.errors import FieldViolation, Refusal
+
+LANGUAGES = (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN)
+
+SIMPLE = {
+    "Henkilötunnus": "010594Y9032",
+    "Etunimet": "Åke Väinö",
+    "Sukunimi": "Öhman",
+    "Lähiosoite": "Käpykuja 1",
+    "Postinumero": "00100",
+    "Postitoimipaikka": "Helsinki",
+    "Kieli": "suomi",
+    "Asiakastyyppi": "verkkoasiakas",
+    "Lukemiseste": "kyllä",
+    "Hakija": "itse",
+    "Käyttöehdot hyväksytty": "x",
+}
+
+
+def csv_of(rows: Sequence[Sequence[str]], delimiter: str = ";", encoding: str = "utf-8") -> bytes:
+    return "\n".join(delimiter.join(row) for row in rows).encode(encoding)
+
+
+def xlsx_of(rows: Sequence[Sequence[Any]]) -> bytes:
+    workbook = openpyxl.Workbook()
+    for row in rows:
+        workbook.worksheets[0].append(list(row))
+    file = io.BytesIO()
+    workbook.save(file)
+    return file.getvalue()
+
+
+def with_cells(**cells: Any) -> list[list[Any]]:
+    """The simple list's rows, with cells changed or added: by their headings, `_` for spaces."""
+    row = SIMPLE | {heading.replace("_", " "): cell for heading, cell in cells.items()}
+    return [list(row), list(row.values())]
+
+
+def read_csv(rows: Sequence[Sequence[str]], **options: str) -> ReadList:
+    return read_class_list(csv_of(rows, **options), CLASS_LIST_FORMAT_CSV)
+
+
+def one(read: ReadList) -> ReadRow:
+    assert read.heading_errors == []
+    (row,) = read.rows
+    return row
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("form", [CLASS_LIST_FORMAT_CSV, CLASS_LIST_FORMAT_XLSX])
+@pytest.mark.parametrize("school", [True, False])
+def test_the_template_can_be_read_as_a_list(language: Language.ValueType, form: Any, school: bool) -> None:
+    template = class_list_reports.template(form, language, school=school)
+    assert template.file_name.endswith(".csv" if form == CLASS_LIST_FORMAT_CSV else ".xlsx")
+    read = read_class_list(template.content, form)
+    row = one(read)
+    assert row.errors == []
+    assert list(read.headings) == list(columns(school=school))
+    assert row.number == 2
+    assert row.code == ("010516B903X" if school else "010594Y9032")
+    expected = CustomerForm(
+        first_names=row.form.first_names,
+        language=LANGUAGE_FI,
+        kind=CUSTOMER_KIND_ONLINE,
+        entitlement_declared=True,
+        terms_accepted=True,
+    )
+    if school:
+        expected.applicant = APPLICANT_GUARDIAN
+        expected.school_support = SCHOOL_SUPPORT_PUPIL_SPECIFIC
+    for field, value in expected.ListFields():
+        assert getattr(row.form, field.name) == value
+
+
+def test_every_field_of_the_form_has_a_column_with_a_heading_of_its_own() -> None:
+    fields = {field for field in columns(school=True) if field != CODE}
+    assert fields == _paths(CustomerForm.DESCRIPTOR, "form.")
+    for field in fields:
+        assert descriptor_of(field).name == field.rpartition(".")[2]
+    for language in LANGUAGES:
+        headings = {heading_of(field, language): field for field in columns(school=True)}
+        assert {heading: field_of(heading) for heading in headings} == headings
+
+
+def _paths(message: Any, prefix: str) -> set[str]:
+    found: set[str] = set()
+    for field in message.fields:
+        path = prefix + field.name
+        inner = field.message_type
+        nested = inner is not None and inner.full_name != "google.type.Date"
+        found |= _paths(inner, f"{path}.") if nested else {path}
+    return found
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_separators_and_encodings(delimiter: str, encoding: str) -> None:
+    row = one(read_csv(with_cells(), delimiter=delimiter, encoding=encoding))
+    assert (row.form.first_names, row.form.last_name, row.errors) == ("Åke Väinö", "Öhman", [])
+
+
+def test_headings_in_any_order_case_and_language() -> None:
+    heading, cells = with_cells()
+    heading = [h.upper() + " *" for h in heading]
+    heading[1:3] = ["FIRST NAMES", "Efternamn:"]
+    row = one(read_csv([heading[::-1], cells[::-1]]))
+    assert (row.form.first_names, row.form.last_name, row.errors) == ("Åke Väinö", "Öhman", [])
+
+
+def test_quotes_line_breaks_and_blank_rows_keep_the_numbers() -> None:
+    heading, cells = with_cells(Lisätietoja='"rivi\nja ""toinen; rivi"""')
+    read = read_csv([heading, cells, ["", ""], [], cells])
+    assert [row.number for row in read.rows] == [2, 5]
+    assert read.rows[0].form.additional_information == 'rivi\nja "toinen; rivi"'
+
+
+def test_a_workbook_with_cells_of_every_kind() -> None:
+    row = one(
+        read_class_list(
+            xlsx_of(
+                with_cells(
+                    Postinumero=100,
+                    Puhelin=401234567.0,
+                    Tilapäinen=True,
+                    Arvioitu_päättymispäivä=datetime(2031, 12, 31),  # noqa: DTZ001 - as a workbook has it
+                    Suostumuksen_päiväys=date(2026, 1, 2),
+                    Sähköposti=None,
+                )
+            ),
+            CLASS_LIST_FORMAT_XLSX,
+        )
+    )
+    assert row.errors == []
+    assert row.form.address.postcode == "00100"
+    assert row.form.phone == "401234567"
+    assert row.form.temporary
+    assert (row.form.expected_end_date.year, row.form.expected_end_date.day) == (2031, 31)
+    assert row.form.paper_consent.sign_date.month == 1
+    assert not row.form.email
+
+
+def test_a_formula_counts_by_what_it_has_come_to() -> None:
+    """Nothing is computed: one that no program has computed is an empty cell."""
+    row = one(read_class_list(xlsx_of(with_cells(Puhelin="=1+1")), CLASS_LIST_FORMAT_XLSX))
+    assert not row.form.phone
+
+
+@pytest.mark.parametrize(
+    ("heading", "cell", "field", "value"),
+    [
+        ("Arvioitu päättymispäivä", "31.12.2031", "expected_end_date", (2031, 12, 31)),
+        ("Arvioitu päättymispäivä", "1.2.2031", "expected_end_date", (2031, 2, 1)),
+        ("Arvioitu päättymispäivä", "2031-12-31", "expected_end_date", (2031, 12, 31)),
+        ("Kieli", "RUOTSI", "language", LANGUAGE_SV),
+        ("Kieli", "english", "language", LANGUAGE_EN),
+        ("Asiakastyyppi", "cd-låntagare", "kind", CUSTOMER_KIND_CD_BORROWER),
+        ("Asiakastyyppi", "CD lainaaja", "kind", CUSTOMER_KIND_CD_BORROWER),
+        ("Tilapäinen", "Ja", "temporary", True),
+        ("Tilapäinen", "no", "temporary", False),
+        ("Tilapäinen", "0", "temporary", False),
+        ("Postinumero", "990", "address.postcode", "00990"),
+    ],
+)
+def test_what_cells_say(heading: str, cell: str, field: str, value: object) -> None:
+    row = one(read_csv(with_cells(**{heading.replace(" ", "_"): cell})))
+    found: Any = row.form
+    for name in field.split("."):
+        found = getattr(found, name)
+    assert row.errors == []
+    assert value == ((found.year, found.month, found.day) if isinstance(value, tuple) else found)
+
+
+def test_a_postcode_abroad_stays_as_it_is() -> None:
+    row = one(read_csv(with_cells(Postinumero="990", Maatunnus="EE")))
+    assert row.form.address.postcode == "990"
+
+
+@pytest.mark.parametrize(
+    ("cells", "error"),
+    [
+        ({"Tilapäinen": "ehkä"}, FieldViolation("form.temporary", REASON_UNKNOWN_VALUE)),
+        ({"Kieli": "viro"}, FieldViolation("form.language", REASON_UNKNOWN_VALUE)),
+        (
+            {"Arvioitu päättymispäivä": "31.2.2031"},
+            FieldViolation("form.expected_end_date", REASON_INVALID_DATE),
+        ),
+        (
+            {"Suostumuksen päiväys": "eilen"},
+            FieldViolation("form.paper_consent.sign_date", REASON_INVALID_DATE),
+        ),
+        ({"Henkilötunnus": ""}, FieldViolation(CODE, REASON_REQUIRED)),
+        ({"Henkilötunnus": "0" * 41}, FieldViolation(CODE, REASON_TOO_LONG)),
+    ],
+)
+def test_cells_that_say_nothing(cells: dict[str, str], error: FieldViolation) -> None:
+    assert one(read_csv(with_cells(**cells))).errors == [error]
+
+
+def test_a_cell_beside_the_last_heading() -> None:
+    heading, cells = with_cells()
+    assert one(read_csv([heading, [*cells, "", "siirtynyt"]])).errors == [
+        FieldViolation("", REASON_CELL_WITHOUT_HEADING)
+    ]
+
+
+def test_wrong_headings_are_told_all_at_once_and_no_row_is_read() -> None:
+    heading, cells = with_cells(Luokka="3B", Nimi="x")
+    heading = ["Sukunimi" if h == "Etunimet" else h for h in heading]
+    read = read_csv([heading, cells])
+    assert [(error.heading, error.field, error.reason) for error in read.heading_errors] == [
+        ("Sukunimi", "form.last_name", REASON_COLUMN_TWICE),
+        ("Luokka", "", REASON_UNKNOWN_COLUMN),
+        ("Nimi", "", REASON_UNKNOWN_COLUMN),
+        ("", "form.first_names", REASON_MISSING_COLUMN),
+    ]
+    assert read.rows == []
+    report = class_list_reports.report_of_headings(read, LANGUAGE_SV)
+    assert [error.column for error in report.errors] == ["Sukunimi", "Luokka", "Nimi", "Förnamn"]
+    assert all(error.row == 1 and error.message for error in report.errors)
+
+
+def _bomb() -> bytes:
+    """A workbook whose sheet unpacks to far more than it takes."""
+    source, file = io.BytesIO(xlsx_of(with_cells())), io.BytesIO()
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for part in old.namelist():
+            new.writestr(part, old.read(part))
+        new.writestr("xl/media/zeros.bin", bytes(64 * 1024 * 1024))
+    return file.getvalue()
+
+
+def _entities() -> bytes:
+    """A workbook whose sheet declares entities that grow without bound."""
+    laughs = (
+        '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">'
+        '<c r="A1" t="inlineStr"><is><t>&b;</t></is></c></row></sheetData></worksheet>'
+    )
+    source, file = io.BytesIO(xlsx_of(with_cells())), io.BytesIO()
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(file, "w") as new:
+        for part in old.namelist():
+            new.writestr(part, laughs if part.startswith("xl/worksheets/") else old.read(part))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "form", "reason"),
+    [
+        (lambda: b"\x81\x8d\x8f", CLASS_LIST_FORMAT_CSV, REASON_CLASS_LIST_UNREADABLE),
+        (lambda: b'"never closed\n' + b"x", CLASS_LIST_FORMAT_CSV, REASON_CLASS_LIST_UNREADABLE),
+        (lambda: b"\xff\xfe\x00", CLASS_LIST_FORMAT_CSV, REASON_CLASS_LIST_UNREADABLE),
+        (lambda: b" " * (512 * 1024 + 1), CLASS_LIST_FORMAT_CSV, REASON_CLASS_LIST_UNREADABLE),
+        (lambda: b"", CLASS_LIST_FORMAT_CSV, REASON_CLASS_LIST_EMPTY),
+        (lambda: csv_of(with_cells()[:1]), CLASS_LIST_FORMAT_CSV, REASON_CLASS_LIST_EMPTY),
+        (lambda: csv_of(with_cells()[:1] + [["x"]] * 1001), CLASS_LIST_FORMAT_CSV, REASON_TOO_MANY_ROWS),
+        (lambda: b"\n" * 10_001, CLASS_LIST_FORMAT_CSV, REASON_TOO_MANY_ROWS),
+        (lambda: csv_of(with_cells()), CLASS_LIST_FORMAT_XLSX, REASON_CLASS_LIST_UNREADABLE),
+        (lambda: xlsx_of(with_cells())[:-100], CLASS_LIST_FORMAT_XLSX, REASON_CLASS_LIST_UNREADABLE),
+        (_bomb, CLASS_LIST_FORMAT_XLSX, REASON_CLASS_LIST_UNREADABLE),
+        (_entities, CLASS_LIST_FORMAT_XLSX, REASON_CLASS_LIST_UNREADABLE),
+        (lambda: xlsx_of(with_cells()[:1]), CLASS_LIST_FORMAT_XLSX, REASON_CLASS_LIST_EMPTY),
+        (lambda: xlsx_of([["x" * 30_000] * 20]), CLASS_LIST_FORMAT_XLSX, REASON_CLASS_LIST_UNREADABLE),
+    ],
+)
+def test_files_that_are_no_list(content: Callable[[], bytes], form: Any, reason: int) -> None:
+    with pytest.raises(Refusal) as refusal:
+        read_class_list(content(), form)
+    assert refusal.value.violations == (FieldViolation("content", reason),)  # type: ignore[arg-type]
+
+
+def test_a_thousand_rows_fit() -> None:
+    heading, cells = with_cells()
+    assert len(read_csv([heading, *[cells] * 1000]).rows) == 1000
+
+
+def test_a_report_names_the_columns_of_the_file() -> None:
+    read = read_csv(with_cells(Sähköposti="x"))
+    wrong = {
+        2: [
+            FieldViolation("form.email", REASON_INVALID_EMAIL),
+            FieldViolation("form.related_person", REASON_REQUIRED),
+            FieldViolation("form.address", REASON_REQUIRED),
+        ]
+    }
+    report = class_list_reports.report_of_rows(read, wrong, LANGUAGE_EN)
+    assert (report.row_count, report.wrong_row_count, report.omitted_error_count) == (1, 1, 0)
+    assert [error.column for error in report.errors] == [
+        "Sähköposti",
+        "Name of guardian or contact person",
+        "Lähiosoite",
+    ]
+
+
+def test_a_report_has_an_end() -> None:
+    read = read_csv(with_cells())
+    wrong = {row: [FieldViolation("form.email", REASON_INVALID_EMAIL)] * 30 for row in range(2, 202)}
+    report = class_list_reports.report_of_rows(read, wrong, LANGUAGE_FI)
+    assert (len(report.errors), report.omitted_error_count) == (5000, 1000)
+
+
+def test_the_result_tells_what_became_of_each_row() -> None:
+    outcomes = [
+        RowOutcome(
+            row_number=2,
+            outcome=CLASS_LIST_OUTCOME_REGISTERED,
+            registration_id="r1",
+            registration_unit_id="u1",
+        ),
+        RowOutcome(
+            row_number=3,
+            outcome=CLASS_LIST_OUTCOME_REFUSED,
+            wrong_fields=[
+                WrongField(field="form.email", reason=REASON_INVALID_EMAIL),
+                WrongField(reason=REASON_REQUIRED),
+            ],
+        ),
+    ]
+    lines = class_list_reports.result(outcomes, LANGUAGE_EN).content.decode("utf-8-sig").splitlines()
+    assert lines[:2] == ["Row;Outcome;Column;Reason;Registration", "2;registered;;;units/u1/registrations/r1"]
+    assert [line.split(";")[:3] for line in lines[2:]] == [
+        ["3", "not registered", "E-mail"],
+        ["3", "not registered", ""],
+    ]
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+358", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_no_cell_that_is_written_is_a_formula(cell: str) -> None:
+    assert csv_file([["x", cell]]).decode("utf-8-sig").replace('"', "").startswith(f"x;'{cell[:1]}")
+    workbook = openpyxl.load_workbook(io.BytesIO(xlsx_file([[cell.strip()]])))
+    assert workbook.worksheets[0]["A1"].data_type == "s"

@@ -1,0 +1,174 @@
+"""A changed address is confirmed and told (R14); a registrar's own that stays holds the welcome (R27)."""
+
+import re
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.registration.v1.customer_service_pb2 import ConfirmEmailRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CUSTOMER_KIND_CD_BORROWER
+from liity.v1.customer_service_pb2 import (
+    EMAIL_STATE_CONFIRMED,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNDELIVERABLE,
+)
+from liity.v1.reason_pb2 import REASON_INVALID_EMAIL, REASON_LINK_VOID
+from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.temporal import AddressChangeWorkflowNames
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
+
+CONFIRM = "Vahvista uusi sähköpostiosoitteesi"
+CHANGED = "Sähköpostiosoitteesi on muutettu"
+REMINDER = "Muistutus: vaihda asiakkaan sähköpostiosoite"
+UNDELIVERABLE = "Viesti ei mennyt perille: tarkista sähköpostiosoite"
+
+
+def address() -> str:
+    return f"{uuid.uuid4().hex}@example.org"
+
+
+def subjects(world: World, email: str) -> list[str]:
+    return [mail["Subject"] for mail in world.mails_to(email)]
+
+
+async def change(world: World, registration: Registration, email: str, request_id: str = "") -> None:
+    """Changes the address, and waits until both are told."""
+    request_id = request_id or str(uuid.uuid4())
+    await world.change_address(registration, email, request_id=request_id)
+    await world.temporal.get_workflow_handle(AddressChangeWorkflowNames.workflow_id(request_id)).result()
+
+
+async def follow_link(world: World, email: str) -> None:
+    """Confirms an address as the gateway does."""
+    (mail,) = [mail for mail in world.mails_to(email) if mail["Subject"] == CONFIRM]
+    body = mail.get_body(("plain",))
+    assert body is not None
+    token = re.findall(r"/email#([\w.~-]+)", body.get_content())[0]
+    identity, registration = world.gateway["identity"], world.gateway["registration"]
+    check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_EMAIL)
+    link = await identity.call(LinkServiceStub(identity.channel).CheckLink, check)
+    confirm = ConfirmEmailRequest(change_request_id=link.issue_request_id)
+    await registration.call(CustomerServiceStub(registration.channel).ConfirmEmail, confirm)
+
+
+async def test_the_new_address_confirms_and_the_old_one_is_told(world: World) -> None:
+    old, new = address(), address()
+    registration, _ = await world.save(adult_form(old), born(40))
+    await change(world, registration, new)
+    assert subjects(world, new) == [CONFIRM]
+    assert subjects(world, old)[-1] == CHANGED
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNCONFIRMED
+    await follow_link(world, new)
+    customer = await world.customer(registration)
+    assert (customer.form.email, customer.email_state) == (new, EMAIL_STATE_CONFIRMED)
+
+
+async def test_a_link_confirms_no_address_but_its_own(world: World) -> None:
+    first, second = address(), address()
+    registration, _ = await world.save(adult_form(address()), born(40))
+    await change(world, registration, first)
+    await change(world, registration, second)
+    with pytest.raises(Refusal) as refusal:
+        await follow_link(world, first)
+    assert refusal.value.reason == REASON_LINK_VOID
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNCONFIRMED
+
+
+async def test_repeating_changes_and_tells_once(world: World) -> None:
+    old, new, request_id = address(), address(), str(uuid.uuid4())
+    registration, _ = await world.save(adult_form(old), born(40))
+    for _ in range(2):
+        await change(world, registration, new, request_id)
+    assert subjects(world, new) == [CONFIRM]
+    assert subjects(world, old).count(CHANGED) == 1
+    assert (await world.customer(registration)).etag == "2"
+
+
+async def test_an_edit_that_leaves_the_address_as_it_is_mails_nobody(world: World) -> None:
+    email = address()
+    registration, _ = await world.save(adult_form(email), born(40))
+    before = subjects(world, email)
+    await change(world, registration, email)
+    assert subjects(world, email) == before
+
+
+async def test_a_wrong_address_is_refused_as_in_the_form(world: World) -> None:
+    registration, _ = await world.save(adult_form(address()), born(40))
+    with pytest.raises(Refusal) as refusal:
+        await change(world, registration, "ei-osoite")
+    assert refusal.value.violations == (FieldViolation("form.email", REASON_INVALID_EMAIL),)
+
+
+async def test_who_edits_beside_another_is_told_what_was_changed(world: World) -> None:
+    registration, _ = await world.save(adult_form(address()), born(40))
+    etag = (await world.customer(registration)).etag
+    new = address()
+    await change(world, registration, new)
+    answer = await world.change_address(registration, address(), etag=etag)
+    assert list(answer.changed_meanwhile.paths) == ["email"]
+    assert (await world.customer(registration)).form.email == new
+
+
+async def test_a_new_address_that_fails_is_remembered_and_the_registrar_told(world: World) -> None:
+    form = adult_form(
+        "", kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED
+    )
+    registration, _ = await world.save(form, born(40))
+    before = subjects(world, REGISTRARS_ADDRESS).count(UNDELIVERABLE)
+    new = address()
+    world.smtp.unknown.add(new)
+    await change(world, registration, new)
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNDELIVERABLE
+    assert subjects(world, REGISTRARS_ADDRESS).count(UNDELIVERABLE) == before + 1
+
+
+async def test_a_registrar_whose_address_stays_is_reminded_and_the_welcome_waits(world: World) -> None:
+    account = await world.account(world.unit_id)
+    registration, run = await world.save(adult_form(account.email), born(40))
+    welcome = (await world.stored(registration)).deadline
+    await world.skip(run, timedelta(days=6))
+    assert REMINDER not in subjects(world, account.email)
+    await world.skip(run, timedelta(days=2))
+    assert subjects(world, account.email).count(REMINDER) == 1
+    await world.skip(run, timedelta(days=8))
+    stored = await world.stored(registration)
+    assert stored.stage == STAGE_CREDENTIALS_SENT
+    assert stored.deadline.ToDatetime() - welcome.ToDatetime() == timedelta(days=14)
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert (await world.stored(registration)).stage == STAGE_WELCOMED
+    assert len(subjects(world, account.email)) == 3
+
+
+async def test_a_changed_address_ends_the_wait_at_once(world: World) -> None:
+    account = await world.account(world.unit_id)
+    registration, run = await world.save(adult_form(account.email), born(40))
+    for _ in range(16):
+        await world.skip(run, timedelta(days=1))
+    assert (await world.stored(registration)).stage == STAGE_CREDENTIALS_SENT
+    another = await world.account(world.unit_id)
+    # Another registrar's is not the customer's either.
+    await change(world, registration, another.email)
+    assert (await world.stored(registration)).stage == STAGE_CREDENTIALS_SENT
+    email = address()
+    await change(world, registration, email)
+    await run.result()
+    assert (await world.stored(registration)).stage == STAGE_WELCOMED
+    assert len(subjects(world, email)) == 2
+    assert len(subjects(world, another.email)) == 2
+
+
+async def test_a_customers_own_address_reminds_nobody(world: World) -> None:
+    email = address()
+    before = subjects(world, REGISTRARS_ADDRESS).count(REMINDER)
+    _, run = await world.save(adult_form(email), born(40))
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert len(subjects(world, email)) == 2
+    assert subjects(world, REGISTRARS_ADDRESS).count(REMINDER) == before

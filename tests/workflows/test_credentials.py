@@ -1,0 +1,135 @@
+"""Credentials are sent anew: to whom, what becomes of earlier links, and what if the address fails (R17)."""
+
+import re
+import uuid
+from collections.abc import Awaitable
+
+import pytest
+
+from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
+from liity.registration.v1.customer_service_pb2 import OrderCredentialsRequest
+from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_CUSTOMER,
+    CREDENTIALS_RECIPIENT_REGISTRAR,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    CUSTOMER_KIND_CD_BORROWER,
+    CredentialsRecipient,
+)
+from liity.v1.customer_service_pb2 import EMAIL_STATE_UNCONFIRMED, EMAIL_STATE_UNDELIVERABLE
+from services.runtime.errors import Refusal, reason_name
+from services.runtime.temporal import CredentialsWorkflowNames
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
+
+CREDENTIALS = "Tunnukset kirjaston palveluun"
+UNDELIVERABLE = "Viesti ei mennyt perille: tarkista sähköpostiosoite"
+
+
+def address() -> str:
+    return f"{uuid.uuid4().hex}@example.org"
+
+
+def tokens(world: World, email: str) -> list[str]:
+    """The tokens of the links in the credentials that were mailed to an address."""
+    mails = [mail for mail in world.mails_to(email) if mail["Subject"] == CREDENTIALS]
+    bodies = [mail.get_body(("plain",)) for mail in mails]
+    return [re.findall(r"#([\w.~-]+)", body.get_content())[0] for body in bodies if body is not None]
+
+
+async def send(
+    world: World,
+    registration: Registration,
+    recipient: CredentialsRecipient.ValueType = CREDENTIALS_RECIPIENT_CUSTOMER,
+    request_id: str = "",
+) -> None:
+    """Orders credentials as the world's registrar, and waits for the end of their run."""
+    request_id = request_id or str(uuid.uuid4())
+    customer = await world.customer(registration)
+    order = OrderCredentialsRequest(
+        request_id=request_id,
+        customer_id=customer.customer_id,
+        unit_id=registration.unit_id,
+        recipient=recipient,
+    )
+    await world.customers.send_credentials(order, world.registrar.account_id)
+    await world.temporal.get_workflow_handle(CredentialsWorkflowNames.workflow_id(request_id)).result()
+
+
+async def choose(world: World, token: str) -> str:
+    identity = world.gateway["identity"]
+    request = ChoosePasswordRequest(
+        request_id=str(uuid.uuid4()), link_token=token, password="korkea-hiekka-7"
+    )
+    stub = CredentialServiceStub(identity.channel)
+    return (await identity.call(stub.ChoosePassword, request)).user_name
+
+
+async def refused(call: Awaitable[object]) -> tuple[str, dict[str, str]]:
+    with pytest.raises(Refusal) as refusal:
+        await call
+    fields = {field: reason_name(reason) for field, reason in refusal.value.violations}
+    return reason_name(refusal.value.reason), fields
+
+
+async def test_they_go_to_the_address_on_file_and_earlier_links_are_void(world: World) -> None:
+    email = address()
+    registration, _ = await world.save(adult_form(email), born(40))
+    await send(world, registration)
+    first, second = tokens(world, email)
+    assert await refused(choose(world, first)) == ("LINK_VOID", {})
+    assert (await choose(world, second)).startswith("liity-")
+
+
+async def test_they_go_to_the_registrar_who_orders_them(world: World) -> None:
+    registration, _ = await world.save(adult_form(address()), born(40))
+    before = len(tokens(world, REGISTRARS_ADDRESS))
+    await send(world, registration, CREDENTIALS_RECIPIENT_REGISTRAR)
+    assert len(tokens(world, REGISTRARS_ADDRESS)) == before + 1
+
+
+async def test_repeating_sends_them_once(world: World) -> None:
+    email, request_id = address(), str(uuid.uuid4())
+    registration, _ = await world.save(adult_form(email), born(40))
+    await send(world, registration, request_id=request_id)
+    await send(world, registration, request_id=request_id)
+    assert len(tokens(world, email)) == 2
+
+
+async def test_a_recipient_without_an_address_is_refused(world: World) -> None:
+    registration, _ = await world.save(adult_form(address()), born(40))
+    assert await refused(send(world, registration, CREDENTIALS_RECIPIENT_RELATED_PERSON)) == (
+        "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL",
+        {"recipient": "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL"},
+    )
+
+
+async def test_a_cd_borrower_gets_none(world: World) -> None:
+    form = adult_form(
+        address(), kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED
+    )
+    registration, _ = await world.save(form, born(40))
+    reason, _ = await refused(send(world, registration))
+    assert reason == "CREDENTIALS_NOT_FOR_CD_BORROWER"
+
+
+async def test_an_address_that_fails_is_remembered_and_the_registrar_is_told(world: World) -> None:
+    email = address()
+    registration, _ = await world.save(adult_form(email), born(40))
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNCONFIRMED
+    before = [mail["Subject"] for mail in world.mails_to(REGISTRARS_ADDRESS)].count(UNDELIVERABLE)
+    world.smtp.unknown.add(email)
+    await send(world, registration)
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNDELIVERABLE
+    told = [mail["Subject"] for mail in world.mails_to(REGISTRARS_ADDRESS)].count(UNDELIVERABLE)
+    assert told == before + 1
+
+
+async def test_the_first_credentials_that_fail_mark_the_address_too(world: World) -> None:
+    email = address()
+    world.smtp.unknown.add(email)
+    registration, run = await world.save(adult_form(email), born(40))
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNDELIVERABLE

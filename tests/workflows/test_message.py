@@ -1,0 +1,126 @@
+"""A message to customer service: who is told, reminded, and told how it ended (R12, R25)."""
+
+import uuid
+from datetime import timedelta
+from email.message import EmailMessage
+
+from temporalio.client import WorkflowExecutionStatus
+
+from deploy.eventually import eventually
+from liity.registration.v1.message_service_pb2 import StoredMessage
+from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
+from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from services.runtime.temporal import MessageWorkflowNames
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, born, child_form
+from tests.workflows.messages import ANSWER, WORDS, close, look, sent, written
+
+CUSTOMER_SERVICE = "customer-service@liity.example"
+WAITS = "Viesti odottaa asiakaspalvelun vastausta"
+REMINDER = "Muistutus: viesti odottaa yhä asiakaspalvelun vastausta"
+RECEIVED = "Asiakaspalvelu on saanut viestisi"
+ANSWERED = "Asiakaspalvelu on vastannut viestiisi"
+LAPSED = "Viestiisi asiakaspalvelulle ei ole vastattu"
+
+
+def about(world: World, address: str, message: StoredMessage) -> list[str]:
+    """The subjects of the mails to an address that name a message, oldest first."""
+    return [mail["Subject"] for mail in world.mails_to(address) if message.reference in text_of(mail)]
+
+
+def text_of(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    text: str = body.get_content()
+    return text
+
+
+async def told(world: World, address: str, message: StoredMessage, *subjects: str) -> None:
+    """Waits until an address has got these mails about a message."""
+
+    async def found() -> list[str]:
+        return about(world, address, message)
+
+    assert await eventually(found, lambda now: len(now) >= len(subjects), 30) == [*subjects]
+
+
+async def test_both_are_told_of_a_message_and_the_sender_of_the_answer(world: World) -> None:
+    message, run = await sent(world)
+    await told(world, CUSTOMER_SERVICE, message, WAITS)
+    await told(world, REGISTRARS_ADDRESS, message, RECEIVED)
+    await close(world, message)
+    await look(world, message)
+    await run.result()
+    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ANSWERED]
+    assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
+    for mail in (*world.mails_to(CUSTOMER_SERVICE), *world.mails_to(REGISTRARS_ADDRESS)):
+        assert WORDS not in mail.as_string()
+        assert ANSWER not in text_of(mail)
+
+
+async def test_customer_service_is_reminded_and_in_the_end_the_sender_is_told(world: World) -> None:
+    message, run = await sent(world)
+    await told(world, CUSTOMER_SERVICE, message, WAITS)
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert about(world, CUSTOMER_SERVICE, message) == [WAITS, REMINDER, REMINDER]
+    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, LAPSED]
+    # An answer to it comes too late.
+    (stored,) = await world.rows(
+        "registration", "SELECT state FROM messages WHERE message_id = :id", id=message.message_id
+    )
+    assert stored["state"] == 3
+
+
+async def test_an_answer_that_nobody_tells_of_is_found_at_the_reminder(world: World) -> None:
+    message, run = await sent(world)
+    await told(world, CUSTOMER_SERVICE, message, WAITS)
+    await close(world, message)
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
+    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ANSWERED]
+
+
+async def test_a_run_that_is_started_again_mails_nobody_twice(world: World) -> None:
+    message, run = await sent(world)
+    await told(world, REGISTRARS_ADDRESS, message, RECEIVED)
+    await close(world, message)
+    for _ in range(2):
+        await look(world, message)
+        await run.result()
+    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ANSWERED]
+    assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
+
+
+async def test_an_answer_before_its_run_began_is_told_by_the_run_that_it_starts(world: World) -> None:
+    message = await written(world)
+    await close(world, message)
+    await look(world, message)
+    await world.temporal.get_workflow_handle(MessageWorkflowNames.workflow_id(message.message_id)).result()
+    assert about(world, REGISTRARS_ADDRESS, message) == [ANSWERED]
+    assert about(world, CUSTOMER_SERVICE, message) == []
+
+
+async def test_an_operator_may_have_it_look_and_nothing_else_comes_of_that(world: World) -> None:
+    message, run = await sent(world)
+    await told(world, CUSTOMER_SERVICE, message, WAITS)
+    await run.signal(MessageWorkflowNames.CLOSED, {})
+    await world.skip(run, timedelta(hours=1))
+    assert (await run.describe()).status == WorkflowExecutionStatus.RUNNING
+    await close(world, message)
+    await run.signal(MessageWorkflowNames.CLOSED, {})
+    await run.result()
+    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ANSWERED]
+
+
+async def test_with_the_person_it_is_about_a_message_is_gone_and_its_run_ends(world: World) -> None:
+    registration, _ = await world.save(child_form(f"{uuid.uuid4().hex}@example.org"), born(9))
+    message, run = await sent(world, registration_id=registration.registration_id)
+    await told(world, CUSTOMER_SERVICE, message, WAITS)
+    worker = world.worker["registration"]
+    erase = ErasePersonRequest(person_id=registration.person_id)
+    await worker.call(PersonalDataServiceStub(worker.channel).ErasePerson, erase)
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
+    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED]

@@ -1,0 +1,65 @@
+"""What holds for every step: signs of life, and refusals as failures that Temporal understands."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from services.runtime.errors import Refusal, is_permanent, reason_name
+
+
+class RefusalInterceptor(Interceptor):
+    """Turns a service's refusal into a failure Temporal understands: permanent ones are not retried."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wraps every activity."""
+        return _RefusalInbound(next)
+
+
+class HeartbeatInterceptor(Interceptor):
+    """Lets Temporal see that a step still runs: then one whose worker has died is soon tried by another."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wraps every activity."""
+        return _HeartbeatInbound(next)
+
+
+class _HeartbeatInbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401
+        timeout = activity.info().heartbeat_timeout
+        if not timeout:
+            return await super().execute_activity(input)
+        beating = asyncio.create_task(_beat(timeout / 3))
+        try:
+            return await super().execute_activity(input)
+        finally:
+            beating.cancel()
+
+
+async def _beat(interval: timedelta) -> None:
+    while True:
+        await asyncio.sleep(interval.total_seconds())
+        activity.heartbeat()
+
+
+class _RefusalInbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401
+        try:
+            return await super().execute_activity(input)
+        except Refusal as refusal:
+            raise ApplicationError(
+                refusal.summary,
+                type=reason_name(refusal.reason),
+                non_retryable=is_permanent(refusal.code),
+                next_retry_delay=_later_than_retries(refusal.retry_after),
+            ) from None
+
+
+def _later_than_retries(retry_after: timedelta | None) -> timedelta | None:
+    """When a service wants to be asked again, if the step would otherwise be tried before."""
+    policy = activity.info().retry_policy
+    longest = policy.maximum_interval if policy else None
+    return retry_after if retry_after and longest and retry_after > longest else None

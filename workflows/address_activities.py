@@ -1,0 +1,94 @@
+"""The steps of a change of address (R14)."""
+
+from datetime import timedelta
+
+from temporalio import activity
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, IssueLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.notification.v1.notification_service_pb2 import EmailChanged, EmailConfirmation
+from liity.registration.v1.customer_service_pb2 import UpdateCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.workflows.v1.address_workflow_pb2 import AddressChange, AddressStep, ChangeAddressResponse
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
+from services.runtime.clock import now
+from services.runtime.errors import Refusal, is_permanent
+from services.runtime.peer import Peer
+from services.runtime.refused import to_refused
+from workflows.mailing import Mailing
+
+_OF_NEED = frozenset({"temporary", "expected_end_date"})
+
+
+class AddressActivities:
+    """The steps, over the three services. `link_lifetime` is how long the link to confirm works."""
+
+    def __init__(
+        self, identity: Peer, registration: Peer, mailing: Mailing, link_lifetime: timedelta
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._mailing = mailing
+        self._link_lifetime = link_lifetime
+        self._links = LinkServiceStub(identity.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+
+    @activity.defn
+    async def change_address(self, update: UpdateCustomerRequest) -> AddressChange:
+        """Makes the change; or says why not, which is an answer."""
+        try:
+            updated = await self._registration.call(self._customers.UpdateCustomer, update)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return AddressChange(answer=ChangeAddressResponse(refused=to_refused(refusal)))
+            raise
+        if updated.HasField("changed_meanwhile"):
+            answer = ChangeAddressResponse(changed_meanwhile=updated.changed_meanwhile)
+            return AddressChange(answer=answer)
+        customer = updated.customer
+        change = AddressChange(
+            person_id=customer.person_id,
+            registration_id=customer.registration_id,
+            need_changed=not _OF_NEED.isdisjoint(update.update_mask.paths),
+        )
+        if updated.HasField("previous_email"):
+            change.email.before = updated.previous_email
+            change.email.after = customer.form.email
+            change.email.link_expire_time.FromDatetime(now() + self._link_lifetime)
+        return change
+
+    @activity.defn
+    async def confirm_address(self, change: AddressStep) -> MailStepResult:
+        """Mails the new address a link to confirm it by, unless it was changed again meanwhile."""
+        details = await self._mailing.details(change.step)
+        if details is None or details.customer_email != change.email.after:
+            return MailStepResult()
+        issue = IssueLinkRequest(
+            # The change's own: the link confirms that address and no later one.
+            request_id=change.change_request_id,
+            purpose=LINK_PURPOSE_EMAIL,
+            subject=change.step.registration_id,
+            expire_time=change.email.link_expire_time,
+        )
+        link = await self._identity.call(self._links.IssueLink, issue)
+        content = EmailConfirmation(
+            first_names=details.first_names,
+            link_token=link.token,
+            expire_time=change.email.link_expire_time,
+        )
+        mail = self._mailing.mail(
+            change.step, "email confirmation", change.email.after, details, email_confirmation=content
+        )
+        return await self._mailing.send_or_tell(change.step, details, mail)
+
+    @activity.defn
+    async def tell_previous_address(self, change: AddressStep) -> MailStepResult:
+        """Tells the old address. If it does not work, that is why it was changed."""
+        details = await self._mailing.details(change.step)
+        if details is None:
+            return MailStepResult()
+        content = EmailChanged(first_names=details.first_names)
+        mail = self._mailing.mail(
+            change.step, "email changed", change.email.before, details, email_changed=content
+        )
+        return MailStepResult(delivered=await self._mailing.send(mail))

@@ -1,0 +1,208 @@
+"""The steps of a class list. The rows stay within the step: they never enter the history of the list."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+
+from temporalio import activity
+
+from liity.identity.v1.account_service_pb2 import Account, ListAccountsRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.identity.v1.person_service_pb2 import BatchReleasePersonsRequest
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.notification.v1.notification_service_pb2 import ClassListDone
+from liity.registration.v1.class_list_service_pb2 import (
+    BeginClassListRequest,
+    CancelClassListRequest,
+    ClassList,
+    ClassListRow,
+    DecideRowsRequest,
+    FinishClassListRequest,
+    GetClassListRequest,
+    ListUndecidedRowsRequest,
+    RowDecision,
+)
+from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceStub
+from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.class_list_service_pb2 import ClassListCounts
+from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
+from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput, ClassListProgress
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from services.runtime.errors import Refusal, is_permanent
+from services.runtime.peer import Peer
+from services.runtime.refused import to_refused
+from services.runtime.updates import save_registration
+from workflows.mailing import Mailing, main_users
+
+_BATCH = 96
+"""Rows of one batch: after each the run shows how far it has come."""
+
+_RECORDED = 16
+"""Rows whose outcome is recorded together: little more is saved anew after a crash, to no effect."""
+
+_AT_ONCE = 8
+"""Saves at the same time: enough to keep a worker busy, few enough to leave registrars their turn."""
+
+
+class ClassListActivities:
+    """The steps, over the three services and Temporal."""
+
+    def __init__(self, identity: Peer, registration: Peer, mailing: Mailing) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._mailing = mailing
+        self._persons = PersonServiceStub(identity.channel)
+        self._accounts = AccountServiceStub(identity.channel)
+        self._lists = ClassListServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    @activity.defn
+    async def begin_class_list(self, of: ClassListInput) -> ClassListProgress:
+        """Marks the list as begun; tells if it is gone."""
+        begin = BeginClassListRequest(class_list_id=of.class_list_id)
+        try:
+            begun = await self._registration.call(self._lists.BeginClassList, begin)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return ClassListProgress(refused=to_refused(refusal))
+            raise
+        return _progress(begun.class_list)
+
+    @activity.defn
+    async def register_rows(self, of: ClassListInput) -> ClassListProgress:
+        """Registers the next rows, each as by a Save with a request ID of its own that is always the same."""
+        undecided = ListUndecidedRowsRequest(class_list_id=of.class_list_id, page_size=_BATCH)
+        page = await self._registration.call(self._lists.ListUndecidedRows, undecided)
+        await self._register(page.class_list, page.rows)
+        request = GetClassListRequest(class_list_id=of.class_list_id)
+        stored = await self._registration.call(self._lists.GetClassList, request)
+        return _progress(stored.class_list)
+
+    @activity.defn
+    async def finish_class_list(self, of: ClassListInput) -> ClassListProgress:
+        """Marks the list as done."""
+        finish = FinishClassListRequest(class_list_id=of.class_list_id)
+        finished = await self._registration.call(self._lists.FinishClassList, finish)
+        return _progress(finished.class_list)
+
+    @activity.defn
+    async def cancel_class_list(self, of: ClassListInput) -> ClassListProgress:
+        """Leaves out the rows that are not decided, and forgets their persons; tells if it is too late."""
+        cancel = CancelClassListRequest(class_list_id=of.class_list_id)
+        try:
+            cancelled = await self._registration.call(self._lists.CancelClassList, cancel)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return ClassListProgress(refused=to_refused(refusal))
+            raise
+        release = BatchReleasePersonsRequest(person_ids=cancelled.unneeded_person_ids)
+        await self._identity.call(self._persons.BatchReleasePersons, release)
+        return _progress(cancelled.class_list)
+
+    @activity.defn
+    async def tell_class_list_done(self, of: ClassListInput) -> MailStepResult:
+        """Tells whoever uploaded the list what the rows came to, in numbers, and where the result is."""
+        request = GetClassListRequest(class_list_id=of.class_list_id)
+        stored = (await self._registration.call(self._lists.GetClassList, request)).class_list
+        units = BatchGetUnitsRequest(unit_ids=[stored.unit_id])
+        unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
+        content = ClassListDone(
+            unit_display_name=unit.display_name,
+            class_list_id=stored.class_list_id,
+            create_time=stored.create_time,
+            total=stored.counts.total,
+            registered=stored.counts.registered,
+            waiting=stored.counts.waiting,
+            refused=stored.counts.refused + stored.counts.ended,
+            cancelled=stored.counts.cancelled,
+            expire_time=stored.expire_time,
+        )
+        step = RegistrationStep(
+            registration_id=stored.class_list_id, event_id=str(uuid.UUID(stored.class_list_id))
+        )
+        told = MailStepResult()
+        for account in await self._whom_to_tell(of):
+            name = f"class list done {account.account_id}"
+            sent = await self._mailing.tell(step, account, name, class_list_done=content)
+            told.delivered |= sent.delivered
+        if not told.delivered:
+            activity.logger.warning("nobody could be told of a class list's end")
+        return told
+
+    async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> None:
+        """Saves rows side by side and records what became of them; raises if one cannot be decided now."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def save(row: ClassListRow) -> RowDecision | Refusal:
+            async with turns:
+                return await _save(of, row)
+
+        saves = [asyncio.create_task(save(row)) for row in rows]
+        decided: list[RowDecision] = []
+        undecided: list[Refusal] = []
+        try:
+            for saved in asyncio.as_completed(saves):
+                outcome = await saved
+                if isinstance(outcome, Refusal):
+                    undecided.append(outcome)
+                else:
+                    decided.append(outcome)
+                if len(decided) == _RECORDED:
+                    await self._record(of, decided)
+                    decided = []
+            await self._record(of, decided)
+        finally:
+            for running in saves:
+                running.cancel()
+        if undecided:
+            raise undecided[0]
+
+    async def _record(self, of: ClassList, decided: list[RowDecision]) -> None:
+        if decided:
+            decide = DecideRowsRequest(class_list_id=of.class_list_id, decisions=decided)
+            await self._registration.call(self._lists.DecideRows, decide)
+        activity.heartbeat(f"{len(decided)} rows more")
+
+    async def _whom_to_tell(self, of: ClassListInput) -> list[Account]:
+        """Who uploaded the list; if the account is gone, the unit's main users, else all its registrars."""
+        try:
+            return [await self._mailing.account(of.account_id)]
+        except Refusal as refusal:
+            if refusal.reason != REASON_ACCOUNT_NOT_FOUND:
+                raise
+        request = ListAccountsRequest(unit_id=of.unit_id)
+        accounts = list((await self._identity.call(self._accounts.ListAccounts, request)).accounts)
+        return main_users(accounts, of.unit_id) or accounts
+
+
+def progress_note(counts: ClassListCounts) -> str:
+    """How far a list has come, for operators."""
+    done = counts.total - counts.remaining
+    note = f"{done:,} of {counts.total:,} done, {counts.refused:,} refused"
+    waiting = f", {counts.waiting:,} waiting" if counts.waiting else ""
+    return note + waiting + (f", {counts.cancelled:,} cancelled" if counts.cancelled else "")
+
+
+async def _save(of: ClassList, row: ClassListRow) -> RowDecision | Refusal:
+    """One Save; the refusal if it cannot be decided now, and is to be tried again."""
+    request = CreateRegistrationRequest(
+        request_id=str(uuid.uuid5(uuid.UUID(of.class_list_id), str(row.row_number))),
+        person_id=row.person_id,
+        unit_id=of.unit_id,
+        form=row.form,
+        birth_date=row.birth_date,
+        registrar=of.registrar,
+    )
+    try:
+        registration = await save_registration(activity.client(), request)
+    except Refusal as refusal:
+        if is_permanent(refusal.code):
+            return RowDecision(row_number=row.row_number, refusal=refusal.reason)
+        return refusal
+    return RowDecision(row_number=row.row_number, registration_id=registration.registration_id)
+
+
+def _progress(stored: ClassList) -> ClassListProgress:
+    return ClassListProgress(state=stored.state, counts=stored.counts)

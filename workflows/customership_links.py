@@ -1,0 +1,53 @@
+"""The link in mail by which a customer ends the own customership, or says that the need goes on (R21)."""
+
+from datetime import datetime, timedelta
+
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_CUSTOMERSHIP,
+    IssueLinkRequest,
+    RedeemLinkRequest,
+    VoidLinksRequest,
+)
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from services.runtime.clock import now
+from services.runtime.errors import Refusal, is_permanent
+from services.runtime.peer import Peer
+
+
+class CustomershipLinks:
+    """Such links. `lifetime` is how long one works."""
+
+    def __init__(self, identity: Peer, lifetime: timedelta) -> None:
+        self._identity = identity
+        self._links = LinkServiceStub(identity.channel)
+        self._lifetime = lifetime
+
+    async def issue(
+        self, request_id: str, registration_id: str, at_least_until: datetime | None = None
+    ) -> str:
+        """The token of a new link; of the same one for the same request."""
+        end = now() + self._lifetime
+        issue = IssueLinkRequest(
+            request_id=request_id, purpose=LINK_PURPOSE_CUSTOMERSHIP, subject=registration_id
+        )
+        issue.expire_time.FromDatetime(max(end, at_least_until) if at_least_until else end)
+        return (await self._identity.call(self._links.IssueLink, issue)).token
+
+    async def use_up(self, link_id: str, request_id: str) -> None:
+        """Uses up the link that a decision came by, if it came by one, once the decision is made.
+
+        Two decisions by one link at the same moment both count: the link was good when it was checked.
+        """
+        if not link_id:
+            return
+        redeem = RedeemLinkRequest(link_id=link_id, request_id=request_id)
+        try:
+            await self._identity.call(self._links.RedeemLink, redeem)
+        except Refusal as refusal:
+            if not is_permanent(refusal.code):
+                raise
+
+    async def void(self, registration_id: str) -> None:
+        """Makes every unused one void."""
+        void = VoidLinksRequest(purpose=LINK_PURPOSE_CUSTOMERSHIP, subject=registration_id)
+        await self._identity.call(self._links.VoidLinks, void)

@@ -1,0 +1,161 @@
+"""What all steps that mail share: to whom, and what follows if an address does not work.
+
+What is made on the way (links, user names, addresses) stays in the step: it never enters a history.
+"""
+
+import uuid
+
+from google.protobuf.message import Message
+
+from liity.identity.v1.account_service_pb2 import Account, GetAccountRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
+from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
+from liity.notification.v1.notification_service_pb2 import (
+    DELIVERY_STATE_SENT,
+    AddressUndeliverable,
+    Credentials,
+    SendMessageRequest,
+)
+from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
+from liity.registration.v1.customer_service_pb2 import MarkEmailUndeliverableRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.registration_service_pb2 import GetMailingDetailsRequest, MailingDetails
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_REGISTRAR,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    CredentialsRecipient,
+)
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from services.runtime.errors import Refusal
+from services.runtime.peer import Peer
+
+_SMTP_TIMEOUT = 45.0
+"""Seconds a mail may take: longer than the notification service waits for a mail server."""
+
+
+class Mailing:
+    """Writes and sends mail of a registration and its customer, over the three services."""
+
+    def __init__(self, identity: Peer, registration: Peer, notification: Peer) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._notification = notification
+        self._accounts = AccountServiceStub(identity.channel)
+        self._credentials = CredentialServiceStub(identity.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+        self._notifications = NotificationServiceStub(notification.channel)
+
+    async def details(self, step: RegistrationStep, *, also_if_ended: bool = False) -> MailingDetails | None:
+        """To whom mail goes now; nobody once the registration has ended, or the customership if so wanted."""
+        request = GetMailingDetailsRequest(registration_id=step.registration_id, also_if_ended=also_if_ended)
+        response = await self._registration.call(self._registrations.GetMailingDetails, request)
+        return response.mailing_details if response.HasField("mailing_details") else None
+
+    async def registrar(self, step: RegistrationStep, details: MailingDetails) -> Account:
+        """Who is told: the account that the step names, or else the registration's registrar as of now."""
+        return await self.account(step.registrar_account_id or details.registrar_account_id)
+
+    async def account(self, account_id: str) -> Account:
+        """An account."""
+        request = GetAccountRequest(account_id=account_id)
+        return (await self._identity.call(self._accounts.GetAccount, request)).account
+
+    async def credentials(
+        self, step: RegistrationStep, details: MailingDetails, recipient: CredentialsRecipient.ValueType
+    ) -> SendMessageRequest:
+        """Issues credentials, which makes earlier links void, and writes the mail with them (R13)."""
+        issue = IssueCredentialsRequest(request_id=key(step.event_id, "issue"), person_id=step.person_id)
+        credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
+        content = Credentials(
+            first_names=details.first_names,
+            user_name=credentials.user_name,
+            link_token=credentials.link_token,
+            expire_time=credentials.expire_time,
+        )
+        address = await self._address_of(recipient, step, details)
+        return self.mail(step, "credentials", address, details, credentials=content)
+
+    def mail(
+        self, step: RegistrationStep, name: str, address: str, details: MailingDetails, **content: Message
+    ) -> SendMessageRequest:
+        """A mail in the customer's language."""
+        return SendMessageRequest(
+            request_id=key(step.event_id, name),
+            subject_id=step.registration_id,
+            recipient_email=address,
+            language=details.language,
+            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
+        )
+
+    async def send_or_tell(
+        self, step: RegistrationStep, details: MailingDetails, mail: SendMessageRequest
+    ) -> MailStepResult:
+        """Sends a mail; if its address does not work, records that and tells the registrar."""
+        if await self.send(mail):
+            return MailStepResult(delivered=True)
+        if mail.recipient_email:
+            mark = MarkEmailUndeliverableRequest(person_id=step.person_id, email=mail.recipient_email)
+            await self._registration.call(self._customers.MarkEmailUndeliverable, mark)
+        content = AddressUndeliverable(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            template=mail.WhichOneof("content") or "",
+        )
+        registrar = await self.registrar(step, details)
+        await self.tell(step, registrar, "address undeliverable", address_undeliverable=content)
+        return MailStepResult(delivered=False)
+
+    async def tell(
+        self, step: RegistrationStep, account: Account, name: str, **content: Message
+    ) -> MailStepResult:
+        """Sends a mail to somebody with an account, in their language."""
+        mail = SendMessageRequest(
+            request_id=key(step.event_id, name),
+            subject_id=step.registration_id,
+            recipient_email=account.email,
+            language=account.language,
+            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
+        )
+        return MailStepResult(delivered=await self.send(mail))
+
+    async def send(self, mail: SendMessageRequest) -> bool:
+        """Whether a mail server took the mail. What cannot be an address is undeliverable, too."""
+        try:
+            response = await self._notification.call(
+                self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT
+            )
+        except Refusal as refusal:
+            if any(violation.field == "recipient_email" for violation in refusal.violations):
+                return False
+            raise
+        return response.delivery.state == DELIVERY_STATE_SENT
+
+    async def _address_of(
+        self, recipient: CredentialsRecipient.ValueType, step: RegistrationStep, details: MailingDetails
+    ) -> str:
+        if recipient == CREDENTIALS_RECIPIENT_REGISTRAR:
+            return (await self.registrar(step, details)).email
+        if recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
+            return details.related_person_email
+        return details.customer_email
+
+
+def key(event_id: str, name: str) -> str:
+    """The idempotency key of one thing that is done for an event."""
+    return str(uuid.uuid5(uuid.UUID(event_id), name))
+
+
+def main_users(accounts: list[Account], unit_id: str) -> list[Account]:
+    """The main users of a unit among some accounts."""
+    return [
+        account
+        for account in accounts
+        if any(
+            membership.unit_id == unit_id and membership.role == ROLE_MAIN_USER
+            for membership in account.memberships
+        )
+    ]

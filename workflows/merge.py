@@ -1,0 +1,51 @@
+"""`MergeWorkflow`: two customers are found to be the same person, and become one."""
+
+from temporalio import workflow
+
+from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
+from liity.workflows.v1.registration_workflow_pb2 import Merged
+from liity.workflows.v1.transfer_workflow_pb2 import TransferStep
+from services.runtime.search_attributes import REGISTRATION
+from services.runtime.temporal import MergeWorkflowNames, RegistrationWorkflowNames
+from workflows.merge_activities import MergeActivities
+from workflows.steps import mail_step, quick_step, signal_registration
+from workflows.transfer_activities import TransferActivities
+
+
+@workflow.defn(name=MergeWorkflowNames.WORKFLOW)
+class MergeWorkflow:
+    """Coordinates one merge (R24, R34). Started by the update `merge`, which answers once it is done."""
+
+    def __init__(self) -> None:
+        self._request = MergeRequest()
+        self._answer: MergeResponse | None = None
+
+    @workflow.run
+    async def run(self) -> None:
+        """Ends what runs for the merged customer and tells their unit, once the two are one."""
+        await workflow.wait_condition(lambda: self._answer is not None)
+        if self._answer is not None and self._answer.HasField("merged"):
+            await self._tell(self._answer)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    @workflow.update(name=MergeWorkflowNames.MERGE)
+    async def merge(self, request: MergeRequest) -> MergeResponse:
+        """Makes one customer of two. Answers with what was merged, or with why nothing was."""
+        self._request = request
+        self._answer = await quick_step(MergeActivities.merge_customers, request, "Make one customer of two")
+        return self._answer
+
+    async def _tell(self, answer: MergeResponse) -> None:
+        merge, moved = self._request.merge, answer.merged.moved
+        workflow.upsert_search_attributes([REGISTRATION.value_set(moved.registration_id)])
+        workflow.set_current_details(
+            f"**Ends what runs for the merged customer**.\n\nRegistration `{moved.registration_id}`."
+        )
+        await signal_registration(answer.merged.merged_person_id, RegistrationWorkflowNames.MERGED, Merged())
+        if merge.merged_unit_id != merge.unit_id:
+            workflow.set_current_details(
+                f"**Tells the merged customer's unit** `{moved.previous_unit_id}`.\n\n"
+                f"Registration `{moved.registration_id}`."
+            )
+            step = TransferStep(moved=moved, event_id=merge.request_id)
+            await mail_step(TransferActivities.tell_previous_unit, step, "Tell the merged customer's unit")

@@ -1,0 +1,139 @@
+"""`MessageWorkflow`: a message to customer service, from its receipt until somebody has told the sender."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from temporalio import workflow
+
+from liity.v1.message_service_pb2 import MESSAGE_STATE_CLOSED, MESSAGE_STATE_LAPSED, MESSAGE_STATE_OPEN
+from liity.workflows.v1.message_workflow_pb2 import (
+    MessageClosed,
+    MessagePlan,
+    MessageStep,
+    MessageWorkflowInput,
+    MessageWorkflowResult,
+)
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
+from services.runtime.search_attributes import DEADLINE
+from services.runtime.temporal import MessageWorkflowNames
+from workflows.message_activities import MessageActivities
+from workflows.steps import mail_step, quick_step
+
+
+@workflow.defn(name=MessageWorkflowNames.WORKFLOW)
+class MessageWorkflow:
+    """Coordinates one message (R12, R25). Its words, and those of the answer, never come here."""
+
+    @workflow.init
+    def __init__(self, input: MessageWorkflowInput) -> None:  # noqa: A002
+        self._message_id = input.message_id
+        self._plan = MessagePlan()
+        self._told_closed = False
+
+    @workflow.run
+    async def run(self, input: MessageWorkflowInput) -> MessageWorkflowResult:  # noqa: A002, ARG002
+        """Tells customer service and the sender, reminds, and tells the sender how it ended."""
+        await self._look()
+        if self._is_open:
+            self._show("Waits for customer service", self._deadline)
+            # Side by side: an address that takes no mail keeps the other one not waiting.
+            await asyncio.gather(
+                self._mail(MessageActivities.tell_customer_service, "Tell customer service"),
+                self._mail(MessageActivities.confirm_receipt, "Confirm the receipt to the sender"),
+            )
+            await self._await_the_answer()
+        if self._state == MESSAGE_STATE_CLOSED:
+            await self._mail(MessageActivities.tell_answered, "Tell the sender of the answer")
+        elif self._state == MESSAGE_STATE_LAPSED:
+            await self._mail(MessageActivities.tell_lapsed, "Tell the sender that nobody answered")
+        self._show("Ended", None)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return MessageWorkflowResult()
+
+    async def _await_the_answer(self) -> None:
+        """Reminds customer service before the deadline and when it comes; in the end lets it lapse."""
+        for number, reminder in enumerate(self._plan.reminders):
+            moment = reminder.ToDatetime(UTC)
+            if moment <= workflow.now():
+                # The mail before it was long in going out: nobody wants two at once.
+                continue
+            if await self._closed_by(moment, "Message: reminder"):
+                return
+            step = self._step(f"reminder {number}")
+            await mail_step(MessageActivities.remind_of_message, step, "Remind customer service")
+        lapse = self._plan.lapse_time.ToDatetime(UTC)
+        self._show("Is late; waits for customer service", lapse)
+        if not await self._closed_by(lapse, "Message: lapse"):
+            await quick_step(MessageActivities.lapse_message, self._step(), "Close without an answer")
+            await self._look()
+
+    async def _closed_by(self, moment: datetime, summary: str) -> bool:
+        """Waits for the answer until a moment; whether the message waits no more, as when it is erased."""
+        while workflow.now() < moment:
+            try:
+                await workflow.wait_condition(
+                    lambda: self._told_closed,
+                    timeout=max(moment - workflow.now(), timedelta(0)),
+                    timeout_summary=summary,
+                )
+            except TimeoutError:
+                break
+            await self._look()
+            if not self._is_open:
+                return True
+        await self._look()
+        return not self._is_open
+
+    async def _look(self) -> None:
+        """Looks how the message stands: an answer may have come without anybody telling."""
+        self._told_closed = False
+        looked = await quick_step(MessageActivities.look_at_message, self._step(), "Look at the message")
+        if self._plan.reminders:
+            # The moments are given once, and kept whatever the settings are later.
+            self._plan.ClearField("status")
+            if looked.HasField("status"):
+                self._plan.status.CopyFrom(looked.status)
+        else:
+            self._plan.CopyFrom(looked)
+
+    async def _mail(
+        self, step: Callable[[MessageActivities, MessageStep], Awaitable[MailStepResult]], summary: str
+    ) -> None:
+        await mail_step(step, self._step(), summary)
+
+    @workflow.signal(name=MessageWorkflowNames.CLOSED)
+    def closed(self, closed: MessageClosed) -> None:  # noqa: ARG002
+        """The message may have been answered: the run looks. From Temporal UI or CLI `{}` is enough."""
+        self._told_closed = True
+
+    # What is known
+
+    @property
+    def _state(self) -> int:
+        return self._plan.status.state
+
+    @property
+    def _is_open(self) -> bool:
+        return self._state == MESSAGE_STATE_OPEN
+
+    @property
+    def _deadline(self) -> datetime:
+        return self._plan.status.deadline.ToDatetime(UTC)
+
+    def _step(self, event: str = "") -> MessageStep:
+        # The message is the event, whichever run tells of it: nobody is mailed twice.
+        message = uuid.UUID(self._message_id)
+        event_id = uuid.uuid5(message, event) if event else message
+        return MessageStep(message_id=self._message_id, status=self._plan.status, event_id=str(event_id))
+
+    def _show(self, note: str, deadline: datetime | None) -> None:
+        """Shows operators, without personal data, what the run waits for and until when."""
+        attribute = DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset()
+        workflow.upsert_search_attributes([attribute])
+        until = f" until {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
+        workflow.set_current_details(
+            f"**{note}**{until}.\n\nMessage `{self._plan.status.reference}`. Customer service answers it in"
+            f" the work list; signal `{MessageWorkflowNames.CLOSED}` with the body `{{}}` has it look again."
+        )

@@ -1,0 +1,130 @@
+"""The steps of a message to customer service (R12, R25). Its words stay in the registration service."""
+
+from datetime import UTC, timedelta
+
+from temporalio import activity
+
+from liity.identity.v1.account_service_pb2 import GetAccountRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.notification.v1.notification_service_pb2 import (
+    MessageAnswered,
+    MessageLapsed,
+    MessageReceived,
+    MessageReminder,
+    MessageWaits,
+    SendMessageRequest,
+)
+from liity.registration.v1.message_service_pb2 import GetMessageStatusRequest, LapseMessageRequest
+from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
+from liity.v1.customer_form_pb2 import LANGUAGE_FI
+from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
+from liity.workflows.v1.message_workflow_pb2 import MessagePlan, MessageStep
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
+from services.runtime.errors import Refusal
+from services.runtime.peer import Peer
+from workflows.mailing import Mailing, key
+
+
+class MessageActivities:
+    """The steps, over the three services.
+
+    `address` is customer service's; `reminder` is how long before the deadline they are reminded, and `lapse`
+    how long after it a message is closed without an answer.
+    """
+
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        mailing: Mailing,
+        address: str,
+        *,
+        reminder: timedelta,
+        lapse: timedelta,
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._mailing = mailing
+        self._address = address
+        self._reminder = reminder
+        self._lapse = lapse
+        self._accounts = AccountServiceStub(identity.channel)
+        self._messages = MessageServiceStub(registration.channel)
+
+    @activity.defn
+    async def look_at_message(self, step: MessageStep) -> MessagePlan:
+        """How the message stands, and what is due when."""
+        request = GetMessageStatusRequest(message_id=step.message_id)
+        looked = await self._registration.call(self._messages.GetMessageStatus, request)
+        if not looked.HasField("status"):
+            return MessagePlan()
+        deadline = looked.status.deadline.ToDatetime(UTC)
+        plan = MessagePlan(status=looked.status)
+        for moment in (deadline - self._reminder, deadline):
+            plan.reminders.add().FromDatetime(moment)
+        plan.lapse_time.FromDatetime(deadline + self._lapse)
+        return plan
+
+    @activity.defn
+    async def tell_customer_service(self, step: MessageStep) -> MailStepResult:
+        """Mails customer service that a message waits: its reference, and none of its words."""
+        content = MessageWaits(reference=step.status.reference, deadline=step.status.deadline)
+        return await self._to_customer_service(step, "message waits", message_waits=content)
+
+    @activity.defn
+    async def remind_of_message(self, step: MessageStep) -> MailStepResult:
+        """Reminds customer service."""
+        content = MessageReminder(reference=step.status.reference, deadline=step.status.deadline)
+        return await self._to_customer_service(step, "message reminder", message_reminder=content)
+
+    @activity.defn
+    async def confirm_receipt(self, step: MessageStep) -> MailStepResult:
+        """Mails the sender the reference."""
+        content = MessageReceived(reference=step.status.reference, deadline=step.status.deadline)
+        return await self._to_sender(step, "message received", message_received=content)
+
+    @activity.defn
+    async def tell_answered(self, step: MessageStep) -> MailStepResult:
+        """Tells the sender where to read the answer."""
+        content = MessageAnswered(reference=step.status.reference)
+        return await self._to_sender(step, "message answered", message_answered=content)
+
+    @activity.defn
+    async def lapse_message(self, step: MessageStep) -> None:
+        """Closes a message that nobody has answered."""
+        request = LapseMessageRequest(message_id=step.message_id)
+        await self._registration.call(self._messages.LapseMessage, request)
+
+    @activity.defn
+    async def tell_lapsed(self, step: MessageStep) -> MailStepResult:
+        """Tells the sender that nobody has answered, and where to turn."""
+        content = MessageLapsed(reference=step.status.reference)
+        return await self._to_sender(step, "message lapsed", message_lapsed=content)
+
+    async def _to_customer_service(self, step: MessageStep, name: str, **content: object) -> MailStepResult:
+        mail = SendMessageRequest(
+            request_id=key(step.event_id, name),
+            subject_id=step.status.subject_id,
+            recipient_email=self._address,
+            language=LANGUAGE_FI,
+            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
+        )
+        return MailStepResult(delivered=await self._mailing.send(mail))
+
+    async def _to_sender(self, step: MessageStep, name: str, **content: object) -> MailStepResult:
+        request = GetAccountRequest(account_id=step.status.sender_account_id)
+        try:
+            account = (await self._identity.call(self._accounts.GetAccount, request)).account
+        except Refusal as refusal:
+            if refusal.reason == REASON_ACCOUNT_NOT_FOUND:
+                # Whoever wrote works there no more: the unit reads the answer in its messages.
+                return MailStepResult()
+            raise
+        mail = SendMessageRequest(
+            request_id=key(step.event_id, name),
+            subject_id=step.status.subject_id,
+            recipient_email=account.email,
+            language=account.language,
+            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
+        )
+        return MailStepResult(delivered=await self._mailing.send(mail))

@@ -1,0 +1,145 @@
+"""`NeedWorkflow`: a need is temporary; when its expected end comes, the customer is asked (R21)."""
+
+from datetime import UTC, datetime, timedelta
+
+from temporalio import workflow
+
+from liity.workflows.v1.need_workflow_pb2 import (
+    ExtendRequest,
+    ExtendResponse,
+    Need,
+    NeedChanged,
+    NeedStep,
+    NeedWorkflowInput,
+)
+from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
+from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
+from services.runtime.temporal import NeedWorkflowNames
+from workflows.need_activities import NeedActivities
+from workflows.steps import mail_step, quick_step
+
+_ONE_RUN = timedelta(days=365)
+"""A longer wait goes on in a run of its own: so no run outlives a release by years."""
+
+
+@workflow.defn(name=NeedWorkflowNames.WORKFLOW)
+class NeedWorkflow:
+    """Coordinates what is asked about one customer's temporary need.
+
+    The signal `changed` has it look anew; the update `extend` is the answer that the need goes on. Whoever
+    ends the customership ends the watch.
+    """
+
+    @workflow.init
+    def __init__(self, input: NeedWorkflowInput) -> None:  # noqa: A002
+        self._customer_id = input.customer_id
+        self._need = Need()
+        self._changed = False
+
+    @workflow.run
+    async def run(self, input: NeedWorkflowInput) -> None:  # noqa: A002, ARG002
+        """Watches until there is nothing more to ask about, or nobody answers."""
+        self._changed = True
+        while self._changed:
+            await self._look()
+            while self._need.HasField("ask_time"):
+                if await self._see_through():
+                    break
+            await workflow.wait_condition(workflow.all_handlers_finished)
+
+    # The story
+
+    async def _see_through(self) -> bool:
+        """Asks when it is time, once more, and then tells the registrar. False if the need changes before."""
+        if await self._changes_before_the_question():
+            return False
+        for again in (False, True):
+            due = workflow.now() + self._need.patience.ToTimedelta()
+            if not await self._ask(due, again=again):
+                break
+            if await self._changes_before(due, "Answer of the customer"):
+                return False
+        await mail_step(NeedActivities.tell_need_unanswered, self._step(), "Tell the registrar")
+        self._show("UNANSWERED", "No answer came, and the registrar was told", None)
+        return True
+
+    async def _changes_before_the_question(self) -> bool:
+        """Waits for the expected end; in a run of its own if that is long."""
+        question, anew = self._need.ask_time.ToDatetime(UTC), workflow.now() + _ONE_RUN
+        self._show("WAITING_FOR_EXPECTED_END", "Waits for the expected end of a temporary need", question)
+        if await self._changes_before(min(question, anew), "Expected end of the need"):
+            return True
+        if workflow.now() < question:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            workflow.continue_as_new(NeedWorkflowInput(customer_id=self._customer_id))
+        return False
+
+    async def _changes_before(self, moment: datetime, summary: str) -> bool:
+        """Whether something else is to be asked, or nothing, before a moment comes."""
+        question = self._need.ask_time
+        while True:
+            try:
+                await workflow.wait_condition(
+                    lambda: self._changed,
+                    timeout=max(moment - workflow.now(), timedelta(0)),
+                    timeout_summary=summary,
+                )
+            except TimeoutError:
+                return False
+            await self._look()
+            if self._need.ask_time != question:
+                return True
+
+    async def _look(self) -> None:
+        self._changed = False
+        customer = NeedWorkflowInput(customer_id=self._customer_id)
+        self._need = await quick_step(NeedActivities.look_at_need, customer, "Look at the need")
+        if not self._need.HasField("ask_time"):
+            self._show("ENDED", "There is nothing to ask", None)
+
+    async def _ask(self, due: datetime, *, again: bool) -> bool:
+        """Whether there is somebody to ask, who then is."""
+        self._show("WAITING_FOR_ANSWER", "Waits for the customer's answer: is the help still needed?", due)
+        step = NeedStep(step=self._step(due), again=again)
+        asked = await mail_step(NeedActivities.ask_whether_needed, step, "Ask the customer")
+        return asked.somebody
+
+    # Messages
+
+    @workflow.signal(name=NeedWorkflowNames.CHANGED)
+    def changed(self, changed: NeedChanged) -> None:  # noqa: ARG002
+        """The need may have changed, or the customership ended."""
+        self._changed = True
+
+    @workflow.update(name=NeedWorkflowNames.EXTEND)
+    async def extend(self, request: ExtendRequest) -> ExtendResponse:
+        """The need goes on. Answers with until when, or with why it does not."""
+        answer = await quick_step(NeedActivities.extend_need, request, "Move the expected end")
+        self._changed = True
+        return answer
+
+    # What is known
+
+    def _step(self, deadline: datetime | None = None) -> RegistrationStep:
+        step = RegistrationStep(
+            registration_id=self._need.registration_id,
+            person_id=self._need.person_id,
+            event_id=str(workflow.uuid4()),
+        )
+        if deadline:
+            step.deadline.FromDatetime(deadline)
+        return step
+
+    def _show(self, stage: str, note: str, deadline: datetime | None) -> None:
+        """Shows operators, without personal data, what the run waits for and until when."""
+        known = bool(self._need.registration_id)
+        workflow.upsert_search_attributes(
+            [
+                STAGE.value_set(stage),
+                DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
+                *([UNIT.value_set(self._need.unit_id)] if known else ()),
+                *([REGISTRATION.value_set(self._need.registration_id)] if known else ()),
+            ]
+        )
+        until = f" {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
+        workflow.set_current_details(f"**{note}**{until}.\n\nCustomer `{self._customer_id}`.")

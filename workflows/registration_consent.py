@@ -1,0 +1,139 @@
+"""The wait for the guardian's consent (R5, R8, R29, R30)."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio import workflow
+
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_CONSENT
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_OUTGROWN,
+    STAGE_DECLINED,
+    STAGE_LAPSED,
+    STAGE_WAITING_FOR_CONSENT,
+)
+from liity.workflows.v1.registration_workflow_pb2 import (
+    ActivationStep,
+    DeclineConsentRequest,
+    EndStep,
+    RecordConsentRequest,
+    StageResponse,
+)
+from services.runtime.temporal import RegistrationWorkflowNames
+from workflows.deadlines import reminder_times
+from workflows.registration_activities import RegistrationActivities
+from workflows.registration_run import ENDED, RegistrationRun, refusal
+from workflows.steps import mail_step, quick_step
+
+
+class ConsentWait(RegistrationRun):
+    """Asks the guardian, and takes the answer, whichever way it comes."""
+
+    def __init__(self, person_id: str) -> None:
+        super().__init__(person_id)
+        self._consent_method = ConsentEvidence.METHOD_UNSPECIFIED
+
+    async def _await_consent(self) -> None:
+        """Asks the guardian, reminds, and lapses: until someone, or the 15th birthday, decides it."""
+        asked = workflow.now()
+        lapse = self._registration.deadline.ToDatetime(UTC)
+        self._show("Waits for the guardian's consent", lapse)
+        await self._mail_guardian(RegistrationActivities.request_consent, "Ask the guardian", lapse)
+        for reminder in reminder_times(asked, self._created.timetable):
+            if reminder <= workflow.now():
+                # The mail before it was long in going out: nobody wants two at once.
+                continue
+            if await self._decided_by(reminder, "Consent: reminder"):
+                return
+            await self._mail_guardian(RegistrationActivities.remind_of_consent, "Remind the guardian", lapse)
+        if not await self._decided_by(lapse, "Consent: lapse"):
+            await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_LAPSED, self._step())
+
+    async def _decided_by(self, moment: datetime, summary: str) -> bool:
+        """Waits for a decision until a moment; on the 15th birthday decides itself (R8)."""
+        birthday = self._birthday
+        await self._wait_while(STAGE_WAITING_FOR_CONSENT, min(moment, birthday), summary)
+        if workflow.now() >= birthday:
+            await self._activate(ActivationStep(step=self._step()))
+        return not self._waits_for_consent
+
+    async def _mail_guardian(self, activity: Callable[..., Any], summary: str, lapse: datetime) -> None:
+        if self._waits_for_consent:
+            until, step = min(lapse, self._birthday), self._step(lapse)
+            await self._mail_while(STAGE_WAITING_FOR_CONSENT, activity, step, summary, until)
+
+    async def _tell_how_consent_ended(self) -> None:
+        """Tells the registrar, unless it was a person of the unit who decided."""
+        stage = self._registration.stage
+        if stage in {STAGE_DECLINED, STAGE_LAPSED}:
+            end = EndStep(step=self._step(), stage=stage)
+            await mail_step(RegistrationActivities.tell_consent_not_given, end, "Tell the registrar")
+        elif self._registration.consent_state == CONSENT_STATE_OUTGROWN:
+            await mail_step(RegistrationActivities.tell_consent_outgrown, self._step(), "Tell the registrar")
+        elif self._consent_method in {ConsentEvidence.METHOD_LINK, ConsentEvidence.METHOD_OPERATOR}:
+            await mail_step(RegistrationActivities.tell_consent_given, self._step(), "Tell the registrar")
+
+    @workflow.update(name=RegistrationWorkflowNames.RECORD_CONSENT)
+    async def record_consent(self, request: RecordConsentRequest) -> StageResponse:
+        """The guardian consents: the customership begins."""
+        await self._activate(self._activation(request))
+        return self._answer(REASON_NOT_WAITING_FOR_CONSENT, decided=self._registration.stage not in ENDED)
+
+    @workflow.update(name=RegistrationWorkflowNames.DECLINE_CONSENT)
+    async def decline_consent(self, request: DeclineConsentRequest) -> StageResponse:
+        """The guardian declines: the registration ends and is erased (R30)."""
+        step = self._step(event_id=request.request_id)
+        await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, step, link_id=request.link_id)
+        decided = self._registration.stage == STAGE_DECLINED
+        return self._answer(REASON_NOT_WAITING_FOR_CONSENT, decided=decided)
+
+    @record_consent.validator
+    def _consent_is_awaited(self, request: RecordConsentRequest) -> None:  # noqa: ARG002
+        if not self._waits_for_consent:
+            raise refusal(REASON_NOT_WAITING_FOR_CONSENT)
+
+    @decline_consent.validator
+    def _consent_is_still_awaited(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
+        if not self._waits_for_consent:
+            raise refusal(REASON_NOT_WAITING_FOR_CONSENT)
+
+    # A signal has nobody to answer: where nothing waits any more, it changes nothing. It carries no link.
+
+    @workflow.signal(name=RegistrationWorkflowNames.RECORD_CONSENT)
+    async def record_consent_by_signal(self, request: RecordConsentRequest) -> None:
+        """`record_consent` from Temporal UI or CLI; `{}` is enough."""
+        request.link_id = ""
+        await self._activate(self._activation(request))
+
+    @workflow.signal(name=RegistrationWorkflowNames.DECLINE_CONSENT)
+    async def decline_consent_by_signal(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
+        """`decline_consent` from Temporal UI or CLI; `{}` is enough."""
+        await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, self._step())
+
+    async def _activate(self, activation: ActivationStep) -> None:
+        """Begins the customership, if consent is still awaited when it is this one's turn."""
+        async with self._deciding:
+            if not self._waits_for_consent:
+                return
+            activated = await quick_step(
+                RegistrationActivities.activate_registration, activation, "Begin the customership"
+            )
+            self._consent_method = activation.consent.evidence.method
+            self._registration.CopyFrom(activated)
+
+    def _activation(self, request: RecordConsentRequest) -> ActivationStep:
+        activation = ActivationStep(step=self._step(event_id=request.request_id), consent=request)
+        if not request.HasField("evidence"):
+            activation.consent.evidence.method = ConsentEvidence.METHOD_OPERATOR
+        return activation
+
+    @property
+    def _waits_for_consent(self) -> bool:
+        return self._registration.stage == STAGE_WAITING_FOR_CONSENT
+
+    @property
+    def _birthday(self) -> datetime:
+        """When the customer turns 15, at which consent is needed no more (R8)."""
+        return self._created.consent_outgrown_time.ToDatetime(UTC)

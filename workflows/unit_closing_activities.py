@@ -1,0 +1,36 @@
+"""The step of a unit's closing."""
+
+from temporalio import activity
+
+from liity.identity.v1.registrar_service_pb2 import ReleaseUnitRequest
+from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
+from liity.registration.v1.unit_service_pb2 import CloseUnitRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
+from services.runtime.errors import Refusal, is_permanent
+from services.runtime.peer import Peer
+from services.runtime.refused import to_refused
+
+
+class UnitClosingActivities:
+    """The step, over registration and identity."""
+
+    def __init__(self, identity: Peer, registration: Peer) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._registrars = RegistrarServiceStub(identity.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    @activity.defn
+    async def close_unit(self, request: CloseRequest) -> CloseResponse:
+        """Closes the unit, then takes everybody out of it; or says why not, which is an answer."""
+        try:
+            close = CloseUnitRequest(unit_id=request.unit_id)
+            closed = await self._registration.call(self._units.CloseUnit, close)
+            release = ReleaseUnitRequest(unit_id=request.unit_id)
+            released = await self._identity.call(self._registrars.ReleaseUnit, release)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return CloseResponse(refused=to_refused(refusal))
+            raise
+        return CloseResponse(unit=closed.unit, voided_invitation_ids=released.voided_invitation_ids)
