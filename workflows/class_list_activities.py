@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from temporalio import activity
 
-from liity.identity.v1.account_service_pb2 import Account, ListAccountsRequest
-from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.person_service_pb2 import BatchReleasePersonsRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import ClassListDone
@@ -27,14 +25,13 @@ from liity.registration.v1.registration_service_pb2 import CreateRegistrationReq
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.class_list_service_pb2 import ClassListCounts
-from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput, ClassListProgress
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
 from services.runtime.updates import save_registration
-from workflows.mailing import Mailing, main_users
+from workflows.mailing import Mailing
 
 _BATCH = 96
 """Rows of one batch: after each the run shows how far it has come."""
@@ -54,7 +51,6 @@ class ClassListActivities:
         self._registration = registration
         self._mailing = mailing
         self._persons = PersonServiceStub(identity.channel)
-        self._accounts = AccountServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
 
@@ -122,14 +118,8 @@ class ClassListActivities:
         step = RegistrationStep(
             registration_id=stored.class_list_id, event_id=str(uuid.UUID(stored.class_list_id))
         )
-        told = MailStepResult()
-        for account in await self._whom_to_tell(of):
-            name = f"class list done {account.account_id}"
-            sent = await self._mailing.tell(step, account, name, class_list_done=content)
-            told.delivered |= sent.delivered
-        if not told.delivered:
-            activity.logger.warning("nobody could be told of a class list's end")
-        return told
+        responsible = await self._mailing.responsible(stored.unit_id, of.account_id)
+        return await self._mailing.tell_all(step, responsible, "class list done", class_list_done=content)
 
     async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> None:
         """Saves rows side by side and records what became of them; raises if one cannot be decided now."""
@@ -164,17 +154,6 @@ class ClassListActivities:
             decide = DecideRowsRequest(class_list_id=of.class_list_id, decisions=decided)
             await self._registration.call(self._lists.DecideRows, decide)
         activity.heartbeat(f"{len(decided)} rows more")
-
-    async def _whom_to_tell(self, of: ClassListInput) -> list[Account]:
-        """Who uploaded the list; if the account is gone, the unit's main users, else all its registrars."""
-        try:
-            return [await self._mailing.account(of.account_id)]
-        except Refusal as refusal:
-            if refusal.reason != REASON_ACCOUNT_NOT_FOUND:
-                raise
-        request = ListAccountsRequest(unit_id=of.unit_id)
-        accounts = list((await self._identity.call(self._accounts.ListAccounts, request)).accounts)
-        return main_users(accounts, of.unit_id) or accounts
 
 
 def progress_note(counts: ClassListCounts) -> str:

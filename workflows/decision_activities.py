@@ -5,7 +5,6 @@ from typing import Any
 from google.protobuf.message import Message
 from temporalio import activity
 
-from liity.identity.v1.account_service_pb2 import Account
 from liity.notification.v1.notification_service_pb2 import (
     DecisionLapsed,
     DecisionMissed,
@@ -26,7 +25,6 @@ from liity.registration.v1.registration_service_pb2 import (
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
-from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_DECISION
 from liity.v1.registration_pb2 import (
     STAGE_LAPSED,
@@ -52,12 +50,10 @@ from workflows.mailing import Mailing
 class DecisionActivities:
     """The steps, over the three services. No mail of theirs names anybody (R35)."""
 
-    def __init__(self, registration: Peer, mailing: Mailing, erasure: Erasure, customer_service: str) -> None:
+    def __init__(self, registration: Peer, mailing: Mailing, erasure: Erasure) -> None:
         self._registration = registration
         self._mailing = mailing
         self._erasure = erasure
-        # Customer service works in Finnish.
-        self._customer_service = Account(email=customer_service, language=LANGUAGE_FI)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
 
@@ -133,15 +129,15 @@ class DecisionActivities:
         else:
             linked = decided.stage == STAGE_LINKED
             content = {"identity_check_done": IdentityCheckDone(**told, linked=linked)}
-        registrar = await self._mailing.account(registration.registrar_account_id)
-        return await self._mailing.tell(decided.step, registrar, "decision", **content)
+        responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
+        return await self._mailing.tell_all(decided.step, responsible, "decision", **content)
 
     @activity.defn
     async def tell_what_was_missed(self, decided: DecisionStep) -> MailStepResult:
         """Tells customer service that a registration has lapsed, as nobody decided."""
         told = await self._told(await self._get(decided.step))
         return await self._mailing.tell(
-            decided.step, self._customer_service, "missed", decision_missed=DecisionMissed(**told)
+            decided.step, self._mailing.customer_service, "missed", decision_missed=DecisionMissed(**told)
         )
 
     async def _ask(
@@ -155,7 +151,9 @@ class DecisionActivities:
         if registration.stage != asked.awaited:
             return MailStepResult()
         message = content(**await self._told(registration), deadline=asked.step.deadline)
-        result = await self._mailing.tell(asked.step, self._customer_service, field, **{field: message})
+        result = await self._mailing.tell(
+            asked.step, self._mailing.customer_service, field, **{field: message}
+        )
         if not result.delivered:
             activity.logger.error("customer service cannot be mailed: LIITY_CUSTOMER_SERVICE_EMAIL is wrong")
         return result

@@ -1,5 +1,6 @@
 """The steps of an invitation. The link stays in them: it never enters a history."""
 
+import uuid
 from datetime import UTC, timedelta
 
 from google.protobuf.message import Message
@@ -27,6 +28,7 @@ from liity.registration.v1.unit_service_pb2 import GetUnitRequest, Unit
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.reason_pb2 import REASON_UNIT_CLOSED
 from liity.workflows.v1.invitation_workflow_pb2 import InvitationStep, InvitationStepResult, InviteResponse
+from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.clock import now
 from services.runtime.errors import Refusal, failed_precondition, is_permanent
 from services.runtime.peer import Peer
@@ -155,13 +157,8 @@ class InvitationActivities:
         )
 
     async def _tell_inviter(self, invitation: Invitation, name: str, **content: Message) -> None:
-        inviter = await self._mailing.account(invitation.inviter_account_id)
-        mail = SendMessageRequest(
-            request_id=key(invitation.invitation_id, name),
-            subject_id=invitation.invitation_id,
-            recipient_email=inviter.email,
-            language=inviter.language,
-            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
+        step = RegistrationStep(
+            registration_id=invitation.invitation_id, event_id=str(uuid.UUID(invitation.invitation_id))
         )
-        if not await self._mailing.send(mail):
-            activity.logger.warning("account %s could not be told", inviter.account_id)
+        responsible = await self._mailing.responsible(invitation.unit_id, invitation.inviter_account_id)
+        await self._mailing.tell_all(step, responsible, name, **content)

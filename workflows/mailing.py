@@ -4,10 +4,12 @@ What is made on the way (links, user names, addresses) stays in the step: it nev
 """
 
 import uuid
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
+from temporalio import activity
 
-from liity.identity.v1.account_service_pb2 import Account, GetAccountRequest
+from liity.identity.v1.account_service_pb2 import Account, GetAccountRequest, ListAccountsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
@@ -22,12 +24,14 @@ from liity.registration.v1.customer_service_pb2 import MarkEmailUndeliverableReq
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import GetMailingDetailsRequest, MailingDetails
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
-from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_REGISTRAR,
     CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    LANGUAGE_FI,
     CredentialsRecipient,
 )
+from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.errors import Refusal
 from services.runtime.peer import Peer
@@ -37,9 +41,14 @@ _SMTP_TIMEOUT = 45.0
 
 
 class Mailing:
-    """Writes and sends mail of a registration and its customer, over the three services."""
+    """Writes and sends mail of a registration and its customer, over the three services.
 
-    def __init__(self, identity: Peer, registration: Peer, notification: Peer) -> None:
+    `customer_service` is its address: it is told where a unit has nobody left.
+    """
+
+    def __init__(self, identity: Peer, registration: Peer, notification: Peer, customer_service: str) -> None:
+        # Customer service works in Finnish.
+        self.customer_service = Account(email=customer_service, language=LANGUAGE_FI)
         self._identity = identity
         self._registration = registration
         self._notification = notification
@@ -55,9 +64,26 @@ class Mailing:
         response = await self._registration.call(self._registrations.GetMailingDetails, request)
         return response.mailing_details if response.HasField("mailing_details") else None
 
-    async def registrar(self, step: RegistrationStep, details: MailingDetails) -> Account:
-        """Who is told: the account that the step names, or else the registration's registrar as of now."""
-        return await self.account(step.registrar_account_id or details.registrar_account_id)
+    async def responsible(self, unit_id: str, *account_ids: str) -> list[Account]:
+        """Who answers for a customer of a unit: the first of some accounts that still acts for the unit.
+
+        Whoever has left sees the unit's customers no more, in mail neither. If all have, it is the unit's
+        main users, or all its registrars if there are none; nobody of a closed unit.
+        """
+        for account_id in filter(None, account_ids):
+            account = await self._find(account_id)
+            if account is not None and _acts_for(account, unit_id):
+                return [account]
+        request = ListAccountsRequest(unit_id=unit_id)
+        accounts = list((await self._identity.call(self._accounts.ListAccounts, request)).accounts)
+        main_users = [account for account in accounts if _is_main_user(account, unit_id)]
+        return main_users or accounts
+
+    async def tell_registrar(
+        self, step: RegistrationStep, details: MailingDetails, name: str, **content: Message
+    ) -> MailStepResult:
+        """Tells whom the step names, else the registration's registrar as of now, else who is responsible."""
+        return await self.tell_all(step, await self._registrars(step, details), name, **content)
 
     async def account(self, account_id: str) -> Account:
         """An account."""
@@ -105,9 +131,23 @@ class Mailing:
             unit_display_name=details.unit_display_name,
             template=mail.WhichOneof("content") or "",
         )
-        registrar = await self.registrar(step, details)
-        await self.tell(step, registrar, "address undeliverable", address_undeliverable=content)
+        await self.tell_registrar(step, details, "address undeliverable", address_undeliverable=content)
         return MailStepResult(delivered=False)
+
+    async def tell_all(
+        self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message
+    ) -> MailStepResult:
+        """Mails each of those who answer for a customer; customer service, if nobody does.
+
+        Delivered, if one of them could be mailed.
+        """
+        told = MailStepResult()
+        for account in accounts or [self.customer_service]:
+            sent = await self.tell(step, account, f"{name} {account.account_id}", **content)
+            told.delivered |= sent.delivered
+        if not told.delivered:
+            activity.logger.warning("nobody could be told: %s", name)
+        return told
 
     async def tell(
         self, step: RegistrationStep, account: Account, name: str, **content: Message
@@ -134,11 +174,30 @@ class Mailing:
             raise
         return response.delivery.state == DELIVERY_STATE_SENT
 
+    async def registrars_address(self, step: RegistrationStep, details: MailingDetails) -> str:
+        """Where mail for the registrar goes; nowhere, if the unit has nobody left."""
+        accounts = await self._registrars(step, details)
+        return accounts[0].email if accounts else ""
+
+    async def _registrars(self, step: RegistrationStep, details: MailingDetails) -> list[Account]:
+        """Whoever has ordered what the step does, or else the registration's registrar."""
+        return await self.responsible(
+            details.unit_id, step.registrar_account_id, details.registrar_account_id
+        )
+
+    async def _find(self, account_id: str) -> Account | None:
+        try:
+            return await self.account(account_id)
+        except Refusal as refusal:
+            if refusal.reason == REASON_ACCOUNT_NOT_FOUND:
+                return None
+            raise
+
     async def _address_of(
         self, recipient: CredentialsRecipient.ValueType, step: RegistrationStep, details: MailingDetails
     ) -> str:
         if recipient == CREDENTIALS_RECIPIENT_REGISTRAR:
-            return (await self.registrar(step, details)).email
+            return await self.registrars_address(step, details)
         if recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
             return details.related_person_email
         return details.customer_email
@@ -149,13 +208,14 @@ def key(event_id: str, name: str) -> str:
     return str(uuid.uuid5(uuid.UUID(event_id), name))
 
 
-def main_users(accounts: list[Account], unit_id: str) -> list[Account]:
-    """The main users of a unit among some accounts."""
-    return [
-        account
-        for account in accounts
-        if any(
-            membership.unit_id == unit_id and membership.role == ROLE_MAIN_USER
-            for membership in account.memberships
-        )
-    ]
+def _acts_for(account: Account, unit_id: str) -> bool:
+    """Whether somebody may see a unit's customers: customer service acts for every unit."""
+    of_unit = any(membership.unit_id == unit_id for membership in account.memberships)
+    return of_unit or ROLE_CUSTOMER_SERVICE in account.roles
+
+
+def _is_main_user(account: Account, unit_id: str) -> bool:
+    return any(
+        membership.unit_id == unit_id and membership.role == ROLE_MAIN_USER
+        for membership in account.memberships
+    )

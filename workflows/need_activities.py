@@ -110,8 +110,7 @@ class NeedActivities:
         if details is None:
             return MailStepResult()
         content = NeedUnanswered(first_names=details.first_names, unit_display_name=details.unit_display_name)
-        registrar = await self._mailing.registrar(step, details)
-        return await self._mailing.tell(step, registrar, "need unanswered", need_unanswered=content)
+        return await self._mailing.tell_registrar(step, details, "need unanswered", need_unanswered=content)
 
     @activity.defn
     async def extend_need(self, request: ExtendRequest) -> ExtendResponse:

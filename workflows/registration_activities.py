@@ -188,8 +188,7 @@ class RegistrationActivities:
         content = ConsentGiven(
             child_first_names=details.first_names, unit_display_name=details.unit_display_name
         )
-        registrar = await self._mailing.registrar(step, details)
-        return await self._mailing.tell(step, registrar, "consent given", consent_given=content)
+        return await self._mailing.tell_registrar(step, details, "consent given", consent_given=content)
 
     @activity.defn
     async def tell_consent_outgrown(self, step: RegistrationStep) -> MailStepResult:
@@ -200,8 +199,7 @@ class RegistrationActivities:
         content = ConsentOutgrown(
             child_first_names=details.first_names, unit_display_name=details.unit_display_name
         )
-        registrar = await self._mailing.registrar(step, details)
-        return await self._mailing.tell(step, registrar, "consent outgrown", consent_outgrown=content)
+        return await self._mailing.tell_registrar(step, details, "consent outgrown", consent_outgrown=content)
 
     @activity.defn
     async def end_registration(self, end: EndStep) -> Registration:
@@ -243,8 +241,12 @@ class RegistrationActivities:
             registration_create_time=registration.create_time,
         )
         field = "consent_declined" if declined else "consent_lapsed"
-        registrar = await self._mailing.account(registration.registrar_account_id)
-        return await self._mailing.tell(step, registrar, "consent not given", **{field: content})
+        return await self._mailing.tell_all(
+            step,
+            await self._mailing.responsible(registration.unit_id, registration.registrar_account_id),
+            "consent not given",
+            **{field: content},
+        )
 
     @activity.defn
     async def send_credentials(self, step: RegistrationStep) -> MailStepResult:
@@ -270,9 +272,12 @@ class RegistrationActivities:
             unit_display_name=details.unit_display_name,
             welcome_time=step.deadline,
         )
-        account = await self._mailing.account(account_id)
-        return await self._mailing.tell(
-            step, account, "change address reminder", change_address_reminder=content
+        # Of a customer who has moved since, whoever has the address can change nothing any more.
+        responsible = await self._mailing.responsible(
+            details.unit_id, account_id, details.registrar_account_id
+        )
+        return await self._mailing.tell_all(
+            step, responsible, "change address reminder", change_address_reminder=content
         )
 
     @activity.defn
@@ -289,7 +294,7 @@ class RegistrationActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        recipient = details.customer_email or (await self._mailing.registrar(step, details)).email
+        recipient = details.customer_email or await self._mailing.registrars_address(step, details)
         token = await self._customership_links.issue(
             key(step.registration_id, "customership link"), step.registration_id
         )

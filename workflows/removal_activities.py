@@ -110,8 +110,7 @@ class RemovalActivities:
         if details is None:
             return MailStepResult()
         content = RemovalUndone(first_names=details.first_names, unit_display_name=details.unit_display_name)
-        registrar = await self._mailing.registrar(step, details)
-        return await self._mailing.tell(step, registrar, "removal undone", removal_undone=content)
+        return await self._mailing.tell_registrar(step, details, "removal undone", removal_undone=content)
 
     @activity.defn
     async def erase_customer(self, step: RemovalStep) -> ErasureResult:

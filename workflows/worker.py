@@ -93,13 +93,13 @@ def create_steps(
     identity: Peer, registration: Peer, notification: Peer, settings: WorkerSettings
 ) -> list[Callable[..., Any]]:
     """The steps of all workflows, over the three services."""
-    mailing = Mailing(identity, registration, notification)
+    mailing = Mailing(identity, registration, notification, settings.customer_service_email)
     erasure = Erasure(identity, registration, notification)
     links = CustomershipLinks(identity, settings.workflows_customership_link_lifetime)
     registering = RegistrationActivities(
         identity, registration, mailing, links, erasure, settings.timetable()
     )
-    transfer = TransferActivities(identity, registration, mailing)
+    transfer = TransferActivities(registration, mailing)
     credentials = CredentialsActivities(registration, mailing)
     link_lifetime = settings.workflows_email_link_lifetime
     address = AddressActivities(identity, registration, mailing, link_lifetime)
@@ -115,7 +115,7 @@ def create_steps(
         settings.workflows_need_patience,
         settings.workflows_need_extension,
     )
-    decisions = DecisionActivities(registration, mailing, erasure, settings.customer_service_email)
+    decisions = DecisionActivities(registration, mailing, erasure)
     invitations = InvitationActivities(
         identity, registration, mailing, settings.workflows_invitation_reminder
     )

@@ -122,8 +122,10 @@ class UnitService(UnitServiceServicer):
 
     async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:  # noqa: ARG002, N802
         """Closes a unit."""
-        request_id = str(uuid.UUID(request.request_id))
-        closed = await self._workflows.close(parse_unit_name(request.name), request_id)
+        unit_id, request_id = parse_unit_name(request.name), str(uuid.UUID(request.request_id))
+        # Before a run is started: there is such a unit.
+        await self._unit(unit_id)
+        closed = await self._workflows.close(unit_id, request_id)
         return CloseUnitResponse(unit=_to_public(closed))
 
     async def InviteRegistrar(  # noqa: N802

@@ -57,7 +57,7 @@ from services.runtime.errors import (
 _REGISTRATION = (
     select(registrations.c.registration_id)
     .where(registrations.c.customer_id == customers.c.customer_id)
-    .order_by(registrations.c.created_at.desc())
+    .order_by(*statements.STANDS_FOR_CUSTOMER)
     .limit(1)
     .correlate(customers)
     .scalar_subquery()

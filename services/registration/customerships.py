@@ -34,7 +34,7 @@ _BEFORE = (
 )
 _MOVE_REGISTRATIONS = (
     update(registrations)
-    .where(registrations.c.person_id == bindparam("person"))
+    .where(registrations.c.person_id == bindparam("person"), statements.GOES_ALONG)
     .values(unit_id=bindparam("unit"))
 )
 _MOVED = (

@@ -42,7 +42,7 @@ TOLD = (
 _OF_CUSTOMER = (
     select(registrations.c.registration_id)
     .where(registrations.c.customer_id == bindparam("customer"))
-    .order_by(registrations.c.created_at.desc())
+    .order_by(*statements.STANDS_FOR_CUSTOMER)
     .limit(1)
 )
 _CUSTOMERSHIP = select(

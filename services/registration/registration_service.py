@@ -149,7 +149,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row["profile"] is None:
             return pb.GetMailingDetailsResponse()
         details = mailing_details(
-            from_json(row["profile"]), row["unit_display_name"], row["registrar_account_id"]
+            from_json(row["profile"]), row["unit_id"], row["unit_display_name"], row["registrar_account_id"]
         )
         return pb.GetMailingDetailsResponse(mailing_details=details)
 

@@ -94,7 +94,9 @@ def consent_row(
     }
 
 
-def mailing_details(form: CustomerForm, unit_display_name: str, registrar_account_id: str) -> MailingDetails:
+def mailing_details(
+    form: CustomerForm, unit_id: str, unit_display_name: str, registrar_account_id: str
+) -> MailingDetails:
     """To whom mail goes, as the form that now stands says."""
     return MailingDetails(
         first_names=form.first_names,
@@ -102,6 +104,7 @@ def mailing_details(form: CustomerForm, unit_display_name: str, registrar_accoun
         customer_email=form.email or form.related_person.email,
         related_person_email=form.related_person.email,
         credentials_recipient=form.credentials_recipient,
+        unit_id=unit_id,
         unit_display_name=unit_display_name,
         registrar_account_id=registrar_account_id,
     )

@@ -114,7 +114,9 @@ class Saving:
             consent_outgrown_date=to_proto_date(day_of_age(birth_date, AGE_OF_OWN_DECISION))
             if awaited
             else None,
-            mailing_details=mailing_details(form, created["unit_display_name"], request.registrar.account_id)
+            mailing_details=mailing_details(
+                form, request.unit_id, created["unit_display_name"], request.registrar.account_id
+            )
             if created
             else None,
         )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -59,6 +60,15 @@ BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
 
 RUNNING = (*WAITING, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)
 """Something is still to come: a person has one such registration at most, unless it is over (R18)."""
+
+IN_FORCE = registrations.c.stage.in_((*WAITING, *BEGUN))
+"""Not one that came to nothing: it tells nothing any more, though it may be the person's newest."""
+
+GOES_ALONG = or_(IN_FORCE, registrations.c.customer_id.is_not(None))
+"""What moves with a person to another unit; what came to nothing stays where it was tried."""
+
+STANDS_FOR_CUSTOMER = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.created_at.desc())
+"""The order in which a customer's registrations stand for them: what was linked or merged later does not."""
 
 
 def _customer_name() -> ColumnElement[str]:
@@ -200,10 +210,7 @@ def _prepare() -> Select[object]:
 
 PREPARE = _prepare()
 
-# One that has ended is the person's until it is erased everywhere, a moment later; it tells nothing any more.
-_IN_FORCE = (registrations.c.person_id == bindparam("person_id")) & registrations.c.stage.in_(
-    (*WAITING, *BEGUN)
-)
+_IN_FORCE_OF_PERSON = (registrations.c.person_id == bindparam("person_id")) & IN_FORCE
 
 _KNOWN = customers.alias("known")
 """The customer that a person is, whichever registration made them."""
@@ -226,7 +233,7 @@ LOOK_UP = (
     )
     .select_from(
         _one_row()
-        .outerjoin(registrations, _IN_FORCE)
+        .outerjoin(registrations, _IN_FORCE_OF_PERSON)
         .outerjoin(_KNOWN, _KNOWN.c.person_id == bindparam("person_id"))
         .outerjoin(units, units.c.unit_id == _UNIT_IN_FORCE)
     )
@@ -264,6 +271,7 @@ GET_WITH_UNIT = select(*COLUMNS, registrations.c.form, _unit_name()).where(_BY_I
 GET_PROFILE = (
     select(
         registrations.c.registrar_account_id,
+        registrations.c.unit_id,
         case(
             ((customers.c.state != CUSTOMER_STATE_ACTIVE) & ~bindparam("also_if_ended", type_=Boolean), None),
             else_=func.coalesce(customers.c.profile, registrations.c.form),

@@ -1,11 +1,13 @@
 """A person moves to another unit: the customership, and every registration (R16)."""
 
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import RowMapping, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest, TransferCustomerResponse
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
@@ -22,6 +24,7 @@ from services.registration.models import customers, registrations, transfers, un
 from services.registration.use_log import use_row
 from services.runtime.clock import now
 from services.runtime.errors import already_exists, failed_precondition, not_found
+from services.runtime.requests import current_actor
 
 _OF_PERSON = registrations.c.person_id == bindparam("person")
 
@@ -46,14 +49,17 @@ _UNIT = select(units.c.unit_id, units.c.closed_at).where(units.c.unit_id == bind
 
 
 def _of_running(column: str) -> object:
-    """Mail of a registration that still runs goes to whoever has moved it; who has saved others stays."""
+    """Mail of a registration that still runs goes to whoever has moved it; who has saved others stays.
+
+    Customer service moves for others: then it goes to the unit's main users.
+    """
     running = registrations.c.stage.in_(statements.RUNNING)
     return case((running, bindparam(f"mover_{column}")), else_=registrations.c[column])
 
 
 _MOVE_REGISTRATIONS = (
     update(registrations)
-    .where(_OF_PERSON)
+    .where(_OF_PERSON, statements.GOES_ALONG)
     .values(
         unit_id=bindparam("unit"),
         registrar_account_id=_of_running("registrar_account_id"),
@@ -77,13 +83,13 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
     if made is not None:
         return _made_before(made, request)
     customer = (await connection.execute(_LOCK_CUSTOMER, person)).mappings().first()
-    _refuse(request, saved[0] if saved else None, customer)
+    latest = _in_force(request, saved, customer)
     unit = (await connection.execute(_UNIT, {"unit": request.unit_id})).first()
     if unit is None:
         raise not_found(REASON_UNIT_NOT_FOUND)
     if unit.closed_at is not None:
         raise failed_precondition(REASON_UNIT_CLOSED)
-    latest, moment = saved[0], now()
+    moment = now()
     moved = {
         "request_id": request_id,
         "registration_id": latest["registration_id"],
@@ -93,8 +99,9 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
         "moved_at": moment,
     }
     place = {**person, "unit": request.unit_id}
+    by_customer_service = current_actor().role == ROLE_CUSTOMER_SERVICE
     mover = {
-        "mover_registrar_account_id": request.registrar.account_id,
+        "mover_registrar_account_id": "" if by_customer_service else request.registrar.account_id,
         "mover_registrar_display_name": request.registrar.display_name,
     }
     await connection.execute(_MOVE_REGISTRATIONS, place | mover)
@@ -111,14 +118,19 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
     )
 
 
-def _refuse(request: TransferCustomerRequest, latest: RowMapping | None, customer: RowMapping | None) -> None:
-    waits = latest is not None and latest["stage"] in statements.WAITING
-    if latest is None or (customer is None and not waits):
+def _in_force(
+    request: TransferCustomerRequest, saved: Sequence[RowMapping], customer: RowMapping | None
+) -> RowMapping:
+    """The registration that stands for the person; errors as the contract's, if nothing can be moved."""
+    in_force = [row for row in saved if row["stage"] in (*statements.WAITING, *statements.BEGUN)]
+    waits = bool(in_force) and in_force[0]["stage"] in statements.WAITING
+    if not in_force or (customer is None and not waits):
         raise not_found(REASON_NOT_REGISTERED)
     if customer is not None and customer["state"] != CUSTOMER_STATE_ACTIVE:
         raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
-    if latest["unit_id"] == request.unit_id:
+    if in_force[0]["unit_id"] == request.unit_id:
         raise already_exists(REASON_BEING_REGISTERED if waits else REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
+    return in_force[0]
 
 
 def _made_before(made: RowMapping, request: TransferCustomerRequest) -> TransferCustomerResponse:

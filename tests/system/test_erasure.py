@@ -30,6 +30,7 @@ from services.runtime.service_identity import ServiceIdentity
 from tests.system.byte_search import find
 from tests.system.conftest import Api
 from tests.system.marked import marked_pupil, marks
+from tests.system.public_api import connect_temporal
 from tests.system.registering import (
     PATIENCE,
     MailCounter,
@@ -195,10 +196,12 @@ async def test_a_worker_that_dies_between_two_services_has_another_finish(
     person_id = (await workflow_id(stack, saved)).rpartition("/")[2]
     request_id = new_request_id()
     await stack.kill_component(away)
-    # The guardian's link is opened by identity: without it the unit can still withdraw.
-    ending = decline(api, token, request_id) if away == "notification" else _withdrawn(api, saved)
+    # Links are opened, and sessions looked at, by identity: without it an operator can still withdraw.
+    ending = decline(api, token, request_id) if away == "notification" else _withdraw_by_signal(stack, saved)
     answering = asyncio.create_task(ending)
-    await reaches(api.teacher, saved.name, STAGE_DECLINED, STAGE_WITHDRAWN)
+    await eventually(
+        lambda: _stage(stack, saved), lambda stage: stage in {STAGE_DECLINED, STAGE_WITHDRAWN}, PATIENCE
+    )
     await stack.kill_component("worker")
     await stack.start_component(away)
     await stack.start_component("worker")
@@ -224,6 +227,15 @@ async def test_a_worker_that_dies_between_two_services_has_another_finish(
         assert reason_name(refusal.value.reason) == "LINK_USED"
 
 
-async def _withdrawn(api: Api, saved: Registration) -> None:
-    request = WithdrawRegistrationRequest(name=saved.name, request_id=new_request_id())
-    await persistently(lambda: api.teacher.call(api.teacher.registrations.WithdrawRegistration, request))
+async def _withdraw_by_signal(stack: Stack, saved: Registration) -> None:
+    client = await connect_temporal(stack)
+    await client.get_workflow_handle(await workflow_id(stack, saved)).signal("withdraw", {})
+
+
+async def _stage(stack: Stack, saved: Registration) -> int:
+    async with database(stack, "registration") as connection:
+        registration_id = saved.name.rpartition("/")[2]
+        stage: int = await connection.fetchval(
+            "SELECT stage FROM registrations WHERE registration_id = $1", registration_id
+        )
+    return stage

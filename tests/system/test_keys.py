@@ -47,7 +47,11 @@ from tests.system.registering import (
 )
 
 HOLDERS = ("identity", "worker", "gateway", "codec")
-LIFETIMES = {"LIITY_ACCESS_TOKEN_LIFETIME": "PT5S", "LIITY_WORKFLOWS_WELCOME_DELAY": "PT1S"}
+LIFETIMES = {
+    "LIITY_ACCESS_TOKEN_LIFETIME": "PT5S",
+    "LIITY_WORKFLOWS_WELCOME_DELAY": "PT1S",
+    "LIITY_WORKFLOWS_CUSTOMERSHIP_LINK_LIFETIME": "PT20S",
+}
 VAULT = (KeysetPurpose.HETU, KeysetPurpose.HETU_INDEX)
 
 

@@ -12,7 +12,16 @@ from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registrar
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
-from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.registration_pb2 import (
+    STAGE_CREDENTIALS_SENT,
+    STAGE_LAPSED,
+    STAGE_REJECTED,
+    STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WELCOMED,
+    STAGE_WITHDRAWN,
+    Stage,
+)
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
     STANDING_NOT_REGISTERED,
@@ -105,6 +114,46 @@ async def test_who_saved_a_registration_that_is_complete_stays_its_registrar(
     registration = await service.get(saved.registration_id)
     assert registration.unit_id == other.unit_id
     assert registration.registrar_account_id == REGISTRAR.account_id
+
+
+async def test_customer_service_moves_for_the_units_own_people(
+    service: Service, unit: Unit, other: Unit
+) -> None:
+    waiting = await service.waiting(unit.unit_id)
+    request = asked(waiting.person_id, other)
+    officer = Actor(
+        kind=ACTOR_KIND_ACCOUNT,
+        account_id=MOVER.account_id,
+        role=ROLE_CUSTOMER_SERVICE,
+        unit_id=other.unit_id,
+    )
+    set_current_actor(officer)
+    stub = CustomerServiceStub(service.worker.channel)
+    await service.worker.call(stub.TransferCustomer, request)
+    details = (await service.mailing(waiting.registration_id)).mailing_details
+    assert (details.unit_id, details.registrar_account_id) == (other.unit_id, "")
+
+
+@pytest.mark.parametrize("stage", [STAGE_REJECTED, STAGE_LAPSED, STAGE_WITHDRAWN])
+async def test_a_return_that_came_to_nothing_is_no_part_of_a_transfer(
+    service: Service, unit: Unit, other: Unit, stage: Stage.ValueType
+) -> None:
+    third = await service.unit("Kolmas kirjasto")
+    saved = (await service.create(unit.unit_id, adult_form())).registration
+    customer_id = (await service.look_up(saved.person_id, unit.unit_id)).customer_id
+    await service.mark(customer_id)
+    tried = (await service.create(other.unit_id, adult_form(), person_id=saved.person_id)).registration
+    assert tried.stage == STAGE_WAITING_FOR_REACTIVATION
+    await service.end(tried.registration_id, stage)
+    async with service.engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "UPDATE customers SET state = 1 WHERE customer_id = $1", (customer_id,)
+        )
+    # Neither is the unit that tried it theirs already, nor is it the one that is told.
+    moved = await move(service, asked(saved.person_id, third))
+    assert (moved.previous_unit_id, moved.registration_id) == (unit.unit_id, saved.registration_id)
+    assert (await service.get(tried.registration_id)).unit_id == other.unit_id
+    assert (await move(service, asked(saved.person_id, other))).previous_unit_id == third.unit_id
 
 
 async def test_repeating_answers_the_same_and_moves_nothing_more(
