@@ -18,6 +18,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     ConvertRequest,
     ConvertResponse,
     CustomershipEnded,
+    EditRequest,
+    EditResponse,
     MakeWayRequest,
     MakeWayResponse,
     Merged,
@@ -31,7 +33,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.runtime.search_attributes import UNIT
 from services.runtime.temporal import RegistrationWorkflowNames
-from workflows.registration_activities import RegistrationActivities
+from workflows.registration_activities import RegistrationActivities, names_guardian
 from workflows.registration_consent import ConsentWait
 from workflows.registration_decisions import CustomerServiceWait
 from workflows.registration_run import CUSTOMER, ENDED, FOR_CUSTOMER_SERVICE, WAITING, refusal
@@ -156,6 +158,21 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
             self._over = self._over or ("A new registration has taken its place" if looked.over else "")
         return MakeWayResponse()
 
+    @workflow.update(name=RegistrationWorkflowNames.EDIT)
+    async def edit(self, request: EditRequest) -> EditResponse:
+        """The unit corrects the form while the registration waits (R14)."""
+        async with self._deciding:
+            edited = await quick_step(RegistrationActivities.edit_registration, request, "Correct the form")
+        if not edited.HasField("refused") and not edited.updated.HasField("changed_meanwhile"):
+            self._created.temporary = edited.updated.temporary
+            if names_guardian(request.update):
+                self._ask_guardian_anew()
+        return edited
+
+    @edit.validator
+    def _something_waits_for_it(self, request: EditRequest) -> None:  # noqa: ARG002
+        self._require_waiting()
+
     @workflow.update(name=RegistrationWorkflowNames.WITHDRAW)
     async def withdraw(self, request: WithdrawRequest) -> StageResponse:
         """The unit withdraws: the registration ends and is erased (R30)."""
@@ -164,8 +181,7 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
 
     @withdraw.validator
     def _something_waits(self, request: WithdrawRequest) -> None:  # noqa: ARG002
-        if self._registration.stage not in WAITING:
-            raise refusal(REASON_NOT_WAITING)
+        self._require_waiting()
 
     @workflow.signal(name=RegistrationWorkflowNames.WITHDRAW)
     async def withdraw_by_signal(self, request: WithdrawRequest) -> None:
@@ -190,6 +206,10 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         """The person was found to be another one, whose own run goes on: this one mails nothing more."""
         self._registration.stage = STAGE_LINKED
         self._over = "Merged into another customer"
+
+    def _require_waiting(self) -> None:
+        if self._registration.stage not in WAITING:
+            raise refusal(REASON_NOT_WAITING)
 
     async def _withdraw(self, request: WithdrawRequest) -> None:
         await self._end(WAITING, STAGE_WITHDRAWN, self._step(event_id=request.request_id))

@@ -40,6 +40,7 @@ from liity.registration.v1.registration_service_pb2 import (
     GetRegistrationRequest,
     MailingDetails,
     Registration,
+    UpdateFormRequest,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
@@ -61,6 +62,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     AddressStepResult,
     ConvertedRegistration,
     CreatedRegistration,
+    EditRequest,
+    EditResponse,
     EndStep,
     MailStepResult,
     OverStepResult,
@@ -157,6 +160,23 @@ class RegistrationActivities:
         if registration.stage == STAGE_CREDENTIALS_SENT:
             created.welcome_time.CopyFrom(registration.deadline)
         return ConvertedRegistration(created=created)
+
+    @activity.defn
+    async def edit_registration(self, request: EditRequest) -> EditResponse:
+        """Corrects the form; or says why not, which is an answer.
+
+        A guardian whose address is named is asked anew: the link that went to the one before is void.
+        """
+        update = request.update
+        try:
+            updated = await self._registration.call(self._registrations.UpdateForm, update)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return EditResponse(refused=to_refused(refusal))
+            raise
+        if names_guardian(update) and not updated.HasField("changed_meanwhile"):
+            await self._void_links(RegistrationStep(registration_id=update.registration_id))
+        return EditResponse(updated=updated)
 
     @activity.defn
     async def request_consent(self, step: RegistrationStep) -> MailStepResult:
@@ -360,8 +380,10 @@ class RegistrationActivities:
 
     async def _consent_link(self, step: RegistrationStep) -> str:
         # Keyed by the registration, not the event: a reminder repeats the link of the request.
+        corrections = step.guardian_corrections
+        name = f"consent link {corrections}" if corrections else "consent link"
         request = IssueLinkRequest(
-            request_id=str(uuid.uuid5(uuid.UUID(step.registration_id), "consent link")),
+            request_id=str(uuid.uuid5(uuid.UUID(step.registration_id), name)),
             purpose=LINK_PURPOSE_CONSENT,
             subject=step.registration_id,
             expire_time=step.deadline,
@@ -385,6 +407,11 @@ class RegistrationActivities:
             deadline=step.deadline if step.HasField("deadline") else None,
         )
         await self._registration.call(self._registrations.AdvanceRegistration, request)
+
+
+def names_guardian(update: UpdateFormRequest) -> bool:
+    """Whether a correction names the guardian's address."""
+    return not {"related_person", "related_person.email"}.isdisjoint(update.update_mask.paths)
 
 
 def first_credentials(registration_id: str) -> str:

@@ -1,5 +1,6 @@
 """The wait for the guardian's consent (R5, R8, R29, R30)."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,9 @@ class ConsentWait(RegistrationRun):
     def __init__(self, person_id: str) -> None:
         super().__init__(person_id)
         self._consent_method = ConsentEvidence.METHOD_UNSPECIFIED
+        self._guardian_corrections = 0
+        # Held here: nothing else keeps a task of asyncio alive.
+        self._asking_anew: asyncio.Task[None] | None = None
 
     async def _await_consent(self) -> None:
         """Asks the guardian, reminds, and lapses: until someone, or the 15th birthday, decides it."""
@@ -62,6 +66,7 @@ class ConsentWait(RegistrationRun):
     async def _mail_guardian(self, activity: Callable[..., Any], summary: str, lapse: datetime) -> None:
         if self._waits_for_consent:
             until, step = min(lapse, self._birthday), self._step(lapse)
+            step.guardian_corrections = self._guardian_corrections
             await self._mail_while(STAGE_WAITING_FOR_CONSENT, activity, step, summary, until)
 
     async def _tell_how_consent_ended(self) -> None:
@@ -74,6 +79,15 @@ class ConsentWait(RegistrationRun):
             await mail_step(RegistrationActivities.tell_consent_outgrown, self._step(), "Tell the registrar")
         elif self._consent_method in {ConsentEvidence.METHOD_LINK, ConsentEvidence.METHOD_OPERATOR}:
             await mail_step(RegistrationActivities.tell_consent_given, self._step(), "Tell the registrar")
+
+    def _ask_guardian_anew(self) -> None:
+        """The guardian's address was corrected: beside whatever runs, and no longer than the wait lasts."""
+        self._guardian_corrections += 1
+        if self._waits_for_consent:
+            lapse = self._registration.deadline.ToDatetime(UTC)
+            self._asking_anew = asyncio.create_task(
+                self._mail_guardian(RegistrationActivities.request_consent, "Ask the guardian anew", lapse)
+            )
 
     @workflow.update(name=RegistrationWorkflowNames.RECORD_CONSENT)
     async def record_consent(self, request: RecordConsentRequest) -> StageResponse:

@@ -132,6 +132,7 @@ def create_steps(
     merge = MergeActivities(identity, registration)
     return [
         registering.create_registration,
+        registering.edit_registration,
         registering.request_consent,
         registering.remind_of_consent,
         registering.activate_registration,

@@ -72,6 +72,7 @@ _DELIVERIES: Mapping[int, ExplainedEvent.Kind.ValueType] = {
 }
 
 _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
+    "registration:update": ExplainedEvent.KIND_CHANGED,
     "customer:update": ExplainedEvent.KIND_CHANGED,
     "customer:transfer": ExplainedEvent.KIND_MOVED,
     "customer:confirm-email": ExplainedEvent.KIND_ADDRESS_CONFIRMED,

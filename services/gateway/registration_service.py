@@ -33,12 +33,14 @@ from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CredentialsRecipient
+from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from liity.v1.getting_started_pb2 import GettingStartedStep
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
     REASON_HETU_IN_TEXT,
+    REASON_NOT_WAITING,
     REASON_NOT_WAITING_FOR_DECISION,
     REASON_PERSON_NOT_FOUND,
     REASON_REGISTRATION_NOT_FOUND,
@@ -71,6 +73,8 @@ from liity.v1.registration_service_pb2 import (
     RegisterCustomerResponse,
     RejectRegistrationRequest,
     RejectRegistrationResponse,
+    UpdateRegistrationRequest,
+    UpdateRegistrationResponse,
     VerifyIdentityRequest,
     VerifyIdentityResponse,
     WithdrawRegistrationRequest,
@@ -100,6 +104,7 @@ from services.gateway.workflows import RegistrationWorkflows
 from services.runtime.errors import (
     FieldViolation,
     Refusal,
+    changed_meanwhile,
     failed_precondition,
     invalid,
     not_found,
@@ -205,12 +210,35 @@ class RegistrationService(RegistrationServiceServicer):
                 registration, await self._credentials_recipient(registration)
             ),
         )
+        await self._add_form(registration, response)
         checks = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
         if checks and registration.stage == STAGE_WAITING_FOR_IDENTITY_CHECK:
             search = ListPossibleDuplicatesRequest(registration_id=registration.registration_id)
             found = await self._registration.call(self._registrations.ListPossibleDuplicates, search)
             response.possible_duplicates.extend(found.possible_duplicates)
         return response
+
+    async def UpdateRegistration(  # noqa: N802
+        self,
+        request: UpdateRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> UpdateRegistrationResponse:
+        """Corrects the form of a registration that waits (R14)."""
+        registration = await self._get(request.name)
+        if not registration.person_id:
+            raise failed_precondition(REASON_NOT_WAITING)
+        update = registration_pb2.UpdateFormRequest(
+            registration_id=registration.registration_id,
+            unit_id=registration.unit_id,
+            etag=request.etag,
+            update_mask=request.update_mask,
+            form=request.form,
+        )
+        edit = workflow_pb2.EditRequest(request_id=str(uuid.UUID(request.request_id)), update=update)
+        updated = (await self._workflows.edit(registration.person_id, edit)).updated
+        if updated.HasField("changed_meanwhile"):
+            raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
+        return UpdateRegistrationResponse(registration=to_public(updated.registration))
 
     async def ListRegistrations(  # noqa: N802
         self,
@@ -316,6 +344,14 @@ class RegistrationService(RegistrationServiceServicer):
             reject = workflow_pb2.RejectRequest(request_id=request.request_id, note=request.note)
             registration = await self._workflows.reject(registration.person_id, reject)
         return RejectRegistrationResponse(registration=to_public(registration))
+
+    async def _add_form(self, registration: StoredRegistration, response: GetRegistrationResponse) -> None:
+        """Of one that waits: later, the data is the customer's."""
+        request = registration_pb2.GetFormRequest(registration_id=registration.registration_id)
+        stored = await self._registration.call(self._registrations.GetForm, request)
+        if stored.HasField("form"):
+            response.form.CopyFrom(stored.form)
+            response.etag = stored.etag
 
     async def _to_decide(self, request: Decision) -> tuple[StoredRegistration, bool]:
         """What customer service is to decide, and whether this very call has decided it before."""

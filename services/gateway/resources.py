@@ -8,6 +8,7 @@ from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import REASON_INVALID_FORMAT
 from liity.v1.registration_pb2 import (
     ACTION_ANSWER_CONSENT_REQUEST,
+    ACTION_EDIT,
     ACTION_LINK_TO_CUSTOMER,
     ACTION_REACTIVATE,
     ACTION_RECORD_CONSENT,
@@ -46,9 +47,11 @@ _REGISTRATION = re.compile(r"units/([a-z0-9]{1,32})/registrations/([a-z0-9]{1,32
 _MESSAGE = re.compile(r"units/([a-z0-9]{1,32})/messages/([a-z0-9]{1,32})")
 
 _WITHDRAW = AvailableAction(action=ACTION_WITHDRAW, parties=[PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE])
+_EDIT = AvailableAction(action=ACTION_EDIT, parties=[PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE])
 _WHILE_WAITING_FOR_CONSENT = (
     AvailableAction(action=ACTION_ANSWER_CONSENT_REQUEST, parties=[PARTY_GUARDIAN]),
     AvailableAction(action=ACTION_RECORD_CONSENT, parties=[PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE]),
+    _EDIT,
     _WITHDRAW,
 )
 _REJECT = AvailableAction(action=ACTION_REJECT, parties=[PARTY_CUSTOMER_SERVICE])
@@ -57,12 +60,14 @@ _WHILE_WAITING: Mapping[Stage.ValueType, Sequence[AvailableAction]] = {
     STAGE_WAITING_FOR_REACTIVATION: (
         AvailableAction(action=ACTION_REACTIVATE, parties=[PARTY_CUSTOMER_SERVICE]),
         _REJECT,
+        _EDIT,
         _WITHDRAW,
     ),
     STAGE_WAITING_FOR_IDENTITY_CHECK: (
         AvailableAction(action=ACTION_VERIFY_IDENTITY, parties=[PARTY_CUSTOMER_SERVICE]),
         AvailableAction(action=ACTION_LINK_TO_CUSTOMER, parties=[PARTY_CUSTOMER_SERVICE]),
         _REJECT,
+        _EDIT,
         _WITHDRAW,
     ),
 }

@@ -10,6 +10,8 @@ from liity.v1.reason_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
+    EditRequest,
+    EditResponse,
     LinkToCustomerRequest,
     MakeWayRequest,
     MakeWayResponse,
@@ -22,6 +24,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import Refusal
+from services.runtime.refused import to_refusal
 from services.runtime.temporal import RegistrationWorkflowNames as Names
 from services.runtime.updates import patiently, save_registration
 
@@ -65,6 +68,19 @@ class RegistrationWorkflows(WorkflowStarter):
             # There is no run, as should be.
             if refusal.reason != REASON_NOT_WAITING:
                 raise
+
+    async def edit(self, person_id: str, request: EditRequest) -> EditResponse:
+        """Corrects the form of one that waits."""
+        handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
+        response: EditResponse = await patiently(
+            lambda: handle.execute_update(
+                Names.EDIT, request, id=f"{Names.EDIT}/{request.request_id}", result_type=EditResponse
+            ),
+            closed=REASON_NOT_WAITING,
+        )
+        if response.HasField("refused"):
+            raise to_refusal(response.refused)
+        return response
 
     async def record_consent(self, person_id: str, request: RecordConsentRequest) -> Registration:
         """Gives the consent."""

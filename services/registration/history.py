@@ -24,6 +24,7 @@ from services.runtime.errors import not_found
 
 TOLD = (
     "registration:activate",
+    "registration:update",
     "registration:end",
     "customer:update",
     "customer:transfer",

@@ -29,7 +29,7 @@ from liity.v1.registration_service_pb2 import (
     PossibleDuplicate,
     Standing,
 )
-from services.registration import customerships, decisions, paging, statements, values
+from services.registration import customerships, decisions, paging, statements, values, waiting_forms
 from services.registration.consent_wording import current_wording
 from services.registration.duplicates import possible_duplicates_of
 from services.registration.forms import consent_errors, from_json, tidy_text
@@ -137,6 +137,21 @@ class RegistrationServicer(RegistrationServiceServicer):
             deadline=row["deadline"],
             wording=current_wording(request.language),
         )
+
+    async def GetForm(self, request: pb.GetFormRequest, _context: object) -> pb.GetFormResponse:  # noqa: N802
+        """The form of a registration that waits."""
+        row = await row_of(self._autocommit, waiting_forms.GET, {"id": request.registration_id})
+        if row is None:
+            return pb.GetFormResponse()
+        form = from_json(row["form"])
+        return pb.GetFormResponse(form=form, etag=waiting_forms.etag_of(form))
+
+    async def UpdateForm(  # noqa: N802
+        self, request: pb.UpdateFormRequest, _context: object
+    ) -> pb.UpdateFormResponse:
+        """Corrects the form of a registration that waits (R14)."""
+        async with self._engine.begin() as connection:
+            return await waiting_forms.correct(connection, request)
 
     async def GetMailingDetails(  # noqa: N802
         self, request: pb.GetMailingDetailsRequest, _context: object

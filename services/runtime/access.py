@@ -151,6 +151,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_REGISTRATIONS, _unit_people("registration:create", _CHANGE), "RegisterCustomer"),
         *_rules(_REGISTRATIONS, _unit_people("registration:read", _READ), "GetRegistration"),
         *_rules(_REGISTRATIONS, _unit_people("registration:list", _READ), "ListRegistrations"),
+        *_rules(_REGISTRATIONS, _unit_people("registration:update", _CHANGE), "UpdateRegistration"),
         *_rules(_REGISTRATIONS, _unit_people("registration:activate", _CHANGE), "RecordConsent"),
         *_rules(_REGISTRATIONS, _unit_people("registration:end", _CHANGE), "WithdrawRegistration"),
         *_rules(_REGISTRATIONS, _staff_of_unit("registration:reactivate", _CHANGE), "Reactivate"),
@@ -246,6 +247,8 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(
             _STORED_REGISTRATIONS, _services("gateway"), "LookUpPerson", "CheckConsent", "GetConsentRequest"
         ),
+        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "GetForm"),
+        *_rules(_STORED_REGISTRATIONS, _services("worker"), "UpdateForm"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway", "worker"), "GetRegistration"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "CreateRegistration", "GetMailingDetails"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "ActivateRegistration", "AdvanceRegistration"),

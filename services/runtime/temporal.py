@@ -68,6 +68,7 @@ class RegistrationWorkflowNames:
     WORKFLOW = "RegistrationWorkflow"
     TASK_QUEUE = "registration"
     SAVE = "save"
+    EDIT = "edit"
     RECORD_CONSENT = "record_consent"
     DECLINE_CONSENT = "decline_consent"
     WITHDRAW = "withdraw"

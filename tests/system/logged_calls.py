@@ -43,6 +43,7 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     RegisterCustomerRequest,
     RejectRegistrationRequest,
+    UpdateRegistrationRequest,
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
 )
@@ -166,6 +167,21 @@ async def _record_consent(world: World) -> Called:
         consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0)),
     )
     return Called("staff", request, _these(*await world.both(world.waiting)))
+
+
+async def _update_registration(world: World) -> Called:
+    teacher = world.api.teacher
+    get = GetRegistrationRequest(name=world.waiting.name)
+    etag = (await teacher.call(teacher.registrations.GetRegistration, get)).etag
+    request = UpdateRegistrationRequest(
+        name=world.waiting.name,
+        request_id=new_request_id(),
+        etag=etag,
+        update_mask=FieldMask(paths=["additional_information"]),
+        form=CustomerForm(additional_information=f"Lukee iltaisin. {etag[:8]}"),
+    )
+    subjects = _these(opaque(world.waiting.name), await person_of(world.stack, world.waiting))
+    return Called("teacher", request, subjects)
 
 
 async def _withdraw(world: World) -> Called:
@@ -435,6 +451,7 @@ CALLS: dict[str, Callable[[World], Awaitable[Called]]] = {
     f"{REGISTRATIONS}/GetRegistration": _get,
     f"{REGISTRATIONS}/ListRegistrations": _list,
     f"{REGISTRATIONS}/RecordConsent": _record_consent,
+    f"{REGISTRATIONS}/UpdateRegistration": _update_registration,
     f"{REGISTRATIONS}/WithdrawRegistration": _withdraw,
     f"{REGISTRATIONS}/Reactivate": _reactivate,
     f"{REGISTRATIONS}/VerifyIdentity": _verify_identity,

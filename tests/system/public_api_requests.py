@@ -87,6 +87,7 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     RegisterCustomerRequest,
     RejectRegistrationRequest,
+    UpdateRegistrationRequest,
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
 )
@@ -231,6 +232,13 @@ VALID: dict[str, Callable[[Facts], Message]] = {
     ),
     "/liity.v1.WorkService/DismissDuplicate": lambda _: DismissDuplicateRequest(
         name="workItems/4-none-such", request_id=new_request_id()
+    ),
+    "/liity.v1.RegistrationService/UpdateRegistration": lambda facts: UpdateRegistrationRequest(
+        name=facts.waiting.name,
+        request_id=new_request_id(),
+        etag="b2Zub3RoaW5n",
+        update_mask=FieldMask(paths=["additional_information"]),
+        form=CustomerForm(additional_information="Lukee iltaisin."),
     ),
     "/liity.v1.RegistrationService/WithdrawRegistration": lambda facts: WithdrawRegistrationRequest(
         name=facts.waiting.name, request_id=new_request_id()

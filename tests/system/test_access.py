@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -28,7 +29,7 @@ from liity.v1.auth_service_pb2 import (
     ROLE_OPERATOR,
     ROLE_REGISTRAR,
 )
-from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, PaperConsent
+from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, CustomerForm, PaperConsent
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
     ExplainRegistrationRequest,
@@ -38,6 +39,7 @@ from liity.v1.registration_service_pb2 import (
     ReactivateRequest,
     RecordConsentRequest,
     RejectRegistrationRequest,
+    UpdateRegistrationRequest,
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
 )
@@ -214,6 +216,13 @@ REGISTRATION_CALLS: dict[str, Callable[[str], Message]] = {
         consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0)),
     ),
     "ExplainRegistration": lambda name: ExplainRegistrationRequest(name=name),
+    "UpdateRegistration": lambda name: UpdateRegistrationRequest(
+        name=name,
+        request_id=new_request_id(),
+        etag="b2Zub3RoaW5n",
+        update_mask=FieldMask(paths=["additional_information"]),
+        form=CustomerForm(additional_information="Lukee iltaisin."),
+    ),
     "WithdrawRegistration": lambda name: WithdrawRegistrationRequest(name=name, request_id=new_request_id()),
 }
 DECISIONS: dict[str, Callable[[str], Message]] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from deploy.api_client import new_request_id
@@ -24,12 +25,13 @@ from liity.v1.consent_service_pb2 import (
     GetConsentRequestRequest,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
-from liity.v1.customer_form_pb2 import LANGUAGE_FI, PaperConsent
+from liity.v1.customer_form_pb2 import LANGUAGE_FI, CustomerForm, PaperConsent
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
     GetRegistrationRequest,
     ListRegistrationsRequest,
     RecordConsentRequest,
+    UpdateRegistrationRequest,
     WithdrawRegistrationRequest,
 )
 from tests.registration_forms import date_from_today
@@ -77,6 +79,16 @@ def _record(name: str) -> RecordConsentRequest:
     return RecordConsentRequest(name=name, request_id=new_request_id(), consent=_consent())
 
 
+def _update(name: str) -> UpdateRegistrationRequest:
+    return UpdateRegistrationRequest(
+        name=name,
+        request_id=new_request_id(),
+        etag="b2Zub3RoaW5n",
+        update_mask=FieldMask(paths=["additional_information"]),
+        form=CustomerForm(additional_information="Lukee iltaisin."),
+    )
+
+
 def _withdraw(name: str) -> WithdrawRegistrationRequest:
     return WithdrawRegistrationRequest(name=name, request_id=new_request_id())
 
@@ -120,6 +132,7 @@ _REGISTRATIONS, _CONSENTS = "liity.v1.RegistrationService", "liity.v1.ConsentSer
 _OTHERS: dict[str, Callable[[str], Message]] = {
     "GetRegistration": lambda name: GetRegistrationRequest(name=name),
     "RecordConsent": _record,
+    "UpdateRegistration": _update,
     "WithdrawRegistration": _withdraw,
 }
 _LINKS: dict[str, Callable[[str], Message]] = {

@@ -18,6 +18,7 @@ from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_CUSTOMER,
     CREDENTIALS_RECIPIENT_REGISTRAR,
     CustomerForm,
+    RelatedPerson,
 )
 from liity.v1.customer_service_pb2 import (
     Customer,
@@ -39,7 +40,11 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WELCOMED,
 )
-from liity.v1.registration_service_pb2 import ListRegistrationsRequest
+from liity.v1.registration_service_pb2 import (
+    GetRegistrationRequest,
+    ListRegistrationsRequest,
+    UpdateRegistrationRequest,
+)
 from services.runtime.clock import helsinki_day
 from services.runtime.errors import Refusal
 from tests.system.conftest import Api
@@ -101,6 +106,33 @@ async def test_a_child_waits_for_the_guardian_and_begins_with_the_consent(
     await accept(api.anybody, link_token(await mails.wait_for(child, "consent_request")), child)
     begun = await reaches(api.teacher, saved.name, STAGE_CREDENTIALS_SENT)
     assert begun.consent_state == CONSENT_STATE_GIVEN
+
+
+async def test_a_guardian_s_address_is_corrected_while_consent_is_awaited(
+    api: Api, mails: MailCounter
+) -> None:
+    child = pupil()
+    saved = await save(api.teacher, child)
+    await mails.wait_for(child, "consent_request")
+    read = await api.teacher.call(
+        api.teacher.registrations.GetRegistration, GetRegistrationRequest(name=saved.name)
+    )
+    assert read.form.related_person.email == child.form.related_person.email
+    right = f"{uuid.uuid4().hex}@koti.example"
+    request = UpdateRegistrationRequest(
+        name=saved.name,
+        request_id=new_request_id(),
+        etag=read.etag,
+        update_mask=FieldMask(paths=["related_person.email"]),
+        form=CustomerForm(related_person=RelatedPerson(email=right)),
+    )
+    await api.teacher.call(api.teacher.registrations.UpdateRegistration, request)
+    child.form.related_person.email = right
+    await accept(api.anybody, link_token(await mails.wait_for(child, "consent_request")), child)
+    await reaches(api.teacher, saved.name, STAGE_CREDENTIALS_SENT)
+    with pytest.raises(Refusal) as refused:
+        await api.teacher.call(api.teacher.registrations.UpdateRegistration, request)
+    assert "NOT_WAITING" in refused.value.summary
 
 
 async def test_who_is_sixteen_joins_alone(api: Api) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from deploy.api_client import new_request_id
@@ -32,6 +33,7 @@ from liity.v1.registration_service_pb2 import (
     ListRegistrationsRequest,
     RecordConsentRequest,
     RegisterCustomerRequest,
+    UpdateRegistrationRequest,
     WithdrawRegistrationRequest,
 )
 from services.runtime.clock import helsinki_day, now
@@ -50,6 +52,7 @@ REGISTER = f"{REGISTRATIONS}/RegisterCustomer"
 GET = f"{REGISTRATIONS}/GetRegistration"
 LIST = f"{REGISTRATIONS}/ListRegistrations"
 RECORD = f"{REGISTRATIONS}/RecordConsent"
+UPDATE = f"{REGISTRATIONS}/UpdateRegistration"
 WITHDRAW = f"{REGISTRATIONS}/WithdrawRegistration"
 EXPLAIN = f"{REGISTRATIONS}/ExplainRegistration"
 ACCEPT = "/liity.v1.ConsentService/AcceptConsent"
@@ -72,6 +75,13 @@ OF_REGISTRATION: dict[str, Callable[[str], Message]] = {
     GET: lambda name: GetRegistrationRequest(name=name),
     RECORD: lambda name: RecordConsentRequest(
         name=name, request_id=new_request_id(), consent=consent_of_today()
+    ),
+    UPDATE: lambda name: UpdateRegistrationRequest(
+        name=name,
+        request_id=new_request_id(),
+        etag="b2Zub3RoaW5n",
+        update_mask=FieldMask(paths=["additional_information"]),
+        form=CustomerForm(additional_information="Lukee iltaisin."),
     ),
     WITHDRAW: lambda name: WithdrawRegistrationRequest(name=name, request_id=new_request_id()),
     EXPLAIN: lambda name: ExplainRegistrationRequest(name=name),
