@@ -53,7 +53,7 @@ class AddressActivities:
         )
         if updated.HasField("previous_email"):
             change.email.before = updated.previous_email
-            change.email.after = customer.form.email
+            change.email.after = updated.email
             change.email.link_expire_time.FromDatetime(now() + self._link_lifetime)
         return change
 

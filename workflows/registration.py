@@ -36,7 +36,14 @@ from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.registration_activities import RegistrationActivities, names_guardian
 from workflows.registration_consent import ConsentWait
 from workflows.registration_decisions import CustomerServiceWait
-from workflows.registration_run import CUSTOMER, ENDED, FOR_CUSTOMER_SERVICE, WAITING, refusal
+from workflows.registration_run import (
+    CUSTOMER,
+    ENDED,
+    FOR_CUSTOMER_SERVICE,
+    WAITING,
+    acts_for_the_unit,
+    refusal,
+)
 from workflows.registration_start import GettingStarted
 from workflows.steps import quick_step
 
@@ -212,4 +219,5 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
             raise refusal(REASON_NOT_WAITING)
 
     async def _withdraw(self, request: WithdrawRequest) -> None:
+        self._for_the_unit = acts_for_the_unit()
         await self._end(WAITING, STAGE_WITHDRAWN, self._step(event_id=request.request_id))

@@ -28,6 +28,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentOutgrown,
     ConsentReminder,
     ConsentRequest,
+    RegistrationWithdrawn,
     Welcome,
 )
 from liity.registration.v1.customer_service_pb2 import ConvertToOnlineRequest
@@ -250,23 +251,16 @@ class RegistrationActivities:
     @activity.defn
     async def tell_consent_not_given(self, end: EndStep) -> MailStepResult:
         """Tells the registrar that the guardian declined, or never answered (R30)."""
-        step = end.step
-        registration = await self._get(step)
-        units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
-        unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
         declined = end.stage == STAGE_DECLINED
-        content = (ConsentDeclined if declined else ConsentLapsed)(
-            unit_display_name=unit.display_name,
-            registration_id=registration.registration_id,
-            registration_create_time=registration.create_time,
+        field, content = (
+            ("consent_declined", ConsentDeclined) if declined else ("consent_lapsed", ConsentLapsed)
         )
-        field = "consent_declined" if declined else "consent_lapsed"
-        return await self._mailing.tell_all(
-            step,
-            await self._mailing.responsible(registration.unit_id, registration.registrar_account_id),
-            "consent not given",
-            **{field: content},
-        )
+        return await self._tell_of_the_end(end.step, "consent not given", field, content)
+
+    @activity.defn
+    async def tell_withdrawn(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the registrar that somebody has withdrawn it for the unit."""
+        return await self._tell_of_the_end(step, "withdrawn", "registration_withdrawn", RegistrationWithdrawn)
 
     @activity.defn
     async def send_credentials(self, step: RegistrationStep) -> MailStepResult:
@@ -329,6 +323,25 @@ class RegistrationActivities:
     async def look_whether_over(self, step: RegistrationStep) -> OverStepResult:
         """Whether the customership that the registration has made is over (R19)."""
         return OverStepResult(over=await self._mailing.details(step) is None)
+
+    async def _tell_of_the_end(
+        self,
+        step: RegistrationStep,
+        name: str,
+        field: str,
+        content: type[ConsentDeclined] | type[ConsentLapsed] | type[RegistrationWithdrawn],
+    ) -> MailStepResult:
+        """Tells the registrar of one that has come to nothing: the mail names nobody, as all is erased."""
+        registration = await self._get(step)
+        units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
+        unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
+        told = content(
+            unit_display_name=unit.display_name,
+            registration_id=registration.registration_id,
+            registration_create_time=registration.create_time,
+        )
+        responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
+        return await self._mailing.tell_all(step, responsible, name, **{field: told})
 
     async def _get(self, step: RegistrationStep) -> Registration:
         request = GetRegistrationRequest(registration_id=step.registration_id)

@@ -14,6 +14,7 @@ from liity.v1.registration_pb2 import (
     STAGE_DECLINED,
     STAGE_LAPSED,
     STAGE_WAITING_FOR_CONSENT,
+    STAGE_WITHDRAWN,
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
     ActivationStep,
@@ -25,7 +26,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.deadlines import reminder_times
 from workflows.registration_activities import RegistrationActivities
-from workflows.registration_run import ENDED, RegistrationRun, refusal
+from workflows.registration_run import ENDED, RegistrationRun, acts_for_the_unit, refusal
 from workflows.steps import mail_step, quick_step
 
 
@@ -77,7 +78,11 @@ class ConsentWait(RegistrationRun):
             await mail_step(RegistrationActivities.tell_consent_not_given, end, "Tell the registrar")
         elif self._registration.consent_state == CONSENT_STATE_OUTGROWN:
             await mail_step(RegistrationActivities.tell_consent_outgrown, self._step(), "Tell the registrar")
-        elif self._consent_method in {ConsentEvidence.METHOD_LINK, ConsentEvidence.METHOD_OPERATOR}:
+        elif stage == STAGE_WITHDRAWN:
+            await self._tell_of_the_withdrawal()
+        elif self._consent_method in {ConsentEvidence.METHOD_LINK, ConsentEvidence.METHOD_OPERATOR} or (
+            self._for_the_unit and workflow.patched("tell-what-was-decided-for-the-unit")
+        ):
             await mail_step(RegistrationActivities.tell_consent_given, self._step(), "Tell the registrar")
 
     def _ask_guardian_anew(self) -> None:
@@ -92,6 +97,7 @@ class ConsentWait(RegistrationRun):
     @workflow.update(name=RegistrationWorkflowNames.RECORD_CONSENT)
     async def record_consent(self, request: RecordConsentRequest) -> StageResponse:
         """The guardian consents: the customership begins."""
+        self._for_the_unit = acts_for_the_unit()
         await self._activate(self._activation(request))
         return self._answer(REASON_NOT_WAITING_FOR_CONSENT, decided=self._registration.stage not in ENDED)
 

@@ -73,9 +73,10 @@ class CustomerServiceWait(RegistrationRun):
         await self._end([awaited], STAGE_LAPSED, self._step())
 
     async def _tell_how_it_was_decided(self, awaited: Stage.ValueType) -> None:
-        """Tells the registrar, and customer service of what it has let lapse; not of a withdrawal."""
+        """Tells the registrar, and customer service of what it has let lapse."""
         stage = self._registration.stage
         if stage == STAGE_WITHDRAWN:
+            await self._tell_of_the_withdrawal()
             return
         decided = DecisionStep(step=self._step(), awaited=awaited, stage=stage)
         mails = [mail_step(DecisionActivities.tell_how_it_was_decided, decided, "Tell the registrar")]

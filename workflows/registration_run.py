@@ -10,6 +10,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.reason_pb2 import Reason
 from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
@@ -32,10 +34,11 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     StageResponse,
 )
 from services.runtime.errors import reason_name
+from services.runtime.requests import current_actor
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.registration_activities import RegistrationActivities
-from workflows.steps import HEARTBEAT, MAIL, RETRY, quick_step
+from workflows.steps import HEARTBEAT, MAIL, RETRY, mail_step, quick_step
 
 
 class RegistrationRun:
@@ -46,6 +49,8 @@ class RegistrationRun:
         self._created = CreatedRegistration()
         self._registration = Registration()
         self._unit_id = ""
+        self._for_the_unit = False
+        """Whether customer service or an operator has decided for the unit, which does not know it yet."""
         # Whoever holds it decides: an answer and the deadline may come at the same moment.
         self._deciding = asyncio.Lock()
 
@@ -110,6 +115,11 @@ class RegistrationRun:
             ended = await quick_step(RegistrationActivities.end_registration, end, "End and erase")
             self._registration.CopyFrom(ended)
             self._show("Ended", None)
+
+    async def _tell_of_the_withdrawal(self) -> None:
+        """Tells the registrar, unless it was a person of the unit who withdrew."""
+        if self._for_the_unit and workflow.patched("tell-what-was-decided-for-the-unit"):
+            await mail_step(RegistrationActivities.tell_withdrawn, self._step(), "Tell the registrar")
 
     def _step(self, deadline: datetime | None = None, event_id: str = "") -> RegistrationStep:
         step = RegistrationStep(
@@ -176,6 +186,12 @@ ENDED = frozenset({STAGE_DECLINED, STAGE_LAPSED, STAGE_WITHDRAWN, STAGE_REJECTED
 
 CUSTOMER = frozenset({STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED})
 """The customership has begun."""
+
+
+def acts_for_the_unit() -> bool:
+    """Whether the message at hand comes from customer service or an operator."""
+    actor = current_actor()
+    return actor.kind == ACTOR_KIND_OPERATOR or actor.role == ROLE_CUSTOMER_SERVICE
 
 
 def refusal(reason: Reason.ValueType) -> ApplicationError:

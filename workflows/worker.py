@@ -140,6 +140,7 @@ def create_steps(
         registering.tell_consent_outgrown,
         registering.end_registration,
         registering.tell_consent_not_given,
+        registering.tell_withdrawn,
         registering.send_credentials,
         registering.remind_to_change_address,
         registering.look_whose_address,

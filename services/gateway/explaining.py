@@ -1,4 +1,6 @@
-"""Gathers what an explanation is composed of, from the three services."""
+"""Gathers what an explanation is composed of, from the three services and from Temporal."""
+
+from datetime import datetime
 
 from liity.identity.v1.account_service_pb2 import BatchGetAccountsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
@@ -8,9 +10,11 @@ from liity.notification.v1.notification_service_pb2 import ListDeliveriesRequest
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.registration.v1.history_service_pb2 import GetHistoryRequest, GetHistoryResponse
 from liity.registration.v1.history_service_pb2_grpc import HistoryServiceStub
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.registration_service_pb2 import ExplainRegistrationResponse
 from services.gateway.explanation import Explanation
 from services.gateway.explanation_texts import Words
+from services.gateway.removal_workflows import RemovalWorkflows
 from services.gateway.resources import is_customer_name, parse_customer_name, parse_registration_name
 from services.runtime.clock import now
 from services.runtime.peer import Peer
@@ -23,10 +27,13 @@ _MOST_ACCOUNTS = 200
 class Explaining:
     """Answers "Why?" for a registration or a customer."""
 
-    def __init__(self, identity: Peer, registration: Peer, notification: Peer) -> None:
+    def __init__(
+        self, identity: Peer, registration: Peer, notification: Peer, removals: RemovalWorkflows
+    ) -> None:
         self._identity = identity
         self._registration = registration
         self._notification = notification
+        self._removals = removals
         self._accounts = AccountServiceStub(identity.channel)
         self._credentials = CredentialServiceStub(identity.channel)
         self._histories = HistoryServiceStub(registration.channel)
@@ -44,6 +51,7 @@ class Explaining:
             names=await self._names(history),
             words=Words(current_request().language),
             now=now(),
+            erase_time=await self._erase_time(history),
         ).tell()
 
     async def _credential_state(self, person_id: str) -> GetCredentialStateResponse:
@@ -52,6 +60,11 @@ class Explaining:
             return GetCredentialStateResponse()
         request = GetCredentialStateRequest(person_id=person_id)
         return await self._identity.call(self._credentials.GetCredentialState, request)
+
+    async def _erase_time(self, history: GetHistoryResponse) -> datetime | None:
+        if history.customership.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
+            return None
+        return await self._removals.erase_time(history.registration.customer_id)
 
     async def _names(self, history: GetHistoryResponse) -> dict[str, str]:
         wanted = sorted({change.account_id for change in history.changes} - {""})

@@ -18,7 +18,11 @@ from liity.registration.v1.registration_service_pb2 import ConsentEvidence
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, ACTOR_KIND_OPERATOR
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
-from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION, EMAIL_STATE_UNDELIVERABLE
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_MARKED_FOR_DELETION,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNDELIVERABLE,
+)
 from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_OUTGROWN,
@@ -54,6 +58,7 @@ from liity.v1.registration_service_pb2 import (
 from services.gateway.customer_actions import ASK, customer_actions
 from services.gateway.explanation_texts import Words
 from services.gateway.resources import customer_name, registration_name, to_public
+from services.runtime.clock import from_proto_date, helsinki_day
 from services.runtime.search_attributes import stage_name
 
 _ENDINGS: Mapping[Stage.ValueType, ExplainedEvent.Kind.ValueType] = {
@@ -89,7 +94,7 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
 }
 """What the actions of the log of use were; others are told by the data that they have changed."""
 
-_ENDED_BY = "registration:end"
+_ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
 
 _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
 _STAFF = (PARTY_CUSTOMER_SERVICE,)
@@ -120,6 +125,8 @@ class Explanation:
     """Display names of the accounts that the history names."""
     words: Words
     now: datetime
+    erase_time: datetime | None = None
+    """When the data of a customership that has ended is to be erased, if that is known (R20)."""
 
     def tell(self) -> ExplainRegistrationResponse:
         """All of it."""
@@ -162,7 +169,9 @@ class Explanation:
             yield self._event(kind.KIND_PASSWORD_CHOSEN, chosen, self.words.say("who", "CUSTOMER"))
         yield from self._messages()
         if self._has_ended and self.history.customership.HasField("end_time"):
-            yield self._event(kind.KIND_CUSTOMERSHIP_ENDED, self.history.customership.end_time, "")
+            ended = [change for change in self.history.changes if change.action == _CUSTOMERSHIP_ENDED_BY]
+            who = self._who(ended[-1]) if ended else self.words.say("who", "SYSTEM")
+            yield self._event(kind.KIND_CUSTOMERSHIP_ENDED, self.history.customership.end_time, who)
 
     def _how_it_began(self) -> Iterator[ExplainedEvent]:
         history = self.history
@@ -251,11 +260,32 @@ class Explanation:
         elif password.state == ExplainedPassword.STATE_LINK_OPEN:
             # Whoever chooses it has no account: the unit can help them.
             yield self._wait("PASSWORD", PARTY_REGISTRAR, password.expire_time)
-        if not self._has_ended and self.history.customership.email_state == EMAIL_STATE_UNDELIVERABLE:
-            yield self._wait("ADDRESS", PARTY_REGISTRAR)
+        if self._in_force:
+            yield from self._waits_of_the_customership()
         for message in self.history.messages:
             if message.state == MESSAGE_STATE_OPEN:
                 yield self._wait("MESSAGE", PARTY_CUSTOMER_SERVICE, message.deadline, message.reference)
+
+    def _waits_of_the_customership(self) -> Iterator[ExplainedWait]:
+        customership, registration = self.history.customership, self.history.registration
+        if customership.email_state == EMAIL_STATE_UNDELIVERABLE:
+            yield self._wait("ADDRESS", PARTY_REGISTRAR)
+        if customership.email_state == EMAIL_STATE_UNCONFIRMED and self._last_mail("email_confirmation"):
+            yield self._wait("CONFIRMATION", PARTY_REGISTRAR)
+        reminder = self._last_mail("change_address_reminder")
+        if registration.stage == STAGE_CREDENTIALS_SENT and reminder and not self._is_changed_since(reminder):
+            yield self._wait("REGISTRARS_ADDRESS", PARTY_REGISTRAR, registration.deadline)
+        is_watched, today = customership.HasField("expected_end_date"), helsinki_day(self.now)
+        if is_watched and from_proto_date(customership.expected_end_date) <= today:
+            # Whoever is asked has no account: the unit can answer for them.
+            yield self._wait("NEED", PARTY_REGISTRAR)
+
+    def _is_changed_since(self, mail: Delivery) -> bool:
+        """Whether the address for mail was changed after a mail went out."""
+        return any(
+            change.address_changed and change.time.ToNanoseconds() > mail.create_time.ToNanoseconds()
+            for change in self.history.changes
+        )
 
     def _wait(
         self, name: str, party: Party.ValueType, until: Timestamp | None = None, reference: str = ""
@@ -285,7 +315,12 @@ class Explanation:
 
     def _next(self) -> ExplainedStep | None:
         registration = self.history.registration
-        if not registration.HasField("deadline") or self._has_ended:
+        if self._has_ended:
+            erasure = ExplainedStep(text=self.words.say("next", "ERASURE"))
+            if self.erase_time is not None:
+                erasure.time.FromDatetime(self.erase_time)
+            return erasure
+        if not registration.HasField("deadline"):
             return None
         name = {
             STAGE_WAITING_FOR_CONSENT: "LAPSE",

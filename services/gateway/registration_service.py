@@ -172,7 +172,8 @@ class RegistrationService(RegistrationServiceServicer):
         # Somebody unknown is looked up too: it counts, and takes the same time.
         look_up = LookUpPersonRequest(person_id=found.person_id, unit_id=unit_id)
         known = await self._registration.call(self._registrations.LookUpPerson, look_up)
-        return standing_of(known, unit_id)
+        for_staff = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
+        return standing_of(known, unit_id, for_staff=for_staff)
 
     async def RegisterCustomer(  # noqa: N802
         self,

@@ -1,6 +1,8 @@
 """The gateway's way to the runs of one customer: the end of the customership, and the temporary need."""
 
+import contextlib
 import uuid
+from datetime import datetime
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -12,6 +14,7 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from temporalio.service import RPCError
 
 from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
@@ -26,7 +29,7 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 )
 from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.refused import to_refusal
-from services.runtime.search_attributes import UNIT
+from services.runtime.search_attributes import DEADLINE, UNIT
 from services.runtime.temporal import NeedWorkflowNames, RegistrationWorkflowNames, RemovalWorkflowNames
 from services.runtime.updates import update_with_start
 
@@ -49,6 +52,14 @@ class RemovalWorkflows(WorkflowStarter):
         update = UndoRequest(request_id=_canonical(request_id))
         start = _removal(customer_id, unit_id)
         await self._answer(start, RemovalWorkflowNames.UNDO, update, update.request_id, UndoResponse)
+
+    async def erase_time(self, customer_id: str) -> datetime | None:
+        """When the data of an ended customership is to be erased; not known while Temporal is away."""
+        run = self._temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
+        # A client that has not connected yet raises RuntimeError.
+        with contextlib.suppress(RPCError, RuntimeError):
+            return (await run.describe()).typed_search_attributes.get(DEADLINE)
+        return None
 
     async def extend_need(self, extend: ExtendRequest, unit_id: str) -> Date:
         """A temporary need goes on (R21); gives until when."""

@@ -121,7 +121,11 @@ async def run() -> None:
         add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(
             RegistrationService(
-                identity, registration, workflows, uses, Explaining(identity, registration, notification)
+                identity,
+                registration,
+                workflows,
+                uses,
+                Explaining(identity, registration, notification, removal_workflows),
             ),
             server,
         )

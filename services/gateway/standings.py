@@ -41,14 +41,16 @@ _OF_ONE_MARKED = (
 """For somebody who is marked for deletion: a registration waits for customer service (R19)."""
 
 
-def standing_of(known: LookUpPersonResponse, unit_id: str) -> CheckPersonalIdentityCodeResponse:
-    """What a unit is told: of a person of another one no more than is needed to recognise them."""
-    response = CheckPersonalIdentityCodeResponse(standing=known.standing)
+def standing_of(
+    known: LookUpPersonResponse, unit_id: str, *, for_staff: bool
+) -> CheckPersonalIdentityCodeResponse:
+    """What a unit is told: of a person of another one no more than is needed to recognise them.
+
+    Customer service is told which customer it is whose removal it may undo: no search finds them (R19).
+    """
     if known.standing == STANDING_MARKED_FOR_DELETION:
-        response.available_actions.extend(_OF_ONE_MARKED)
-        if known.customer_unit_id != unit_id:
-            response.recognition = f"{known.initials}, {known.unit_display_name}"
-        return response
+        return _of_one_marked(known, unit_id, for_staff=for_staff)
+    response = CheckPersonalIdentityCodeResponse(standing=known.standing)
     own = known.registration.unit_id == unit_id
     if known.standing == STANDING_BEING_REGISTERED:
         response.stage = known.registration.stage
@@ -67,4 +69,15 @@ def standing_of(known: LookUpPersonResponse, unit_id: str) -> CheckPersonalIdent
     if action is not None:
         parties = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
         response.available_actions.append(AvailableAction(action=action, parties=parties))
+    return response
+
+
+def _of_one_marked(
+    known: LookUpPersonResponse, unit_id: str, *, for_staff: bool
+) -> CheckPersonalIdentityCodeResponse:
+    response = CheckPersonalIdentityCodeResponse(standing=known.standing, available_actions=_OF_ONE_MARKED)
+    if for_staff:
+        response.customer = customer_name(known.customer_unit_id, known.customer_id)
+    if known.customer_unit_id != unit_id:
+        response.recognition = f"{known.initials}, {known.unit_display_name}"
     return response

@@ -15,7 +15,7 @@ from liity.v1.registration_pb2 import STAGE_ACTIVE
 from services.registration import statements
 from services.registration.forms import form_errors, from_json, normalise
 from services.registration.models import customer_changes, customers, registrations
-from services.registration.rows import profile_row, to_message
+from services.registration.rows import mail_address, profile_row, to_message
 from services.registration.use_log import use_row
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import FieldViolation, failed_precondition, invalid
@@ -72,7 +72,7 @@ async def convert(
     changed: dict[str, Any] = profile_row(form) | {"updated_at": moment, "version": customer["version"] + 1}
     # The name has not changed.
     del changed["search_keys"]
-    if form.email != customer["email"]:
+    if mail_address(form) != customer["email"]:
         changed["email_state"] = EMAIL_STATE_UNCONFIRMED
     of_customer = customers.c.customer_id == customer["customer_id"]
     await connection.execute(update(customers).where(of_customer).values(**changed))

@@ -42,7 +42,7 @@ from services.registration.editing import apply_mask, editing_errors
 from services.registration.forms import from_json, normalise
 from services.registration.merging import MERGES
 from services.registration.models import customer_changes, customer_names, customers, registrations, units
-from services.registration.rows import profile_row
+from services.registration.rows import mail_address, profile_row
 from services.registration.transfers import transfer
 from services.registration.use_log import use_row
 from services.runtime.clock import helsinki_day, now
@@ -110,7 +110,7 @@ class CustomerServicer(CustomerServiceServicer):
                 if made.customer_id != request.customer_id:
                     raise already_exists(REASON_REQUEST_ID_REUSED)
                 return pb.UpdateCustomerResponse(
-                    customer=_to_message(row), previous_email=made.previous_email
+                    customer=_to_message(row), email=row["email"], previous_email=made.previous_email
                 )
             if row["state"] != CUSTOMER_STATE_ACTIVE:
                 raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
@@ -307,9 +307,10 @@ async def _change(
         raise invalid(errors)
     changed = profile_row(after) | {"updated_at": now(), "version": row["version"] + 1}
     search_keys = changed.pop("search_keys")
-    moved = after.email != before.email
+    address, previous = mail_address(after), mail_address(before)
+    moved = address != previous
     if moved:
-        changed["email_state"] = EMAIL_STATE_UNCONFIRMED if after.email else EMAIL_STATE_UNSPECIFIED
+        changed["email_state"] = EMAIL_STATE_UNCONFIRMED if address else EMAIL_STATE_UNSPECIFIED
     await connection.execute(
         update(customers).where(customers.c.customer_id == request.customer_id).values(**changed)
     )
@@ -323,13 +324,15 @@ async def _change(
             request_id=uuid.UUID(request.request_id),
             paths=list(request.update_mask.paths),
             changed_at=changed["updated_at"],
-            previous_email=before.email if moved else None,
+            previous_email=previous if moved else None,
         )
     )
     use = use_row("customer:update", [request.customer_id, row["person_id"]])
     await connection.execute(statements.INSERT_USE, use)
     return pb.UpdateCustomerResponse(
-        customer=_to_message({**row, **changed}), previous_email=before.email if moved else None
+        customer=_to_message({**row, **changed}),
+        email=address,
+        previous_email=previous if moved else None,
     )
 
 

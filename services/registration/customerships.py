@@ -117,7 +117,8 @@ async def _begin_anew(
         "request_id": uuid.uuid4(),
         "paths": [field.name for field in CustomerForm.DESCRIPTOR.fields],
         "changed_at": changed["updated_at"],
-        "previous_email": None,
+        # A link to confirm an address that was mailed before the end confirms no other one.
+        "previous_email": known["email"] if changed["email"] != known["email"] else None,
     }
     await connection.execute(_INSERT_CHANGE, change)
     if previous is not None:

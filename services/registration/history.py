@@ -10,6 +10,7 @@ from liity.registration.v1.history_service_pb2_grpc import HistoryServiceService
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence
 from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_FOUND, REASON_REGISTRATION_NOT_FOUND
 from services.registration import code_changes, statements
+from services.registration.forms import from_json
 from services.registration.models import (
     consents,
     customer_changes,
@@ -32,6 +33,7 @@ TOLD = (
     "credentials:send",
     "registration:reactivate",
     "registration:verify-identity",
+    "customership:end",
     "customership:undo",
     "customership:extend",
     "customer:convert",
@@ -47,7 +49,11 @@ _OF_CUSTOMER = (
     .limit(1)
 )
 _CUSTOMERSHIP = select(
-    customers.c.created_at, customers.c.state, customers.c.ended_at, customers.c.email_state
+    customers.c.created_at,
+    customers.c.state,
+    customers.c.ended_at,
+    customers.c.email_state,
+    customers.c.profile,
 ).where(customers.c.customer_id == bindparam("customer"))
 _CONSENT = select(consents).where(consents.c.registration_id == bindparam("registration"))
 _USES = (
@@ -107,12 +113,15 @@ async def _add_customership(
     row = (await connection.execute(_CUSTOMERSHIP, by_customer)).mappings().first()
     if row is None:
         return
+    form = from_json(row["profile"])
+    is_watched = form.temporary and form.HasField("expected_end_date")
     history.customership.CopyFrom(
         pb.Customership(
             create_time=row["created_at"],
             state=row["state"],
             email_state=row["email_state"],
             end_time=row["ended_at"],
+            expected_end_date=form.expected_end_date if is_watched else None,
         )
     )
 

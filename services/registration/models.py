@@ -73,6 +73,7 @@ class Customer(Base):
     last_name: Mapped[str]
     kind: Mapped[int]
     email: Mapped[str]
+    """Where mail to the customer goes: their own address, else the guardian's or contact person's."""
     language: Mapped[int]
     profile: Mapped[Json]
     created_at: Mapped[datetime]

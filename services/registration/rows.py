@@ -48,7 +48,7 @@ def customer_row(
         "updated_at": moment,
         "state": CUSTOMER_STATE_ACTIVE,
         "version": 1,
-        "email_state": EMAIL_STATE_UNCONFIRMED if form.email else EMAIL_STATE_UNSPECIFIED,
+        "email_state": EMAIL_STATE_UNCONFIRMED if mail_address(form) else EMAIL_STATE_UNSPECIFIED,
         "birth_date": birth_date,
         "ended_at": None,
         "lent": form.kind == CUSTOMER_KIND_CD_BORROWER,
@@ -63,12 +63,17 @@ def profile_row(form: CustomerForm) -> dict[str, Any]:
         "first_names": form.first_names,
         "last_name": form.last_name,
         "kind": form.kind,
-        "email": form.email,
+        "email": mail_address(form),
         "language": form.language,
         "profile": to_json(form),
         "sort_key": names.sort_key(form.last_name, form.first_names),
         "search_keys": names.search_keys(form.first_names, form.last_name),
     }
+
+
+def mail_address(form: CustomerForm) -> str:
+    """Where mail to the customer goes: their own address, else the guardian's or contact person's."""
+    return form.email or form.related_person.email
 
 
 def consent_row(
@@ -101,7 +106,7 @@ def mailing_details(
     return MailingDetails(
         first_names=form.first_names,
         language=form.language,
-        customer_email=form.email or form.related_person.email,
+        customer_email=mail_address(form),
         related_person_email=form.related_person.email,
         credentials_recipient=form.credentials_recipient,
         unit_id=unit_id,

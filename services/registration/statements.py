@@ -259,6 +259,7 @@ GET_CUSTOMER_FOR_CHANGE = (
         customers.c.customer_id,
         customers.c.unit_id,
         customers.c.state,
+        customers.c.email,
         customers.c.version,
         customers.c.created_at,
     )

@@ -21,6 +21,7 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.registration_pb2 import (
     ACTION_ASK_CUSTOMER_SERVICE,
+    ACTION_EDIT,
     ACTION_LINK_TO_CUSTOMER,
     ACTION_REGISTER,
     ACTION_REJECT,
@@ -131,6 +132,7 @@ async def test_a_person_without_a_code_is_checked_and_registered(
         ACTION_VERIFY_IDENTITY,
         ACTION_LINK_TO_CUSTOMER,
         ACTION_REJECT,
+        ACTION_EDIT,
         ACTION_WITHDRAW,
     ]
     assert saved.missing_code_reason == MISSING_CODE_REASON_NOT_YET_GIVEN
@@ -272,6 +274,12 @@ async def test_one_who_is_marked_for_deletion_comes_back_through_customer_servic
         ]
         assert not seen.customer
         assert not seen.registration
+    # No search finds the customer: customer service, who can undo the removal, is told who it is.
+    request = CheckPersonalIdentityCodeRequest(
+        parent=api.registrar.unit, personal_identity_code=person.personal_identity_code
+    )
+    seen_by_staff = await api.staff.call(api.staff.registrations.CheckPersonalIdentityCode, request)
+    assert seen_by_staff.customer == before
     assert not own.recognition
     assert other.recognition.endswith("Esimerkkilän kirjasto")
     search = SearchCustomersRequest(parent=api.registrar.unit, query=person.form.first_names)

@@ -1,6 +1,6 @@
 """Why is it as it is? Answered from data alone: what has happened, what is waited for, who can do what."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,6 +34,8 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     CUSTOMER_STATE_MARKED_FOR_DELETION,
+    EMAIL_STATE_CONFIRMED,
+    EMAIL_STATE_UNCONFIRMED,
     EMAIL_STATE_UNDELIVERABLE,
 )
 from liity.v1.message_service_pb2 import MESSAGE_STATE_CLOSED, MESSAGE_STATE_OPEN
@@ -67,9 +69,11 @@ from liity.v1.registration_service_pb2 import (
 from liity.v1.work_service_pb2 import WorkItemKind
 from services.gateway.explanation import Explanation
 from services.gateway.explanation_texts import Words, texts
+from services.runtime.clock import to_proto_date
 
 SAVED = datetime(2026, 9, 1, 7, tzinfo=UTC)
 NOW = datetime(2026, 9, 10, 12, tzinfo=UTC)
+ERASED = datetime(2029, 1, 31, tzinfo=UTC)
 BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
 ENDED = (STAGE_DECLINED, STAGE_LAPSED, STAGE_WITHDRAWN, STAGE_REJECTED, STAGE_LINKED)
 
@@ -115,6 +119,7 @@ def told(
         names={"a1": "Olli Opettaja", "a2": "Aino Asiakaspalvelija"},
         words=Words(language),
         now=NOW,
+        erase_time=ERASED,
     ).tell()
 
 
@@ -302,12 +307,12 @@ def test_an_address_that_does_not_work_and_an_open_message_are_waited_for() -> N
 ACTIONS = [
     (
         history(STAGE_WAITING_FOR_CONSENT, deadline=day(30), consent_state=CONSENT_STATE_AWAITED),
-        {"ANSWER_CONSENT_REQUEST", "RECORD_CONSENT", "WITHDRAW"},
+        {"ANSWER_CONSENT_REQUEST", "RECORD_CONSENT", "EDIT", "WITHDRAW"},
     ),
-    (history(STAGE_WAITING_FOR_REACTIVATION), {"REACTIVATE", "REJECT", "WITHDRAW"}),
+    (history(STAGE_WAITING_FOR_REACTIVATION), {"REACTIVATE", "REJECT", "EDIT", "WITHDRAW"}),
     (
         history(STAGE_WAITING_FOR_IDENTITY_CHECK),
-        {"VERIFY_IDENTITY", "LINK_TO_CUSTOMER", "REJECT", "WITHDRAW"},
+        {"VERIFY_IDENTITY", "LINK_TO_CUSTOMER", "REJECT", "EDIT", "WITHDRAW"},
     ),
     (
         history(STAGE_WELCOMED),
@@ -340,8 +345,44 @@ def test_of_an_ended_customership_only_customer_service_brings_it_back() -> None
         "ACTION_ASK_CUSTOMER_SERVICE",
     ]
     assert state_of(explanation) == "ENDED"
-    assert not explanation.HasField("next")
+    assert (explanation.next.time.ToDatetime(UTC), explanation.next.text) == (
+        ERASED,
+        "The data is erased for good, unless customer service brings the customership back.",
+    )
     assert "has ended" in explanation.summary
+
+
+def test_who_has_ended_a_customership_is_told() -> None:
+    of = history(STAGE_WELCOMED)
+    of.customership.state = CUSTOMER_STATE_MARKED_FOR_DELETION
+    of.customership.end_time.FromDatetime(day(8))
+    of.changes.add(action="customership:end", time=day(8), actor_kind=ACTOR_KIND_LINK)
+    assert happened(told(of))[-1] == ("CUSTOMERSHIP_ENDED", "the customer")
+
+
+def test_the_welcome_waits_for_an_address_until_it_is_changed() -> None:
+    of = history(STAGE_CREDENTIALS_SENT, deadline=day(28))
+    reminder = mail("change_address_reminder", number=7)
+    (wait,) = [wait for wait in told(of, CREDENTIALS_SENT, reminder).waits if "welcome mail" in wait.text]
+    assert (wait.party, wait.deadline.ToDatetime(UTC)) == (PARTY_REGISTRAR, day(28))
+    of.changes.add(action="customer:update", time=day(8), account_id="a1", address_changed=True)
+    assert not [wait for wait in told(of, CREDENTIALS_SENT, reminder).waits if "welcome mail" in wait.text]
+
+
+@pytest.mark.parametrize(("end", "asked"), [(NOW.date(), True), (NOW.date() + timedelta(days=1), False)])
+def test_whether_a_temporary_need_goes_on_is_asked_on_its_last_day(end: date, asked: bool) -> None:
+    of = history(STAGE_WELCOMED)
+    of.customership.expected_end_date.CopyFrom(to_proto_date(end))
+    assert any("still needed" in wait.text for wait in told(of).waits) == asked
+
+
+def test_a_changed_address_waits_for_its_confirmation() -> None:
+    of = history(STAGE_WELCOMED)
+    of.customership.email_state = EMAIL_STATE_UNCONFIRMED
+    assert not any("confirmed" in wait.text for wait in told(of).waits)
+    assert any("confirmed" in wait.text for wait in told(of, mail("email_confirmation")).waits)
+    of.customership.email_state = EMAIL_STATE_CONFIRMED
+    assert not any("confirmed" in wait.text for wait in told(of, mail("email_confirmation")).waits)
 
 
 def test_everything_has_its_words_in_every_language() -> None:

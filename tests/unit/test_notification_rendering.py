@@ -47,6 +47,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ReactivationDeclined,
     ReactivationDone,
     RegistrarInvitation,
+    RegistrationWithdrawn,
     RemovalUndone,
     SendMessageRequest,
     Welcome,
@@ -85,6 +86,11 @@ CONTENTS: list[dict[str, Any]] = [
     },
     {
         "consent_lapsed": ConsentLapsed(
+            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
+        )
+    },
+    {
+        "registration_withdrawn": RegistrationWithdrawn(
             unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
         )
     },

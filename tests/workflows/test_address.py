@@ -5,13 +5,20 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
-from liity.registration.v1.customer_service_pb2 import ConfirmEmailRequest
+from liity.registration.v1.customer_service_pb2 import ConfirmEmailRequest, UpdateCustomerRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registration
-from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CUSTOMER_KIND_CD_BORROWER
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    CUSTOMER_KIND_CD_BORROWER,
+    CustomerForm,
+    PaperConsent,
+    RelatedPerson,
+)
 from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_CONFIRMED,
     EMAIL_STATE_UNCONFIRMED,
@@ -19,9 +26,10 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_INVALID_EMAIL, REASON_LINK_VOID
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import FieldViolation, Refusal
 from services.runtime.temporal import AddressChangeWorkflowNames
-from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 CONFIRM = "Vahvista uusi sähköpostiosoitteesi"
 CHANGED = "Sähköpostiosoitteesi on muutettu"
@@ -67,6 +75,29 @@ async def test_the_new_address_confirms_and_the_old_one_is_told(world: World) ->
     await follow_link(world, new)
     customer = await world.customer(registration)
     assert (customer.form.email, customer.email_state) == (new, EMAIL_STATE_CONFIRMED)
+
+
+async def test_of_a_child_the_guardians_address_is_confirmed_and_told_alike(world: World) -> None:
+    old, new = address(), address()
+    paper = PaperConsent(guardian_name="Outi Huoltaja", sign_date=to_proto_date(helsinki_day(now())))
+    registration, _ = await world.save(child_form(old, paper_consent=paper), born(9))
+    customer = await world.customer(registration)
+    assert customer.email_state == EMAIL_STATE_UNCONFIRMED
+    request_id = str(uuid.uuid4())
+    update = UpdateCustomerRequest(
+        request_id=request_id,
+        customer_id=customer.customer_id,
+        unit_id=customer.unit_id,
+        etag=customer.etag,
+        update_mask=FieldMask(paths=["related_person.email"]),
+        form=CustomerForm(related_person=RelatedPerson(email=new)),
+    )
+    await world.customers.change_address(update, world.registrar.account_id)
+    await world.temporal.get_workflow_handle(AddressChangeWorkflowNames.workflow_id(request_id)).result()
+    assert subjects(world, new) == [CONFIRM]
+    assert subjects(world, old)[-1] == CHANGED
+    await follow_link(world, new)
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_CONFIRMED
 
 
 async def test_a_link_confirms_no_address_but_its_own(world: World) -> None:

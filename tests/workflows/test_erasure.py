@@ -135,7 +135,7 @@ async def peers_without(world: World, keys_dir: Path, away: str) -> AsyncIterato
 
 def registering(identity: Peer, registration: Peer, notification: Peer) -> RegistrationActivities:
     """The steps of a registration over these services."""
-    mailing = Mailing(identity, registration, notification)
+    mailing = Mailing(identity, registration, notification, "customer-service@liity.example")
     erasure = Erasure(identity, registration, notification)
     links = CustomershipLinks(identity, timedelta(days=1))
     return RegistrationActivities(identity, registration, mailing, links, erasure, Timetable())

@@ -10,6 +10,8 @@ import pytest
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -34,12 +36,20 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.runtime.clock import HELSINKI, helsinki_day, now, to_proto_date
 from services.runtime.errors import Refusal
+from services.runtime.requests import set_current_actor
 from services.runtime.search_attributes import DEADLINE, KIND, STAGE, UNIT
-from tests.workflows.conftest import World, adult_form, born, child_form
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
+
+WITHDRAWN = "Rekisteröinti on peruttu"
+CONSENTED = "Huoltajan suostumus on saatu"
 
 
 def address() -> str:
     return f"{uuid.uuid4().hex}@example.org"
+
+
+def subjects(world: World, email: str) -> list[str]:
+    return [mail["Subject"] for mail in world.mails_to(email)]
 
 
 def token_in(mail: EmailMessage) -> str:
@@ -188,6 +198,34 @@ async def test_a_registrar_withdraws(world: World) -> None:
     assert answer.stage == STAGE_WITHDRAWN
     await run.result()
     assert not (await world.stored(registration)).person_id
+
+
+@pytest.mark.parametrize(
+    ("actor", "told"),
+    [
+        (Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a1", role=ROLE_REGISTRAR), 0),
+        (Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a2", role=ROLE_CUSTOMER_SERVICE), 1),
+    ],
+)
+async def test_what_is_withdrawn_for_the_unit_is_told_to_it(world: World, actor: Actor, told: int) -> None:
+    registration, run = await world.save(child_form(address()), born(9))
+    before = subjects(world, REGISTRARS_ADDRESS).count(WITHDRAWN)
+    set_current_actor(actor)
+    request = WithdrawRequest(request_id=str(uuid.uuid4()))
+    await world.workflows.withdraw(registration.person_id, request)
+    await run.result()
+    assert subjects(world, REGISTRARS_ADDRESS).count(WITHDRAWN) == before + told
+
+
+async def test_a_consent_that_is_recorded_for_the_unit_is_told_to_it(world: World) -> None:
+    registration, run = await world.save(child_form(address()), born(9))
+    before = subjects(world, REGISTRARS_ADDRESS).count(CONSENTED)
+    set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a2", role=ROLE_CUSTOMER_SERVICE))
+    evidence = ConsentEvidence(method=ConsentEvidence.METHOD_RECORDED, guardian_name="Outi Huoltaja")
+    request = RecordConsentRequest(request_id=str(uuid.uuid4()), evidence=evidence)
+    await world.workflows.record_consent(registration.person_id, request)
+    await world.skip(run, timedelta(hours=1))
+    assert subjects(world, REGISTRARS_ADDRESS).count(CONSENTED) == before + 1
 
 
 async def test_who_turns_15_needs_no_consent_any_more(world: World) -> None:

@@ -14,7 +14,6 @@ from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_MARKED_FOR_DELETION,
     EMAIL_STATE_CONFIRMED,
     EMAIL_STATE_UNCONFIRMED,
-    EMAIL_STATE_UNSPECIFIED,
 )
 from tests.registration_forms import child_form, paper_consent
 from tests.services.registration_service import Service, birth_of_child, refusal, violations
@@ -57,7 +56,7 @@ async def test_a_child_becomes_the_same_kind_of_customer_after_the_consent(
     assert not waiting.customer_id
     activated = await service.activate(waiting.registration_id, None)
     customer = await service.get_customer(activated.customer_id)
-    assert customer.email_state == EMAIL_STATE_UNSPECIFIED
+    assert customer.email_state == EMAIL_STATE_UNCONFIRMED
     assert await names_found(service, unit.unit_id, "ilm mall") == ["Mallikas Eetu Ilmari"]
     stored = await service.rows(
         "SELECT birth_date FROM customers WHERE customer_id = :id", id=activated.customer_id
