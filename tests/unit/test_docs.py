@@ -1,17 +1,71 @@
 """The pages say what their sources say."""
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.message_factory import GetMessageClass
 
 from docs.tables import CONTRACTS, DOCS, PAGES
+from services.runtime import temporal
 from workflows.worker import WORKFLOWS
 
 ROOT = DOCS.parent
-EVERY_PAGE = sorted([ROOT / "README.md", *DOCS.glob("*.md")])
+EVERY_PAGE = sorted(
+    [ROOT / "README.md", *(page for page in DOCS.rglob("*.md") if "node_modules" not in page.parts)]
+)
+
+SLIDES: Mapping[str, Sequence[str]] = {
+    "Aiheet": (
+        "Uuden asiakkaan rekisteröinti",
+        "Asiakastietojen muokkaus",
+        "Ongelmatilanteita rekisteröinnissä",
+        "Käytön aloittaminen",
+    ),
+    "Rekisteröinnin perusteet": (
+        "Koulut rekisteröivät henkilöasiakkaaksi oppilaitaan",
+        "Kirjastot ja muut yhteisöt rekisteröivät henkilöasiakkaita",
+        "Alle 15-vuotiaalta tarvitaan huoltajan suostumus",
+        "voivat hoitaa liittymisen itse tai huoltaja voi hoitaa",
+        "Tilapäinen asiakas ilmoittaa itse, kun tarve poistunut",
+        "www.celianet.fi/usein-kysytyt",
+    ),
+    "Rekisteröinti käytännössä": (
+        "Kirjaudu Celianetiin rekisteröijän tunnuksillasi ja avaa Asiakashallinta",
+        "Avaa yksikkö",
+        "Tarkista hetulla, onko henkilö jo aiemmin rekisteröity",
+        "Avaa linkki ”Lisää uusi asiakas”",
+        "Akuutteja viestejä Celialle ei Lisätietoja-kohtaan",
+        "Täytä lomake ja paina ”Tallenna”",
+    ),
+    "Asiakastietojen muokkaus": (
+        "voit siirtää tiedot teidän yksikköönne",
+        "Voit myös tarkistaa tai muokata asiakkaan tietoja",
+        "Voit hakea nimellä",
+        "Jos tunnukset pitää lähettää eri sähköpostiin",
+    ),
+    "Ongelmatilanteita rekisteröinnissä": (
+        "Jos ongelmia tulee, ota yhteyttä",
+        "Omat rekisteröijän tunnukset hukassa",
+        "poistettavaksi merkitty asiakas, Celia voi aktivoida",
+        "verkkokäyttäjäksi",
+        "Asiakkaalla ei ole hetua",
+    ),
+    "Käytön aloittaminen": (
+        "asiakas pääsee lainauksen ja kuuntelun alkuun",
+        "Voit esitellä myös kirjavinkkejä",
+        "vaihda s-posti asiakkaalle tai huoltajalle",
+        "noin kahden viikon sisällä s-postiviestin uudelle verkkoasiakkaalle",
+        "www.celia.fi/yhteystiedot",
+    ),
+}
+"""Every bullet of the webinar, by its key phrase, in the order of the slides."""
 
 
 def code(folder: str) -> Iterator[str]:
@@ -21,10 +75,36 @@ def code(folder: str) -> Iterator[str]:
             yield path.read_text("utf-8")
 
 
-def public_rpcs() -> set[str]:
+def public_rpcs() -> list[MethodDescriptor]:
+    """In the order of the contracts."""
     files = FileDescriptorSet.FromString(CONTRACTS.read_bytes()).file
+    pool = DescriptorPool()
+    for file in files:
+        pool.Add(file)
     public = [service for file in files if file.package == "liity.v1" for service in file.service]
-    return {method.name for service in public for method in service.method}
+    return [
+        method for service in public for method in pool.FindServiceByName(f"liity.v1.{service.name}").methods
+    ]
+
+
+def full_names(rpcs: Iterable[MethodDescriptor]) -> set[str]:
+    """As pages write them: `AuthService.LogIn`."""
+    return {f"{rpc.containing_service.name}.{rpc.name}" for rpc in rpcs}
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may lead to: its headings, as GitHub makes anchors of them."""
+    prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def shown_rpcs() -> Iterator[tuple[str, str]]:
+    """The full name of each RPC that has a section in api.md, with the section."""
+    for of_service in re.split(r"^## ", (DOCS / "api.md").read_text("utf-8"), flags=re.MULTILINE):
+        service, *sections = re.split(r"^### ", of_service, flags=re.MULTILINE)
+        for section in sections:
+            yield f"{service.split()[0]}.{section.split()[0]}", section
 
 
 @pytest.mark.parametrize(("page", "write"), PAGES.items(), ids=lambda value: getattr(value, "stem", ""))
@@ -34,14 +114,59 @@ def test_a_page_is_as_it_would_be_written_now(page: Path, write: Callable[[], st
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))
-    dead = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
-    assert not dead
+    links = re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text("utf-8"))
+    own = [(page.parent / file if file else page, anchor) for file, anchor in links if "://" not in file]
+    assert not [str(file) for file, _ in own if not file.exists()]
+    assert not [(str(file), anchor) for file, anchor in own if anchor and anchor not in anchors(file)]
 
 
-def test_every_public_rpc_is_shown() -> None:
-    shown = set(re.findall(r"^### (\w+)$", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE))
-    assert shown == public_rpcs()
+def test_every_public_rpc_is_shown_under_its_service() -> None:
+    shown = [name for name, _ in shown_rpcs()]
+    assert sorted(shown) == sorted(full_names(public_rpcs()))
+
+
+def test_every_public_service_is_in_the_table_of_services() -> None:
+    listed = re.findall(r"^\| \[`(\w+Service)`\]", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted({rpc.containing_service.name for rpc in public_rpcs()})
+
+
+def test_every_example_of_the_api_is_one_that_the_contracts_take() -> None:
+    rpcs = {name: rpc for rpc in public_rpcs() for name in full_names([rpc])}
+    examples = [
+        (name, json.loads(example))
+        for name, section in shown_rpcs()
+        for example in re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    ]
+    assert examples
+    assert not [(name, example) for name, example in examples if not _is_of(rpcs[name], example)]
+
+
+def test_every_rpc_named_is_one_that_there_is() -> None:
+    """In the pages that people write: the access table is written from the code."""
+    texts = [page.read_text("utf-8") for page in EVERY_PAGE if page not in PAGES]
+    named = {name for text in texts for name in re.findall(r"`(\w+Service\.\w+)", text)}
+    assert named
+    assert named <= full_names(public_rpcs())
+
+
+def test_every_workflow_is_named_and_every_one_named_is_one_that_there_is() -> None:
+    workflows = {workflow.__name__ for workflow in WORKFLOWS}
+    named = {name for page in EVERY_PAGE for name in re.findall(r"\b\w+Workflow\b", page.read_text("utf-8"))}
+    assert named == workflows
+    overview = re.findall(r"^\| \[`(\w+)`\]", (DOCS / "architecture.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(overview) == sorted(workflows)
+
+
+def test_every_signal_that_a_run_takes_is_told() -> None:
+    handlers = {
+        found
+        for text in code("workflows")
+        for found in re.findall(r"@workflow\.signal\(name=(\w+)\.(\w+)\)", text)
+    }
+    assert handlers
+    page = (DOCS / "operating.md").read_text("utf-8")
+    signals = {getattr(getattr(temporal, names), signal) for names, signal in handlers}
+    assert not [signal for signal in signals if f"`{signal}`" not in page]
 
 
 def test_every_variable_named_is_one_that_is_read() -> None:
@@ -53,10 +178,11 @@ def test_every_variable_named_is_one_that_is_read() -> None:
 
 
 def test_every_rule_the_code_names_stands_in_the_rules() -> None:
-    rules = set(re.findall(r"^- \*\*(R\d+)\*\*", (DOCS / "rules.md").read_text("utf-8"), re.MULTILINE))
+    rules = re.findall(r"^- \*\*(R\d+)\*\*", (DOCS / "rules.md").read_text("utf-8"), re.MULTILINE)
+    assert len(rules) == len(set(rules)), "a rule stands twice"
     folders = ("protos", "services", "workflows", "deploy", "docs")
     named = {rule for folder in folders for text in code(folder) for rule in re.findall(r"\bR\d\d?\b", text)}
-    assert named <= rules
+    assert named <= set(rules)
 
 
 def test_codes_are_artificial() -> None:
@@ -78,19 +204,48 @@ def test_every_promise_names_a_test_that_there_is() -> None:
 
 
 def test_every_bullet_of_the_webinar_names_what_there_is() -> None:
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in (DOCS / "practice.md").read_text("utf-8").splitlines()
-        if line.startswith("| ") and not line.startswith(("| slide", "| **"))
-    ]
-    names = [re.findall(r"`(\w+)\.(\w+)`", row[2]) for row in rows]
-    assert {method for row in names for _, method in row} <= public_rpcs()
+    rows = [row for of_slide in _practice().values() for row in of_slide]
+    names = {name for row in rows for name in re.findall(r"`([\w.]+)`", row[2])}
+    assert names <= full_names(public_rpcs())
     assert {workflow for row in rows for workflow in re.findall(r"`(\w+)`", row[3])} <= {
         workflow.__name__ for workflow in WORKFLOWS
     }
     tests = [re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", row[4]) for row in rows]
     assert all(tests)
     assert not [test for row in tests for file, test in row if f"def {test}(" not in _text_of(ROOT / file)]
+
+
+def test_every_bullet_of_the_webinar_has_a_row() -> None:
+    rows = _practice()
+    assert list(rows) == list(SLIDES)
+    for slide, bullets in SLIDES.items():
+        found = [row[0] for row in rows[slide]]
+        missing = [bullet for bullet in bullets if not any(bullet in cell for cell in found)]
+        assert not missing, slide
+        assert len(found) == len(bullets), slide
+
+
+def _practice() -> dict[str, list[list[str]]]:
+    """The rows of the table in practice.md, by slide."""
+    rows: dict[str, list[list[str]]] = {}
+    for line in (DOCS / "practice.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| **"):
+            of_slide = rows[cells[0].strip("*")] = []
+        elif line.startswith("| ") and rows:
+            of_slide.append(cells)
+    return rows
+
+
+def _is_of(rpc: MethodDescriptor, example: object) -> bool:
+    """Whether an example is a request or an answer of an RPC."""
+    for message in (rpc.input_type, rpc.output_type):
+        try:
+            ParseDict(example, GetMessageClass(message)())
+        except ParseError:
+            continue
+        return True
+    return False
 
 
 def _text_of(file: Path) -> str:
