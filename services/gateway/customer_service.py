@@ -142,11 +142,12 @@ class CustomerService(CustomerServiceServicer):
             # Both addresses are told, a need is watched: the change and what follows must not come apart.
             account_id = current_request().caller.account_id
             updated = await self._workflows.change_address(update, account_id)
-            stored = await self._get(request.name)
+            customer = await self._read(request.name)
         else:
             updated = await self._registration.call(self._customers.UpdateCustomer, update)
-            stored = updated.customer
-        customer = _to_public(stored)
+            customer = _to_public(updated.customer)
+            if updated.repeated or updated.HasField("changed_meanwhile"):
+                await self._record_read(customer)
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(customer=customer, changed=updated.changed_meanwhile))
         return UpdateCustomerResponse(customer=customer)
@@ -196,8 +197,7 @@ class CustomerService(CustomerServiceServicer):
             raise
         response = TransferCustomerResponse(registration=registration_name(unit_id, moved.registration_id))
         if moved.customer_id:
-            stored = await self._get(customer_name(unit_id, moved.customer_id))
-            response.customer.CopyFrom(_to_public(stored))
+            response.customer.CopyFrom(await self._read(customer_name(unit_id, moved.customer_id)))
         return response
 
     async def SendCredentials(  # noqa: N802
@@ -263,7 +263,7 @@ class CustomerService(CustomerServiceServicer):
         # Before a run is started: it is of this unit.
         await self._get(request.name)
         await self._removals.undo(customer_id, unit_id, request.request_id)
-        return UndoRemovalResponse(customer=_to_public(await self._get(request.name)))
+        return UndoRemovalResponse(customer=await self._read(request.name))
 
     async def SetPersonalIdentityCode(  # noqa: N802
         self,
@@ -312,7 +312,7 @@ class CustomerService(CustomerServiceServicer):
         pair = sorted((customer_id, merged_customer_id))
         await self._claims.require_unclaimed_by_others(WORK_ITEM_KIND_POSSIBLE_DUPLICATE, *pair)
         await self._workflows.merge(merge, request.personal_identity_code_of)
-        return MergeCustomersResponse(customer=_to_public(await self._get(request.name)))
+        return MergeCustomersResponse(customer=await self._read(request.name))
 
     async def ConvertToOnline(  # noqa: N802
         self,
@@ -379,6 +379,19 @@ class CustomerService(CustomerServiceServicer):
         if not person_id:
             raise not_found(REASON_NOT_REGISTERED)
         return person_id
+
+    async def _read(self, name: str) -> Customer:
+        """A customer as they stand after a change by a run.
+
+        Whether the run has made it now or for an earlier call is not known: what is shown is a read (R36).
+        """
+        customer = _to_public(await self._get(name))
+        await self._record_read(customer)
+        return customer
+
+    async def _record_read(self, customer: Customer) -> None:
+        """Writes down that a customer is shown whose entry is not that of a change (R36)."""
+        await self._uses.record("customer:read", current_request(), customer, "OK")
 
     async def _get(self, name: str) -> registration_pb2.Customer:
         unit_id, customer_id = parse_customer_name(name)

@@ -110,7 +110,7 @@ class CustomerServicer(CustomerServiceServicer):
                 if made.customer_id != request.customer_id:
                     raise already_exists(REASON_REQUEST_ID_REUSED)
                 return pb.UpdateCustomerResponse(
-                    customer=_to_message(row), previous_email=made.previous_email
+                    customer=_to_message(row), previous_email=made.previous_email, repeated=True
                 )
             if row["state"] != CUSTOMER_STATE_ACTIVE:
                 raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
