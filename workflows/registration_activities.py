@@ -253,7 +253,12 @@ class RegistrationActivities:
         if details is None:
             return MailStepResult()
         mail = await self._mailing.credentials(step, details, details.credentials_recipient)
-        result = await self._mailing.send_or_tell(step, details, mail)
+        result = (
+            # Others are on their way already.
+            MailStepResult(delivered=True)
+            if mail is None
+            else await self._mailing.send_or_tell(step, details, mail)
+        )
         if result.delivered:
             await self._advance(step, STAGE_CREDENTIALS_SENT)
         return result
@@ -338,7 +343,7 @@ class RegistrationActivities:
         try:
             async with asyncio.timeout(_AT_ONCE):
                 mail = await self._mailing.credentials(step, details, details.credentials_recipient)
-                if await self._mailing.send(mail):
+                if mail is not None and await self._mailing.send(mail):
                     await self._advance(step, STAGE_CREDENTIALS_SENT)
                     created.welcome_time.CopyFrom(step.deadline)
         except (Refusal, TimeoutError) as error:

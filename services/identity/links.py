@@ -75,6 +75,8 @@ class IssuedLink(NamedTuple):
     link_id: str
     subject: str
     expires_at: datetime
+    void: bool
+    """The same request made it before, and a later one has made it void."""
 
 
 class LinkDoor:
@@ -273,14 +275,15 @@ async def issue_link(
         "moment": moment,
     }
     link = (await connection.execute(_ISSUE, parameters)).one_or_none()
-    if link is None:
-        issued_before = select(Link.link_id, Link.subject, Link.expires_at).where(
-            Link.purpose == purpose, Link.request_id == request_id
-        )
-        link = (await connection.execute(issued_before)).one()
-    if link.subject != subject:
+    if link is not None:
+        return IssuedLink(link.link_id, link.subject, link.expires_at, void=False)
+    issued_before = select(Link.link_id, Link.subject, Link.expires_at, Link.voided_at).where(
+        Link.purpose == purpose, Link.request_id == request_id
+    )
+    made = (await connection.execute(issued_before)).one()
+    if made.subject != subject:
         raise already_exists(REASON_REQUEST_ID_REUSED)
-    return IssuedLink(link.link_id, link.subject, link.expires_at)
+    return IssuedLink(made.link_id, made.subject, made.expires_at, void=made.voided_at is not None)
 
 
 async def _issued_before(connection: AsyncConnection, request: IssueLinkRequest) -> str:
