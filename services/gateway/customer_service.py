@@ -3,7 +3,6 @@
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from liity.identity.v1 import person_service_pb2 as identity_pb2
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest, RedeemLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.identity.v1.person_service_pb2 import FindPersonRequest
@@ -12,7 +11,6 @@ from liity.registration.v1 import customer_service_pb2 as registration_pb2
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import (
     LookUpPersonRequest,
-    LookUpPersonResponse,
     Registrar,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
@@ -21,7 +19,6 @@ from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     ChangedMeanwhile,
-    CodeOfAnotherPerson,
     ConfirmEmailRequest,
     ConfirmEmailResponse,
     ConvertToOnlineRequest,
@@ -52,12 +49,11 @@ from liity.v1.reason_pb2 import (
     REASON_BEING_REGISTERED,
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
-    REASON_HETU_OF_ANOTHER_PERSON,
     REASON_NOT_REGISTERED,
 )
-from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
 from liity.v1.work_service_pb2 import WORK_ITEM_KIND_POSSIBLE_DUPLICATE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
+from services.gateway.code_changes import CodeChanges
 from services.gateway.customer_actions import customer_actions
 from services.gateway.customer_workflows import CustomerWorkflows
 from services.gateway.removal_workflows import RemovalWorkflows
@@ -107,6 +103,7 @@ class CustomerService(CustomerServiceServicer):
         self._registration = registration
         self._workflows = workflows
         self._claims = Claims(registration)
+        self._codes = CodeChanges(identity, registration, workflows, uses)
         self._removals = removals
         self._uses = uses
         self._persons = PersonServiceStub(identity.channel)
@@ -274,23 +271,8 @@ class CustomerService(CustomerServiceServicer):
         stored = await self._get(request.name)
         if stored.state != CUSTOMER_STATE_ACTIVE:
             raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
-        changed = await self._set_code(
-            identity_pb2.SetPersonalIdentityCodeRequest(
-                person_id=stored.person_id,
-                personal_identity_code=request.personal_identity_code,
-                change=request.change,
-            ),
-            stored.unit_id,
-        )
-        record = registration_pb2.RecordCodeChangeRequest(
-            request_id=request.request_id,
-            customer_id=stored.customer_id,
-            unit_id=stored.unit_id,
-            change=request.change,
-            birth_date=changed.birth_date,
-        )
-        recorded = await self._registration.call(self._customers.RecordCodeChange, record)
-        return SetPersonalIdentityCodeResponse(customer=_to_public(recorded.customer))
+        await self._codes.change(stored, request)
+        return SetPersonalIdentityCodeResponse(customer=await self._read(request.name))
 
     async def MergeCustomers(  # noqa: N802
         self,
@@ -329,41 +311,7 @@ class CustomerService(CustomerServiceServicer):
             credentials_recipient=request.credentials_recipient or CREDENTIALS_RECIPIENT_CUSTOMER,
         )
         await self._workflows.convert_to_online(stored.person_id, conversion)
-        return ConvertToOnlineResponse(customer=_to_public(await self._get(request.name)))
-
-    async def _set_code(
-        self, request: identity_pb2.SetPersonalIdentityCodeRequest, unit_id: str
-    ) -> identity_pb2.SetPersonalIdentityCodeResponse:
-        """FAILED_PRECONDITION (HETU_OF_ANOTHER_PERSON) tells who has the code: a look-up by it (R36)."""
-        while True:
-            answer = await self._identity.call(self._persons.SetPersonalIdentityCode, request)
-            if not answer.other_person_id:
-                return answer
-            look_up = LookUpPersonRequest(person_id=answer.other_person_id, unit_id=unit_id)
-            known = await self._registration.call(self._registrations.LookUpPerson, look_up)
-            if known.standing == STANDING_NOT_REGISTERED and not request.nobody:
-                # Known to identity alone: nothing has come of their Save.
-                request.nobody = answer.other_person_id
-                continue
-            current_request().subjects.update({request.person_id, answer.other_person_id})
-            outcome = reason_name(REASON_HETU_OF_ANOTHER_PERSON)
-            await self._uses.record("customer:look-up", current_request(), None, outcome)
-            raise Refusal(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                REASON_HETU_OF_ANOTHER_PERSON,
-                detail=await self._code_of_another(known),
-            )
-
-    async def _code_of_another(self, known: LookUpPersonResponse) -> CodeOfAnotherPerson:
-        detail = CodeOfAnotherPerson()
-        if known.customer_id:
-            request = registration_pb2.GetCustomerRequest(customer_id=known.customer_id)
-            customer = (await self._registration.call(self._customers.GetCustomer, request)).customer
-            detail.customer = customer_name(customer.unit_id, customer.customer_id)
-        registration = known.registration
-        if registration.registration_id:
-            detail.registration = registration_name(registration.unit_id, registration.registration_id)
-        return detail
+        return ConvertToOnlineResponse(customer=await self._read(request.name))
 
     async def _look_up(self, code: str, unit_id: str) -> str:
         """Who it is. NOT_FOUND (NOT_REGISTERED) if the code is nobody's; INVALID_ARGUMENT if it is wrong.
