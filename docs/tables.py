@@ -50,7 +50,7 @@ _STATUS = {
     ),
     **dict.fromkeys((60, 61, 62, 68, 69, 111), grpc.StatusCode.ALREADY_EXISTS),
     **dict.fromkeys(
-        (63, 64, 76, 87, 88, 89, 110, 113, 120, 121, 122, 131, 132, 150, 152, 168), _PRECONDITION
+        (63, 64, 76, 87, 88, 89, 110, 113, 114, 120, 121, 122, 131, 132, 150, 152, 168), _PRECONDITION
     ),
     **dict.fromkeys((65, 66, 67, 70, 71, 73, 74, 77, 86, 112, 151, 167), grpc.StatusCode.NOT_FOUND),
     **dict.fromkeys((80, 81, 83, 85), grpc.StatusCode.UNAUTHENTICATED),
@@ -59,7 +59,7 @@ _STATUS = {
     **dict.fromkeys((84, 91, 92, 101, 105), grpc.StatusCode.RESOURCE_EXHAUSTED),
     **dict.fromkeys((100, 102), grpc.StatusCode.UNAVAILABLE),
     103: grpc.StatusCode.INTERNAL,
-    **dict.fromkeys((140, 141, 142, 143, 145, 146), _PRECONDITION),
+    **dict.fromkeys((140, 141, 142, 143, 145, 146, 148), _PRECONDITION),
     **dict.fromkeys((144, 147), _INVALID),
 }
 """The status each reason comes with, by its number."""

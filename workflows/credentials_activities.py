@@ -33,9 +33,11 @@ class CredentialsActivities:
 
     @activity.defn
     async def send_credentials_anew(self, anew: CredentialsStep) -> MailStepResult:
-        """Issues the credentials and mails them, unless the customership has ended meanwhile."""
+        """Issues the credentials and mails them, unless the customership has ended or a later order came."""
         details = await self._mailing.details(anew.step)
         if details is None:
             return MailStepResult()
         mail = await self._mailing.credentials(anew.step, details, anew.recipient)
+        if mail is None:
+            return MailStepResult()
         return await self._mailing.send_or_tell(anew.step, details, mail)

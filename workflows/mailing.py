@@ -92,10 +92,15 @@ class Mailing:
 
     async def credentials(
         self, step: RegistrationStep, details: MailingDetails, recipient: CredentialsRecipient.ValueType
-    ) -> SendMessageRequest:
-        """Issues credentials, which makes earlier links void, and writes the mail with them (R13)."""
+    ) -> SendMessageRequest | None:
+        """Issues credentials, which makes earlier links void, and writes the mail with them (R13).
+
+        None if a later order has made this one's link void: its mail carries the link that works.
+        """
         issue = IssueCredentialsRequest(request_id=key(step.event_id, "issue"), person_id=step.person_id)
         credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
+        if credentials.link_void:
+            return None
         content = Credentials(
             first_names=details.first_names,
             user_name=credentials.user_name,

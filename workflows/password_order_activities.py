@@ -31,8 +31,8 @@ class PasswordOrderActivities:
         """Mails a link that works once, to the account's own address; nothing if nobody has it (R22)."""
         issue = IssuePasswordLinkRequest(request_id=order.request_id, email=order.email)
         issued = await self._identity.call(self._accounts.IssuePasswordLink, issue)
-        # A mail server may have been away for longer than the link works.
-        if not issued.email or issued.expire_time.ToDatetime(UTC) <= now():
+        # A mail server may have been away for longer than the link works, or until another one was ordered.
+        if not issued.email or issued.link_void or issued.expire_time.ToDatetime(UTC) <= now():
             return
         mail = SendMessageRequest(
             request_id=str(uuid.uuid5(uuid.UUID(order.request_id), "password order")),

@@ -14,6 +14,7 @@ from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
     IssueLinkRequest,
+    IssueLinkResponse,
     RedeemLinkRequest,
     VoidLinksRequest,
 )
@@ -269,7 +270,12 @@ class RegistrationActivities:
         if details is None:
             return MailStepResult()
         mail = await self._mailing.credentials(step, details, details.credentials_recipient)
-        result = await self._mailing.send_or_tell(step, details, mail)
+        result = (
+            # Others are on their way already.
+            MailStepResult(delivered=True)
+            if mail is None
+            else await self._mailing.send_or_tell(step, details, mail)
+        )
         if result.delivered:
             await self._advance(step, STAGE_CREDENTIALS_SENT)
         return result
@@ -350,14 +356,17 @@ class RegistrationActivities:
     async def _ask_guardian(
         self, step: RegistrationStep, field: str, content: type[ConsentRequest] | type[ConsentReminder]
     ) -> MailStepResult:
-        """Mails the guardian; nothing once the registration has ended."""
+        """Mails the guardian; nothing once the registration has ended, or with a link that works no more."""
         details = await self._mailing.details(step)
         if details is None:
+            return MailStepResult()
+        link = await self._consent_link(step)
+        if link.link_void:
             return MailStepResult()
         asked = content(
             child_first_names=details.first_names,
             unit_display_name=details.unit_display_name,
-            link_token=await self._consent_link(step),
+            link_token=link.token,
             deadline=step.deadline,
         )
         mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
@@ -376,7 +385,7 @@ class RegistrationActivities:
         try:
             async with asyncio.timeout(_AT_ONCE):
                 mail = await self._mailing.credentials(step, details, details.credentials_recipient)
-                if await self._mailing.send(mail):
+                if mail is not None and await self._mailing.send(mail):
                     await self._advance(step, STAGE_CREDENTIALS_SENT)
                     created.welcome_time.CopyFrom(step.deadline)
         except (Refusal, TimeoutError) as error:
@@ -391,7 +400,7 @@ class RegistrationActivities:
         find = FindAccountRequest(email=details.customer_email)
         return (await self._identity.call(self._accounts.FindAccount, find)).account_id
 
-    async def _consent_link(self, step: RegistrationStep) -> str:
+    async def _consent_link(self, step: RegistrationStep) -> IssueLinkResponse:
         # Keyed by the registration, not the event: a reminder repeats the link of the request.
         corrections = step.guardian_corrections
         name = f"consent link {corrections}" if corrections else "consent link"
@@ -401,7 +410,7 @@ class RegistrationActivities:
             subject=step.registration_id,
             expire_time=step.deadline,
         )
-        return (await self._identity.call(self._links.IssueLink, request)).token
+        return await self._identity.call(self._links.IssueLink, request)
 
     async def _redeem_link(self, step: RegistrationStep, link_id: str) -> None:
         """Uses up the link a decision came by, before the decision counts: it works once."""

@@ -28,6 +28,8 @@ from workflows.address import AddressChangeWorkflow
 from workflows.address_activities import AddressActivities
 from workflows.class_list import ClassListWorkflow
 from workflows.class_list_activities import ClassListActivities
+from workflows.code_change import CodeChangeWorkflow
+from workflows.code_change_activities import CodeChangeActivities
 from workflows.credentials import CredentialsWorkflow
 from workflows.credentials_activities import CredentialsActivities
 from workflows.customership_links import CustomershipLinks
@@ -85,6 +87,7 @@ WORKFLOWS: Sequence[type] = (
     PasswordReminderWorkflow,
     MessageWorkflow,
     MergeWorkflow,
+    CodeChangeWorkflow,
 )
 """All of them."""
 
@@ -130,6 +133,7 @@ def create_steps(
         lapse=settings.workflows_message_lapse,
     )
     merge = MergeActivities(identity, registration)
+    code_change = CodeChangeActivities(identity, registration)
     return [
         registering.create_registration,
         registering.edit_registration,
@@ -192,6 +196,7 @@ def create_steps(
         messages.lapse_message,
         messages.tell_lapsed,
         merge.merge_customers,
+        code_change.change_code,
         registering.convert_to_online,
     ]
 

@@ -3,7 +3,6 @@
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from liity.identity.v1 import person_service_pb2 as identity_pb2
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest, RedeemLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.identity.v1.person_service_pb2 import FindPersonRequest
@@ -12,7 +11,6 @@ from liity.registration.v1 import customer_service_pb2 as registration_pb2
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import (
     LookUpPersonRequest,
-    LookUpPersonResponse,
     Registrar,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
@@ -21,7 +19,6 @@ from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     ChangedMeanwhile,
-    CodeOfAnotherPerson,
     ConfirmEmailRequest,
     ConfirmEmailResponse,
     ConvertToOnlineRequest,
@@ -52,12 +49,11 @@ from liity.v1.reason_pb2 import (
     REASON_BEING_REGISTERED,
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
-    REASON_HETU_OF_ANOTHER_PERSON,
     REASON_NOT_REGISTERED,
 )
-from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
 from liity.v1.work_service_pb2 import WORK_ITEM_KIND_POSSIBLE_DUPLICATE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
+from services.gateway.code_changes import CodeChanges
 from services.gateway.customer_actions import customer_actions
 from services.gateway.customer_workflows import CustomerWorkflows
 from services.gateway.removal_workflows import RemovalWorkflows
@@ -107,6 +103,7 @@ class CustomerService(CustomerServiceServicer):
         self._registration = registration
         self._workflows = workflows
         self._claims = Claims(registration)
+        self._codes = CodeChanges(identity, registration, workflows, uses)
         self._removals = removals
         self._uses = uses
         self._persons = PersonServiceStub(identity.channel)
@@ -142,11 +139,12 @@ class CustomerService(CustomerServiceServicer):
             # Both addresses are told, a need is watched: the change and what follows must not come apart.
             account_id = current_request().caller.account_id
             updated = await self._workflows.change_address(update, account_id)
-            stored = await self._get(request.name)
+            customer = await self._read(request.name)
         else:
             updated = await self._registration.call(self._customers.UpdateCustomer, update)
-            stored = updated.customer
-        customer = _to_public(stored)
+            customer = _to_public(updated.customer)
+            if updated.repeated or updated.HasField("changed_meanwhile"):
+                await self._record_read(customer)
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(customer=customer, changed=updated.changed_meanwhile))
         return UpdateCustomerResponse(customer=customer)
@@ -196,8 +194,7 @@ class CustomerService(CustomerServiceServicer):
             raise
         response = TransferCustomerResponse(registration=registration_name(unit_id, moved.registration_id))
         if moved.customer_id:
-            stored = await self._get(customer_name(unit_id, moved.customer_id))
-            response.customer.CopyFrom(_to_public(stored))
+            response.customer.CopyFrom(await self._read(customer_name(unit_id, moved.customer_id)))
         return response
 
     async def SendCredentials(  # noqa: N802
@@ -263,7 +260,7 @@ class CustomerService(CustomerServiceServicer):
         # Before a run is started: it is of this unit.
         await self._get(request.name)
         await self._removals.undo(customer_id, unit_id, request.request_id)
-        return UndoRemovalResponse(customer=_to_public(await self._get(request.name)))
+        return UndoRemovalResponse(customer=await self._read(request.name))
 
     async def SetPersonalIdentityCode(  # noqa: N802
         self,
@@ -274,23 +271,8 @@ class CustomerService(CustomerServiceServicer):
         stored = await self._get(request.name)
         if stored.state != CUSTOMER_STATE_ACTIVE:
             raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
-        changed = await self._set_code(
-            identity_pb2.SetPersonalIdentityCodeRequest(
-                person_id=stored.person_id,
-                personal_identity_code=request.personal_identity_code,
-                change=request.change,
-            ),
-            stored.unit_id,
-        )
-        record = registration_pb2.RecordCodeChangeRequest(
-            request_id=request.request_id,
-            customer_id=stored.customer_id,
-            unit_id=stored.unit_id,
-            change=request.change,
-            birth_date=changed.birth_date,
-        )
-        recorded = await self._registration.call(self._customers.RecordCodeChange, record)
-        return SetPersonalIdentityCodeResponse(customer=_to_public(recorded.customer))
+        await self._codes.change(stored, request)
+        return SetPersonalIdentityCodeResponse(customer=await self._read(request.name))
 
     async def MergeCustomers(  # noqa: N802
         self,
@@ -312,7 +294,7 @@ class CustomerService(CustomerServiceServicer):
         pair = sorted((customer_id, merged_customer_id))
         await self._claims.require_unclaimed_by_others(WORK_ITEM_KIND_POSSIBLE_DUPLICATE, *pair)
         await self._workflows.merge(merge, request.personal_identity_code_of)
-        return MergeCustomersResponse(customer=_to_public(await self._get(request.name)))
+        return MergeCustomersResponse(customer=await self._read(request.name))
 
     async def ConvertToOnline(  # noqa: N802
         self,
@@ -329,41 +311,7 @@ class CustomerService(CustomerServiceServicer):
             credentials_recipient=request.credentials_recipient or CREDENTIALS_RECIPIENT_CUSTOMER,
         )
         await self._workflows.convert_to_online(stored.person_id, conversion)
-        return ConvertToOnlineResponse(customer=_to_public(await self._get(request.name)))
-
-    async def _set_code(
-        self, request: identity_pb2.SetPersonalIdentityCodeRequest, unit_id: str
-    ) -> identity_pb2.SetPersonalIdentityCodeResponse:
-        """FAILED_PRECONDITION (HETU_OF_ANOTHER_PERSON) tells who has the code: a look-up by it (R36)."""
-        while True:
-            answer = await self._identity.call(self._persons.SetPersonalIdentityCode, request)
-            if not answer.other_person_id:
-                return answer
-            look_up = LookUpPersonRequest(person_id=answer.other_person_id, unit_id=unit_id)
-            known = await self._registration.call(self._registrations.LookUpPerson, look_up)
-            if known.standing == STANDING_NOT_REGISTERED and not request.nobody:
-                # Known to identity alone: nothing has come of their Save.
-                request.nobody = answer.other_person_id
-                continue
-            current_request().subjects.update({request.person_id, answer.other_person_id})
-            outcome = reason_name(REASON_HETU_OF_ANOTHER_PERSON)
-            await self._uses.record("customer:look-up", current_request(), None, outcome)
-            raise Refusal(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                REASON_HETU_OF_ANOTHER_PERSON,
-                detail=await self._code_of_another(known),
-            )
-
-    async def _code_of_another(self, known: LookUpPersonResponse) -> CodeOfAnotherPerson:
-        detail = CodeOfAnotherPerson()
-        if known.customer_id:
-            request = registration_pb2.GetCustomerRequest(customer_id=known.customer_id)
-            customer = (await self._registration.call(self._customers.GetCustomer, request)).customer
-            detail.customer = customer_name(customer.unit_id, customer.customer_id)
-        registration = known.registration
-        if registration.registration_id:
-            detail.registration = registration_name(registration.unit_id, registration.registration_id)
-        return detail
+        return ConvertToOnlineResponse(customer=await self._read(request.name))
 
     async def _look_up(self, code: str, unit_id: str) -> str:
         """Who it is. NOT_FOUND (NOT_REGISTERED) if the code is nobody's; INVALID_ARGUMENT if it is wrong.
@@ -379,6 +327,19 @@ class CustomerService(CustomerServiceServicer):
         if not person_id:
             raise not_found(REASON_NOT_REGISTERED)
         return person_id
+
+    async def _read(self, name: str) -> Customer:
+        """A customer as they stand after a change by a run.
+
+        Whether the run has made it now or for an earlier call is not known: what is shown is a read (R36).
+        """
+        customer = _to_public(await self._get(name))
+        await self._record_read(customer)
+        return customer
+
+    async def _record_read(self, customer: Customer) -> None:
+        """Writes down that a customer is shown whose entry is not that of a change (R36)."""
+        await self._uses.record("customer:read", current_request(), customer, "OK")
 
     async def _get(self, name: str) -> registration_pb2.Customer:
         unit_id, customer_id = parse_customer_name(name)

@@ -16,6 +16,7 @@ from liity.registration.v1.customer_service_pb2 import (
     ConvertToOnlineRequest,
     MergeCustomersRequest,
     OrderCredentialsRequest,
+    RecordCodeChangeRequest,
     TransferCustomerRequest,
     TransferCustomerResponse,
     UpdateCustomerRequest,
@@ -25,6 +26,7 @@ from liity.v1.customer_service_pb2 import CodeOf
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from liity.v1.registration_pb2 import STAGE_ACTIVE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressRequest, ChangeAddressResponse
+from liity.workflows.v1.code_change_workflow_pb2 import ChangeCodeRequest, ChangeCodeResponse
 from liity.workflows.v1.credentials_workflow_pb2 import SendCredentialsRequest, SendCredentialsResponse
 from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
 from liity.workflows.v1.registration_workflow_pb2 import (
@@ -38,6 +40,7 @@ from services.runtime.refused import to_refusal
 from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
 from services.runtime.temporal import (
     AddressChangeWorkflowNames,
+    CodeChangeWorkflowNames,
     CredentialsWorkflowNames,
     MergeWorkflowNames,
     RegistrationWorkflowNames,
@@ -45,7 +48,14 @@ from services.runtime.temporal import (
 )
 from services.runtime.updates import update_with_start
 
-AnswerT = TypeVar("AnswerT", TransferResponse, SendCredentialsResponse, ChangeAddressResponse, MergeResponse)
+AnswerT = TypeVar(
+    "AnswerT",
+    TransferResponse,
+    SendCredentialsResponse,
+    ChangeAddressResponse,
+    ChangeCodeResponse,
+    MergeResponse,
+)
 
 
 class CustomerWorkflows(WorkflowStarter):
@@ -107,6 +117,24 @@ class CustomerWorkflows(WorkflowStarter):
             request_id=request_id,
             unit_id=request.unit_id,
         )
+
+    async def change_code(self, person_id: str, record: RecordCodeChangeRequest, unit_id: str) -> str:
+        """Gives a person the code that identity keeps for the call (R24, R34).
+
+        Answers who else has got the code meanwhile, if somebody has.
+        """
+        request_id = record.request_id = _canonical(record.request_id)
+        answer = await self._answer(
+            CodeChangeWorkflowNames.WORKFLOW,
+            CodeChangeWorkflowNames.workflow_id(person_id),
+            "Change of a personal identity code",
+            CodeChangeWorkflowNames.CHANGE,
+            ChangeCodeRequest(record=record),
+            ChangeCodeResponse,
+            request_id=request_id,
+            unit_id=unit_id,
+        )
+        return answer.other_person_id
 
     async def convert_to_online(self, person_id: str, request: ConvertToOnlineRequest) -> None:
         """Makes an online customer of a CD borrower (R23): in the person's own run, as for a new customer."""

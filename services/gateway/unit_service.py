@@ -138,9 +138,10 @@ class UnitService(UnitServiceServicer):
             raise permission_denied(REASON_PERMISSION_DENIED)
         unit_id, request_id = parse_unit_name(request.parent), uuid.UUID(request.request_id)
         invitation = await self._invitation(request_id.hex)
+        # One that was made while the unit closed is void: its repetition is refused as its first call was.
+        if invitation is None or invitation.state == identity_pb2.INVITATION_STATE_VOID:
+            await self._require_open(unit_id)
         if invitation is None:
-            if (await self._unit(unit_id)).HasField("close_time"):
-                raise failed_precondition(REASON_UNIT_CLOSED)
             invitation = await self._workflows.invite(
                 identity_pb2.InviteRegistrarRequest(
                     request_id=str(request_id),
@@ -183,7 +184,7 @@ class UnitService(UnitServiceServicer):
         """Makes a registrar a main user, or a main user a registrar."""
         unit_id, registrar_id = parse_registrar_name(request.name)
         set_role = identity_pb2.SetRegistrarRoleRequest(
-            unit_id=unit_id, registrar_id=registrar_id, role=request.role
+            request_id=request.request_id, unit_id=unit_id, registrar_id=registrar_id, role=request.role
         )
         changed = await self._identity.call(self._registrars.SetRegistrarRole, set_role)
         return SetRegistrarRoleResponse(registrar=_to_public_registrar(unit_id, changed.registrar))
@@ -210,6 +211,10 @@ class UnitService(UnitServiceServicer):
     async def _unit(self, unit_id: str) -> registration_pb2.Unit:
         get = registration_pb2.GetUnitRequest(unit_id=unit_id)
         return (await self._registration.call(self._units.GetUnit, get)).unit
+
+    async def _require_open(self, unit_id: str) -> None:
+        if (await self._unit(unit_id)).HasField("close_time"):
+            raise failed_precondition(REASON_UNIT_CLOSED)
 
     async def _invitation(self, invitation_id: str) -> identity_pb2.Invitation | None:
         """The invitation that this very call has made before, if any."""

@@ -1,57 +1,94 @@
 """A person's code is attached or replaced, and two persons become one: the code is never a key (R24, R34)."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Result, Row, case, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.identity.v1.person_service_pb2 import (
     CheckMergeRequest,
     MergePersonsRequest,
-    SetPersonalIdentityCodeRequest,
+    PrepareCodeChangeRequest,
 )
 from liity.v1.customer_service_pb2 import CODE_CHANGE_ATTACHED, CODE_OF_MERGED, CODE_OF_UNSPECIFIED
+from liity.v1.customer_service_pb2 import CodeChange as CodeChangeKind
 from liity.v1.reason_pb2 import (
     REASON_BOTH_HAVE_PERSONAL_IDENTITY_CODES,
     REASON_HAS_PERSONAL_IDENTITY_CODE,
     REASON_NO_PERSONAL_IDENTITY_CODE,
     REASON_PERSON_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
 )
 from services.identity.hetu import Hetu
 from services.identity.housekeeping import PROVISIONAL_LIFETIME
-from services.identity.models import Link, Person
+from services.identity.models import CodeChange, Link, Person
 from services.identity.vault import HetuVault
 from services.runtime.clock import now
-from services.runtime.errors import failed_precondition, not_found, unavailable
+from services.runtime.errors import already_exists, failed_precondition, not_found, unavailable
 
 _COLUMNS = (Person.person_id, Person.hetu_ciphertext, Person.hetu_index)
 _VOIDED = func.coalesce(Link.voided_at, func.now())
 
 
-async def set_code(
-    connection: AsyncConnection, vault: HetuVault, request: SetPersonalIdentityCodeRequest, code: Hetu
+async def prepare(
+    connection: AsyncConnection, vault: HetuVault, request: PrepareCodeChangeRequest, code: Hetu
 ) -> str:
-    """Gives a person a code, in the connection's transaction. Answers who else has it, if somebody does."""
-    indexes = vault.indexes(code)
-    await lock_code(connection, indexes)
-    rows = await _locked(
-        connection, or_(Person.person_id == request.person_id, Person.hetu_index.in_(indexes))
-    )
-    person = rows.pop(request.person_id, None)
-    if person is None:
-        raise not_found(REASON_PERSON_NOT_FOUND)
-    if person.hetu_index in indexes:
+    """Keeps a change, in the connection's transaction. Answers who else has the code, if somebody does."""
+    request_id = str(uuid.UUID(request.request_id))
+    made = await _kept(connection, request_id)
+    if made is not None and made.person_id != request.person_id:
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    if made is not None and made.committed_at is not None:
         return ""
-    if request.change == CODE_CHANGE_ATTACHED and person.hetu_index is not None:
-        raise failed_precondition(REASON_HAS_PERSONAL_IDENTITY_CODE)
-    if request.change != CODE_CHANGE_ATTACHED and person.hetu_index is None:
-        raise failed_precondition(REASON_NO_PERSONAL_IDENTITY_CODE)
-    for other_id in rows:
-        if not await _gave_way(connection, other_id, request.nobody):
+    for other_id in await _others(connection, request.person_id, request.change, vault.indexes(code)):
+        gives_way = select(Person.person_id).where(_gives_way(other_id, request.nobody))
+        if await connection.scalar(gives_way) is None:
             return other_id
-    await _write(connection, request.person_id, vault.seal(code, request.person_id)._asdict())
+    change = {
+        "hetu_ciphertext": vault.seal(code, request.person_id).hetu_ciphertext,
+        "change": request.change,
+        "nobody": request.nobody,
+        "prepared_at": now(),
+    }
+    keep = insert(CodeChange).values(request_id=request_id, person_id=request.person_id, **change)
+    await connection.execute(
+        keep.on_conflict_do_update(
+            index_elements=[CodeChange.request_id],
+            set_=change,
+            # Another try of the call may have made it in this very moment: nothing is kept of it any more.
+            where=CodeChange.committed_at.is_(None),
+        )
+    )
+    return ""
+
+
+async def commit(
+    connection: AsyncConnection, vault: HetuVault, request_id: str, parse: Callable[[str], Hetu]
+) -> str:
+    """Makes a change, in the connection's transaction. Answers who else has the code, if somebody does."""
+    change = await _kept(connection, request_id)
+    if change is None:
+        raise not_found(REASON_PERSON_NOT_FOUND)
+    if change.committed_at is not None:
+        return ""
+    code = parse(vault.open(change.hetu_ciphertext, change.person_id))
+    for other_id in await _others(connection, change.person_id, change.change, vault.indexes(code)):
+        erased = delete(Person).where(_gives_way(other_id, change.nobody)).returning(Person.person_id)
+        if await connection.scalar(erased) is None:
+            return other_id
+    # Of two tries at once the later waits for the person's row, and may find the change made.
+    made = await connection.scalar(
+        update(CodeChange)
+        .where(CodeChange.request_id == request_id, CodeChange.committed_at.is_(None))
+        .values(committed_at=now(), hetu_ciphertext=None)
+        .returning(CodeChange.request_id)
+    )
+    if made is not None:
+        await _write(connection, change.person_id, vault.seal(code, change.person_id)._asdict())
     return ""
 
 
@@ -113,13 +150,38 @@ async def _locked(connection: AsyncConnection, which: ColumnElement[bool]) -> di
     return {row.person_id: row for row in rows}
 
 
-async def _gave_way(connection: AsyncConnection, other_id: str, nobody: str) -> bool:
-    """Erases whoever has the code if nothing has come of their Save; a Save under way ensures them anew."""
+async def _kept(connection: AsyncConnection, request_id: str) -> Row[Any] | None:
+    """The change of a call, if one is kept."""
+    kept: Result[Any] = await connection.execute(
+        select(*CodeChange.__table__.c).where(CodeChange.request_id == request_id)
+    )
+    return kept.one_or_none()
+
+
+async def _others(
+    connection: AsyncConnection, person_id: str, change: CodeChangeKind.ValueType, indexes: Sequence[bytes]
+) -> Sequence[str]:
+    """Who else has a code that is to be a person's; raises if it cannot be, whoever has it."""
+    await lock_code(connection, indexes)
+    rows = await _locked(connection, or_(Person.person_id == person_id, Person.hetu_index.in_(indexes)))
+    person = rows.pop(person_id, None)
+    if person is None:
+        raise not_found(REASON_PERSON_NOT_FOUND)
+    if person.hetu_index in indexes:
+        return ()
+    if change == CODE_CHANGE_ATTACHED and person.hetu_index is not None:
+        raise failed_precondition(REASON_HAS_PERSONAL_IDENTITY_CODE)
+    if change != CODE_CHANGE_ATTACHED and person.hetu_index is None:
+        raise failed_precondition(REASON_NO_PERSONAL_IDENTITY_CODE)
+    return tuple(rows)
+
+
+def _gives_way(other_id: str, nobody: str) -> ColumnElement[bool]:
+    """Whether nothing has come of the Save of whoever has the code; a Save under way ensures them anew."""
     came_to_nothing: ColumnElement[bool] = Person.retained_at.is_(None)
     if other_id == nobody:
         came_to_nothing |= Person.ensured_at < now() - PROVISIONAL_LIFETIME
-    erased = delete(Person).where(Person.person_id == other_id, came_to_nothing).returning(Person.person_id)
-    return await connection.scalar(erased) is not None
+    return (Person.person_id == other_id) & came_to_nothing
 
 
 async def _write(connection: AsyncConnection, person_id: str, code: dict[str, object]) -> None:

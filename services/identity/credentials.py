@@ -67,7 +67,9 @@ class Credentials(CredentialServiceServicer):
                 self._link_lifetime,
             )
         response = IssueCredentialsResponse(
-            user_name=user_name, link_token=self._sealed_ids.seal("password", link.link_id)
+            user_name=user_name,
+            link_token=self._sealed_ids.seal("password", link.link_id),
+            link_void=link.void,
         )
         response.expire_time.FromDatetime(link.expires_at)
         return response

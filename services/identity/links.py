@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -75,6 +75,8 @@ class IssuedLink(NamedTuple):
     link_id: str
     subject: str
     expires_at: datetime
+    void: bool
+    """The same request made it before, and a later one has made it void."""
 
 
 class LinkDoor:
@@ -135,9 +137,12 @@ class Links(LinkServiceServicer):
                 .on_conflict_do_nothing(index_elements=[Link.purpose, Link.request_id])
                 .returning(Link.link_id)
             )
-            if link_id is None:
-                link_id = await _issued_before(connection, request)
-        return IssueLinkResponse(token=self._sealed_ids.seal(_PURPOSES[request.purpose], link_id))
+            if link_id is not None:
+                return IssueLinkResponse(token=self._sealed(request.purpose, link_id))
+            link = await _issued_before(connection, request)
+        return IssueLinkResponse(
+            token=self._sealed(request.purpose, link.link_id), link_void=link.voided_at is not None
+        )
 
     @override
     async def CheckLink(self, request: CheckLinkRequest, context: object) -> CheckLinkResponse:
@@ -157,6 +162,9 @@ class Links(LinkServiceServicer):
         async with self._single.connect() as connection:
             await void_links(connection, request.purpose, request.subject)
         return VoidLinksResponse()
+
+    def _sealed(self, purpose: LinkPurpose.ValueType, link_id: str) -> str:
+        return self._sealed_ids.seal(_PURPOSES[purpose], link_id)
 
 
 async def void_links(connection: AsyncConnection, purpose: LinkPurpose.ValueType, subject: str) -> None:
@@ -273,27 +281,27 @@ async def issue_link(
         "moment": moment,
     }
     link = (await connection.execute(_ISSUE, parameters)).one_or_none()
-    if link is None:
-        issued_before = select(Link.link_id, Link.subject, Link.expires_at).where(
-            Link.purpose == purpose, Link.request_id == request_id
-        )
-        link = (await connection.execute(issued_before)).one()
-    if link.subject != subject:
+    if link is not None:
+        return IssuedLink(link.link_id, link.subject, link.expires_at, void=False)
+    issued_before = select(Link.link_id, Link.subject, Link.expires_at, Link.voided_at).where(
+        Link.purpose == purpose, Link.request_id == request_id
+    )
+    made = (await connection.execute(issued_before)).one()
+    if made.subject != subject:
         raise already_exists(REASON_REQUEST_ID_REUSED)
-    return IssuedLink(link.link_id, link.subject, link.expires_at)
+    return IssuedLink(made.link_id, made.subject, made.expires_at, void=made.voided_at is not None)
 
 
-async def _issued_before(connection: AsyncConnection, request: IssueLinkRequest) -> str:
+async def _issued_before(connection: AsyncConnection, request: IssueLinkRequest) -> Row[str, str, datetime | None]:
     found = await connection.execute(
-        select(Link.link_id, Link.subject).where(
+        select(Link.link_id, Link.subject, Link.voided_at).where(
             Link.purpose == request.purpose, Link.request_id == request.request_id
         )
     )
     link = found.one()
     if link.subject != request.subject:
         raise already_exists(REASON_REQUEST_ID_REUSED)
-    link_id: str = link.link_id
-    return link_id
+    return link
 
 
 def _moment(timestamp: Timestamp) -> datetime:

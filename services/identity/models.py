@@ -56,6 +56,22 @@ class Person(Base):
     """The Save that a person without a code was made for."""
 
 
+class CodeChange(Base):
+    """A code that is about to be a person's (R24, R34). Once it is, a repeated call finds it done."""
+
+    __tablename__ = "code_changes"
+    __table_args__ = (Index(None, "person_id"),)
+
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey(Person.person_id, ondelete="CASCADE"))
+    hetu_ciphertext: Mapped[bytes | None]
+    change: Mapped[int] = mapped_column(SmallInteger)
+    nobody: Mapped[str]
+    """Whoever has the code, if nothing has come of their Save; empty if nobody has."""
+    prepared_at: Mapped[datetime]
+    committed_at: Mapped[datetime | None]
+
+
 class Credential(Base):
     """A customer's user name, and the password once it is chosen."""
 
@@ -139,6 +155,18 @@ class RegistrarRemoval(Base):
     unit_id: Mapped[str]
     account_id: Mapped[str]
     removed_at: Mapped[datetime]
+
+
+class RoleChange(Base):
+    """A registrar was given a role: a repeated call finds it done."""
+
+    __tablename__ = "role_changes"
+
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    unit_id: Mapped[str]
+    account_id: Mapped[str]
+    role: Mapped[int] = mapped_column(SmallInteger)
+    changed_at: Mapped[datetime]
 
 
 class Session(Base):

@@ -73,6 +73,7 @@ class PasswordOrders:
             language=account.language,
             link_token=self._sealed_ids.seal("account-password", link.link_id),
             account_id=account.account_id,
+            link_void=link.void,
         )
         response.expire_time.FromDatetime(link.expires_at)
         return response

@@ -7,12 +7,14 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.identity.v1.link_service_pb2 import LinkPurpose
+from liity.v1.customer_service_pb2 import CodeChange as CodeChangeKind
 from liity.v1.personal_data_pb2 import PersonalDataSection
-from services.identity.models import Credential, Link, Person
+from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.vault import HetuVault
 from services.runtime.personal_data import Kind, with_records
 
 _persons = cast(Table, Person.__table__)
+_code_changes = cast(Table, CodeChange.__table__)
 _credentials = cast(Table, Credential.__table__)
 _links = cast(Table, Link.__table__)
 
@@ -30,6 +32,18 @@ PERSON = Kind(
         "index_key_id": "names a key",
         "without_code_request_id": "names a call",
     },
+)
+CODE_CHANGES = Kind(
+    name="personal_identity_code_changes",
+    table=_code_changes,
+    purpose="To make a change of the code as a whole, and only once.",
+    retention="Until 30 days after the change; for an hour if nothing comes of it.",
+    left_out={
+        "request_id": "names a call",
+        "hetu_ciphertext": "a code that is not the person's yet, for a moment",
+        "nobody": "names a person nothing is known of",
+    },
+    enums={"change": CodeChangeKind},
 )
 CREDENTIALS = Kind(
     name="credentials",
@@ -52,13 +66,14 @@ LINKS = Kind(
     enums={"purpose": LinkPurpose},
 )
 
-KINDS = (PERSON, CREDENTIALS, LINKS)
+KINDS = (PERSON, CODE_CHANGES, CREDENTIALS, LINKS)
 
 NOT_OF_PERSONS = {
     "accounts": "of registrars and staff, who work with the system",
     "memberships": "of accounts",
     "invitations": "of registrars",
     "registrar_removals": "of accounts",
+    "role_changes": "of accounts",
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
     "limits": "counts by a hash of an account or a network address",
@@ -80,6 +95,11 @@ async def export(
         # A person without a code is known by the ID alone (R24).
         code = {"personal_identity_code": vault.open(ciphertext, person_id)} if ciphertext else {}
         persons.append({**code, **told})
+    code_changes = (
+        select(*CODE_CHANGES.columns)
+        .where(_code_changes.c.person_id == person_id)
+        .order_by(_code_changes.c.prepared_at, _code_changes.c.request_id)
+    )
     credentials = select(*CREDENTIALS.columns).where(_credentials.c.person_id == person_id)
     links = (
         select(*LINKS.columns)
@@ -89,6 +109,7 @@ async def export(
     return with_records(
         [
             PERSON.section(persons),
+            CODE_CHANGES.section((await connection.execute(code_changes)).mappings()),
             CREDENTIALS.section((await connection.execute(credentials)).mappings()),
             LINKS.section((await connection.execute(links)).mappings()),
         ]

@@ -19,6 +19,8 @@ from liity.identity.v1.person_service_pb2 import (
     BatchReleasePersonsResponse,
     CheckMergeRequest,
     CheckMergeResponse,
+    CommitCodeChangeRequest,
+    CommitCodeChangeResponse,
     EnsurePersonRequest,
     EnsurePersonResponse,
     EnsurePersonWithoutCodeRequest,
@@ -32,12 +34,12 @@ from liity.identity.v1.person_service_pb2 import (
     FoundPerson,
     MergePersonsRequest,
     MergePersonsResponse,
+    PrepareCodeChangeRequest,
+    PrepareCodeChangeResponse,
     ReleasePersonRequest,
     ReleasePersonResponse,
     RetainPersonRequest,
     RetainPersonResponse,
-    SetPersonalIdentityCodeRequest,
-    SetPersonalIdentityCodeResponse,
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceServicer
 from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
@@ -227,14 +229,23 @@ class Persons(PersonServiceServicer):
         return ExportPersonResponse(sections=sections)
 
     @override
-    async def SetPersonalIdentityCode(
-        self, request: SetPersonalIdentityCodeRequest, context: object
-    ) -> SetPersonalIdentityCodeResponse:
+    async def PrepareCodeChange(
+        self, request: PrepareCodeChangeRequest, context: object
+    ) -> PrepareCodeChangeResponse:
         parsed = self._parse(request.personal_identity_code)
         async with self._engine.begin() as connection:
-            other_id = await code_changes.set_code(connection, self._vault, request, parsed)
+            other_id = await code_changes.prepare(connection, self._vault, request, parsed)
         birth_date = to_proto_date(parsed.birth_date)
-        return SetPersonalIdentityCodeResponse(birth_date=birth_date, other_person_id=other_id)
+        return PrepareCodeChangeResponse(birth_date=birth_date, other_person_id=other_id)
+
+    @override
+    async def CommitCodeChange(
+        self, request: CommitCodeChangeRequest, context: object
+    ) -> CommitCodeChangeResponse:
+        request_id = str(uuid.UUID(request.request_id))
+        async with self._engine.begin() as connection:
+            other_id = await code_changes.commit(connection, self._vault, request_id, self._parse)
+        return CommitCodeChangeResponse(other_person_id=other_id)
 
     @override
     async def CheckMerge(self, request: CheckMergeRequest, context: object) -> CheckMergeResponse:

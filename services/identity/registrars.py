@@ -15,6 +15,7 @@ from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.reason_pb2 import (
     REASON_ACCOUNT_EXISTS,
     REASON_ALREADY_REGISTRAR,
+    REASON_INVITATION_ACCEPTED,
     REASON_LAST_MAIN_USER,
     REASON_LINK_INVALID,
     REASON_REGISTRAR_NOT_FOUND,
@@ -31,7 +32,7 @@ from services.identity.invitations import (
     void_invitations,
 )
 from services.identity.links import LinkDoor, issue_link, redeem_link
-from services.identity.models import Account, Invitation, Membership, RegistrarRemoval, Session
+from services.identity.models import Account, Invitation, Membership, RegistrarRemoval, RoleChange, Session
 from services.identity.passwords import Passwords, require_strong
 from services.identity.sealed_ids import SealedIds, new_id
 from services.runtime.clock import now
@@ -194,21 +195,21 @@ class Registrars(RegistrarServiceServicer):
             role = await connection.scalar(select(Membership.role).where(of_registrar))
             if role is None:
                 raise not_found(REASON_REGISTRAR_NOT_FOUND)
-            if role != request.role:
+            if await _remember_role_change(connection, request) and role != request.role:
                 await connection.execute(update(Membership).where(of_registrar).values(role=request.role))
                 await _end_sessions(connection, [request.registrar_id])
             account = (
                 await connection.execute(
-                    select(Account.email, Account.display_name).where(
-                        Account.account_id == request.registrar_id
-                    )
+                    select(Account.email, Account.display_name, Membership.role)
+                    .join(Membership, Membership.account_id == Account.account_id)
+                    .where(of_registrar)
                 )
             ).one()
         registrar = pb.Registrar(
             registrar_id=request.registrar_id,
             email=account.email,
             display_name=account.display_name,
-            role=request.role,
+            role=account.role,
         )
         return pb.SetRegistrarRoleResponse(registrar=registrar)
 
@@ -219,12 +220,7 @@ class Registrars(RegistrarServiceServicer):
         async with self._engine.begin() as connection:
             if await _removed_before(connection, request):
                 return pb.RemoveRegistrarResponse()
-            invitation = await find_invitation(
-                connection,
-                (Invitation.invitation_id == request.registrar_id) & (Invitation.unit_id == request.unit_id),
-            )
-            if invitation is not None and invitation.used_at is None:
-                await void_invitations(connection, Invitation.invitation_id == request.registrar_id)
+            if await _take_back(connection, request):
                 return pb.RemoveRegistrarResponse(invitation=True)
             await _lock_accounts(connection, [request.registrar_id])
             if request.keep_last_main_user:
@@ -357,6 +353,35 @@ async def _lock_accounts(connection: AsyncConnection, account_ids: list[str]) ->
 
 async def _end_sessions(connection: AsyncConnection, account_ids: list[str]) -> None:
     await connection.execute(delete(Session).where(Session.account_id.in_(account_ids)))
+
+
+async def _remember_role_change(connection: AsyncConnection, request: pb.SetRegistrarRoleRequest) -> bool:
+    """Whether it is a change of its own. ALREADY_EXISTS (REQUEST_ID_REUSED) if the ID is another one's."""
+    change = {
+        "request_id": str(uuid.UUID(request.request_id)),
+        "unit_id": request.unit_id,
+        "account_id": request.registrar_id,
+        "role": request.role,
+    }
+    remember = insert(RoleChange).values(**change, changed_at=now()).on_conflict_do_nothing()
+    if (await connection.execute(remember)).rowcount:
+        return True
+    columns = (RoleChange.request_id, RoleChange.unit_id, RoleChange.account_id, RoleChange.role)
+    found = await connection.execute(select(*columns).where(RoleChange.request_id == change["request_id"]))
+    if tuple(found.one()) != tuple(change.values()):
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    return False
+
+
+async def _take_back(connection: AsyncConnection, request: pb.RemoveRegistrarRequest) -> bool:
+    """Takes an invitation back, if one is named. FAILED_PRECONDITION (INVITATION_ACCEPTED) if too late."""
+    named = (Invitation.invitation_id == request.registrar_id) & (Invitation.unit_id == request.unit_id)
+    # First: it waits for whoever is just accepting, and what is read afterwards tells how that ended.
+    await void_invitations(connection, named)
+    invitation = await find_invitation(connection, named)
+    if invitation is not None and invitation.used_at is not None:
+        raise failed_precondition(REASON_INVITATION_ACCEPTED)
+    return invitation is not None
 
 
 async def _removed_before(connection: AsyncConnection, request: pb.RemoveRegistrarRequest) -> bool:

@@ -110,7 +110,10 @@ class CustomerServicer(CustomerServiceServicer):
                 if made.customer_id != request.customer_id:
                     raise already_exists(REASON_REQUEST_ID_REUSED)
                 return pb.UpdateCustomerResponse(
-                    customer=_to_message(row), email=row["email"], previous_email=made.previous_email
+                    customer=_to_message(row),
+                    email=row["email"],
+                    previous_email=made.previous_email,
+                    repeated=True,
                 )
             if row["state"] != CUSTOMER_STATE_ACTIVE:
                 raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
@@ -238,11 +241,12 @@ class CustomerServicer(CustomerServiceServicer):
     ) -> pb.RecordCodeChangeResponse:
         """Records that the person was given a personal identity code (R24, R34)."""
         async with self._engine.begin() as connection:
-            row = await _row_of_unit(connection, request.customer_id, request.unit_id)
+            # Identity has changed the code already: what has become of the customer is no matter.
+            row = (await connection.execute(_GET_FOR_CHANGE, {"id": request.customer_id})).mappings().first()
+            if row is None:
+                raise not_found(REASON_CUSTOMER_NOT_FOUND)
             if await _is_made(connection, request.request_id, request.customer_id):
                 return pb.RecordCodeChangeResponse(customer=_to_message(row))
-            if row["state"] != CUSTOMER_STATE_ACTIVE:
-                raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
             changed = await code_changes.record(connection, request, row)
         return pb.RecordCodeChangeResponse(customer=_to_message({**row, **changed}))
 

@@ -14,11 +14,12 @@ from liity.registration.v1.customer_service_pb2 import (
     MergeCustomersResponse,
     TransferCustomerResponse,
 )
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE, CustomerForm
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, MergedCustomer
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_ONLINE_ACCESS_WOULD_END,
     REASON_REGISTRATION_WAITS,
     REASON_REQUEST_ID_REUSED,
     REASON_SAME_CUSTOMER,
@@ -226,6 +227,9 @@ async def _locked(
     found = {row["customer_id"]: row for row in (await connection.execute(_LOCK_CUSTOMERS, which)).mappings()}
     kept = _of_unit(found.get(request.customer_id), request.unit_id)
     merged = _of_unit(found.get(request.merged_customer_id), request.merged_unit_id)
+    if merged["kind"] == CUSTOMER_KIND_ONLINE and kept["kind"] == CUSTOMER_KIND_CD_BORROWER:
+        # The merged person's credentials are erased, and nobody would be given others.
+        raise failed_precondition(REASON_ONLINE_ACCESS_WOULD_END)
     if any(row["stage"] in statements.WAITING for row in saved):
         raise failed_precondition(REASON_REGISTRATION_WAITS)
     of_merged = [row for row in saved if row["customer_id"] == request.merged_customer_id]

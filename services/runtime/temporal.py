@@ -236,6 +236,18 @@ class MessageWorkflowNames:
         return f"message/{message_id}"
 
 
+class CodeChangeWorkflowNames:
+    """What a starter must know of `CodeChangeWorkflow`."""
+
+    WORKFLOW = "CodeChangeWorkflow"
+    CHANGE = "change"
+
+    @staticmethod
+    def workflow_id(person_id: str) -> str:
+        """One execution per person at a time: two who change the same code come one after another."""
+        return f"code-change/{person_id}"
+
+
 class MergeWorkflowNames:
     """What a starter must know of `MergeWorkflow`."""
 

@@ -31,8 +31,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.temporal import RemovalWorkflowNames, TransferWorkflowNames
-from tests.workflows import messages
+from services.runtime.temporal import CodeChangeWorkflowNames, RemovalWorkflowNames, TransferWorkflowNames
+from tests.workflows import code_changes, messages
 from tests.workflows.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 
@@ -390,6 +390,16 @@ async def message_lapsed(world: World) -> Run:
     return await _after_its_waits(world, run)
 
 
+async def code_changed(world: World) -> Run:
+    """An adult is given another code."""
+    registration, _ = await world.save(adult_form(_address()), born(40))
+    customer = await world.customer(registration)
+    change = await code_changes.prepared(world, customer, world.new_code(born(41)))
+    await code_changes.make(world, customer, change)
+    workflow_id = CodeChangeWorkflowNames.workflow_id(customer.person_id)
+    return await _ended(world.temporal.get_workflow_handle(workflow_id))
+
+
 async def _moved(world: World, registration: Registration) -> None:
     unit_id, request_id = await world.unit(), _request_id()
     await world.move(registration, unit_id, await world.account(unit_id), request_id)
@@ -430,6 +440,7 @@ PATHS: Mapping[str, Callable[[World], Awaitable[Run]]] = {
         class_list,
         message_answered,
         message_lapsed,
+        code_changed,
     )
 }
 """All of them, by the names of their files."""

@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
 from liity.identity.v1.person_service_pb2 import (
     CheckMergeRequest,
+    CommitCodeChangeRequest,
     EnsurePersonRequest,
     FindPersonRequest,
     MergePersonsRequest,
+    PrepareCodeChangeRequest,
+    PrepareCodeChangeResponse,
     RetainPersonRequest,
-    SetPersonalIdentityCodeRequest,
 )
 from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_ATTACHED,
@@ -26,18 +28,19 @@ from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_RENEWED,
     CODE_OF_KEPT,
     CODE_OF_MERGED,
-    CodeChange,
 )
+from liity.v1.customer_service_pb2 import CodeChange as CodeChangeKind
 from liity.v1.reason_pb2 import (
     REASON_BOTH_HAVE_PERSONAL_IDENTITY_CODES,
     REASON_HAS_PERSONAL_IDENTITY_CODE,
     REASON_HETU_CHECK_CHARACTER,
     REASON_NO_PERSONAL_IDENTITY_CODE,
     REASON_PERSON_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
     Reason,
 )
-from services.identity.housekeeping import PROVISIONAL_LIFETIME
-from services.identity.models import Credential, Person
+from services.identity.housekeeping import PROVISIONAL_LIFETIME, sweep
+from services.identity.models import CodeChange, Credential, Person
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation
 from tests.hetu_codes import nth_code
@@ -77,11 +80,20 @@ async def find(identity: Component, code: str) -> str:
 
 
 def change(
-    person_id: str, code: str, what: CodeChange.ValueType, nobody: str = ""
-) -> SetPersonalIdentityCodeRequest:
-    return SetPersonalIdentityCodeRequest(
-        person_id=person_id, personal_identity_code=code, change=what, nobody=nobody
+    person_id: str, code: str, what: CodeChangeKind.ValueType, nobody: str = ""
+) -> PrepareCodeChangeRequest:
+    return PrepareCodeChangeRequest(
+        request_id=str(uuid4()), person_id=person_id, personal_identity_code=code, change=what, nobody=nobody
     )
+
+
+async def make(identity: Component, request: PrepareCodeChangeRequest) -> PrepareCodeChangeResponse:
+    """A change from its preparation to its end: the answer of whichever tells that the code is another's."""
+    prepared: PrepareCodeChangeResponse = await identity(request)
+    if not prepared.other_person_id:
+        committed = await identity(CommitCodeChangeRequest(request_id=request.request_id))
+        prepared.other_person_id = committed.other_person_id
+    return prepared
 
 
 async def test_a_code_is_attached_to_a_person_who_had_none(
@@ -89,7 +101,7 @@ async def test_a_code_is_attached_to_a_person_who_had_none(
 ) -> None:
     person_id = await without_code(identity_engine)
     request = change(person_id, codes[0].lower(), CODE_CHANGE_ATTACHED)
-    first, repeated = await identity(request), await identity(request)
+    first, repeated = await make(identity, request), await make(identity, request)
     assert first == repeated
     assert first.HasField("birth_date")
     assert await find(identity, codes[0]) == person_id
@@ -97,11 +109,11 @@ async def test_a_code_is_attached_to_a_person_who_had_none(
 
 @pytest.mark.parametrize("what", [CODE_CHANGE_CORRECTED, CODE_CHANGE_RENEWED])
 async def test_a_code_is_replaced_and_the_old_one_is_free(
-    identity: Component, codes: list[str], what: CodeChange.ValueType
+    identity: Component, codes: list[str], what: CodeChangeKind.ValueType
 ) -> None:
     person_id = await known(identity, codes[0])
     credentials = await identity(IssueCredentialsRequest(request_id=str(uuid4()), person_id=person_id))
-    await identity(change(person_id, codes[1], what))
+    await make(identity, change(person_id, codes[1], what))
     assert await find(identity, codes[1]) == person_id
     assert await find(identity, codes[0]) == ""
     again = await identity(IssueCredentialsRequest(request_id=str(uuid4()), person_id=person_id))
@@ -130,10 +142,10 @@ async def test_a_code_of_somebody_who_is_known_stays_theirs(
     identity: Component, identity_engine: AsyncEngine, codes: list[str]
 ) -> None:
     other, person_id = await known(identity, codes[0]), await without_code(identity_engine)
-    answer = await identity(change(person_id, codes[0], CODE_CHANGE_ATTACHED))
+    answer = await make(identity, change(person_id, codes[0], CODE_CHANGE_ATTACHED))
     assert answer.other_person_id == other
     # Nobody to the registration service, yet a Save has ensured them a moment ago.
-    answer = await identity(change(person_id, codes[0], CODE_CHANGE_ATTACHED, nobody=other))
+    answer = await make(identity, change(person_id, codes[0], CODE_CHANGE_ATTACHED, nobody=other))
     assert answer.other_person_id == other
     assert await find(identity, codes[0]) == other
 
@@ -149,14 +161,14 @@ async def test_whoever_came_to_nothing_gives_way(
             update(Person).where(Person.person_id == left_over).values(ensured_at=long_ago)
         )
     person_id = await without_code(identity_engine)
-    assert not (await identity(change(person_id, codes[0], CODE_CHANGE_ATTACHED))).other_person_id
+    assert not (await make(identity, change(person_id, codes[0], CODE_CHANGE_ATTACHED))).other_person_id
     # The Save that had ensured the provisional person does so anew, and meets this one.
     assert (
         await refused(identity(RetainPersonRequest(person_id=provisional.person_id)))
     ).reason == REASON_PERSON_NOT_FOUND
     assert await find(identity, codes[0]) == person_id
     renewed = change(person_id, codes[1], CODE_CHANGE_RENEWED, nobody=left_over)
-    assert not (await identity(renewed)).other_person_id
+    assert not (await make(identity, renewed)).other_person_id
     assert await find(identity, codes[1]) == person_id
 
 
@@ -165,11 +177,69 @@ async def test_of_two_who_are_given_one_code_at_once_one_gets_it(
 ) -> None:
     persons = [await without_code(identity_engine) for _ in range(6)]
     requests = [change(person_id, codes[0], CODE_CHANGE_ATTACHED) for person_id in persons]
-    answers = await asyncio.gather(*(identity(request) for request in requests))
+    answers = await asyncio.gather(*(make(identity, request) for request in requests))
     owner = await find(identity, codes[0])
     assert owner in persons
     assert [answer.other_person_id for answer in answers].count("") == 1
     assert {answer.other_person_id for answer in answers} == {"", owner}
+
+
+async def test_what_is_only_prepared_changes_nothing(
+    identity: Component, identity_engine: AsyncEngine, codes: list[str]
+) -> None:
+    person_id = await without_code(identity_engine)
+    request = change(person_id, codes[0], CODE_CHANGE_ATTACHED)
+    await identity(request)
+    assert await find(identity, codes[0]) == ""
+    async with identity_engine.begin() as connection:
+        kept = select(CodeChange).where(CodeChange.request_id == request.request_id)
+        assert codes[0] not in str((await connection.execute(kept)).one())
+        long_ago = now() - PROVISIONAL_LIFETIME - timedelta(minutes=1)
+        await connection.execute(
+            update(CodeChange).where(CodeChange.request_id == request.request_id).values(prepared_at=long_ago)
+        )
+    await sweep(identity_engine)
+    commit = CommitCodeChangeRequest(request_id=request.request_id)
+    assert await reason_of(identity(commit)) == REASON_PERSON_NOT_FOUND
+    assert await find(identity, codes[0]) == ""
+
+
+async def test_a_late_repetition_leaves_a_later_change_alone(
+    identity: Component, identity_engine: AsyncEngine, codes: list[str]
+) -> None:
+    person_id = await without_code(identity_engine)
+    first = change(person_id, codes[0], CODE_CHANGE_ATTACHED)
+    await make(identity, first)
+    await make(identity, change(person_id, codes[1], CODE_CHANGE_CORRECTED))
+    assert not (await make(identity, first)).other_person_id
+    assert await find(identity, codes[1]) == person_id
+    another = change(await without_code(identity_engine), codes[2], CODE_CHANGE_ATTACHED)
+    another.request_id = first.request_id
+    assert await reason_of(identity(another)) == REASON_REQUEST_ID_REUSED
+
+
+async def test_a_code_that_becomes_anothers_meanwhile_stays_theirs(
+    identity: Component, identity_engine: AsyncEngine, codes: list[str]
+) -> None:
+    person_id = await without_code(identity_engine)
+    request = change(person_id, codes[0], CODE_CHANGE_ATTACHED)
+    await identity(request)
+    other = await known(identity, codes[0])
+    committed = await identity(CommitCodeChangeRequest(request_id=request.request_id))
+    assert committed.other_person_id == other
+    assert await find(identity, codes[0]) == other
+
+
+async def test_of_several_tries_at_once_one_makes_the_change(
+    identity: Component, identity_engine: AsyncEngine, codes: list[str]
+) -> None:
+    person_id = await without_code(identity_engine)
+    request = change(person_id, codes[0], CODE_CHANGE_ATTACHED)
+    await identity(request)
+    commit = CommitCodeChangeRequest(request_id=request.request_id)
+    answers = await asyncio.gather(*(identity(commit) for _ in range(6)))
+    assert {answer.other_person_id for answer in answers} == {""}
+    assert await find(identity, codes[0]) == person_id
 
 
 async def merged(identity: Component, kept: str, other: str, code_of: Any = None) -> Any:

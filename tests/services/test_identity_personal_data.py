@@ -20,8 +20,10 @@ from liity.identity.v1.person_service_pb2 import (
     ErasePersonRequest,
     ExportPersonRequest,
     FindPersonRequest,
+    PrepareCodeChangeRequest,
     RetainPersonRequest,
 )
+from liity.v1.customer_service_pb2 import CODE_CHANGE_CORRECTED
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_USED, REASON_LINK_VOID
 from services.identity import personal_data
 from services.identity.housekeeping import EXPIRED_LINK_LIFETIME, sweep
@@ -67,6 +69,14 @@ async def test_everything_is_told_but_secrets(identity: Component, identity_engi
         ChoosePasswordRequest(request_id=str(uuid4()), link_token=credentials.link_token, password=PASSWORD)
     )
     await consent_link(identity, registration_id)
+    await identity(
+        PrepareCodeChangeRequest(
+            request_id=str(uuid4()),
+            person_id=person_id,
+            personal_identity_code=nth_code(702),
+            change=CODE_CHANGE_CORRECTED,
+        )
+    )
     told = await identity(ExportPersonRequest(person_id=person_id, subject_ids=[registration_id]))
     sections: dict[str, list[dict[str, Any]]] = {
         section.kind: [json_format.MessageToDict(record) for record in section.records]

@@ -4,12 +4,14 @@ import asyncio
 import base64
 import json
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from deploy.eventually import eventually
 from liity.identity.v1.account_service_pb2 import (
     Account,
     AccountMembership,
@@ -257,6 +259,45 @@ async def test_an_invitation_taken_back_opens_nothing(identity: Component) -> No
     assert await registrars(identity, unit_id) == []
 
 
+async def test_an_invitation_accepted_in_the_very_moment_is_not_taken_back(
+    identity: Component, identity_engine: AsyncEngine
+) -> None:
+    unit_id = new_id()
+    invitation = await invited(identity, unit_id, address())
+    remove = RemoveRegistrarRequest(
+        request_id=str(uuid.uuid4()), unit_id=unit_id, registrar_id=invitation.invitation_id
+    )
+    async with identity_engine.connect() as accepting:
+        # An acceptance that has used the link up and is not committed yet.
+        of_invitation = Link.subject == invitation.invitation_id
+        await accepting.execute(update(Link).where(of_invitation).values(used_at=now()))
+        removing = asyncio.create_task(refused(identity(remove)))
+        await eventually(partial(_somebody_waits, accepting), bool, 10)
+        await accepting.commit()
+        assert reason_name((await removing).reason) == "INVITATION_ACCEPTED"
+    assert await state_of(identity, invitation) == INVITATION_STATE_ACCEPTED
+
+
+async def _somebody_waits(holding: AsyncConnection) -> bool:
+    """Whether anybody waits for what a connection holds."""
+    waits = text("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+    return bool(await holding.scalar(waits))
+
+
+async def test_of_an_acceptance_and_a_removal_at_once_one_succeeds(identity: Component) -> None:
+    unit_id = new_id()
+    for _ in range(8):
+        invitation = await invited(identity, unit_id, address())
+        acceptance = accept(await token_of(identity, invitation))
+        remove = RemoveRegistrarRequest(
+            request_id=str(uuid.uuid4()), unit_id=unit_id, registrar_id=invitation.invitation_id
+        )
+        outcomes = await asyncio.gather(_outcome(identity(acceptance)), _outcome(identity(remove)))
+        assert outcomes in (["", "INVITATION_ACCEPTED"], ["LINK_VOID", ""])
+        accepted = await state_of(identity, invitation) == INVITATION_STATE_ACCEPTED
+        assert accepted == (outcomes[0] == "")
+
+
 async def test_who_is_taken_out_loses_the_unit_and_their_sessions(identity: Component) -> None:
     unit_id, other_unit = new_id(), new_id()
     leaving, staying = await account(identity, unit_id, other_unit), await account(identity, unit_id)
@@ -300,13 +341,19 @@ async def test_the_last_main_user_stays_unless_customer_service_removes_them(ide
     assert await registrars(identity, unit_id) == []
 
 
+def role_change(unit_id: str, registrar_id: str, role: Role.ValueType) -> SetRegistrarRoleRequest:
+    return SetRegistrarRoleRequest(
+        request_id=str(uuid.uuid4()), unit_id=unit_id, registrar_id=registrar_id, role=role
+    )
+
+
 async def test_a_new_role_ends_the_sessions_with_the_old_one(identity: Component) -> None:
     unit_id = new_id()
     known = await account(identity, unit_id)
     session = await log_in(identity, known.email)
 
     def set_role(role: Role.ValueType, registrar_id: str = known.account_id) -> SetRegistrarRoleRequest:
-        return SetRegistrarRoleRequest(unit_id=unit_id, registrar_id=registrar_id, role=role)
+        return role_change(unit_id, registrar_id, role)
 
     await identity(set_role(ROLE_REGISTRAR))
     assert await session_lives(identity, session)
@@ -315,6 +362,22 @@ async def test_a_new_role_ends_the_sessions_with_the_old_one(identity: Component
     assert not await session_lives(identity, session)
     assert (await log_in(identity, known.email)).account.memberships[0].role == ROLE_MAIN_USER
     assert await reason_of(identity, set_role(ROLE_MAIN_USER, "nobody")) == "REGISTRAR_NOT_FOUND"
+
+
+async def test_a_late_repetition_leaves_a_later_role_alone(identity: Component) -> None:
+    unit_id = new_id()
+    known = await account(identity, unit_id)
+    promotion = role_change(unit_id, known.account_id, ROLE_MAIN_USER)
+    for _ in range(2):
+        assert (await identity(promotion)).registrar.role == ROLE_MAIN_USER
+    await identity(role_change(unit_id, known.account_id, ROLE_REGISTRAR))
+    session = await log_in(identity, known.email)
+    assert (await identity(promotion)).registrar.role == ROLE_REGISTRAR
+    assert await session_lives(identity, session)
+    [registrar] = await registrars(identity, unit_id)
+    assert registrar.role == ROLE_REGISTRAR
+    promotion.role = ROLE_REGISTRAR
+    assert await reason_of(identity, promotion) == "REQUEST_ID_REUSED"
 
 
 async def test_a_unit_released_has_no_registrars_and_no_invitations(identity: Component) -> None:

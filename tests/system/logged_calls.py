@@ -411,7 +411,7 @@ async def _transfer_customer(world: World) -> Called:
         request_id=new_request_id(),
         personal_identity_code=person.personal_identity_code,
     )
-    return Called("staff", request, moved, entries=2)
+    return Called("staff", request, moved, entries=3)
 
 
 async def _send_credentials(world: World) -> Called:

@@ -171,8 +171,9 @@ async def test_the_command_does_all_of_it(
     assert kept.name in changed.stdout, changed.stderr
     assert code not in changed.stdout + changed.stderr
     assert "--code-of" in liity("merge", kept.name, merged.name, "--code-of", "both").stderr
-    made = liity("merge", kept.name, merged.name, "--code-of", "kept")
-    assert "Merged" in made.stdout, made.stderr
+    assert liity("merge", kept.name, merged.name, "--code-of", "kept").returncode == 1
     online = liity("to-online", kept.name, "--json")
     assert "CUSTOMER_KIND_ONLINE" in online.stdout, online.stderr
+    made = liity("merge", kept.name, merged.name, "--code-of", "kept")
+    assert "Merged" in made.stdout, made.stderr
     assert (await mails.wait_for(person, "credentials", saved)).recipient == person.email

@@ -355,7 +355,8 @@ async def test_a_closed_unit_registers_nobody_any_more(stack: Stack, api: Api, c
     await join(stack, registrar, api.staff, unit.name)
     kept = await save(registrar, adult())
     email = f"{uuid.uuid4().hex}@kirjasto.example"
-    await invite(api.staff, unit.name, email)
+    inviting = invitation(unit.name, email)
+    await api.staff.call(api.staff.units.InviteRegistrar, inviting)
     token = await token_mailed_to(stack, email)
     close = CloseUnitRequest(name=unit.name, request_id=new_request_id())
     for _ in range(2):
@@ -368,6 +369,9 @@ async def test_a_closed_unit_registers_nobody_any_more(stack: Stack, api: Api, c
     saving = api.staff.call(api.staff.registrations.RegisterCustomer, request)
     assert await refused(saving) == "FAILED_PRECONDITION UNIT_CLOSED"
     assert await refused(invite(api.staff, unit.name, email)) == "FAILED_PRECONDITION UNIT_CLOSED"
+    # Nor does a repeated call say that somebody is invited.
+    repeated = api.staff.call(api.staff.units.InviteRegistrar, inviting)
+    assert await refused(repeated) == "FAILED_PRECONDITION UNIT_CLOSED"
     # Its customers stay until they are moved.
     assert [found.name for found in await listing(api.staff, unit.name)] == [kept.name]
 

@@ -138,14 +138,17 @@ class World:
     async def person(self, birth_date: date) -> str:
         """A new person born on a day."""
         stub = PersonServiceStub(self.gateway["identity"].channel)
+        request = EnsurePersonRequest(personal_identity_code=self.new_code(birth_date))
+        return (await self.gateway["identity"].call(stub.EnsurePerson, request)).person_id
+
+    def new_code(self, birth_date: date) -> str:
+        """A code of somebody born on a day that nobody has."""
         for _ in range(20):
             sign = secrets.choice("ABCDEF" if birth_date.year >= 2000 else "-YXWVU")
             hetu = code(birth_date, sign, 900 + secrets.randbelow(100))
-            if hetu in self.seen:
-                continue
-            self.seen.append(hetu)
-            request = EnsurePersonRequest(personal_identity_code=hetu)
-            return (await self.gateway["identity"].call(stub.EnsurePerson, request)).person_id
+            if hetu not in self.seen:
+                self.seen.append(hetu)
+                return hetu
         raise AssertionError("no code left")
 
     def save_request(self, person_id: str, form: CustomerForm, birth_date: date) -> CreateRegistrationRequest:

@@ -139,6 +139,17 @@ async def test_a_link_that_is_over_is_not_mailed(world: World, account: Account)
     assert not world.mails_to(account.email)
 
 
+async def test_a_link_that_a_later_order_has_made_void_is_not_mailed(world: World, account: Account) -> None:
+    """The mail server was away while two were ordered: one mail goes out, with the link that works."""
+    first = str(uuid.uuid4())
+    worker = world.worker["identity"]
+    issue = IssuePasswordLinkRequest(request_id=first, email=account.email)
+    await worker.call(AccountServiceStub(worker.channel).IssuePasswordLink, issue)
+    await (await order(world, account.email)).result()
+    await (await order(world, account.email, first)).result()
+    assert len(world.mails_to(account.email)) == 1
+
+
 async def test_a_mail_too_many_waits_for_tomorrow(world: World, account: Account) -> None:
     """The step is tried again when the notification service said, not every minute."""
     most: int = MailSettings.model_fields["mails_per_address"].default

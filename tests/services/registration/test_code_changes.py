@@ -11,6 +11,7 @@ from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_ATTACHED,
     CODE_CHANGE_CORRECTED,
     CODE_CHANGE_RENEWED,
+    CUSTOMER_STATE_MARKED_FOR_DELETION,
     CodeChange,
 )
 from tests.services.registration_service import Service, refusal
@@ -22,14 +23,13 @@ def asked(
     return pb.RecordCodeChangeRequest(
         request_id=request_id or str(uuid.uuid4()),
         customer_id=customer.customer_id,
-        unit_id=customer.unit_id,
         change=change,
         birth_date=Date(year=1981, month=2, day=3),
     )
 
 
 async def record(service: Service, request: pb.RecordCodeChangeRequest) -> pb.Customer:
-    return (await service.gateway.call(service.customers.RecordCodeChange, request)).customer
+    return (await service.worker.call(service.customers.RecordCodeChange, request)).customer
 
 
 @pytest.mark.parametrize(
@@ -65,18 +65,23 @@ async def test_a_change_is_recorded_once(
     assert len(entries) == 1
 
 
-async def test_one_of_another_unit_or_who_has_ended_is_refused(service: Service, unit: Unit) -> None:
+async def test_it_is_recorded_whatever_has_become_of_the_customer(service: Service, unit: Unit) -> None:
+    """Identity has changed the code already."""
+    customer = await service.customer(unit.unit_id)
+    async with service.engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "UPDATE customers SET state = 2 WHERE customer_id = $1", (customer.customer_id,)
+        )
+    changed = await record(service, asked(customer, CODE_CHANGE_RENEWED))
+    assert changed.state == CUSTOMER_STATE_MARKED_FOR_DELETION
+    assert changed.etag != customer.etag
+
+
+async def test_one_who_is_gone_is_refused_and_another_ones_call(service: Service, unit: Unit) -> None:
     customer, second = await service.customer(unit.unit_id), await service.customer(unit.unit_id)
     request = asked(customer, CODE_CHANGE_ATTACHED)
     await record(service, request)
     reused = asked(second, CODE_CHANGE_ATTACHED, request.request_id)
     assert await refusal(record(service, reused)) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
-    elsewhere = asked(customer, CODE_CHANGE_ATTACHED)
-    elsewhere.unit_id = "none"
-    assert await refusal(record(service, elsewhere)) == ("NOT_FOUND", "CUSTOMER_NOT_FOUND")
-    async with service.engine.begin() as connection:
-        await connection.exec_driver_sql(
-            "UPDATE customers SET state = 2 WHERE customer_id = $1", (customer.customer_id,)
-        )
-    ended = record(service, asked(customer, CODE_CHANGE_RENEWED))
-    assert await refusal(ended) == ("FAILED_PRECONDITION", "CUSTOMER_HAS_ENDED")
+    gone = asked(pb.Customer(customer_id="none"), CODE_CHANGE_ATTACHED)
+    assert await refusal(record(service, gone)) == ("NOT_FOUND", "CUSTOMER_NOT_FOUND")

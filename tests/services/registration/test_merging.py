@@ -12,7 +12,7 @@ from liity.registration.v1.unit_service_pb2 import Unit
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
-from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_LINKED, STAGE_WELCOMED
 from services.runtime.requests import set_current_actor
 from tests.services.registration_service import BIRTH_OF_ADULT, REGISTRAR, Service, refusal
@@ -182,6 +182,18 @@ async def test_a_merge_is_exported_and_erased_with_the_person(service: Service, 
     assert {kept.registration_id, merged.registration_id} <= set(erased)
     await service.forget(kept.person_id)
     assert "Ainutkertainen" not in await service.everything_stored()
+
+
+async def test_an_online_customer_does_not_become_part_of_a_cd_borrower(service: Service, unit: Unit) -> None:
+    """Their credentials would be erased, and nobody told."""
+    borrower = await service.customer(unit.unit_id, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=0)
+    online = await service.customer(unit.unit_id)
+    refused = merge(service, asked(borrower, online))
+    assert await refusal(refused) == ("FAILED_PRECONDITION", "ONLINE_ACCESS_WOULD_END")
+    for customer in (borrower, online):
+        assert await service.get_customer(customer.customer_id) == customer
+    await merge(service, asked(online, borrower))
+    assert (await service.get_customer(online.customer_id)).form.kind == CUSTOMER_KIND_ONLINE
 
 
 async def test_a_cd_borrowers_registration_does_not_stand_in_the_way(service: Service, unit: Unit) -> None:

@@ -1,0 +1,34 @@
+"""`CodeChangeWorkflow`: a person is given a personal identity code, which no run ever sees."""
+
+import asyncio
+
+from temporalio import workflow
+
+from liity.workflows.v1.code_change_workflow_pb2 import ChangeCodeRequest, ChangeCodeResponse
+from services.runtime.temporal import CodeChangeWorkflowNames
+from workflows.code_change_activities import CodeChangeActivities
+from workflows.steps import quick_step
+
+
+@workflow.defn(name=CodeChangeWorkflowNames.WORKFLOW)
+class CodeChangeWorkflow:
+    """Coordinates changes of one person's code (R24, R34). Started by the update `change`."""
+
+    def __init__(self) -> None:
+        self._answered = False
+        # What is recorded must come in the order in which identity has changed the code.
+        self._changing = asyncio.Lock()
+
+    @workflow.run
+    async def run(self) -> None:
+        """Lasts until every change is made in both services, or in none."""
+        await workflow.wait_condition(lambda: self._answered)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    @workflow.update(name=CodeChangeWorkflowNames.CHANGE)
+    async def change(self, request: ChangeCodeRequest) -> ChangeCodeResponse:
+        """Makes a change that identity keeps. Answers with why nothing was changed, if so."""
+        async with self._changing:
+            answer = await quick_step(CodeChangeActivities.change_code, request, "Change the code")
+        self._answered = True
+        return answer
