@@ -63,7 +63,7 @@ _CANCELLED = class_list_rows.c.outcome == CLASS_LIST_OUTCOME_CANCELLED
 GET = select(class_lists).where(_LIST)
 GET_FOR_CHANGE = GET.with_for_update()
 
-GET_UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
+GET_UNIT = select(units.c.kind, units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
 
 INSERT_LIST = insert_unless_there(class_lists).on_conflict_do_nothing().returning(class_lists.c.class_list_id)
 INSERT_ROWS = insert(class_list_rows)

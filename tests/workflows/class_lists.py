@@ -44,10 +44,15 @@ class Lists:
         numbers = range(2, count + 2)
         return [await self.row(number, adult_form(address()), born(40, number)) for number in numbers]
 
-    async def store(self, rows: list[pb.ClassListRow], account_id: str = "") -> ClassListInput:
+    async def store(
+        self, rows: list[pb.ClassListRow], account_id: str = "", unit_id: str = ""
+    ) -> ClassListInput:
         registrar = self._world.registrar
         request = pb.CreateClassListRequest(
-            class_list_id=uuid.uuid4().hex, unit_id=self._world.unit_id, registrar=registrar, rows=rows
+            class_list_id=uuid.uuid4().hex,
+            unit_id=unit_id or self._world.unit_id,
+            registrar=registrar,
+            rows=rows,
         )
         request.registrar.account_id = account_id or registrar.account_id
         await self._registration.call(self._stub.CreateClassList, request)

@@ -22,9 +22,11 @@ from liity.v1.customer_form_pb2 import (
     CustomerForm,
 )
 from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_INVALID_EMAIL,
     REASON_PERSON_NOT_FOUND,
+    REASON_UNIT_CLOSED,
 )
 from liity.workflows.v1.class_list_workflow_pb2 import CancelClassListRequest, ClassListInput
 from services.runtime.errors import Refusal
@@ -184,6 +186,26 @@ async def test_a_list_that_is_done_is_not_cancelled(world: World, lists: Lists) 
     assert (await lists.get(of)).state == CLASS_LIST_STATE_DONE
     await lists.handle(of).result()
     assert len(lists.told(of)) == 1
+
+
+async def test_of_a_unit_that_was_closed_meanwhile_no_code_is_kept(world: World, lists: Lists) -> None:
+    known, _ = await world.save(adult_form(address()), born(50))
+    rows = [await lists.row(2, adult_form(address()), born(40)), await lists.row(3, cd_form(), born(50))]
+    rows[1].person_id = known.person_id
+    of = await lists.store(rows, unit_id=await world.unit())
+    await world.change("registration", "UPDATE units SET closed_at = now() WHERE unit_id = :u", u=of.unit_id)
+    await lists.run(of)
+    outcomes = await lists.outcomes(of)
+    assert [outcome.wrong_fields[0].reason for outcome in outcomes.values()] == [
+        REASON_UNIT_CLOSED,
+        REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+    ]
+    persons = await world.rows(
+        "identity",
+        "SELECT person_id FROM persons WHERE person_id = ANY(:ids) AND retained_at IS NOT NULL",
+        ids=[row.person_id for row in rows],
+    )
+    assert [person["person_id"] for person in persons] == [known.person_id]
 
 
 async def test_if_the_account_is_gone_the_units_people_are_told(world: World, lists: Lists) -> None:

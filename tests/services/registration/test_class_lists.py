@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from liity.registration.v1 import class_list_service_pb2 as pb
-from liity.registration.v1.unit_service_pb2 import Unit
+from liity.registration.v1.unit_service_pb2 import CloseUnitRequest, Unit
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_OUTCOME_CANCELLED,
@@ -197,6 +198,16 @@ async def test_what_a_list_may_not_hold(service: Service, unit: Unit) -> None:
     assert await refusal(create(service, nowhere, row(2))) == ("NOT_FOUND", "UNIT_NOT_FOUND")
     assert await refusal(check(service, nowhere, row(2))) == ("NOT_FOUND", "UNIT_NOT_FOUND")
     assert await refusal(get(service, "none")) == ("NOT_FOUND", "CLASS_LIST_NOT_FOUND")
+
+
+async def test_a_closed_unit_has_no_lists(service: Service) -> None:
+    unit = await service.unit()
+    close = CloseUnitRequest(unit_id=unit.unit_id)
+    await service.worker.call(UnitServiceStub(service.worker.channel).CloseUnit, close)
+    assert await refusal(check(service, unit, row(2))) == ("FAILED_PRECONDITION", "UNIT_CLOSED")
+    assert await refusal(create(service, unit, row(2))) == ("FAILED_PRECONDITION", "UNIT_CLOSED")
+    kept = await service.rows("SELECT 1 FROM class_lists WHERE unit_id = :unit", unit=unit.unit_id)
+    assert kept == []
 
 
 async def test_rows_are_decided_and_their_forms_erased(service: Service, unit: Unit) -> None:
