@@ -57,7 +57,7 @@ _STATUS = {
     75: grpc.StatusCode.ABORTED,
     82: grpc.StatusCode.PERMISSION_DENIED,
     **dict.fromkeys((84, 91, 92, 101, 105), grpc.StatusCode.RESOURCE_EXHAUSTED),
-    **dict.fromkeys((100, 102), grpc.StatusCode.UNAVAILABLE),
+    **dict.fromkeys((100, 102, 170), grpc.StatusCode.UNAVAILABLE),
     103: grpc.StatusCode.INTERNAL,
     **dict.fromkeys((140, 141, 142, 143, 145, 146), _PRECONDITION),
     **dict.fromkeys((144, 147), _INVALID),

@@ -139,8 +139,9 @@ class ClassListService(ClassListServiceServicer):
             registrar=Registrar(account_id=asked.caller.account_id, display_name=asked.caller.display_name),
             rows=await self._rows_to_store(read, wrong),
         )
+        # The run first: no list is stored that nobody would register.
+        await self._workflows.start(_input(create))
         stored = await self._registration.call(self._lists.CreateClassList, create, timeout=_WHOLE_LIST)
-        await self._workflows.start(_input(stored.class_list))
         return RegisterClassListResponse(class_list=_to_public(stored.class_list), report=report)
 
     async def GetClassList(  # noqa: N802
@@ -240,7 +241,7 @@ class ClassListService(ClassListServiceServicer):
         if stored.unit_id != unit_id:
             raise already_exists(REASON_REQUEST_ID_REUSED)
         if stored.state == CLASS_LIST_STATE_RECEIVED:
-            # Whoever stored it may have died before its run was started.
+            # Its run may have ended without it: whoever stored it took too long.
             await self._workflows.start(_input(stored))
         return stored
 
@@ -284,9 +285,9 @@ def _errors(row: ReadRow, person: FoundPerson, found: Iterable[WrongField]) -> l
     return list(first.values())
 
 
-def _input(stored: StoredClassList) -> workflow_pb2.ClassListInput:
+def _input(of: StoredClassList | registration_pb2.CreateClassListRequest) -> workflow_pb2.ClassListInput:
     return workflow_pb2.ClassListInput(
-        class_list_id=stored.class_list_id, unit_id=stored.unit_id, account_id=stored.registrar.account_id
+        class_list_id=of.class_list_id, unit_id=of.unit_id, account_id=of.registrar.account_id
     )
 
 

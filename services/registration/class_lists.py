@@ -228,10 +228,12 @@ class ClassListServicer(ClassListServiceServicer):
 
 
 async def sweep_class_lists(engine: AsyncEngine) -> None:
-    """Erases lists whose time is over."""
+    """Refuses what is not decided of lists that take too long, and erases lists whose time is over."""
     moment = now()
     async with engine.begin() as connection:
-        await connection.execute(sql.SWEEP, {"now": moment, "never_began": moment - PATIENCE})
+        await connection.execute(sql.GIVE_UP_ROWS, {"too_old": moment - PATIENCE})
+        await connection.execute(sql.GIVE_UP_LISTS, {"too_old": moment - PATIENCE, "now": moment})
+        await connection.execute(sql.SWEEP, {"now": moment})
 
 
 def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any]]:

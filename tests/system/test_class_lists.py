@@ -19,6 +19,7 @@ from liity.v1.class_list_service_pb2 import (
     ClassListReport,
     GetClassListTemplateRequest,
     ListClassListsRequest,
+    RegisterClassListRequest,
 )
 from services.runtime.errors import reason_name
 from tests.system.class_lists import (
@@ -235,6 +236,21 @@ async def test_a_list_is_cancelled_while_the_worker_is_away(stack: Stack, api: A
             cancel.request_id,
         )
     assert [use["persons"] for use in uses] == [ended.counts.cancelled]
+
+
+async def test_a_list_is_not_stored_without_its_run(stack: Stack, api: Api) -> None:
+    request = RegisterClassListRequest(
+        parent=api.teacher.unit,
+        request_id=new_request_id(),
+        content=csv_of([pupil_row(2)]),
+        format=CLASS_LIST_FORMAT_CSV,
+    )
+    before = (await _stored(stack))[1]
+    await stack.stop_component("temporal")
+    registering = api.teacher.call(api.teacher.class_lists.RegisterClassList, request, timeout=PATIENCE)
+    assert await refused(registering) == "UNAVAILABLE UNAVAILABLE"
+    assert (await _stored(stack))[1] == before
+    await stack.start_component("temporal")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "xlsx"])
