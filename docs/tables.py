@@ -45,7 +45,20 @@ _PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 _STATUS = {
     **dict.fromkeys(
-        (*range(1, 12), *range(20, 26), *range(40, 54), 72, 90, 104, 130, 133, *range(160, 167), 169),
+        (
+            *range(1, 12),
+            *range(20, 26),
+            *range(40, 54),
+            72,
+            90,
+            104,
+            130,
+            133,
+            *range(160, 167),
+            169,
+            171,
+            172,
+        ),
         _INVALID,
     ),
     **dict.fromkeys((60, 61, 62, 68, 69, 111), grpc.StatusCode.ALREADY_EXISTS),

@@ -127,8 +127,8 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         timedelta(hours=24),
         gt=timedelta(0),
         le=PATIENCE,
-        description="How long rows of a class list that cannot be decided are tried again after it has begun: "
-        "then they are refused, and whoever uploaded the list is told.",
+        description="How long rows of a class list that cannot be decided are tried again after it has "
+        "begun: then they are refused, and whoever uploaded the list is told.",
     )
     worker_build_id: str = Field(
         "",

@@ -199,6 +199,8 @@ class ClassListService(ClassListServiceServicer):
 
     async def _check(self, unit_id: str, rows: list[ReadRow]) -> reports.Wrong:
         """What is wrong with each row, if anything."""
+        torn = {row.number: row.errors for row in rows if row.torn}
+        rows = [row for row in rows if not row.torn]
         codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in rows])
         answer = await self._identity.call(self._persons.BatchFindPersons, codes, timeout=_WHOLE_LIST)
         persons = dict(zip((row.number for row in rows), answer.persons, strict=True))
@@ -208,7 +210,7 @@ class ClassListService(ClassListServiceServicer):
         )
         checked = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
         found = {row.row_number: row.wrong_fields for row in checked.wrong_rows}
-        return {
+        return torn | {
             row.number: errors
             for row in rows
             if (errors := _errors(row, persons[row.number], found.get(row.number, ())))
