@@ -34,7 +34,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_DECLINED
 from services.registration.class_lists import sweep_class_lists
-from services.runtime.class_lists import PATIENCE
+from services.runtime.class_lists import MOST_ROWS, PATIENCE
 from services.runtime.clock import now
 from services.runtime.requests import set_current_actor
 from tests.registration_forms import adult_form, changed
@@ -156,6 +156,14 @@ async def test_rows_have_a_limit_of_their_own(service_with: ServiceFactory) -> N
         assert (await refusal(check(service, unit, row(2))))[0] == "RESOURCE_EXHAUSTED"
         act(unit)
         await check(service, unit, row(2))
+
+
+async def test_the_longest_list_can_be_checked_several_times(service: Service, unit: Unit) -> None:
+    act(unit)
+    longest = [row(number) for number in range(2, MOST_ROWS + 2)]
+    for _ in range(6):
+        assert await check(service, unit, *longest) == {}
+    assert (await refusal(check(service, unit, row(2))))[0] == "RESOURCE_EXHAUSTED"
 
 
 async def test_rows_of_a_unit_have_a_limit(service_with: ServiceFactory) -> None:
