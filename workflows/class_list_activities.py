@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Iterable
 from datetime import UTC, timedelta
+from typing import TypeVar
 
 from temporalio import activity
 
@@ -54,7 +55,7 @@ _RECORDED = 16
 _AT_ONCE = 8
 """Saves at the same time: enough to keep a worker busy, few enough to leave registrars their turn."""
 
-_Answer = BeginClassListResponse | FinishClassListResponse | GetClassListResponse
+_AnswerT = TypeVar("_AnswerT", BeginClassListResponse, FinishClassListResponse, GetClassListResponse)
 
 
 class ClassListActivities:
@@ -246,7 +247,7 @@ async def _save(of: ClassList, row: ClassListRow) -> RowDecision | Refusal:
     return RowDecision(row_number=row.row_number, registration_id=registration.registration_id)
 
 
-async def _or_gone(step: Awaitable[_Answer]) -> ClassListProgress:
+async def _or_gone(step: Awaitable[_AnswerT]) -> ClassListProgress:
     """How far a step has brought the list, or that there is no such list."""
     try:
         return _progress((await step).class_list)

@@ -91,7 +91,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
     ) -> pb.IsPersonKnownResponse:
         """Whether a person was ever saved, and is not forgotten."""
         async with self._autocommit.connect() as connection:
-            known = await connection.scalar(erasure.IS_KNOWN, {"person": request.person_id})
+            known = (await connection.execute(erasure.IS_KNOWN, {"person": request.person_id})).scalar_one()
         return pb.IsPersonKnownResponse(known=known)
 
     async def StoreDisclosure(  # noqa: N802
