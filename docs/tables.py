@@ -45,7 +45,20 @@ _PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 _STATUS = {
     **dict.fromkeys(
-        (*range(1, 12), *range(20, 26), *range(40, 54), 72, 90, 104, 130, 133, *range(160, 167), 169),
+        (
+            *range(1, 12),
+            *range(20, 26),
+            *range(40, 54),
+            72,
+            90,
+            104,
+            130,
+            133,
+            *range(160, 167),
+            169,
+            171,
+            172,
+        ),
         _INVALID,
     ),
     **dict.fromkeys((60, 61, 62, 68, 69, 111), grpc.StatusCode.ALREADY_EXISTS),
@@ -57,7 +70,7 @@ _STATUS = {
     75: grpc.StatusCode.ABORTED,
     82: grpc.StatusCode.PERMISSION_DENIED,
     **dict.fromkeys((84, 91, 92, 101, 105), grpc.StatusCode.RESOURCE_EXHAUSTED),
-    **dict.fromkeys((100, 102), grpc.StatusCode.UNAVAILABLE),
+    **dict.fromkeys((100, 102, 170), grpc.StatusCode.UNAVAILABLE),
     103: grpc.StatusCode.INTERNAL,
     **dict.fromkeys((140, 141, 142, 143, 145, 146, 148), _PRECONDITION),
     **dict.fromkeys((144, 147), _INVALID),

@@ -1,6 +1,6 @@
 """`ClassListWorkflow`: many are registered, row after row, and whoever uploaded them is told."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from temporalio import workflow
 
@@ -12,7 +12,7 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
     ClassListProgress,
     ClassListResult,
 )
-from services.runtime.search_attributes import STAGE
+from services.runtime.search_attributes import DEADLINE, STAGE
 from services.runtime.temporal import ClassListWorkflowNames
 from workflows.class_list_activities import ClassListActivities, progress_note
 from workflows.steps import HEARTBEAT, RETRY, mail_step, quick_step
@@ -20,13 +20,20 @@ from workflows.steps import HEARTBEAT, RETRY, mail_step, quick_step
 _BATCH = timedelta(minutes=5)
 """For a step that registers a batch of rows: many times what it takes."""
 
+_UNSTORED = timedelta(minutes=10)
+"""How long the list may take to be stored: far longer than its caller is kept waiting."""
+
+_PAUSE = timedelta(seconds=2)
+"""Between two looks whether it is."""
+
 
 @workflow.defn(name=ClassListWorkflowNames.WORKFLOW)
 class ClassListWorkflow:
     """Coordinates one class list. The rows lie with the registration service: here pass numbers alone.
 
     Each batch takes the next rows that are not decided, so that a batch which breaks off anywhere is taken up
-    where it was. `cancel`, as update or signal, decides all rows that are left.
+    where it was. Rows that cannot be decided are tried again until a deadline. `cancel`, as update or signal,
+    decides all rows that are left.
     """
 
     @workflow.init
@@ -36,7 +43,7 @@ class ClassListWorkflow:
     @workflow.run
     async def run(self, input: ClassListInput) -> ClassListResult:  # noqa: A002, ARG002
         """Registers every row, and tells whoever uploaded them."""
-        progress = await quick_step(ClassListActivities.begin_class_list, self._list, "Begin")
+        progress = await self._begin()
         while progress.counts.remaining:
             self._show("Registers", progress)
             if workflow.info().is_continue_as_new_suggested():
@@ -50,10 +57,12 @@ class ClassListWorkflow:
                 retry_policy=RETRY,
                 summary=f"Register the next of {progress.counts.remaining:,} rows",
             )
+        if not progress.HasField("refused"):
+            progress = await quick_step(ClassListActivities.finish_class_list, self._list, "Finish")
         if progress.HasField("refused"):
             workflow.logger.warning("the class list is gone")
+            workflow.set_current_details(f"**Gone**.\n\n{self._which()}")
         else:
-            progress = await quick_step(ClassListActivities.finish_class_list, self._list, "Finish")
             self._show("Tells who uploaded it", progress)
             await mail_step(ClassListActivities.tell_class_list_done, self._list, "Tell who uploaded it")
             self._show("Complete", progress)
@@ -70,6 +79,19 @@ class ClassListWorkflow:
         """`cancel` from Temporal UI or CLI; `{}` is enough."""
         await self._cancel()
 
+    async def _begin(self) -> ClassListProgress:
+        """Begins as soon as the list is stored.
+
+        A run comes before its list: else a list whose run nobody came to start would wait for ever.
+        """
+        given_up = workflow.now() + _UNSTORED
+        while True:
+            progress = await quick_step(ClassListActivities.begin_class_list, self._list, "Begin")
+            if not progress.HasField("refused") or workflow.now() >= given_up:
+                self._list.deadline.CopyFrom(progress.deadline)
+                return progress
+            await workflow.sleep(_PAUSE, summary="The list is being stored")
+
     async def _cancel(self) -> CancelClassListResponse:
         progress = await quick_step(ClassListActivities.cancel_class_list, self._list, "Cancel")
         refused = progress.refused if progress.HasField("refused") else None
@@ -78,13 +100,22 @@ class ClassListWorkflow:
     def _show(self, note: str, progress: ClassListProgress) -> None:
         """Shows operators how far the list has come."""
         state = ClassListState.Name(progress.state).removeprefix("CLASS_LIST_STATE_")
-        workflow.upsert_search_attributes([STAGE.value_set(state)])
-        signals = (
+        deadline = self._list.deadline.ToDatetime(UTC) if progress.counts.remaining else None
+        workflow.upsert_search_attributes(
+            [
+                STAGE.value_set(state),
+                DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
+            ]
+        )
+        rest = (
+            f"\n\nWhat is not decided by {deadline:%Y-%m-%d %H:%M} UTC is refused."
             f"\n\nSignal: `{ClassListWorkflowNames.CANCEL}` with the body `{{}}`."
-            if progress.counts.remaining
+            if deadline
             else ""
         )
         workflow.set_current_details(
-            f"**{note}**: {progress_note(progress.counts)}.\n\n"
-            f"Class list `{self._list.class_list_id}` of unit `{self._list.unit_id}`.{signals}"
+            f"**{note}**: {progress_note(progress.counts)}.\n\n{self._which()}{rest}"
         )
+
+    def _which(self) -> str:
+        return f"Class list `{self._list.class_list_id}` of unit `{self._list.unit_id}`."

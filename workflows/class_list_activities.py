@@ -2,7 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
+from datetime import UTC, timedelta
+from typing import TypeVar
 
 from temporalio import activity
 
@@ -11,12 +13,15 @@ from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import ClassListDone
 from liity.registration.v1.class_list_service_pb2 import (
     BeginClassListRequest,
+    BeginClassListResponse,
     CancelClassListRequest,
     ClassList,
     ClassListRow,
     DecideRowsRequest,
     FinishClassListRequest,
+    FinishClassListResponse,
     GetClassListRequest,
+    GetClassListResponse,
     ListUndecidedRowsRequest,
     RowDecision,
 )
@@ -25,8 +30,10 @@ from liity.registration.v1.registration_service_pb2 import CreateRegistrationReq
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.class_list_service_pb2 import ClassListCounts
+from liity.v1.reason_pb2 import REASON_CLASS_LIST_NOT_FOUND, REASON_NOT_DECIDED_IN_TIME
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput, ClassListProgress
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from services.runtime.clock import now
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
@@ -42,46 +49,45 @@ _RECORDED = 16
 _AT_ONCE = 8
 """Saves at the same time: enough to keep a worker busy, few enough to leave registrars their turn."""
 
+_AnswerT = TypeVar("_AnswerT", BeginClassListResponse, FinishClassListResponse, GetClassListResponse)
+
 
 class ClassListActivities:
-    """The steps, over the three services and Temporal."""
+    """The steps, over the three services and Temporal. Rows are tried again for `patience`."""
 
-    def __init__(self, identity: Peer, registration: Peer, mailing: Mailing) -> None:
+    def __init__(self, identity: Peer, registration: Peer, mailing: Mailing, patience: timedelta) -> None:
         self._identity = identity
         self._registration = registration
         self._mailing = mailing
+        self._patience = patience
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
 
     @activity.defn
     async def begin_class_list(self, of: ClassListInput) -> ClassListProgress:
-        """Marks the list as begun; tells if it is gone."""
+        """Marks the list as begun, and says until when it is tried; tells if it is not there."""
         begin = BeginClassListRequest(class_list_id=of.class_list_id)
-        try:
-            begun = await self._registration.call(self._lists.BeginClassList, begin)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return ClassListProgress(refused=to_refused(refusal))
-            raise
-        return _progress(begun.class_list)
+        progress = await _or_gone(self._registration.call(self._lists.BeginClassList, begin))
+        if of.HasField("deadline"):
+            progress.deadline.CopyFrom(of.deadline)
+        else:
+            progress.deadline.FromDatetime(now() + self._patience)
+        return progress
 
     @activity.defn
     async def register_rows(self, of: ClassListInput) -> ClassListProgress:
-        """Registers the next rows, each as by a Save with a request ID of its own that is always the same."""
-        undecided = ListUndecidedRowsRequest(class_list_id=of.class_list_id, page_size=_BATCH)
-        page = await self._registration.call(self._lists.ListUndecidedRows, undecided)
-        await self._register(page.class_list, page.rows)
-        request = GetClassListRequest(class_list_id=of.class_list_id)
-        stored = await self._registration.call(self._lists.GetClassList, request)
-        return _progress(stored.class_list)
+        """Registers the next rows, each as by a Save with a request ID of its own that is always the same.
+
+        Tells if the list is gone.
+        """
+        return await _or_gone(self._register_next(of))
 
     @activity.defn
     async def finish_class_list(self, of: ClassListInput) -> ClassListProgress:
-        """Marks the list as done."""
+        """Marks the list as done; tells if it is gone."""
         finish = FinishClassListRequest(class_list_id=of.class_list_id)
-        finished = await self._registration.call(self._lists.FinishClassList, finish)
-        return _progress(finished.class_list)
+        return await _or_gone(self._registration.call(self._lists.FinishClassList, finish))
 
     @activity.defn
     async def cancel_class_list(self, of: ClassListInput) -> ClassListProgress:
@@ -99,9 +105,16 @@ class ClassListActivities:
 
     @activity.defn
     async def tell_class_list_done(self, of: ClassListInput) -> MailStepResult:
-        """Tells whoever uploaded the list what the rows came to, in numbers, and where the result is."""
-        request = GetClassListRequest(class_list_id=of.class_list_id)
-        stored = (await self._registration.call(self._lists.GetClassList, request)).class_list
+        """Tells whoever uploaded the list what the rows came to, in numbers, and where the result is.
+
+        If they cannot be told, the unit's main users are; if those cannot either, all its registrars.
+        """
+        try:
+            stored = (await self._get(of)).class_list
+        except Refusal as refusal:
+            if refusal.reason == REASON_CLASS_LIST_NOT_FOUND:
+                return MailStepResult()
+            raise
         units = BatchGetUnitsRequest(unit_ids=[stored.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
         content = ClassListDone(
@@ -118,25 +131,44 @@ class ClassListActivities:
         step = RegistrationStep(
             registration_id=stored.class_list_id, event_id=str(uuid.UUID(stored.class_list_id))
         )
-        responsible = await self._mailing.responsible(stored.unit_id, of.account_id)
-        return await self._mailing.tell_all(step, responsible, "class list done", class_list_done=content)
+        uploader = await self._mailing.responsible(stored.unit_id, of.account_id)
+        told = await self._mailing.tell_all(step, uploader, "class list done", class_list_done=content)
+        if told.delivered:
+            return told
+        # That address does not work: the unit's people.
+        people = await self._mailing.responsible(stored.unit_id)
+        return await self._mailing.tell_all(step, people, "class list done", class_list_done=content)
 
-    async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> None:
-        """Saves rows side by side and records what became of them; raises if one cannot be decided now."""
+    async def _register_next(self, of: ClassListInput) -> GetClassListResponse:
+        """Registers the next rows. Those that cannot be decided are tried again until the deadline."""
+        next_rows = ListUndecidedRowsRequest(class_list_id=of.class_list_id, page_size=_BATCH)
+        page = await self._registration.call(self._lists.ListUndecidedRows, next_rows)
+        undecided = await self._register(page.class_list, page.rows)
+        for refusal in undecided.values():
+            if now() < of.deadline.ToDatetime(UTC):
+                raise refusal
+        too_late = [
+            RowDecision(row_number=number, refusal=REASON_NOT_DECIDED_IN_TIME) for number in undecided
+        ]
+        await self._record(page.class_list, too_late)
+        return await self._get(of)
+
+    async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> dict[int, Refusal]:
+        """Saves rows side by side and records what became of them; tells which cannot be decided now."""
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def save(row: ClassListRow) -> RowDecision | Refusal:
+        async def save(row: ClassListRow) -> tuple[int, RowDecision | Refusal]:
             async with turns:
-                return await _save(of, row)
+                return row.row_number, await _save(of, row)
 
         saves = [asyncio.create_task(save(row)) for row in rows]
         decided: list[RowDecision] = []
-        undecided: list[Refusal] = []
+        undecided: dict[int, Refusal] = {}
         try:
             for saved in asyncio.as_completed(saves):
-                outcome = await saved
+                number, outcome = await saved
                 if isinstance(outcome, Refusal):
-                    undecided.append(outcome)
+                    undecided[number] = outcome
                 else:
                     decided.append(outcome)
                 if len(decided) == _RECORDED:
@@ -146,14 +178,17 @@ class ClassListActivities:
         finally:
             for running in saves:
                 running.cancel()
-        if undecided:
-            raise undecided[0]
+        return undecided
 
     async def _record(self, of: ClassList, decided: list[RowDecision]) -> None:
         if decided:
             decide = DecideRowsRequest(class_list_id=of.class_list_id, decisions=decided)
             await self._registration.call(self._lists.DecideRows, decide)
         activity.heartbeat(f"{len(decided)} rows more")
+
+    async def _get(self, of: ClassListInput) -> GetClassListResponse:
+        request = GetClassListRequest(class_list_id=of.class_list_id)
+        return await self._registration.call(self._lists.GetClassList, request)
 
 
 def progress_note(counts: ClassListCounts) -> str:
@@ -181,6 +216,16 @@ async def _save(of: ClassList, row: ClassListRow) -> RowDecision | Refusal:
             return RowDecision(row_number=row.row_number, refusal=refusal.reason)
         return refusal
     return RowDecision(row_number=row.row_number, registration_id=registration.registration_id)
+
+
+async def _or_gone(step: Awaitable[_AnswerT]) -> ClassListProgress:
+    """How far a step has brought the list, or that there is no such list."""
+    try:
+        return _progress((await step).class_list)
+    except Refusal as refusal:
+        if refusal.reason == REASON_CLASS_LIST_NOT_FOUND:
+            return ClassListProgress(refused=to_refused(refusal))
+        raise
 
 
 def _progress(stored: ClassList) -> ClassListProgress:

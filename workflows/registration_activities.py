@@ -19,7 +19,7 @@ from liity.identity.v1.link_service_pb2 import (
     VoidLinksRequest,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
-from liity.identity.v1.person_service_pb2 import RetainPersonRequest
+from liity.identity.v1.person_service_pb2 import RetainPersonRequest, UnretainPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     ChangeAddressReminder,
@@ -34,6 +34,8 @@ from liity.notification.v1.notification_service_pb2 import (
 )
 from liity.registration.v1.customer_service_pb2 import ConvertToOnlineRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.personal_data_service_pb2 import IsPersonKnownRequest
+from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.registration.v1.registration_service_pb2 import (
     ActivateRegistrationRequest,
     AdvanceRegistrationRequest,
@@ -107,6 +109,7 @@ class RegistrationActivities:
         self._registrations = RegistrationServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
         self._customers = CustomerServiceStub(registration.channel)
+        self._personal_data = PersonalDataServiceStub(registration.channel)
         self._mailing = mailing
         self._customership_links = customership_links
 
@@ -128,6 +131,7 @@ class RegistrationActivities:
             response = await self._registration.call(self._registrations.CreateRegistration, request)
         except Refusal as refusal:
             if is_permanent(refusal.code):
+                await self._unretain_unless_known(request.person_id)
                 return CreatedRegistration(refusal=refusal.reason)
             raise
         registration = response.registration
@@ -348,6 +352,18 @@ class RegistrationActivities:
         )
         responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
         return await self._mailing.tell_all(step, responsible, name, **{field: told})
+
+    async def _unretain_unless_known(self, person_id: str) -> None:
+        """Of whom nothing is stored, the code is not kept for good.
+
+        Nobody else saves the person meanwhile: that is what the one run per person is for.
+        """
+        known = await self._registration.call(
+            self._personal_data.IsPersonKnown, IsPersonKnownRequest(person_id=person_id)
+        )
+        if not known.known:
+            unretain = UnretainPersonRequest(person_id=person_id)
+            await self._identity.call(self._persons.UnretainPerson, unretain)
 
     async def _get(self, step: RegistrationStep) -> Registration:
         request = GetRegistrationRequest(registration_id=step.registration_id)

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
+from services.runtime.class_lists import PATIENCE
 from services.runtime.temporal import TemporalSettings
 from services.runtime.temporal_namespace import NamespaceSettings
 from workflows.retention import Retention
@@ -121,6 +122,13 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         timedelta(days=30),
         gt=timedelta(0),
         description="From a message's deadline until it is closed without an answer, and its sender told so.",
+    )
+    workflows_class_list_patience: timedelta = Field(
+        timedelta(hours=24),
+        gt=timedelta(0),
+        le=PATIENCE,
+        description="How long rows of a class list that cannot be decided are tried again after it has "
+        "begun: then they are refused, and whoever uploaded the list is told.",
     )
     worker_build_id: str = Field(
         "",

@@ -109,7 +109,7 @@ def create_steps(
     seal = DisclosureSeal(settings.keys_dir)
     disclosures = DisclosureActivities(identity, registration, notification, seal)
     orders = PasswordOrderActivities(identity, notification)
-    class_lists = ClassListActivities(identity, registration, mailing)
+    class_lists = ClassListActivities(identity, registration, mailing, settings.workflows_class_list_patience)
     removal = RemovalActivities(identity, registration, mailing, links, erasure, settings.retention())
     need = NeedActivities(
         registration,

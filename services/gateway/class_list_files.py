@@ -6,11 +6,12 @@ What comes is anybody's: it is bounded before it is read, and nothing in it is r
 import codecs
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import openpyxl
 
@@ -26,6 +27,9 @@ from services.runtime.class_lists import MOST_BYTES, MOST_ROWS
 from services.runtime.errors import FieldViolation, Refusal, invalid
 
 _DELIMITERS = ";,\t"
+_TOLD = re.compile(r"\s*sep=(.)\r?\n", re.IGNORECASE)
+"""A line before the headings by which Excel is told what separates the cells; it does not show it."""
+
 _LOOKED_AT = 10 * MOST_ROWS
 """Rows that are read at all: blank ones do not count, but take time."""
 
@@ -34,6 +38,8 @@ _MOST_UNPACKED = 16 * 1024 * 1024
 """Bytes of all parts of a workbook. A part that says it is smaller than it is, is damaged."""
 
 _MOST_PARTS = 200
+_MOST_SHEETS = 10
+"""Sheets in which rows are looked for."""
 
 
 class Row(NamedTuple):
@@ -43,6 +49,8 @@ class Row(NamedTuple):
     """As a spreadsheet numbers it, from 1."""
     cells: Sequence[str]
     """Without spaces around them."""
+    torn: bool = False
+    """A quotation mark in the wrong place: nobody knows where its cells end, and none are given."""
 
 
 def read_table(content: bytes, form: ClassListFormat.ValueType) -> list[Row]:
@@ -55,26 +63,36 @@ def read_table(content: bytes, form: ClassListFormat.ValueType) -> list[Row]:
     cells = _csv(content) if form == CLASS_LIST_FORMAT_CSV else _xlsx(content)
     rows, size = [], 0
     for number, row in enumerate(cells, 1):
-        stripped = [cell.strip() for cell in row]
+        stripped = [cell.strip() for cell in row or ()]
         size += sum(len(cell.encode("utf-8", "replace")) for cell in stripped)
-        if any(stripped):
-            rows.append(Row(number, stripped))
+        if row is None or any(stripped):
+            rows.append(Row(number, stripped, torn=row is None))
         if number > _LOOKED_AT or len(rows) > MOST_ROWS + 1:
             raise _refused(REASON_TOO_MANY_ROWS)
         if size > MOST_BYTES:
             raise _refused(REASON_CLASS_LIST_UNREADABLE)
+    if rows and rows[0].torn:
+        raise _refused(REASON_CLASS_LIST_UNREADABLE)
     if len(rows) < 2:  # noqa: PLR2004 - the headings and somebody
         raise _refused(REASON_CLASS_LIST_EMPTY)
     return rows
 
 
-def _csv(content: bytes) -> Iterator[Sequence[str]]:
+def _csv(content: bytes) -> Iterator[Sequence[str] | None]:
+    """The cells of each row; None for one that is torn."""
     text = _decoded(content)
-    delimiter = _delimiter(text)
-    try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    except csv.Error:
-        raise _refused(REASON_CLASS_LIST_UNREADABLE) from None
+    told = _TOLD.match(text)
+    text = text[told.end() :] if told else text
+    delimiter = told[1] if told and told[1] in _DELIMITERS else _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            yield next(reader)
+        except csv.Error:
+            # The reader goes on with the next line.
+            yield None
+        except StopIteration:
+            return
 
 
 def _decoded(content: bytes) -> str:
@@ -106,13 +124,19 @@ def _xlsx(content: bytes) -> Iterator[Sequence[str]]:
         workbook = openpyxl.load_workbook(
             io.BytesIO(content), read_only=True, data_only=True, keep_links=False
         )
-        sheet = workbook.worksheets[0]
-        # What a sheet says of its own size may be wrong, and need not be there.
-        sheet.reset_dimensions()
-        rows = islice(sheet.iter_rows(values_only=True, max_col=_MOST_COLUMNS), _LOOKED_AT + 1)
-        yield from ([_text(cell) for cell in row] for row in rows)
+        for sheet in workbook.worksheets[:_MOST_SHEETS]:
+            # What a sheet says of its own size may be wrong, and need not be there.
+            sheet.reset_dimensions()
+            if any(cell.strip() for row in _rows_of(sheet) for cell in row):
+                yield from _rows_of(sheet)
+                return
     except Exception:  # noqa: BLE001 - broken workbooks fail within openpyxl in more ways than it names
         raise _refused(REASON_CLASS_LIST_UNREADABLE) from None
+
+
+def _rows_of(sheet: Any) -> Iterator[Sequence[str]]:  # noqa: ANN401 - openpyxl has no types
+    rows = islice(sheet.iter_rows(values_only=True, max_col=_MOST_COLUMNS), _LOOKED_AT + 1)
+    return ([_text(cell) for cell in row] for row in rows)
 
 
 def _require_small(content: bytes) -> None:

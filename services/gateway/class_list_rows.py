@@ -1,13 +1,14 @@
 """A class list's file as forms: one for each row, and what could not be understood of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.type.date_pb2 import Date
+from openpyxl.utils import get_column_letter
 
 from liity.v1.class_list_service_pb2 import ClassListFormat
 from liity.v1.customer_form_pb2 import CustomerForm
@@ -17,7 +18,9 @@ from liity.v1.reason_pb2 import (
     REASON_INVALID_DATE,
     REASON_MISSING_COLUMN,
     REASON_REQUIRED,
+    REASON_STRAY_QUOTE,
     REASON_TOO_LONG,
+    REASON_UNCLEAR_DATE,
     REASON_UNKNOWN_COLUMN,
     REASON_UNKNOWN_VALUE,
     Reason,
@@ -38,7 +41,13 @@ from services.runtime.errors import FieldViolation
 _LONGEST_CODE = 40
 _POSTCODE, _COUNTRY = "form.address.postcode", "form.address.country_code"
 _POSTCODE_DIGITS = 5
+_MIDNIGHT = re.compile(r"[ T]+(klo *)?0?0[.:]00([.:]00)?$")
+"""What spreadsheets write behind a day."""
+
 _FINNISH_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
+_SLASHED_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
+_SHORT_YEAR = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2}")
+_MONTHS = 12
 
 
 class _NotUnderstood(Exception):
@@ -58,6 +67,8 @@ class ReadRow:
     code: str = ""
     form: CustomerForm = field(default_factory=CustomerForm)
     errors: list[FieldViolation] = field(default_factory=list)
+    torn: bool = False
+    """Nothing of it could be read."""
 
 
 @dataclass
@@ -65,7 +76,7 @@ class HeadingError:
     """A heading that is wrong, or missing."""
 
     heading: str
-    """As in the file; empty if it is missing."""
+    """As in the file, or the letter of a column that has none; empty if it is missing."""
     field: str
     """Empty if the heading names none."""
     reason: Reason.ValueType
@@ -87,8 +98,9 @@ def read_class_list(content: bytes, form: ClassListFormat.ValueType) -> ReadList
     """Reads a file. INVALID_ARGUMENT (`content`) if that cannot be done at all."""
     top, *rows = read_table(content, form)
     width = max((place for place, heading in enumerate(top.cells, 1) if heading), default=0)
-    fields = [field_of(heading) for heading in top.cells[:width]]
-    errors = _heading_errors(top.cells[:width], fields)
+    headings = _named(top.cells[:width], rows)
+    fields = [field_of(heading) for heading in headings]
+    errors = _heading_errors(headings, fields)
     return ReadList(
         headings={named: heading for named, heading in zip(fields, top.cells, strict=False) if named},
         heading_errors=errors,
@@ -97,9 +109,20 @@ def read_class_list(content: bytes, form: ClassListFormat.ValueType) -> ReadList
     )
 
 
-def _heading_errors(headings: Any, fields: list[str | None]) -> list[HeadingError]:  # noqa: ANN401
+def _named(headings: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """The headings; that of a column that has none but holds something is its letter."""
+    used = {place for row in rows for place, cell in enumerate(row.cells) if cell}
+    return [
+        heading or (get_column_letter(place + 1) if place in used else "")
+        for place, heading in enumerate(headings)
+    ]
+
+
+def _heading_errors(headings: Sequence[str], fields: list[str | None]) -> list[HeadingError]:
     errors = []
     for place, (heading, named) in enumerate(zip(headings, fields, strict=True)):
+        if not heading:
+            continue
         if named is None:
             errors.append(HeadingError(heading[:100], "", REASON_UNKNOWN_COLUMN))
         elif named in fields[:place]:
@@ -109,6 +132,8 @@ def _heading_errors(headings: Any, fields: list[str | None]) -> list[HeadingErro
 
 
 def _read_row(row: Row, fields: list[str]) -> ReadRow:
+    if row.torn:
+        return ReadRow(row.number, errors=[FieldViolation("", REASON_STRAY_QUOTE)], torn=True)
     read = ReadRow(row.number)
     cells = dict(zip(fields, row.cells, strict=False))
     if any(row.cells[len(fields) :]):
@@ -160,11 +185,22 @@ def _understood(value: str | None) -> str:
 
 
 def _date(cell: str) -> Date:
-    """A day as in 31.12.2026 or 2026-12-31."""
+    """A day as in 31.12.2026, 31/12/2026 or 2026-12-31, at midnight if any hour is given.
+
+    With slashes others write the month first: a day that could be meant so is not guessed at.
+    """
+    day_alone = _MIDNIGHT.sub("", cell)
+    slashed = _SLASHED_DATE.fullmatch(day_alone)
+    if _SHORT_YEAR.fullmatch(day_alone) or (slashed and not _is_clear(*map(int, slashed.groups()))):
+        raise _NotUnderstood(REASON_UNCLEAR_DATE)
     try:
-        if finnish := _FINNISH_DATE.fullmatch(cell):
-            day, month, year = map(int, finnish.groups())
+        if in_finnish_order := slashed or _FINNISH_DATE.fullmatch(day_alone):
+            day, month, year = map(int, in_finnish_order.groups())
             return to_proto_date(date(year, month, day))
-        return to_proto_date(date.fromisoformat(cell))
+        return to_proto_date(date.fromisoformat(day_alone))
     except ValueError:
         raise _NotUnderstood(REASON_INVALID_DATE) from None
+
+
+def _is_clear(day: int, month: int, _year: int) -> bool:
+    return month <= _MONTHS and (day > _MONTHS or day == month)

@@ -139,8 +139,9 @@ class ClassListService(ClassListServiceServicer):
             registrar=Registrar(account_id=asked.caller.account_id, display_name=asked.caller.display_name),
             rows=await self._rows_to_store(read, wrong),
         )
+        # The run first: no list is stored that nobody would register.
+        await self._workflows.start(_input(create))
         stored = await self._registration.call(self._lists.CreateClassList, create, timeout=_WHOLE_LIST)
-        await self._workflows.start(_input(stored.class_list))
         return RegisterClassListResponse(class_list=_to_public(stored.class_list), report=report)
 
     async def GetClassList(  # noqa: N802
@@ -198,6 +199,8 @@ class ClassListService(ClassListServiceServicer):
 
     async def _check(self, unit_id: str, rows: list[ReadRow]) -> reports.Wrong:
         """What is wrong with each row, if anything."""
+        torn = {row.number: row.errors for row in rows if row.torn}
+        rows = [row for row in rows if not row.torn]
         codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in rows])
         answer = await self._identity.call(self._persons.BatchFindPersons, codes, timeout=_WHOLE_LIST)
         persons = dict(zip((row.number for row in rows), answer.persons, strict=True))
@@ -207,7 +210,7 @@ class ClassListService(ClassListServiceServicer):
         )
         checked = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
         found = {row.row_number: row.wrong_fields for row in checked.wrong_rows}
-        return {
+        return torn | {
             row.number: errors
             for row in rows
             if (errors := _errors(row, persons[row.number], found.get(row.number, ())))
@@ -240,7 +243,7 @@ class ClassListService(ClassListServiceServicer):
         if stored.unit_id != unit_id:
             raise already_exists(REASON_REQUEST_ID_REUSED)
         if stored.state == CLASS_LIST_STATE_RECEIVED:
-            # Whoever stored it may have died before its run was started.
+            # Its run may have ended without it: whoever stored it took too long.
             await self._workflows.start(_input(stored))
         return stored
 
@@ -284,9 +287,9 @@ def _errors(row: ReadRow, person: FoundPerson, found: Iterable[WrongField]) -> l
     return list(first.values())
 
 
-def _input(stored: StoredClassList) -> workflow_pb2.ClassListInput:
+def _input(of: StoredClassList | registration_pb2.CreateClassListRequest) -> workflow_pb2.ClassListInput:
     return workflow_pb2.ClassListInput(
-        class_list_id=stored.class_list_id, unit_id=stored.unit_id, account_id=stored.registrar.account_id
+        class_list_id=of.class_list_id, unit_id=of.unit_id, account_id=of.registrar.account_id
     )
 
 

@@ -292,7 +292,9 @@ async def issue_link(
     return IssuedLink(made.link_id, made.subject, made.expires_at, void=made.voided_at is not None)
 
 
-async def _issued_before(connection: AsyncConnection, request: IssueLinkRequest) -> Row[str, str, datetime | None]:
+async def _issued_before(
+    connection: AsyncConnection, request: IssueLinkRequest
+) -> Row[str, str, datetime | None]:
     found = await connection.execute(
         select(Link.link_id, Link.subject, Link.voided_at).where(
             Link.purpose == request.purpose, Link.request_id == request.request_id

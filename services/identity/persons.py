@@ -40,6 +40,8 @@ from liity.identity.v1.person_service_pb2 import (
     ReleasePersonResponse,
     RetainPersonRequest,
     RetainPersonResponse,
+    UnretainPersonRequest,
+    UnretainPersonResponse,
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceServicer
 from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
@@ -92,6 +94,8 @@ _RETAIN = (
     .values(retained_at=func.coalesce(Person.retained_at, bindparam("moment", type_=Person.retained_at.type)))
     .returning(Person.person_id)
 )
+
+_UNRETAIN = update(Person).where(Person.person_id == bindparam("unretained_id")).values(retained_at=None)
 
 _RELEASE = delete(Person).where(Person.retained_at.is_(None))
 
@@ -212,6 +216,12 @@ class Persons(PersonServiceServicer):
         if retained is None:
             raise not_found(REASON_PERSON_NOT_FOUND)
         return RetainPersonResponse()
+
+    @override
+    async def UnretainPerson(self, request: UnretainPersonRequest, context: object) -> UnretainPersonResponse:
+        async with self._single.connect() as connection:
+            await connection.execute(_UNRETAIN, {"unretained_id": request.person_id})
+        return UnretainPersonResponse()
 
     @override
     async def ErasePerson(self, request: ErasePersonRequest, context: object) -> ErasePersonResponse:

@@ -1,18 +1,19 @@
 """The book tips of the welcome mail: customer service's own, or those that come with Liity (R28)."""
 
 import tomllib
+from datetime import timedelta
 from functools import cache
 from importlib import resources
 from typing import Any
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.v1.book_tips_service_pb2 import BookTip, BookTips
-from services.notification.models import EditedBookTips
+from services.notification.models import BookTipsEdit, EditedBookTips
 from services.runtime.clock import now
 from services.runtime.errors import changed_meanwhile
 
@@ -23,25 +24,35 @@ _UNEDITED = "0"
 _LONGEST_ETAG = 9
 """Digits: nobody edits more often."""
 
+_REPETITION_LIFETIME = timedelta(days=30)
+"""How long a repeated call is told that it has been done: far longer than anybody repeats it."""
+
 
 class BookTipsStore:
     """Reads and replaces book tips."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._transactions = engine
 
     async def read(self, name: str) -> BookTips:
         """The tips of a name as in `bookTips/fi`, as they now stand."""
-        return (await self._read(name))[0]
+        rows = select(EditedBookTips.__table__).where(EditedBookTips.name == name)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(rows)).mappings().first()
+        return BookTips(name=name, etag=_UNEDITED, tips=default_tips(name)) if row is None else _stored(row)
 
     async def replace(self, request_id: UUID, given: BookTips) -> BookTips:
-        """Replaces the tips; ABORTED (CHANGED_MEANWHILE, with those that stand) if others were read."""
+        """Replaces the tips; gives those that stand, as also to a repetition.
+
+        ABORTED (CHANGED_MEANWHILE, with those that stand) if others were read.
+        """
+        moment = now()
         row = {
             "name": given.name,
             "version": 1,
             "tips": [MessageToDict(tip) for tip in given.tips],
-            "request_id": request_id,
-            "update_time": now(),
+            "update_time": moment,
         }
         first = insert(EditedBookTips).values(row).on_conflict_do_nothing()
         next_one = (
@@ -49,20 +60,27 @@ class BookTipsStore:
             .where(EditedBookTips.name == given.name, EditedBookTips.version == _version(given.etag))
             .values({**row, "version": EditedBookTips.version + 1})
         )
-        async with self._engine.connect() as connection:
-            await connection.execute(first if given.etag == _UNEDITED else next_one)
-        stands, made_by = await self._read(given.name)
-        if made_by != request_id:
+        edit = {"request_id": request_id, "name": given.name, "edit_time": moment}
+        of_this_call = BookTipsEdit.request_id == request_id, BookTipsEdit.name == given.name
+        async with self._transactions.begin() as connection:
+            done = await connection.scalar(select(BookTipsEdit.name).where(*of_this_call))
+            if done is None:
+                edited = await connection.execute(first if given.etag == _UNEDITED else next_one)
+                if edited.rowcount:
+                    await connection.execute(insert(BookTipsEdit).values(edit))
+                # Else it may be done by a repetition that came at the same moment.
+                done = await connection.scalar(select(BookTipsEdit.name).where(*of_this_call))
+        stands = await self.read(given.name)
+        if done is None:
             raise changed_meanwhile(stands)
         return stands
 
-    async def _read(self, name: str) -> tuple[BookTips, UUID | None]:
-        rows = select(EditedBookTips.__table__).where(EditedBookTips.name == name)
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(rows)).mappings().first()
-        if row is None:
-            return BookTips(name=name, etag=_UNEDITED, tips=default_tips(name)), None
-        return _stored(row), row["request_id"]
+
+async def sweep_edits(engine: AsyncEngine) -> None:
+    """Forgets the calls that nobody repeats any more."""
+    old = BookTipsEdit.edit_time <= now() - _REPETITION_LIFETIME
+    async with engine.begin() as connection:
+        await connection.execute(delete(BookTipsEdit).where(old))
 
 
 @cache

@@ -48,9 +48,17 @@ class EditedBookTips(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     """Grows by one with every change."""
     tips: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
-    request_id: Mapped[UUID]
-    """Of the call that made them what they are."""
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class BookTipsEdit(Base):
+    """Somebody has edited book tips: a repeated call finds it done."""
+
+    __tablename__ = "book_tips_edits"
+
+    request_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    edit_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 limits = limits_table(Base.metadata)

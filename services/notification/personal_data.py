@@ -22,5 +22,6 @@ KINDS = (DELIVERIES,)
 NOT_OF_PERSONS = {
     "limits": "counts by a hash of a day and an e-mail address, for that day",
     "book_tips": "of books",
+    "book_tips_edits": "of calls that have edited those",
 }
 """Tables that keep nothing of those who are registered, each with the reason."""

@@ -5,7 +5,7 @@ import grpc
 from liity.notification.v1.notification_service_pb2 import DESCRIPTOR
 from liity.notification.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
-from services.notification.book_tips import BookTipsStore
+from services.notification.book_tips import BookTipsStore, sweep_edits
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
@@ -46,7 +46,7 @@ async def run() -> None:
 
     try:
         names = [service.full_name for service in DESCRIPTOR.services_by_name.values()]
-        async with keeping_house(lambda: sweep_limits(engine, limits)):
+        async with keeping_house(lambda: sweep_limits(engine, limits), lambda: sweep_edits(engine)):
             await serve(settings, interceptor, names, add_services, certificate)
         await service.finish()
     finally:

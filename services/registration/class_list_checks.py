@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liity.registration.v1.class_list_service_pb2 import ClassListRow, WrongField
 from liity.registration.v1.unit_service_pb2 import UnitKind
@@ -11,6 +11,7 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
+    REASON_UNIT_CLOSED,
     REASON_UNIT_NOT_FOUND,
     Reason,
 )
@@ -18,19 +19,17 @@ from services.registration import class_list_statements as sql
 from services.registration import values
 from services.registration.forms import form_errors, normalise
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import not_found
+from services.runtime.errors import failed_precondition, not_found
 
 CODE = "personal_identity_code"
 """The field that errors about the person name."""
 
 
 async def wrong_rows(engine: AsyncEngine, unit_id: str, rows: Sequence[ClassListRow]) -> list[ClassListRow]:
-    """The rows with an error. NOT_FOUND (UNIT_NOT_FOUND) if there is no such unit."""
+    """The rows with an error; raises as `open_unit`."""
     person_ids = [row.person_id for row in rows if row.person_id]
     async with engine.connect() as connection:
-        unit_kind = await connection.scalar(sql.GET_UNIT_KIND, {"unit": unit_id})
-        if unit_kind is None:
-            raise not_found(REASON_UNIT_NOT_FOUND)
+        unit_kind = await open_unit(connection, unit_id)
         of_persons = {"person_ids": person_ids}
         running = (await connection.scalars(sql.BEING_REGISTERED, of_persons)).all()
         customers = (await connection.execute(sql.KNOWN_CUSTOMERS, of_persons)).all()
@@ -47,6 +46,20 @@ async def wrong_rows(engine: AsyncEngine, unit_id: str, rows: Sequence[ClassList
         # A thousand forms take a while: others are served in between.
         await asyncio.sleep(0)
     return wrong
+
+
+async def open_unit(connection: AsyncConnection, unit_id: str) -> UnitKind.ValueType:
+    """The kind of a unit that registers customers.
+
+    NOT_FOUND (UNIT_NOT_FOUND) if there is none; FAILED_PRECONDITION (UNIT_CLOSED) if it is closed.
+    """
+    unit = (await connection.execute(sql.GET_UNIT, {"unit": unit_id})).first()
+    if unit is None:
+        raise not_found(REASON_UNIT_NOT_FOUND)
+    if unit.closed_at is not None:
+        raise failed_precondition(REASON_UNIT_CLOSED)
+    kind: UnitKind.ValueType = unit.kind
+    return kind
 
 
 def _errors(

@@ -33,7 +33,7 @@ from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_STATE_RUNNING,
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
-from liity.v1.reason_pb2 import REASON_PERSON_NOT_FOUND
+from liity.v1.reason_pb2 import REASON_NOT_DECIDED_IN_TIME, REASON_PERSON_NOT_FOUND
 from liity.v1.registration_pb2 import (
     STAGE_DECLINED,
     STAGE_LAPSED,
@@ -63,7 +63,7 @@ _CANCELLED = class_list_rows.c.outcome == CLASS_LIST_OUTCOME_CANCELLED
 GET = select(class_lists).where(_LIST)
 GET_FOR_CHANGE = GET.with_for_update()
 
-GET_UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
+GET_UNIT = select(units.c.kind, units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
 
 INSERT_LIST = insert_unless_there(class_lists).on_conflict_do_nothing().returning(class_lists.c.class_list_id)
 INSERT_ROWS = insert(class_list_rows)
@@ -174,16 +174,30 @@ UNNEEDED = (
     .order_by(class_list_rows.c.row_number)
 )
 
-SWEEP = delete(class_lists).where(
-    or_(
-        class_lists.c.expires_at <= bindparam("now"),
-        and_(
-            class_lists.c.state == CLASS_LIST_STATE_RECEIVED,
-            class_lists.c.created_at <= bindparam("never_began"),
-        ),
+_TAKES_TOO_LONG = and_(class_lists.c.ended_at.is_(None), class_lists.c.created_at <= bindparam("too_old"))
+
+# Nothing is left for the run to do but to tell whoever uploaded the list, when it comes to it.
+GIVE_UP_ROWS = (
+    update(class_list_rows)
+    .where(
+        _REMAINING,
+        class_list_rows.c.class_list_id.in_(select(class_lists.c.class_list_id).where(_TAKES_TOO_LONG)),
+    )
+    .values(
+        outcome=CLASS_LIST_OUTCOME_REFUSED,
+        wrong_fields=type_coerce([["", REASON_NOT_DECIDED_IN_TIME]], JSONB),
+        person_id=None,
+        form=None,
+        birth_date=None,
     )
 )
-"""Lists whose time is over, and those whose run was never started: whoever uploaded them got no answer."""
+GIVE_UP_LISTS = (
+    update(class_lists).where(_TAKES_TOO_LONG).values(state=CLASS_LIST_STATE_DONE, ended_at=bindparam("now"))
+)
+
+SWEEP = delete(class_lists).where(
+    class_lists.c.expires_at <= bindparam("now"), class_lists.c.ended_at.is_not(None)
+)
 
 ERASE_ROWS = (
     update(class_list_rows)

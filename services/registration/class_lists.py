@@ -28,11 +28,10 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_REQUIRED,
     REASON_TWICE_IN_CLASS_LIST,
-    REASON_UNIT_NOT_FOUND,
 )
 from services.registration import class_list_statements as sql
 from services.registration import paging, statements, values
-from services.registration.class_list_checks import wrong_rows
+from services.registration.class_list_checks import open_unit, wrong_rows
 from services.registration.forms import from_json, normalise, to_json
 from services.registration.look_ups import LookUps
 from services.registration.models import class_lists
@@ -83,8 +82,7 @@ class ClassListServicer(ClassListServiceServicer):
             "expires_at": moment + self._lifetime,
         }
         async with self._engine.begin() as connection:
-            if await connection.scalar(sql.GET_UNIT_KIND, {"unit": request.unit_id}) is None:
-                raise not_found(REASON_UNIT_NOT_FOUND)
+            await open_unit(connection, request.unit_id)
             if await connection.scalar(sql.INSERT_LIST, new):
                 await connection.execute(sql.INSERT_ROWS, rows)
                 persons = {row["person_id"] for row in rows if row["person_id"]}
@@ -230,10 +228,12 @@ class ClassListServicer(ClassListServiceServicer):
 
 
 async def sweep_class_lists(engine: AsyncEngine) -> None:
-    """Erases lists whose time is over."""
+    """Refuses what is not decided of lists that take too long, and erases lists whose time is over."""
     moment = now()
     async with engine.begin() as connection:
-        await connection.execute(sql.SWEEP, {"now": moment, "never_began": moment - PATIENCE})
+        await connection.execute(sql.GIVE_UP_ROWS, {"too_old": moment - PATIENCE})
+        await connection.execute(sql.GIVE_UP_LISTS, {"too_old": moment - PATIENCE, "now": moment})
+        await connection.execute(sql.SWEEP, {"now": moment})
 
 
 def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any]]:

@@ -2,12 +2,25 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, null, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_GIVEN, STAGE_WITHDRAWN
 from services.registration.models import (
     customers,
     disclosures,
+    merges,
     messages,
     registrations,
     transfers,
@@ -105,4 +118,12 @@ FORGET_PERSON = (
     update(registrations)
     .where(_OF_PERSON, registrations.c.form.is_(None), registrations.c.customer_id.is_(None))
     .values(person_id=None)
+)
+
+IS_KNOWN = select(
+    or_(
+        exists().where(_OF_PERSON),
+        exists().where(customers.c.person_id == bindparam("person")),
+        exists().where(merges.c.merged_person_id == bindparam("person")),
+    )
 )

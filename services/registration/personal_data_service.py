@@ -86,6 +86,14 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             await connection.execute(erasure.FORGET_PERSON, {"person": request.person_id})
         return pb.ForgetPersonResponse()
 
+    async def IsPersonKnown(  # noqa: N802
+        self, request: pb.IsPersonKnownRequest, _context: object
+    ) -> pb.IsPersonKnownResponse:
+        """Whether a person was ever saved, and is not forgotten."""
+        async with self._autocommit.connect() as connection:
+            known = (await connection.execute(erasure.IS_KNOWN, {"person": request.person_id})).scalar_one()
+        return pb.IsPersonKnownResponse(known=known)
+
     async def StoreDisclosure(  # noqa: N802
         self, request: pb.StoreDisclosureRequest, _context: object
     ) -> pb.StoreDisclosureResponse:

@@ -29,12 +29,13 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         default=timedelta(hours=1), gt=timedelta(0), description="How long look-ups are counted."
     )
     class_list_rows_per_account: int = Field(
-        default=3000,
+        default=6000,
         ge=1,
-        description="Rows of class lists per account and window, checked or registered; no look-ups besides.",
+        description="Rows of class lists per account and window, checked or registered; no look-ups besides. "
+        "The longest list has 1,000: it is checked a few times before it is registered.",
     )
     class_list_rows_per_unit: int = Field(
-        default=10_000, ge=1, description="The same per unit, by all its registrars together."
+        default=20_000, ge=1, description="The same per unit, by all its registrars together."
     )
     class_list_window: timedelta = Field(
         default=timedelta(hours=24), gt=timedelta(0), description="How long rows of class lists are counted."

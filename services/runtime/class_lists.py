@@ -9,4 +9,4 @@ MOST_BYTES = 512 * 1024
 """Size of a list's file, and of the text in it: as forms it fits into one call."""
 
 PATIENCE = timedelta(days=7)
-"""How long a list may wait for its run: so long its persons are held, and then what never began is erased."""
+"""How long a list may take: so long its persons are held, and then what is not decided is refused."""

@@ -21,6 +21,7 @@ from liity.v1.customer_form_pb2 import (
     PaperConsent,
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION, END_REASON_OWN_WISH
+from liity.workflows.v1.class_list_workflow_pb2 import CancelClassListRequest
 from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
     LinkToCustomerRequest,
@@ -376,6 +377,14 @@ async def class_list(world: World) -> Run:
     return await lists.run(await lists.store(await lists.adults(2)))
 
 
+async def class_list_cancelled(world: World) -> Run:
+    """A class list of two adults that is cancelled as it begins."""
+    lists = Lists(world)
+    of = await lists.store(await lists.adults(2))
+    await lists.workflows.cancel(of, CancelClassListRequest(request_id=_request_id()))
+    return await _ended(lists.handle(of))
+
+
 async def message_answered(world: World) -> Run:
     """Customer service answers a message at once."""
     message, run = await messages.sent(world)
@@ -438,6 +447,7 @@ PATHS: Mapping[str, Callable[[World], Awaitable[Run]]] = {
         reactivation_rejected,
         made_way,
         class_list,
+        class_list_cancelled,
         message_answered,
         message_lapsed,
         code_changed,

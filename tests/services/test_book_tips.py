@@ -20,6 +20,7 @@ from liity.notification.v1.notification_service_pb2_grpc import NotificationServ
 from liity.v1.book_tips_service_pb2 import BookTip, BookTips
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, Language
 from liity.v1.reason_pb2 import REASON_CHANGED_MEANWHILE
+from services.notification.book_tips import sweep_edits
 from services.runtime.errors import Refusal
 from services.runtime.interceptor import violations_of
 from tests.services.conftest import migrated_engine, refused
@@ -108,6 +109,30 @@ async def test_an_edit_replaces_one_language_and_is_safe_to_repeat(notification:
     assert await read(notification, "sv") == other
     again = await replace(notification, edited, TIP, TIP)
     assert len(again.tips) == 2
+    # Also once a colleague has edited them: what was asked for had been done.
+    assert await replace(notification, before, TIP, request_id=request_id) == again
+    # The same ID for other tips is another call.
+    assert (await replace(notification, other, TIP, request_id=request_id)).name == other.name
+
+
+async def test_a_call_that_comes_twice_at_once_edits_once(notification: Notification) -> None:
+    for _ in range(3):
+        stands, request_id = await read(notification, "fi"), str(uuid.uuid4())
+        calls = (replace(notification, stands, TIP, request_id=request_id) for _ in range(4))
+        first, *others = await asyncio.gather(*calls)
+        assert all(other == first for other in others)
+
+
+async def test_calls_are_remembered_for_a_month(notification: Notification, engine: AsyncEngine) -> None:
+    before, request_id = await read(notification, "fi"), str(uuid.uuid4())
+    await replace(notification, before, TIP, request_id=request_id)
+    await sweep_edits(engine)
+    await replace(notification, before, TIP, request_id=request_id)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE book_tips_edits SET edit_time = now() - interval '30 days'"))
+    await sweep_edits(engine)
+    again = replace(notification, before, TIP, request_id=request_id)
+    assert (await refused(again)).reason == REASON_CHANGED_MEANWHILE
 
 
 async def test_whoever_has_read_others_is_told_what_stands(notification: Notification) -> None:

@@ -27,6 +27,7 @@ from liity.identity.v1.person_service_pb2 import (
     FindPersonRequest,
     ReleasePersonRequest,
     RetainPersonRequest,
+    UnretainPersonRequest,
 )
 from liity.v1.reason_pb2 import (
     REASON_HETU_ARTIFICIAL,
@@ -249,6 +250,21 @@ async def test_provisional_persons_are_forgotten(identity: Component, identity_e
     await sweep(identity_engine)
     assert [await find(identity, nth_code(n)) for n in range(20, 24)] == [fresh, "", ensured_anew, retained]
     assert (await refused(identity(RetainPersonRequest(person_id=stale)))).reason == REASON_PERSON_NOT_FOUND
+
+
+async def test_whoever_was_retained_for_nothing_is_provisional_again(
+    identity: Component, identity_engine: AsyncEngine
+) -> None:
+    unretained, retained_anew = [await ensure(identity, nth_code(n)) for n in (37, 38)]
+    for person_id in (unretained, retained_anew):
+        await identity(RetainPersonRequest(person_id=person_id))
+        for _ in range(2):
+            await identity(UnretainPersonRequest(person_id=person_id))
+        await age(identity_engine, person_id)
+    await identity(RetainPersonRequest(person_id=retained_anew))
+    await sweep(identity_engine)
+    assert [await find(identity, nth_code(n)) for n in (37, 38)] == ["", retained_anew]
+    await identity(UnretainPersonRequest(person_id=unretained))
 
 
 def batch(kind: type[Any], *codes: str, **fields: Any) -> Any:

@@ -19,7 +19,9 @@ from liity.v1.class_list_service_pb2 import (
     ClassListReport,
     GetClassListTemplateRequest,
     ListClassListsRequest,
+    RegisterClassListRequest,
 )
+from liity.v1.registration_pb2 import STAGE_WAITING_FOR_REACTIVATION
 from services.runtime.errors import reason_name
 from tests.system.class_lists import (
     adult_row,
@@ -35,6 +37,8 @@ from tests.system.class_lists import (
 )
 from tests.system.conftest import Api, Liity
 from tests.system.registering import PATIENCE, adult, database, persistently, save
+from tests.system.registering import get as stored
+from tests.system.test_removal import customer, end
 from tests.system.test_transfer import refused
 
 
@@ -235,6 +239,44 @@ async def test_a_list_is_cancelled_while_the_worker_is_away(stack: Stack, api: A
             cancel.request_id,
         )
     assert [use["persons"] for use in uses] == [ended.counts.cancelled]
+
+
+async def test_who_is_marked_for_deletion_waits_for_customer_service(stack: Stack, api: Api) -> None:
+    person = adult()
+    returning = changed(adult_row(2), Henkilötunnus=person.personal_identity_code)
+    await end(api.registrar, (await customer(api.registrar, await save(api.registrar, person))).name)
+    rows = csv_of([returning, adult_row(3)])
+    assert (await check(api.registrar, rows)).wrong_row_count == 0
+    registering = await register(api.registrar, rows)
+    ended = await done(api.registrar, registering.class_list.name)
+    assert (ended.state, ended.counts.waiting, ended.counts.registered) == (CLASS_LIST_STATE_DONE, 1, 1)
+    waits, begun = await result(api.registrar, ended.name)
+    assert waits["Tulos"] == "odottaa suostumusta tai asiakaspalvelua"
+    assert begun["Tulos"] == "rekisteröity"
+    assert (await stored(api.registrar, waits["Rekisteröinti"])).stage == STAGE_WAITING_FOR_REACTIVATION
+    assert await registered(stack, [returning]) == 0, "the form's data wait, too"
+
+
+async def test_a_torn_row_is_named(api: Api) -> None:
+    rows = csv_of([pupil_row(2), changed(pupil_row(3), Etunimet="Masa"), pupil_row(4)])
+    report = await check(api.teacher, rows.replace(b"Masa", b'"Masa" Matti'))
+    assert (report.row_count, report.wrong_row_count) == (3, 1)
+    assert errors(report) == {(3, "", "STRAY_QUOTE")}
+
+
+async def test_a_list_is_not_stored_without_its_run(stack: Stack, api: Api) -> None:
+    request = RegisterClassListRequest(
+        parent=api.teacher.unit,
+        request_id=new_request_id(),
+        content=csv_of([pupil_row(2)]),
+        format=CLASS_LIST_FORMAT_CSV,
+    )
+    before = (await _stored(stack))[1]
+    await stack.stop_component("temporal")
+    registering = api.teacher.call(api.teacher.class_lists.RegisterClassList, request, timeout=PATIENCE)
+    assert await refused(registering) == "UNAVAILABLE UNAVAILABLE"
+    assert (await _stored(stack))[1] == before
+    await stack.start_component("temporal")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "xlsx"])

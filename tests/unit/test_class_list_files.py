@@ -36,8 +36,10 @@ from liity.v1.reason_pb2 import (
     REASON_INVALID_EMAIL,
     REASON_MISSING_COLUMN,
     REASON_REQUIRED,
+    REASON_STRAY_QUOTE,
     REASON_TOO_LONG,
     REASON_TOO_MANY_ROWS,
+    REASON_UNCLEAR_DATE,
     REASON_UNKNOWN_COLUMN,
     REASON_UNKNOWN_VALUE,
 )
@@ -161,6 +163,59 @@ def test_quotes_line_breaks_and_blank_rows_keep_the_numbers() -> None:
     assert read.rows[0].form.additional_information == 'rivi\nja "toinen; rivi"'
 
 
+@pytest.mark.parametrize("torn", ['"Masa" Matti', '"Masa;', '"Masa"Matti;"x'])
+def test_a_stray_quotation_mark_spoils_its_row_alone(torn: str) -> None:
+    heading, cells = with_cells()
+    read = read_csv([heading, cells, [torn, *cells[1:]], cells])
+    assert [row.number for row in read.rows[:2]] == [2, 3]
+    assert [row.errors for row in read.rows[:2]] == [[], [FieldViolation("", REASON_STRAY_QUOTE)]]
+    assert [row.torn for row in read.rows[:2]] == [False, True]
+    if ";" not in torn:
+        assert (read.rows[2].number, read.rows[2].errors) == (4, [])
+
+
+def test_a_quotation_mark_within_a_cell_is_part_of_it() -> None:
+    row = one(read_csv(with_cells(Etunimet='Matti "Masa"')))
+    assert (row.form.first_names, row.errors) == ('Matti "Masa"', [])
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_excel_may_be_told_the_separator(delimiter: str, encoding: str) -> None:
+    content = f"sep={delimiter}\r\n".encode(encoding) + csv_of(with_cells(), delimiter).decode().encode(
+        "utf-16-le" if encoding == "utf-16" else encoding.removesuffix("-sig")
+    )
+    read = read_class_list(content, CLASS_LIST_FORMAT_CSV)
+    assert (one(read).errors, read.heading_row, one(read).number) == ([], 1, 2)
+
+
+def test_empty_columns_are_left_out() -> None:
+    heading, cells = with_cells()
+    row = one(read_csv([["", *heading[:3], "", *heading[3:], "", ""], ["", *cells[:3], " ", *cells[3:]]]))
+    assert (row.errors, row.form.address.post_office) == ([], "Helsinki")
+
+
+def test_a_column_that_holds_something_but_has_no_heading_is_named_by_its_letter() -> None:
+    heading, cells = with_cells()
+    rows = [[*heading[:3], "", *heading[3:]], [*cells[:3], "", *cells[3:]], [*cells[:3], "3B", *cells[3:]]]
+    read = read_csv(rows)
+    assert [(error.heading, error.field, error.reason) for error in read.heading_errors] == [
+        ("D", "", REASON_UNKNOWN_COLUMN)
+    ]
+
+
+def test_the_first_sheet_that_holds_anything_counts() -> None:
+    workbook = openpyxl.Workbook()
+    workbook.worksheets[0].append([None, " "])
+    pupils = workbook.create_sheet("Oppilaat")
+    for row in with_cells(Etunimet="Ensimmäinen"):
+        pupils.append(row)
+    workbook.create_sheet("Ohje").append(["Näin täytät luettelon"])
+    file = io.BytesIO()
+    workbook.save(file)
+    assert one(read_class_list(file.getvalue(), CLASS_LIST_FORMAT_XLSX)).form.first_names == "Ensimmäinen"
+
+
 def test_a_workbook_with_cells_of_every_kind() -> None:
     row = one(
         read_class_list(
@@ -169,6 +224,7 @@ def test_a_workbook_with_cells_of_every_kind() -> None:
                     Postinumero=100,
                     Puhelin=401234567.0,
                     Tilapäinen=True,
+                    Markkinointi_sallittu=False,
                     Arvioitu_päättymispäivä=datetime(2031, 12, 31),  # noqa: DTZ001 - as a workbook has it
                     Suostumuksen_päiväys=date(2026, 1, 2),
                     Sähköposti=None,
@@ -198,6 +254,18 @@ def test_a_formula_counts_by_what_it_has_come_to() -> None:
         ("Arvioitu päättymispäivä", "31.12.2031", "expected_end_date", (2031, 12, 31)),
         ("Arvioitu päättymispäivä", "1.2.2031", "expected_end_date", (2031, 2, 1)),
         ("Arvioitu päättymispäivä", "2031-12-31", "expected_end_date", (2031, 12, 31)),
+        ("Arvioitu päättymispäivä", "31.12.2031 0:00", "expected_end_date", (2031, 12, 31)),
+        ("Arvioitu päättymispäivä", "31.12.2031 klo 0.00", "expected_end_date", (2031, 12, 31)),
+        ("Arvioitu päättymispäivä", "2031-12-31 00:00:00", "expected_end_date", (2031, 12, 31)),
+        ("Arvioitu päättymispäivä", "2031-12-31T00:00:00", "expected_end_date", (2031, 12, 31)),
+        ("Arvioitu päättymispäivä", "31/12/2031", "expected_end_date", (2031, 12, 31)),
+        ("Arvioitu päättymispäivä", "5/5/2031", "expected_end_date", (2031, 5, 5)),
+        ("Tilapäinen", "TOSI", "temporary", True),
+        ("Tilapäinen", "SANT", "temporary", True),
+        ("Tilapäinen", "TRUE", "temporary", True),
+        ("Tilapäinen", "EPÄTOSI", "temporary", False),
+        ("Tilapäinen", "FALSKT", "temporary", False),
+        ("Tilapäinen", "FALSE", "temporary", False),
         ("Kieli", "RUOTSI", "language", LANGUAGE_SV),
         ("Kieli", "english", "language", LANGUAGE_EN),
         ("Asiakastyyppi", "cd-låntagare", "kind", CUSTOMER_KIND_CD_BORROWER),
@@ -230,6 +298,14 @@ def test_a_postcode_abroad_stays_as_it_is() -> None:
         (
             {"Arvioitu päättymispäivä": "31.2.2031"},
             FieldViolation("form.expected_end_date", REASON_INVALID_DATE),
+        ),
+        *(
+            ({"Arvioitu päättymispäivä": day}, FieldViolation("form.expected_end_date", REASON_UNCLEAR_DATE))
+            for day in ("31.12.31", "31/12/31", "3/4/2031", "12/31/2031", "1.2.31 0:00")
+        ),
+        *(
+            ({"Arvioitu päättymispäivä": day}, FieldViolation("form.expected_end_date", REASON_INVALID_DATE))
+            for day in ("31/2/2031", "31.12.2031 8:00", "31-12-2031")
         ),
         (
             {"Suostumuksen päiväys": "eilen"},

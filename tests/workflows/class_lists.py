@@ -44,10 +44,15 @@ class Lists:
         numbers = range(2, count + 2)
         return [await self.row(number, adult_form(address()), born(40, number)) for number in numbers]
 
-    async def store(self, rows: list[pb.ClassListRow], account_id: str = "") -> ClassListInput:
+    async def store(
+        self, rows: list[pb.ClassListRow], account_id: str = "", unit_id: str = "", class_list_id: str = ""
+    ) -> ClassListInput:
         registrar = self._world.registrar
         request = pb.CreateClassListRequest(
-            class_list_id=uuid.uuid4().hex, unit_id=self._world.unit_id, registrar=registrar, rows=rows
+            class_list_id=class_list_id or uuid.uuid4().hex,
+            unit_id=unit_id or self._world.unit_id,
+            registrar=registrar,
+            rows=rows,
         )
         request.registrar.account_id = account_id or registrar.account_id
         await self._registration.call(self._stub.CreateClassList, request)
@@ -57,12 +62,16 @@ class Lists:
             account_id=request.registrar.account_id,
         )
 
-    async def run(self, of: ClassListInput) -> WorkflowHandle[Any, Any]:
-        """Starts a list's run on behalf of who uploaded it, and waits for its end."""
+    async def start(self, of: ClassListInput) -> WorkflowHandle[Any, Any]:
+        """Starts a list's run on behalf of who uploaded it."""
         set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id=of.account_id, unit_id=of.unit_id))
         await self.workflows.start(of)
         set_current_actor(Actor(kind=ACTOR_KIND_SYSTEM))
-        handle = self.handle(of)
+        return self.handle(of)
+
+    async def run(self, of: ClassListInput) -> WorkflowHandle[Any, Any]:
+        """Starts a list's run, and waits for its end."""
+        handle = await self.start(of)
         await handle.result()
         return handle
 

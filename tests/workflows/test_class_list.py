@@ -2,12 +2,14 @@
 
 import asyncio
 import uuid
-from datetime import timedelta
+from datetime import UTC, timedelta
 
+import grpc
 import pytest
 
 from deploy.eventually import eventually
 from liity.registration.v1 import class_list_service_pb2 as pb
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_OUTCOME_CANCELLED,
     CLASS_LIST_OUTCOME_REFUSED,
@@ -22,13 +24,19 @@ from liity.v1.customer_form_pb2 import (
     CustomerForm,
 )
 from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_INTERNAL,
     REASON_INVALID_EMAIL,
+    REASON_NOT_DECIDED_IN_TIME,
     REASON_PERSON_NOT_FOUND,
+    REASON_UNAVAILABLE,
+    REASON_UNIT_CLOSED,
 )
 from liity.workflows.v1.class_list_workflow_pb2 import CancelClassListRequest, ClassListInput
+from services.runtime.clock import now
 from services.runtime.errors import Refusal
-from services.runtime.search_attributes import STAGE, UNIT
+from services.runtime.search_attributes import DEADLINE, STAGE, UNIT
 from services.runtime.temporal import ClassListWorkflowNames, RegistrationWorkflowNames
 from tests.workflows.class_lists import Lists, address
 from tests.workflows.conftest import World, adult_form, born, child_form
@@ -186,6 +194,26 @@ async def test_a_list_that_is_done_is_not_cancelled(world: World, lists: Lists) 
     assert len(lists.told(of)) == 1
 
 
+async def test_of_a_unit_that_was_closed_meanwhile_no_code_is_kept(world: World, lists: Lists) -> None:
+    known, _ = await world.save(adult_form(address()), born(50))
+    rows = [await lists.row(2, adult_form(address()), born(40)), await lists.row(3, cd_form(), born(50))]
+    rows[1].person_id = known.person_id
+    of = await lists.store(rows, unit_id=await world.unit())
+    await world.change("registration", "UPDATE units SET closed_at = now() WHERE unit_id = :u", u=of.unit_id)
+    await lists.run(of)
+    outcomes = await lists.outcomes(of)
+    assert [outcome.wrong_fields[0].reason for outcome in outcomes.values()] == [
+        REASON_UNIT_CLOSED,
+        REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+    ]
+    persons = await world.rows(
+        "identity",
+        "SELECT person_id FROM persons WHERE person_id = ANY(:ids) AND retained_at IS NOT NULL",
+        ids=[row.person_id for row in rows],
+    )
+    assert [person["person_id"] for person in persons] == [known.person_id]
+
+
 async def test_if_the_account_is_gone_the_units_people_are_told(world: World, lists: Lists) -> None:
     of = await lists.store(await lists.adults(1), account_id=uuid.uuid4().hex)
     await lists.run(of)
@@ -194,8 +222,91 @@ async def test_if_the_account_is_gone_the_units_people_are_told(world: World, li
 
 async def test_a_list_that_is_gone_ends_its_run(world: World, lists: Lists) -> None:
     of = ClassListInput(class_list_id=uuid.uuid4().hex, unit_id=world.unit_id, account_id="none")
-    await lists.run(of)
+    run = await lists.start(of)
+    await world.environment.fast_forward(run)
+    await run.result()
     assert lists.told(of) == []
+
+
+async def test_a_list_that_is_stored_after_its_run_has_begun_is_registered(
+    world: World, lists: Lists
+) -> None:
+    of = ClassListInput(
+        class_list_id=uuid.uuid4().hex, unit_id=world.unit_id, account_id=world.registrar.account_id
+    )
+    run = await lists.start(of)
+    await lists.store(await lists.adults(1), class_list_id=of.class_list_id)
+    await run.result()
+    assert (await lists.get(of)).counts.registered == 1
+    assert len(lists.told(of)) == 1
+
+
+async def test_a_list_that_is_erased_meanwhile_ends_its_run(
+    world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = await lists.store(await lists.adults(1))
+    away = Refusal(grpc.StatusCode.UNAVAILABLE, REASON_UNAVAILABLE)
+
+    async def save(stored: pb.ClassList, _row: pb.ClassListRow) -> Refusal:
+        await world.change(
+            "registration", "DELETE FROM class_lists WHERE class_list_id = :id", id=stored.class_list_id
+        )
+        return away
+
+    monkeypatch.setattr(class_list_activities, "_save", save)
+    result = await (await lists.start(of)).result()
+    assert result.counts.total == 0
+    assert lists.told(of) == []
+
+
+async def test_rows_that_cannot_be_decided_are_refused_at_the_deadline(
+    world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = await lists.store(await lists.adults(3))
+    of.deadline.FromDatetime(now() + timedelta(seconds=2))
+    save, tried = class_list_activities._save, []
+
+    async def fail_one(stored: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
+        if row.row_number != 3:
+            return await save(stored, row)
+        details = (await lists.handle(of).describe()).typed_search_attributes
+        tried.append(details[DEADLINE].replace(microsecond=0))
+        return Refusal(grpc.StatusCode.INTERNAL, REASON_INTERNAL)
+
+    monkeypatch.setattr(class_list_activities, "_save", fail_one)
+    run = await lists.run(of)
+    assert set(tried) == {of.deadline.ToDatetime(UTC).replace(microsecond=0)}
+    assert len(tried) > 1
+    stored, outcomes = await lists.get(of), await lists.outcomes(of)
+    assert (stored.state, stored.counts.registered) == (CLASS_LIST_STATE_DONE, 2)
+    assert [wrong.reason for wrong in outcomes[3].wrong_fields] == [REASON_NOT_DECIDED_IN_TIME]
+    assert DEADLINE not in (await run.describe()).typed_search_attributes
+    (text,) = lists.told(of)
+    assert "Ei rekisteröity: 1" in text
+
+
+async def test_a_list_is_tried_for_a_day(world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    of = await lists.store(await lists.adults(1))
+    save, deadlines = class_list_activities._save, []
+
+    async def look(stored: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
+        deadlines.append((await lists.handle(of).describe()).typed_search_attributes[DEADLINE])
+        return await save(stored, row)
+
+    monkeypatch.setattr(class_list_activities, "_save", look)
+    begun = now()
+    await lists.run(of)
+    assert timedelta(hours=24) <= deadlines[0] - begun <= timedelta(hours=24, minutes=1)
+
+
+async def test_if_the_address_does_not_work_the_units_main_users_are_told(world: World, lists: Lists) -> None:
+    unit_id = await world.unit()
+    uploader, main_user = await world.account(unit_id), await world.account(unit_id, ROLE_MAIN_USER)
+    of = await lists.store(await lists.adults(1), uploader.account_id, unit_id)
+    world.smtp.unknown.add(uploader.email)
+    await lists.run(of)
+    assert lists.told(of, uploader.email) == []
+    assert len(lists.told(of, main_user.email)) == 1
 
 
 async def test_rows_saved_twice_are_registered_once(

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from liity.registration.v1 import class_list_service_pb2 as pb
-from liity.registration.v1.unit_service_pb2 import Unit
+from liity.registration.v1.unit_service_pb2 import CloseUnitRequest, Unit
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_OUTCOME_CANCELLED,
@@ -26,13 +27,14 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
+    REASON_NOT_DECIDED_IN_TIME,
     REASON_PERSON_NOT_FOUND,
     REASON_REQUIRED,
     REASON_TERMS_NOT_ACCEPTED,
 )
 from liity.v1.registration_pb2 import STAGE_DECLINED
 from services.registration.class_lists import sweep_class_lists
-from services.runtime.class_lists import PATIENCE
+from services.runtime.class_lists import MOST_ROWS, PATIENCE
 from services.runtime.clock import now
 from services.runtime.requests import set_current_actor
 from tests.registration_forms import adult_form, changed
@@ -156,6 +158,14 @@ async def test_rows_have_a_limit_of_their_own(service_with: ServiceFactory) -> N
         await check(service, unit, row(2))
 
 
+async def test_the_longest_list_can_be_checked_several_times(service: Service, unit: Unit) -> None:
+    act(unit)
+    longest = [row(number) for number in range(2, MOST_ROWS + 2)]
+    for _ in range(6):
+        assert await check(service, unit, *longest) == {}
+    assert (await refusal(check(service, unit, row(2))))[0] == "RESOURCE_EXHAUSTED"
+
+
 async def test_rows_of_a_unit_have_a_limit(service_with: ServiceFactory) -> None:
     async with service_with(class_list_rows_per_unit=3) as service:
         unit = await service.unit()
@@ -197,6 +207,16 @@ async def test_what_a_list_may_not_hold(service: Service, unit: Unit) -> None:
     assert await refusal(create(service, nowhere, row(2))) == ("NOT_FOUND", "UNIT_NOT_FOUND")
     assert await refusal(check(service, nowhere, row(2))) == ("NOT_FOUND", "UNIT_NOT_FOUND")
     assert await refusal(get(service, "none")) == ("NOT_FOUND", "CLASS_LIST_NOT_FOUND")
+
+
+async def test_a_closed_unit_has_no_lists(service: Service) -> None:
+    unit = await service.unit()
+    close = CloseUnitRequest(unit_id=unit.unit_id)
+    await service.worker.call(UnitServiceStub(service.worker.channel).CloseUnit, close)
+    assert await refusal(check(service, unit, row(2))) == ("FAILED_PRECONDITION", "UNIT_CLOSED")
+    assert await refusal(create(service, unit, row(2))) == ("FAILED_PRECONDITION", "UNIT_CLOSED")
+    kept = await service.rows("SELECT 1 FROM class_lists WHERE unit_id = :unit", unit=unit.unit_id)
+    assert kept == []
 
 
 async def test_rows_are_decided_and_their_forms_erased(service: Service, unit: Unit) -> None:
@@ -312,22 +332,47 @@ async def test_lists_are_paged_newest_first(service: Service) -> None:
     assert listed == made[::-1]
 
 
-async def test_a_list_is_erased_when_its_time_is_over_or_it_never_began(service: Service, unit: Unit) -> None:
-    kept, over, never_began = [(await create(service, unit, row(2))).class_list_id for _ in range(3)]
-    for class_list_id in (kept, over):
-        begin = pb.BeginClassListRequest(class_list_id=class_list_id)
-        await service.worker.call(service.list_changes.BeginClassList, begin)
+async def test_a_list_is_erased_when_its_time_is_over(service: Service, unit: Unit) -> None:
+    kept, over, unended = [(await create(service, unit, row(2))).class_list_id for _ in range(3)]
+    await cancel(service, over)
     async with service.engine.begin() as connection:
         await connection.execute(
-            text("UPDATE class_lists SET expires_at = now() WHERE class_list_id = :id"), {"id": over}
-        )
-        await connection.execute(
-            text("UPDATE class_lists SET created_at = :long_ago WHERE class_list_id = ANY(:ids)"),
-            {"long_ago": now() - PATIENCE, "ids": [kept, never_began]},
+            text("UPDATE class_lists SET expires_at = now() WHERE class_list_id = ANY(:ids)"),
+            {"ids": [over, unended]},
         )
     await sweep_class_lists(service.engine)
     left = await service.rows(
         "SELECT class_list_id FROM class_list_rows WHERE class_list_id = ANY(:ids)",
-        ids=[kept, over, never_began],
+        ids=[kept, over, unended],
     )
-    assert [found["class_list_id"] for found in left] == [kept]
+    assert {found["class_list_id"] for found in left} == {kept, unended}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_list_that_takes_too_long_is_not_lost(service: Service, unit: Unit, begun: bool) -> None:
+    """What is not decided is refused, and its run finds nothing more to do but to tell of it."""
+    fresh = (await create(service, unit, row(2))).class_list_id
+    done, left = row(2), row(3)
+    class_list_id = (await create(service, unit, done, left)).class_list_id
+    made = (await service.create(unit.unit_id, adult_form(), person_id=done.person_id)).registration
+    await decide(service, class_list_id, pb.RowDecision(row_number=2, registration_id=made.registration_id))
+    begin = pb.BeginClassListRequest(class_list_id=class_list_id)
+    if begun:
+        await service.worker.call(service.list_changes.BeginClassList, begin)
+    async with service.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE class_lists SET created_at = :long_ago WHERE class_list_id = :id"),
+            {"long_ago": now() - PATIENCE, "id": class_list_id},
+        )
+    for _ in range(2):
+        await sweep_class_lists(service.engine)
+    ended = (await service.worker.call(service.list_changes.BeginClassList, begin)).class_list
+    assert ended.state == CLASS_LIST_STATE_DONE
+    assert ended.HasField("end_time")
+    assert (ended.counts.remaining, ended.counts.registered, ended.counts.refused) == (0, 1, 1)
+    request = pb.ListOutcomesRequest(class_list_id=class_list_id)
+    refused = (await service.gateway.call(service.lists.ListOutcomes, request)).outcomes[1]
+    assert [wrong.reason for wrong in refused.wrong_fields] == [REASON_NOT_DECIDED_IN_TIME]
+    assert await finish(service, class_list_id) == ended
+    assert left.person_id not in await service.everything_stored(log=False)
+    assert (await get(service, fresh)).counts.remaining == 1

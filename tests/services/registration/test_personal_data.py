@@ -229,6 +229,24 @@ async def test_a_customer_is_erased_to_a_number(service: Service, unit: Unit) ->
     assert await service.prepare(unit.unit_id, adult_form(), person_id=person_id) is None
 
 
+async def test_who_was_ever_saved_is_known_until_they_are_forgotten(service: Service, unit: Unit) -> None:
+    async def known(person_id: str) -> bool:
+        request = data_pb.IsPersonKnownRequest(person_id=person_id)
+        return (await service.worker.call(service.data.IsPersonKnown, request)).known
+
+    person_id = secrets.token_hex(16)
+    assert not await known(person_id)
+    await service.waiting(unit.unit_id, person_id=person_id)
+    marked = await service.customer(unit.unit_id)
+    await service.mark(marked.customer_id)
+    assert await known(person_id)
+    assert await known(marked.person_id)
+    await service.erase(person_id)
+    assert await known(person_id), "until the erasure is through"
+    await service.forget(person_id)
+    assert not await known(person_id)
+
+
 async def test_what_waits_is_withdrawn_when_its_person_is_erased(service: Service, unit: Unit) -> None:
     person_id = secrets.token_hex(16)
     waiting = await service.waiting(unit.unit_id, person_id=person_id)
