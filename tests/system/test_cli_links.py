@@ -155,7 +155,7 @@ async def test_who_is_invited_gets_an_account_and_replaces_its_password(
     ordered = account("order-password", typed="")
     assert ordered.returncode == 0, ordered.stderr
     unknown = account("--email", adult().email, "order-password", typed="")
-    assert unknown.stdout == ordered.stdout
+    assert unknown.stdout == ordered.stdout, unknown.stderr
     chosen = account("choose-password", typed=f"{await mailed(mailbox, email, 'account-password')}{NEW}\n")
     assert "log in with it" in chosen.stdout, chosen.stderr
     assert refusal(account("show", typed=f"{PASSWORD}\n")) == "WRONG_CREDENTIALS"
