@@ -9,7 +9,7 @@ from rich.table import Table
 
 from deploy.api_client import ApiClient
 from deploy.output import console
-from deploy.registration_output import moment, print_json
+from deploy.registration_output import lines, moment, print_json
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_STATE_CANCELLED,
     CLASS_LIST_STATE_DONE,
@@ -46,9 +46,7 @@ def print_one(class_list: ClassList, *, as_json: bool) -> None:
     if as_json:
         print_json(MessageToDict(class_list))
         return
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = lines()
     table.add_row("Name", class_list.name)
     table.add_row("State", _state(class_list))
     table.add_row("Rows", f"{class_list.counts.total:,}")

@@ -17,7 +17,9 @@ from deploy import (
     cli_customers,
     cli_disclosures,
     cli_keys,
+    cli_links,
     cli_messages,
+    cli_own_account,
     cli_registrars,
     cli_registrations,
     cli_staff,
@@ -34,6 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_own_account.app, name="account")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_book_tips.app, name="book-tips")
 app.add_typer(cli_keys.app, name="keys")
@@ -41,6 +44,7 @@ app.add_typer(cli_customers.app, name="customers")
 app.add_typer(cli_registrations.app, name="registrations")
 app.add_typer(cli_class_lists.app, name="class-lists")
 app.add_typer(cli_disclosures.app, name="disclosures")
+app.add_typer(cli_links.app, name="links")
 app.add_typer(cli_temporal.app, name="temporal")
 app.add_typer(cli_units.app, name="units")
 app.add_typer(cli_registrars.app, name="registrars")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli_account import AsJson, account_options, call, own_unit
+from deploy.cli_account import AsJson, RequestId, account_options, call, own_unit
 
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
@@ -75,6 +75,7 @@ def register(
     unit: Unit = "",
     skip_wrong_rows: Annotated[bool, typer.Option(help="Register the rows that are right.")] = False,
     follow: Follow = True,
+    request_id: RequestId = "",
     as_json: AsJson = False,
 ) -> None:
     """Has a list registered. With errors nothing is stored, unless wrong rows are to be skipped."""
@@ -84,11 +85,12 @@ def register(
     from liity.v1.class_list_service_pb2 import RegisterClassListRequest  # noqa: PLC0415
 
     content, form = file.read_bytes(), _format_of(file)
+    request_id = request_id or new_request_id()
 
     async def order(api: "ApiClient") -> "RegisterClassListResponse":
         request = RegisterClassListRequest(
             parent=unit or own_unit(api),
-            request_id=new_request_id(),
+            request_id=request_id,
             content=content,
             format=form,
             skip_wrong_rows=skip_wrong_rows,
@@ -98,7 +100,7 @@ def register(
             answer.class_list.CopyFrom(await class_list_output.follow(api, answer.class_list))
         return answer
 
-    answer = call(context.obj, order)
+    answer = call(context.obj, order, request_id=request_id)
     if as_json:
         class_list_output.print_answer(answer)
     else:

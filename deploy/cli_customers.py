@@ -1,12 +1,11 @@
 """`liity customers`: what staff and registrars do with customers, through the public API."""
 
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli_account import AsJson, account_options, call, own_unit
+from deploy.cli_account import AsJson, account_options, call, choice, own_unit, secret
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
@@ -14,19 +13,34 @@ if TYPE_CHECKING:
     from deploy.api_client import ApiClient
     from liity.v1.customer_form_pb2 import CustomerForm
     from liity.v1.customer_service_pb2 import Customer, CustomerSummary, TransferCustomerResponse
+    from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeResponse
 
 HELP = (
-    "Customers: search, show, edit, transfer, send-credentials, end;"
+    "Customers: check, search, show, edit, transfer, send-credentials, end;"
     " for customer service undo-removal, set-code, merge, to-online."
 )
 
 app = typer.Typer(help=HELP, no_args_is_help=True)
 app.callback(help=HELP)(account_options)
 
-ChoiceT = TypeVar("ChoiceT", bound=int)
-
 Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/customers/ID for another one.")]
 Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
+
+
+@app.command()
+def check(context: typer.Context, unit: Unit = "", as_json: AsJson = False) -> None:
+    """Whether a person is registered, by the personal identity code, which is asked for (R10)."""
+    from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest  # noqa: PLC0415
+
+    code = secret("Personal identity code")
+
+    async def ask(api: "ApiClient") -> "CheckPersonalIdentityCodeResponse":
+        request = CheckPersonalIdentityCodeRequest(parent=unit or own_unit(api), personal_identity_code=code)
+        return await api.call(api.registrations.CheckPersonalIdentityCode, request)
+
+    from deploy import customer_output  # noqa: PLC0415
+
+    customer_output.print_standing(call(context.obj, ask), as_json=as_json)
 
 
 @app.command()
@@ -58,7 +72,7 @@ def search(
 
 @app.command()
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """One customer, with the data as it now stands."""
+    """One customer, with the data as it now stands, and the etag that `edit` takes."""
 
     async def read(api: "ApiClient") -> "Customer":
         return await _read(api, _full_name(api, name))
@@ -73,26 +87,34 @@ def edit(
     changes: Annotated[
         list[str], typer.Option("--set", help="FIELD=VALUE, such as email=... or address.postcode=00100.")
     ],
+    etag: Annotated[
+        str, typer.Option(help="As `show` printed it: refused if somebody has edited the customer since.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Changes fields of a customer (R14). A changed e-mail is confirmed there and told to the old address."""
     from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
 
     from deploy.api_client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import UpdateCustomerRequest  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import ChangedMeanwhile, UpdateCustomerRequest  # noqa: PLC0415
+    from services.runtime.errors import Refusal  # noqa: PLC0415
 
     form, paths = _form_of(changes)
 
     async def change(api: "ApiClient") -> "Customer":
-        customer = await _read(api, _full_name(api, name))
         request = UpdateCustomerRequest(
-            name=customer.name,
+            name=_full_name(api, name),
             request_id=new_request_id(),
-            etag=customer.etag,
+            etag=etag,
             update_mask=FieldMask(paths=paths),
             form=form,
         )
-        return (await api.call(api.customers.UpdateCustomer, request)).customer
+        try:
+            return (await api.call(api.customers.UpdateCustomer, request)).customer
+        except Refusal as refusal:
+            if isinstance(refusal.detail, ChangedMeanwhile):
+                typer.echo(f"Changed since: {', '.join(refusal.detail.changed.paths)}", err=True)
+            raise
 
     _print_one(call(context.obj, change), as_json=as_json)
 
@@ -103,8 +125,7 @@ def transfer(context: typer.Context, unit: Unit = "", as_json: AsJson = False) -
     from deploy.api_client import new_request_id  # noqa: PLC0415
     from liity.v1.customer_service_pb2 import TransferCustomerRequest  # noqa: PLC0415
 
-    # Not an argument: those stay in the shell's history, and every user of the machine can see them.
-    code = typer.prompt("Personal identity code", hide_input=True)
+    code = secret("Personal identity code")
 
     async def move(api: "ApiClient") -> "TransferCustomerResponse":
         request = TransferCustomerRequest(
@@ -128,7 +149,7 @@ def send_credentials(
     from liity.v1.customer_form_pb2 import CredentialsRecipient  # noqa: PLC0415
     from liity.v1.customer_service_pb2 import SendCredentialsRequest  # noqa: PLC0415
 
-    recipient = _choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
+    recipient = choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
 
     async def order(api: "ApiClient") -> None:
         request = SendCredentialsRequest(
@@ -213,9 +234,8 @@ def set_code(
     )
     from services.runtime.errors import Refusal  # noqa: PLC0415
 
-    what = _choice(CodeChange.items(), "CODE_CHANGE_", "--change", change)
-    # Not an argument: those stay in the shell's history, and every user of the machine can see them.
-    code = typer.prompt("Personal identity code", hide_input=True)
+    what = choice(CodeChange.items(), "CODE_CHANGE_", "--change", change)
+    code = secret("Personal identity code")
 
     async def set_it(api: "ApiClient") -> "Customer":
         request = SetPersonalIdentityCodeRequest(
@@ -249,7 +269,7 @@ def merge(
     from deploy.api_client import new_request_id  # noqa: PLC0415
     from liity.v1.customer_service_pb2 import CODE_OF_UNSPECIFIED, CodeOf, MergeCustomersRequest  # noqa: PLC0415
 
-    whose = _choice(CodeOf.items(), "CODE_OF_", "--code-of", code_of) if code_of else CODE_OF_UNSPECIFIED
+    whose = choice(CodeOf.items(), "CODE_OF_", "--code-of", code_of) if code_of else CODE_OF_UNSPECIFIED
 
     async def make_one(api: "ApiClient") -> "Customer":
         request = MergeCustomersRequest(
@@ -276,7 +296,7 @@ def to_online(
     from liity.v1.customer_form_pb2 import CredentialsRecipient  # noqa: PLC0415
     from liity.v1.customer_service_pb2 import ConvertToOnlineRequest  # noqa: PLC0415
 
-    recipient = _choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
+    recipient = choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
 
     async def convert(api: "ApiClient") -> "Customer":
         request = ConvertToOnlineRequest(
@@ -288,14 +308,6 @@ def to_online(
         return (await api.call(api.customers.ConvertToOnline, request)).customer
 
     _print_one(call(context.obj, convert), as_json=as_json)
-
-
-def _choice(values: Iterable[tuple[str, ChoiceT]], prefix: str, option: str, given: str) -> ChoiceT:
-    """The value of an enum that an option names, as in `related-person`."""
-    choices = {key.removeprefix(prefix).lower().replace("_", "-"): value for key, value in values if value}
-    if given not in choices:
-        raise typer.BadParameter(f"{option} takes one of {', '.join(choices)}")
-    return choices[given]
 
 
 async def _read(api: "ApiClient", name: str) -> "Customer":

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli_account import AsJson, account_options, call, own_unit
+from deploy.cli_account import AsJson, account_options, call, choice, own_unit
 
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
@@ -88,16 +88,28 @@ def send(
     about: Annotated[
         str, typer.Option(help="units/UNIT/registrations/ID or units/UNIT/customers/ID that it is about.")
     ] = "",
+    where: Annotated[
+        str,
+        typer.Option(
+            "--context",
+            help="Where you are, if it is about nobody in the system: form (not yet saved),"
+            " identity-code-check or other.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Writes to customer service; answers with a reference to quote (R12)."""
     from deploy.api_client import new_request_id  # noqa: PLC0415
-    from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_OTHER, SendMessageRequest  # noqa: PLC0415
+    from liity.v1.message_service_pb2 import MessageContext, SendMessageRequest  # noqa: PLC0415
+
+    if about and where:
+        raise typer.BadParameter("--about and --context exclude one another")
+    wherefrom = choice(MessageContext.items(), "MESSAGE_CONTEXT_", "--context", where or "other")
 
     async def write(api: "ApiClient") -> "CustomerServiceMessage":
         request = SendMessageRequest(parent=unit or own_unit(api), request_id=new_request_id(), text=text)
         if not about:
-            request.context = MESSAGE_CONTEXT_OTHER
+            request.context = wherefrom
         elif "/customers/" in about:
             request.customer = about
         else:

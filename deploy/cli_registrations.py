@@ -1,19 +1,25 @@
 """`liity registrations`: what staff and registrars do with registrations, through the public API."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli_account import AsJson, account_options, call, own_unit
+from deploy.cli_account import AsJson, RequestId, account_options, call, choice, own_unit, secret
 
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
+    from liity.v1.customer_form_pb2 import CustomerForm
     from liity.v1.registration_pb2 import Registration
-    from liity.v1.registration_service_pb2 import GetRegistrationResponse
+    from liity.v1.registration_service_pb2 import (
+        GetRegistrationResponse,
+        MissingPersonalIdentityCode,
+        RegisterCustomerResponse,
+    )
 
 HELP = (
-    "Registrations: list, show, explain, consent, withdraw;"
+    "Registrations: form, save, list, show, explain, consent, withdraw;"
     " for customer service reactivate, verify, link, reject."
 )
 
@@ -23,12 +29,71 @@ app.callback(help=HELP)(account_options)
 Name = Annotated[
     str, typer.Argument(help="ID in your own unit, or units/UNIT/registrations/ID for another one.")
 ]
+Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
+
+
+@app.command()
+def form(
+    pupil: Annotated[bool, typer.Option("--pupil", help="A school's pupil's, with a guardian.")] = False,
+) -> None:
+    """Prints a form of nobody to start from, as JSON: what `save` takes. Nothing is ticked in advance."""
+    from deploy import example_forms  # noqa: PLC0415
+
+    example = example_forms.pupil() if pupil else example_forms.adult()
+    typer.echo(example_forms.as_json(example_forms.unticked(example)), nl=False)
+
+
+@app.command()
+def save(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON, as `form` prints it.")],
+    unit: Unit = "",
+    no_code: Annotated[
+        bool,
+        typer.Option("--no-code", help="The person has no personal identity code, or it cannot be given."),
+    ] = False,
+    birth_date: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="With --no-code: the date of birth.")
+    ] = None,
+    reason: Annotated[
+        str,
+        typer.Option(
+            help="With --no-code: not-yet-given, no-finnish-code, not-known, not-disclosed or other."
+        ),
+    ] = "",
+    request_id: RequestId = "",
+    as_json: AsJson = False,
+) -> None:
+    """Saves the form of a new customer (R11); the personal identity code is asked for.
+
+    Without a code customer service first makes sure who it is (R24). What is urgent does not belong in
+    additional_information: write with `liity messages send --context form` (R12).
+    """
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.registration_service_pb2 import RegisterCustomerRequest  # noqa: PLC0415
+
+    request = RegisterCustomerRequest(request_id=request_id or new_request_id(), form=_form_in(file))
+    if no_code:
+        request.missing_personal_identity_code.CopyFrom(_missing_code(birth_date, reason))
+    elif birth_date or reason:
+        raise typer.BadParameter("--birth-date and --reason go with --no-code")
+    else:
+        request.personal_identity_code = secret("Personal identity code")
+
+    async def register(api: "ApiClient") -> "RegisterCustomerResponse":
+        request.parent = unit or own_unit(api)
+        return await api.call(api.registrations.RegisterCustomer, request)
+
+    from deploy import registration_output  # noqa: PLC0415
+
+    saved = call(context.obj, register, request_id=request.request_id)
+    registration_output.print_saved(saved, as_json=as_json)
 
 
 @app.command("list")
 def list_registrations(
     context: typer.Context,
-    unit: Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")] = "",
+    unit: Unit = "",
     stage: Annotated[str, typer.Option(help="Only this stage, such as WAITING_FOR_CONSENT.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
@@ -61,7 +126,7 @@ def list_registrations(
 
 @app.command()
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """One registration: its stage, deadline, what it waits for and who can act."""
+    """One registration: its stage, deadline, what it waits for, who can act, and what to do next (R28)."""
     from liity.v1.registration_service_pb2 import GetRegistrationRequest  # noqa: PLC0415
 
     async def read(api: "ApiClient") -> "GetRegistrationResponse":
@@ -198,6 +263,31 @@ def reject(
         return (await api.call(api.registrations.RejectRegistration, request)).registration
 
     _print_one(call(context.obj, decide), as_json=as_json)
+
+
+def _form_in(file: Path) -> "CustomerForm":
+    from google.protobuf.json_format import Parse, ParseError  # noqa: PLC0415
+
+    from liity.v1.customer_form_pb2 import CustomerForm  # noqa: PLC0415
+
+    try:
+        return Parse(file.read_text("utf-8"), CustomerForm())
+    except (UnicodeDecodeError, ParseError) as error:
+        raise typer.BadParameter(f"{file} holds no form as `form` prints it: {error}") from None
+
+
+def _missing_code(birth_date: datetime | None, reason: str) -> "MissingPersonalIdentityCode":
+    """What is told instead of a code. What is missing of it is told with all that is wrong with the form."""
+    from liity.v1.registration_pb2 import MissingCodeReason  # noqa: PLC0415
+    from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode  # noqa: PLC0415
+    from services.runtime.clock import to_proto_date  # noqa: PLC0415
+
+    missing = MissingPersonalIdentityCode()
+    if birth_date:
+        missing.birth_date.CopyFrom(to_proto_date(birth_date.date()))
+    if reason:
+        missing.reason = choice(MissingCodeReason.items(), "MISSING_CODE_REASON_", "--reason", reason)
+    return missing
 
 
 def _full_name(api: "ApiClient", name: str) -> str:

@@ -6,7 +6,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from deploy.output import console
-from deploy.registration_output import moment, print_json
+from deploy.registration_output import actions, lines, moment, print_json
 from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.customer_service_pb2 import (
     Customer,
@@ -15,6 +15,8 @@ from liity.v1.customer_service_pb2 import (
     EmailState,
     TransferCustomerResponse,
 )
+from liity.v1.registration_pb2 import Stage
+from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeResponse, Standing
 
 
 def print_many(customers: Sequence[CustomerSummary], *, as_json: bool) -> None:
@@ -42,9 +44,7 @@ def print_one(customer: Customer, *, as_json: bool) -> None:
         print_json(MessageToDict(customer))
         return
     form, address = customer.form, customer.form.address
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = lines()
     table.add_row("Name", customer.name)
     table.add_row("Customer", f"{form.first_names} {form.last_name}")
     table.add_row("State", CustomerState.Name(customer.state).removeprefix("CUSTOMER_STATE_"))
@@ -65,6 +65,27 @@ def print_one(customer: Customer, *, as_json: bool) -> None:
     table.add_row("Since", moment(customer.create_time))
     table.add_row("Changed", moment(customer.update_time))
     table.add_row("Registration", customer.registration)
+    table.add_row("Etag", customer.etag)
+    console().print(table)
+
+
+def print_standing(found: CheckPersonalIdentityCodeResponse, *, as_json: bool) -> None:
+    """Line by line, or a JSON object."""
+    if as_json:
+        print_json(MessageToDict(found))
+        return
+    table = lines()
+    table.add_row("The person", Standing.Name(found.standing).removeprefix("STANDING_"))
+    if found.stage:
+        table.add_row("Stage", Stage.Name(found.stage).removeprefix("STAGE_"))
+    if found.recognition:
+        table.add_row("Known as", found.recognition)
+    if found.customer:
+        table.add_row("Customer", found.customer)
+    if found.registration:
+        table.add_row("Registration", found.registration)
+    for action in actions(found.available_actions):
+        table.add_row("Can be done", action)
     console().print(table)
 
 

@@ -9,8 +9,21 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from deploy.output import console
-from liity.v1.registration_pb2 import Action, ConsentState, MissingCodeReason, Party, Registration, Stage
-from liity.v1.registration_service_pb2 import GetRegistrationResponse, PossibleDuplicate
+from liity.v1.getting_started_pb2 import GettingStartedStep
+from liity.v1.registration_pb2 import (
+    Action,
+    AvailableAction,
+    ConsentState,
+    MissingCodeReason,
+    Party,
+    Registration,
+    Stage,
+)
+from liity.v1.registration_service_pb2 import (
+    GetRegistrationResponse,
+    PossibleDuplicate,
+    RegisterCustomerResponse,
+)
 from services.runtime.clock import HELSINKI
 
 
@@ -35,21 +48,34 @@ def print_many(registrations: Sequence[Registration], *, as_json: bool) -> None:
 
 
 def print_answer(answer: GetRegistrationResponse, *, as_json: bool) -> None:
-    """A registration, and for customer service the customers who may be the person."""
-    print_one(answer.registration, as_json=as_json, duplicates=answer.possible_duplicates)
+    """A registration with what to do next, and for customer service the customers who may be the person."""
+    print_one(
+        answer.registration,
+        as_json=as_json,
+        duplicates=answer.possible_duplicates,
+        steps=answer.getting_started,
+    )
+
+
+def print_saved(answer: RegisterCustomerResponse, *, as_json: bool) -> None:
+    """A registration with what to do next (R28)."""
+    print_one(answer.registration, as_json=as_json, steps=answer.getting_started)
 
 
 def print_one(
-    registration: Registration, *, as_json: bool, duplicates: Sequence[PossibleDuplicate] = ()
+    registration: Registration,
+    *,
+    as_json: bool,
+    duplicates: Sequence[PossibleDuplicate] = (),
+    steps: Sequence[GettingStartedStep] = (),
 ) -> None:
     """Line by line, or a JSON object."""
     if as_json:
-        found = {"possibleDuplicates": [MessageToDict(one) for one in duplicates]} if duplicates else {}
+        besides = {"possibleDuplicates": duplicates, "gettingStarted": steps}
+        found = {key: [MessageToDict(one) for one in several] for key, several in besides.items() if several}
         print_json(MessageToDict(registration) | found)
         return
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = lines()
     table.add_row("Name", registration.name)
     table.add_row("Customer", registration.customer_display_name or "erased")
     table.add_row("Stage", Stage.Name(registration.stage).removeprefix("STAGE_"))
@@ -60,9 +86,8 @@ def print_one(
         table.add_row("Until", moment(registration.deadline))
     if registration.waiting_for:
         table.add_row("Waits for", parties(registration.waiting_for))
-    for available in registration.available_actions:
-        action = Action.Name(available.action).removeprefix("ACTION_")
-        table.add_row("Can be done", f"{action} by {parties(available.parties)}")
+    for action in actions(registration.available_actions):
+        table.add_row("Can be done", action)
     if registration.missing_code_reason:
         reason = MissingCodeReason.Name(registration.missing_code_reason)
         table.add_row("No code", reason.removeprefix("MISSING_CODE_REASON_"))
@@ -70,12 +95,29 @@ def print_one(
         table.add_row("Declined", registration.rejection_note)
     for one in duplicates:
         table.add_row("May be", f"{one.customer_display_name}, {one.unit_display_name}\n{one.customer}")
+    for number, step in enumerate(steps, 1):
+        table.add_row("To do next" if number == 1 else "", f"{number}. {step.text}")
     console().print(table)
+
+
+def lines() -> Table:
+    """A table of one thing: what each line is, and its value."""
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    return table
 
 
 def moment(timestamp: Timestamp) -> str:
     """A moment as clocks in Finland show it."""
     return f"{timestamp.ToDatetime(UTC).astimezone(HELSINKI):%Y-%m-%d %H:%M}"
+
+
+def actions(available: Sequence[AvailableAction]) -> list[str]:
+    """What can be done, and by whom."""
+    return [
+        f"{Action.Name(one.action).removeprefix('ACTION_')} by {parties(one.parties)}" for one in available
+    ]
 
 
 def parties(found: Sequence[Party.ValueType]) -> str:

@@ -6,8 +6,8 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from deploy.output import console
-from deploy.registration_output import moment, print_json
-from liity.v1.auth_service_pb2 import Role
+from deploy.registration_output import lines, moment, print_json
+from liity.v1.auth_service_pb2 import Role, Session
 from liity.v1.unit_service_pb2 import Registrar, Unit, UnitKind
 
 
@@ -30,9 +30,7 @@ def print_unit(unit: Unit, *, as_json: bool) -> None:
     if as_json:
         print_json(MessageToDict(unit))
         return
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = lines()
     table.add_row("Name", unit.name)
     table.add_row("Unit", unit.display_name)
     table.add_row("Kind", _kind(unit))
@@ -53,12 +51,33 @@ def print_registrars(registrars: Sequence[Registrar], *, as_json: bool) -> None:
         table.add_row(
             registrar.display_name,
             registrar.email,
-            Role.Name(registrar.role).removeprefix("ROLE_"),
+            _role(registrar.role),
             moment(registrar.invitation_expire_time) if invited else "",
             registrar.name.rpartition("/")[2],
         )
     table.columns[-1].overflow = "fold"
     console().print(table)
+
+
+def print_account(session: Session, *, as_json: bool) -> None:
+    """Line by line, or a JSON object; never the tokens."""
+    if as_json:
+        public = Session(
+            display_name=session.display_name, roles=session.roles, memberships=session.memberships
+        )
+        print_json(MessageToDict(public))
+        return
+    table = lines()
+    table.add_row("Name", session.display_name)
+    for role in session.roles:
+        table.add_row("Role", _role(role))
+    for unit in session.memberships:
+        table.add_row("Unit", f"{unit.unit_display_name}, as {_role(unit.role)}\n{unit.unit}")
+    console().print(table)
+
+
+def _role(role: Role.ValueType) -> str:
+    return Role.Name(role).removeprefix("ROLE_")
 
 
 def _kind(unit: Unit) -> str:

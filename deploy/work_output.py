@@ -8,9 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from deploy.output import console
-from deploy.registration_output import moment, parties, print_json
-from liity.v1.message_service_pb2 import CustomerServiceMessage, MessageState
-from liity.v1.registration_pb2 import Action
+from deploy.registration_output import actions, lines, moment, parties, print_json
+from liity.v1.message_service_pb2 import CustomerServiceMessage, MessageContext, MessageState
 from liity.v1.registration_service_pb2 import ExplainRegistrationResponse
 from liity.v1.work_service_pb2 import WorkItem, WorkItemKind
 
@@ -41,7 +40,7 @@ def print_item(item: WorkItem, *, as_json: bool) -> None:
     if as_json:
         print_json(MessageToDict(item))
         return
-    table = _lines()
+    table = lines()
     table.add_row("Name", item.name)
     table.add_row("Kind", _kind(item))
     table.add_row("What", item.text)
@@ -52,9 +51,8 @@ def print_item(item: WorkItem, *, as_json: bool) -> None:
     table.add_row("Since", moment(item.create_time))
     if item.HasField("deadline"):
         table.add_row("Until", moment(item.deadline))
-    for available in item.available_actions:
-        action = Action.Name(available.action).removeprefix("ACTION_")
-        table.add_row("Can be done", f"{action} by {parties(available.parties)}")
+    for action in actions(item.available_actions):
+        table.add_row("Can be done", action)
     if item.HasField("claim"):
         table.add_row(
             "Claimed by", f"{item.claim.officer_display_name} until {moment(item.claim.expire_time)}"
@@ -86,12 +84,14 @@ def print_message(message: CustomerServiceMessage, *, as_json: bool) -> None:
     if as_json:
         print_json(MessageToDict(message))
         return
-    table = _lines()
+    table = lines()
     table.add_row("Name", message.name)
     table.add_row("Reference", message.reference)
     table.add_row("State", _state(message))
     if message.subject:
         table.add_row("About", message.subject)
+    if message.context:
+        table.add_row("Context", MessageContext.Name(message.context).removeprefix("MESSAGE_CONTEXT_"))
     table.add_row("Written", f"{moment(message.create_time)} by {message.sender_display_name}")
     table.add_row("Text", message.text)
     if message.answer:
@@ -113,7 +113,7 @@ def print_explanation(explanation: ExplainRegistrationResponse, *, as_json: bool
     for event in explanation.events:
         happened.add_row(moment(event.time), event.text, event.who)
     out.print(happened)
-    ahead = _lines()
+    ahead = lines()
     for wait in explanation.waits:
         ahead.add_row("Waits for", f"{parties([wait.party])}: {wait.text}")
     if explanation.HasField("next"):
@@ -121,13 +121,6 @@ def print_explanation(explanation: ExplainRegistrationResponse, *, as_json: bool
     for explained in explanation.actions:
         ahead.add_row("Can be done", f"{explained.text} ({parties(explained.action.parties)})")
     out.print(ahead)
-
-
-def _lines() -> Table:
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    return table
 
 
 def _kind(item: WorkItem) -> str:

@@ -1,7 +1,8 @@
 """Writes the pages that repeat what stands elsewhere: `python -m docs.tables`.
 
 `docs/reasons.md` comes from `liity.v1.Reason` and its texts, `docs/settings.md` from the settings classes,
-`docs/access.md` from the access table. A test fails where a page no longer says what its source says.
+`docs/access.md` from the access table, the forms in `docs/examples/` from `deploy/example_forms.py`. A test
+fails where a page no longer says what its source says.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from deploy import example_forms
 from deploy.mailbox import MailboxSettings
 from deploy.staff import StaffSettings
 from deploy.tls_end import TlsEndSettings
@@ -189,7 +191,23 @@ def access() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {DOCS / "reasons.md": reasons, DOCS / "settings.md": settings, DOCS / "access.md": access}
+def adult_form() -> str:
+    """An adult's form, as `liity registrations save` takes it."""
+    return example_forms.as_json(example_forms.adult())
+
+
+def pupil_form() -> str:
+    """A pupil's form, as `liity registrations save` takes it."""
+    return example_forms.as_json(example_forms.pupil())
+
+
+PAGES = {
+    DOCS / "reasons.md": reasons,
+    DOCS / "settings.md": settings,
+    DOCS / "access.md": access,
+    DOCS / "examples" / "adult.json": adult_form,
+    DOCS / "examples" / "pupil.json": pupil_form,
+}
 """Each page with what writes it."""
 
 

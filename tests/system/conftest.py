@@ -109,18 +109,33 @@ def liity(stack: Stack, accounts: dict[str, DemoAccount]) -> Liity:
 
     def run(account: str, group: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         assert account in accounts
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-        caller = ("--state-dir", str(stack.folder), "--as", account)
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", group, *caller, *arguments],
-            env=environment,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return _program(group, "--state-dir", str(stack.folder), "--as", account, *arguments, typed=typed)
 
     return run
+
+
+@pytest.fixture
+def links(stack: Stack) -> Liity:
+    """The program, as somebody who has a mailed link: `links("consent", "show", typed=link)`."""
+
+    def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        tls = ("--gateway-ca", str(stack.ca)) if stack.ca else ()
+        gateway = ("--gateway", f"{HOST}:{stack.ports.gateway}", *tls)
+        return _program("links", *gateway, *arguments, typed=typed)
+
+    return run
+
+
+def _program(*arguments: str, typed: str) -> subprocess.CompletedProcess[str]:
+    """The program's end, with the environment of nobody who works with it."""
+    return subprocess.run(
+        [sys.executable, "-m", "deploy", *arguments],
+        env={name: value for name, value in os.environ.items() if not name.startswith("LIITY_")},
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -296,12 +296,14 @@ def test_the_program_registers_and_shows(liity: Liity, tmp_path: Path) -> None:
     refused_list = liity("teacher", "class-lists", "register", str(file))
     assert refused_list.returncode == 1
     assert "REQUIRED" in refused_list.stdout
-    registering = liity("teacher", "class-lists", "register", str(file), "--skip-wrong-rows")
+    again = ("--skip-wrong-rows", "--request-id", new_request_id())
+    registering = liity("teacher", "class-lists", "register", str(file), *again)
     assert registering.returncode == 0, registering.stderr
     assert "DONE" in registering.stdout
     listed = json.loads(liity("teacher", "class-lists", "list", "--limit", "1", "--json").stdout)
     list_id = listed[0]["name"].rpartition("/")[2]
     assert list_id in registering.stdout
+    assert list_id in liity("teacher", "class-lists", "register", str(file), *again).stdout
     shown = liity("teacher", "class-lists", "show", list_id, "--follow")
     assert "Waiting" in shown.stdout
     assert liity("teacher", "class-lists", "result", list_id, str(written)).returncode == 0

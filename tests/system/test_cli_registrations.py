@@ -1,36 +1,26 @@
 """`liity registrations` against the running stack."""
 
 import json
-import random
-from datetime import UTC, datetime
+import re
+from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 
 from deploy.api_client import new_request_id
-from deploy.demo_forms import pupil
 from deploy.ports import HOST
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
+from docs.tables import DOCS
 from liity.v1.registration_pb2 import Registration
-from liity.v1.registration_service_pb2 import RegisterCustomerRequest
-from services.runtime.clock import helsinki_day
 from tests.system.conftest import Api, Liity
+from tests.system.registering import adult, pupil, save
 
 
 @pytest.fixture
 async def waiting(api: Api) -> Registration:
     """A child whose guardian has not consented yet."""
-    child = pupil(helsinki_day(datetime.now(UTC)), random.Random())  # noqa: S311
-    answer = await api.teacher.call(
-        api.teacher.registrations.RegisterCustomer,
-        RegisterCustomerRequest(
-            parent=api.teacher.unit,
-            request_id=new_request_id(),
-            personal_identity_code=child.personal_identity_code,
-            form=child.form,
-        ),
-    )
-    return answer.registration
+    return await save(api.teacher, pupil())
 
 
 async def test_list_shows_what_waits(liity: Liity, waiting: Registration) -> None:
@@ -116,3 +106,88 @@ async def test_a_wrong_password_is_told_in_one_line(
     assert refused.returncode == 1
     assert len(refused.stderr.splitlines()) == 1
     assert "(WRONG_CREDENTIALS)" in refused.stderr
+
+
+@pytest.fixture
+def form(tmp_path: Path) -> Path:
+    """A file to save."""
+    return tmp_path / "form.json"
+
+
+async def test_a_form_is_printed_filled_in_and_saved_once(liity: Liity, form: Path) -> None:
+    person = adult()
+    typed = f"{person.personal_identity_code}\n"
+    form.write_text(liity("registrar", "registrations", "form").stdout, "utf-8")
+    filled = json.loads(form.read_text("utf-8")) | {
+        "first_names": person.form.first_names,
+        "email": person.email,
+    }
+    form.write_text(json.dumps(filled), "utf-8")
+
+    # Nothing is ticked in advance, and all that is wrong is told at once.
+    unticked = liity("registrar", "registrations", "save", str(form), typed="010594Y9033\n")
+    assert unticked.returncode == 1
+    assert "  form.entitlement_declared: " in unticked.stderr
+    assert "  form.terms_accepted: " in unticked.stderr
+    assert "  personal_identity_code: " in unticked.stderr
+    assert "(HETU_CHECK_CHARACTER)" in unticked.stderr
+
+    form.write_text(json.dumps(filled | {"entitlement_declared": True, "terms_accepted": True}), "utf-8")
+    command = ("registrations", "save", str(form), "--request-id", new_request_id())
+    saved = liity("registrar", *command, typed=typed)
+    assert "Waits for" in saved.stdout, saved.stderr
+    assert "To do next" in saved.stdout
+    assert person.personal_identity_code not in saved.stdout + saved.stderr
+    again = json.loads(liity("registrar", *command, "--json", typed=typed).stdout)
+    assert again["name"] in saved.stdout
+    assert again["gettingStarted"][0]["step"] == "NEXT_STEP_CHECK_DATA"
+    shown = liity("registrar", "registrations", "show", again["name"])
+    assert again["gettingStarted"][0]["text"][:30] in shown.stdout
+    other = liity("registrar", *command[:-2], typed=typed)
+    assert "(ALREADY_REGISTERED_IN_THIS_UNIT)" in other.stderr
+
+
+async def test_the_forms_of_the_pages_can_be_saved(liity: Liity) -> None:
+    adults, pupils = (str(DOCS / "examples" / name) for name in ("adult.json", "pupil.json"))
+    saved = liity("registrar", "registrations", "save", adults, typed=f"{adult().personal_identity_code}\n")
+    assert "CREDENTIALS_SENT" in saved.stdout or "ACTIVE" in saved.stdout, saved.stderr
+    waiting = liity("teacher", "registrations", "save", pupils, typed=f"{pupil().personal_identity_code}\n")
+    assert "WAITING_FOR_CONSENT" in waiting.stdout, waiting.stderr
+    assert "GUARDIAN" in waiting.stdout
+
+
+async def test_a_person_without_a_code_is_saved(liity: Liity, form: Path) -> None:
+    form.write_text(MessageToJson(adult().form), "utf-8")
+    command = ("registrations", "save", str(form))
+
+    without = ("--no-code", "--birth-date", "1994-05-01", "--reason", "not-yet-given")
+    saved = liity("registrar", *command, *without)
+    assert "WAITING_FOR_IDENTITY_CHECK" in saved.stdout, saved.stderr
+    assert "NOT_YET_GIVEN" in saved.stdout
+    assert "CUSTOMER_SERVICE" in saved.stdout
+
+    nothing = liity("registrar", *command, "--no-code")
+    assert nothing.returncode == 1
+    assert "  missing_personal_identity_code.birth_date: " in nothing.stderr
+    assert "  missing_personal_identity_code.reason: " in nothing.stderr
+    assert liity("registrar", *command, "--no-code", "--reason", "whim").returncode == 2
+    assert liity("registrar", *command, "--birth-date", "1994-05-01").returncode == 2
+
+
+async def test_what_is_no_form_is_not_sent(liity: Liity, form: Path) -> None:
+    for text in ("{", '{"shoe_size": 44}', "44", '{"language": "LANGUAGE_ET"}'):
+        form.write_text(text, "utf-8")
+        refused = liity("registrar", "registrations", "save", str(form))
+        assert refused.returncode == 2, text
+        assert "Invalid value" in refused.stderr
+
+
+async def test_who_loses_the_answer_is_told_how_to_repeat_it(liity: Liity, form: Path) -> None:
+    form.write_text(MessageToJson(adult().form), "utf-8")
+    nowhere = ("--gateway", f"{HOST}:1")
+    lost = liity("registrar", "registrations", *nowhere, "save", str(form), typed="010594Y9032\n")
+    assert lost.returncode == 1
+    (request_id,) = re.findall(r"--request-id ([0-9a-f-]{36}) it is the same call", lost.stderr)
+    given = ("save", str(form), "--request-id", request_id)
+    repeated = liity("registrar", "registrations", *nowhere, *given, typed="010594Y9032\n")
+    assert request_id in repeated.stderr

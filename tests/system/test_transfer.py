@@ -1,5 +1,6 @@
 """Two registrars of two units: a customer is found, moved, edited, and given credentials anew."""
 
+import json
 import os
 import subprocess
 import sys
@@ -329,9 +330,20 @@ async def test_the_command_does_all_of_it(
 
     customer_id = (await customer_of(api.registrar, person)).name.rpartition("/")[2]
     assert customer_id[:12] in liity("registrar", "search", person.form.first_names).stdout
-    edited = liity("registrar", "edit", customer_id, "--set", "phone=0401234567", "--json")
+    etag = json.loads(liity("registrar", "show", customer_id, "--json").stdout)["etag"]
+    assert etag in liity("registrar", "show", customer_id).stdout
+    edited = liity("registrar", "edit", customer_id, "--etag", etag, "--set", "phone=0401234567", "--json")
     assert '"phone": "+358401234567"' in edited.stdout, edited.stderr
-    wrong = liity("registrar", "edit", customer_id, "--set", "shoe_size=44")
+    # Somebody has edited the customer since it was shown: nothing is overwritten in silence (R14).
+    late = liity("registrar", "edit", customer_id, "--etag", etag, "--set", "phone=0407654321")
+    assert late.returncode == 1
+    assert "Changed since: phone" in late.stderr
+    assert "(CHANGED_MEANWHILE)" in late.stderr
+    assert "+358401234567" in liity("registrar", "show", customer_id).stdout
+    blind = liity("registrar", "edit", customer_id, "--set", "phone=0407654321")
+    assert blind.returncode == 2
+    assert "--etag" in blind.stderr
+    wrong = liity("registrar", "edit", customer_id, "--etag", etag, "--set", "shoe_size=44")
     assert wrong.returncode == 2
     assert "shoe_size is no field" in wrong.stderr
     sent = liity("registrar", "send-credentials", customer_id, "--to", "registrar")
