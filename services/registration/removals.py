@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, insert, or_, select, update
+from sqlalchemy import RowMapping, Uuid, bindparam, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest, UndoRemovalRequest
@@ -14,6 +14,7 @@ from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_REGISTRATION_UNDECIDED,
     REASON_REQUEST_ID_REUSED,
 )
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
@@ -80,7 +81,12 @@ _UNMARK = (
 _MARK_UNDONE = (
     update(removals)
     .where(removals.c.customer_id == bindparam("id"), removals.c.ended_at == bindparam("ended"))
-    .values(undone_at=bindparam("moment"), undo_request_id=bindparam("request"))
+    .values(undone_at=bindparam("moment"), undo_request_id=bindparam("request", type_=Uuid))
+)
+_SAVED_ANEW = select(
+    exists().where(
+        registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(statements.WAITING)
+    )
 )
 
 _REPORT_LOAN = (
@@ -131,12 +137,23 @@ async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> dict
         return {**customer, "registration_id": registration_id}
     if customer["state"] != CUSTOMER_STATE_MARKED_FOR_DELETION:
         raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
+    # Asked once the customer is locked: a Save locks the registrations, to put a new one beside them.
+    if await connection.scalar(_SAVED_ANEW, {"person": customer["person_id"]}):
+        raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
     change = {"id": request.customer_id, "moment": now()}
     await connection.execute(_MARK_UNDONE, {**change, "ended": customer["ended_at"], "request": request_id})
     unmarked = (await connection.execute(_UNMARK, change)).mappings().one()
     use = use_row("customership:undo", [request.customer_id, customer["person_id"]])
     await connection.execute(statements.INSERT_USE, use)
     return {**customer, **unmarked, "registration_id": registration_id}
+
+
+async def record_return(
+    connection: AsyncConnection, customer_id: str, ended_at: datetime, moment: datetime
+) -> None:
+    """Records that a new registration has undone an end (R19)."""
+    undone = {"id": customer_id, "ended": ended_at, "moment": moment, "request": None}
+    await connection.execute(_MARK_UNDONE, undone)
 
 
 async def report_loan(connection: AsyncConnection, customer_id: str) -> None:
