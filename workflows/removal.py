@@ -116,7 +116,8 @@ class RemovalWorkflow:
                 self._show("Erased in every service: 1 customer" if self._erased else "Kept no more", None)
 
     async def _go_on_in_a_new_run(self) -> None:
-        await workflow.wait_condition(lambda: self._idle or not self._marked)
+        """Whoever could not be told by now is told no more: no mail server puts the erasure off."""
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() or not self._marked)
         if self._marked:
             workflow.continue_as_new(RemovalWorkflowInput(customer_id=self._customer_id, kept=self._kept))
 

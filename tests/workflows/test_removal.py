@@ -354,6 +354,25 @@ async def test_a_registration_that_waits_puts_the_erasure_off(world: World) -> N
     await consent.terminate()
 
 
+async def test_no_mail_server_keeps_a_removal_in_its_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # While a mail is tried, no time is skipped.
+    monkeypatch.setattr("workflows.removal._ONE_RUN", timedelta(seconds=3))
+    email = address()
+    _, customer, _ = await customer_of(world, adult_form(email))
+    world.smtp.full.add(email)
+    await end(world, customer)
+    first = await removal(world, customer).describe()
+
+    async def newest() -> str | None:
+        return (await removal(world, customer).describe()).run_id
+
+    await eventually(newest, lambda run_id: run_id != first.run_id, 30)
+    assert ENDED not in subjects(world, email)
+    await removal(world, customer).terminate()
+
+
 async def test_nobody_waits_for_a_mail_server(world: World) -> None:
     email = address()
     _, customer, _ = await customer_of(world, adult_form(email))
