@@ -169,6 +169,8 @@ def create_steps(
         removal.tell_customership_ended,
         removal.undo_removal,
         removal.tell_removal_undone,
+        removal.tell_customership_goes_on,
+        removal.resume_welcome,
         removal.erase_customer,
         need.watch_need,
         need.look_at_need,
@@ -191,6 +193,7 @@ def create_steps(
         messages.tell_lapsed,
         merge.merge_customers,
         registering.convert_to_online,
+        registering.resume_registration,
     ]
 
 

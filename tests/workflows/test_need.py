@@ -181,6 +181,7 @@ async def test_nobody_is_asked_who_is_gone_by_then(world: World) -> None:
     await world.environment.fast_forward(run)
     await run.result()
     assert QUESTION not in subjects(world, email)
+    assert (await run.describe()).typed_search_attributes[STAGE] == "ENDED"
 
 
 async def test_who_cannot_be_asked_for_days_is_told_to_the_registrar(world: World) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -143,6 +143,24 @@ async def test_the_end_is_undone(service: Service, unit: Unit) -> None:
     assert len((await service.search(unit.unit_id, "palaava")).customers) == 1
     found = await entries(service, customer.person_id)
     assert [entry["action"] for entry in found][-2:] == ["customership:end", "customership:undo"]
+
+
+async def test_what_was_under_way_goes_on_after_an_undo(service: Service, unit: Unit) -> None:
+    customer = await service.customer(unit.unit_id)
+    await service.advance(customer.registration_id, STAGE_CREDENTIALS_SENT, DEADLINE)
+    for _ in range(2):
+        await end(service, ending(customer))
+        request = pb.UndoRemovalRequest(request_id=str(uuid.uuid4()), customer_id=customer.customer_id)
+        for _ in range(2):
+            undone = await service.worker.call(stub(service).UndoRemoval, request)
+            assert undone.resumed_registration_id == customer.registration_id
+        registration = await service.get(customer.registration_id)
+        assert registration.stage == STAGE_CREDENTIALS_SENT
+        assert registration.deadline.ToDatetime(UTC) == DEADLINE
+    await service.advance(customer.registration_id, STAGE_WELCOMED)
+    await end(service, ending(customer))
+    request = pb.UndoRemovalRequest(request_id=str(uuid.uuid4()), customer_id=customer.customer_id)
+    assert not (await service.worker.call(stub(service).UndoRemoval, request)).resumed_registration_id
 
 
 async def test_what_is_repeated_too_late_changes_nothing(service: Service, unit: Unit) -> None:
