@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, RowMapping, Uuid, bindparam, exists, insert, or_, select, update
+from sqlalchemy import RowMapping, Uuid, bindparam, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest, UndoRemovalRequest
@@ -22,6 +22,7 @@ from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAG
 from services.registration import statements
 from services.registration.merging import MERGES
 from services.registration.models import customers, registrations, removals
+from services.registration.rows import Row
 from services.registration.use_log import use_row
 from services.runtime.clock import now
 from services.runtime.errors import already_exists, failed_precondition, not_found
@@ -126,7 +127,7 @@ async def end(connection: AsyncConnection, request: EndCustomershipRequest) -> d
     """Marks a customer for deletion, in the connection's transaction; errors as the contract's."""
     by_id = {"id": request.customer_id}
     customer, saved = await _lock(connection, request.customer_id)
-    registration_id = next((row.registration_id for row in saved), None)
+    registration_id = next((row["registration_id"] for row in saved), None)
     if request.unit_id not in {"", customer["unit_id"]}:
         raise not_found(REASON_CUSTOMER_NOT_FOUND)
     request_id = uuid.UUID(request.request_id)
@@ -159,7 +160,7 @@ async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> tupl
     Gives the customer, and the registration whose welcome is still to come, if there is one.
     """
     customer, saved = await _lock(connection, request.customer_id)
-    registration_id = next((row.registration_id for row in saved), None)
+    registration_id = next((row["registration_id"] for row in saved), None)
     request_id = uuid.UUID(request.request_id)
     made = (await connection.execute(_UNDONE_BEFORE, {"request": request_id})).mappings().first()
     if made is not None:
@@ -171,10 +172,11 @@ async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> tupl
     # Asked once the customer is locked: a Save locks the registrations, to put a new one beside them.
     if await connection.scalar(_SAVED_ANEW, {"person": customer["person_id"]}):
         raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
-    change = {"id": request.customer_id, "moment": now()}
+    moment = now()
+    change = {"id": request.customer_id, "moment": moment}
     undone = {**change, "ended": customer["ended_at"], "request": request_id}
-    removal = (await connection.execute(_MARK_UNDONE, undone)).mappings().one()
-    await _resume(connection, removal, change["moment"])
+    removal = (await connection.execute(_MARK_UNDONE, undone)).mappings().first() or _interrupted(())
+    await _resume(connection, removal, moment)
     unmarked = (await connection.execute(_UNMARK, change)).mappings().one()
     use = use_row("customership:undo", [request.customer_id, customer["person_id"]])
     await connection.execute(statements.INSERT_USE, use)
@@ -200,28 +202,28 @@ async def report_loan(connection: AsyncConnection, customer_id: str) -> None:
         raise not_found(REASON_CUSTOMER_NOT_FOUND)
 
 
-async def _lock(connection: AsyncConnection, customer_id: str) -> tuple[RowMapping, Sequence[Row[Any]]]:
+async def _lock(connection: AsyncConnection, customer_id: str) -> tuple[RowMapping, Sequence[RowMapping]]:
     """The customer, and the registrations that made it, newest first. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
     by_id = {"id": customer_id}
     person = {"person": await connection.scalar(_PERSON, by_id)}
-    saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).all()
+    saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).mappings().all()
     customer = (await connection.execute(_LOCK_CUSTOMER, by_id)).mappings().first()
     if customer is None:
         raise not_found(REASON_CUSTOMER_NOT_FOUND)
-    return customer, [row for row in saved if row.customer_id == customer_id]
+    return customer, [row for row in saved if row["customer_id"] == customer_id]
 
 
-def _interrupted(saved: Sequence[Row[Any]]) -> dict[str, Any]:
+def _interrupted(saved: Sequence[RowMapping]) -> dict[str, Any]:
     """The columns that tell which registration was under way: a person has one such at most (R18)."""
-    under_way = next((row for row in saved if row.stage in _UNDER_WAY), None)
+    under_way = next((row for row in saved if row["stage"] in _UNDER_WAY), None)
     return {
-        "interrupted_registration_id": under_way and under_way.registration_id,
-        "interrupted_stage": under_way and under_way.stage,
-        "interrupted_deadline": under_way and under_way.deadline,
+        "interrupted_registration_id": under_way and under_way["registration_id"],
+        "interrupted_stage": under_way and under_way["stage"],
+        "interrupted_deadline": under_way and under_way["deadline"],
     }
 
 
-async def _resume(connection: AsyncConnection, removal: RowMapping, moment: datetime) -> None:
+async def _resume(connection: AsyncConnection, removal: Row, moment: datetime) -> None:
     """Has a registration that was under way go on from where it was."""
     resumption = {
         "interrupted": removal["interrupted_registration_id"],
@@ -232,7 +234,7 @@ async def _resume(connection: AsyncConnection, removal: RowMapping, moment: date
     await connection.execute(_RESUME, resumption)
 
 
-async def _resumed(connection: AsyncConnection, removal: RowMapping) -> str:
+async def _resumed(connection: AsyncConnection, removal: Row) -> str:
     interrupted = {"interrupted": removal["interrupted_registration_id"]}
     return await connection.scalar(_RESUMED, interrupted) or ""
 
