@@ -163,7 +163,11 @@ async def test_who_has_ended_comes_back_by_another_units_registration(
     customer_id = before.name.rpartition("/")[2]
     temporal = await connect_temporal(stack)
     removal = temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
-    assert (await removal.describe()).status == WorkflowExecutionStatus.RUNNING
+
+    async def status() -> WorkflowExecutionStatus | None:
+        return (await removal.describe()).status
+
+    assert await status() == WorkflowExecutionStatus.RUNNING
 
     person.form.school_support = SCHOOL_SUPPORT_INTENSIFIED
     again = await save(api.teacher, person)
@@ -173,7 +177,7 @@ async def test_who_has_ended_comes_back_by_another_units_registration(
     active = (await api.staff.call(api.staff.registrations.Reactivate, reactivate)).registration
     assert active.customer == f"{api.teacher.unit}/customers/{customer_id}"
     # Nothing waits to erase a customer.
-    await removal.result()
+    await eventually(status, lambda found: found == WorkflowExecutionStatus.COMPLETED, PATIENCE)
     moved = await mails.wait_for(person, "moved_to_another_unit", saved)
     assert moved.recipient == "rekisteroija@kirjasto.example"
     assert await found(api.registrar, person) == 0
