@@ -8,7 +8,7 @@ from liity.workflows.v1.transfer_workflow_pb2 import TransferStep
 from services.runtime.search_attributes import REGISTRATION
 from services.runtime.temporal import MergeWorkflowNames, RegistrationWorkflowNames
 from workflows.merge_activities import MergeActivities
-from workflows.steps import mail_step, quick_step, signal_registration
+from workflows.steps import mail_step, quick_step, signal_need, signal_registration
 from workflows.transfer_activities import TransferActivities
 
 
@@ -42,6 +42,7 @@ class MergeWorkflow:
             f"**Ends what runs for the merged customer**.\n\nRegistration `{moved.registration_id}`."
         )
         await signal_registration(answer.merged.merged_person_id, RegistrationWorkflowNames.MERGED, Merged())
+        await signal_need(merge.merged_customer_id)
         if merge.merged_unit_id != merge.unit_id:
             workflow.set_current_details(
                 f"**Tells the merged customer's unit** `{moved.previous_unit_id}`.\n\n"

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import workflow
 
 from liity.workflows.v1.need_workflow_pb2 import (
@@ -34,12 +35,13 @@ class NeedWorkflow:
     def __init__(self, input: NeedWorkflowInput) -> None:  # noqa: A002
         self._customer_id = input.customer_id
         self._need = Need()
-        self._changed = False
+        self._changed = self._begun = workflow.info().continued_run_id is not None
 
     @workflow.run
     async def run(self, input: NeedWorkflowInput) -> None:  # noqa: A002, ARG002
         """Watches until there is nothing more to ask about, or nobody answers."""
-        self._changed = True
+        # An answer that came when all was over: it counts before anything is looked at.
+        await workflow.wait_condition(lambda: self._begun and workflow.all_handlers_finished())
         while self._changed:
             await self._look()
             while self._need.HasField("ask_time"):
@@ -54,6 +56,9 @@ class NeedWorkflow:
         if await self._changes_before_the_question():
             return False
         for again in (False, True):
+            # Whoever has ended it, or become another customer, is not asked.
+            if await self._has_changed(self._need.ask_time):
+                return False
             due = workflow.now() + self._need.patience.ToTimedelta()
             if not await self._ask(due, again=again):
                 break
@@ -86,9 +91,12 @@ class NeedWorkflow:
                 )
             except TimeoutError:
                 return False
-            await self._look()
-            if self._need.ask_time != question:
+            if await self._has_changed(question):
                 return True
+
+    async def _has_changed(self, question: Timestamp) -> bool:
+        await self._look()
+        return self._need.ask_time != question
 
     async def _look(self) -> None:
         self._changed = False
@@ -109,13 +117,14 @@ class NeedWorkflow:
     @workflow.signal(name=NeedWorkflowNames.CHANGED)
     def changed(self, changed: NeedChanged) -> None:  # noqa: ARG002
         """The need may have changed, or the customership ended."""
-        self._changed = True
+        self._changed = self._begun = True
 
     @workflow.update(name=NeedWorkflowNames.EXTEND)
     async def extend(self, request: ExtendRequest) -> ExtendResponse:
         """The need goes on. Answers with until when, or with why it does not."""
         answer = await quick_step(NeedActivities.extend_need, request, "Move the expected end")
-        self._changed = True
+        self._begun = True
+        self._changed = self._changed or not answer.HasField("refused")
         return answer
 
     # What is known

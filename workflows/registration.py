@@ -26,12 +26,13 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     Moved,
     RegistrationWorkflowInput,
     RegistrationWorkflowResult,
+    Resumed,
     SaveRequest,
     SaveResponse,
     StageResponse,
     WithdrawRequest,
 )
-from services.runtime.search_attributes import UNIT
+from services.runtime.search_attributes import KIND, UNIT, kind_name
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.registration_activities import RegistrationActivities, names_guardian
 from workflows.registration_consent import ConsentWait
@@ -63,7 +64,7 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         super().__init__(input.person_id)
         self._saving = ""
         self._over = ""
-        self._converted = False
+        self._begins_anew = False
 
     @workflow.run
     async def run(self, input: RegistrationWorkflowInput) -> RegistrationWorkflowResult:  # noqa: A002, ARG002
@@ -71,8 +72,9 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         await workflow.wait_condition(lambda: self._created.ByteSize() > 0)
         await self._unless_over(self._tell_the_story())
         await workflow.wait_condition(workflow.all_handlers_finished)
-        if self._converted:
-            # In the very moment in which the CD borrower's own run came to its end.
+        while self._begins_anew:
+            # In the very moment in which the run came to its end.
+            self._begins_anew, self._over = False, ""
             await self._unless_over(self._get_started())
             await workflow.wait_condition(workflow.all_handlers_finished)
         return RegistrationWorkflowResult(stage=self._registration.stage)
@@ -147,7 +149,7 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
             RegistrationActivities.convert_to_online, request.conversion, "Make an online customer"
         )
         if not self._created.ByteSize() or not converted.HasField("refused"):
-            self._converted = self._created.ByteSize() > 0
+            self._begins_anew = self._created.ByteSize() > 0
             self._created = converted.created
             self._registration.CopyFrom(self._created.registration)
             self._unit_id = self._unit_id or self._registration.unit_id
@@ -207,6 +209,22 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         """The customership has ended (R19): there is nobody to welcome any more."""
         if self._registration.stage in CUSTOMER:
             self._over = "The customership has ended"
+
+    @workflow.signal(name=RegistrationWorkflowNames.RESUMED)
+    async def resumed(self, resumed: Resumed) -> None:
+        """The end was undone: the welcome is still to come (R19, R26)."""
+        if self._saving and not self._over:
+            return
+        self._saving = self._saving or resumed.registration_id
+        created = await quick_step(
+            RegistrationActivities.resume_registration, resumed, "Look how far it had come"
+        )
+        self._begins_anew = self._created.ByteSize() > 0
+        self._created = created
+        self._registration.CopyFrom(created.registration)
+        self._unit_id = self._registration.unit_id
+        kind = kind_name(self._registration.kind)
+        workflow.upsert_search_attributes([UNIT.value_set(self._unit_id), KIND.value_set(kind)])
 
     @workflow.signal(name=RegistrationWorkflowNames.MERGED)
     def merged(self, merged: Merged) -> None:  # noqa: ARG002

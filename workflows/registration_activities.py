@@ -72,6 +72,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     MailStepResult,
     OverStepResult,
     RegistrationStep,
+    Resumed,
     Timetable,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment, now
@@ -183,6 +184,20 @@ class RegistrationActivities:
         if names_guardian(update) and not updated.HasField("changed_meanwhile"):
             await self._void_links(RegistrationStep(registration_id=update.registration_id))
         return EditResponse(updated=updated)
+
+    @activity.defn
+    async def resume_registration(self, resumed: Resumed) -> CreatedRegistration:
+        """What is known of a registration that goes on; its credentials are sent anew beside it."""
+        request = GetRegistrationRequest(registration_id=resumed.registration_id)
+        response = await self._registration.call(self._registrations.GetRegistration, request)
+        registration = response.registration
+        created = CreatedRegistration(registration=registration, timetable=self._timetable)
+        if registration.HasField("deadline"):
+            created.welcome_time.CopyFrom(registration.deadline)
+        else:
+            # The first credentials had not gone out.
+            created.welcome_time.FromDatetime(welcome_time(now(), self._timetable))
+        return created
 
     @activity.defn
     async def request_consent(self, step: RegistrationStep) -> MailStepResult:
@@ -320,7 +335,7 @@ class RegistrationActivities:
             return MailStepResult()
         recipient = details.customer_email or await self._mailing.registrars_address(step, details)
         token = await self._customership_links.issue(
-            key(step.registration_id, "customership link"), step.registration_id
+            key(step.event_id, "customership link"), step.registration_id
         )
         content = Welcome(first_names=details.first_names, link_token=token)
         mail = self._mailing.mail(step, "welcome", recipient, details, welcome=content)

@@ -59,6 +59,7 @@ class RemovalWorkflow:
         # Whoever holds it decides: an undo and the erasure may come at the same moment.
         self._deciding = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
+        self._other_runs_told = True
 
     @workflow.run
     async def run(self, input: RemovalWorkflowInput) -> None:  # noqa: A002, ARG002
@@ -116,7 +117,8 @@ class RemovalWorkflow:
                 self._show("Erased in every service: 1 customer" if self._erased else "Kept no more", None)
 
     async def _go_on_in_a_new_run(self) -> None:
-        await workflow.wait_condition(lambda: self._idle or not self._marked)
+        """Whoever could not be told by now is told no more: no mail server puts the erasure off."""
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() or not self._marked)
         if self._marked:
             workflow.continue_as_new(RemovalWorkflowInput(customer_id=self._customer_id, kept=self._kept))
 
@@ -165,7 +167,7 @@ class RemovalWorkflow:
             if answer.HasField("returned"):
                 self._marked, self._kept = False, answer.returned
                 self._show("The customership goes on", None)
-                self._tell_of_the_return(request_id, online=answer.online)
+                self._tell_of_the_return(request_id, answer)
         return answer
 
     # Who is told
@@ -173,24 +175,35 @@ class RemovalWorkflow:
     def _tell_of_the_end(self, request: EndRequest) -> None:
         step = self._step(request.end.request_id)
         step.deadline.CopyFrom(self._kept.erase_time)
+        self._other_runs_told = False
         self._tell(self._tell_other_runs())
         if request.end.reason != END_REASON_DECEASED:
             self._mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
 
-    def _tell_of_the_return(self, request_id: str, *, online: bool) -> None:
+    def _tell_of_the_return(self, request_id: str, answer: UndoResponse) -> None:
         step = self._step(request_id)
         self._mail(RemovalActivities.tell_removal_undone, step, "Tell the registrar")
-        if online:
+        self._mail(RemovalActivities.tell_customership_goes_on, step, "Tell the customer")
+        if answer.online:
             anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
             self._mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
         watch = NeedWorkflowInput(customer_id=self._customer_id)
         self._tell(quick_step(NeedActivities.watch_need, watch, "Watch a temporary need"))
+        if answer.resumed_registration_id:
+            self._tell(self._resume(answer.resumed_registration_id))
+
+    async def _resume(self, registration_id: str) -> None:
+        """Has the welcome follow, after the run that was told of the end has heard of it."""
+        await workflow.wait_condition(lambda: self._other_runs_told)
+        step = RegistrationStep(registration_id=registration_id, person_id=self._kept.person_id)
+        await quick_step(RemovalActivities.resume_welcome, step, "Go on to the welcome")
 
     async def _tell_other_runs(self) -> None:
         await signal_registration(
             self._kept.person_id, RegistrationWorkflowNames.CUSTOMERSHIP_ENDED, CustomershipEnded()
         )
         await signal_need(self._customer_id)
+        self._other_runs_told = True
 
     def _mail(self, step: Callable[..., Any], argument: object, summary: str) -> None:
         self._tell(mail_step(step, argument, summary))

@@ -7,17 +7,27 @@ from temporalio import activity
 
 from liity.identity.v1.credential_service_pb2 import VoidCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
-from liity.notification.v1.notification_service_pb2 import CustomershipEnded, RemovalUndone
+from liity.notification.v1.notification_service_pb2 import (
+    CustomershipEnded,
+    CustomershipGoesOn,
+    RemovalUndone,
+)
 from liity.registration.v1.customer_service_pb2 import (
     Customer,
     GetCustomerRequest,
     UndoRemovalRequest,
 )
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.registration_service_pb2 import MailingDetails
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_ENDED, REASON_REGISTRATION_UNDECIDED
-from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from liity.workflows.v1.registration_workflow_pb2 import (
+    MailStepResult,
+    RegistrationStep,
+    RegistrationWorkflowInput,
+    Resumed,
+)
 from liity.workflows.v1.removal_workflow_pb2 import (
     EndRequest,
     EndResponse,
@@ -29,9 +39,10 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
+from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.customership_links import CustomershipLinks
 from workflows.erasure import Erasure
-from workflows.mailing import Mailing
+from workflows.mailing import Mailing, key
 from workflows.retention import Retention
 
 
@@ -81,12 +92,10 @@ class RemovalActivities:
         if details is None:
             return told
         content = CustomershipEnded(first_names=details.first_names, erase_time=step.deadline)
-        # Without an address of their own, mail to the customer goes to the other.
-        for address in dict.fromkeys((details.customer_email, details.related_person_email)):
-            if address:
-                name = f"customership ended {address == details.customer_email}"
-                mail = self._mailing.mail(step, name, address, details, customership_ended=content)
-                told.delivered |= await self._mailing.send(mail)
+        for address in _addresses(details):
+            name = f"customership ended {address == details.customer_email}"
+            mail = self._mailing.mail(step, name, address, details, customership_ended=content)
+            told.delivered |= await self._mailing.send(mail)
         return told
 
     @activity.defn
@@ -101,7 +110,24 @@ class RemovalActivities:
             raise
         customer = response.customer
         online = customer.form.kind == CUSTOMER_KIND_ONLINE
-        return UndoResponse(returned=self._removed(customer), online=online)
+        return UndoResponse(
+            returned=self._removed(customer),
+            online=online,
+            resumed_registration_id=response.resumed_registration_id,
+        )
+
+    @activity.defn
+    async def resume_welcome(self, step: RegistrationStep) -> None:
+        """Has the registration's run go on, or starts one: the welcome is still to come (R26)."""
+        await activity.client().start_workflow(
+            RegistrationWorkflowNames.WORKFLOW,
+            RegistrationWorkflowInput(person_id=step.person_id),
+            id=RegistrationWorkflowNames.workflow_id(step.person_id),
+            task_queue=RegistrationWorkflowNames.TASK_QUEUE,
+            start_signal=RegistrationWorkflowNames.RESUMED,
+            start_signal_args=[Resumed(registration_id=step.registration_id)],
+            static_summary="The customership goes on, and the welcome is still to come",
+        )
 
     @activity.defn
     async def tell_removal_undone(self, step: RegistrationStep) -> MailStepResult:
@@ -111,6 +137,25 @@ class RemovalActivities:
             return MailStepResult()
         content = RemovalUndone(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(step, details, "removal undone", removal_undone=content)
+
+    @activity.defn
+    async def tell_customership_goes_on(self, step: RegistrationStep) -> MailStepResult:
+        """Tells whoever was told that it had ended; the customer with an own link anew (R21)."""
+        told = MailStepResult()
+        details = await self._mailing.details(step)
+        if details is None:
+            return told
+        for address in _addresses(details):
+            content = CustomershipGoesOn(first_names=details.first_names)
+            own = address == details.customer_email
+            if own:
+                link = key(step.event_id, "customership link")
+                content.link_token = await self._links.issue(link, step.registration_id)
+            name = f"customership goes on {own}"
+            mail = self._mailing.mail(step, name, address, details, customership_goes_on=content)
+            sent = await self._mailing.send_or_tell(step, details, mail)
+            told.delivered |= sent.delivered
+        return told
 
     @activity.defn
     async def erase_customer(self, step: RemovalStep) -> ErasureResult:
@@ -156,3 +201,15 @@ class RemovalActivities:
             ended = customer.end_time.ToDatetime(UTC)
             removed.erase_time.FromDatetime(self._retention.erase_time(ended, lent=customer.lent))
         return removed
+
+
+def _addresses(details: MailingDetails) -> list[str]:
+    """The customer's, and the guardian's or contact person's if there is one.
+
+    Without an address of their own, mail to the customer goes to the other.
+    """
+    return [
+        address
+        for address in dict.fromkeys((details.customer_email, details.related_person_email))
+        if address
+    ]

@@ -22,6 +22,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     ReactivateRequest,
     RecordConsentRequest,
     RejectRequest,
+    Resumed,
     VerifyIdentityRequest,
     WithdrawRequest,
 )
@@ -43,6 +44,7 @@ _BODIES = {
     RegistrationWorkflowNames.ADDRESS_CHANGED: AddressChanged,
     ClassListWorkflowNames.CANCEL: CancelClassListRequest,
     RegistrationWorkflowNames.CUSTOMERSHIP_ENDED: CustomershipEnded,
+    RegistrationWorkflowNames.RESUMED: Resumed,
     RemovalWorkflowNames.UNDO: UndoRequest,
     RemovalWorkflowNames.RETURNED: Returned,
     NeedWorkflowNames.CHANGED: NeedChanged,

@@ -175,6 +175,8 @@ def create_steps(
         removal.tell_customership_ended,
         removal.undo_removal,
         removal.tell_removal_undone,
+        removal.tell_customership_goes_on,
+        removal.resume_welcome,
         removal.erase_customer,
         need.watch_need,
         need.look_at_need,
@@ -198,6 +200,7 @@ def create_steps(
         merge.merge_customers,
         code_change.change_code,
         registering.convert_to_online,
+        registering.resume_registration,
     ]
 
 

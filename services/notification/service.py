@@ -25,7 +25,7 @@ from services.notification.personal_data import DELIVERIES
 from services.notification.rendering import render, template_of
 from services.notification.settings import MailSettings
 from services.notification.store import DeliveryRow, MessageStore
-from services.notification.transport import NotAccepted, Transport
+from services.notification.transport import NotAccepted, Outcome, Refused, Transport
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.errors import Refusal, already_exists, not_found, unavailable
 from services.runtime.limits import Limit, Limiter
@@ -126,7 +126,7 @@ class NotificationService(NotificationServiceServicer):
             return await self._finished_before(key)
         if claimed.attempts == 1:
             await self._admit(request_id, address)
-        outcome = await self._transport.send(message, address)
+        outcome = self._at_last(claimed, await self._transport.send(message, address))
         recorded = await self._store.record(request_id, claimed.attempts, outcome)
         if recorded is None:
             return await self._finished_before(key)
@@ -134,6 +134,13 @@ class NotificationService(NotificationServiceServicer):
             log.warning("mail not accepted", template=template, attempts=claimed.attempts)
             raise unavailable(REASON_MAIL_NOT_ACCEPTED)
         return _delivery(recorded)
+
+    def _at_last(self, claimed: DeliveryRow, outcome: Outcome) -> Outcome:
+        """What an attempt comes to: what a server puts off for days is refused."""
+        long_ago = now() - self._settings.mail_patience
+        if isinstance(outcome, NotAccepted) and outcome.put_off and claimed.create_time <= long_ago:
+            return Refused(outcome.error)
+        return outcome
 
     async def _tips_of(self, request: pb.SendMessageRequest) -> Sequence[BookTip]:
         """The book tips of a welcome, as of now; no other mail has any."""

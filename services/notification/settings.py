@@ -1,5 +1,6 @@
 """What the notification service reads from its environment."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
@@ -32,6 +33,12 @@ class MailSettings(ServerSettings):
     smtp_timeout: float = Field(10.0, gt=0, le=600, description="Seconds that sending one mail may take.")
     smtp_connections: int = Field(4, ge=1, le=50, description="Mails sent at the same time.")
 
+    mail_patience: timedelta = Field(
+        timedelta(days=5),
+        gt=timedelta(0),
+        description="How long a mail that the mail server puts off is tried again (RFC 5321 4.5.4.1): then "
+        "it counts as undeliverable. A server that cannot be reached is waited for without limit.",
+    )
     mails_per_address: int = Field(
         300, ge=1, description="Mails per address and day in Helsinki; the others go out the next day."
     )

@@ -27,6 +27,8 @@ class NotAccepted:
     """No server took the mail for now: it may be tried again. `error` names no address."""
 
     error: str
+    put_off: bool = False
+    """A server has answered so; else none could be asked."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class Transport:
             aiosmtplib.SMTPNotSupported,
         ) as error:
             error_text = _describe(error, recipient)
-            return Refused(error_text) if _is_final(error) else NotAccepted(error_text)
+            if _is_final(error):
+                return Refused(error_text)
+            return NotAccepted(error_text, put_off=_is_put_off(error))
         finally:
             # After anything but success the two sides may not agree on where they are.
             if sent:
@@ -129,6 +133,13 @@ def _is_final(error: Exception) -> bool:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return 500 <= error.code < 600 and error.code != _AUTHENTICATION_REQUIRED  # noqa: PLR2004 - RFC 5321 4.2.1
     return isinstance(error, aiosmtplib.SMTPNotSupported)
+
+
+def _is_put_off(error: Exception) -> bool:
+    """Whether the answer to a mail means that it may be taken later."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return all(_is_put_off(refused) for refused in error.recipients)
+    return isinstance(error, aiosmtplib.SMTPResponseException) and 400 <= error.code < 500  # noqa: PLR2004 - RFC 5321 4.2.1
 
 
 def _describe(error: Exception, recipient: str) -> str:

@@ -217,8 +217,8 @@ class CustomerServicer(CustomerServiceServicer):
     ) -> pb.UndoRemovalResponse:
         """Takes that back (R19)."""
         async with self._engine.begin() as connection:
-            row = await removals.undo(connection, request)
-        return pb.UndoRemovalResponse(customer=_to_message(row))
+            row, resumed = await removals.undo(connection, request)
+        return pb.UndoRemovalResponse(customer=_to_message(row), resumed_registration_id=resumed)
 
     async def ExtendNeed(  # noqa: N802
         self, request: pb.ExtendNeedRequest, _context: object

@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1.registration_service_pb2 import PreviousCustomership
 from liity.v1.customer_form_pb2 import CustomerForm
-from services.registration import statements
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_ENDED
+from services.registration import removals, statements
 from services.registration.forms import from_json
 from services.registration.models import (
     customer_changes,
@@ -20,6 +22,7 @@ from services.registration.models import (
 )
 from services.registration.rows import customer_row
 from services.registration.use_log import use_row
+from services.runtime.errors import failed_precondition
 
 _FORGET_NAMES = delete(customer_names).where(customer_names.c.customer_id == bindparam("customer"))
 _CHANGE_CUSTOMER = update(customers).where(customers.c.customer_id == bindparam("customer"))
@@ -48,7 +51,8 @@ async def begin(connection: AsyncConnection, row: RowMapping, moment: datetime) 
     """Makes the customer that a registration waits to make, and gives the ID.
 
     Of somebody who is marked for deletion it is the same customer: the new form's data apply, and they move
-    to the registration's unit.
+    to the registration's unit. FAILED_PRECONDITION (CUSTOMER_NOT_ENDED) of somebody who is not: an older form
+    replaces nobody's data.
     """
     customer = customer_row(
         from_json(row["form"]),
@@ -62,6 +66,8 @@ async def begin(connection: AsyncConnection, row: RowMapping, moment: datetime) 
     known = (await connection.execute(statements.GET_CUSTOMER_FOR_CHANGE, person)).mappings().first()
     if known is None:
         await connection.execute(statements.INSERT_CUSTOMER, customer)
+    elif known["state"] != CUSTOMER_STATE_MARKED_FOR_DELETION:
+        raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
     else:
         customer["customer_id"] = known["customer_id"]
         await _begin_anew(connection, row, known, customer)
@@ -106,8 +112,14 @@ async def _begin_anew(
     connection: AsyncConnection, row: RowMapping, known: RowMapping, customer: dict[str, Any]
 ) -> None:
     previous = await previous_of(connection, row)
-    changed = customer | {"version": known["version"] + 1, "created_at": known["created_at"]}
+    changed = customer | {
+        "version": known["version"] + 1,
+        "created_at": known["created_at"],
+        # What was once lent stays lent (R20).
+        "lent": known["lent"] or customer["lent"],
+    }
     customer_id = changed.pop("customer_id")
+    await removals.record_return(connection, customer_id, known["ended_at"], changed["updated_at"])
     # The keys of a search are made anew: they need not move along.
     await connection.execute(_FORGET_NAMES, {"customer": customer_id})
     await connection.execute(_CHANGE_CUSTOMER.values(**changed), {"customer": customer_id})

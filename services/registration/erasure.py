@@ -98,6 +98,11 @@ ERASE_REGISTRATIONS = (
         stage=case((_WAITS, STAGE_WITHDRAWN), else_=registrations.c.stage),
         consent_state=case((_AWAITS_CONSENT, CONSENT_STATE_NOT_GIVEN), else_=registrations.c.consent_state),
         missing_code_reason=None,
+        # Words about somebody go with the customership; until then of a registration that was declined, too.
+        rejection_note=case(
+            (exists().where(customers.c.person_id == bindparam("person")), null()),
+            else_=registrations.c.rejection_note,
+        ),
         # One that never came to a customership stands in its unit's list: who saved it, when, and what became
         # of it. Of a customership that is over there remains a number.
         request_id=_if_begun(func.gen_random_uuid(), registrations.c.request_id),

@@ -211,6 +211,12 @@ class Removal(Base):
     reason: Mapped[int]
     undo_request_id: Mapped[uuid.UUID | None] = mapped_column(unique=True)
     undone_at: Mapped[datetime | None]
+    interrupted_registration_id: Mapped[str | None] = mapped_column(
+        ForeignKey("registrations.registration_id")
+    )
+    """Which registration was still under way; NULL if none was."""
+    interrupted_stage: Mapped[int | None]
+    interrupted_deadline: Mapped[datetime | None]
 
 
 class Consent(Base):

@@ -98,7 +98,7 @@ REMOVALS = Kind(
     purpose="To tell when and why the customership ended, and whether that was undone.",
     retention="As long as the customership, and the time the law lets the library keep it after that.",
     left_out={"request_id": _NAMES_A_CALL, "undo_request_id": _NAMES_A_CALL},
-    enums={"ended_by": ActorKind, "reason": EndReason},
+    enums={"ended_by": ActorKind, "reason": EndReason, "interrupted_stage": Stage},
 )
 CONSENTS = Kind(
     name="consents",

@@ -262,6 +262,8 @@ GET_CUSTOMER_FOR_CHANGE = (
         customers.c.email,
         customers.c.version,
         customers.c.created_at,
+        customers.c.ended_at,
+        customers.c.lent,
     )
     .where(customers.c.person_id == bindparam("person"))
     .with_for_update()

@@ -75,6 +75,7 @@ class RegistrationWorkflowNames:
     MOVED = "moved"
     ADDRESS_CHANGED = "address_changed"
     CUSTOMERSHIP_ENDED = "customership_ended"
+    RESUMED = "resumed"
     REACTIVATE = "reactivate"
     VERIFY_IDENTITY = "verify_identity"
     LINK_TO_CUSTOMER = "link_to_customer"

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
 
 from deploy.eventually import eventually
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest
@@ -32,7 +33,12 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.temporal import CodeChangeWorkflowNames, RemovalWorkflowNames, TransferWorkflowNames
+from services.runtime.temporal import (
+    CodeChangeWorkflowNames,
+    NeedWorkflowNames,
+    RemovalWorkflowNames,
+    TransferWorkflowNames,
+)
 from tests.workflows import code_changes, messages
 from tests.workflows.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
@@ -248,30 +254,26 @@ async def registrars_address_changed(world: World) -> Run:
 async def ended_before_the_welcome(world: World) -> Run:
     """An adult whose customership ends before the welcome."""
     registration, run = await world.save(adult_form(_address()), born(40))
-    request = EndCustomershipRequest(
-        request_id=_request_id(),
-        customer_id=(await world.customer(registration)).customer_id,
-        unit_id=registration.unit_id,
-        reason=END_REASON_OWN_WISH,
-    )
-    await world.removals.end(request)
+    await _end(world, registration)
     return await _ended(run)
 
 
 async def removal_that_erases(world: World) -> Run:
     """An ended customership, until the data is erased on the yearly day."""
     registration, run = await world.save(adult_form(_address()), born(40))
-    customer_id = (await world.customer(registration)).customer_id
-    request = EndCustomershipRequest(
-        request_id=_request_id(),
-        customer_id=customer_id,
-        unit_id=registration.unit_id,
-        reason=END_REASON_OWN_WISH,
-    )
-    await world.removals.end(request)
+    removal = await _end(world, registration)
     await _ended(run)
-    removal = world.temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
     return await _after_its_waits(world, removal)
+
+
+async def removal_undone(world: World) -> Run:
+    """A customership that is ended before the welcome, and brought back."""
+    registration, run = await world.save(adult_form(_address()), born(40))
+    removal = await _end(world, registration)
+    await _ended(run)
+    customer_id = (await world.customer(registration)).customer_id
+    await world.removals.undo(customer_id, registration.unit_id, _request_id())
+    return await _ended(removal)
 
 
 async def temporary_need(world: World) -> Run:
@@ -279,6 +281,19 @@ async def temporary_need(world: World) -> Run:
     day = to_proto_date(helsinki_day(now()) + timedelta(days=90))
     form = adult_form(_address(), temporary=True, expected_end_date=day)
     return await _after_its_waits(world, await _saved(world, form, born(40)))
+
+
+async def need_unanswered(world: World) -> Run:
+    """A temporary need about which nobody answers."""
+    return await _after_its_waits(world, await _watched(world, days=30))
+
+
+async def need_of_more_than_a_year(world: World) -> Run:
+    """A temporary need that goes on in a new run: the first one."""
+    run = await _watched(world, days=400)
+    first = world.temporal.get_workflow_handle(run.id, run_id=(await run.describe()).run_id)
+    await world.environment.fast_forward(first)
+    return first
 
 
 async def identity_verified(world: World) -> Run:
@@ -409,6 +424,38 @@ async def code_changed(world: World) -> Run:
     return await _ended(world.temporal.get_workflow_handle(workflow_id))
 
 
+async def _end(world: World, registration: Registration) -> Run:
+    """Ends a customership; gives the run of its removal."""
+    customer_id = (await world.customer(registration)).customer_id
+    request = EndCustomershipRequest(
+        request_id=_request_id(),
+        customer_id=customer_id,
+        unit_id=registration.unit_id,
+        reason=END_REASON_OWN_WISH,
+    )
+    await world.removals.end(request)
+    return world.temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
+
+
+async def _watched(world: World, days: int) -> Run:
+    """An adult whose need is temporary; gives the run that watches it."""
+    day = to_proto_date(helsinki_day(now()) + timedelta(days=days))
+    form = adult_form(_address(), temporary=True, expected_end_date=day)
+    registration, _ = await world.save(form, born(40))
+    customer = await world.customer(registration)
+    run = world.temporal.get_workflow_handle(NeedWorkflowNames.workflow_id(customer.customer_id))
+
+    async def begun() -> bool:
+        try:
+            await run.describe()
+        except RPCError:
+            return False
+        return True
+
+    await eventually(begun, bool, _PATIENCE)
+    return run
+
+
 async def _moved(world: World, registration: Registration) -> None:
     unit_id, request_id = await world.unit(), _request_id()
     await world.move(registration, unit_id, await world.account(unit_id), request_id)
@@ -438,7 +485,10 @@ PATHS: Mapping[str, Callable[[World], Awaitable[Run]]] = {
         registrars_address_changed,
         ended_before_the_welcome,
         removal_that_erases,
+        removal_undone,
         temporary_need,
+        need_unanswered,
+        need_of_more_than_a_year,
         identity_verified,
         identity_verified_of_a_child,
         identity_check_lapsed,

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,15 @@ async def stored(engine: AsyncEngine, request: SendMessageRequest) -> str:
             {"id": uuid.UUID(request.request_id)},
         )
         return str(row.scalar_one())
+
+
+async def make_older(engine: AsyncEngine, request: SendMessageRequest, days: int) -> None:
+    """Lets days pass since a mail was first sent."""
+    older = "UPDATE messages SET create_time = create_time - CAST(:age AS interval) WHERE request_id = :id"
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(older), {"age": timedelta(days=days), "id": uuid.UUID(request.request_id)}
+        )
 
 
 async def end_lease(engine: AsyncEngine, request: SendMessageRequest) -> None:

@@ -33,6 +33,8 @@ class SmtpServer:
         self.on_data: list[Answer] = []
         self.unknown: set[str] = set()
         """Addresses that are nobody's."""
+        self.full: set[str] = set()
+        """Addresses whose mailbox takes nothing for now."""
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
@@ -48,6 +50,8 @@ class SmtpServer:
     ) -> str:
         if address in self.unknown:
             return "550 5.1.1 No such mailbox"
+        if address in self.full:
+            return "452 4.2.2 Mailbox full"
         answer = await _next(self.on_rcpt, server)
         if answer == ACCEPTED:
             envelope.rcpt_tos.append(address)

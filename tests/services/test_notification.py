@@ -28,6 +28,7 @@ from tests.services.notifications import (
     Notification,
     consent_request,
     end_lease,
+    make_older,
     running,
     stored,
 )
@@ -175,6 +176,32 @@ async def test_a_refusal_for_good_is_an_answer_and_final(
     assert await notification.send(request) == delivery
     assert smtp.taken == []
     assert "@" not in await stored(engine, request)
+
+
+async def test_what_a_server_puts_off_for_days_is_undeliverable(
+    notification: Notification, smtp: SmtpServer, engine: AsyncEngine
+) -> None:
+    smtp.on_rcpt += ["452 4.2.2 Mailbox full"] * 50
+    request = consent_request()
+    await notification.refused(request)
+    await make_older(engine, request, days=4)
+    assert (await notification.refused(request)).reason == REASON_MAIL_NOT_ACCEPTED
+    await make_older(engine, request, days=1)
+    delivery = await notification.send(request)
+    assert (delivery.state, delivery.last_error) == (DELIVERY_STATE_UNDELIVERABLE, "452 4.2.2 Mailbox full")
+    smtp.on_rcpt.clear()
+    assert await notification.send(request) == delivery
+
+
+async def test_no_patience_ends_with_a_server_that_is_away(engine: AsyncEngine, keys_dir: Path) -> None:
+    port = free_port()
+    request = consent_request()
+    async with running(engine, keys_dir, port) as notification:
+        await notification.refused(request)
+        await make_older(engine, request, days=30)
+        assert (await notification.refused(request)).reason == REASON_MAIL_NOT_ACCEPTED
+        async with smtp_server(port):
+            assert (await notification.send(request)).state == DELIVERY_STATE_SENT
 
 
 async def test_a_demand_to_log_in_is_not_held_against_the_address(

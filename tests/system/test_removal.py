@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
 
 from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
@@ -15,6 +16,7 @@ from deploy.ports import HOST
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK
+from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_INTENSIFIED
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     CUSTOMER_STATE_MARKED_FOR_DELETION,
@@ -38,14 +40,18 @@ from liity.v1.registration_pb2 import (
     ACTION_SEND_CREDENTIALS,
     ACTION_UNDO_REMOVAL,
     PARTY_CUSTOMER_SERVICE,
+    STAGE_WAITING_FOR_REACTIVATION,
     Registration,
 )
+from liity.v1.registration_service_pb2 import ReactivateRequest
 from liity.v1.use_log_service_pb2 import ListUsesRequest, Use
 from services.runtime.errors import Refusal, reason_name
+from services.runtime.temporal import RemovalWorkflowNames
 from tests.registration_forms import date_from_today
 from tests.system.byte_search import find
 from tests.system.conftest import Api
 from tests.system.marked import marked_pupil, marks
+from tests.system.public_api import connect_temporal
 from tests.system.registering import (
     PATIENCE,
     MailCounter,
@@ -132,6 +138,7 @@ async def test_a_registrar_ends_it_and_customer_service_brings_it_back(api: Api,
     assert returned.state == CUSTOMER_STATE_ACTIVE
     assert returned.form == before.form
     await mails.wait_for(person, "removal_undone")
+    await mails.wait_for(person, "customership_goes_on")
     assert await found(api.registrar, person) == 1
 
     async def credentials() -> int:
@@ -143,6 +150,38 @@ async def test_a_registrar_ends_it_and_customer_service_brings_it_back(api: Api,
         ("customership:end", ACTOR_KIND_ACCOUNT),
         ("customership:undo", ACTOR_KIND_ACCOUNT),
     ]
+
+
+async def test_who_has_ended_comes_back_by_another_units_registration(
+    stack: Stack, api: Api, mails: MailCounter
+) -> None:
+    person = adult()
+    saved = await save(api.registrar, person)
+    before = await customer(api.registrar, saved)
+    await end(api.registrar, before.name)
+    await mails.wait_for(person, "customership_ended")
+    customer_id = before.name.rpartition("/")[2]
+    temporal = await connect_temporal(stack)
+    removal = temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
+
+    async def status() -> WorkflowExecutionStatus | None:
+        return (await removal.describe()).status
+
+    assert await status() == WorkflowExecutionStatus.RUNNING
+
+    person.form.school_support = SCHOOL_SUPPORT_INTENSIFIED
+    again = await save(api.teacher, person)
+    assert again.stage == STAGE_WAITING_FOR_REACTIVATION
+    assert await refused(undo(api.staff, before.name)) == "REGISTRATION_UNDECIDED"
+    reactivate = ReactivateRequest(name=again.name, request_id=new_request_id())
+    active = (await api.staff.call(api.staff.registrations.Reactivate, reactivate)).registration
+    assert active.customer == f"{api.teacher.unit}/customers/{customer_id}"
+    # Nothing waits to erase a customer.
+    await eventually(status, lambda found: found == WorkflowExecutionStatus.COMPLETED, PATIENCE)
+    moved = await mails.wait_for(person, "moved_to_another_unit", saved)
+    assert moved.recipient == "rekisteroija@kirjasto.example"
+    assert await found(api.registrar, person) == 0
+    assert await found(api.teacher, person) == 1
 
 
 async def test_a_customer_extends_the_need_and_ends_it_by_the_mailed_link(

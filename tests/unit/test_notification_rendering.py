@@ -21,6 +21,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentRequest,
     Credentials,
     CustomershipEnded,
+    CustomershipGoesOn,
     DecisionLapsed,
     DecisionMissed,
     DecisionReminder,
@@ -100,6 +101,7 @@ CONTENTS: list[dict[str, Any]] = [
     {"need_question": NeedQuestion(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
     {"need_reminder": NeedReminder(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
     {"need_unanswered": NeedUnanswered(first_names=NAME, unit_display_name=UNIT)},
+    {"customership_goes_on": CustomershipGoesOn(first_names=NAME, link_token=TOKEN)},
     {"removal_undone": RemovalUndone(first_names=NAME, unit_display_name=UNIT)},
     {"password_order": PasswordOrder(link_token=TOKEN, expire_time=MOMENT)},
     {
@@ -205,6 +207,7 @@ LINK_PAGES = {
     "password_order": "account-password",
     "email_confirmation": "email",
     "welcome": "customership",
+    "customership_goes_on": "customership",
     "need_question": "customership",
     "need_reminder": "customership",
     "registrar_invitation": "invitation",

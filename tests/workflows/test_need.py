@@ -17,6 +17,11 @@ from liity.v1.customer_form_pb2 import (
     CUSTOMER_KIND_CD_BORROWER,
     CustomerForm,
 )
+from liity.v1.customer_service_pb2 import (
+    CODE_OF_MERGED,
+    CUSTOMER_STATE_MARKED_FOR_DELETION,
+    EMAIL_STATE_UNDELIVERABLE,
+)
 from liity.v1.reason_pb2 import REASON_NEED_NOT_TEMPORARY
 from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
 from services.runtime.clock import from_proto_date, helsinki_day, helsinki_moment, now, to_proto_date
@@ -24,10 +29,12 @@ from services.runtime.errors import Refusal
 from services.runtime.search_attributes import DEADLINE, STAGE
 from services.runtime.temporal import NeedWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
+from tests.workflows.test_merge import merge
 from tests.workflows.test_removal import address, end, mailed, removal, subjects
 
 QUESTION = "Tarvitsetko kirjastoa yhä?"
 REMINDER = "Muistutus: tarvitsetko kirjastoa yhä?"
+UNDELIVERABLE = "Viesti ei mennyt perille: tarkista sähköpostiosoite"
 UNANSWERED = "Tilapäinen asiakas ei ole vastannut"
 DAY = timedelta(days=1)
 
@@ -127,7 +134,8 @@ async def test_who_still_needs_it_is_asked_again_later(world: World) -> None:
 
 
 async def test_an_answer_after_the_last_word_still_counts(world: World) -> None:
-    registration, _ = await world.save(temporary_form(address(), 5), born(40))
+    email = address()
+    registration, _ = await world.save(temporary_form(email, 5), born(40))
     customer, run = await watched(world, registration)
     await world.environment.fast_forward(run)
     await run.result()
@@ -135,6 +143,69 @@ async def test_an_answer_after_the_last_word_still_counts(world: World) -> None:
     _, again = await watched(world, registration)
     await reaches(again, "WAITING_FOR_EXPECTED_END")
     await again.terminate()
+    assert (subjects(world, email).count(QUESTION), subjects(world, email).count(REMINDER)) == (1, 1)
+
+
+async def test_an_answer_that_is_refused_asks_nobody_anew(world: World) -> None:
+    email = address()
+    registration, _ = await world.save(temporary_form(email, 5), born(40))
+    customer, run = await watched(world, registration)
+    await world.environment.fast_forward(run)
+    await run.result()
+    with pytest.raises(Refusal):
+        await extend(world, customer, -1)
+    await run.result()
+    assert (subjects(world, email).count(QUESTION), subjects(world, email).count(REMINDER)) == (1, 1)
+
+
+async def test_the_merged_customer_is_asked_no_more(world: World) -> None:
+    merged_registration, _ = await world.save(temporary_form(address(), 5), born(40))
+    merged, run = await watched(world, merged_registration)
+    kept_registration, _ = await world.save(adult_form(address()), born(40))
+    await merge(world, await world.customer(kept_registration), merged, CODE_OF_MERGED)
+    await run.result()
+    assert (await run.describe()).typed_search_attributes[STAGE] == "ENDED"
+
+
+async def test_nobody_is_asked_who_is_gone_by_then(world: World) -> None:
+    email = address()
+    registration, _ = await world.save(temporary_form(email, 5), born(40))
+    _, run = await watched(world, registration)
+    # As if the signal had not come.
+    await world.change(
+        "registration",
+        "UPDATE customers SET state = :s, ended_at = now() WHERE person_id = :p",
+        s=CUSTOMER_STATE_MARKED_FOR_DELETION,
+        p=registration.person_id,
+    )
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert QUESTION not in subjects(world, email)
+    assert (await run.describe()).typed_search_attributes[STAGE] == "ENDED"
+
+
+async def test_who_cannot_be_asked_for_days_is_told_to_the_registrar(world: World) -> None:
+    email = address()
+    registration, _ = await world.save(temporary_form(email, 5), born(40))
+    _, run = await watched(world, registration)
+    world.smtp.full.add(email)
+    told = subjects(world, REGISTRARS_ADDRESS).count(UNDELIVERABLE)
+    await world.skip(run, 6 * DAY)
+
+    async def tried() -> list[Any]:
+        older = (
+            "UPDATE messages SET create_time = create_time - interval '5 days'"
+            " WHERE subject_id = :s AND template = 'need_question'"
+        )
+        await world.change("notification", older, s=registration.registration_id)
+        found = "SELECT 1 FROM messages WHERE subject_id = :s AND template = 'need_question'"
+        return await world.rows("notification", found, s=registration.registration_id)
+
+    await eventually(tried, bool, 60)
+    await mailed(world, REGISTRARS_ADDRESS, UNDELIVERABLE, told + 1)
+    customer = await world.customer(registration)
+    assert customer.email_state == EMAIL_STATE_UNDELIVERABLE
+    await run.terminate()
 
 
 async def test_whoever_ends_the_customership_ends_the_questions(world: World) -> None:

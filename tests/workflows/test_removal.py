@@ -35,8 +35,15 @@ from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_REGISTRATION_UNDECIDED,
 )
-from liity.v1.registration_pb2 import STAGE_WAITING_FOR_REACTIVATION
+from liity.v1.registration_pb2 import (
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WELCOMED,
+)
+from liity.workflows.v1.registration_workflow_pb2 import RejectRequest
 from liity.workflows.v1.removal_workflow_pb2 import RemovalWorkflowInput, RemovedCustomer
 from services.runtime.clock import helsinki_day
 from services.runtime.errors import Refusal
@@ -47,9 +54,14 @@ from tests.workflows.test_erasure import traces
 from workflows.retention import Retention
 
 ENDED = "Asiakkuus kirjastossa on päättynyt"
+GOES_ON = "Asiakkuutesi kirjastossa jatkuu"
 UNDONE = "Päättynyt asiakkuus on palautettu"
-CREDENTIALS = "Kirjaston käyttäjätunnuksesi"
+CREDENTIALS = "Tunnukset kirjaston palveluun"
 WELCOME = "Tervetuloa kirjastoon, tässä muutama kirjavinkki"
+GOOD_LINKS = """
+    SELECT count(*) FILTER (WHERE voided_at IS NULL) AS number FROM links
+    WHERE subject = :s AND expires_at > now()
+"""
 DAY = timedelta(days=1)
 
 Run = WorkflowHandle[Any, Any]
@@ -277,11 +289,101 @@ async def test_an_undo_brings_credentials_and_tells_the_registrar(world: World) 
     await removal(world, customer).result()
     await undo(world, customer, request_id)
     await removal(world, customer).result()
-    assert len(world.mails_to(email)) == 3
+    assert sorted(subjects(world, email)) == sorted([CREDENTIALS, ENDED, CREDENTIALS, GOES_ON])
     assert subjects(world, REGISTRARS_ADDRESS).count(UNDONE) == told + 1
     with pytest.raises(Refusal) as refusal:
         await undo(world, customer)
     assert refusal.value.reason == REASON_CUSTOMER_NOT_ENDED
+
+
+async def test_after_an_undo_the_welcome_follows_on_its_day(world: World) -> None:
+    email = address()
+    registration, customer, run = await customer_of(world, adult_form(email))
+    await world.skip(run, 3 * DAY)
+    before = await world.stored(registration)
+    await end(world, customer)
+    await run.result()
+    assert (await world.stored(registration)).stage == STAGE_WELCOMED
+    await undo(world, customer)
+    await removal(world, customer).result()
+    again = world.temporal.get_workflow_handle(run.id)
+    await world.skip(again, 3 * DAY)
+    resumed = await world.stored(registration)
+    assert (resumed.stage, resumed.deadline) == (STAGE_CREDENTIALS_SENT, before.deadline)
+    assert WELCOME not in subjects(world, email)
+    await world.environment.fast_forward(again)
+    await again.result()
+    assert (await world.stored(registration)).stage == STAGE_WELCOMED
+    assert subjects(world, email).count(WELCOME) == 1
+    assert subjects(world, email).count(CREDENTIALS) == 2
+    # The link to end it by is not the one that the end has made void (R21).
+    [good] = await world.rows("identity", GOOD_LINKS, s=registration.registration_id)
+    assert good["number"] == 2
+
+
+async def test_an_undo_at_once_loses_no_welcome(world: World) -> None:
+    email = address()
+    _, customer, run = await customer_of(world, adult_form(email))
+    for _ in range(2):
+        await end(world, customer)
+        await undo(world, customer)
+    await removal(world, customer).result()
+    again = world.temporal.get_workflow_handle(run.id)
+    await world.environment.fast_forward(again)
+    await again.result()
+    assert subjects(world, email).count(WELCOME) == 1
+
+
+async def test_who_was_welcomed_is_not_welcomed_again(world: World) -> None:
+    email = address()
+    _, customer, run = await customer_of(world, adult_form(email))
+    await world.environment.fast_forward(run)
+    await run.result()
+    await end(world, customer)
+    await undo(world, customer)
+    await removal(world, customer).result()
+    again = world.temporal.get_workflow_handle(run.id)
+    assert (await again.describe()).run_id == (await run.describe()).run_id
+    assert subjects(world, email).count(WELCOME) == 1
+    assert subjects(world, email).count(GOES_ON) == 1
+
+
+async def test_a_cd_borrower_and_the_contact_person_are_told_that_it_goes_on(world: World) -> None:
+    own, other = address(), address()
+    form = child_form(
+        other, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED
+    )
+    form.email = own
+    registration, run = await world.save(form, born(16))
+    await run.result()
+    customer = await world.customer(registration)
+    await end(world, customer)
+    await undo(world, customer)
+    await removal(world, customer).result()
+    for email in (own, other):
+        assert sorted(subjects(world, email)) == sorted([ENDED, GOES_ON])
+    assert (await world.stored(registration)).stage == STAGE_ACTIVE
+    links = [words(mail).count("/customership#") for mail in (world.mails_to(own) + world.mails_to(other))]
+    assert sum(links) == 1
+    assert sum(words(mail).count("/customership#") for mail in world.mails_to(own)) == 1
+
+
+async def test_nobody_is_undone_beside_a_registration_that_waits(world: World) -> None:
+    _, customer, run = await customer_of(world, adult_form(address()))
+    await end(world, customer)
+    await run.result()
+    request = world.save_request(customer.person_id, adult_form(address()), born(40))
+    waiting = await world.workflows.save(request)
+    await removal(world, customer).signal("undo", {})
+    with pytest.raises(Refusal) as refusal:
+        await undo(world, customer)
+    assert refusal.value.reason == REASON_REGISTRATION_UNDECIDED
+    # The signal was heard before.
+    assert (await stored(world, customer)).state == CUSTOMER_STATE_MARKED_FOR_DELETION
+    reject = RejectRequest(request_id=str(uuid.uuid4()))
+    await world.workflows.reject(waiting.person_id, reject)
+    await undo(world, customer)
+    assert (await stored(world, customer)).state == CUSTOMER_STATE_ACTIVE
 
 
 async def test_an_undo_after_a_year_meets_the_new_run(world: World) -> None:
@@ -352,6 +454,25 @@ async def test_a_registration_that_waits_puts_the_erasure_off(world: World) -> N
     await world.environment.fast_forward(run)
     assert await traces(world, registration.person_id, registration.registration_id) == []
     await consent.terminate()
+
+
+async def test_no_mail_server_keeps_a_removal_in_its_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # While a mail is tried, no time is skipped.
+    monkeypatch.setattr("workflows.removal._ONE_RUN", timedelta(seconds=3))
+    email = address()
+    _, customer, _ = await customer_of(world, adult_form(email))
+    world.smtp.full.add(email)
+    await end(world, customer)
+    first = await removal(world, customer).describe()
+
+    async def newest() -> str | None:
+        return (await removal(world, customer).describe()).run_id
+
+    await eventually(newest, lambda run_id: run_id != first.run_id, 30)
+    assert ENDED not in subjects(world, email)
+    await removal(world, customer).terminate()
 
 
 async def test_nobody_waits_for_a_mail_server(world: World) -> None:

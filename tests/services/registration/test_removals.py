@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ from sqlalchemy import text
 from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
-from liity.registration.v1.registration_service_pb2 import GetMailingDetailsRequest
+from liity.registration.v1.registration_service_pb2 import (
+    EndRegistrationRequest,
+    GetMailingDetailsRequest,
+    Registration,
+)
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
@@ -27,14 +32,18 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
+    STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_REACTIVATION,
     STAGE_WELCOMED,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.errors import Refusal
 from tests.registration_forms import adult_form, changed, date_from_today
 from tests.services.registration.uses import acting_as, an_account, entries
 from tests.services.registration_service import DEADLINE, Service, refusal, violations
+
+UNDECIDED = ("FAILED_PRECONDITION", "REGISTRATION_UNDECIDED")
 
 
 def stub(service: Service) -> CustomerServiceStub:
@@ -69,6 +78,12 @@ async def report_loan(service: Service, customer_id: str) -> None:
 async def erase_if_ended(service: Service, person_id: str) -> list[str]:
     request = ErasePersonRequest(person_id=person_id, only_if_ended=True)
     return list((await service.worker.call(service.data.ErasePerson, request)).registration_ids)
+
+
+async def saved_anew(service: Service, unit: Unit, customer: pb.Customer, **changes: Any) -> Registration:
+    """A registration of somebody who is marked for deletion."""
+    form = changed(adult_form(), **changes)
+    return (await service.create(unit.unit_id, form, person_id=customer.person_id)).registration
 
 
 async def temporary(service: Service, unit: Unit) -> pb.Customer:
@@ -128,6 +143,24 @@ async def test_the_end_is_undone(service: Service, unit: Unit) -> None:
     assert len((await service.search(unit.unit_id, "palaava")).customers) == 1
     found = await entries(service, customer.person_id)
     assert [entry["action"] for entry in found][-2:] == ["customership:end", "customership:undo"]
+
+
+async def test_what_was_under_way_goes_on_after_an_undo(service: Service, unit: Unit) -> None:
+    customer = await service.customer(unit.unit_id)
+    await service.advance(customer.registration_id, STAGE_CREDENTIALS_SENT, DEADLINE)
+    for _ in range(2):
+        await end(service, ending(customer))
+        request = pb.UndoRemovalRequest(request_id=str(uuid.uuid4()), customer_id=customer.customer_id)
+        for _ in range(2):
+            undone = await service.worker.call(stub(service).UndoRemoval, request)
+            assert undone.resumed_registration_id == customer.registration_id
+        registration = await service.get(customer.registration_id)
+        assert registration.stage == STAGE_CREDENTIALS_SENT
+        assert registration.deadline.ToDatetime(UTC) == DEADLINE
+    await service.advance(customer.registration_id, STAGE_WELCOMED)
+    await end(service, ending(customer))
+    request = pb.UndoRemovalRequest(request_id=str(uuid.uuid4()), customer_id=customer.customer_id)
+    assert not (await service.worker.call(stub(service).UndoRemoval, request)).resumed_registration_id
 
 
 async def test_what_is_repeated_too_late_changes_nothing(service: Service, unit: Unit) -> None:
@@ -199,6 +232,130 @@ async def test_to_whom_something_was_lent_is_remembered(service: Service, unit: 
     assert await refusal(report_loan(service, secrets.token_hex(16))) == ("NOT_FOUND", "CUSTOMER_NOT_FOUND")
 
 
+@pytest.mark.parametrize("lent_before", [True, False])
+async def test_a_return_by_a_new_registration_forgets_no_loan(
+    service: Service, unit: Unit, lent_before: bool
+) -> None:
+    disc = {
+        "kind": CUSTOMER_KIND_CD_BORROWER,
+        "credentials_recipient": CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    }
+    customer = await service.customer(unit.unit_id, **(disc if lent_before else {}))
+    await end(service, ending(customer))
+    back = await saved_anew(service, unit, customer, **({} if lent_before else disc))
+    await service.approve(back.registration_id)
+    assert (await service.get_customer(customer.customer_id)).lent
+
+
+async def test_a_return_by_a_new_registration_tells_nobody_of_a_loan(service: Service, unit: Unit) -> None:
+    customer = await service.customer(unit.unit_id)
+    await end(service, ending(customer))
+    await service.approve((await saved_anew(service, unit, customer)).registration_id)
+    assert not (await service.get_customer(customer.customer_id)).lent
+
+
+async def test_the_record_tells_that_a_new_registration_has_undone_the_end(
+    service: Service, unit: Unit
+) -> None:
+    customer = await service.customer(unit.unit_id)
+    for number in (1, 2):
+        await end(service, ending(customer))
+        back = await saved_anew(service, unit, customer)
+        before = now()
+        await service.approve(back.registration_id)
+        sections = {section.kind: section for section in (await service.export(customer.person_id)).sections}
+        undone = [datetime.fromisoformat(removal["undone_at"]) for removal in sections["removals"].records]
+        assert len(undone) == number
+        assert undone == sorted(undone)
+        assert undone[-1] >= before
+
+
+async def test_nobody_is_brought_back_beside_a_registration_that_waits(service: Service, unit: Unit) -> None:
+    customer, other = await service.customer(unit.unit_id), await service.unit("Toinen kirjasto")
+    await end(service, ending(customer))
+    back = await saved_anew(service, other, customer)
+    assert await refusal(undo(service, customer.customer_id)) == UNDECIDED
+    reject = EndRegistrationRequest(registration_id=back.registration_id, stage=STAGE_REJECTED)
+    await service.worker.call(service.changes.EndRegistration, reject)
+    returned = await undo(service, customer.customer_id)
+    assert (returned.state, returned.unit_id) == (CUSTOMER_STATE_ACTIVE, unit.unit_id)
+
+
+async def test_an_older_form_replaces_nobodys_data(service: Service, unit: Unit) -> None:
+    customer, other = await service.customer(unit.unit_id), await service.unit("Toinen kirjasto")
+    await end(service, ending(customer))
+    back = await saved_anew(service, other, customer, last_name="Vanhanen")
+    async with service.engine.begin() as connection:
+        statement = text("UPDATE customers SET state = :s, ended_at = NULL WHERE customer_id = :c")
+        await connection.execute(statement, {"s": CUSTOMER_STATE_ACTIVE, "c": customer.customer_id})
+    assert await refusal(service.approve(back.registration_id)) == (
+        "FAILED_PRECONDITION",
+        "CUSTOMER_NOT_ENDED",
+    )
+    stored = await service.get_customer(customer.customer_id)
+    assert (stored.form, stored.unit_id) == (customer.form, unit.unit_id)
+
+
+async def test_of_an_undo_and_a_reactivation_at_once_one_counts(service: Service, unit: Unit) -> None:
+    other = await service.unit("Toinen kirjasto")
+    for _ in range(10):
+        customer = await service.customer(unit.unit_id)
+        await end(service, ending(customer))
+        back = await saved_anew(service, other, customer)
+        undone, _ = await asyncio.gather(
+            undo(service, customer.customer_id),
+            service.approve(back.registration_id),
+            return_exceptions=True,
+        )
+        assert isinstance(undone, Refusal)
+        stored = await service.get_customer(customer.customer_id)
+        assert (stored.state, stored.unit_id, stored.etag) == (CUSTOMER_STATE_ACTIVE, other.unit_id, "3")
+
+
+async def test_of_an_undo_and_a_new_registration_at_once_one_counts(service: Service, unit: Unit) -> None:
+    other = await service.unit("Toinen kirjasto")
+
+    async def undo_later(customer_id: str, seconds: float) -> pb.Customer:
+        await asyncio.sleep(seconds)
+        return await undo(service, customer_id)
+
+    for number in range(12):
+        customer = await service.customer(unit.unit_id)
+        await end(service, ending(customer))
+        # A Save takes longer: so that now the one, now the other comes first.
+        answers = await asyncio.gather(
+            undo_later(customer.customer_id, number * 0.005),
+            saved_anew(service, other, customer),
+            return_exceptions=True,
+        )
+        refused = [answer for answer in answers if isinstance(answer, Refusal)]
+        assert len(refused) == 1, answers
+        waits = await service.rows(
+            "SELECT 1 FROM registrations WHERE person_id = :p AND stage = :s",
+            p=customer.person_id,
+            s=STAGE_WAITING_FOR_REACTIVATION,
+        )
+        state = (await service.get_customer(customer.customer_id)).state
+        assert state == (CUSTOMER_STATE_MARKED_FOR_DELETION if waits else CUSTOMER_STATE_ACTIVE)
+
+
+async def test_why_a_return_was_declined_is_erased_with_the_customer(service: Service, unit: Unit) -> None:
+    customer = await service.customer(unit.unit_id)
+    await end(service, ending(customer))
+    back = await saved_anew(service, unit, customer)
+    reject = EndRegistrationRequest(
+        registration_id=back.registration_id,
+        stage=STAGE_REJECTED,
+        rejection_note="Sanoja asiakkaasta",
+        decision_request_id=str(uuid.uuid4()),
+    )
+    await service.worker.call(service.changes.EndRegistration, reject)
+    assert (await service.get(back.registration_id)).rejection_note
+    await erase_if_ended(service, customer.person_id)
+    await service.forget(customer.person_id)
+    assert "Sanoja" not in await service.everything_stored()
+
+
 async def test_a_temporary_need_goes_on(service: Service, unit: Unit) -> None:
     customer = await temporary(service, unit)
     request_id, day = str(uuid.uuid4()), date_from_today(200)
@@ -263,10 +420,7 @@ async def test_a_registration_that_waits_for_a_decision_puts_the_erasure_off(
         statement = text("UPDATE registrations SET person_id = :p, stage = :s WHERE registration_id = :r")
         changes = {"p": customer.person_id, "s": stage, "r": waiting.registration_id}
         await connection.execute(statement, changes)
-    assert await refusal(erase_if_ended(service, customer.person_id)) == (
-        "FAILED_PRECONDITION",
-        "REGISTRATION_UNDECIDED",
-    )
+    assert await refusal(erase_if_ended(service, customer.person_id)) == UNDECIDED
     assert (await service.get_customer(customer.customer_id)).form == customer.form
 
 
