@@ -189,6 +189,7 @@ def create_steps(
         messages.tell_answered,
         messages.lapse_message,
         messages.tell_lapsed,
+        messages.tell_erased,
         merge.merge_customers,
         registering.convert_to_online,
     ]

@@ -33,6 +33,7 @@ from liity.notification.v1.notification_service_pb2 import (
     InvitationReminder,
     InvitationUndeliverable,
     MessageAnswered,
+    MessageErased,
     MessageLapsed,
     MessageReceived,
     MessageReminder,
@@ -108,6 +109,7 @@ CONTENTS: list[dict[str, Any]] = [
     {"message_received": MessageReceived(reference="L-7K3M-92QF", deadline=MOMENT)},
     {"message_answered": MessageAnswered(reference="L-7K3M-92QF")},
     {"message_lapsed": MessageLapsed(reference="L-7K3M-92QF")},
+    {"message_erased": MessageErased(reference="L-7K3M-92QF")},
     {
         "change_address_reminder": ChangeAddressReminder(
             first_names=NAME, unit_display_name=UNIT, welcome_time=MOMENT
