@@ -122,6 +122,12 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         gt=timedelta(0),
         description="From a message's deadline until it is closed without an answer, and its sender told so.",
     )
+    workflows_work_notice: timedelta = Field(
+        timedelta(days=3),
+        ge=timedelta(0),
+        description="How long before its deadline an item of work counts as due soon in the daily mail to"
+        " customer service, which tells of those and of what is overdue.",
+    )
     worker_build_id: str = Field(
         "",
         description="Build ID for Worker Versioning (AUTO_UPGRADE); without one the worker is unversioned.",

@@ -59,6 +59,8 @@ from workflows.transfer import TransferWorkflow
 from workflows.transfer_activities import TransferActivities
 from workflows.unit_closing import UnitClosingWorkflow
 from workflows.unit_closing_activities import UnitClosingActivities
+from workflows.work_digest import WorkDigestWorkflow
+from workflows.work_digest_activities import WorkDigestActivities
 
 log = structlog.get_logger()
 
@@ -85,6 +87,7 @@ WORKFLOWS: Sequence[type] = (
     PasswordReminderWorkflow,
     MessageWorkflow,
     MergeWorkflow,
+    WorkDigestWorkflow,
 )
 """All of them."""
 
@@ -130,6 +133,9 @@ def create_steps(
         lapse=settings.workflows_message_lapse,
     )
     merge = MergeActivities(identity, registration)
+    digest = WorkDigestActivities(
+        registration, mailing, settings.customer_service_email, settings.workflows_work_notice
+    )
     return [
         registering.create_registration,
         registering.request_consent,
@@ -191,6 +197,7 @@ def create_steps(
         messages.tell_lapsed,
         messages.tell_erased,
         merge.merge_customers,
+        digest.tell_what_is_due,
         registering.convert_to_online,
     ]
 

@@ -187,11 +187,18 @@ class CustomerServicer(CustomerServiceServicer):
     async def MarkEmailUndeliverable(  # noqa: N802
         self, request: pb.MarkEmailUndeliverableRequest, _context: object
     ) -> pb.MarkEmailUndeliverableResponse:
-        """Records that an address does not work, if it is still the customer's."""
-        async with self._autocommit.connect() as connection:
-            address = {"person": request.person_id, "address": request.email, "moment": now()}
-            await connection.execute(email_states.MARK_UNDELIVERABLE, address)
+        """Records that an address does not work, if mail about the person still goes there."""
+        async with self._engine.begin() as connection:
+            await email_states.mark_undeliverable(connection, request.person_id, request.email)
         return pb.MarkEmailUndeliverableResponse()
+
+    async def MarkEmailDelivered(  # noqa: N802
+        self, request: pb.MarkEmailDeliveredRequest, _context: object
+    ) -> pb.MarkEmailDeliveredResponse:
+        """Records that it works after all."""
+        async with self._engine.begin() as connection:
+            await email_states.mark_delivered(connection, request.person_id, request.email)
+        return pb.MarkEmailDeliveredResponse()
 
     async def ConfirmEmail(  # noqa: N802
         self, request: pb.ConfirmEmailRequest, _context: object
@@ -308,7 +315,7 @@ async def _change(
     changed = profile_row(after) | {"updated_at": now(), "version": row["version"] + 1}
     search_keys = changed.pop("search_keys")
     moved = after.email != before.email
-    if moved:
+    if moved or _mailed_at(after) != _mailed_at(before):
         changed["email_state"] = EMAIL_STATE_UNCONFIRMED if after.email else EMAIL_STATE_UNSPECIFIED
     await connection.execute(
         update(customers).where(customers.c.customer_id == request.customer_id).values(**changed)
@@ -331,6 +338,10 @@ async def _change(
     return pb.UpdateCustomerResponse(
         customer=_to_message({**row, **changed}), previous_email=before.email if moved else None
     )
+
+
+def _mailed_at(form: CustomerForm) -> str:
+    return form.email or form.related_person.email
 
 
 async def _changed_since(connection: AsyncConnection, request: pb.UpdateCustomerRequest) -> FieldMask:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, case, delete, func, null, select, union_all, update
 
 from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_GIVEN, STAGE_WITHDRAWN
+from services.registration import claims
 from services.registration.models import (
     customers,
     disclosures,
@@ -67,11 +68,7 @@ _ROWS = union_all(
     .where(_OF_PERSON),
 )
 
-# A claim's ID holds the IDs of one or two rows that it is about.
-ERASE_CLAIMS = delete(work_claims).where(
-    func.split_part(work_claims.c.item_id, "-", 2).in_(_ROWS)
-    | func.split_part(work_claims.c.item_id, "-", 3).in_(_ROWS)
-)
+ERASE_CLAIMS = delete(work_claims).where(claims.is_about(_ROWS))
 
 ERASE_REGISTRATIONS = (
     update(registrations)
@@ -85,6 +82,7 @@ ERASE_REGISTRATIONS = (
         stage=case((_WAITS, STAGE_WITHDRAWN), else_=registrations.c.stage),
         consent_state=case((_AWAITS_CONSENT, CONSENT_STATE_NOT_GIVEN), else_=registrations.c.consent_state),
         missing_code_reason=None,
+        undeliverable_since=None,
         # One that never came to a customership stands in its unit's list: who saved it, when, and what became
         # of it. Of a customership that is over there remains a number.
         request_id=_if_begun(func.gen_random_uuid(), registrations.c.request_id),
