@@ -94,7 +94,10 @@ def print_one(
     if registration.rejection_note:
         table.add_row("Declined", registration.rejection_note)
     for one in duplicates:
-        table.add_row("May be", f"{one.customer_display_name}, {one.unit_display_name}\n{one.customer}")
+        table.add_row(
+            "May be",
+            f"{one.customer_display_name}, {one.unit_display_name}\n{one.customer or one.registration}",
+        )
     for number, step in enumerate(steps, 1):
         table.add_row("To do next" if number == 1 else "", f"{number}. {step.text}")
     console().print(table)

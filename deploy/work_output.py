@@ -24,7 +24,7 @@ def print_items(items: Sequence[WorkItem], *, as_json: bool) -> None:
         table.add_row(
             _kind(item),
             str(_days(item.create_time)),
-            moment(item.deadline) if item.HasField("deadline") else "",
+            _until(item),
             "\n".join(subject.display_name for subject in item.subjects),
             item.subjects[0].unit_display_name,
             item.claim.officer_display_name,
@@ -49,8 +49,7 @@ def print_item(item: WorkItem, *, as_json: bool) -> None:
     for other in item.possible_duplicates:
         table.add_row("Perhaps the same", f"{other.display_name}, {other.unit_display_name}\n{other.name}")
     table.add_row("Since", moment(item.create_time))
-    if item.HasField("deadline"):
-        table.add_row("Until", moment(item.deadline))
+    table.add_row("Until", _until(item))
     for action in actions(item.available_actions):
         table.add_row("Can be done", action)
     if item.HasField("claim"):
@@ -125,6 +124,11 @@ def print_explanation(explanation: ExplainRegistrationResponse, *, as_json: bool
 
 def _kind(item: WorkItem) -> str:
     return WorkItemKind.Name(item.kind).removeprefix("WORK_ITEM_KIND_")
+
+
+def _until(item: WorkItem) -> str:
+    late = item.deadline.ToDatetime(UTC) <= datetime.now(UTC)
+    return f"{moment(item.deadline)}{' overdue' if late else ''}"
 
 
 def _state(message: CustomerServiceMessage) -> str:

@@ -20,7 +20,10 @@ from liity.notification.v1.notification_service_pb2 import (
     SendMessageRequest,
 )
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
-from liity.registration.v1.customer_service_pb2 import MarkEmailUndeliverableRequest
+from liity.registration.v1.customer_service_pb2 import (
+    MarkEmailDeliveredRequest,
+    MarkEmailUndeliverableRequest,
+)
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import GetMailingDetailsRequest, MailingDetails
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
@@ -127,6 +130,9 @@ class Mailing:
     ) -> MailStepResult:
         """Sends a mail; if its address does not work, records that and tells the registrar."""
         if await self.send(mail):
+            if details.was_refused:
+                taken = MarkEmailDeliveredRequest(person_id=step.person_id, email=mail.recipient_email)
+                await self._registration.call(self._customers.MarkEmailDelivered, taken)
             return MailStepResult(delivered=True)
         if mail.recipient_email:
             mark = MarkEmailUndeliverableRequest(person_id=step.person_id, email=mail.recipient_email)

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
@@ -21,6 +22,9 @@ from services.runtime.temporal import MessageWorkflowNames
 from workflows.message_activities import MessageActivities
 from workflows.steps import mail_step, quick_step
 
+_STORING = timedelta(minutes=10)
+"""How long a run waits for its message to be stored: longer than any call takes."""
+
 
 @workflow.defn(name=MessageWorkflowNames.WORKFLOW)
 class MessageWorkflow:
@@ -31,11 +35,12 @@ class MessageWorkflow:
         self._message_id = input.message_id
         self._plan = MessagePlan()
         self._told_closed = False
+        self._is_gone = False
 
     @workflow.run
     async def run(self, input: MessageWorkflowInput) -> MessageWorkflowResult:  # noqa: A002, ARG002
         """Tells customer service and the sender, reminds, and tells the sender how it ended."""
-        await self._look()
+        await self._await_the_message()
         if self._is_open:
             self._show("Waits for customer service", self._deadline)
             # Side by side: an address that takes no mail keeps the other one not waiting.
@@ -44,13 +49,30 @@ class MessageWorkflow:
                 self._mail(MessageActivities.confirm_receipt, "Confirm the receipt to the sender"),
             )
             await self._await_the_answer()
-        if self._state == MESSAGE_STATE_CLOSED:
+        if self._is_gone:
+            await self._tell_if_it_was_there()
+        elif self._state == MESSAGE_STATE_CLOSED:
             await self._mail(MessageActivities.tell_answered, "Tell the sender of the answer")
         elif self._state == MESSAGE_STATE_LAPSED:
             await self._mail(MessageActivities.tell_lapsed, "Tell the sender that nobody answered")
         self._show("Ended", None)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return MessageWorkflowResult()
+
+    async def _await_the_message(self) -> None:
+        """The run begins before its message is stored, so that none is ever stored without a run."""
+        await self._look()
+        if self._is_gone:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._told_closed, timeout=_STORING, timeout_summary="Message: is it stored?"
+                )
+            await self._look()
+
+    async def _tell_if_it_was_there(self) -> None:
+        """Of a message that was never stored nobody need hear: whoever wrote it was told of no success."""
+        if self._plan.HasField("status"):
+            await self._mail(MessageActivities.tell_erased, "Tell the sender that it was erased")
 
     async def _await_the_answer(self) -> None:
         """Reminds customer service before the deadline and when it comes; in the end lets it lapse."""
@@ -90,11 +112,13 @@ class MessageWorkflow:
         """Looks how the message stands: an answer may have come without anybody telling."""
         self._told_closed = False
         looked = await quick_step(MessageActivities.look_at_message, self._step(), "Look at the message")
+        self._is_gone = not looked.HasField("status")
+        if self._is_gone:
+            # What was known of it stays: its sender is told.
+            return
         if self._plan.reminders:
             # The moments are given once, and kept whatever the settings are later.
-            self._plan.ClearField("status")
-            if looked.HasField("status"):
-                self._plan.status.CopyFrom(looked.status)
+            self._plan.status.CopyFrom(looked.status)
         else:
             self._plan.CopyFrom(looked)
 
@@ -105,7 +129,7 @@ class MessageWorkflow:
 
     @workflow.signal(name=MessageWorkflowNames.CLOSED)
     def closed(self, closed: MessageClosed) -> None:  # noqa: ARG002
-        """The message may have been answered: the run looks. From Temporal UI or CLI `{}` is enough."""
+        """The message may be stored or answered: the run looks. From Temporal UI or CLI `{}` is enough."""
         self._told_closed = True
 
     # What is known
@@ -116,7 +140,7 @@ class MessageWorkflow:
 
     @property
     def _is_open(self) -> bool:
-        return self._state == MESSAGE_STATE_OPEN
+        return not self._is_gone and self._state == MESSAGE_STATE_OPEN
 
     @property
     def _deadline(self) -> datetime:

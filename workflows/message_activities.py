@@ -8,6 +8,7 @@ from liity.identity.v1.account_service_pb2 import GetAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     MessageAnswered,
+    MessageErased,
     MessageLapsed,
     MessageReceived,
     MessageReminder,
@@ -100,6 +101,14 @@ class MessageActivities:
         """Tells the sender that nobody has answered, and where to turn."""
         content = MessageLapsed(reference=step.status.reference)
         return await self._to_sender(step, "message lapsed", message_lapsed=content)
+
+    @activity.defn
+    async def tell_erased(self, step: MessageStep) -> MailStepResult:
+        """Tells the sender that the message went with whom it was about."""
+        content = MessageErased(reference=step.status.reference)
+        # The records of mail about that person are erased: this one is about the message alone.
+        step.status.subject_id = step.message_id
+        return await self._to_sender(step, "message erased", message_erased=content)
 
     async def _to_customer_service(self, step: MessageStep, name: str, **content: object) -> MailStepResult:
         mail = SendMessageRequest(

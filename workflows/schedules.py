@@ -12,7 +12,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from services.runtime.temporal import PasswordReminderWorkflowNames as Names
+from services.runtime.temporal import PasswordReminderWorkflowNames, WorkDigestWorkflowNames
 
 log = structlog.get_logger()
 
@@ -22,20 +22,24 @@ _HOUR = 9
 
 async def prepare_schedules(client: Client) -> None:
     """Makes the schedules that are missing. One that is there stays as operators have left it."""
-    reminders = Schedule(
+    await _prepare(client, PasswordReminderWorkflowNames, "Password reminders")
+    await _prepare(client, WorkDigestWorkflowNames, "What is due in the work list")
+
+
+async def _prepare(
+    client: Client, names: type[PasswordReminderWorkflowNames | WorkDigestWorkflowNames], summary: str
+) -> None:
+    daily = Schedule(
         action=ScheduleActionStartWorkflow(
-            Names.WORKFLOW,
-            id=Names.SCHEDULE,
-            task_queue=Names.TASK_QUEUE,
-            static_summary="Password reminders",
+            names.WORKFLOW, id=names.SCHEDULE, task_queue=names.TASK_QUEUE, static_summary=summary
         ),
         spec=ScheduleSpec(
             calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(_HOUR)])], time_zone_name="Europe/Helsinki"
         ),
     )
     try:
-        await client.create_schedule(Names.SCHEDULE, reminders)
+        await client.create_schedule(names.SCHEDULE, daily)
     except ScheduleAlreadyRunningError:
         return
     except RPCError as error:
-        log.warning("schedule unknown", schedule=Names.SCHEDULE, status=error.status.name)
+        log.warning("schedule unknown", schedule=names.SCHEDULE, status=error.status.name)

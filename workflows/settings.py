@@ -130,6 +130,12 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         description="How long rows of a class list that cannot be decided are tried again after it has "
         "begun: then they are refused, and whoever uploaded the list is told.",
     )
+    workflows_work_notice: timedelta = Field(
+        timedelta(days=3),
+        ge=timedelta(0),
+        description="How long before its deadline an item of work counts as due soon in the daily mail to"
+        " customer service, which tells of those and of what is overdue.",
+    )
     worker_build_id: str = Field(
         "",
         description="Build ID for Worker Versioning (AUTO_UPGRADE); without one the worker is unversioned.",

@@ -61,6 +61,8 @@ from workflows.transfer import TransferWorkflow
 from workflows.transfer_activities import TransferActivities
 from workflows.unit_closing import UnitClosingWorkflow
 from workflows.unit_closing_activities import UnitClosingActivities
+from workflows.work_digest import WorkDigestWorkflow
+from workflows.work_digest_activities import WorkDigestActivities
 
 log = structlog.get_logger()
 
@@ -88,6 +90,7 @@ WORKFLOWS: Sequence[type] = (
     MessageWorkflow,
     MergeWorkflow,
     CodeChangeWorkflow,
+    WorkDigestWorkflow,
 )
 """All of them."""
 
@@ -134,6 +137,9 @@ def create_steps(
     )
     merge = MergeActivities(identity, registration)
     code_change = CodeChangeActivities(identity, registration)
+    digest = WorkDigestActivities(
+        registration, mailing, settings.customer_service_email, settings.workflows_work_notice
+    )
     return [
         registering.create_registration,
         registering.edit_registration,
@@ -197,8 +203,10 @@ def create_steps(
         messages.tell_answered,
         messages.lapse_message,
         messages.tell_lapsed,
+        messages.tell_erased,
         merge.merge_customers,
         code_change.change_code,
+        digest.tell_what_is_due,
         registering.convert_to_online,
         registering.resume_registration,
     ]

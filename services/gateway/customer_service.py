@@ -134,6 +134,7 @@ class CustomerService(CustomerServiceServicer):
             update_mask=request.update_mask,
             form=request.form,
         )
+        await self._claims.require_customer_unclaimed_by_others(update.customer_id)
         updated: registration_pb2.UpdateCustomerResponse | ChangeAddressResponse
         if _has_consequences(request.update_mask):
             # Both addresses are told, a need is watched: the change and what follows must not come apart.
@@ -210,6 +211,7 @@ class CustomerService(CustomerServiceServicer):
             unit_id=unit_id,
             recipient=request.recipient or CREDENTIALS_RECIPIENT_CUSTOMER,
         )
+        await self._claims.require_customer_unclaimed_by_others(customer_id)
         await self._workflows.send_credentials(order, current_request().caller.account_id)
         return SendCredentialsResponse()
 
@@ -259,6 +261,7 @@ class CustomerService(CustomerServiceServicer):
         unit_id, customer_id = parse_customer_name(request.name)
         # Before a run is started: it is of this unit.
         await self._get(request.name)
+        await self._claims.require_customer_unclaimed_by_others(customer_id)
         await self._removals.undo(customer_id, unit_id, request.request_id)
         return UndoRemovalResponse(customer=await self._read(request.name))
 
@@ -271,6 +274,7 @@ class CustomerService(CustomerServiceServicer):
         stored = await self._get(request.name)
         if stored.state != CUSTOMER_STATE_ACTIVE:
             raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+        await self._claims.require_customer_unclaimed_by_others(stored.customer_id)
         await self._codes.change(stored, request)
         return SetPersonalIdentityCodeResponse(customer=await self._read(request.name))
 

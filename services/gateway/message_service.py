@@ -1,5 +1,7 @@
 """`liity.v1.MessageService`: messages to customer service (R12, R25)."""
 
+import uuid
+
 import grpc
 
 from liity.registration.v1 import message_service_pb2 as stored_pb2
@@ -56,11 +58,12 @@ class MessageService(MessageServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> SendMessageResponse:
         """Writes to customer service. A repetition begins what a first try has not come to."""
-        unit_id = parse_unit_name(request.parent)
+        unit_id, caller = parse_unit_name(request.parent), current_request().caller
         create = stored_pb2.CreateMessageRequest(
+            message_id=uuid.uuid5(uuid.UUID(request.request_id), caller.account_id).hex,
             request_id=request.request_id,
             unit_id=unit_id,
-            sender_display_name=current_request().caller.display_name,
+            sender_display_name=caller.display_name,
             text=request.text,
         )
         if request.HasField("registration"):
@@ -73,6 +76,8 @@ class MessageService(MessageServiceServicer):
                 raise not_found(REASON_CUSTOMER_NOT_FOUND)
         else:
             create.context = request.context
+        # First the run, which looks whether a message comes: none is stored that nobody sees to.
+        await self._workflows.look(create.message_id, unit_id)
         stored = (await self._registration.call(self._messages.CreateMessage, create)).message
         if stored.state == MESSAGE_STATE_OPEN:
             await self._workflows.look(stored.message_id, unit_id)

@@ -6,6 +6,8 @@ import grpc
 
 from liity.registration.v1 import work_service_pb2 as stored_pb2
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import REASON_CLAIMED_BY_ANOTHER
 from liity.v1.registration_pb2 import (
     ACTION_CLOSE_MESSAGE,
@@ -14,9 +16,11 @@ from liity.v1.registration_pb2 import (
     ACTION_LINK_TO_CUSTOMER,
     ACTION_MERGE,
     ACTION_REACTIVATE,
+    ACTION_RECORD_CONSENT,
     ACTION_REJECT,
     ACTION_SEND_CREDENTIALS,
     ACTION_VERIFY_IDENTITY,
+    ACTION_WITHDRAW,
     PARTY_CUSTOMER_SERVICE,
     PARTY_REGISTRAR,
     Action,
@@ -62,13 +66,12 @@ from services.runtime.requests import current_request
 _ACTIONS: Mapping[WorkItemKind.ValueType, Sequence[Action.ValueType]] = {
     WORK_ITEM_KIND_REACTIVATION: (ACTION_REACTIVATE, ACTION_REJECT),
     WORK_ITEM_KIND_IDENTITY_CHECK: (ACTION_VERIFY_IDENTITY, ACTION_LINK_TO_CUSTOMER, ACTION_REJECT),
-    WORK_ITEM_KIND_UNDELIVERABLE_MAIL: (ACTION_EDIT, ACTION_SEND_CREDENTIALS),
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (ACTION_MERGE, ACTION_DISMISS_DUPLICATE),
     WORK_ITEM_KIND_MESSAGE: (ACTION_CLOSE_MESSAGE,),
 }
-"""What an item asks for, by kind."""
+"""What an item asks for, by kind; undeliverable mail asks for what suits whom it was about."""
 
-_ALSO_THE_UNIT = frozenset({ACTION_EDIT, ACTION_SEND_CREDENTIALS})
+_ALSO_THE_UNIT = frozenset({ACTION_EDIT, ACTION_SEND_CREDENTIALS, ACTION_RECORD_CONSENT, ACTION_WITHDRAW})
 
 
 class WorkService(WorkServiceServicer):
@@ -158,6 +161,12 @@ class Claims:
         check = stored_pb2.CheckClaimRequest(work_item_id="-".join((str(int(kind)), *row_ids)))
         await self._registration.call(self._work.CheckClaim, check)
 
+    async def require_customer_unclaimed_by_others(self, customer_id: str) -> None:
+        """The same for all that waits of a customer. Those of the unit no claim stands in the way of."""
+        if ROLE_CUSTOMER_SERVICE in current_request().caller.roles:
+            check = stored_pb2.CheckClaimRequest(customer_id=customer_id)
+            await self._registration.call(self._work.CheckClaim, check)
+
 
 def to_public(item: stored_pb2.WorkItem) -> WorkItem:
     """An item as the public API shows it, in the language of the call."""
@@ -177,7 +186,7 @@ def to_public(item: stored_pb2.WorkItem) -> WorkItem:
                 if action in _ALSO_THE_UNIT
                 else (PARTY_CUSTOMER_SERVICE,),
             )
-            for action in _ACTIONS[item.kind]
+            for action in _asked_for(item)
         ],
     )
     if item.HasField("deadline"):
@@ -191,6 +200,18 @@ def to_public(item: stored_pb2.WorkItem) -> WorkItem:
             )
         )
     return public
+
+
+def _asked_for(item: stored_pb2.WorkItem) -> Sequence[Action.ValueType]:
+    if item.kind != WORK_ITEM_KIND_UNDELIVERABLE_MAIL:
+        return _ACTIONS[item.kind]
+    (subject,) = item.subjects
+    if subject.registration_id:
+        # The guardian who is asked is not reached: another address may do, or a consent on paper.
+        return ACTION_EDIT, ACTION_RECORD_CONSENT, ACTION_WITHDRAW
+    if subject.customer_kind == CUSTOMER_KIND_ONLINE:
+        return ACTION_EDIT, ACTION_SEND_CREDENTIALS
+    return (ACTION_EDIT,)
 
 
 def _subject(subject: stored_pb2.WorkSubject) -> WorkSubject:

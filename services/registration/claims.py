@@ -2,14 +2,25 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Executable, bindparam, delete, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Executable,
+    String,
+    bindparam,
+    delete,
+    func,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.reason_pb2 import REASON_CLAIMED_BY_ANOTHER
-from services.registration.models import work_claims
+from services.registration.models import customers, registrations, work_claims
 from services.runtime.clock import now
 from services.runtime.errors import failed_precondition
 from services.runtime.requests import current_actor
@@ -39,6 +50,25 @@ def _claim() -> Executable:
 
 _CLAIM = _claim()
 _RELEASE = delete(work_claims).where(_OF_ITEM, work_claims.c.account_id == bindparam("account"))
+
+
+def is_about(row_ids: CompoundSelect[Any]) -> ColumnElement[bool]:
+    """Whether a claim is of an item about some rows: an item's ID holds those of one or two."""
+    first, second = (func.split_part(work_claims.c.item_id, "-", part) for part in (2, 3))
+    return first.in_(row_ids) | second.in_(row_ids)
+
+
+_ROWS_OF_CUSTOMER = union_all(
+    select(bindparam("customer", type_=String)),
+    select(registrations.c.registration_id)
+    .join(customers, customers.c.person_id == registrations.c.person_id)
+    .where(customers.c.customer_id == bindparam("customer", type_=String)),
+)
+_HELD_BY_OTHERS = select(work_claims.c.item_id).where(
+    is_about(_ROWS_OF_CUSTOMER),
+    work_claims.c.account_id != bindparam("account"),
+    work_claims.c.expires_at > bindparam("moment"),
+)
 _SWEEP = delete(work_claims).where(work_claims.c.expires_at <= bindparam("moment"))
 
 
@@ -85,6 +115,16 @@ async def require_unclaimed_by_others(connection: AsyncConnection, item_id: str)
         return
     holder = (await connection.execute(_HOLDER, {"item": item_id, "moment": now()})).first()
     if holder and holder.account_id != actor.account_id:
+        raise failed_precondition(REASON_CLAIMED_BY_ANOTHER)
+
+
+async def require_customer_unclaimed_by_others(connection: AsyncConnection, customer_id: str) -> None:
+    """The same for all that waits of a customer's person, whatever kind it is of."""
+    actor = current_actor()
+    if actor.role != ROLE_CUSTOMER_SERVICE:
+        return
+    asked = {"customer": customer_id, "moment": now(), "account": actor.account_id}
+    if (await connection.execute(_HELD_BY_OTHERS, asked)).first():
         raise failed_precondition(REASON_CLAIMED_BY_ANOTHER)
 
 

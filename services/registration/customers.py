@@ -190,11 +190,18 @@ class CustomerServicer(CustomerServiceServicer):
     async def MarkEmailUndeliverable(  # noqa: N802
         self, request: pb.MarkEmailUndeliverableRequest, _context: object
     ) -> pb.MarkEmailUndeliverableResponse:
-        """Records that an address does not work, if it is still the customer's."""
-        async with self._autocommit.connect() as connection:
-            address = {"person": request.person_id, "address": request.email, "moment": now()}
-            await connection.execute(email_states.MARK_UNDELIVERABLE, address)
+        """Records that an address does not work, if mail about the person still goes there."""
+        async with self._engine.begin() as connection:
+            await email_states.mark_undeliverable(connection, request.person_id, request.email)
         return pb.MarkEmailUndeliverableResponse()
+
+    async def MarkEmailDelivered(  # noqa: N802
+        self, request: pb.MarkEmailDeliveredRequest, _context: object
+    ) -> pb.MarkEmailDeliveredResponse:
+        """Records that it works after all."""
+        async with self._engine.begin() as connection:
+            await email_states.mark_delivered(connection, request.person_id, request.email)
+        return pb.MarkEmailDeliveredResponse()
 
     async def ConfirmEmail(  # noqa: N802
         self, request: pb.ConfirmEmailRequest, _context: object

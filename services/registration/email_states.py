@@ -1,20 +1,33 @@
-"""Whether somebody reads the mail at a customer's address."""
+"""Whether mail reaches the address of a customer, or of a guardian who is asked for consent."""
 
 import uuid
 
 from sqlalchemy import bindparam, case, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from liity.v1.customer_service_pb2 import EMAIL_STATE_CONFIRMED, EMAIL_STATE_UNDELIVERABLE
+from liity.v1.customer_service_pb2 import (
+    EMAIL_STATE_CONFIRMED,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNDELIVERABLE,
+)
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_VOID
+from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
 from services.registration import statements
-from services.registration.models import customer_changes, customers
+from services.registration.models import customer_changes, customers, registrations
 from services.registration.use_log import use_row
+from services.runtime.clock import now
 from services.runtime.errors import failed_precondition, not_found
 
-MARK_UNDELIVERABLE = (
+_OF_CUSTOMER = (customers.c.person_id == bindparam("person"), customers.c.email == bindparam("address"))
+_OF_GUARDIAN_ASKED = (
+    registrations.c.person_id == bindparam("person"),
+    registrations.c.stage == STAGE_WAITING_FOR_CONSENT,
+    registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+)
+
+_MARK_CUSTOMER = (
     update(customers)
-    .where(customers.c.person_id == bindparam("person"), customers.c.email == bindparam("address"))
+    .where(*_OF_CUSTOMER)
     .values(
         email_state=EMAIL_STATE_UNDELIVERABLE,
         # A second refusal of the same address is no news.
@@ -24,6 +37,19 @@ MARK_UNDELIVERABLE = (
         ),
     )
 )
+
+_MARK_GUARDIAN = (
+    update(registrations)
+    .where(*_OF_GUARDIAN_ASKED, registrations.c.undeliverable_since.is_(None))
+    .values(undeliverable_since=bindparam("moment"))
+)
+_CLEAR_CUSTOMER = (
+    update(customers)
+    .where(*_OF_CUSTOMER, customers.c.email_state == EMAIL_STATE_UNDELIVERABLE)
+    # That a server has taken mail does not tell that somebody reads it.
+    .values(email_state=EMAIL_STATE_UNCONFIRMED)
+)
+_CLEAR_GUARDIAN = update(registrations).where(*_OF_GUARDIAN_ASKED).values(undeliverable_since=None)
 
 _later = customer_changes.alias("later")
 _CHANGED_AGAIN = exists().where(
@@ -48,6 +74,20 @@ _CONFIRM = (
     .where(customers.c.customer_id == bindparam("id"))
     .values(email_state=EMAIL_STATE_CONFIRMED)
 )
+
+
+async def mark_undeliverable(connection: AsyncConnection, person_id: str, address: str) -> None:
+    """Records that an address does not work, if mail about the person still goes there."""
+    refused = {"person": person_id, "address": address, "moment": now()}
+    await connection.execute(_MARK_GUARDIAN, refused)
+    await connection.execute(_MARK_CUSTOMER, refused)
+
+
+async def mark_delivered(connection: AsyncConnection, person_id: str, address: str) -> None:
+    """Records that it works after all."""
+    taken = {"person": person_id, "address": address}
+    await connection.execute(_CLEAR_GUARDIAN, taken)
+    await connection.execute(_CLEAR_CUSTOMER, taken)
 
 
 async def confirm(connection: AsyncConnection, change_request_id: str) -> None:

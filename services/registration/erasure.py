@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_GIVEN, STAGE_WITHDRAWN
+from services.registration import claims
 from services.registration.models import (
     customers,
     disclosures,
@@ -80,11 +81,7 @@ _ROWS = union_all(
     .where(_OF_PERSON),
 )
 
-# A claim's ID holds the IDs of one or two rows that it is about.
-ERASE_CLAIMS = delete(work_claims).where(
-    func.split_part(work_claims.c.item_id, "-", 2).in_(_ROWS)
-    | func.split_part(work_claims.c.item_id, "-", 3).in_(_ROWS)
-)
+ERASE_CLAIMS = delete(work_claims).where(claims.is_about(_ROWS))
 
 ERASE_REGISTRATIONS = (
     update(registrations)
@@ -103,6 +100,7 @@ ERASE_REGISTRATIONS = (
             (exists().where(customers.c.person_id == bindparam("person")), null()),
             else_=registrations.c.rejection_note,
         ),
+        undeliverable_since=None,
         # One that never came to a customership stands in its unit's list: who saved it, when, and what became
         # of it. Of a customership that is over there remains a number.
         request_id=_if_begun(func.gen_random_uuid(), registrations.c.request_id),

@@ -29,7 +29,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.work_service_pb2 import WORK_ITEM_KIND_MESSAGE
 from services.registration import claims, paging, statements, work_items
 from services.registration.models import messages, registrations, units
-from services.registration.rows import new_id, row_of
+from services.registration.rows import row_of
 from services.registration.use_log import use_row
 from services.runtime.clock import now, working_days_later
 from services.runtime.errors import (
@@ -100,7 +100,7 @@ class MessageServicer(MessageServiceServicer):
             if made is not None:
                 return pb.CreateMessageResponse(message=_made_before(made, request, text))
             about = await _about(connection, request)
-            moment, message_id = now(), new_id()
+            moment, message_id = now(), request.message_id
             row = {
                 "message_id": message_id,
                 "request_id": by_request["request"],

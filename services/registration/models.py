@@ -155,6 +155,18 @@ class Registration(Base):
             "registration_id",
             postgresql_where=text("stage IN (9, 10)"),
         ),
+        # A guardian who cannot be mailed: stage WAITING_FOR_CONSENT.
+        Index(
+            "ix_registrations_undeliverable",
+            "registration_id",
+            postgresql_where=text("stage = 2 AND undeliverable_since IS NOT NULL"),
+        ),
+        # Of one birth date: possible duplicates. Stages that wait for somebody.
+        Index(
+            "ix_registrations_waiting_birth_date",
+            "birth_date",
+            postgresql_where=text("stage IN (2, 9, 10)"),
+        ),
     )
 
     registration_id: Mapped[str] = mapped_column(primary_key=True)
@@ -180,6 +192,8 @@ class Registration(Base):
     """Why customer service has declined it, for a while."""
     decision_request_id: Mapped[uuid.UUID | None]
     """The call by which customer service has decided."""
+    undeliverable_since: Mapped[datetime | None]
+    """When a mail server refused mail to the guardian who is asked; counts only while consent is awaited."""
 
 
 class Transfer(Base):

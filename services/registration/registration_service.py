@@ -26,7 +26,6 @@ from liity.v1.registration_service_pb2 import (
     STANDING_NOT_REGISTERED,
     STANDING_REGISTERED_IN_ANOTHER_UNIT,
     STANDING_REGISTERED_IN_THIS_UNIT,
-    PossibleDuplicate,
     Standing,
 )
 from services.registration import customerships, decisions, paging, statements, values, waiting_forms
@@ -38,7 +37,7 @@ from services.registration.models import registrations
 from services.registration.rows import consent_row, mailing_details, row_of, to_message
 from services.registration.saving import Saving
 from services.registration.use_log import use_row
-from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import failed_precondition, invalid, not_found
 
 
@@ -166,6 +165,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         details = mailing_details(
             from_json(row["profile"]), row["unit_id"], row["unit_display_name"], row["registrar_account_id"]
         )
+        details.was_refused = row["was_refused"]
         return pb.GetMailingDetailsResponse(mailing_details=details)
 
     async def ActivateRegistration(  # noqa: N802
@@ -276,32 +276,16 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def ListPossibleDuplicates(  # noqa: N802
         self, request: pb.ListPossibleDuplicatesRequest, _context: object
     ) -> pb.ListPossibleDuplicatesResponse:
-        """Customers who may be the person of a registration that waits for an identity check (R24)."""
+        """Who may be the person of a registration that waits for an identity check (R24)."""
         async with self._autocommit.connect() as connection:
             by_id = {"id": request.registration_id}
             row = (await connection.execute(statements.GET_FOR_CHECK, by_id)).mappings().first()
             if row is None:
                 return pb.ListPossibleDuplicatesResponse()
-            form = from_json(row["form"])
             found = await possible_duplicates_of(
-                connection,
-                person_id=row["person_id"],
-                birth_date=row["birth_date"],
-                first_names=form.first_names,
-                last_name=form.last_name,
+                connection, row["person_id"], row["birth_date"], from_json(row["form"])
             )
-        return pb.ListPossibleDuplicatesResponse(
-            possible_duplicates=[
-                PossibleDuplicate(
-                    customer=f"units/{one['unit_id']}/customers/{one['customer_id']}",
-                    customer_display_name=f"{one['first_names']} {one['last_name']}",
-                    birth_date=to_proto_date(one["birth_date"]),
-                    unit_display_name=one["unit_display_name"],
-                    state=one["state"],
-                )
-                for one in found
-            ]
-        )
+        return pb.ListPossibleDuplicatesResponse(possible_duplicates=found)
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, statements.GET, {"id": registration_id})

@@ -187,6 +187,7 @@ def _creation(
         "missing_code_reason": request.missing_code_reason or None,
         "rejection_note": None,
         "decision_request_id": None,
+        "undeliverable_since": None,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if request.missing_code_reason:

@@ -73,7 +73,9 @@ async def run() -> None:
             ClassListServicer(engine, LookUps(engine, settings), settings.class_list_lifetime), server
         )
         add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
-        add_WorkServiceServicer_to_server(WorkServicer(engine, settings.work_claim_lifetime), server)
+        add_WorkServiceServicer_to_server(
+            WorkServicer(engine, settings.work_claim_lifetime, settings.work_patience()), server
+        )
         add_MessageServiceServicer_to_server(MessageServicer(engine, settings.message_answer_days), server)
         add_HistoryServiceServicer_to_server(HistoryServicer(engine), server)
         add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)

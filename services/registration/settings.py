@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from services.registration.suspicions import SuspicionRules
+from services.registration.work_items import Patience
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
 
@@ -70,6 +71,16 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         gt=timedelta(0),
         description="How long an officer's claim of an item of work holds unless it is renewed.",
     )
+    work_mail_days: int = Field(
+        14,
+        ge=1,
+        le=365,
+        description="Days in which customer service means to settle mail that could not be delivered. What is"
+        " not settled stays in the work list, overdue.",
+    )
+    work_duplicate_days: int = Field(
+        30, ge=1, le=365, description="The same for two customers who may be one person."
+    )
     message_answer_days: int = Field(
         5, ge=1, le=100, description="Working days in which customer service means to answer a message (R12)."
     )
@@ -84,6 +95,13 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         if self.suspicion_opens >= self.suspicion_closes:
             raise ValueError("LIITY_SUSPICION_OPENS must come before LIITY_SUSPICION_CLOSES")
         return self
+
+    def work_patience(self) -> Patience:
+        """How long items of work may wait that have no deadline of their own."""
+        return Patience(
+            mail_patience=timedelta(days=self.work_mail_days),
+            duplicate_patience=timedelta(days=self.work_duplicate_days),
+        )
 
     def suspicion_rules(self) -> SuspicionRules:
         """The rules of suspicious use."""

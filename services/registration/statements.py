@@ -25,7 +25,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_unless_there
 
-from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
+    CUSTOMER_STATE_MARKED_FOR_DELETION,
+    EMAIL_STATE_UNDELIVERABLE,
+)
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_AWAITED,
     CONSENT_STATE_NOT_GIVEN,
@@ -52,7 +56,10 @@ from services.registration.models import (
 WAITING_FOR_DECISION = (STAGE_WAITING_FOR_REACTIVATION, STAGE_WAITING_FOR_IDENTITY_CHECK)
 """Customer service has to say yes first (R19, R24)."""
 
-WAITING = (STAGE_RECEIVED, STAGE_WAITING_FOR_CONSENT, *WAITING_FOR_DECISION)
+WAITING_FOR_SOMEBODY = (STAGE_WAITING_FOR_CONSENT, *WAITING_FOR_DECISION)
+"""A guardian or customer service has to say yes first."""
+
+WAITING = (STAGE_RECEIVED, *WAITING_FOR_SOMEBODY)
 """The customership has not begun."""
 
 BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
@@ -279,6 +286,10 @@ GET_PROFILE = (
             ((customers.c.state != CUSTOMER_STATE_ACTIVE) & ~bindparam("also_if_ended", type_=Boolean), None),
             else_=func.coalesce(customers.c.profile, registrations.c.form),
         ).label("profile"),
+        func.coalesce(
+            customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
+            registrations.c.undeliverable_since.is_not(None),
+        ).label("was_refused"),
         _unit_name(),
     )
     .select_from(registrations.outerjoin(customers))

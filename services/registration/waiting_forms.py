@@ -28,7 +28,7 @@ _UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
 _UPDATE = (
     update(registrations)
     .where(registrations.c.registration_id == bindparam("id"))
-    .values(form=bindparam("new_form"))
+    .values(form=bindparam("new_form"), undeliverable_since=bindparam("refused_since"))
 )
 _FIELDS = [field.name for field in CustomerForm.DESCRIPTOR.fields]
 _DIGEST = 4
@@ -60,7 +60,10 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     )
     if errors:
         raise invalid(errors)
-    await connection.execute(_UPDATE, by_id | {"new_form": to_json(after)})
+    # Of a guardian's corrected address nothing is known yet.
+    is_corrected = after.related_person.email != before.related_person.email
+    refused_since = None if is_corrected else row["undeliverable_since"]
+    await connection.execute(_UPDATE, by_id | {"new_form": to_json(after), "refused_since": refused_since})
     use = use_row("registration:update", [request.registration_id, row["person_id"]])
     await connection.execute(statements.INSERT_USE, use)
     changed = (await connection.execute(statements.GET, by_id)).mappings().one()

@@ -1,10 +1,12 @@
 """What waits for customer service, drawn from the data that waits: no list of it is kept anywhere."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import Any, NamedTuple, TypedDict
 
 from sqlalchemy import (
     ColumnElement,
+    Interval,
     Select,
     String,
     and_,
@@ -24,6 +26,7 @@ from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, EMAIL_STATE_UND
 from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
 from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
 from liity.v1.registration_pb2 import (
+    STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
     Stage,
@@ -54,6 +57,17 @@ ID_PATTERN = "[1-5](-[a-z0-9]{1,32}){1,2}"
 
 _MOMENT = DateTime(timezone=True)
 
+_MAIL_PATIENCE = bindparam("mail_patience", type_=Interval)
+_DUPLICATE_PATIENCE = bindparam("duplicate_patience", type_=Interval)
+
+
+class Patience(TypedDict):
+    """How long what has no deadline of its own may wait."""
+
+    mail_patience: timedelta
+    duplicate_patience: timedelta
+
+
 _SUBJECTS = ("registration_id", "customer_id", "other_customer_id", "message_id")
 
 
@@ -78,7 +92,7 @@ def _waiting(
     kind: WorkItemKind.ValueType,
     row_ids: tuple[ColumnElement[str], ...],
     since: ColumnElement[Any],
-    deadline: ColumnElement[Any] | None = None,
+    deadline: ColumnElement[Any],
     **subjects: ColumnElement[Any],
 ) -> _Waiting:
     own_id: ColumnElement[str] = literal(str(kind), String)
@@ -89,7 +103,7 @@ def _waiting(
         literal(int(kind)).label("kind"),
         own_id.label("item_id"),
         since.label("since"),
-        (cast(null(), _MOMENT) if deadline is None else deadline).label("deadline"),
+        deadline.label("deadline"),
         *(subjects.get(name, nobody).label(name) for name in _SUBJECTS),
     )
     return _Waiting(items, row_ids)
@@ -108,10 +122,20 @@ def _undeliverable() -> _Waiting:
     row_id = customers.c.customer_id
     # A release that knew no such moment has marked some.
     since = func.coalesce(customers.c.undeliverable_since, customers.c.updated_at)
-    waiting = _waiting(WORK_ITEM_KIND_UNDELIVERABLE_MAIL, (row_id,), since, customer_id=row_id)
+    deadline = since + _MAIL_PATIENCE
+    waiting = _waiting(WORK_ITEM_KIND_UNDELIVERABLE_MAIL, (row_id,), since, deadline, customer_id=row_id)
     refused = customers.c.email_state == literal(int(EMAIL_STATE_UNDELIVERABLE), literal_execute=True)
     in_force = customers.c.state == CUSTOMER_STATE_ACTIVE
     return waiting._replace(items=waiting.items.where(refused, in_force))
+
+
+def _undeliverable_guardians() -> _Waiting:
+    """Registrations that wait for a guardian who cannot be mailed: it ends with the wait, if not before."""
+    row_id, since = registrations.c.registration_id, registrations.c.undeliverable_since
+    deadline = func.least(since + _MAIL_PATIENCE, registrations.c.deadline)
+    waiting = _waiting(WORK_ITEM_KIND_UNDELIVERABLE_MAIL, (row_id,), since, deadline, registration_id=row_id)
+    stage = literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True)
+    return waiting._replace(items=waiting.items.where(registrations.c.stage == stage, since.is_not(None)))
 
 
 _ONE, _OTHER = customers.alias("one"), customers.alias("other")
@@ -119,10 +143,12 @@ _ONE, _OTHER = customers.alias("one"), customers.alias("other")
 
 def _duplicates() -> _Waiting:
     """Pairs of customers of one name and birth date that nobody has called two persons."""
+    since = func.greatest(_ONE.c.created_at, _OTHER.c.created_at)
     waiting = _waiting(
         WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
         (_ONE.c.customer_id, _OTHER.c.customer_id),
-        func.greatest(_ONE.c.created_at, _OTHER.c.created_at),
+        since,
+        since + _DUPLICATE_PATIENCE,
         customer_id=_ONE.c.customer_id,
         other_customer_id=_OTHER.c.customer_id,
     )
@@ -154,7 +180,7 @@ def _all_duplicates() -> Select[Any]:
         .cte("namesakes")
         .prefix_with("MATERIALIZED")
     )
-    return _WAITING[WORK_ITEM_KIND_POSSIBLE_DUPLICATE].items.where(
+    return _duplicates().items.where(
         _ONE.c.birth_date == namesakes.c.birth_date, _ONE.c.sort_key == namesakes.c.sort_key
     )
 
@@ -174,20 +200,22 @@ def _messages() -> _Waiting:
     return waiting._replace(items=waiting.items.where(is_open))
 
 
-_WAITING: Mapping[WorkItemKind.ValueType, _Waiting] = {
-    WORK_ITEM_KIND_REACTIVATION: _registrations(WORK_ITEM_KIND_REACTIVATION, STAGE_WAITING_FOR_REACTIVATION),
-    WORK_ITEM_KIND_IDENTITY_CHECK: _registrations(
-        WORK_ITEM_KIND_IDENTITY_CHECK, STAGE_WAITING_FOR_IDENTITY_CHECK
+_WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
+    WORK_ITEM_KIND_REACTIVATION: (
+        _registrations(WORK_ITEM_KIND_REACTIVATION, STAGE_WAITING_FOR_REACTIVATION),
     ),
-    WORK_ITEM_KIND_UNDELIVERABLE_MAIL: _undeliverable(),
-    WORK_ITEM_KIND_POSSIBLE_DUPLICATE: _duplicates(),
-    WORK_ITEM_KIND_MESSAGE: _messages(),
+    WORK_ITEM_KIND_IDENTITY_CHECK: (
+        _registrations(WORK_ITEM_KIND_IDENTITY_CHECK, STAGE_WAITING_FOR_IDENTITY_CHECK),
+    ),
+    WORK_ITEM_KIND_UNDELIVERABLE_MAIL: (_undeliverable(), _undeliverable_guardians()),
+    WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(),),
+    WORK_ITEM_KIND_MESSAGE: (_messages(),),
 }
 """What waits, by kind."""
 
-_LISTED: Mapping[WorkItemKind.ValueType, Select[Any]] = {
-    kind: each.items for kind, each in _WAITING.items()
-} | {WORK_ITEM_KIND_POSSIBLE_DUPLICATE: _all_duplicates()}
+_LISTED: Mapping[WorkItemKind.ValueType, tuple[Select[Any], ...]] = {
+    kind: tuple(each.items for each in waiting) for kind, waiting in _WAITING.items()
+} | {WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_all_duplicates(),)}
 
 
 def _with_claims(waiting: Any) -> Select[Any]:  # noqa: ANN401 - any select of items
@@ -207,9 +235,12 @@ def page(
     size: int,
     after: Position | None,
 ) -> Select[Any]:
-    """Items of some kinds, or all, oldest first, one more than asked for. Takes `moment` and `account`."""
+    """Items of some kinds, or all, oldest first, one more than asked for.
+
+    Takes `moment`, `account` and a `Patience`.
+    """
     wanted = sorted(set(kinds) & set(_LISTED)) or sorted(_LISTED)
-    statement = _with_claims(union_all(*(_LISTED[kind] for kind in wanted)))
+    statement = _with_claims(union_all(*(items for kind in wanted for items in _LISTED[kind])))
     place = (statement.selected_columns["since"], statement.selected_columns["item_id"])
     if claims == CLAIM_FILTER_UNCLAIMED:
         statement = statement.where(work_claims.c.account_id.is_(None))
@@ -221,10 +252,32 @@ def page(
 
 
 def one(item_id: str) -> Select[Any]:
-    """An item, if it waits. Takes `moment`. NOT_FOUND (WORK_ITEM_NOT_FOUND) for an ID that none can have."""
+    """An item, if it waits. Takes `moment` and a `Patience`.
+
+    NOT_FOUND (WORK_ITEM_NOT_FOUND) for an ID that none can have.
+    """
     kind, *row_ids = item_id.split("-")
     waiting = _WAITING[WorkItemKind.ValueType(int(kind))]
-    if len(row_ids) != len(waiting.row_ids):
+    if any(len(row_ids) != len(each.row_ids) for each in waiting):
         raise not_found(REASON_WORK_ITEM_NOT_FOUND)
-    chosen = (column == row_id for column, row_id in zip(waiting.row_ids, row_ids, strict=True))
-    return _with_claims(waiting.items.where(*chosen))
+    chosen = (
+        each.items.where(*(column == row_id for column, row_id in zip(each.row_ids, row_ids, strict=True)))
+        for each in waiting
+    )
+    return _with_claims(union_all(*chosen))
+
+
+def due() -> Select[Any]:
+    """How many items of each kind are late at `moment`, and how many more at `later`. Takes a `Patience`."""
+    items = union_all(*(items for listed in _LISTED.values() for items in listed)).subquery("items")
+    late = items.c.deadline <= bindparam("moment", type_=_MOMENT)
+    return (
+        select(
+            items.c.kind,
+            func.count().filter(late).label("overdue"),
+            func.count().filter(~late).label("due_soon"),
+        )
+        .where(items.c.deadline <= bindparam("later", type_=_MOMENT))
+        .group_by(items.c.kind)
+        .order_by(items.c.kind)
+    )

@@ -12,9 +12,11 @@ from liity.registration.v1 import work_service_pb2 as pb
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceServicer
 from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
 from services.registration import claims, names, paging, statements, work_items
+from services.registration.duplicates import waiting_of
 from services.registration.forms import from_json
 from services.registration.models import customers, dismissed_duplicates, messages, registrations, units
 from services.registration.use_log import use_row
+from services.registration.work_items import Patience
 from services.runtime.clock import now
 from services.runtime.errors import not_found
 from services.runtime.requests import current_actor
@@ -34,6 +36,7 @@ _CUSTOMERS = select(
     customers.c.person_id,
     customers.c.unit_id,
     (customers.c.first_names + " " + customers.c.last_name).label("customer_display_name"),
+    customers.c.kind,
     customers.c.birth_date,
     customers.c.sort_key,
     _UNIT_NAME,
@@ -58,11 +61,12 @@ _DISMISS = insert(dismissed_duplicates).on_conflict_do_nothing()
 class WorkServicer(WorkServiceServicer):
     """Items of work. A claim ends after `claim_lifetime` unless it is renewed."""
 
-    def __init__(self, engine: AsyncEngine, claim_lifetime: timedelta) -> None:
+    def __init__(self, engine: AsyncEngine, claim_lifetime: timedelta, patience: Patience) -> None:
         self._engine = engine
         # What is read for one answer is one picture.
         self._one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
         self._claim_lifetime = claim_lifetime
+        self._patience = patience
 
     async def ListWorkItems(  # noqa: N802
         self, request: pb.ListWorkItemsRequest, _context: object
@@ -70,7 +74,7 @@ class WorkServicer(WorkServiceServicer):
         """What waits, oldest first."""
         after = paging.decode(request.page_token, work_items.ID_PATTERN) if request.page_token else None
         statement = work_items.page(request.kinds, request.claims, request.page_size, after)
-        asked = {"moment": now(), "account": current_actor().account_id}
+        asked = {"moment": now(), "account": current_actor().account_id, **self._patience}
         async with self._one_picture.begin() as connection:
             rows = (await connection.execute(statement, asked)).mappings().all()
             found = rows[: request.page_size]
@@ -84,7 +88,7 @@ class WorkServicer(WorkServiceServicer):
     ) -> pb.GetWorkItemResponse:
         """One item."""
         async with self._one_picture.begin() as connection:
-            return pb.GetWorkItemResponse(work_item=await _get(connection, request.work_item_id))
+            return pb.GetWorkItemResponse(work_item=await self._get(connection, request.work_item_id))
 
     async def ClaimWorkItem(  # noqa: N802
         self, request: pb.ClaimWorkItemRequest, _context: object
@@ -92,12 +96,12 @@ class WorkServicer(WorkServiceServicer):
         """Claims an item. Of two who do so at once one has it, and both are told who."""
         item_id = request.work_item_id
         async with self._engine.begin() as connection:
-            item = await _get(connection, item_id)
+            item = await self._get(connection, item_id)
             until = now() + self._claim_lifetime
             if await claims.claim(connection, item_id, request.request_id, request.display_name, until):
                 await _record(connection, "work:claim", item)
             # Read anew: it tells whose it is now.
-            return pb.ClaimWorkItemResponse(work_item=await _get(connection, item_id))
+            return pb.ClaimWorkItemResponse(work_item=await self._get(connection, item_id))
 
     async def ReleaseWorkItem(  # noqa: N802
         self, request: pb.ReleaseWorkItemRequest, _context: object
@@ -117,7 +121,7 @@ class WorkServicer(WorkServiceServicer):
         async with self._engine.begin() as connection:
             if await connection.scalar(_DISMISSED, {"one": one, "other": other}) is not None:
                 return pb.DismissDuplicateResponse()
-            item = await _get(connection, request.work_item_id)
+            item = await self._get(connection, request.work_item_id)
             await claims.require_unclaimed_by_others(connection, request.work_item_id)
             row = {
                 "customer_id": one,
@@ -135,15 +139,27 @@ class WorkServicer(WorkServiceServicer):
     ) -> pb.CheckClaimResponse:
         """Refuses an officer who would decide what another one has claimed."""
         async with self._engine.connect() as connection:
-            await claims.require_unclaimed_by_others(connection, request.work_item_id)
+            if request.HasField("customer_id"):
+                await claims.require_customer_unclaimed_by_others(connection, request.customer_id)
+            else:
+                await claims.require_unclaimed_by_others(connection, request.work_item_id)
         return pb.CheckClaimResponse()
 
+    async def CountDueWork(  # noqa: N802
+        self, request: pb.CountDueWorkRequest, _context: object
+    ) -> pb.CountDueWorkResponse:
+        """How many items are late, or will be soon."""
+        asked = {"moment": now(), "later": request.until.ToDatetime(UTC), **self._patience}
+        async with self._one_picture.begin() as connection:
+            rows = (await connection.execute(work_items.due(), asked)).mappings().all()
+        return pb.CountDueWorkResponse(due=[pb.DueWork(**row) for row in rows])
 
-async def _get(connection: AsyncConnection, item_id: str) -> pb.WorkItem:
-    row = (await connection.execute(work_items.one(item_id), {"moment": now()})).mappings().first()
-    if row is None:
-        raise not_found(REASON_WORK_ITEM_NOT_FOUND)
-    return (await _to_messages(connection, [row]))[0]
+    async def _get(self, connection: AsyncConnection, item_id: str) -> pb.WorkItem:
+        asked = {"moment": now(), **self._patience}
+        row = (await connection.execute(work_items.one(item_id), asked)).mappings().first()
+        if row is None:
+            raise not_found(REASON_WORK_ITEM_NOT_FOUND)
+        return (await _to_messages(connection, [row]))[0]
 
 
 async def _record(connection: AsyncConnection, action: str, item: pb.WorkItem) -> None:
@@ -176,10 +192,10 @@ async def _to_messages(connection: AsyncConnection, rows: Sequence[RowMapping]) 
             item.subjects.append(_of_registration(registration))
             key = _key(registration)
             item.possible_duplicates.extend(
-                _of_customer(other)
-                for other in (alike.get(key, ()) if key else ())
+                subject
+                for person_id, subject in (alike.get(key, ()) if key else ())
                 # Somebody whose customership has ended is no other person.
-                if other["person_id"] != registration["person_id"]
+                if person_id != registration["person_id"]
             )
         item.subjects.extend(
             _of_customer(known[row[column]]) for column in ("customer_id", "other_customer_id") if row[column]
@@ -205,13 +221,18 @@ async def _by_id(
 
 async def _alike(
     connection: AsyncConnection, waiting: Iterable[RowMapping]
-) -> Mapping[Key, Sequence[RowMapping]]:
-    """The customers who have the name and birth date of a registration that waits."""
-    keys = {key for row in waiting if (key := _key(row)) is not None}
-    found: dict[Key, list[RowMapping]] = {}
-    if keys:
-        for row in (await connection.execute(_ALIKE, {"keys": sorted(keys)})).mappings():
-            found.setdefault((row["birth_date"], row["sort_key"]), []).append(row)
+) -> Mapping[Key, Sequence[tuple[str, pb.WorkSubject]]]:
+    """Who has the name and birth date of one that waits, each with their person: customers, then others."""
+    found: dict[Key, list[tuple[str, pb.WorkSubject]]] = {
+        key: [] for row in waiting if (key := _key(row)) is not None
+    }
+    if not found:
+        return {}
+    for row in (await connection.execute(_ALIKE, {"keys": sorted(found)})).mappings():
+        found[row["birth_date"], row["sort_key"]].append((row["person_id"], _of_customer(row)))
+    for row in await waiting_of(connection, {birth_date for birth_date, _ in found}):
+        if (key := _key(row)) in found:
+            found[key].append((row["person_id"], _of_registration(row)))
     return found
 
 
@@ -241,6 +262,7 @@ def _of_customer(row: RowMapping) -> pb.WorkSubject:
         unit_display_name=row["unit_display_name"],
         customer_id=row["customer_id"],
         display_name=row["customer_display_name"],
+        customer_kind=row["kind"],
     )
 
 

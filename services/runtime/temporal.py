@@ -225,6 +225,14 @@ class PasswordReminderWorkflowNames:
     SCHEDULE = "password-reminders"
 
 
+class WorkDigestWorkflowNames:
+    """What a starter must know of `WorkDigestWorkflow`."""
+
+    WORKFLOW = "WorkDigestWorkflow"
+    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
+    SCHEDULE = "work-digest"
+
+
 class MessageWorkflowNames:
     """What a starter must know of `MessageWorkflow`."""
 

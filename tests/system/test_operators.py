@@ -160,6 +160,15 @@ async def test_a_run_is_found_by_its_stage(temporal: Temporal, waiting: Waiting)
     assert waiting.run not in await runs('LiityStage="ACTIVE"')
 
 
+async def test_what_starts_by_itself_is_scheduled(temporal: Temporal) -> None:
+    async def schedules() -> set[str]:
+        listed = json.loads(await temporal("schedule", "list", "--output", "json"))
+        return {schedule["scheduleId"] for schedule in listed}
+
+    wanted = {"password-reminders", "work-digest"}
+    assert await eventually(schedules, lambda found: wanted <= found, PATIENCE) == wanted
+
+
 async def test_a_run_is_read_without_personal_data(temporal: Temporal, waiting: Waiting) -> None:
     described = await temporal("workflow", "describe", "--workflow-id", waiting.run)
     metadata = await temporal("workflow", "metadata", "--workflow-id", waiting.run)

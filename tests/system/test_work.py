@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc_status import rpc_status
 
 from deploy.api_client import ApiClient, new_request_id
@@ -15,6 +16,15 @@ from deploy.mailbox_client import Mail, MailboxClient
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_service_pb2 import (
+    CODE_CHANGE_RENEWED,
+    GetCustomerRequest,
+    SendCredentialsRequest,
+    SetPersonalIdentityCodeRequest,
+    UndoRemovalRequest,
+    UpdateCustomerRequest,
+)
 from liity.v1.message_service_pb2 import (
     MESSAGE_CONTEXT_FORM,
     MESSAGE_STATE_CLOSED,
@@ -27,7 +37,9 @@ from liity.v1.message_service_pb2 import (
 )
 from liity.v1.registration_pb2 import (
     ACTION_DISMISS_DUPLICATE,
+    ACTION_EDIT,
     ACTION_MERGE,
+    ACTION_SEND_CREDENTIALS,
     PARTY_GUARDIAN,
     STAGE_CREDENTIALS_SENT,
     Registration,
@@ -53,7 +65,17 @@ from liity.v1.work_service_pb2 import (
 from services.runtime.errors import Refusal, reason_name
 from tests.system.accounts import new_account
 from tests.system.conftest import Api, Liity
-from tests.system.registering import PATIENCE, MailCounter, adult, link_token, namesake, pupil, reaches, save
+from tests.system.registering import (
+    PATIENCE,
+    MailCounter,
+    adult,
+    database,
+    link_token,
+    namesake,
+    pupil,
+    reaches,
+    save,
+)
 
 CUSTOMER_SERVICE = "customer-service@liity.example"
 
@@ -208,6 +230,45 @@ async def test_two_of_one_name_and_birth_date_are_shown_and_told_apart(stack: St
     for _ in range(2):
         await api.staff.call(api.staff.work.DismissDuplicate, dismiss)
     assert await pairs() == []
+
+
+async def test_whoever_has_an_item_about_a_customer_has_the_customer(stack: Stack, api: Api) -> None:
+    name = (await save(api.registrar, adult())).customer
+    customer_id = name.rpartition("/")[2]
+    async with database(stack, "registration") as connection:
+        await connection.execute("UPDATE customers SET email_state = 3 WHERE customer_id = $1", customer_id)
+    account = await new_account(stack, ROLE_CUSTOMER_SERVICE)
+    other = ApiClient(f"127.0.0.1:{stack.ports.gateway}", ca=stack.ca)
+    await other.log_in(account.email, account.password)
+    item = await claim(api.staff, f"workItems/3-{customer_id}")
+    actions = [available.action for available in item.available_actions]
+    assert actions == [ACTION_EDIT, ACTION_SEND_CREDENTIALS]
+    send_anew = SendCredentialsRequest(name=name, request_id=new_request_id())
+    edit = UpdateCustomerRequest(
+        name=name,
+        request_id=new_request_id(),
+        etag=(await other.call(other.customers.GetCustomer, GetCustomerRequest(name=name))).customer.etag,
+        update_mask=FieldMask(paths=["phone"]),
+        form=CustomerForm(phone="0401234567"),
+    )
+    attach = SetPersonalIdentityCodeRequest(
+        name=name,
+        request_id=new_request_id(),
+        personal_identity_code="010594Y9032",
+        change=CODE_CHANGE_RENEWED,
+    )
+    undo = UndoRemovalRequest(name=name, request_id=new_request_id())
+    customers = other.customers
+    for decided in (
+        other.call(customers.SendCredentials, send_anew),
+        other.call(customers.UpdateCustomer, edit),
+        other.call(customers.SetPersonalIdentityCode, attach),
+        other.call(customers.UndoRemoval, undo),
+    ):
+        assert await refused(decided) == "FAILED_PRECONDITION CLAIMED_BY_ANOTHER"
+    await other.close()
+    await api.registrar.call(api.registrar.customers.UpdateCustomer, edit)
+    await api.staff.call(api.staff.customers.SendCredentials, send_anew)
 
 
 async def test_why_a_pupil_has_no_password_is_one_call(stack: Stack, api: Api, mails: MailCounter) -> None:

@@ -413,5 +413,6 @@ def test_a_mail_without_words_of_its_own_is_told_all_the_same() -> None:
         "invitation_undeliverable",
         "password_reminder",
         "class_list_done",
+        "work_digest",
     }
     assert set(texts()["mail"]) - {"other"} == mails - to_accounts

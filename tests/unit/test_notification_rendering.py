@@ -34,6 +34,7 @@ from liity.notification.v1.notification_service_pb2 import (
     InvitationReminder,
     InvitationUndeliverable,
     MessageAnswered,
+    MessageErased,
     MessageLapsed,
     MessageReceived,
     MessageReminder,
@@ -52,6 +53,8 @@ from liity.notification.v1.notification_service_pb2 import (
     RemovalUndone,
     SendMessageRequest,
     Welcome,
+    WorkCount,
+    WorkDigest,
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from services.notification.rendering import Rendered, render, template_of
@@ -116,6 +119,16 @@ CONTENTS: list[dict[str, Any]] = [
     {"message_received": MessageReceived(reference="L-7K3M-92QF", deadline=MOMENT)},
     {"message_answered": MessageAnswered(reference="L-7K3M-92QF")},
     {"message_lapsed": MessageLapsed(reference="L-7K3M-92QF")},
+    {
+        "work_digest": WorkDigest(
+            reactivations=WorkCount(due_soon=11),
+            identity_checks=WorkCount(overdue=12),
+            undeliverable_mail=WorkCount(due_soon=13, overdue=14),
+            possible_duplicates=WorkCount(overdue=15),
+            messages=WorkCount(due_soon=16),
+        )
+    },
+    {"message_erased": MessageErased(reference="L-7K3M-92QF")},
     {
         "change_address_reminder": ChangeAddressReminder(
             first_names=NAME, unit_display_name=UNIT, welcome_time=MOMENT
@@ -271,7 +284,11 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
     content = getattr(request, template)
     url = f"https://liity.example/{LINK_PAGES.get(template)}#{TOKEN}"
     for field, value in content.ListFields():
-        if field.name == "link_token":
+        if isinstance(value, WorkCount):
+            for count in (value.due_soon, value.overdue):
+                assert str(count) in rendered.text
+                assert str(count) in html.text
+        elif field.name == "link_token":
             assert rendered.text.count(TOKEN) == rendered.text.count(url) == 1
             assert url in html.links
             assert rendered.html.count(TOKEN) == rendered.html.count(url)

@@ -59,6 +59,7 @@ from liity.registration.v1.registration_service_pb2_grpc import (
 )
 from liity.registration.v1.unit_service_pb2 import UNIT_KIND_LIBRARY, CreateUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub, add_UnitServiceServicer_to_server
+from liity.registration.v1.work_service_pb2_grpc import add_WorkServiceServicer_to_server
 from liity.v1.auth_service_pb2 import ROLE_REGISTRAR, Role
 from liity.v1.customer_form_pb2 import (
     APPLICANT_GUARDIAN,
@@ -93,6 +94,7 @@ from services.registration.personal_data_service import PersonalDataServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
+from services.registration.work_service import WorkServicer
 from services.runtime.actors import ActorClientInterceptor
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.keys import KeysetPurpose, load_keyset
@@ -322,6 +324,12 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
                 ),
                 server,
             )
+            work = WorkServicer(
+                engines["registration"],
+                registration_settings.work_claim_lifetime,
+                registration_settings.work_patience(),
+            )
+            add_WorkServiceServicer_to_server(work, server)
             add_MessageServiceServicer_to_server(
                 MessageServicer(engines["registration"], registration_settings.message_answer_days), server
             )

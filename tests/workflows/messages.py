@@ -22,12 +22,13 @@ from tests.workflows.conftest import World
 WORDS, ANSWER = "Koululla on uusi luokka.", "Tervetuloa mukaan."
 
 
-async def written(world: World, **about: Any) -> StoredMessage:
+async def written(world: World, message_id: str = "", **about: Any) -> StoredMessage:
     """A message of the world's registrar, stored."""
     set_current_actor(
         Actor(kind=ACTOR_KIND_ACCOUNT, account_id=world.registrar.account_id, role=ROLE_REGISTRAR)
     )
     request = CreateMessageRequest(
+        message_id=message_id or uuid.uuid4().hex,
         request_id=str(uuid.uuid4()),
         unit_id=world.unit_id,
         sender_display_name=world.registrar.display_name,
@@ -44,6 +45,12 @@ async def sent(world: World, **about: Any) -> tuple[StoredMessage, WorkflowHandl
     await look(world, message)
     run = world.temporal.get_workflow_handle(MessageWorkflowNames.workflow_id(message.message_id))
     return message, run
+
+
+async def begun(world: World, message_id: str) -> WorkflowHandle[Any, Any]:
+    """The run of a message that is not stored yet."""
+    await MessageWorkflows(world.temporal).look(message_id, world.unit_id)
+    return world.temporal.get_workflow_handle(MessageWorkflowNames.workflow_id(message_id))
 
 
 async def look(world: World, message: StoredMessage) -> None:

@@ -3,9 +3,11 @@
 import re
 import uuid
 from collections.abc import Awaitable
+from datetime import timedelta
 
 import pytest
 
+from deploy.eventually import eventually
 from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.registration.v1.customer_service_pb2 import OrderCredentialsRequest
@@ -21,7 +23,7 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.customer_service_pb2 import EMAIL_STATE_UNCONFIRMED, EMAIL_STATE_UNDELIVERABLE
 from services.runtime.errors import Refusal, reason_name
 from services.runtime.temporal import CredentialsWorkflowNames
-from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from workflows.mailing import key
 
 CREDENTIALS = "Tunnukset kirjaston palveluun"
@@ -138,6 +140,36 @@ async def test_an_address_that_fails_is_remembered_and_the_registrar_is_told(wor
     assert (await world.customer(registration)).email_state == EMAIL_STATE_UNDELIVERABLE
     told = [mail["Subject"] for mail in world.mails_to(REGISTRARS_ADDRESS)].count(UNDELIVERABLE)
     assert told == before + 1
+
+
+async def test_an_address_that_works_again_is_forgiven(world: World) -> None:
+    email = address()
+    registration, _ = await world.save(adult_form(email), born(40))
+    world.smtp.unknown.add(email)
+    await send(world, registration)
+    world.smtp.unknown.remove(email)
+    await send(world, registration)
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNCONFIRMED
+
+
+async def test_a_guardian_who_cannot_be_mailed_is_remembered_until_they_can(world: World) -> None:
+    guardian = address()
+    world.smtp.unknown.add(guardian)
+    registration, run = await world.save(child_form(guardian), born(9))
+
+    async def refused() -> bool:
+        (row,) = await world.rows(
+            "registration",
+            "SELECT undeliverable_since FROM registrations WHERE registration_id = :id",
+            id=registration.registration_id,
+        )
+        return row["undeliverable_since"] is not None
+
+    assert await eventually(refused, lambda found: found, 30)
+    world.smtp.unknown.remove(guardian)
+    # The first reminder.
+    await world.skip(run, timedelta(days=8))
+    assert not await eventually(refused, lambda found: not found, 30)
 
 
 async def test_the_first_credentials_that_fail_mark_the_address_too(world: World) -> None:

@@ -3,22 +3,32 @@
 import uuid
 from datetime import timedelta
 from email.message import EmailMessage
+from typing import cast
 
+import grpc
+import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from deploy.eventually import eventually
 from liity.registration.v1.message_service_pb2 import StoredMessage
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_FORM, SendMessageRequest
+from services.gateway.message_service import MessageService
+from services.gateway.message_workflows import MessageWorkflows
+from services.runtime.access import Caller
+from services.runtime.errors import Refusal
+from services.runtime.requests import RequestContext, set_current_request
 from services.runtime.temporal import MessageWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, born, child_form
-from tests.workflows.messages import ANSWER, WORDS, close, look, sent, written
+from tests.workflows.messages import ANSWER, WORDS, begun, close, look, sent, written
 
 CUSTOMER_SERVICE = "customer-service@liity.example"
 WAITS = "Viesti odottaa asiakaspalvelun vastausta"
 REMINDER = "Muistutus: viesti odottaa yhä asiakaspalvelun vastausta"
 RECEIVED = "Asiakaspalvelu on saanut viestisi"
 ANSWERED = "Asiakaspalvelu on vastannut viestiisi"
+ERASED = "Viestisi asiakaspalvelulle on suljettu"
 LAPSED = "Viestiisi asiakaspalvelulle ei ole vastattu"
 
 
@@ -113,7 +123,7 @@ async def test_an_operator_may_have_it_look_and_nothing_else_comes_of_that(world
     assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ANSWERED]
 
 
-async def test_with_the_person_it_is_about_a_message_is_gone_and_its_run_ends(world: World) -> None:
+async def test_with_the_person_it_is_about_a_message_is_gone_and_its_sender_is_told(world: World) -> None:
     registration, _ = await world.save(child_form(f"{uuid.uuid4().hex}@example.org"), born(9))
     message, run = await sent(world, registration_id=registration.registration_id)
     await told(world, CUSTOMER_SERVICE, message, WAITS)
@@ -123,4 +133,31 @@ async def test_with_the_person_it_is_about_a_message_is_gone_and_its_run_ends(wo
     await world.environment.fast_forward(run)
     await run.result()
     assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
-    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED]
+    assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ERASED]
+
+
+async def test_a_message_that_is_stored_while_its_sender_dies_is_seen_to(world: World) -> None:
+    message_id = uuid.uuid4().hex
+    run = await begun(world, message_id)
+    message = await written(world, message_id)
+    await world.skip(run, timedelta(minutes=11))
+    await told(world, CUSTOMER_SERVICE, message, WAITS)
+    await told(world, REGISTRARS_ADDRESS, message, RECEIVED)
+
+
+async def test_a_message_that_is_refused_leaves_no_run_and_no_mail(world: World) -> None:
+    caller = Caller(account_id=world.registrar.account_id, display_name=world.registrar.display_name)
+    set_current_request(RequestContext(caller))
+    gateway = MessageService(world.gateway["registration"], MessageWorkflows(world.temporal))
+    # It has a run all the same: no message is stored before its run begins.
+    request = SendMessageRequest(
+        parent=f"units/{world.unit_id}", request_id=str(uuid.uuid4()), context=MESSAGE_CONTEXT_FORM, text=" "
+    )
+    with pytest.raises(Refusal):
+        await gateway.SendMessage(request, cast(grpc.ServicerContext, None))
+    message_id = uuid.uuid5(uuid.UUID(request.request_id), caller.account_id).hex
+    run = world.temporal.get_workflow_handle(MessageWorkflowNames.workflow_id(message_id))
+    mails = len(world.mails_to(CUSTOMER_SERVICE))
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert len(world.mails_to(CUSTOMER_SERVICE)) == mails

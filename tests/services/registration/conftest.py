@@ -63,7 +63,9 @@ def service_with(postgres: EmbeddedPostgres, keys_dir: Path) -> ServiceFactory:
                 )
                 add_ClassListServiceServicer_to_server(class_lists, server)
                 add_UseLogServiceServicer_to_server(UseLogServicer(engine, settings), server)
-                add_WorkServiceServicer_to_server(WorkServicer(engine, settings.work_claim_lifetime), server)
+                add_WorkServiceServicer_to_server(
+                    WorkServicer(engine, settings.work_claim_lifetime, settings.work_patience()), server
+                )
                 add_MessageServiceServicer_to_server(
                     MessageServicer(engine, settings.message_answer_days), server
                 )

@@ -368,6 +368,11 @@ async def test_possible_duplicates_have_the_name_and_the_date_of_birth(service: 
     ]
     assert (found[0].customer_display_name, found[0].birth_date) == (f"Väinö Ilmari {name}", BIRTH_OF_ADULT)
     assert found[0].unit_display_name == "A-kirjasto"
+    twin = await unidentified(service, here, first_names="väinö", last_name=name)
+    for one, other in ((waiting, twin), (twin, waiting)):
+        last = (await service.duplicates(one.registration_id))[-1]
+        assert last.registration == f"units/{other.unit_id}/registrations/{other.registration_id}"
+        assert (last.customer, last.birth_date) == ("", BIRTH_OF_ADULT)
     await service.approve(waiting.registration_id)
     assert not await service.duplicates(waiting.registration_id)
 

@@ -13,6 +13,7 @@ from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_CONFIRMED,
     EMAIL_STATE_UNCONFIRMED,
     EMAIL_STATE_UNDELIVERABLE,
+    EMAIL_STATE_UNSPECIFIED,
 )
 from tests.registration_forms import adult_form
 from tests.services.registration_service import Service, refusal, violations
@@ -48,6 +49,12 @@ async def mark(service: Service, customer: pb.Customer, email: str) -> None:
     request = pb.MarkEmailUndeliverableRequest(person_id=customer.person_id, email=email)
     stub = CustomerServiceStub(service.worker.channel)
     await service.worker.call(stub.MarkEmailUndeliverable, request)
+
+
+async def deliver(service: Service, customer: pb.Customer, email: str) -> None:
+    request = pb.MarkEmailDeliveredRequest(person_id=customer.person_id, email=email)
+    stub = CustomerServiceStub(service.worker.channel)
+    await service.worker.call(stub.MarkEmailDelivered, request)
 
 
 async def confirm(service: Service, change_request_id: uuid.UUID) -> None:
@@ -90,6 +97,36 @@ async def test_only_the_address_on_file_can_be_undeliverable(service: Service, c
     assert (await get(service, customer.customer_id)).email_state == EMAIL_STATE_UNDELIVERABLE
     await change(service, customer, email="uusi@koti.example")
     assert (await get(service, customer.customer_id)).email_state == EMAIL_STATE_UNCONFIRMED
+
+
+async def test_an_address_that_takes_mail_after_all_is_undeliverable_no_more(
+    service: Service, customer: pb.Customer
+) -> None:
+    await mark(service, customer, customer.form.email)
+    assert (await service.mailing(customer.registration_id)).mailing_details.was_refused
+    await deliver(service, customer, "toinen@koti.example")
+    assert (await get(service, customer.customer_id)).email_state == EMAIL_STATE_UNDELIVERABLE
+    await deliver(service, customer, customer.form.email)
+    assert (await get(service, customer.customer_id)).email_state == EMAIL_STATE_UNCONFIRMED
+    assert not (await service.mailing(customer.registration_id)).mailing_details.was_refused
+
+
+async def test_a_child_without_an_address_is_mailed_at_the_guardians(service: Service, unit: Unit) -> None:
+    waiting = await service.waiting(unit.unit_id)
+    await service.activate(waiting.registration_id, None)
+    child = await get(service, (await service.get(waiting.registration_id)).customer_id)
+    guardian = child.form.related_person.email
+    assert (child.form.email, child.email_state) == ("", EMAIL_STATE_UNSPECIFIED)
+    await mark(service, child, guardian)
+    assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNDELIVERABLE
+    await deliver(service, child, guardian)
+    assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNSPECIFIED
+    await mark(service, child, guardian)
+    related = form_pb.RelatedPerson()
+    related.CopyFrom(child.form.related_person)
+    related.email = "toimiva@koti.example"
+    await change(service, child, related_person=related)
+    assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNSPECIFIED
 
 
 async def test_a_change_confirms_its_own_address(service: Service, customer: pb.Customer) -> None:

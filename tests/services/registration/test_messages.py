@@ -51,6 +51,7 @@ class Desk:
             )
         )
         request = {
+            "message_id": uuid.uuid4().hex,
             "request_id": str(uuid.uuid4()),
             "unit_id": self.unit.unit_id,
             "sender_display_name": REGISTRAR.display_name,

@@ -92,6 +92,7 @@ async def end_and_undo(service: Service, customer_id: str) -> None:
 async def write_about(service: Service, registration: pb.Registration, unit: Unit) -> None:
     """A message about a customer, and a namesake who is another person."""
     write = CreateMessageRequest(
+        message_id=uuid.uuid4().hex,
         request_id=str(uuid.uuid4()),
         unit_id=unit.unit_id,
         sender_display_name=REGISTRAR.display_name,

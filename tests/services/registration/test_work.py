@@ -11,16 +11,21 @@ import pytest
 from sqlalchemy import text
 
 from liity.registration.v1 import work_service_pb2 as pb
-from liity.registration.v1.customer_service_pb2 import Customer, MarkEmailUndeliverableRequest
+from liity.registration.v1.customer_service_pb2 import (
+    Customer,
+    MarkEmailDeliveredRequest,
+    MarkEmailUndeliverableRequest,
+)
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registration
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
-from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR
 from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WITHDRAWN,
     Stage,
 )
 from liity.v1.work_service_pb2 import (
@@ -32,9 +37,11 @@ from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
     WorkItemKind,
 )
+from services.runtime.clock import now
 from services.runtime.requests import set_current_actor
+from tests.registration_forms import changed, child_form
 from tests.services.registration.conftest import ServiceFactory
-from tests.services.registration_service import DEADLINE, Service, refusal
+from tests.services.registration_service import DEADLINE, Service, birth_of_child, refusal
 
 AINO, VEIKKO = "Aino Asiakaspalvelija", "Veikko Virkailija"
 ALONE = (WORK_ITEM_KIND_REACTIVATION, WORK_ITEM_KIND_IDENTITY_CHECK, WORK_ITEM_KIND_UNDELIVERABLE_MAIL)
@@ -101,6 +108,10 @@ class Work:
         acting(officer)
         await self._call(self._stub.CheckClaim, pb.CheckClaimRequest(work_item_id=item_id))
 
+    async def check_customer(self, customer_id: str, officer: str = AINO) -> None:
+        acting(officer)
+        await self._call(self._stub.CheckClaim, pb.CheckClaimRequest(customer_id=customer_id))
+
     async def _call(self, method: Any, request: Any) -> Any:
         return await self._service.gateway.call(method, request)
 
@@ -122,9 +133,20 @@ async def in_stage(service: Service, unit: Unit, stage: Stage.ValueType, **field
     return registration
 
 
+async def mark(service: Service, person_id: str, address: str) -> None:
+    """A mail server has refused mail."""
+    refused = MarkEmailUndeliverableRequest(person_id=person_id, email=address)
+    await service.worker.call(CustomerServiceStub(service.worker.channel).MarkEmailUndeliverable, refused)
+
+
+async def deliver(service: Service, person_id: str, address: str) -> None:
+    """It has taken mail after all."""
+    taken = MarkEmailDeliveredRequest(person_id=person_id, email=address)
+    await service.worker.call(CustomerServiceStub(service.worker.channel).MarkEmailDelivered, taken)
+
+
 async def undeliverable(service: Service, customer: Customer) -> None:
-    mark = MarkEmailUndeliverableRequest(person_id=customer.person_id, email=customer.form.email)
-    await service.worker.call(CustomerServiceStub(service.worker.channel).MarkEmailUndeliverable, mark)
+    await mark(service, customer.person_id, customer.form.email)
 
 
 async def namesakes(service: Service, unit: Unit, number: int = 2) -> list[Customer]:
@@ -158,7 +180,7 @@ async def test_what_waits_is_found_where_it_waits(service: Service, unit: Unit, 
         assert (subject.unit_id, subject.unit_display_name) == (unit.unit_id, unit.display_name)
         assert row_id in {subject.registration_id, subject.customer_id}
         assert item.work_item_id in ids(await work.items(kind))
-        assert item.HasField("deadline") == (kind != WORK_ITEM_KIND_UNDELIVERABLE_MAIL)
+        assert item.HasField("deadline")
     assert (await work.of(asked.registration_id)).deadline.ToJsonString() == f"{DEADLINE:%Y-%m-%dT%H:%M:%SZ}"
     assert not {WORK_ITEM_KIND_REACTIVATION} & {
         item.kind for item in await work.items(WORK_ITEM_KIND_IDENTITY_CHECK)
@@ -184,6 +206,65 @@ async def test_since_when_an_address_does_not_work_is_told(service: Service, uni
     await undeliverable(service, refused)
     assert await work.of(refused.customer_id) == first
     assert first.create_time.ToDatetime() > refused.create_time.ToDatetime()
+
+
+async def test_what_has_no_deadline_of_its_own_has_one_all_the_same(
+    service: Service, unit: Unit, work: Work
+) -> None:
+    refused = await service.customer(unit.unit_id)
+    await undeliverable(service, refused)
+    one, other = sorted(customer.customer_id for customer in await namesakes(service, unit))
+    for item, days in (
+        (await work.of(refused.customer_id), 14),
+        (await work.get(f"4-{one}-{other}"), 30),
+    ):
+        assert item.deadline.ToDatetime() - item.create_time.ToDatetime() == timedelta(days=days)
+
+
+async def test_a_guardian_who_cannot_be_mailed_is_work_until_they_can_or_the_wait_ends(
+    service: Service, unit: Unit, work: Work
+) -> None:
+    waiting, other = [await service.waiting(unit.unit_id) for _ in range(2)]
+    guardian = (await service.mailing(waiting.registration_id)).mailing_details.related_person_email
+    await mark(service, waiting.person_id, "aivan@muu.example")
+    assert not (await service.mailing(waiting.registration_id)).mailing_details.was_refused
+    await mark(service, waiting.person_id, guardian)
+    await mark(service, other.person_id, guardian)
+    assert (await service.mailing(waiting.registration_id)).mailing_details.was_refused
+    acting()
+    item = await work.of(waiting.registration_id)
+    assert item.kind == WORK_ITEM_KIND_UNDELIVERABLE_MAIL
+    assert item == await work.get(item.work_item_id)
+    assert item.subjects[0].registration_id == waiting.registration_id
+    # No later than the wait itself.
+    assert item.deadline.ToJsonString() <= f"{DEADLINE:%Y-%m-%dT%H:%M:%SZ}"
+    await deliver(service, waiting.person_id, guardian)
+    await service.end(other.registration_id, STAGE_WITHDRAWN)
+    acting()
+    left = " ".join(ids(await work.items(WORK_ITEM_KIND_UNDELIVERABLE_MAIL)))
+    assert waiting.registration_id not in left
+    assert other.registration_id not in left
+
+
+async def test_what_is_late_and_what_will_be_is_counted(service: Service, unit: Unit, work: Work) -> None:
+    async def count() -> tuple[int, int]:
+        request = pb.CountDueWorkRequest()
+        request.until.FromDatetime(now() + timedelta(days=3))
+        stub = WorkServiceStub(service.worker.channel)
+        counted = (await service.worker.call(stub.CountDueWork, request)).due
+        found = [due for due in counted if due.kind == WORK_ITEM_KIND_UNDELIVERABLE_MAIL]
+        return (found[0].due_soon, found[0].overdue) if found else (0, 0)
+
+    soon, late = await count()
+    for days in (2, 12, 13, 15):
+        refused = await service.customer(unit.unit_id)
+        await undeliverable(service, refused)
+        async with service.engine.begin() as connection:
+            await connection.execute(
+                text("UPDATE customers SET undeliverable_since = :since WHERE customer_id = :id"),
+                {"since": now() - timedelta(days=days), "id": refused.customer_id},
+            )
+    assert await count() == (soon + 2, late + 1)
 
 
 async def test_pages_follow_one_another_oldest_first(service: Service, unit: Unit, work: Work) -> None:
@@ -301,6 +382,47 @@ async def test_somebody_who_may_be_the_same_is_shown_before_it_is_decided(
             await connection.execute(change, {"born": born, "id": customer.customer_id})
         found = (await work.of(registration.registration_id)).possible_duplicates
         assert (customer.customer_id in {each.customer_id for each in found}) is alike
+
+
+async def test_two_who_wait_and_may_be_one_are_shown_to_each_other(
+    service: Service, unit: Unit, work: Work
+) -> None:
+    name = secrets.token_hex(8)
+    saved = [
+        await service.create(
+            unit.unit_id,
+            changed(child_form(), first_names="Elli", last_name=written),
+            birth_date=birth_of_child(),
+        )
+        for written in (name, name.upper(), f"{name}nen")
+    ]
+    one, same, another = [each.registration.registration_id for each in saved]
+    async with service.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE registrations SET stage = 10 WHERE registration_id = :id"), {"id": one}
+        )
+    found = [each.registration_id for each in (await work.of(one)).possible_duplicates]
+    assert found == [same]
+    assert another not in found
+
+
+@pytest.mark.parametrize("kind", [WORK_ITEM_KIND_UNDELIVERABLE_MAIL, WORK_ITEM_KIND_POSSIBLE_DUPLICATE])
+async def test_whoever_claims_what_waits_of_a_customer_has_the_customer(
+    service: Service, unit: Unit, work: Work, kind: WorkItemKind.ValueType
+) -> None:
+    one, _ = await namesakes(service, unit)
+    await undeliverable(service, one)
+    items = [item for item in await work.items(kind) if one.customer_id in item.work_item_id]
+    await work.check_customer(one.customer_id)
+    await work.claim(items[0].work_item_id, VEIKKO)
+    await work.check_customer(one.customer_id, VEIKKO)
+    refused = await refusal(work.check_customer(one.customer_id))
+    assert refused == ("FAILED_PRECONDITION", "CLAIMED_BY_ANOTHER")
+    stranger = await service.customer(unit.unit_id)
+    await work.check_customer(stranger.customer_id)
+    set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id="ac1", role=ROLE_REGISTRAR))
+    request = pb.CheckClaimRequest(customer_id=one.customer_id)
+    await service.gateway.call(WorkServiceStub(service.gateway.channel).CheckClaim, request)
 
 
 async def test_with_a_person_their_claims_and_dismissals_are_erased(

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 
 _FOREIGN_KEY = "fk_removals_interrupted_registration_id_registrations"
