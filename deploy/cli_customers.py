@@ -1,17 +1,14 @@
 """`liity customers`: what staff and registrars do with customers, through the public API."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli_account import AsJson, account_options, call, choice, own_unit, secret
+from deploy.cli_editing import Changes, Etag, form_of, tell_what_changed
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import FieldDescriptor
-
     from deploy.api_client import ApiClient
-    from liity.v1.customer_form_pb2 import CustomerForm
     from liity.v1.customer_service_pb2 import Customer, CustomerSummary, TransferCustomerResponse
     from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeResponse
 
@@ -84,22 +81,17 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
 def edit(
     context: typer.Context,
     name: Name,
-    changes: Annotated[
-        list[str], typer.Option("--set", help="FIELD=VALUE, such as email=... or address.postcode=00100.")
-    ],
-    etag: Annotated[
-        str, typer.Option(help="As `show` printed it: refused if somebody has edited the customer since.")
-    ],
+    changes: Changes,
+    etag: Etag,
     as_json: AsJson = False,
 ) -> None:
     """Changes fields of a customer (R14). A changed e-mail is confirmed there and told to the old address."""
     from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
 
     from deploy.api_client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import ChangedMeanwhile, UpdateCustomerRequest  # noqa: PLC0415
-    from services.runtime.errors import Refusal  # noqa: PLC0415
+    from liity.v1.customer_service_pb2 import UpdateCustomerRequest  # noqa: PLC0415
 
-    form, paths = _form_of(changes)
+    form, paths = form_of(changes)
 
     async def change(api: "ApiClient") -> "Customer":
         request = UpdateCustomerRequest(
@@ -109,12 +101,7 @@ def edit(
             update_mask=FieldMask(paths=paths),
             form=form,
         )
-        try:
-            return (await api.call(api.customers.UpdateCustomer, request)).customer
-        except Refusal as refusal:
-            if isinstance(refusal.detail, ChangedMeanwhile):
-                typer.echo(f"Changed since: {', '.join(refusal.detail.changed.paths)}", err=True)
-            raise
+        return (await tell_what_changed(api.call(api.customers.UpdateCustomer, request))).customer
 
     _print_one(call(context.obj, change), as_json=as_json)
 
@@ -314,39 +301,6 @@ async def _read(api: "ApiClient", name: str) -> "Customer":
     from liity.v1.customer_service_pb2 import GetCustomerRequest  # noqa: PLC0415
 
     return (await api.call(api.customers.GetCustomer, GetCustomerRequest(name=name))).customer
-
-
-def _form_of(changes: list[str]) -> "tuple[CustomerForm, list[str]]":
-    """The changed fields as a form, and their paths."""
-    from google.protobuf.json_format import ParseDict, ParseError  # noqa: PLC0415
-
-    from liity.v1.customer_form_pb2 import CustomerForm  # noqa: PLC0415
-
-    form, paths = CustomerForm(), []
-    for change in changes:
-        path, _, text = change.partition("=")
-        *parents, field = path.split(".")
-        holder = form
-        try:
-            for parent in parents:
-                holder = getattr(holder, parent)
-            ParseDict({field: _value(text, holder.DESCRIPTOR.fields_by_name[field])}, holder)
-        except (AttributeError, KeyError, ParseError):
-            raise typer.BadParameter(
-                f"--set takes FIELD=VALUE: {path} is no field, or has no such value"
-            ) from None
-        paths.append(path)
-    return form, paths
-
-
-def _value(text: str, field: "FieldDescriptor") -> object:
-    """A value as JSON maps it: texts and names of enums as they are, all else as it is written in JSON."""
-    if field.type in {field.TYPE_STRING, field.TYPE_ENUM}:
-        return text
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def _full_name(api: "ApiClient", name: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli_account import AsJson, RequestId, account_options, call, choice, own_unit, secret
+from deploy.cli_editing import Changes, Etag, form_of, tell_what_changed
 
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     )
 
 HELP = (
-    "Registrations: form, save, list, show, explain, consent, withdraw;"
+    "Registrations: form, save, list, show, edit, explain, consent, withdraw;"
     " for customer service reactivate, verify, link, reject."
 )
 
@@ -136,6 +137,30 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     from deploy import registration_output  # noqa: PLC0415
 
     registration_output.print_answer(call(context.obj, read), as_json=as_json)
+
+
+@app.command()
+def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_json: AsJson = False) -> None:
+    """Corrects the form while it waits (R14). A guardian whose address changes is asked anew."""
+    from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
+
+    from deploy.api_client import new_request_id  # noqa: PLC0415
+    from liity.v1.registration_service_pb2 import UpdateRegistrationRequest  # noqa: PLC0415
+
+    form, paths = form_of(changes)
+
+    async def change(api: "ApiClient") -> "Registration":
+        request = UpdateRegistrationRequest(
+            name=_full_name(api, name),
+            request_id=new_request_id(),
+            etag=etag,
+            update_mask=FieldMask(paths=paths),
+            form=form,
+        )
+        editing = api.call(api.registrations.UpdateRegistration, request)
+        return (await tell_what_changed(editing)).registration
+
+    _print_one(call(context.obj, change), as_json=as_json)
 
 
 @app.command()

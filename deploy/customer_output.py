@@ -6,7 +6,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from deploy.output import console
-from deploy.registration_output import actions, lines, moment, print_json
+from deploy.registration_output import actions, add_contacts, lines, moment, print_json
 from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.customer_service_pb2 import (
     Customer,
@@ -43,7 +43,7 @@ def print_one(customer: Customer, *, as_json: bool) -> None:
     if as_json:
         print_json(MessageToDict(customer))
         return
-    form, address = customer.form, customer.form.address
+    form = customer.form
     table = lines()
     table.add_row("Name", customer.name)
     table.add_row("Customer", f"{form.first_names} {form.last_name}")
@@ -56,12 +56,7 @@ def print_one(customer: Customer, *, as_json: bool) -> None:
     if form.email:
         state = EmailState.Name(customer.email_state).removeprefix("EMAIL_STATE_").lower()
         table.add_row("E-mail", f"{form.email} ({state})")
-    if form.phone:
-        table.add_row("Phone", form.phone)
-    table.add_row("Address", f"{address.street_address}, {address.postcode} {address.post_office}")
-    if form.HasField("related_person"):
-        related = form.related_person
-        table.add_row("Related person", " ".join(filter(None, (related.full_name, related.email))))
+    add_contacts(table, form)
     table.add_row("Since", moment(customer.create_time))
     table.add_row("Changed", moment(customer.update_time))
     table.add_row("Registration", customer.registration)

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from deploy.output import console
+from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.getting_started_pb2 import GettingStartedStep
 from liity.v1.registration_pb2 import (
     Action,
@@ -48,12 +49,14 @@ def print_many(registrations: Sequence[Registration], *, as_json: bool) -> None:
 
 
 def print_answer(answer: GetRegistrationResponse, *, as_json: bool) -> None:
-    """A registration with what to do next, and for customer service the customers who may be the person."""
+    """A registration with its form, what to do next, and for customer service who may be the person."""
     print_one(
         answer.registration,
         as_json=as_json,
         duplicates=answer.possible_duplicates,
         steps=answer.getting_started,
+        form=answer.form if answer.HasField("form") else None,
+        etag=answer.etag,
     )
 
 
@@ -68,12 +71,15 @@ def print_one(
     as_json: bool,
     duplicates: Sequence[PossibleDuplicate] = (),
     steps: Sequence[GettingStartedStep] = (),
+    form: CustomerForm | None = None,
+    etag: str = "",
 ) -> None:
     """Line by line, or a JSON object."""
     if as_json:
         besides = {"possibleDuplicates": duplicates, "gettingStarted": steps}
         found = {key: [MessageToDict(one) for one in several] for key, several in besides.items() if several}
-        print_json(MessageToDict(registration) | found)
+        stored = {"form": MessageToDict(form), "etag": etag} if form else {}
+        print_json(MessageToDict(registration) | found | stored)
         return
     table = lines()
     table.add_row("Name", registration.name)
@@ -100,7 +106,22 @@ def print_one(
         )
     for number, step in enumerate(steps, 1):
         table.add_row("To do next" if number == 1 else "", f"{number}. {step.text}")
+    if form:
+        table.add_row("E-mail", form.email)
+        add_contacts(table, form)
+        table.add_row("Etag", etag)
     console().print(table)
+
+
+def add_contacts(table: Table, form: CustomerForm) -> None:
+    """Where somebody is reached, as a form says, but for the own e-mail address."""
+    address = form.address
+    if form.phone:
+        table.add_row("Phone", form.phone)
+    table.add_row("Address", f"{address.street_address}, {address.postcode} {address.post_office}")
+    if form.HasField("related_person"):
+        related = form.related_person
+        table.add_row("Related person", " ".join(filter(None, (related.full_name, related.email))))
 
 
 def lines() -> Table:

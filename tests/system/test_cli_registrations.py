@@ -42,6 +42,21 @@ async def test_show_tells_who_can_act(liity: Liity, waiting: Registration) -> No
     assert "WITHDRAW by REGISTRAR" in shown.stdout
 
 
+async def test_what_waits_is_corrected(liity: Liity, waiting: Registration) -> None:
+    shown = json.loads(liity("teacher", "registrations", "show", waiting.name, "--json").stdout)
+    correct = ("teacher", "registrations", "edit", waiting.name, "--etag", shown["etag"], "--set")
+
+    corrected = liity(*correct, "last_name=Korjattu", "--json")
+    late = liity(*correct, "last_name=Toinen")
+
+    assert json.loads(corrected.stdout)["customerDisplayName"].endswith("Korjattu")
+    assert "Changed since: last_name" in late.stderr
+    assert (
+        shown["form"]["relatedPerson"]["email"]
+        in liity("teacher", "registrations", "show", waiting.name).stdout
+    )
+
+
 async def test_staff_record_a_consent(liity: Liity, waiting: Registration) -> None:
     recorded = liity(
         "staff", "registrations", "consent", waiting.name, "--guardian", "Huolto Esimerkki", "--json"

@@ -25,7 +25,7 @@ from services.gateway.work_service import to_public
             [ACTION_EDIT, ACTION_SEND_CREDENTIALS],
         ),
         (WorkSubject(customer_id="c", customer_kind=CUSTOMER_KIND_CD_BORROWER), [ACTION_EDIT]),
-        (WorkSubject(registration_id="r"), [ACTION_RECORD_CONSENT, ACTION_WITHDRAW]),
+        (WorkSubject(registration_id="r"), [ACTION_EDIT, ACTION_RECORD_CONSENT, ACTION_WITHDRAW]),
     ],
 )
 def test_only_what_can_succeed_is_offered(subject: WorkSubject, actions: list[Action.ValueType]) -> None:
