@@ -295,6 +295,8 @@ class CustomerService(CustomerServiceServicer):
             merged_unit_id=merged_unit_id,
             merger=Registrar(account_id=caller.account_id, display_name=caller.display_name),
         )
+        # Before a run is started: there is such a customer.
+        await self._get(request.name)
         pair = sorted((customer_id, merged_customer_id))
         await self._claims.require_unclaimed_by_others(WORK_ITEM_KIND_POSSIBLE_DUPLICATE, *pair)
         await self._workflows.merge(merge, request.personal_identity_code_of)

@@ -102,7 +102,7 @@ async def waiting(stack: Stack, api: Api, mails: MailCounter) -> Waiting:
     [
         ("record_consent", STAGE_CREDENTIALS_SENT, {"consent_given": 1, "credentials": 1}),
         ("decline_consent", STAGE_DECLINED, {"consent_declined": 1}),
-        ("withdraw", STAGE_WITHDRAWN, {}),
+        ("withdraw", STAGE_WITHDRAWN, {"registration_withdrawn": 1}),
     ],
 )
 async def test_a_signal_decides(

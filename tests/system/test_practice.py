@@ -127,8 +127,8 @@ async def test_a_guardian_s_address_is_corrected_while_consent_is_awaited(
         form=CustomerForm(related_person=RelatedPerson(email=right)),
     )
     await api.teacher.call(api.teacher.registrations.UpdateRegistration, request)
-    child.form.related_person.email = right
-    await accept(api.anybody, link_token(await mails.wait_for(child, "consent_request")), child)
+    corrected = DemoPerson(child.personal_identity_code, child.form, right)
+    await accept(api.anybody, link_token(await mails.wait_for(corrected, "consent_request")), child)
     await reaches(api.teacher, saved.name, STAGE_CREDENTIALS_SENT)
     with pytest.raises(Refusal) as refused:
         await api.teacher.call(api.teacher.registrations.UpdateRegistration, request)

@@ -73,7 +73,7 @@ def _field_paths(message: Message) -> Iterator[tuple[FieldDescriptor, ...]]:
     fields: Iterable[Any] = message.DESCRIPTOR.fields
     for field in fields:
         yield (field,)
-        if field.type == FieldDescriptor.TYPE_MESSAGE and not _is_well_known(field):
+        if field.type == FieldDescriptor.TYPE_MESSAGE and not (field.is_repeated or _is_well_known(field)):
             for path in _field_paths(getattr(message, field.name)):
                 yield (field, *path)
 
@@ -191,22 +191,21 @@ EXPECTED: dict[str, Answers] = {
         "missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("person", "REQUIRED"),)),
     },
     "GetDisclosure.name": {"missing": "REQUIRED"},
-    "UndoRemoval.name": {"missing": "REQUIRED"},
     "ExtendNeed.expected_end_date": _OPTIONAL,
     "LinkToCustomer.customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
     "RejectRegistration.note": {"newline": FINE},
-    **{
-        f"{rpc}.name": {"missing": "REQUIRED"}
-        for rpc in ("GetBookTips", "SetPersonalIdentityCode", "MergeCustomers", "ConvertToOnline")
-    },
+    "GetBookTips.name": {"missing": "REQUIRED"},
+    # Who it is comes first.
+    "SetPersonalIdentityCode.personal_identity_code": _texts(_NOT_FOUND)
+    | {"newline": FINE, "missing": _NOT_FOUND},
+    "MergeCustomers.personal_identity_code_of": {"missing": _NOT_FOUND},
     "MergeCustomers.merged_customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
     "ConvertToOnline.email": dict.fromkeys(_ANY_TEXT, _NOT_FOUND) | {"missing": _NOT_FOUND},
     "ConvertToOnline.credentials_recipient": {"missing": _NOT_FOUND},
-    "UpdateUnit.name": {"missing": "REQUIRED"},
-    "CloseUnit.name": {"missing": "REQUIRED"},
-    "SetRegistrarRole.name": {"missing": "REQUIRED"},
     "etag": dict.fromkeys(_ANY_TEXT, _CHANGED_MEANWHILE),
-    "UpdateCustomer.form": _OPTIONAL,
+    **dict.fromkeys(("UpdateCustomer.form", "UpdateRegistration.form"), _OPTIONAL),
+    # That it was changed meanwhile is told before what is wrong with it; nothing is there already.
+    "UpdateRegistration.form.additional_information": _always(_CHANGED_MEANWHILE) | _OPTIONAL,
     "page_size": {"missing": FINE, "-1": "INVALID_FORMAT", "99999": FINE, "2147483647": FINE},
     "page_token": _texts("INVALID_PAGE_TOKEN") | _OPTIONAL,
     "stage": _OPTIONAL,
@@ -256,10 +255,10 @@ EXPECTED: dict[str, Answers] = {
         )
     },
     "form.additional_information": _OPTIONAL | {"newline": FINE},
-    # Staff name a message or an item of work for no unit: the contract reads their names.
+    # Staff name an item of work for no unit: the contract reads its name.
     **{
         f"{rpc}.name": {"missing": "REQUIRED"}
-        for rpc in ("CloseMessage", "GetWorkItem", "ClaimWorkItem", "ReleaseWorkItem", "DismissDuplicate")
+        for rpc in ("GetWorkItem", "ClaimWorkItem", "ReleaseWorkItem", "DismissDuplicate")
     },
     "SendMessage.registration": _always("INVALID_FORMAT")
     | {"missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("about", "REQUIRED"),))},
@@ -279,6 +278,9 @@ EXPECTED: dict[str, Answers] = {
 """What differs from the defaults, by field, or by RPC and field."""
 
 _WITHOUT_CODE = "missing_personal_identity_code"
+
+_MASKED = {"UpdateCustomer": "form.phone", "UpdateRegistration": "form.additional_information"}
+"""The field that the request's mask names."""
 
 _NOTHING_REQUIRED = {"ListUses", "ListSuspicions", "ListUnits", "ListWorkItems"}
 """An empty request asks for everything."""
@@ -310,7 +312,7 @@ def expected(rpc: str, wrong: Wrong) -> str | Answer:
     holder, _, part = wrong.field.rpartition(".")
     if wrong.field.partition(".")[0] == _WITHOUT_CODE:
         return _answer_without_code(wrong, part)
-    if rpc == "UpdateCustomer" and holder.partition(".")[0] == "form" and wrong.field != "form.phone":
+    if rpc in _MASKED and holder.partition(".")[0] == "form" and wrong.field != _MASKED[rpc]:
         # What the mask does not name may hold anything: it does not count.
         return FINE
     if holder.endswith("_date") and part in {"year", "month", "day"}:

@@ -13,7 +13,6 @@ from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_CONFIRMED,
     EMAIL_STATE_UNCONFIRMED,
     EMAIL_STATE_UNDELIVERABLE,
-    EMAIL_STATE_UNSPECIFIED,
 )
 from tests.registration_forms import adult_form
 from tests.services.registration_service import Service, refusal, violations
@@ -116,17 +115,17 @@ async def test_a_child_without_an_address_is_mailed_at_the_guardians(service: Se
     await service.activate(waiting.registration_id, None)
     child = await get(service, (await service.get(waiting.registration_id)).customer_id)
     guardian = child.form.related_person.email
-    assert (child.form.email, child.email_state) == ("", EMAIL_STATE_UNSPECIFIED)
+    assert (child.form.email, child.email_state) == ("", EMAIL_STATE_UNCONFIRMED)
     await mark(service, child, guardian)
     assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNDELIVERABLE
     await deliver(service, child, guardian)
-    assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNSPECIFIED
+    assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNCONFIRMED
     await mark(service, child, guardian)
     related = form_pb.RelatedPerson()
     related.CopyFrom(child.form.related_person)
     related.email = "toimiva@koti.example"
     await change(service, child, related_person=related)
-    assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNSPECIFIED
+    assert (await get(service, child.customer_id)).email_state == EMAIL_STATE_UNCONFIRMED
 
 
 async def test_a_change_confirms_its_own_address(service: Service, customer: pb.Customer) -> None:

@@ -193,6 +193,7 @@ async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit
         credentials_recipient=form_pb.CREDENTIALS_RECIPIENT_RELATED_PERSON,
         unit_display_name=unit.display_name,
         registrar_account_id=REGISTRAR.account_id,
+        unit_id=unit.unit_id,
     )
     expected = pb.GetMailingDetailsResponse(mailing_details=details)
     assert await service.mailing(waiting.registration_id) == expected
