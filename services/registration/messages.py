@@ -119,6 +119,9 @@ class MessageServicer(MessageServiceServicer):
                 "closed_at": None,
             }
             if await connection.scalar(_CREATE, row) is None:
+                other = (await connection.execute(_BY_ID, {"id": message_id})).mappings().first()
+                if other is not None and other["request_id"] != by_request["request"]:
+                    raise already_exists(REASON_REQUEST_ID_REUSED)
                 # The same call at the same moment, or a reference drawn before: the next try is told.
                 raise unavailable()
             await _record(connection, "message:send", message_id, about)

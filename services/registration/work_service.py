@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from liity.registration.v1 import work_service_pb2 as pb
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceServicer
 from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
-from services.registration import claims, names, paging, statements, work_items
+from services.registration import claims, names, paging, statements, values, work_items
 from services.registration.duplicates import waiting_of
 from services.registration.forms import from_json
 from services.registration.models import customers, dismissed_duplicates, messages, registrations, units
@@ -149,7 +149,7 @@ class WorkServicer(WorkServiceServicer):
         self, request: pb.CountDueWorkRequest, _context: object
     ) -> pb.CountDueWorkResponse:
         """How many items are late, or will be soon."""
-        asked = {"moment": now(), "later": request.until.ToDatetime(UTC), **self._patience}
+        asked = {"moment": now(), "later": values.moment(request.until, "until"), **self._patience}
         async with self._one_picture.begin() as connection:
             rows = (await connection.execute(work_items.due(), asked)).mappings().all()
         return pb.CountDueWorkResponse(due=[pb.DueWork(**row) for row in rows])

@@ -12,6 +12,7 @@ from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_RENEWED,
+    CODE_OF_KEPT,
     END_REASON_OWN_WISH,
     ConvertToOnlineRequest,
     Customer,
@@ -97,7 +98,12 @@ async def _merge(world: World) -> Called:
         *await _subjects(world, kept),
         *await _subjects(world, merged, with_registration=True),
     }
-    request = MergeCustomersRequest(name=kept.name, request_id=new_request_id(), merged_customer=merged.name)
+    request = MergeCustomersRequest(
+        name=kept.name,
+        request_id=new_request_id(),
+        merged_customer=merged.name,
+        personal_identity_code_of=CODE_OF_KEPT,
+    )
     return Called("staff", request, these(*subjects), entries=2)
 
 

@@ -195,6 +195,10 @@ EXPECTED: dict[str, Answers] = {
     "LinkToCustomer.customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
     "RejectRegistration.note": {"newline": FINE},
     "GetBookTips.name": {"missing": "REQUIRED"},
+    "book_tips.name": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
+    "book_tips.etag": _texts(_CHANGED_MEANWHILE),
+    "book_tips.tips": {"missing": "INVALID_FORMAT"},
+    "book_tips.update_time": _OPTIONAL,
     # Who it is comes first.
     "SetPersonalIdentityCode.personal_identity_code": _texts(_NOT_FOUND)
     | {"newline": FINE, "missing": _NOT_FOUND},
