@@ -11,7 +11,8 @@ from tests.fuzz.rounds import Siege
 from tests.fuzz.target import SERVERS, Target, running_target
 from tests.fuzz.transport import ATTACKERS
 
-pytestmark = pytest.mark.xdist_group("fuzz")
+# Thousands of calls, and a stack of its own that is warmed up first: it grows with every RPC.
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.timeout(1200)]
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
