@@ -9,6 +9,7 @@ import pytest
 import tink
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
@@ -73,7 +74,10 @@ def filled(message: Message) -> Message:
     fields: Any = message.DESCRIPTOR.fields
     for field in fields:
         value = _value(field)
-        if isinstance(value, Message):
+        if isinstance(value, FieldMask):
+            # Names of fields alone can be written as JSON.
+            getattr(message, field.name).paths.append("additional_information")
+        elif isinstance(value, Message):
             target = getattr(message, field.name)
             filled(target.add() if field.is_repeated else target)
         elif field.is_repeated:
