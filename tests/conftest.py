@@ -3,7 +3,7 @@
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,11 +11,20 @@ import pytest
 
 from deploy.keys import create_keys
 from deploy.postgres import EmbeddedPostgres
+from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
+from services.runtime.requests import set_current_actor
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The system tests speak TLS unless told not to."""
     parser.addoption("--plain", action="store_true", help="Run the system tests on a stack without TLS.")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_acts() -> Iterator[None]:
+    """Whoever acts in one test, and in its fixtures, does not act in the next."""
+    yield
+    set_current_actor(Actor(kind=ACTOR_KIND_SYSTEM))
 
 
 def free_port() -> int:

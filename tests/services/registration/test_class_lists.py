@@ -10,7 +10,6 @@ from sqlalchemy import text
 from liity.registration.v1 import class_list_service_pb2 as pb
 from liity.registration.v1.unit_service_pb2 import CloseUnitRequest, Unit
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
-from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_OUTCOME_CANCELLED,
     CLASS_LIST_OUTCOME_ENDED,
@@ -36,7 +35,6 @@ from liity.v1.registration_pb2 import STAGE_DECLINED
 from services.registration.class_lists import sweep_class_lists
 from services.runtime.class_lists import MOST_ROWS, PATIENCE
 from services.runtime.clock import now
-from services.runtime.requests import set_current_actor
 from tests.registration_forms import adult_form, changed
 from tests.services.registration.conftest import ServiceFactory
 from tests.services.registration.test_look_ups import act
@@ -105,11 +103,6 @@ async def outcomes(service: Service, class_list_id: str) -> dict[int, int]:
     request = pb.ListOutcomesRequest(class_list_id=class_list_id)
     answer = await service.gateway.call(service.lists.ListOutcomes, request)
     return {outcome.row_number: outcome.outcome for outcome in answer.outcomes}
-
-
-@pytest.fixture(autouse=True)
-def _nobody_acts() -> None:
-    set_current_actor(Actor(kind=ACTOR_KIND_SYSTEM))
 
 
 async def test_a_check_finds_every_error_of_every_row_and_stores_nothing(
