@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 
 from deploy.ports import HOST
 from deploy.temporal_server import NAMESPACE
-from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.temporal import TASK_QUEUE
 
 _TIMEOUT = 1.0
 
@@ -78,7 +78,7 @@ async def worker_polls(port: int, pid: int | None) -> bool:
         answer = await client.workflow_service.describe_task_queue(
             DescribeTaskQueueRequest(
                 namespace=NAMESPACE,
-                task_queue=TaskQueue(name=RegistrationWorkflowNames.TASK_QUEUE),
+                task_queue=TaskQueue(name=TASK_QUEUE),
                 task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
             ),
             timeout=timedelta(seconds=_TIMEOUT),

@@ -39,7 +39,7 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
-from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.temporal import TASK_QUEUE, RegistrationWorkflowNames
 from workflows.customership_links import CustomershipLinks
 from workflows.erasure import Erasure
 from workflows.mailing import Mailing, key
@@ -123,7 +123,7 @@ class RemovalActivities:
             RegistrationWorkflowNames.WORKFLOW,
             RegistrationWorkflowInput(person_id=step.person_id),
             id=RegistrationWorkflowNames.workflow_id(step.person_id),
-            task_queue=RegistrationWorkflowNames.TASK_QUEUE,
+            task_queue=TASK_QUEUE,
             start_signal=RegistrationWorkflowNames.RESUMED,
             start_signal_args=[Resumed(registration_id=step.registration_id)],
             static_summary="The customership goes on, and the welcome is still to come",

@@ -19,7 +19,7 @@ from services.runtime.peer import Peer
 from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
-from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.temporal import TASK_QUEUE
 from services.runtime.temporal_namespace import namespace_retention
 from services.runtime.tls import component_certificate
 from workflows.activity_interceptors import HeartbeatInterceptor, RefusalInterceptor
@@ -221,7 +221,7 @@ def create_worker(client: Client, steps: Sequence[Callable[..., Any]], build_id:
     )
     return Worker(
         client,
-        task_queue=RegistrationWorkflowNames.TASK_QUEUE,
+        task_queue=TASK_QUEUE,
         workflows=WORKFLOWS,
         activities=steps,
         interceptors=[ActorInterceptor(), SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],

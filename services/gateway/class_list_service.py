@@ -65,7 +65,7 @@ from services.runtime.class_lists import PATIENCE
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, Refusal, already_exists, failed_precondition, not_found
 from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.requests import canonical_request_id, current_request
 
 _LISTS = uuid.UUID("0f6c8a52-9b53-4f0e-8a3f-6d1b7f4f6f2e")
 """The namespace of lists' IDs."""
@@ -192,7 +192,7 @@ class ClassListService(ClassListServiceServicer):
         if stored.state == CLASS_LIST_STATE_DONE:
             raise failed_precondition(REASON_CLASS_LIST_HAS_ENDED)
         if stored.state != CLASS_LIST_STATE_CANCELLED:
-            cancel = workflow_pb2.CancelClassListRequest(request_id=str(uuid.UUID(request.request_id)))
+            cancel = workflow_pb2.CancelClassListRequest(request_id=canonical_request_id(request.request_id))
             await self._workflows.cancel(_input(stored), cancel)
             stored = await self._get(request.name)
         return CancelClassListResponse(class_list=_to_public(stored))

@@ -1,19 +1,11 @@
 """The gateway's way to the workflows of messages to customer service."""
 
-from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.service import RPCError
+from temporalio.common import SearchAttributePair
 
 from liity.workflows.v1.message_workflow_pb2 import MessageClosed, MessageWorkflowInput
-from services.gateway.workflow_starter import WorkflowStarter
-from services.runtime.errors import unavailable
+from services.gateway.workflow_starter import Run, WorkflowStarter
 from services.runtime.search_attributes import UNIT
 from services.runtime.temporal import MessageWorkflowNames as Names
-from services.runtime.temporal import RegistrationWorkflowNames
 
 
 class MessageWorkflows(WorkflowStarter):
@@ -24,19 +16,11 @@ class MessageWorkflows(WorkflowStarter):
 
         One that is started anew finds what is done, and mails nobody twice.
         """
-        try:
-            await self._temporal.start_workflow(
-                Names.WORKFLOW,
-                MessageWorkflowInput(message_id=message_id),
-                id=Names.workflow_id(message_id),
-                task_queue=RegistrationWorkflowNames.TASK_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                static_summary="Message to customer service",
-                search_attributes=TypedSearchAttributes([SearchAttributePair(UNIT, unit_id)]),
-                start_signal=Names.CLOSED,
-                start_signal_args=[MessageClosed()],
-            )
-        except (RPCError, RuntimeError):
-            # A client that has not connected yet raises RuntimeError.
-            raise unavailable() from None
+        run = Run(
+            Names.WORKFLOW,
+            Names.workflow_id(message_id),
+            "Message to customer service",
+            MessageWorkflowInput(message_id=message_id),
+            [SearchAttributePair(UNIT, unit_id)],
+        )
+        await self._start(run, Names.CLOSED, MessageClosed())

@@ -9,6 +9,7 @@ from temporalio.service import RPCError
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import unavailable
+from services.runtime.temporal import TASK_QUEUE
 from services.runtime.temporal import PasswordOrderWorkflowNames as Names
 
 
@@ -23,7 +24,7 @@ class PasswordOrderWorkflows(WorkflowStarter):
                     Names.WORKFLOW,
                     order,
                     id=Names.workflow_id(order.request_id),
-                    task_queue=Names.TASK_QUEUE,
+                    task_queue=TASK_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     static_summary="Order of a new password",

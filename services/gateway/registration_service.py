@@ -1,17 +1,12 @@
 """`liity.v1.RegistrationService`: what registrars and customer service do with registrations."""
 
-import uuid
 from collections.abc import Mapping
 
 import grpc
 
 from liity.identity.v1.person_service_pb2 import (
-    EnsurePersonRequest,
-    EnsurePersonResponse,
-    EnsurePersonWithoutCodeRequest,
     FindPersonRequest,
     FindPersonResponse,
-    ReleasePersonRequest,
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
@@ -20,12 +15,8 @@ from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import (
     CheckConsentRequest,
     ConsentEvidence,
-    CreateRegistrationRequest,
     ListPossibleDuplicatesRequest,
     LookUpPersonRequest,
-    PrepareRegistrationRequest,
-    PrepareRegistrationResponse,
-    Registrar,
 )
 from liity.registration.v1.registration_service_pb2 import Registration as StoredRegistration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
@@ -36,13 +27,9 @@ from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, Creden
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from liity.v1.getting_started_pb2 import GettingStartedStep
 from liity.v1.reason_pb2 import (
-    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
-    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
-    REASON_BEING_REGISTERED,
     REASON_HETU_IN_TEXT,
     REASON_NOT_WAITING,
     REASON_NOT_WAITING_FOR_DECISION,
-    REASON_PERSON_NOT_FOUND,
     REASON_REGISTRATION_NOT_FOUND,
     REASON_UNIT_NOT_FOUND,
 )
@@ -97,37 +84,22 @@ from services.gateway.resources import (
     parse_unit_name,
     to_public,
 )
+from services.gateway.saving import Saving
 from services.gateway.standings import standing_of
-from services.gateway.use_log import UseRecorder
 from services.gateway.work_service import Claims
 from services.gateway.workflows import RegistrationWorkflows
 from services.runtime.errors import (
     FieldViolation,
-    Refusal,
     changed_meanwhile,
     failed_precondition,
     invalid,
     not_found,
-    reason_name,
-    unavailable,
 )
 from services.runtime.hetu_in_text import looks_like_hetu
 from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.requests import canonical_request_id, current_request
 
-_ATTEMPTS = 3
-
-Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
-
-_TELLS_OF_A_PERSON = frozenset(
-    {
-        REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
-        REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
-        REASON_BEING_REGISTERED,
-    }
-)
-"""Refusals by which a Save tells what is known of the person."""
-
+_Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 
 _WORK: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
     STAGE_WAITING_FOR_REACTIVATION: WORK_ITEM_KIND_REACTIVATION,
@@ -137,14 +109,14 @@ _WORK: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
 
 
 class RegistrationService(RegistrationServiceServicer):
-    """Trades the personal identity code for a person, and lets the workflow do the rest."""
+    """Looks at registrations, and has their workflows do what is wanted."""
 
     def __init__(
         self,
         identity: Peer,
         registration: Peer,
         workflows: RegistrationWorkflows,
-        uses: UseRecorder,
+        saving: Saving,
         explaining: Explaining,
     ) -> None:
         self._identity = identity
@@ -155,7 +127,7 @@ class RegistrationService(RegistrationServiceServicer):
         self._customers = CustomerServiceStub(registration.channel)
         self._workflows = workflows
         self._claims = Claims(registration)
-        self._uses = uses
+        self._saving = saving
         self._explaining = explaining
 
     async def CheckPersonalIdentityCode(  # noqa: N802
@@ -181,22 +153,11 @@ class RegistrationService(RegistrationServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> RegisterCustomerResponse:
         """Saves a new customer (R11)."""
-        for _ in range(_ATTEMPTS):
-            try:
-                stored = await self._register(request)
-                return RegisterCustomerResponse(
-                    registration=to_public(stored),
-                    getting_started=self._getting_started(stored, request.form.credentials_recipient),
-                )
-            except Refusal as refusal:
-                if refusal.reason in _TELLS_OF_A_PERSON:
-                    # A Save that is refused for this is a look-up by personal identity code (R36).
-                    outcome = reason_name(refusal.reason)
-                    await self._uses.record("customer:look-up", current_request(), None, outcome)
-                # The person was erased with an earlier registration, or became known: start anew.
-                if refusal.reason != REASON_PERSON_NOT_FOUND:
-                    raise
-        raise unavailable()
+        stored = await self._saving.save(request)
+        return RegisterCustomerResponse(
+            registration=to_public(stored),
+            getting_started=self._getting_started(stored, request.form.credentials_recipient),
+        )
 
     async def GetRegistration(  # noqa: N802
         self,
@@ -235,7 +196,7 @@ class RegistrationService(RegistrationServiceServicer):
             update_mask=request.update_mask,
             form=request.form,
         )
-        edit = workflow_pb2.EditRequest(request_id=str(uuid.UUID(request.request_id)), update=update)
+        edit = workflow_pb2.EditRequest(request_id=canonical_request_id(request.request_id), update=update)
         updated = (await self._workflows.edit(registration.person_id, edit)).updated
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
@@ -354,10 +315,10 @@ class RegistrationService(RegistrationServiceServicer):
             response.form.CopyFrom(stored.form)
             response.etag = stored.etag
 
-    async def _to_decide(self, request: Decision) -> tuple[StoredRegistration, bool]:
+    async def _to_decide(self, request: _Decision) -> tuple[StoredRegistration, bool]:
         """What customer service is to decide, and whether this very call has decided it before."""
         registration = await self._get(request.name)
-        request.request_id = str(uuid.UUID(request.request_id))
+        request.request_id = canonical_request_id(request.request_id)
         if registration.decision_request_id == request.request_id:
             return registration, True
         if not registration.person_id:
@@ -389,85 +350,10 @@ class RegistrationService(RegistrationServiceServicer):
         answer = await self._registration.call(self._customers.GetCustomer, request)
         return answer.customer.form.credentials_recipient
 
-    async def _register(self, request: RegisterCustomerRequest) -> StoredRegistration:
-        unit_id = parse_unit_name(request.parent)
-        caller = current_request().caller
-        prepare = PrepareRegistrationRequest(
-            request_id=request.request_id, unit_id=unit_id, form=request.form, account_id=caller.account_id
-        )
-        violations: list[FieldViolation] = []
-        if request.HasField("missing_personal_identity_code"):
-            missing = request.missing_personal_identity_code
-            prepare.person_id = await self._ensure_person_without_code(request.request_id, unit_id)
-            prepare.missing_personal_identity_code.CopyFrom(missing)
-            birth_date = missing.birth_date
-        else:
-            try:
-                person = await self._ensure_person(request.personal_identity_code)
-            except Refusal as refusal:
-                violations += _violations(refusal)
-            else:
-                prepare.person_id = person.person_id
-                prepare.birth_date.CopyFrom(person.birth_date)
-            birth_date = prepare.birth_date
-        if prepare.person_id:
-            current_request().subjects.add(prepare.person_id)
-        try:
-            prepared = await self._prepare(prepare, violations)
-        except Refusal:
-            await self._release_person(prepare.person_id)
-            raise
-        if prepared.HasField("registration"):
-            await self._release_person(prepare.person_id)
-            return prepared.registration
-        if prepared.returning:
-            await self._workflows.make_way(prepare.person_id, request.request_id)
-        return await self._workflows.save(
-            CreateRegistrationRequest(
-                request_id=request.request_id,
-                person_id=prepare.person_id,
-                unit_id=unit_id,
-                form=request.form,
-                birth_date=birth_date,
-                registrar=Registrar(account_id=caller.account_id, display_name=caller.display_name),
-                missing_code_reason=prepare.missing_personal_identity_code.reason,
-            )
-        )
-
-    async def _prepare(
-        self, prepare: PrepareRegistrationRequest, violations: list[FieldViolation]
-    ) -> PrepareRegistrationResponse:
-        """Checks the form; raises what is wrong with it together with what was wrong with the code."""
-        prepared = PrepareRegistrationResponse()
-        try:
-            prepared = await self._registration.call(self._registrations.PrepareRegistration, prepare)
-        except Refusal as refusal:
-            violations += _violations(refusal)
-        if violations:
-            raise invalid(violations)
-        return prepared
-
     async def _find_person(self, code: str) -> FindPersonResponse:
         return await self._identity.call(
             self._persons.FindPerson, FindPersonRequest(personal_identity_code=code)
         )
-
-    async def _ensure_person(self, code: str) -> EnsurePersonResponse:
-        request = EnsurePersonRequest(personal_identity_code=code)
-        return await self._identity.call(self._persons.EnsurePerson, request)
-
-    async def _ensure_person_without_code(self, request_id: str, unit_id: str) -> str:
-        # The caller's own: else somebody else's request of the same ID would meet their person.
-        account_id = current_request().caller.account_id
-        own = uuid.uuid5(uuid.UUID(request_id), f"{account_id} {unit_id}")
-        request = EnsurePersonWithoutCodeRequest(request_id=str(own))
-        return (await self._identity.call(self._persons.EnsurePersonWithoutCode, request)).person_id
-
-    async def _release_person(self, person_id: str) -> None:
-        """Nothing came of the Save: a person made for it alone is forgotten."""
-        if person_id:
-            request = ReleasePersonRequest(person_id=person_id)
-            await self._identity.call(self._persons.ReleasePerson, request)
 
     async def _require_unit(self, unit_id: str) -> None:
         """NOT_FOUND for a unit that is not there. Only staff can name one: all others' are their own."""
@@ -484,10 +370,3 @@ class RegistrationService(RegistrationServiceServicer):
         if response.registration.unit_id != unit_id:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         return response.registration
-
-
-def _violations(refusal: Refusal) -> list[FieldViolation]:
-    """The wrong fields of a form: gathered, to be told together. Any other refusal is one at once."""
-    if not refusal.violations:
-        raise refusal
-    return list(refusal.violations)

@@ -36,6 +36,7 @@ from services.gateway.message_workflows import MessageWorkflows
 from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.registration_service import RegistrationService
 from services.gateway.removal_workflows import RemovalWorkflows
+from services.gateway.saving import Saving
 from services.gateway.settings import GatewaySettings
 from services.gateway.unit_service import UnitService
 from services.gateway.unit_workflows import UnitWorkflows
@@ -124,7 +125,7 @@ async def run() -> None:
                 identity,
                 registration,
                 workflows,
-                uses,
+                Saving(identity, registration, workflows, uses),
                 Explaining(identity, registration, notification, removal_workflows),
             ),
             server,

@@ -1,6 +1,82 @@
-"""What all that starts workflows shares: a client that may be replaced."""
+"""What all that starts workflows shares: how a run is met, and a client that may be replaced."""
 
-from temporalio.client import Client
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+from google.protobuf.message import Message
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.service import RPCError
+
+from liity.v1.reason_pb2 import REASON_UNAVAILABLE
+from liity.workflows.v1.refused_pb2 import Refused
+from services.runtime.errors import unavailable
+from services.runtime.refused import to_refusal
+from services.runtime.temporal import TASK_QUEUE
+from services.runtime.updates import update_with_start
+
+
+class Answer(Protocol):
+    """What a run answers an update with: what has become of it, or why it was refused."""
+
+    @property
+    def refused(self) -> Refused:
+        """The refusal."""
+
+    def HasField(self, field_name: Literal["refused"], /) -> bool:  # noqa: N802
+        """Whether it was refused."""
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run to start, unless it runs. One that is started after another's end finds what that has done."""
+
+    workflow: str
+    workflow_id: str
+    summary: str
+    start_with: Message | None = None
+    attributes: Sequence[SearchAttributePair[Any]] = ()
+
+    def operation(self) -> WithStartWorkflowOperation[object, object]:
+        """What starts it together with an update: good for one call."""
+        return WithStartWorkflowOperation(
+            self.workflow,
+            args=self._args,
+            id=self.workflow_id,
+            task_queue=TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=self.summary,
+            search_attributes=TypedSearchAttributes(self.attributes),
+        )
+
+    async def start(self, temporal: Client, signal: str | None = None, *messages: Message) -> None:
+        """Starts it by itself, with a signal if one is named."""
+        await temporal.start_workflow(
+            self.workflow,
+            args=self._args,
+            id=self.workflow_id,
+            task_queue=TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=self.summary,
+            search_attributes=TypedSearchAttributes(self.attributes),
+            start_signal=signal,
+            start_signal_args=messages,
+        )
+
+    @property
+    def _args(self) -> list[Message]:
+        return [] if self.start_with is None else [self.start_with]
 
 
 class WorkflowStarter:
@@ -12,3 +88,32 @@ class WorkflowStarter:
     def use(self, temporal: Client) -> None:
         """Goes on with another client: certificates have changed."""
         self._temporal = temporal
+
+    async def _update(
+        self, run: Run, name: str, update: Message, request_id: str, answer_type: type[AnswerT]
+    ) -> AnswerT:
+        """Updates a run, which is started unless it runs; raises the refusal it answers with.
+
+        Whoever repeats a request gets the first answer.
+        """
+        answer = await update_with_start(
+            self._temporal,
+            run.operation,
+            name,
+            update,
+            # A run knows its updates by ID alone: one message's must not answer for another.
+            f"{name}/{request_id}",
+            answer_type,
+            closed=REASON_UNAVAILABLE,
+        )
+        if answer.HasField("refused"):
+            raise to_refusal(answer.refused)
+        return answer
+
+    async def _start(self, run: Run, signal: str | None = None, *messages: Message) -> None:
+        """Starts a run, unless it runs. UNAVAILABLE while Temporal is away."""
+        try:
+            await run.start(self._temporal, signal, *messages)
+        except (RPCError, RuntimeError):
+            # A client that has not connected yet raises RuntimeError.
+            raise unavailable() from None

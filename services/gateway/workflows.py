@@ -84,33 +84,33 @@ class RegistrationWorkflows(WorkflowStarter):
 
     async def record_consent(self, person_id: str, request: RecordConsentRequest) -> Registration:
         """Gives the consent."""
-        return await self._update(person_id, Names.RECORD_CONSENT, request.request_id, request)
+        return await self._decide(person_id, Names.RECORD_CONSENT, request.request_id, request)
 
     async def decline_consent(self, person_id: str, request: DeclineConsentRequest) -> Registration:
         """Declines the consent."""
-        return await self._update(person_id, Names.DECLINE_CONSENT, request.request_id, request)
+        return await self._decide(person_id, Names.DECLINE_CONSENT, request.request_id, request)
 
     async def withdraw(self, person_id: str, request: WithdrawRequest) -> Registration:
         """Withdraws the registration."""
-        return await self._update(person_id, Names.WITHDRAW, request.request_id, request)
+        return await self._decide(person_id, Names.WITHDRAW, request.request_id, request)
 
     async def reactivate(self, person_id: str, request: ReactivateRequest) -> Registration:
         """Activates somebody who was marked for deletion."""
-        return await self._update(person_id, Names.REACTIVATE, request.request_id, request)
+        return await self._decide(person_id, Names.REACTIVATE, request.request_id, request)
 
     async def verify_identity(self, person_id: str, request: VerifyIdentityRequest) -> Registration:
         """Confirms who somebody without a personal identity code is."""
-        return await self._update(person_id, Names.VERIFY_IDENTITY, request.request_id, request)
+        return await self._decide(person_id, Names.VERIFY_IDENTITY, request.request_id, request)
 
     async def link_to_customer(self, person_id: str, request: LinkToCustomerRequest) -> Registration:
         """Tells which customer somebody without a personal identity code is."""
-        return await self._update(person_id, Names.LINK_TO_CUSTOMER, request.request_id, request)
+        return await self._decide(person_id, Names.LINK_TO_CUSTOMER, request.request_id, request)
 
     async def reject(self, person_id: str, request: RejectRequest) -> Registration:
         """Declines a registration that waits for customer service."""
-        return await self._update(person_id, Names.REJECT, request.request_id, request)
+        return await self._decide(person_id, Names.REJECT, request.request_id, request)
 
-    async def _update(self, person_id: str, name: str, request_id: str, request: Message) -> Registration:
+    async def _decide(self, person_id: str, name: str, request_id: str, request: Message) -> Registration:
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
         # A run knows its updates by ID alone: a Save's must not answer for another message.
         update_id = f"{name}/{request_id}"

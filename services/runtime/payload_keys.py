@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from services.runtime.clock import now
 from services.runtime.keys import KeysetPurpose, key_checks, keyset_path
 from services.runtime.settings import SettingsError
-from services.runtime.temporal import RegistrationWorkflowNames, payload_key_id
+from services.runtime.temporal import TASK_QUEUE, payload_key_id
 
 log = structlog.get_logger()
 
@@ -53,10 +53,7 @@ async def check_payload_keys(client: Client, keys_dir: Path) -> None:
 async def _beginning_of_an_old_run(client: Client) -> list[Payload]:
     for age in _AGES:
         begun = (now() - timedelta(days=age)).isoformat()
-        query = (
-            f'TaskQueue = "{RegistrationWorkflowNames.TASK_QUEUE}" AND ExecutionStatus = "Running"'
-            f' AND StartTime < "{begun}"'
-        )
+        query = f'TaskQueue = "{TASK_QUEUE}" AND ExecutionStatus = "Running" AND StartTime < "{begun}"'
         async for run in client.list_workflows(query, limit=1):
             handle = client.get_workflow_handle(run.id, run_id=run.run_id)
             async for event in handle.fetch_history_events(page_size=1):

@@ -1,5 +1,6 @@
 """What is known of the call being served: who calls, in which language, and on whose behalf."""
 
+import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -42,3 +43,8 @@ def current_actor() -> Actor:
 def set_current_actor(actor: Actor) -> None:
     """Remembers on whose behalf this task works: every call it makes says so."""
     _actor.set(actor)
+
+
+def canonical_request_id(request_id: str) -> str:
+    """A call's UUID as all write it: in small letters or in capitals, it is the same call (AIP-155)."""
+    return str(uuid.UUID(request_id))

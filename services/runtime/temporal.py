@@ -62,11 +62,14 @@ class TemporalSettings(RuntimeSettings):
     temporal_namespace: str = Field("", description="Namespace the workflows live in.")
 
 
+TASK_QUEUE = "registration"
+"""Where every worker looks for all that is to be done."""
+
+
 class RegistrationWorkflowNames:
     """What a starter must know of `RegistrationWorkflow`, whose code it does not know."""
 
     WORKFLOW = "RegistrationWorkflow"
-    TASK_QUEUE = "registration"
     SAVE = "save"
     EDIT = "edit"
     RECORD_CONSENT = "record_consent"
@@ -94,7 +97,6 @@ class DisclosureWorkflowNames:
     """What a starter must know of `DisclosureWorkflow`."""
 
     WORKFLOW = "DisclosureWorkflow"
-    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
 
     @staticmethod
     def workflow_id(disclosure_id: str) -> str:
@@ -106,7 +108,6 @@ class PasswordOrderWorkflowNames:
     """What a starter must know of `PasswordOrderWorkflow`."""
 
     WORKFLOW = "PasswordOrderWorkflow"
-    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
 
     @staticmethod
     def workflow_id(request_id: str) -> str:
@@ -193,7 +194,6 @@ class InvitationWorkflowNames:
     """What a starter must know of `InvitationWorkflow`."""
 
     WORKFLOW = "InvitationWorkflow"
-    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
     INVITE = "invite"
     WITHDRAW = "withdraw_invitation"
     ACCEPTED = "invitation_accepted"
@@ -208,7 +208,6 @@ class UnitClosingWorkflowNames:
     """What a starter must know of `UnitClosingWorkflow`."""
 
     WORKFLOW = "UnitClosingWorkflow"
-    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
     CLOSE = "close"
 
     @staticmethod
@@ -221,7 +220,6 @@ class PasswordReminderWorkflowNames:
     """What a starter must know of `PasswordReminderWorkflow`."""
 
     WORKFLOW = "PasswordReminderWorkflow"
-    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
     SCHEDULE = "password-reminders"
 
 
@@ -229,7 +227,6 @@ class WorkDigestWorkflowNames:
     """What a starter must know of `WorkDigestWorkflow`."""
 
     WORKFLOW = "WorkDigestWorkflow"
-    TASK_QUEUE = RegistrationWorkflowNames.TASK_QUEUE
     SCHEDULE = "work-digest"
 
 

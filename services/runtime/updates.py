@@ -34,6 +34,7 @@ from liity.v1.registration_pb2 import STAGE_RECEIVED
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput, SaveRequest, SaveResponse
 from services.runtime.errors import Refusal, reason_value, unavailable
 from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
+from services.runtime.temporal import TASK_QUEUE
 from services.runtime.temporal import RegistrationWorkflowNames as Names
 
 _CODES = {
@@ -79,7 +80,7 @@ async def save_registration(temporal: Client, request: CreateRegistrationRequest
             Names.WORKFLOW,
             RegistrationWorkflowInput(person_id=request.person_id),
             id=Names.workflow_id(request.person_id),
-            task_queue=Names.TASK_QUEUE,
+            task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary="Registration of a customer",

@@ -47,7 +47,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import Refusal
 from services.runtime.search_attributes import STAGE
-from services.runtime.temporal import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal import TASK_QUEUE, RegistrationWorkflowNames, RemovalWorkflowNames
 from tests.workflows.conftest import World, adult_form, born, child_form
 
 CUSTOMER_SERVICE = "customer-service@liity.example"
@@ -212,7 +212,7 @@ async def test_a_reactivated_customer_moves_and_gets_started_anew(world: World, 
         RegistrationWorkflowNames.WORKFLOW,
         RegistrationWorkflowInput(person_id="nobody"),
         id=RemovalWorkflowNames.workflow_id(before["customer_id"]),
-        task_queue=RegistrationWorkflowNames.TASK_QUEUE,
+        task_queue=TASK_QUEUE,
     )
     active = await reactivate(world, registration)
     assert active.customer_id == before["customer_id"]

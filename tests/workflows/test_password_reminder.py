@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from liity.identity.v1.account_service_pb2 import Account
 from services.runtime.clock import now
+from services.runtime.temporal import TASK_QUEUE
 from services.runtime.temporal import PasswordReminderWorkflowNames as Names
 from tests.workflows.conftest import World
 
@@ -17,7 +18,7 @@ YEAR = timedelta(days=365)
 async def remind(world: World) -> None:
     """What the schedule does once a day."""
     await world.temporal.execute_workflow(
-        Names.WORKFLOW, id=f"{Names.SCHEDULE}-{uuid.uuid4()}", task_queue=Names.TASK_QUEUE
+        Names.WORKFLOW, id=f"{Names.SCHEDULE}-{uuid.uuid4()}", task_queue=TASK_QUEUE
     )
 
 

@@ -48,7 +48,7 @@ from liity.workflows.v1.removal_workflow_pb2 import RemovalWorkflowInput, Remove
 from services.runtime.clock import helsinki_day
 from services.runtime.errors import Refusal
 from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal import TASK_QUEUE, RemovalWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.test_erasure import traces
 from workflows.retention import Retention
@@ -148,7 +148,7 @@ async def due_already(world: World, customer: Customer, kept: RemovedCustomer) -
         RemovalWorkflowNames.WORKFLOW,
         RemovalWorkflowInput(customer_id=customer.customer_id, kept=kept),
         id=RemovalWorkflowNames.workflow_id(customer.customer_id),
-        task_queue=RegistrationWorkflowNames.TASK_QUEUE,
+        task_queue=TASK_QUEUE,
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from liity.registration.v1.customer_service_pb2 import MarkEmailUndeliverableRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from services.runtime.clock import now
+from services.runtime.temporal import TASK_QUEUE
 from services.runtime.temporal import WorkDigestWorkflowNames as Names
 from tests.workflows.conftest import World, adult_form, born
 
@@ -19,7 +20,7 @@ SUBJECT = "Työlistalla on asioita, joiden määräaika on lähellä tai ohi"
 async def tell(world: World) -> None:
     """What the schedule does once a day."""
     await world.temporal.execute_workflow(
-        Names.WORKFLOW, id=f"{Names.SCHEDULE}-{uuid.uuid4()}", task_queue=Names.TASK_QUEUE
+        Names.WORKFLOW, id=f"{Names.SCHEDULE}-{uuid.uuid4()}", task_queue=TASK_QUEUE
     )
 
 
