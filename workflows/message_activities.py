@@ -2,10 +2,9 @@
 
 from datetime import UTC, timedelta
 
+from google.protobuf.message import Message
 from temporalio import activity
 
-from liity.identity.v1.account_service_pb2 import GetAccountRequest
-from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     MessageAnswered,
     MessageErased,
@@ -13,43 +12,34 @@ from liity.notification.v1.notification_service_pb2 import (
     MessageReceived,
     MessageReminder,
     MessageWaits,
-    SendMessageRequest,
 )
 from liity.registration.v1.message_service_pb2 import GetMessageStatusRequest, LapseMessageRequest
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
-from liity.v1.customer_form_pb2 import LANGUAGE_FI
-from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.message_workflow_pb2 import MessagePlan, MessageStep
-from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
-from services.runtime.errors import Refusal
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.peer import Peer
-from workflows.mailing import Mailing, key
+from workflows.mailing import Mailing
 
 
 class MessageActivities:
     """The steps, over the three services.
 
-    `address` is customer service's; `reminder` is how long before the deadline they are reminded, and `lapse`
-    how long after it a message is closed without an answer.
+    `reminder` is how long before the deadline customer service is reminded, and `lapse` how long after it a
+    message is closed without an answer.
     """
 
     def __init__(
         self,
-        identity: Peer,
         registration: Peer,
         mailing: Mailing,
-        address: str,
         *,
         reminder: timedelta,
         lapse: timedelta,
     ) -> None:
-        self._identity = identity
         self._registration = registration
         self._mailing = mailing
-        self._address = address
         self._reminder = reminder
         self._lapse = lapse
-        self._accounts = AccountServiceStub(identity.channel)
         self._messages = MessageServiceStub(registration.channel)
 
     @activity.defn
@@ -110,30 +100,18 @@ class MessageActivities:
         step.status.subject_id = step.message_id
         return await self._to_sender(step, "message erased", message_erased=content)
 
-    async def _to_customer_service(self, step: MessageStep, name: str, **content: object) -> MailStepResult:
-        mail = SendMessageRequest(
-            request_id=key(step.event_id, name),
-            subject_id=step.status.subject_id,
-            recipient_email=self._address,
-            language=LANGUAGE_FI,
-            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
-        )
-        return MailStepResult(delivered=await self._mailing.send(mail))
+    async def _to_customer_service(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
+        return await self._mailing.tell(_mailed(step), self._mailing.customer_service, name, **content)
 
-    async def _to_sender(self, step: MessageStep, name: str, **content: object) -> MailStepResult:
-        request = GetAccountRequest(account_id=step.status.sender_account_id)
-        try:
-            account = (await self._identity.call(self._accounts.GetAccount, request)).account
-        except Refusal as refusal:
-            if refusal.reason == REASON_ACCOUNT_NOT_FOUND:
-                # Whoever wrote works there no more: the unit reads the answer in its messages.
-                return MailStepResult()
-            raise
-        mail = SendMessageRequest(
-            request_id=key(step.event_id, name),
-            subject_id=step.status.subject_id,
-            recipient_email=account.email,
-            language=account.language,
-            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
-        )
-        return MailStepResult(delivered=await self._mailing.send(mail))
+    async def _to_sender(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
+        """Tells whoever wrote; who answers for the unit now, if they have left; nobody of a closed unit."""
+        told = MailStepResult()
+        for account in await self._mailing.responsible(step.status.unit_id, step.status.sender_account_id):
+            sent = await self._mailing.tell(_mailed(step), account, f"{name} {account.account_id}", **content)
+            told.delivered |= sent.delivered
+        return told
+
+
+def _mailed(step: MessageStep) -> RegistrationStep:
+    """What mail about a message is kept under, and sent once for."""
+    return RegistrationStep(registration_id=step.status.subject_id, event_id=step.event_id)

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from liity.notification.v1.notification_service_pb2 import SendMessageRequest, WorkCount, WorkDigest
+from liity.notification.v1.notification_service_pb2 import WorkCount, WorkDigest
 from liity.registration.v1.work_service_pb2 import CountDueWorkRequest
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
-from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
@@ -18,10 +17,10 @@ from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
     WorkItemKind,
 )
-from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.clock import now
 from services.runtime.peer import Peer
-from workflows.mailing import Mailing, key
+from workflows.mailing import Mailing
 
 _FIELDS: Mapping[WorkItemKind.ValueType, str] = {
     WORK_ITEM_KIND_REACTIVATION: "reactivations",
@@ -34,12 +33,11 @@ _FIELDS: Mapping[WorkItemKind.ValueType, str] = {
 
 
 class WorkDigestActivities:
-    """The step. `address` is customer service's; an item is told of so long before its deadline: `notice`."""
+    """The step. An item is told of so long before its deadline: `notice`."""
 
-    def __init__(self, registration: Peer, mailing: Mailing, address: str, notice: timedelta) -> None:
+    def __init__(self, registration: Peer, mailing: Mailing, notice: timedelta) -> None:
         self._registration = registration
         self._mailing = mailing
-        self._address = address
         self._notice = notice
         self._work = WorkServiceStub(registration.channel)
 
@@ -54,11 +52,8 @@ class WorkDigestActivities:
         counts = {_FIELDS[each.kind]: WorkCount(due_soon=each.due_soon, overdue=each.overdue) for each in due}
         # One mail per run, however often the step is tried.
         run = uuid.UUID(activity.info().workflow_run_id)
-        mail = SendMessageRequest(
-            request_id=key(str(run), "work digest"),
-            subject_id=run.hex,
-            recipient_email=self._address,
-            language=LANGUAGE_FI,
-            work_digest=WorkDigest(**counts),
+        once = RegistrationStep(registration_id=run.hex, event_id=str(run))
+        digest = WorkDigest(**counts)
+        return await self._mailing.tell(
+            once, self._mailing.customer_service, "work digest", work_digest=digest
         )
-        return MailStepResult(delivered=await self._mailing.send(mail))

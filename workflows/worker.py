@@ -128,18 +128,14 @@ def create_steps(
     closing = UnitClosingActivities(identity, registration)
     reminders = PasswordReminderActivities(identity, mailing)
     messages = MessageActivities(
-        identity,
         registration,
         mailing,
-        settings.customer_service_email,
         reminder=settings.workflows_message_reminder,
         lapse=settings.workflows_message_lapse,
     )
     merge = MergeActivities(identity, registration)
     code_change = CodeChangeActivities(identity, registration)
-    digest = WorkDigestActivities(
-        registration, mailing, settings.customer_service_email, settings.workflows_work_notice
-    )
+    digest = WorkDigestActivities(registration, mailing, settings.workflows_work_notice)
     return [
         registering.create_registration,
         registering.edit_registration,

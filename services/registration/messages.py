@@ -205,6 +205,7 @@ class MessageServicer(MessageServiceServicer):
                 sender_account_id=row["sender_account_id"],
                 deadline=row["deadline"],
                 subject_id=row["registration_id"] or row["message_id"],
+                unit_id=row["unit_id"],
             )
         )
 

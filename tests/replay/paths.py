@@ -401,8 +401,9 @@ async def class_list_cancelled(world: World) -> Run:
 
 
 async def message_answered(world: World) -> Run:
-    """Customer service answers a message at once."""
+    """Customer service answers a message within the hour."""
     message, run = await messages.sent(world)
+    await world.skip(run, timedelta(hours=1))
     await messages.close(world, message)
     await messages.look(world, message)
     return await _ended(run)

@@ -25,6 +25,8 @@ from liity.identity.v1.account_service_pb2 import Account, AccountMembership, Cr
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.person_service_pb2 import EnsurePersonRequest, EnsurePersonWithoutCodeRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.identity.v1.registrar_service_pb2 import RemoveRegistrarRequest
+from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.notification.v1.notification_service_pb2_grpc import (
     add_NotificationServiceServicer_to_server,
 )
@@ -200,6 +202,14 @@ class World:
         """Somebody else with an account, who belongs to a unit."""
         email = f"{uuid.uuid4().hex}@kirjasto.example"
         return await _create_account(self.seed["identity"], email, unit_id, role)
+
+    async def leave(self, account: Account, unit_id: str) -> None:
+        """Has somebody belong to a unit no more."""
+        gateway = self.gateway["identity"]
+        request = RemoveRegistrarRequest(
+            request_id=str(uuid.uuid4()), unit_id=unit_id, registrar_id=account.account_id
+        )
+        await gateway.call(RegistrarServiceStub(gateway.channel).RemoveRegistrar, request)
 
     async def move(
         self, registration: Registration, unit_id: str, mover: Account, request_id: str = ""

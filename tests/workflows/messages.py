@@ -22,15 +22,16 @@ from tests.workflows.conftest import World
 WORDS, ANSWER = "Koululla on uusi luokka.", "Tervetuloa mukaan."
 
 
-async def written(world: World, message_id: str = "", **about: Any) -> StoredMessage:
-    """A message of the world's registrar, stored."""
-    set_current_actor(
-        Actor(kind=ACTOR_KIND_ACCOUNT, account_id=world.registrar.account_id, role=ROLE_REGISTRAR)
-    )
+async def written(
+    world: World, message_id: str = "", unit_id: str = "", account_id: str = "", **about: Any
+) -> StoredMessage:
+    """A message, stored: of the world's registrar, unless somebody of another unit is named."""
+    account_id = account_id or world.registrar.account_id
+    set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id=account_id, role=ROLE_REGISTRAR))
     request = CreateMessageRequest(
         message_id=message_id or uuid.uuid4().hex,
         request_id=str(uuid.uuid4()),
-        unit_id=world.unit_id,
+        unit_id=unit_id or world.unit_id,
         sender_display_name=world.registrar.display_name,
         text=WORDS,
         **(about or {"context": MESSAGE_CONTEXT_FORM}),

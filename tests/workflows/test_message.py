@@ -13,6 +13,7 @@ from deploy.eventually import eventually
 from liity.registration.v1.message_service_pb2 import StoredMessage
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_FORM, SendMessageRequest
 from services.gateway.message_service import MessageService
 from services.gateway.message_workflows import MessageWorkflows
@@ -65,6 +66,19 @@ async def test_both_are_told_of_a_message_and_the_sender_of_the_answer(world: Wo
     for mail in (*world.mails_to(CUSTOMER_SERVICE), *world.mails_to(REGISTRARS_ADDRESS)):
         assert WORDS not in mail.as_string()
         assert ANSWER not in text_of(mail)
+
+
+async def test_when_the_sender_has_left_the_unit_is_told_of_the_answer(world: World) -> None:
+    unit_id = await world.unit()
+    sender, main_user = await world.account(unit_id), await world.account(unit_id, ROLE_MAIN_USER)
+    message, run = await sent(world, unit_id=unit_id, account_id=sender.account_id)
+    await told(world, sender.email, message, RECEIVED)
+    await world.leave(sender, unit_id)
+    await close(world, message)
+    await look(world, message)
+    await run.result()
+    assert about(world, sender.email, message) == [RECEIVED]
+    assert about(world, main_user.email, message) == [ANSWERED]
 
 
 async def test_customer_service_is_reminded_and_in_the_end_the_sender_is_told(world: World) -> None:

@@ -8,8 +8,6 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from liity.identity.v1.account_service_pb2 import Account
-from liity.identity.v1.registrar_service_pb2 import RemoveRegistrarRequest
-from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registrar, Registration
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_REGISTRAR, CustomerForm
@@ -48,14 +46,6 @@ async def saved_by(
     return registration, run
 
 
-async def leaves(world: World, account: Account, unit_id: str) -> None:
-    gateway = world.gateway["identity"]
-    request = RemoveRegistrarRequest(
-        request_id=str(uuid.uuid4()), unit_id=unit_id, registrar_id=account.account_id
-    )
-    await gateway.call(RegistrarServiceStub(gateway.channel).RemoveRegistrar, request)
-
-
 async def consents(world: World, run: Run) -> None:
     request = RecordConsentRequest(
         request_id=str(uuid.uuid4()),
@@ -69,7 +59,7 @@ async def test_when_the_registrar_has_left_the_main_user_is_told_and_takes_over(
     registrar, main_user = await world.account(unit_id), await world.account(unit_id, ROLE_MAIN_USER)
     form = child_form(address(), credentials_recipient=CREDENTIALS_RECIPIENT_REGISTRAR)
     _, run = await saved_by(world, registrar, unit_id, form, 9)
-    await leaves(world, registrar, unit_id)
+    await world.leave(registrar, unit_id)
     await consents(world, run)
     await world.skip(run, timedelta(hours=1))
     assert subjects(world, registrar.email) == []
@@ -80,7 +70,7 @@ async def test_where_nobody_is_left_customer_service_is_told(world: World) -> No
     unit_id = await world.unit()
     registrar = await world.account(unit_id)
     _, run = await saved_by(world, registrar, unit_id, child_form(address()), 9)
-    await leaves(world, registrar, unit_id)
+    await world.leave(registrar, unit_id)
     told = subjects(world, CUSTOMER_SERVICE).count(LAPSED)
     await world.environment.fast_forward(run)
     await run.result()
@@ -93,7 +83,7 @@ async def test_credentials_go_to_nobody_who_is_no_registrar_any_more(world: Worl
     registrar = await world.account(unit_id)
     form = child_form(address(), credentials_recipient=CREDENTIALS_RECIPIENT_REGISTRAR)
     _, run = await saved_by(world, registrar, unit_id, form, 9)
-    await leaves(world, registrar, unit_id)
+    await world.leave(registrar, unit_id)
     await consents(world, run)
     await world.skip(run, timedelta(hours=1))
     assert subjects(world, registrar.email) == []
@@ -109,7 +99,7 @@ async def test_of_a_need_the_unit_hears_that_the_customer_belongs_to(world: Worl
     _, need = await watched(world, registration)
     await world.move(registration, after, mover)
     if left:
-        await leaves(world, mover, after)
+        await world.leave(mover, after)
     await world.environment.fast_forward(need)
     await need.result()
     assert UNANSWERED not in subjects(world, registrar.email)
