@@ -54,4 +54,6 @@ def refusal_lines(refusal: "Refusal", language: "Language.ValueType") -> list[st
     ]
     if refusal.retry_after is not None:
         lines.append(f"  Again in {refusal.retry_after.total_seconds():.0f} s")
+    if refusal.contact is not None:
+        lines.append(f"  Customer service: {refusal.contact.email}, {refusal.contact.url}")
     return lines

@@ -49,12 +49,15 @@ class Refusal(Exception):
         violations: Sequence[FieldViolation] = (),
         retry_after: timedelta | None = None,
         detail: Message | None = None,
+        contact: Contact | None = None,
     ) -> None:
         self.code = code
         self.reason = reason
         self.violations = tuple(violations)
         self.retry_after = retry_after
         self.detail = detail
+        self.contact = contact
+        """Who can help, if the answer of another service has told it."""
         super().__init__(self.summary)
 
     @property
@@ -130,15 +133,17 @@ class Refusal(Exception):
         info = error_details_pb2.ErrorInfo()
         bad_request = error_details_pb2.BadRequest()
         retry = error_details_pb2.RetryInfo()
+        help_ = error_details_pb2.Help()
         own: Message | None = None
         for detail in status.details:
-            for message in (info, bad_request, retry):
+            for message in (info, bad_request, retry, help_):
                 if detail.Is(message.DESCRIPTOR):
                     detail.Unpack(message)
             if detail.TypeName().startswith(f"{DOMAIN}."):
                 own = _unpacked(detail)
         if info.domain != DOMAIN:
             return None
+        found = [link.description for link in help_.links]
         return cls(
             _GRPC_CODES[status.code],
             reason_value(info.reason),
@@ -148,6 +153,7 @@ class Refusal(Exception):
             ],
             retry_after=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
             detail=own,
+            contact=Contact(*found) if len(found) == len(Contact._fields) else None,
         )
 
 

@@ -27,6 +27,7 @@ async def test_a_registrar_does_not(api: Api, liity: Liity) -> None:
     refused = liity("registrar", "audit", "search")
     assert refused.returncode == 1
     assert "(PERMISSION_DENIED)" in refused.stderr
+    assert "Customer service: customer-service@liity.example, https://" in refused.stderr
 
 
 async def test_suspicions_are_shown(api: Api, liity: Liity) -> None:

@@ -79,7 +79,9 @@ def test_a_refusal_comes_as_it_went(
     contact: Contact | None,
 ) -> None:
     refusal = Refusal(code, reason, violations=violations, retry_after=retry_after)
-    assert same(received(refusal.to_status(language, contact))) == same(refusal)
+    came = received(refusal.to_status(language, contact))
+    assert same(came) == same(refusal)
+    assert came.contact == contact
 
 
 @pytest.mark.parametrize(
