@@ -29,6 +29,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentOutgrown,
     ConsentReminder,
     ConsentRequest,
+    CustomershipBegun,
     RegistrationWithdrawn,
     Welcome,
 )
@@ -298,6 +299,21 @@ class RegistrationActivities:
         if result.delivered:
             await self._advance(step, STAGE_CREDENTIALS_SENT)
         return result
+
+    @activity.defn
+    async def tell_customership_begun(self, step: RegistrationStep) -> MailStepResult:
+        """Tells a CD borrower, with an own link (R21): nobody else may end or extend it by mail."""
+        details = await self._mailing.details(step)
+        if details is None or not details.customer_email or await self._registrar_on_file(details):
+            return MailStepResult()
+        token = await self._customership_links.issue(
+            key(step.event_id, "customership link"), step.registration_id
+        )
+        content = CustomershipBegun(first_names=details.first_names, link_token=token)
+        mail = self._mailing.mail(
+            step, "customership begun", details.customer_email, details, customership_begun=content
+        )
+        return await self._mailing.send_or_tell(step, details, mail)
 
     @activity.defn
     async def remind_to_change_address(self, step: RegistrationStep) -> MailStepResult:

@@ -25,12 +25,20 @@ class GettingStarted(RegistrationRun):
         self._address_changed = False
 
     async def _get_started(self) -> None:
-        """Of an online customer: credentials now, the welcome two weeks later (R26)."""
+        """Of an online customer: credentials now, the welcome two weeks later (R26).
+
+        A CD borrower needs neither, and gets the link of their own at once (R21).
+        """
         if self._registration.stage in CUSTOMER and self._created.temporary:
             customer = NeedWorkflowInput(customer_id=self._registration.customer_id)
             await quick_step(NeedActivities.watch_need, customer, "Watch the temporary need")
         stage, kind = self._registration.stage, self._registration.kind
-        if stage not in CUSTOMER or stage == STAGE_WELCOMED or kind != CUSTOMER_KIND_ONLINE:
+        if stage not in CUSTOMER or stage == STAGE_WELCOMED:
+            return
+        if kind != CUSTOMER_KIND_ONLINE:
+            if workflow.patched("tell-a-cd-borrower"):
+                step = self._step()
+                await mail_step(RegistrationActivities.tell_customership_begun, step, "Tell the CD borrower")
             return
         begun = workflow.now()
         if self._created.HasField("welcome_time"):

@@ -147,6 +147,7 @@ def create_steps(
         registering.end_registration,
         registering.tell_consent_not_given,
         registering.tell_withdrawn,
+        registering.tell_customership_begun,
         registering.send_credentials,
         registering.remind_to_change_address,
         registering.look_whose_address,

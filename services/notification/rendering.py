@@ -29,6 +29,7 @@ _LINK_PAGES = {
     "password_order": "account-password",
     "email_confirmation": "email",
     "welcome": "customership",
+    "customership_begun": "customership",
     "customership_goes_on": "customership",
     "need_question": "customership",
     "need_reminder": "customership",

@@ -41,6 +41,7 @@ from services.runtime.search_attributes import DEADLINE, KIND, STAGE, UNIT
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 WITHDRAWN = "Rekisteröinti on peruttu"
+BEGUN = "Olet nyt kirjaston asiakas"
 CONSENTED = "Huoltajan suostumus on saatu"
 
 
@@ -111,7 +112,7 @@ async def test_an_adults_history_is_short(world: World) -> None:
     assert sum(event.ByteSize() for event in events[: until_timer + 1]) < 12 * 1024
 
 
-async def test_a_cd_borrower_ends_active_and_gets_no_mail(world: World) -> None:
+async def test_a_cd_borrower_ends_active_and_gets_an_own_link_alone(world: World) -> None:
     email = address()
     form = adult_form(
         email, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED
@@ -119,7 +120,21 @@ async def test_a_cd_borrower_ends_active_and_gets_no_mail(world: World) -> None:
     registration, run = await world.save(form, born(40))
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_ACTIVE
-    assert not world.mails_to(email)
+    (begun,) = world.mails_to(email)
+    assert begun["Subject"] == BEGUN
+    assert "/customership#" in str(begun.get_body(("plain",)))
+
+
+async def test_a_cd_borrower_with_a_registrars_address_gets_no_link(world: World) -> None:
+    before = len(world.mails_to(REGISTRARS_ADDRESS))
+    form = adult_form(
+        REGISTRARS_ADDRESS,
+        kind=CUSTOMER_KIND_CD_BORROWER,
+        credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    )
+    _, run = await world.save(form, born(40))
+    await run.result()
+    assert len(world.mails_to(REGISTRARS_ADDRESS)) == before
 
 
 async def test_a_guardian_who_accepts_begins_the_customership(world: World) -> None:
