@@ -1,7 +1,6 @@
 """What the RPCs of NotificationService answer to questions, and to calls that are wrong."""
 
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.postgres import EmbeddedPostgres
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
@@ -36,27 +34,8 @@ from liity.v1.reason_pb2 import (
 )
 from services.notification.models import Base
 from services.runtime.errors import FieldViolation, Refusal
-from tests.services.conftest import migrated_engine
-from tests.services.notifications import Notification, consent_request, running
+from tests.services.notification.notifications import Notification, consent_request, running
 from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
-
-
-@pytest.fixture(scope="module")
-async def engine(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[AsyncEngine]:
-    async with migrated_engine(postgres, "notification", keys_dir) as migrated:
-        yield migrated
-
-
-@pytest.fixture
-async def smtp() -> AsyncIterator[SmtpServer]:
-    async with smtp_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def notification(engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer) -> AsyncIterator[Notification]:
-    async with running(engine, keys_dir, smtp.port) as started:
-        yield started
 
 
 def with_content(**changes: Any) -> SendMessageRequest:

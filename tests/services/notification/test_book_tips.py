@@ -2,15 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from google.protobuf.message import Message
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.postgres import EmbeddedPostgres
 from liity.notification.v1.notification_service_pb2 import (
     GetBookTipsRequest,
     UpdateBookTipsRequest,
@@ -23,9 +20,9 @@ from liity.v1.reason_pb2 import REASON_CHANGED_MEANWHILE
 from services.notification.book_tips import sweep_edits
 from services.runtime.errors import Refusal
 from services.runtime.interceptor import violations_of
-from tests.services.conftest import migrated_engine, refused
-from tests.services.notifications import Notification, consent_request, running
-from tests.services.smtp_server import SmtpServer, smtp_server
+from tests.services.conftest import refused
+from tests.services.notification.notifications import Notification, consent_request
+from tests.services.smtp_server import SmtpServer
 
 TIP = BookTip(
     title="Kesä & <b>kirja</b>",
@@ -36,24 +33,10 @@ TIP = BookTip(
 )
 
 
-@pytest.fixture(scope="module")
-async def engine(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[AsyncEngine]:
-    async with migrated_engine(postgres, "notification", keys_dir) as migrated:
-        yield migrated
-
-
-@pytest.fixture
-async def smtp() -> AsyncIterator[SmtpServer]:
-    async with smtp_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def notification(engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer) -> AsyncIterator[Notification]:
+@pytest.fixture(autouse=True)
+async def _none_edited(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("DELETE FROM book_tips"))
-    async with running(engine, keys_dir, smtp.port) as started:
-        yield started
 
 
 async def read(notification: Notification, language: str) -> BookTips:

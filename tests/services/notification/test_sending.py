@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.postgres import EmbeddedPostgres
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_PENDING,
     DELIVERY_STATE_SENT,
@@ -22,8 +20,7 @@ from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED, REASON_UNAVAILABLE
 from services.notification.store import MessageStore
 from services.runtime.errors import Refusal
 from tests.conftest import free_port
-from tests.services.conftest import migrated_engine
-from tests.services.notifications import (
+from tests.services.notification.notifications import (
     RECIPIENT,
     Notification,
     consent_request,
@@ -33,24 +30,6 @@ from tests.services.notifications import (
     stored,
 )
 from tests.services.smtp_server import ACCEPTED, SmtpServer, drop, hang, smtp_server
-
-
-@pytest.fixture(scope="module")
-async def engine(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[AsyncEngine]:
-    async with migrated_engine(postgres, "notification", keys_dir) as migrated:
-        yield migrated
-
-
-@pytest.fixture
-async def smtp() -> AsyncIterator[SmtpServer]:
-    async with smtp_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def notification(engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer) -> AsyncIterator[Notification]:
-    async with running(engine, keys_dir, smtp.port) as started:
-        yield started
 
 
 async def test_a_mail_is_sent(notification: Notification, smtp: SmtpServer, engine: AsyncEngine) -> None:

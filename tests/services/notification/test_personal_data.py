@@ -2,8 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
@@ -11,7 +9,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.eventually import eventually
-from deploy.postgres import EmbeddedPostgres
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
     EraseSubjectsRequest,
@@ -21,27 +18,8 @@ from liity.notification.v1.notification_service_pb2 import (
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from services.notification.personal_data import DELIVERIES
 from services.runtime.errors import Refusal
-from tests.services.conftest import migrated_engine
-from tests.services.notifications import Notification, consent_request, running
-from tests.services.smtp_server import SmtpServer, hang, smtp_server
-
-
-@pytest.fixture(scope="module")
-async def engine(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[AsyncEngine]:
-    async with migrated_engine(postgres, "notification", keys_dir) as migrated:
-        yield migrated
-
-
-@pytest.fixture
-async def smtp() -> AsyncIterator[SmtpServer]:
-    async with smtp_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def notification(engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer) -> AsyncIterator[Notification]:
-    async with running(engine, keys_dir, smtp.port) as started:
-        yield started
+from tests.services.notification.notifications import Notification, consent_request
+from tests.services.smtp_server import SmtpServer, hang
 
 
 async def export(notification: Notification, *subject_ids: str) -> ExportSubjectsResponse:

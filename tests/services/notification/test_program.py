@@ -25,8 +25,7 @@ from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED
 from services.notification.settings import NotificationSettings
 from services.runtime.settings import SettingsError, load
 from tests.conftest import free_port
-from tests.services.conftest import migrated_engine
-from tests.services.notifications import (
+from tests.services.notification.notifications import (
     Notification,
     called_at,
     consent_request,
@@ -36,18 +35,6 @@ from tests.services.notifications import (
 from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
 
 _PROGRAM = "import asyncio, services.notification.server as server; asyncio.run(server.run())"
-
-
-@pytest.fixture(scope="module")
-async def engine(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[AsyncEngine]:
-    async with migrated_engine(postgres, "notification", keys_dir) as migrated:
-        yield migrated
-
-
-@pytest.fixture
-async def smtp() -> AsyncIterator[SmtpServer]:
-    async with smtp_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,37 +1,22 @@
 """An address gets so many mails a day in Helsinki; the others wait for the next day."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.postgres import EmbeddedPostgres
 from liity.notification.v1.notification_service_pb2 import DELIVERY_STATE_SENT, SendMessageRequest
 from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED, REASON_MESSAGE_NOT_FOUND, REASON_TOO_MANY_MAILS
 from services.notification.models import limits
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.errors import Refusal
 from tests.conftest import free_port
-from tests.services.conftest import migrated_engine, refused
-from tests.services.notifications import consent_request, end_lease, running
-from tests.services.smtp_server import SmtpServer, smtp_server
-
-
-@pytest.fixture(scope="module")
-async def engine(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[AsyncEngine]:
-    async with migrated_engine(postgres, "notification", keys_dir) as migrated:
-        yield migrated
-
-
-@pytest.fixture
-async def smtp() -> AsyncIterator[SmtpServer]:
-    async with smtp_server() as server:
-        yield server
+from tests.services.conftest import refused
+from tests.services.notification.notifications import consent_request, end_lease, running
+from tests.services.smtp_server import SmtpServer
 
 
 def mail(address: str) -> SendMessageRequest:
