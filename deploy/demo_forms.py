@@ -9,7 +9,7 @@ from deploy.artificial_hetu import random_artificial_hetu
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, CustomerForm
 
 _FIRST_NAMES = ("Aada", "Eino", "Helmi", "Leevi", "Linnea", "Onni", "Saana", "Väinö")
-_LAST_NAMES = ("Esimerkki", "Mallila", "Näytelä", "Testinen")
+_LAST_NAMES = ("Esimerkkinen", "Mallila", "Näytelä", "Testinen")
 
 
 @dataclass(frozen=True)
