@@ -15,7 +15,8 @@ from services.runtime.clock import now
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
-from workflows.mailing import Mailing
+from workflows.customership_links import CustomershipLinks
+from workflows.mailing import Mailing, key
 
 _OF_NEED = frozenset({"temporary", "expected_end_date"})
 
@@ -24,11 +25,17 @@ class AddressActivities:
     """The steps, over the three services. `link_lifetime` is how long the link to confirm works."""
 
     def __init__(
-        self, identity: Peer, registration: Peer, mailing: Mailing, link_lifetime: timedelta
+        self,
+        identity: Peer,
+        registration: Peer,
+        mailing: Mailing,
+        customership_links: CustomershipLinks,
+        link_lifetime: timedelta,
     ) -> None:
         self._identity = identity
         self._registration = registration
         self._mailing = mailing
+        self._customership_links = customership_links
         self._link_lifetime = link_lifetime
         self._links = LinkServiceStub(identity.channel)
         self._customers = CustomerServiceStub(registration.channel)
@@ -49,7 +56,7 @@ class AddressActivities:
         change = AddressChange(
             person_id=customer.person_id,
             registration_id=customer.registration_id,
-            need_changed=not _OF_NEED.isdisjoint(update.update_mask.paths),
+            need_changed=any(path.partition(".")[0] in _OF_NEED for path in update.update_mask.paths),
         )
         if updated.HasField("previous_email"):
             change.email.before = updated.previous_email
@@ -71,10 +78,15 @@ class AddressActivities:
             expire_time=change.email.link_expire_time,
         )
         link = await self._identity.call(self._links.IssueLink, issue)
+        own = key(change.change_request_id, "customership link")
+        own_token = await self._customership_links.issue(own, change.step.registration_id)
+        # Whoever reads the old address, perhaps only by mistake, ends nobody's customership any more.
+        await self._customership_links.void(change.step.registration_id, kept_request_id=own)
         content = EmailConfirmation(
             first_names=details.first_names,
             link_token=link.token,
             expire_time=change.email.link_expire_time,
+            customership_link_token=own_token,
         )
         mail = self._mailing.mail(
             change.step, "email confirmation", change.email.after, details, email_confirmation=content
@@ -87,6 +99,9 @@ class AddressActivities:
         details = await self._mailing.details(change.step)
         if details is None:
             return MailStepResult()
+        if not details.customer_email:
+            # There is no other address that could get a new one.
+            await self._customership_links.void(change.step.registration_id)
         content = EmailChanged(first_names=details.first_names)
         mail = self._mailing.mail(
             change.step, "email changed", change.email.before, details, email_changed=content

@@ -47,7 +47,9 @@ class CustomershipLinks:
             if not is_permanent(refusal.code):
                 raise
 
-    async def void(self, registration_id: str) -> None:
-        """Makes every unused one void."""
-        void = VoidLinksRequest(purpose=LINK_PURPOSE_CUSTOMERSHIP, subject=registration_id)
+    async def void(self, registration_id: str, kept_request_id: str = "") -> None:
+        """Makes every unused one void, but for the one that was issued for a request."""
+        void = VoidLinksRequest(
+            purpose=LINK_PURPOSE_CUSTOMERSHIP, subject=registration_id, kept_request_id=kept_request_id
+        )
         await self._identity.call(self._links.VoidLinks, void)

@@ -148,14 +148,16 @@ class Mailing:
     async def tell_all(
         self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message
     ) -> MailStepResult:
-        """Mails each of those who answer for a customer; customer service, if nobody does.
+        """Mails each of those who answer for a customer; customer service, if that reaches nobody.
 
         Delivered, if one of them could be mailed.
         """
         told = MailStepResult()
-        for account in accounts or [self.customer_service]:
+        for account in accounts:
             sent = await self.tell(step, account, f"{name} {account.account_id}", **content)
             told.delivered |= sent.delivered
+        if not told.delivered:
+            told = await self.tell(step, self.customer_service, f"{name} customer service", **content)
         if not told.delivered:
             activity.logger.warning("nobody could be told: %s", name)
         return told

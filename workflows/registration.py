@@ -71,13 +71,18 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         """Takes care of the customer until the welcome mail, or until the registration ends otherwise."""
         await workflow.wait_condition(lambda: self._created.ByteSize() > 0)
         await self._unless_over(self._tell_the_story())
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(self._is_at_rest)
         while self._begins_anew:
-            # In the very moment in which the run came to its end.
+            # While a mail was on its way, or in the very moment in which the run came to its end.
             self._begins_anew, self._over = False, ""
             await self._unless_over(self._get_started())
-            await workflow.wait_condition(workflow.all_handlers_finished)
+            await workflow.wait_condition(self._is_at_rest)
+        await asyncio.gather(*self._tellings)
         return RegistrationWorkflowResult(stage=self._registration.stage)
+
+    def _is_at_rest(self) -> bool:
+        told = all(telling.done() for telling in self._tellings)
+        return workflow.all_handlers_finished() and (told or self._begins_anew)
 
     async def _unless_over(self, part: Coroutine[object, object, None]) -> None:
         """Tells a part of the story, until something ends it from outside."""

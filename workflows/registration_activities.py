@@ -50,9 +50,7 @@ from liity.registration.v1.registration_service_pb2 import (
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
-from liity.v1.customer_form_pb2 import (
-    CUSTOMER_KIND_ONLINE,
-)
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import REASON_NOT_WAITING
 from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
@@ -302,9 +300,11 @@ class RegistrationActivities:
 
     @activity.defn
     async def tell_customership_begun(self, step: RegistrationStep) -> MailStepResult:
-        """Tells a CD borrower, with an own link (R21): nobody else may end or extend it by mail."""
+        """Tells a CD borrower, with a link of their own (R21); not a registrar whose address is on file."""
         details = await self._mailing.details(step)
-        if details is None or not details.customer_email or await self._registrar_on_file(details):
+        if details is None or details.kind != CUSTOMER_KIND_CD_BORROWER or not details.customer_email:
+            return MailStepResult()
+        if await self._registrar_on_file(details) is not None:
             return MailStepResult()
         token = await self._customership_links.issue(
             key(step.event_id, "customership link"), step.registration_id
@@ -320,7 +320,7 @@ class RegistrationActivities:
         """Reminds the registrar whose own address is still on file (R27)."""
         details = await self._mailing.details(step)
         account_id = await self._registrar_on_file(details)
-        if details is None or not account_id:
+        if details is None or account_id is None:
             return MailStepResult()
         content = ChangeAddressReminder(
             first_names=details.first_names,
@@ -338,7 +338,7 @@ class RegistrationActivities:
     @activity.defn
     async def look_whose_address(self, step: RegistrationStep) -> AddressStepResult:
         """Whether the address on file is a registrar's; if so, records how long the welcome waits (R27)."""
-        registrars = bool(await self._registrar_on_file(await self._mailing.details(step)))
+        registrars = await self._registrar_on_file(await self._mailing.details(step)) is not None
         if registrars and step.HasField("deadline"):
             await self._advance(step, STAGE_CREDENTIALS_SENT)
         return AddressStepResult(registrars=registrars)
@@ -438,14 +438,17 @@ class RegistrationActivities:
         except (Refusal, TimeoutError) as error:
             activity.logger.info("credentials not mailed at once: %s", type(error).__name__)
 
-    async def _registrar_on_file(self, details: MailingDetails | None) -> str:
-        """The account to whose address mail to the customer goes; empty if it goes to nobody's with one."""
+    async def _registrar_on_file(self, details: MailingDetails | None) -> str | None:
+        """The account to whose address mail to the customer goes; None if it goes to nobody's with one.
+
+        Empty if it goes to whoever answers for the unit.
+        """
         if details is None:
-            return ""
+            return None
         if not details.customer_email:
             return details.registrar_account_id
         find = FindAccountRequest(email=details.customer_email)
-        return (await self._identity.call(self._accounts.FindAccount, find)).account_id
+        return (await self._identity.call(self._accounts.FindAccount, find)).account_id or None
 
     async def _consent_link(self, step: RegistrationStep) -> IssueLinkResponse:
         # Keyed by the registration, not the event: a reminder repeats the link of the request.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from liity.registration.v1.customer_service_pb2 import TransferCustomerResponse
 from liity.registration.v1.registration_service_pb2 import PreviousCustomership
@@ -151,12 +152,12 @@ class CustomerServiceWait(RegistrationRun):
     @workflow.signal(name=RegistrationWorkflowNames.REACTIVATE)
     async def reactivate_by_signal(self, request: ReactivateRequest) -> None:  # noqa: ARG002
         """`reactivate` from Temporal UI or CLI; `{}` is enough."""
-        await self._approve(STAGE_WAITING_FOR_REACTIVATION, "")
+        await self._approve_by_signal(STAGE_WAITING_FOR_REACTIVATION)
 
     @workflow.signal(name=RegistrationWorkflowNames.VERIFY_IDENTITY)
     async def verify_identity_by_signal(self, request: VerifyIdentityRequest) -> None:  # noqa: ARG002
         """`verify_identity` from Temporal UI or CLI; `{}` is enough."""
-        await self._approve(STAGE_WAITING_FOR_IDENTITY_CHECK, "")
+        await self._approve_by_signal(STAGE_WAITING_FOR_IDENTITY_CHECK)
 
     @workflow.signal(name=RegistrationWorkflowNames.REJECT)
     async def reject_by_signal(self, request: RejectRequest) -> None:
@@ -166,6 +167,13 @@ class CustomerServiceWait(RegistrationRun):
             workflow.logger.warning("signal dropped: its note holds what looks like a personal identity code")
             return
         await self._reject(request)
+
+    async def _approve_by_signal(self, awaited: Stage.ValueType) -> None:
+        try:
+            await self._approve(awaited, "")
+        except ActivityError as error:
+            # A signal that fails would fail the run.
+            workflow.logger.warning("signal dropped: %s", error.cause)
 
     async def _approve(self, awaited: Stage.ValueType, request_id: str) -> None:
         """Customer service says yes, if that is still awaited when it is this one's turn."""

@@ -8,7 +8,7 @@ from temporalio import workflow
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
-from liity.workflows.v1.registration_workflow_pb2 import AddressChanged
+from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, MailStepResult
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.deadlines import address_reminder_time, last_welcome_time, welcome_time
 from workflows.need_activities import NeedActivities
@@ -23,6 +23,7 @@ class GettingStarted(RegistrationRun):
     def __init__(self, person_id: str) -> None:
         super().__init__(person_id)
         self._address_changed = False
+        self._tellings: list[asyncio.Task[MailStepResult]] = []
 
     async def _get_started(self) -> None:
         """Of an online customer: credentials now, the welcome two weeks later (R26).
@@ -37,8 +38,11 @@ class GettingStarted(RegistrationRun):
             return
         if kind != CUSTOMER_KIND_ONLINE:
             if workflow.patched("tell-a-cd-borrower"):
-                step = self._step()
-                await mail_step(RegistrationActivities.tell_customership_begun, step, "Tell the CD borrower")
+                told = mail_step(
+                    RegistrationActivities.tell_customership_begun, self._step(), "Tell the CD borrower"
+                )
+                # In the background: whoever becomes an online customer meanwhile does not wait for it (R23).
+                self._tellings.append(asyncio.create_task(told))
             return
         begun = workflow.now()
         if self._created.HasField("welcome_time"):

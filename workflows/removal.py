@@ -29,6 +29,7 @@ from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UN
 from services.runtime.temporal import RegistrationWorkflowNames, RemovalWorkflowNames
 from workflows.credentials_activities import CredentialsActivities
 from workflows.need_activities import NeedActivities
+from workflows.registration_run import acts_for_the_unit
 from workflows.removal_activities import RemovalActivities
 from workflows.steps import mail_step, quick_step, signal_need, signal_registration
 
@@ -179,6 +180,8 @@ class RemovalWorkflow:
         self._tell(self._tell_other_runs())
         if request.end.reason != END_REASON_DECEASED:
             self._mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
+        if request.link_id or acts_for_the_unit():
+            self._mail(RemovalActivities.tell_registrar_of_the_end, step, "Tell the registrar")
 
     def _tell_of_the_return(self, request_id: str, answer: UndoResponse) -> None:
         step = self._step(request_id)

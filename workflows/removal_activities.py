@@ -9,6 +9,7 @@ from liity.identity.v1.credential_service_pb2 import VoidCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     CustomershipEnded,
+    CustomershipEndedNotice,
     CustomershipGoesOn,
     RemovalUndone,
 )
@@ -88,6 +89,9 @@ class RemovalActivities:
     async def tell_customership_ended(self, step: RegistrationStep) -> MailStepResult:
         """Tells the customer, and the guardian or contact person if there is one."""
         told = MailStepResult()
+        if await self._mailing.details(step) is not None:
+            # The end was undone while the mail could not go out.
+            return told
         details = await self._mailing.details(step, also_if_ended=True)
         if details is None:
             return told
@@ -97,6 +101,21 @@ class RemovalActivities:
             mail = self._mailing.mail(step, name, address, details, customership_ended=content)
             told.delivered |= await self._mailing.send(mail)
         return told
+
+    @activity.defn
+    async def tell_registrar_of_the_end(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the registrar that the customer, or customer service, has ended it."""
+        details = await self._mailing.details(step, also_if_ended=True)
+        if details is None:
+            return MailStepResult()
+        content = CustomershipEndedNotice(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            erase_time=step.deadline,
+        )
+        return await self._mailing.tell_registrar(
+            step, details, "customership ended notice", customership_ended_notice=content
+        )
 
     @activity.defn
     async def undo_removal(self, step: RemovalStep) -> UndoResponse:

@@ -108,7 +108,7 @@ def create_steps(
     transfer = TransferActivities(registration, mailing)
     credentials = CredentialsActivities(registration, mailing)
     link_lifetime = settings.workflows_email_link_lifetime
-    address = AddressActivities(identity, registration, mailing, link_lifetime)
+    address = AddressActivities(identity, registration, mailing, links, link_lifetime)
     seal = DisclosureSeal(settings.keys_dir)
     disclosures = DisclosureActivities(identity, registration, notification, seal)
     orders = PasswordOrderActivities(identity, notification)
@@ -176,6 +176,7 @@ def create_steps(
         class_lists.tell_class_list_done,
         removal.end_customership,
         removal.tell_customership_ended,
+        removal.tell_registrar_of_the_end,
         removal.undo_removal,
         removal.tell_removal_undone,
         removal.tell_customership_goes_on,

@@ -160,15 +160,17 @@ class Links(LinkServiceServicer):
     @override
     async def VoidLinks(self, request: VoidLinksRequest, context: object) -> VoidLinksResponse:
         async with self._single.connect() as connection:
-            await void_links(connection, request.purpose, request.subject)
+            await void_links(connection, request.purpose, request.subject, request.kept_request_id)
         return VoidLinksResponse()
 
     def _sealed(self, purpose: LinkPurpose.ValueType, link_id: str) -> str:
         return self._sealed_ids.seal(_PURPOSES[purpose], link_id)
 
 
-async def void_links(connection: AsyncConnection, purpose: LinkPurpose.ValueType, subject: str) -> None:
-    """Makes every unused link of a subject void."""
+async def void_links(
+    connection: AsyncConnection, purpose: LinkPurpose.ValueType, subject: str, kept_request_id: str = ""
+) -> None:
+    """Makes every unused link of a subject void, but for the one that was issued by a call."""
     await connection.execute(
         update(Link)
         .where(
@@ -176,6 +178,7 @@ async def void_links(connection: AsyncConnection, purpose: LinkPurpose.ValueType
             Link.subject == subject,
             Link.used_at.is_(None),
             Link.voided_at.is_(None),
+            Link.request_id != kept_request_id,
         )
         .values(voided_at=now())
     )

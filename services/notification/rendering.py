@@ -37,6 +37,7 @@ _LINK_PAGES = {
     "invitation_reminder": "invitation",
 }
 _TOKEN = "link_token"  # noqa: S105 - the field's name
+_OWN_TOKEN = "customership_link_token"  # noqa: S105 - the field's name
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]
     variables: dict[str, Any] = {}
     for field in content.DESCRIPTOR.fields:
         value = getattr(content, field.name)
-        if field.name == _TOKEN:
+        if field.name in {_TOKEN, _OWN_TOKEN}:
+            page = _LINK_PAGES[template] if field.name == _TOKEN else "customership"
             # In the fragment, which browsers keep to themselves: no web server's log ever holds it.
-            url = f"{web_url.rstrip('/')}/{_LINK_PAGES[template]}#{quote(value, safe='')}"
-            variables["link_url"] = url if value else ""
+            url = f"{web_url.rstrip('/')}/{page}#{quote(value, safe='')}"
+            variables[field.name.replace("token", "url")] = url if value else ""
         elif isinstance(value, Timestamp):
             variables[field.name] = value.ToDatetime(UTC).astimezone(HELSINKI)
         else:

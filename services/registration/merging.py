@@ -257,6 +257,7 @@ def _merged(row: RowMapping | dict[str, Any], request: MergeCustomersRequest) ->
             previous_unit_id=row["merged_unit_id"],
             previous_registrar_account_id=row["registrar_account_id"],
         ),
+        credentials_erased=from_json(row["merged_profile"]).kind == CUSTOMER_KIND_ONLINE,
     )
 
 

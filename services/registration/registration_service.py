@@ -37,7 +37,7 @@ from services.registration.models import registrations
 from services.registration.rows import consent_row, mailing_details, row_of, to_message
 from services.registration.saving import Saving
 from services.registration.use_log import use_row
-from services.runtime.clock import helsinki_day, now
+from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import failed_precondition, invalid, not_found
 
 
@@ -143,7 +143,8 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row is None:
             return pb.GetFormResponse()
         form = from_json(row["form"])
-        return pb.GetFormResponse(form=form, etag=waiting_forms.etag_of(form))
+        birth_date = to_proto_date(row["birth_date"]) if row["missing_code_reason"] else None
+        return pb.GetFormResponse(form=form, etag=waiting_forms.etag_of(form), birth_date=birth_date)
 
     async def UpdateForm(  # noqa: N802
         self, request: pb.UpdateFormRequest, _context: object

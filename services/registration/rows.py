@@ -112,6 +112,7 @@ def mailing_details(
         unit_id=unit_id,
         unit_display_name=unit_display_name,
         registrar_account_id=registrar_account_id,
+        kind=form.kind,
     )
 
 

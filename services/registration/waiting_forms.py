@@ -20,7 +20,7 @@ from services.registration.use_log import use_row
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import failed_precondition, invalid, not_found
 
-GET = select(registrations.c.form).where(
+GET = select(registrations.c.form, registrations.c.birth_date, registrations.c.missing_code_reason).where(
     registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(statements.WAITING)
 )
 

@@ -228,7 +228,11 @@ def unavailable(reason: Reason.ValueType = REASON_UNAVAILABLE) -> Refusal:
 
 
 def is_permanent(code: grpc.StatusCode) -> bool:
-    """Whether repeating the same call can never help."""
+    """Whether repeating the same call can never help.
+
+    To be taken for nobody, or for somebody who may not, passes between services: a key is being exchanged, a
+    clock being set right.
+    """
     return code.value[0] not in {
         code_pb2.UNAVAILABLE,
         code_pb2.DEADLINE_EXCEEDED,
@@ -237,4 +241,6 @@ def is_permanent(code: grpc.StatusCode) -> bool:
         code_pb2.CANCELLED,
         code_pb2.INTERNAL,
         code_pb2.UNKNOWN,
+        code_pb2.UNAUTHENTICATED,
+        code_pb2.PERMISSION_DENIED,
     }

@@ -150,7 +150,8 @@ def test_each_reason_has_a_name_and_its_name_the_reason(reason: Reason.ValueType
 @pytest.mark.parametrize("code", CODES)
 def test_only_what_may_pass_is_tried_again(code: grpc.StatusCode) -> None:
     passing = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED"}
-    assert is_permanent(code) == (code.name not in passing | {"INTERNAL", "UNKNOWN"})
+    of_a_key_or_a_clock = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
+    assert is_permanent(code) == (code.name not in passing | of_a_key_or_a_clock | {"INTERNAL", "UNKNOWN"})
 
 
 # Texts

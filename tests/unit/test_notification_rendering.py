@@ -22,6 +22,7 @@ from liity.notification.v1.notification_service_pb2 import (
     Credentials,
     CustomershipBegun,
     CustomershipEnded,
+    CustomershipEndedNotice,
     CustomershipGoesOn,
     DecisionLapsed,
     DecisionMissed,
@@ -102,6 +103,11 @@ CONTENTS: list[dict[str, Any]] = [
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
     {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
     {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},
+    {
+        "customership_ended_notice": CustomershipEndedNotice(
+            first_names=NAME, unit_display_name=UNIT, erase_time=MOMENT
+        )
+    },
     {"customership_ended": CustomershipEnded(first_names=NAME, erase_time=MOMENT)},
     {"need_question": NeedQuestion(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
     {"need_reminder": NeedReminder(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
@@ -114,7 +120,11 @@ CONTENTS: list[dict[str, Any]] = [
             unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
         )
     },
-    {"email_confirmation": EmailConfirmation(first_names=NAME, link_token=TOKEN, expire_time=MOMENT)},
+    {
+        "email_confirmation": EmailConfirmation(
+            first_names=NAME, link_token=TOKEN, expire_time=MOMENT, customership_link_token=TOKEN
+        )
+    },
     {"email_changed": EmailChanged(first_names=NAME)},
     {"message_waits": MessageWaits(reference="L-7K3M-92QF", deadline=MOMENT)},
     {"message_reminder": MessageReminder(reference="L-7K3M-92QF", deadline=MOMENT)},
@@ -285,16 +295,19 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
     """Every field of the content stands in both parts, but the token, which stands in the link alone."""
     html = Reader(rendered.html)
     content = getattr(request, template)
-    url = f"https://liity.example/{LINK_PAGES.get(template)}#{TOKEN}"
+    tokens = [field.name for field, _ in content.ListFields() if field.name.endswith("link_token")]
     for field, value in content.ListFields():
         if isinstance(value, WorkCount):
             for count in (value.due_soon, value.overdue):
                 assert str(count) in rendered.text
                 assert str(count) in html.text
-        elif field.name == "link_token":
-            assert rendered.text.count(TOKEN) == rendered.text.count(url) == 1
+        elif field.name in tokens:
+            page = LINK_PAGES[template] if field.name == "link_token" else "customership"
+            url = f"https://liity.example/{page}#{TOKEN}"
+            assert rendered.text.count(url) == 1
+            assert rendered.text.count(TOKEN) == len(tokens)
             assert url in html.links
-            assert rendered.html.count(TOKEN) == rendered.html.count(url)
+            assert rendered.html.count(TOKEN) == len(tokens) * rendered.html.count(url)
         elif field.name != "template":
             said = value if isinstance(value, str) else DAY[request.language]
             assert said in words(rendered.text)

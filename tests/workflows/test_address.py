@@ -7,12 +7,15 @@ from datetime import timedelta
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CUSTOMERSHIP, LINK_PURPOSE_EMAIL, CheckLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1.customer_service_pb2 import ConfirmEmailRequest, UpdateCustomerRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER
 from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_REGISTRAR,
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
     CustomerForm,
@@ -28,6 +31,7 @@ from liity.v1.reason_pb2 import REASON_INVALID_EMAIL, REASON_LINK_VOID
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.requests import set_current_actor
 from services.runtime.temporal import AddressChangeWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
@@ -65,6 +69,22 @@ async def follow_link(world: World, email: str) -> None:
     await registration.call(CustomerServiceStub(registration.channel).ConfirmEmail, confirm)
 
 
+async def customership_link(world: World, email: str) -> bool:
+    """Whether the newest of an address's own links works."""
+    body = world.mails_to(email)[0].get_body(("plain",))
+    assert body is not None
+    (token,) = re.findall(r"/customership#([\w.~-]+)", body.get_content())
+    identity = world.gateway["identity"]
+    check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CUSTOMERSHIP)
+    try:
+        await identity.call(LinkServiceStub(identity.channel).CheckLink, check)
+    except Refusal as refusal:
+        if refusal.reason != REASON_LINK_VOID:
+            raise
+        return False
+    return True
+
+
 async def test_the_new_address_confirms_and_the_old_one_is_told(world: World) -> None:
     old, new = address(), address()
     registration, _ = await world.save(adult_form(old), born(40))
@@ -75,6 +95,21 @@ async def test_the_new_address_confirms_and_the_old_one_is_told(world: World) ->
     await follow_link(world, new)
     customer = await world.customer(registration)
     assert (customer.form.email, customer.email_state) == (new, EMAIL_STATE_CONFIRMED)
+
+
+async def test_the_own_link_of_the_old_address_is_void_and_the_new_one_gets_another(world: World) -> None:
+    old, new = address(), address()
+    form = adult_form(
+        old, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED
+    )
+    registration, run = await world.save(form, born(40))
+    await run.result()
+    assert await customership_link(world, old)
+    request_id = str(uuid.uuid4())
+    for _ in range(2):
+        await change(world, registration, new, request_id)
+        assert not await customership_link(world, old)
+        assert await customership_link(world, new)
 
 
 async def test_of_a_child_the_guardians_address_is_confirmed_and_told_alike(world: World) -> None:
@@ -193,6 +228,21 @@ async def test_a_changed_address_ends_the_wait_at_once(world: World) -> None:
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     assert len(subjects(world, email)) == 2
     assert len(subjects(world, another.email)) == 2
+
+
+async def test_who_has_no_address_waits_for_one_also_after_customer_service_has_moved_them(
+    world: World,
+) -> None:
+    form = adult_form("", credentials_recipient=CREDENTIALS_RECIPIENT_REGISTRAR)
+    registration, run = await world.save(form, born(40))
+    unit_id = await world.unit()
+    main_user = await world.account(unit_id, ROLE_MAIN_USER)
+    set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a2", role=ROLE_CUSTOMER_SERVICE))
+    await world.move(registration, unit_id, main_user)
+    for _ in range(16):
+        await world.skip(run, timedelta(days=1))
+    assert (await world.stored(registration)).stage == STAGE_CREDENTIALS_SENT
+    assert REMINDER in subjects(world, main_user.email)
 
 
 async def test_a_customers_own_address_reminds_nobody(world: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deploy.eventually import eventually
 from liity.registration.v1.customer_service_pb2 import ConvertToOnlineRequest
 from liity.registration.v1.registration_service_pb2 import Registration
 from liity.v1.customer_form_pb2 import (
@@ -21,10 +22,11 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from services.runtime.errors import Refusal
-from tests.workflows.conftest import World, adult_form, born
+from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.test_transfer import address
 
-CREDENTIALS = "Kirjaston tunnuksesi"
+BEGUN = "Olet nyt kirjaston asiakas"
+CREDENTIALS = "Tunnukset kirjaston palveluun"
 WELCOME = "Tervetuloa kirjastoon, tässä muutama kirjavinkki"
 
 
@@ -96,6 +98,27 @@ async def test_an_online_customer_is_not_converted_and_the_run_goes_on(world: Wo
     await world.environment.fast_forward(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
+
+
+async def test_a_mailbox_that_is_full_puts_no_conversion_off(world: World) -> None:
+    full, email = address(), address()
+    world.smtp.full.add(full)
+    form = child_form(
+        full, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED
+    )
+    registration, run = await world.save(form, born(16))
+    await convert(world, registration, email=email)
+
+    async def sent() -> list[str]:
+        return [mail["Subject"] for mail in world.mails_to(email)]
+
+    assert await eventually(sent, bool, 30) == [CREDENTIALS]
+    # Who is online meanwhile is told nothing of discs, however long that is tried.
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert (await world.stored(registration)).stage == STAGE_WELCOMED
+    world.smtp.full.remove(full)
+    assert BEGUN not in [mail["Subject"] for mail in world.mails_to(full)]
 
 
 async def test_whoever_saves_a_converted_person_is_told(world: World) -> None:

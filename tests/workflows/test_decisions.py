@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from deploy.eventually import eventually
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registrar, Registration
@@ -338,6 +338,22 @@ async def test_who_turns_15_while_customer_service_is_waited_for_needs_no_consen
     active = await verify(world, registration)
     assert active.consent_state == CONSENT_STATE_NOT_NEEDED
     assert active.customer_id
+
+
+async def test_a_signal_that_cannot_be_followed_leaves_the_run_waiting(world: World) -> None:
+    registration, run = await waiting_for(world, "identity check")
+    statement = "UPDATE units SET closed_at = :moment WHERE unit_id = :unit"
+    await world.change("registration", statement, moment=now(), unit=world.unit_id)
+    try:
+        await run.signal("verify_identity", {})
+        await world.skip(run, timedelta(hours=1))
+        assert (await run.describe()).status == WorkflowExecutionStatus.RUNNING
+        assert (await world.stored(registration)).stage == STAGE_WAITING_FOR_IDENTITY_CHECK
+    finally:
+        await world.change("registration", statement, moment=None, unit=world.unit_id)
+    await run.signal("verify_identity", {})
+    await world.skip(run, timedelta(hours=1))
+    assert (await world.stored(registration)).customer_id
 
 
 async def test_one_who_was_a_customer_is_linked_and_moves(world: World, registrar: str) -> None:

@@ -76,6 +76,17 @@ async def test_the_merged_run_mails_nothing_more_and_the_other_goes_on(world: Wo
     assert not told(world, REGISTRARS_ADDRESS, merged_registration.registration_id)
 
 
+async def test_who_logged_in_as_the_merged_one_gets_the_credentials_that_stay(world: World) -> None:
+    mail_of_kept = address()
+    _, _, kept = await saved(world, mail_of_kept)
+    _, _, merged = await saved(world, address())
+    sent = len(world.mails_to(mail_of_kept))
+    request_id = await merge(world, kept, merged, CODE_OF_MERGED)
+    await world.temporal.get_workflow_handle(MergeWorkflowNames.workflow_id(request_id)).result()
+    (anew,) = world.mails_to(mail_of_kept)[sent:]
+    assert anew["Subject"] == "Tunnukset kirjaston palveluun"
+
+
 async def test_the_unit_of_the_merged_customer_is_told(world: World) -> None:
     _, _, kept = await saved(world, address())
     registration, _, _ = await saved(world, address())

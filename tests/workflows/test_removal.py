@@ -19,6 +19,8 @@ from liity.registration.v1.customer_service_pb2 import (
 )
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR, Role
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -47,6 +49,7 @@ from liity.workflows.v1.registration_workflow_pb2 import RejectRequest
 from liity.workflows.v1.removal_workflow_pb2 import RemovalWorkflowInput, RemovedCustomer
 from services.runtime.clock import helsinki_day
 from services.runtime.errors import Refusal
+from services.runtime.requests import set_current_actor
 from services.runtime.search_attributes import DEADLINE, STAGE
 from services.runtime.temporal import TASK_QUEUE, RemovalWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
@@ -55,6 +58,7 @@ from workflows.retention import Retention
 
 ENDED = "Asiakkuus kirjastossa on päättynyt"
 BEGUN = "Olet nyt kirjaston asiakas"
+ENDED_NOTICE = "Asiakkuus on päättynyt"
 GOES_ON = "Asiakkuutesi kirjastossa jatkuu"
 UNDONE = "Päättynyt asiakkuus on palautettu"
 CREDENTIALS = "Tunnukset kirjaston palveluun"
@@ -367,6 +371,34 @@ async def test_a_cd_borrower_and_the_contact_person_are_told_that_it_goes_on(wor
     with_a_link = [mail["Subject"] for mail in world.mails_to(own) if "/customership#" in words(mail)]
     assert sorted(with_a_link) == sorted([BEGUN, GOES_ON])
     assert not any("/customership#" in words(mail) for mail in world.mails_to(other))
+
+
+@pytest.mark.parametrize(
+    ("role", "told"), [(ROLE_REGISTRAR, 0), (ROLE_CUSTOMER_SERVICE, 1)], ids=["registrar", "customer service"]
+)
+async def test_of_an_end_that_others_decide_the_registrar_is_told(
+    world: World, role: Role.ValueType, told: int
+) -> None:
+    _, customer, _ = await customer_of(world, adult_form(address()))
+    before = subjects(world, REGISTRARS_ADDRESS).count(ENDED_NOTICE)
+    set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a2", role=role))
+    await end(world, customer)
+    await at_rest(world, customer)
+    assert subjects(world, REGISTRARS_ADDRESS).count(ENDED_NOTICE) == before + told
+
+
+async def test_of_an_end_by_the_own_link_the_registrar_is_told(world: World) -> None:
+    _, customer, _ = await customer_of(world, adult_form(address()))
+    before = subjects(world, REGISTRARS_ADDRESS).count(ENDED_NOTICE)
+    request = EndCustomershipRequest(
+        request_id=str(uuid.uuid4()),
+        customer_id=customer.customer_id,
+        unit_id=customer.unit_id,
+        reason=END_REASON_OWN_WISH,
+    )
+    await world.removals.end(request, link_id="nolink")
+    await at_rest(world, customer)
+    assert subjects(world, REGISTRARS_ADDRESS).count(ENDED_NOTICE) == before + 1
 
 
 async def test_nobody_is_undone_beside_a_registration_that_waits(world: World) -> None:

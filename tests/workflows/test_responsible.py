@@ -78,6 +78,17 @@ async def test_where_nobody_is_left_customer_service_is_told(world: World) -> No
     assert subjects(world, CUSTOMER_SERVICE).count(LAPSED) == told + 1
 
 
+async def test_where_nobody_can_be_mailed_customer_service_is_told(world: World) -> None:
+    unit_id = await world.unit()
+    registrar = await world.account(unit_id)
+    world.smtp.unknown.add(registrar.email)
+    _, run = await saved_by(world, registrar, unit_id, child_form(address()), 9)
+    told = subjects(world, CUSTOMER_SERVICE).count(LAPSED)
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert subjects(world, CUSTOMER_SERVICE).count(LAPSED) == told + 1
+
+
 async def test_credentials_go_to_nobody_who_is_no_registrar_any_more(world: World) -> None:
     unit_id = await world.unit()
     registrar = await world.account(unit_id)
