@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, date
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -25,7 +25,7 @@ from liity.v1.registration_service_pb2 import (
     PossibleDuplicate,
     RegisterCustomerResponse,
 )
-from services.runtime.clock import HELSINKI
+from services.runtime.clock import HELSINKI, from_proto_date
 
 
 def print_many(registrations: Sequence[Registration], *, as_json: bool) -> None:
@@ -57,6 +57,7 @@ def print_answer(answer: GetRegistrationResponse, *, as_json: bool) -> None:
         steps=answer.getting_started,
         form=answer.form if answer.HasField("form") else None,
         etag=answer.etag,
+        birth_date=from_proto_date(answer.birth_date) if answer.HasField("birth_date") else None,
     )
 
 
@@ -73,13 +74,15 @@ def print_one(
     steps: Sequence[GettingStartedStep] = (),
     form: CustomerForm | None = None,
     etag: str = "",
+    birth_date: date | None = None,
 ) -> None:
     """Line by line, or a JSON object."""
     if as_json:
         besides = {"possibleDuplicates": duplicates, "gettingStarted": steps}
         found = {key: [MessageToDict(one) for one in several] for key, several in besides.items() if several}
         stored = {"form": MessageToDict(form), "etag": etag} if form else {}
-        print_json(MessageToDict(registration) | found | stored)
+        born = {"birthDate": birth_date.isoformat()} if birth_date else {}
+        print_json(MessageToDict(registration) | found | stored | born)
         return
     table = lines()
     table.add_row("Name", registration.name)
@@ -94,9 +97,7 @@ def print_one(
         table.add_row("Waits for", parties(registration.waiting_for))
     for action in actions(registration.available_actions):
         table.add_row("Can be done", action)
-    if registration.missing_code_reason:
-        reason = MissingCodeReason.Name(registration.missing_code_reason)
-        table.add_row("No code", reason.removeprefix("MISSING_CODE_REASON_"))
+    _add_instead_of_a_code(table, registration, birth_date)
     if registration.rejection_note:
         table.add_row("Declined", registration.rejection_note)
     for one in duplicates:
@@ -111,6 +112,15 @@ def print_one(
         add_contacts(table, form)
         table.add_row("Etag", etag)
     console().print(table)
+
+
+def _add_instead_of_a_code(table: Table, registration: Registration, birth_date: date | None) -> None:
+    """Why somebody has no personal identity code, and when they were born."""
+    if registration.missing_code_reason:
+        reason = MissingCodeReason.Name(registration.missing_code_reason)
+        table.add_row("No code", reason.removeprefix("MISSING_CODE_REASON_"))
+    if birth_date:
+        table.add_row("Born", birth_date.isoformat())
 
 
 def add_contacts(table: Table, form: CustomerForm) -> None:

@@ -131,7 +131,9 @@ class ClassListService(ClassListServiceServicer):
         if wrong:
             # The report tells of persons who are known: that is a look (R36).
             await self._uses.record("class-list:check", asked, None, "OK")
-        if wrong and not request.skip_wrong_rows:
+        # An open quotation mark swallows the rows after it: they are nowhere, not even among the wrong ones.
+        torn = any(row.torn for row in read.rows)
+        if torn or (wrong and not request.skip_wrong_rows):
             return RegisterClassListResponse(report=report)
         create = registration_pb2.CreateClassListRequest(
             class_list_id=class_list_id,

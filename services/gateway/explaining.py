@@ -6,11 +6,12 @@ from liity.identity.v1.account_service_pb2 import BatchGetAccountsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.credential_service_pb2 import GetCredentialStateRequest, GetCredentialStateResponse
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
-from liity.notification.v1.notification_service_pb2 import ListDeliveriesRequest
+from liity.notification.v1.notification_service_pb2 import Delivery, ListDeliveriesRequest
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.registration.v1.history_service_pb2 import GetHistoryRequest, GetHistoryResponse
 from liity.registration.v1.history_service_pb2_grpc import HistoryServiceStub
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.registration_pb2 import STAGE_LINKED
 from liity.v1.registration_service_pb2 import ExplainRegistrationResponse
 from services.gateway.explanation import Explanation
 from services.gateway.explanation_texts import Words
@@ -42,17 +43,31 @@ class Explaining:
     async def explain(self, name: str) -> ExplainRegistrationResponse:
         """The explanation, in the language of the call."""
         history = await self._registration.call(self._histories.GetHistory, _asked(name))
-        subject = ListDeliveriesRequest(subject_id=history.registration.registration_id)
-        deliveries = await self._notification.call(self._notifications.ListDeliveries, subject)
         return Explanation(
             history=history,
-            deliveries=deliveries.deliveries,
+            deliveries=await self._deliveries(history),
             credentials=await self._credential_state(history.registration.person_id),
             names=await self._names(history),
             words=Words(current_request().language),
             now=now(),
             erase_time=await self._erase_time(history),
         ).tell()
+
+    async def _deliveries(self, history: GetHistoryResponse) -> list[Delivery]:
+        """The mail about it; of one that was linked also that about the customer it belongs to."""
+        registration = history.registration
+        subjects = [registration.registration_id]
+        if registration.stage == STAGE_LINKED and registration.customer_id:
+            of_customer = GetHistoryRequest(
+                unit_id=registration.unit_id, customer_id=registration.customer_id
+            )
+            own = await self._registration.call(self._histories.GetHistory, of_customer)
+            subjects.append(own.registration.registration_id)
+        found: list[Delivery] = []
+        for subject_id in dict.fromkeys(subjects):
+            request = ListDeliveriesRequest(subject_id=subject_id)
+            found += (await self._notification.call(self._notifications.ListDeliveries, request)).deliveries
+        return found
 
     async def _credential_state(self, person_id: str) -> GetCredentialStateResponse:
         if not person_id:

@@ -135,13 +135,21 @@ class Explanation:
         return ExplainRegistrationResponse(
             registration=registration_name(unit_id, registration.registration_id),
             customer=customer_name(unit_id, registration.customer_id) if registration.customer_id else "",
-            summary=self.words.say("stage", "ENDED" if self._has_ended else stage_name(registration.stage)),
+            summary=self.words.say("stage", self._standing),
             events=sorted(self._events(), key=lambda event: event.time.ToNanoseconds()),
             waits=self._waits(),
             actions=self._actions(),
             next=self._next(),
             password=self._password(),
         )
+
+    @property
+    def _standing(self) -> str:
+        if self._has_ended:
+            return "ENDED"
+        stage = self.history.registration.stage
+        is_erased = stage in _BEGUN and not self.history.HasField("customership")
+        return "ERASED" if is_erased else stage_name(stage)
 
     # What has happened
 
@@ -384,7 +392,7 @@ class Explanation:
     @property
     def _in_force(self) -> bool:
         return (
-            self.history.registration.stage in _BEGUN
+            self.history.registration.stage in _BEGUN | {STAGE_LINKED}
             and self.history.HasField("customership")
             and not self._has_ended
         )

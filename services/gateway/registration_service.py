@@ -36,6 +36,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
     STAGE_CREDENTIALS_SENT,
+    STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
     STAGE_WITHDRAWN,
@@ -71,6 +72,7 @@ from liity.v1.registration_service_pb2_grpc import RegistrationServiceServicer
 from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_REACTIVATION,
+    WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
     WorkItemKind,
 )
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
@@ -102,10 +104,12 @@ from services.runtime.requests import canonical_request_id, current_request
 _Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 
 _WORK: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
+    # If the guardian's address does not work.
+    STAGE_WAITING_FOR_CONSENT: WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
     STAGE_WAITING_FOR_REACTIVATION: WORK_ITEM_KIND_REACTIVATION,
     STAGE_WAITING_FOR_IDENTITY_CHECK: WORK_ITEM_KIND_IDENTITY_CHECK,
 }
-"""What stands on customer service's work list, by the stage that waits for it."""
+"""What may stand on customer service's work list, by the stage of a registration that waits."""
 
 
 class RegistrationService(RegistrationServiceServicer):
@@ -189,6 +193,7 @@ class RegistrationService(RegistrationServiceServicer):
         registration = await self._get(request.name)
         if not registration.person_id:
             raise failed_precondition(REASON_NOT_WAITING)
+        await self._require_unclaimed_by_others(registration)
         update = registration_pb2.UpdateFormRequest(
             registration_id=registration.registration_id,
             unit_id=registration.unit_id,
@@ -229,6 +234,7 @@ class RegistrationService(RegistrationServiceServicer):
     ) -> RecordConsentResponse:
         """Records a consent that came another way than by the link (R29)."""
         registration = await self._get(request.name)
+        await self._require_unclaimed_by_others(registration)
         check = CheckConsentRequest(consent=request.consent)
         await self._registration.call(self._registrations.CheckConsent, check)
         evidence = ConsentEvidence(
@@ -250,6 +256,7 @@ class RegistrationService(RegistrationServiceServicer):
         registration = await self._get(request.name)
         if registration.stage == STAGE_WITHDRAWN:
             return WithdrawRegistrationResponse(registration=to_public(registration))
+        await self._require_unclaimed_by_others(registration)
         withdraw = workflow_pb2.WithdrawRequest(request_id=request.request_id)
         withdrawn = await self._workflows.withdraw(registration.person_id, withdraw)
         return WithdrawRegistrationResponse(registration=to_public(withdrawn))
@@ -314,6 +321,8 @@ class RegistrationService(RegistrationServiceServicer):
         if stored.HasField("form"):
             response.form.CopyFrom(stored.form)
             response.etag = stored.etag
+        if stored.HasField("birth_date"):
+            response.birth_date.CopyFrom(stored.birth_date)
 
     async def _to_decide(self, request: _Decision) -> tuple[StoredRegistration, bool]:
         """What customer service is to decide, and whether this very call has decided it before."""
@@ -323,10 +332,14 @@ class RegistrationService(RegistrationServiceServicer):
             return registration, True
         if not registration.person_id:
             raise failed_precondition(REASON_NOT_WAITING_FOR_DECISION)
-        kind = _WORK.get(registration.stage)
-        if kind is not None:
-            await self._claims.require_unclaimed_by_others(kind, registration.registration_id)
+        await self._require_unclaimed_by_others(registration)
         return registration, False
+
+    async def _require_unclaimed_by_others(self, registration: StoredRegistration) -> None:
+        """An officer who has claimed it decides alone; those of the unit no claim stands in the way of."""
+        kind = _WORK.get(registration.stage)
+        if kind is not None and ROLE_CUSTOMER_SERVICE in current_request().caller.roles:
+            await self._claims.require_unclaimed_by_others(kind, registration.registration_id)
 
     async def ExplainRegistration(  # noqa: N802
         self,

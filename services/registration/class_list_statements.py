@@ -80,15 +80,18 @@ BEING_REGISTERED = select(registrations.c.person_id).where(
 )
 """For which of some persons a registration is running."""
 
+_STILL_OF_THE_UNIT = registrations.c.unit_id == class_lists.c.unit_id
+"""Whoever has moved to another unit has left the sight of the one that uploaded the list (R16)."""
+
 _OUTCOME: ColumnElement[Any] = case(
     (class_list_rows.c.outcome != CLASS_LIST_OUTCOME_REGISTERED, class_list_rows.c.outcome),
-    (registrations.c.stage.in_(_WAITING), CLASS_LIST_OUTCOME_WAITING),
-    (registrations.c.stage.in_(_ENDED), CLASS_LIST_OUTCOME_ENDED),
+    (and_(_STILL_OF_THE_UNIT, registrations.c.stage.in_(_WAITING)), CLASS_LIST_OUTCOME_WAITING),
+    (and_(_STILL_OF_THE_UNIT, registrations.c.stage.in_(_ENDED)), CLASS_LIST_OUTCOME_ENDED),
     else_=CLASS_LIST_OUTCOME_REGISTERED,
 ).label("outcome")
-"""What became of a row, as its registration stands now."""
+"""What became of a row, as its registration stands now; of who has moved away, that they were registered."""
 
-_ROWS_AND_REGISTRATIONS = class_list_rows.outerjoin(registrations)
+_ROWS_AND_REGISTRATIONS = class_list_rows.join(class_lists).outerjoin(registrations)
 
 COUNT = (
     select(class_list_rows.c.class_list_id, _OUTCOME, func.count().label("number"))
@@ -102,7 +105,7 @@ OUTCOMES = (
         class_list_rows.c.row_number,
         _OUTCOME,
         class_list_rows.c.wrong_fields,
-        class_list_rows.c.registration_id,
+        case((_STILL_OF_THE_UNIT, registrations.c.registration_id)).label("registration_id"),
         registrations.c.unit_id,
     )
     .select_from(_ROWS_AND_REGISTRATIONS)

@@ -72,7 +72,8 @@ async def convert(
     changed: dict[str, Any] = profile_row(form) | {"updated_at": moment, "version": customer["version"] + 1}
     # The name has not changed.
     del changed["search_keys"]
-    if mail_address(form) != customer["email"]:
+    address_changed = mail_address(form) != customer["email"]
+    if address_changed:
         changed["email_state"] = EMAIL_STATE_UNCONFIRMED
     of_customer = customers.c.customer_id == customer["customer_id"]
     await connection.execute(update(customers).where(of_customer).values(**changed))
@@ -83,7 +84,8 @@ async def convert(
             request_id=uuid.UUID(request.request_id),
             paths=list(_FIELDS),
             changed_at=moment,
-            previous_email=None,
+            # A link that was mailed to the earlier address must not confirm this one.
+            previous_email=customer["email"] if address_changed else None,
         )
     )
     subjects = [customer["customer_id"], customer["person_id"], registration["registration_id"]]

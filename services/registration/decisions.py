@@ -16,6 +16,7 @@ from liity.v1.reason_pb2 import (
     REASON_NOT_WAITING_FOR_DECISION,
     REASON_REGISTRATION_NOT_FOUND,
     REASON_UNDO_REMOVAL_FIRST,
+    REASON_UNIT_CLOSED,
 )
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_GIVEN,
@@ -27,7 +28,7 @@ from liity.v1.registration_pb2 import (
 )
 from services.registration import customerships, statements, values
 from services.registration.forms import from_json
-from services.registration.models import customers
+from services.registration.models import customers, units
 from services.registration.rows import consent_row, to_message
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
 from services.registration.transfers import transfer
@@ -40,6 +41,8 @@ _ACTIONS = {
     STAGE_WAITING_FOR_IDENTITY_CHECK: "registration:verify-identity",
 }
 """The names of a yes in the log of use, by what was waited for."""
+
+_CLOSED = select(units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
 
 _CUSTOMER = select(customers).where(
     customers.c.customer_id == bindparam("customer"), customers.c.unit_id == bindparam("unit")
@@ -61,6 +64,9 @@ async def approve(
     action = _ACTIONS[row["stage"]]
     # Read anew, with the decision.
     row = await _locked(connection, request.registration_id)
+    if await connection.scalar(_CLOSED, {"unit": row["unit_id"]}) is not None:
+        # It registers nobody any more: the registration is rejected, and saved by another unit.
+        raise failed_precondition(REASON_UNIT_CLOSED)
     previous = await customerships.previous_of(connection, row)
     moment = now()
     form, birth_date = from_json(row["form"]), row["birth_date"]

@@ -5,6 +5,7 @@ from datetime import date
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm
@@ -30,9 +31,16 @@ def apply_mask(stored: CustomerForm, given: CustomerForm, mask: FieldMask) -> Cu
     errors = list(_mask_errors(mask))
     if errors:
         raise invalid(errors)
-    changed = CustomerForm()
+    changed, new = CustomerForm(), CustomerForm()
     changed.CopyFrom(stored)
-    mask.MergeMessage(given, changed, replace_message_field=True)
+    new.CopyFrom(given)
+    for path in mask.paths:
+        # A field of a message that is not given is emptied, too: the merge would pass it over.
+        message: Message = new
+        for name in path.split(".")[:-1]:
+            message = getattr(message, name)
+            message.SetInParent()
+    mask.MergeMessage(new, changed, replace_message_field=True)
     return changed
 
 

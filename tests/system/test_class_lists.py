@@ -264,6 +264,20 @@ async def test_a_torn_row_is_named(api: Api) -> None:
     assert errors(report) == {(3, "", "STRAY_QUOTE")}
 
 
+async def test_what_an_open_quotation_mark_has_swallowed_is_not_passed_over(api: Api) -> None:
+    rows = csv_of([pupil_row(2), changed(pupil_row(3), Etunimet="Masa"), pupil_row(4), pupil_row(5)])
+    request = RegisterClassListRequest(
+        parent=api.teacher.unit,
+        request_id=new_request_id(),
+        content=rows.replace(b"Masa", b'"Masa'),
+        format=CLASS_LIST_FORMAT_CSV,
+        skip_wrong_rows=True,
+    )
+    answer = await api.teacher.call(api.teacher.class_lists.RegisterClassList, request)
+    assert not answer.HasField("class_list")
+    assert (3, "", "STRAY_QUOTE") in errors(answer.report)
+
+
 async def test_a_list_is_not_stored_without_its_run(stack: Stack, api: Api) -> None:
     request = RegisterClassListRequest(
         parent=api.teacher.unit,

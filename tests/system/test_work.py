@@ -49,6 +49,8 @@ from liity.v1.registration_service_pb2 import (
     ExplainedPassword,
     ExplainRegistrationRequest,
     ExplainRegistrationResponse,
+    UpdateRegistrationRequest,
+    WithdrawRegistrationRequest,
 )
 from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_MESSAGE,
@@ -76,6 +78,7 @@ from tests.system.registering import (
     reaches,
     save,
 )
+from tests.system.test_decisions import read, register, without_code
 
 CUSTOMER_SERVICE = "customer-service@liity.example"
 
@@ -197,6 +200,32 @@ async def test_of_two_officers_one_works_on_it_and_the_other_is_told_who(stack: 
     await close(other, message, "Minä vastaan.")
     assert await refused(claim(api.staff, name)) == "NOT_FOUND WORK_ITEM_NOT_FOUND"
     await other.close()
+
+
+async def test_what_an_officer_has_claimed_no_other_withdraws_or_edits(stack: Stack, api: Api) -> None:
+    person = adult()
+    registration = await register(api.registrar, without_code(api.registrar, person))
+    account = await new_account(stack, ROLE_CUSTOMER_SERVICE)
+    other = ApiClient(f"127.0.0.1:{stack.ports.gateway}", ca=stack.ca)
+    await other.log_in(account.email, account.password)
+    await claim(api.staff, f"workItems/2-{registration.name.rpartition('/')[2]}")
+    form = await read(api.registrar, registration.name)
+    edit = UpdateRegistrationRequest(
+        name=registration.name,
+        request_id=new_request_id(),
+        etag=form.etag,
+        update_mask=FieldMask(paths=["phone"]),
+        form=CustomerForm(phone="0401234567"),
+    )
+    withdraw = WithdrawRegistrationRequest(name=registration.name, request_id=new_request_id())
+    for decided in (
+        other.call(other.registrations.UpdateRegistration, edit),
+        other.call(other.registrations.WithdrawRegistration, withdraw),
+    ):
+        assert await refused(decided) == "FAILED_PRECONDITION CLAIMED_BY_ANOTHER"
+    await other.close()
+    # The unit's own no claim stands in the way of.
+    await api.registrar.call(api.registrar.registrations.WithdrawRegistration, withdraw)
 
 
 def _details(error: grpc.aio.AioRpcError, kind: Any) -> list[Any]:

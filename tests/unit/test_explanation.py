@@ -40,6 +40,7 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.message_service_pb2 import MESSAGE_STATE_CLOSED, MESSAGE_STATE_OPEN
 from liity.v1.registration_pb2 import (
+    ACTION_SEND_CREDENTIALS,
     CONSENT_STATE_AWAITED,
     CONSENT_STATE_OUTGROWN,
     PARTY_CUSTOMER_SERVICE,
@@ -102,6 +103,20 @@ def history(stage: Stage.ValueType, **fields: Any) -> GetHistoryResponse:
     return found
 
 
+def erased() -> GetHistoryResponse:
+    """A customership that was, and of which nothing is left."""
+    found = history(STAGE_WELCOMED, customer_id="", person_id="")
+    found.ClearField("customership")
+    return found
+
+
+def linked() -> GetHistoryResponse:
+    """A registration of somebody who was a customer already."""
+    found = history(STAGE_LINKED, customer_id="c1")
+    found.customership.CopyFrom(Customership(create_time=day(1), state=CUSTOMER_STATE_ACTIVE))
+    return found
+
+
 def mail(template: str, state: DeliveryState.ValueType = DELIVERY_STATE_SENT, number: int = 1) -> Delivery:
     return Delivery(template=template, state=state, create_time=day(number), update_time=day(number))
 
@@ -143,6 +158,9 @@ CASES: list[tuple[str, GetHistoryResponse, list[Delivery], dict[str, datetime]]]
     ("NOT_YET", history(STAGE_WAITING_FOR_REACTIVATION, deadline=day(30)), [], {}),
     ("NOT_YET", history(STAGE_WAITING_FOR_IDENTITY_CHECK, deadline=day(30)), [], {}),
     *(("ENDED", history(stage), [], {}) for stage in ENDED),
+    ("ENDED", erased(), [], {}),
+    ("CHOSEN", linked(), [], {"password_choose_time": day(2)}),
+    ("LINK_OPEN", linked(), [CREDENTIALS_SENT], {"link_expire_time": day(14)}),
     ("BEING_SENT", history(STAGE_ACTIVE), [], {}),
     ("BEING_SENT", history(STAGE_ACTIVE), [mail("credentials", DELIVERY_STATE_PENDING)], {}),
     ("UNDELIVERABLE", history(STAGE_ACTIVE), [mail("credentials", DELIVERY_STATE_UNDELIVERABLE)], {}),
@@ -263,6 +281,17 @@ def test_how_it_ended_is_told(stage: Stage.ValueType, actor: RecordedChange, who
     assert happened(explanation)[-1] == (Stage.Name(stage).removeprefix("STAGE_"), who)
     assert [*explanation.waits] == []
     assert not explanation.HasField("next")
+
+
+def test_of_an_erased_customership_it_is_not_said_that_it_is_in_force() -> None:
+    explanation = told(erased())
+    assert explanation.summary == "The customership has ended, and its data is erased."
+    assert not explanation.waits
+
+
+def test_a_linked_registration_offers_what_can_be_done_for_the_customer() -> None:
+    actions = {action.action.action for action in told(linked()).actions}
+    assert ACTION_SEND_CREDENTIALS in actions
 
 
 WAITS = [
@@ -388,7 +417,7 @@ def test_a_changed_address_waits_for_its_confirmation() -> None:
 def test_everything_has_its_words_in_every_language() -> None:
     expected = {
         "event": set(ExplainedEvent.Kind.keys()[1:]),
-        "stage": {*Stage.keys()[1:], "STAGE_ENDED"},
+        "stage": {*Stage.keys()[1:], "STAGE_ENDED", "STAGE_ERASED"},
         "password": set(ExplainedPassword.State.keys()[1:]),
         "work": set(WorkItemKind.keys()[1:]),
     }

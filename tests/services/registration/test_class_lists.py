@@ -38,6 +38,7 @@ from services.runtime.clock import now
 from tests.registration_forms import adult_form, changed
 from tests.services.registration.conftest import ServiceFactory
 from tests.services.registration.test_look_ups import act
+from tests.services.registration.test_transfers import asked, move
 from tests.services.registration_service import BIRTH_OF_ADULT, REGISTRAR, Service, refusal
 
 
@@ -256,6 +257,21 @@ async def test_rows_are_decided_and_their_forms_erased(service: Service, unit: U
     unknown = decide(service, another, pb.RowDecision(row_number=2, registration_id="none"))
     assert await refusal(unknown) == ("NOT_FOUND", "REGISTRATION_NOT_FOUND")
     assert (await refusal(nothing))[0] == "INVALID_ARGUMENT"
+
+
+async def test_who_has_moved_away_is_registered_and_nothing_more(service: Service, unit: Unit) -> None:
+    class_list_id = (await create(service, unit, row(2))).class_list_id
+    [listed] = await undecided(service, class_list_id)
+    waiting = await service.waiting(unit.unit_id, person_id=listed.person_id)
+    await decide(
+        service, class_list_id, pb.RowDecision(row_number=2, registration_id=waiting.registration_id)
+    )
+    assert await outcomes(service, class_list_id) == {2: CLASS_LIST_OUTCOME_WAITING}
+    await move(service, asked(listed.person_id, await service.unit("Toinen koulu")))
+    request = pb.ListOutcomesRequest(class_list_id=class_list_id)
+    [outcome] = (await service.gateway.call(service.lists.ListOutcomes, request)).outcomes
+    assert (outcome.outcome, outcome.registration_id) == (CLASS_LIST_OUTCOME_REGISTERED, "")
+    assert (await get(service, class_list_id)).counts.registered == 1
 
 
 async def test_a_cancelled_list_keeps_what_is_registered_and_nobody_else(

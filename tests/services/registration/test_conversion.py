@@ -14,9 +14,11 @@ from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
     CUSTOMER_KIND_ONLINE,
+    RelatedPerson,
 )
 from liity.v1.customer_service_pb2 import EMAIL_STATE_UNCONFIRMED
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WELCOMED
+from tests.registration_forms import child_form
 from tests.services.registration_service import Service, refusal, violations
 
 
@@ -67,6 +69,25 @@ async def test_the_customer_is_online_and_the_registration_waits_for_the_credent
         id=customer.customer_id,
     )
     assert len(entries) == 1
+
+
+async def test_a_link_to_the_earlier_address_confirms_no_other(service: Service, unit: Unit) -> None:
+    form = child_form()
+    customer = await service.customer(
+        unit.unit_id,
+        kind=CUSTOMER_KIND_CD_BORROWER,
+        credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED,
+        email="",
+        related_person=form.related_person,
+    )
+    request_id = str(uuid.uuid4())
+    guardian = {"related_person": RelatedPerson(full_name="Outi", email="uusi@koti.example")}
+    await service.update(customer, "related_person", of_request_id=request_id, **guardian)
+    await convert(service, asked(customer, email="oma@koti.example"))
+    stub = CustomerServiceStub(service.gateway.channel)
+    confirm = service.gateway.call(stub.ConfirmEmail, pb.ConfirmEmailRequest(change_request_id=request_id))
+    assert await refusal(confirm) == ("FAILED_PRECONDITION", "LINK_VOID")
+    assert (await service.get_customer(customer.customer_id)).email_state == EMAIL_STATE_UNCONFIRMED
 
 
 async def test_a_registration_that_was_completed_begins_anew(service: Service, unit: Unit) -> None:

@@ -11,7 +11,8 @@ from google.type.date_pb2 import Date
 
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2 import Customer
-from liity.registration.v1.unit_service_pb2 import Unit
+from liity.registration.v1.unit_service_pb2 import CloseUnitRequest, Unit
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1 import registration_pb2 as life
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CUSTOMER_KIND_CD_BORROWER
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, CUSTOMER_STATE_MARKED_FOR_DELETION
@@ -260,6 +261,31 @@ async def test_a_reactivation_brings_the_new_data_and_moves(service: Service, un
     assert known.registration == approved.registration
     late = await service.update(customer, "phone", phone="+358401112222", of_unit_id=other.unit_id)
     assert "phone" in late.changed_meanwhile.paths
+
+
+async def test_nobody_is_activated_in_a_closed_unit(service: Service, unit: Unit) -> None:
+    other = await service.unit("Suljettava kirjasto")
+    customer = await marked(service, unit)
+    registration = await saved_again(service, other, customer)
+    close = CloseUnitRequest(unit_id=other.unit_id)
+    await service.worker.call(UnitServiceStub(service.worker.channel).CloseUnit, close)
+    approval = service.approve(registration.registration_id)
+    assert await refusal(approval) == ("FAILED_PRECONDITION", "UNIT_CLOSED")
+    assert (await service.get(registration.registration_id)).stage == life.STAGE_WAITING_FOR_REACTIVATION
+    assert (await service.get_customer(customer.customer_id)).unit_id == unit.unit_id
+
+
+async def test_who_has_no_code_is_shown_with_the_date_of_birth(service: Service, unit: Unit) -> None:
+    waiting = await unidentified(service, unit)
+    known = await service.waiting(unit.unit_id)
+    forms = [
+        await service.gateway.call(
+            service.reads.GetForm, pb.GetFormRequest(registration_id=registration.registration_id)
+        )
+        for registration in (waiting, known)
+    ]
+    assert forms[0].birth_date == BIRTH_OF_ADULT
+    assert not forms[1].HasField("birth_date")
 
 
 async def test_an_ended_wait_leaves_one_who_is_marked_alone(service: Service, unit: Unit) -> None:
