@@ -69,6 +69,7 @@ class AddressChangeWorkflow:
             ),
             email=change.email,
             change_request_id=request_id,
+            previous_related_email=change.previous_related_email,
         )
         # Side by side: an address that takes no mail keeps the other one not waiting.
         mails = []
@@ -76,4 +77,8 @@ class AddressChangeWorkflow:
             mails.append(mail_step(AddressActivities.confirm_address, step, "Confirm the new address"))
         if change.email.before:
             mails.append(mail_step(AddressActivities.tell_previous_address, step, "Tell the old address"))
+        if change.previous_related_email:
+            mails.append(
+                mail_step(AddressActivities.tell_previous_related_address, step, "Tell the guardian's old")
+            )
         await asyncio.gather(*mails)

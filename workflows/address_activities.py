@@ -58,6 +58,7 @@ class AddressActivities:
             registration_id=customer.registration_id,
             need_changed=any(path.partition(".")[0] in _OF_NEED for path in update.update_mask.paths),
         )
+        change.previous_related_email = updated.previous_related_email
         if updated.HasField("previous_email"):
             change.email.before = updated.previous_email
             change.email.after = updated.email
@@ -92,6 +93,22 @@ class AddressActivities:
             change.step, "email confirmation", change.email.after, details, email_confirmation=content
         )
         return await self._mailing.send_or_tell(change.step, details, mail)
+
+    @activity.defn
+    async def tell_previous_related_address(self, change: AddressStep) -> MailStepResult:
+        """Tells the old address of a guardian or contact person: credentials may go to the new one."""
+        details = await self._mailing.details(change.step)
+        if details is None:
+            return MailStepResult()
+        content = EmailChanged(first_names=details.first_names)
+        mail = self._mailing.mail(
+            change.step,
+            "related email changed",
+            change.previous_related_email,
+            details,
+            email_changed=content,
+        )
+        return MailStepResult(delivered=await self._mailing.send(mail))
 
     @activity.defn
     async def tell_previous_address(self, change: AddressStep) -> MailStepResult:

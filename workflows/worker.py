@@ -166,6 +166,7 @@ def create_steps(
         address.change_address,
         address.confirm_address,
         address.tell_previous_address,
+        address.tell_previous_related_address,
         disclosures.gather_disclosure,
         disclosures.delete_disclosure,
         orders.mail_password_link,

@@ -74,9 +74,11 @@ _GET_FOR_CHANGE = (
 _CHANGES_SINCE = select(customer_changes.c.paths).where(
     customer_changes.c.customer_id == bindparam("id"), customer_changes.c.version > bindparam("seen")
 )
-_MADE_BEFORE = select(customer_changes.c.customer_id, customer_changes.c.previous_email).where(
-    customer_changes.c.request_id == bindparam("request")
-)
+_MADE_BEFORE = select(
+    customer_changes.c.customer_id,
+    customer_changes.c.previous_email,
+    customer_changes.c.previous_related_email,
+).where(customer_changes.c.request_id == bindparam("request"))
 _FORGET_NAMES = delete(customer_names).where(customer_names.c.customer_id == bindparam("id"))
 
 
@@ -113,6 +115,7 @@ class CustomerServicer(CustomerServiceServicer):
                     customer=_to_message(row),
                     email=row["email"],
                     previous_email=made.previous_email,
+                    previous_related_email=made.previous_related_email,
                     repeated=True,
                 )
             if row["state"] != CUSTOMER_STATE_ACTIVE:
@@ -320,6 +323,7 @@ async def _change(
     search_keys = changed.pop("search_keys")
     address, previous = mail_address(after), mail_address(before)
     moved = address != previous
+    previous_related = _replaced_related_address(before, after)
     if moved:
         changed["email_state"] = EMAIL_STATE_UNCONFIRMED if address else EMAIL_STATE_UNSPECIFIED
     await connection.execute(
@@ -336,6 +340,7 @@ async def _change(
             paths=list(request.update_mask.paths),
             changed_at=changed["updated_at"],
             previous_email=previous if moved else None,
+            previous_related_email=previous_related or None,
         )
     )
     use = use_row("customer:update", [request.customer_id, row["person_id"]])
@@ -344,7 +349,15 @@ async def _change(
         customer=_to_message({**row, **changed}),
         email=address,
         previous_email=previous if moved else None,
+        previous_related_email=previous_related,
     )
+
+
+def _replaced_related_address(before: CustomerForm, after: CustomerForm) -> str:
+    """A guardian's or contact person's address that is on file no more, and was not the one for mail."""
+    address = before.related_person.email
+    was_for_mail = address == mail_address(before) != mail_address(after)
+    return "" if address == after.related_person.email or was_for_mail else address
 
 
 async def _changed_since(connection: AsyncConnection, request: pb.UpdateCustomerRequest) -> FieldMask:

@@ -124,7 +124,9 @@ class CustomerChange(Base):
     paths: Mapped[list[str]] = mapped_column(ARRAY(String))
     changed_at: Mapped[datetime]
     previous_email: Mapped[str | None]
-    """The address that the change replaced; NULL if it changed none."""
+    """The address for mail that the change replaced; NULL if it changed none."""
+    previous_related_email: Mapped[str | None]
+    """The guardian's or contact person's address that it replaced, if that was not the one for mail."""
 
 
 class Registration(Base):

@@ -15,6 +15,7 @@ from liity.registration.v1.registration_service_pb2 import Registration
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER
 from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_CUSTOMER,
     CREDENTIALS_RECIPIENT_REGISTRAR,
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -135,6 +136,28 @@ async def test_of_a_child_the_guardians_address_is_confirmed_and_told_alike(worl
     assert (await world.customer(registration)).email_state == EMAIL_STATE_CONFIRMED
 
 
+async def test_of_a_guardian_beside_the_customers_own_address_the_old_one_is_told(world: World) -> None:
+    own, old, new = address(), address(), address()
+    form = child_form(old, credentials_recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
+    form.email = own
+    registration, _ = await world.save(form, born(16))
+    customer = await world.customer(registration)
+    request_id = str(uuid.uuid4())
+    update = UpdateCustomerRequest(
+        request_id=request_id,
+        customer_id=customer.customer_id,
+        unit_id=customer.unit_id,
+        etag=customer.etag,
+        update_mask=FieldMask(paths=["related_person.email"]),
+        form=CustomerForm(related_person=RelatedPerson(email=new)),
+    )
+    await world.customers.change_address(update, world.registrar.account_id)
+    await world.temporal.get_workflow_handle(AddressChangeWorkflowNames.workflow_id(request_id)).result()
+    assert subjects(world, old) == [CHANGED]
+    assert CHANGED not in subjects(world, own)
+    assert CONFIRM not in subjects(world, own)
+
+
 async def test_a_link_confirms_no_address_but_its_own(world: World) -> None:
     first, second = address(), address()
     registration, _ = await world.save(adult_form(address()), born(40))
@@ -233,10 +256,11 @@ async def test_a_changed_address_ends_the_wait_at_once(world: World) -> None:
 async def test_who_has_no_address_waits_for_one_also_after_customer_service_has_moved_them(
     world: World,
 ) -> None:
-    form = adult_form("", credentials_recipient=CREDENTIALS_RECIPIENT_REGISTRAR)
-    registration, run = await world.save(form, born(40))
     unit_id = await world.unit()
     main_user = await world.account(unit_id, ROLE_MAIN_USER)
+    form = adult_form("", credentials_recipient=CREDENTIALS_RECIPIENT_REGISTRAR)
+    registration, run = await world.save(form, born(40))
+    await world.skip(run, timedelta(hours=1))
     set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a2", role=ROLE_CUSTOMER_SERVICE))
     await world.move(registration, unit_id, main_user)
     for _ in range(16):

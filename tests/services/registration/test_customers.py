@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1.unit_service_pb2 import Unit
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import CustomerForm, RelatedPerson
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     CUSTOMER_STATE_MARKED_FOR_DELETION,
@@ -215,6 +215,23 @@ async def test_a_changed_address_is_not_confirmed_yet(service: Service, customer
     moved = await service.update(same.customer, "email", email="uusi@koti.example")
     assert moved.customer.email_state == EMAIL_STATE_UNCONFIRMED
     assert moved.previous_email == "aino.mallikas@koti.example"
+
+
+async def test_a_guardians_changed_address_is_told_of_beside_the_customers_own(
+    service: Service, unit: Unit
+) -> None:
+    guardian = RelatedPerson(full_name="Outi Huoltaja", email="vanha@koti.example", relation="äiti")
+    customer = await service.customer(unit.unit_id, related_person=guardian)
+    guardian.email = "uusi@koti.example"
+    request_id = str(uuid.uuid4())
+    for repeated in (False, True):
+        changed = await service.update(
+            customer, "related_person", related_person=guardian, of_request_id=request_id
+        )
+        assert changed.previous_related_email == "vanha@koti.example"
+        assert (changed.HasField("previous_email"), changed.repeated) == (False, repeated)
+    same = await service.update(changed.customer, "phone", phone="")
+    assert not same.previous_related_email
 
 
 async def test_another_units_customer_is_not_there(service: Service, customer: pb.Customer) -> None:

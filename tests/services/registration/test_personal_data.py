@@ -292,7 +292,7 @@ async def test_personal_columns_are_sampled_nowhere(service: Service, unit: Unit
     for table, columns in {
         "customers": {"first_names", "last_name", "email", "profile", "birth_date", "sort_key"},
         "customer_names": {"key"},
-        "customer_changes": {"previous_email"},
+        "customer_changes": {"previous_email", "previous_related_email"},
         "registrations": {"form", "birth_date", "rejection_note"},
         "consents": {"guardian_name"},
     }.items():
