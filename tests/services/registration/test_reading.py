@@ -194,6 +194,7 @@ async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit
         unit_display_name=unit.display_name,
         registrar_account_id=REGISTRAR.account_id,
         unit_id=unit.unit_id,
+        kind=form_pb.CUSTOMER_KIND_ONLINE,
     )
     expected = pb.GetMailingDetailsResponse(mailing_details=details)
     assert await service.mailing(waiting.registration_id) == expected
