@@ -110,7 +110,7 @@ async def test_staff_must_name_the_unit(liity: Liity) -> None:
     assert "name the unit with --unit" in refused.stderr
 
 
-async def test_a_wrong_password_is_told_in_one_line(
+async def test_a_wrong_password_is_told_and_whom_to_ask(
     liity: Liity, stack: Stack, accounts: dict[str, DemoAccount]
 ) -> None:
     tls = ("--gateway-ca", str(stack.ca)) if stack.ca else ()
@@ -119,8 +119,9 @@ async def test_a_wrong_password_is_told_in_one_line(
     refused = liity("teacher", "registrations", *gateway, *account, "list")
 
     assert refused.returncode == 1
-    assert len(refused.stderr.splitlines()) == 1
-    assert "(WRONG_CREDENTIALS)" in refused.stderr
+    reason, contact = refused.stderr.splitlines()
+    assert "(WRONG_CREDENTIALS)" in reason
+    assert contact.startswith("  Customer service: customer-service@liity.example, ")
 
 
 @pytest.fixture
