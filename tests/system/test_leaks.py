@@ -242,9 +242,10 @@ async def _run(place: Stack, workflow_id: str, **options: Any) -> None:
     client = await connect_temporal(place)
     run = await client.start_workflow("Planted", id=workflow_id, task_queue="nobody", **options)
     await run.terminate()
+    ended = f"WorkflowId = '{workflow_id}' AND ExecutionStatus = 'Terminated'"
     async with asyncio.timeout(30):
-        # The list is a moment behind.
-        while not [listed async for listed in client.list_workflows(f"WorkflowId = '{workflow_id}'")]:
+        # The list is a moment behind: what changes in it later would be told once more.
+        while not [listed async for listed in client.list_workflows(ended)]:
             await asyncio.sleep(0.05)
 
 
