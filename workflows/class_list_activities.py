@@ -132,7 +132,7 @@ class ClassListActivities:
             registration_id=stored.class_list_id, event_id=str(uuid.UUID(stored.class_list_id))
         )
         uploader = await self._mailing.responsible(stored.unit_id, of.account_id)
-        told = await self._mailing.tell_all(step, uploader, "class list done", class_list_done=content)
+        told = await self._mailing.tell_each(step, uploader, "class list done", class_list_done=content)
         if told.delivered:
             return told
         # That address does not work: the unit's people.

@@ -152,14 +152,21 @@ class Mailing:
 
         Delivered, if one of them could be mailed.
         """
-        told = MailStepResult()
-        for account in accounts:
-            sent = await self.tell(step, account, f"{name} {account.account_id}", **content)
-            told.delivered |= sent.delivered
+        told = await self.tell_each(step, accounts, name, **content)
         if not told.delivered:
             told = await self.tell(step, self.customer_service, f"{name} customer service", **content)
         if not told.delivered:
             activity.logger.warning("nobody could be told: %s", name)
+        return told
+
+    async def tell_each(
+        self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message
+    ) -> MailStepResult:
+        """Mails each of some with an account. Delivered, if one of them could be mailed."""
+        told = MailStepResult()
+        for account in accounts:
+            sent = await self.tell(step, account, f"{name} {account.account_id}", **content)
+            told.delivered |= sent.delivered
         return told
 
     async def tell(

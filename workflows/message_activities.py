@@ -105,11 +105,8 @@ class MessageActivities:
 
     async def _to_sender(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
         """Tells whoever wrote; who answers for the unit now, if they have left; nobody of a closed unit."""
-        told = MailStepResult()
-        for account in await self._mailing.responsible(step.status.unit_id, step.status.sender_account_id):
-            sent = await self._mailing.tell(_mailed(step), account, f"{name} {account.account_id}", **content)
-            told.delivered |= sent.delivered
-        return told
+        accounts = await self._mailing.responsible(step.status.unit_id, step.status.sender_account_id)
+        return await self._mailing.tell_each(_mailed(step), accounts, name, **content)
 
 
 def _mailed(step: MessageStep) -> RegistrationStep:

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowHandle
-from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+from temporalio.testing import WorkflowEnvironment
 
 from deploy.postgres import EmbeddedPostgres
 from liity.identity.v1.account_service_pb2 import Account, AccountMembership, CreateAccountRequest
@@ -370,8 +370,6 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         unit_id, registrar = await _seed(seed_peers)
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
-                # A run's time passes as everybody's until a test skips some of it, however busy the machine.
-                ts_config=TimeSkippingConfig(enabled=False),
                 interceptors=[ActorClientInterceptor()],
                 data_converter=data_converter(load_keyset(keys_dir, KeysetPurpose.PAYLOADS)),
                 search_attributes=SEARCH_ATTRIBUTES,
