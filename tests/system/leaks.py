@@ -297,7 +297,8 @@ class LeakWatch:
             self._client = await connect_temporal(stack)
         new = {}
         async for listed in self._client.list_workflows(page_size=1000):
-            told = listed.raw_info.SerializeToString()
+            # The server writes maps in any order: only so do the same facts give the same bytes.
+            told = listed.raw_info.SerializeToString(deterministic=True)
             if self._runs.get(listed.run_id) != told:
                 self._runs[listed.run_id] = told
                 described = await self._client.get_workflow_handle(listed.id, run_id=listed.run_id).describe()
