@@ -1,8 +1,6 @@
 """The whole stack on free ports, and people logged in to it."""
 
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +15,8 @@ from deploy.ports import HOST, Ports
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
+from tests.conftest import copy_postgres
+from tests.program import Program
 from tests.system.leaks import LeakWatch, Traffic, database_folders, watched
 from tests.system.public_api import Gateway, Stores, changes, connect_temporal
 from tests.system.public_api_facts import Facts, create_facts
@@ -49,6 +49,7 @@ _TRAFFIC = Traffic(listening=False)
 def pytest_runtest_protocol(item: pytest.Item) -> None:
     """Tests of this folder are watched, from the set-up of their fixtures on; others are not."""
     _TRAFFIC.listening = Path(__file__).parent in item.path.parents
+    _TRAFFIC.test = item.nodeid
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,7 +63,10 @@ def leak_watch() -> Iterator[LeakWatch]:
 
 @pytest.fixture(scope="session")
 async def stack(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, leak_watch: LeakWatch
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+    leak_watch: LeakWatch,
+    postgres_template: Path,
 ) -> AsyncIterator[Stack]:
     """The whole stack, over TLS. A component that dies unasked stays dead: then tests fail.
 
@@ -70,7 +74,10 @@ async def stack(
     """
     tls = not pytestconfig.getoption("--plain")
     stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False, tls=tls)
+    # Stacks that begin with nothing are those of `test_up.py`.
+    copy_postgres(postgres_template, stack.folder / "postgres")
     await stack.start()
+    leak_watch.stack = stack
     try:
         yield stack
         leaks, folders = await leak_watch.all_leaks(stack), await database_folders(stack)
@@ -104,46 +111,50 @@ Liity = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def liity(stack: Stack, accounts: dict[str, DemoAccount]) -> Liity:
+def liity(stack: Stack, accounts: dict[str, DemoAccount], program: Program) -> Liity:
     """The program, as one of the demo accounts: `liity("staff", "audit", "search")`."""
 
     def run(account: str, group: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         assert account in accounts
-        return _program(group, "--state-dir", str(stack.folder), "--as", account, *arguments, typed=typed)
+        return program(group, "--state-dir", str(stack.folder), "--as", account, *arguments, typed=typed)
 
     return run
 
 
 @pytest.fixture
-def links(stack: Stack) -> Liity:
+def remote_liity(stack: Stack, accounts: dict[str, DemoAccount], program: Program) -> Liity:
+    """The same on a machine that has no folder of the stack: `remote_liity("staff", "audit", "search")`."""
+
+    def run(account: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {
+            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
+            "LIITY_EMAIL": accounts[account].email,
+            "LIITY_PASSWORD": accounts[account].password,
+            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
+        }
+        return program(*arguments, environment=environment, typed=typed)
+
+    return run
+
+
+@pytest.fixture
+def links(stack: Stack, program: Program) -> Liity:
     """The program, as somebody who has a mailed link: `links("consent", "show", typed=link)`."""
 
     def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         tls = ("--gateway-ca", str(stack.ca)) if stack.ca else ()
         gateway = ("--gateway", f"{HOST}:{stack.ports.gateway}", *tls)
-        return _program("links", *gateway, *arguments, typed=typed)
+        return program("links", *gateway, *arguments, typed=typed)
 
     return run
 
 
-def _program(*arguments: str, typed: str) -> subprocess.CompletedProcess[str]:
-    """The program's end, with the environment of nobody who works with it."""
-    return subprocess.run(
-        [sys.executable, "-m", "deploy", *arguments],
-        env={name: value for name, value in os.environ.items() if not name.startswith("LIITY_")},
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(autouse=True)
-async def _nothing_leaks(request: pytest.FixtureRequest, leak_watch: LeakWatch) -> AsyncIterator[None]:
-    """Sees that a test of the stack leaves none of its personal data where others look."""
+@pytest.fixture(scope="module", autouse=True)
+async def _nothing_leaks(leak_watch: LeakWatch) -> AsyncIterator[None]:
+    """Sees that the tests of a file leave none of their personal data where others look."""
     yield
-    if "stack" in request.fixturenames:
-        assert await leak_watch.new_leaks(request.getfixturevalue("stack")) == []
+    if leak_watch.stack is not None:
+        assert await leak_watch.new_leaks(leak_watch.stack) == []
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +166,7 @@ async def _logged_in(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(autouse=True)
-async def _whole(request: pytest.FixtureRequest, _nothing_leaks: None) -> AsyncIterator[None]:
+async def _whole(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Starts whatever a test of the stack, or its failure, has left stopped."""
     yield
     if "stack" in request.fixturenames:

@@ -1,8 +1,8 @@
 """Searches all that operators, mail servers and callers see for the personal data that tests have sent.
 
 No test helps with it. Every channel that a test opens tells here what it sent and which errors came back;
-after each test whatever is new in logs, errors, mail and Temporal is searched for it, and at the end the raw
-bytes of the databases.
+after each file of tests whatever is new in logs, errors, mail and Temporal is searched for it, and at the end
+the raw bytes of the databases. A leak is reported with the test that sent the value.
 """
 
 import re
@@ -14,7 +14,7 @@ from email.message import Message as Mail
 from email.policy import default
 from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
@@ -88,18 +88,31 @@ _OF_ALL = frozenset({RuntimeSettings.model_fields["customer_service_email"].defa
 """What the system itself tells everybody."""
 
 
+class Leak(NamedTuple):
+    """A personal value where it must not be."""
+
+    value: str
+    place: str
+    test: str
+    """The test that sent the value first."""
+
+
 @dataclass
 class Traffic:
     """What tests have sent and what errors they got."""
 
     values: dict[str, str] = field(default_factory=dict)
     """Personal values by text, with the name of the field that held each."""
+    senders: dict[str, str] = field(default_factory=dict)
+    """The test that sent each value first, by text."""
     fresh: set[str] = field(default_factory=set)
     """Those that were sent since the last look."""
     errors: dict[str, bytes] = field(default_factory=dict)
     """The errors since the last look: all that came with each."""
     listening: bool = True
     """Whether calls are watched: not while tests run that are of no stack."""
+    test: str = ""
+    """The test that runs now."""
 
     def sent(self, request: Message) -> None:
         """Remembers what a request holds."""
@@ -123,7 +136,8 @@ class Traffic:
         for key, value in (*(error.trailing_metadata() or ()), *(error.initial_metadata() or ())):
             raw = value if isinstance(value, bytes) else value.encode()
             said.append(_without_answers(raw) if key == _DETAILS else raw)
-        self.errors[f"error {len(self.errors)} of {method}"] = b"\n".join(said)
+        during = f" during {self.test}" if self.test else ""
+        self.errors[f"error {len(self.errors)} of {method}{during}"] = b"\n".join(said)
 
     def add(self, name: str, text: str) -> None:
         """Remembers a value, if it is one that tells somebody from others."""
@@ -133,6 +147,7 @@ class Traffic:
         if not common and not _ID.fullmatch(text):
             for spelling in spellings(name, text):
                 self.values[spelling] = name
+                self.senders.setdefault(spelling, self.test)
                 self.fresh.add(spelling)
 
     def codes(self) -> list[str]:
@@ -225,17 +240,28 @@ def _message(path: str, body: object, side: str) -> Message | None:
     return None
 
 
+class _Run(NamedTuple):
+    """What Temporal shows of a run, as of the last look."""
+
+    place: str
+    listing: bytes
+    """Changes with every event of the run."""
+    shown: bytes
+
+
 class LeakWatch:
     """Searches what is new in a stack since the last look."""
 
     def __init__(self, traffic: Traffic) -> None:
         self.traffic = traffic
+        self.stack: Stack | None = None
+        """The stack that runs."""
         self._log_ends: dict[Path, int] = {}
         self._mails: set[str] = set()
-        self._runs: dict[str, bytes] = {}
+        self._runs: dict[str, _Run] = {}
         self._client: Client | None = None
 
-    async def new_leaks(self, stack: Stack) -> list[tuple[str, str]]:
+    async def new_leaks(self, stack: Stack) -> list[Leak]:
         """The values sent since the last look that are where they must not be, with the places."""
         places = {
             **self.traffic.errors,
@@ -246,21 +272,21 @@ class LeakWatch:
         fresh = sorted(self.traffic.fresh)
         self.traffic.fresh.clear()
         self.traffic.errors.clear()
-        return find(fresh, places)
+        return self._find(fresh, places)
 
-    async def all_leaks(self, stack: Stack) -> list[tuple[str, str]]:
+    async def all_leaks(self, stack: Stack) -> list[Leak]:
         """All values ever sent that are in any log, mail or run: also what came late."""
         self._log_ends.clear()
         self._mails.clear()
-        self._runs.clear()
+        await self._new_runs(stack)
         places = {
             **self._new_logs(stack.logs),
             **self._new_mails(stack.folder / "mail"),
-            **await self._new_runs(stack),
+            **{run.place: run.shown for run in self._runs.values()},
         }
-        return find(self.traffic.values, places)
+        return self._find(self.traffic.values, places)
 
-    def stored_leaks(self, stack: Stack, folders: Mapping[str, Path]) -> list[tuple[str, str]]:
+    def stored_leaks(self, stack: Stack, folders: Mapping[str, Path]) -> list[Leak]:
         """All values ever sent that the raw bytes of a stopped stack's databases hold, and may not.
 
         Temporal's and notification's hold none at all, the others no personal identity code.
@@ -272,7 +298,10 @@ class LeakWatch:
             **files(folders["registration"]),
             **files(stack.folder / "postgres" / "data" / "pg_wal"),
         }
-        return find(self.traffic.values, nothing) + find(self.traffic.codes(), no_codes)
+        return self._find(self.traffic.values, nothing) + self._find(self.traffic.codes(), no_codes)
+
+    def _find(self, values: Iterable[str], places: Mapping[str, bytes]) -> list[Leak]:
+        return [Leak(value, place, self.traffic.senders[value]) for value, place in find(values, places)]
 
     def _new_logs(self, folder: Path) -> dict[str, bytes]:
         new = {}
@@ -298,11 +327,13 @@ class LeakWatch:
         new = {}
         async for listed in self._client.list_workflows(page_size=1000):
             # The server writes maps in any order: only so do the same facts give the same bytes.
-            told = listed.raw_info.SerializeToString(deterministic=True)
-            if self._runs.get(listed.run_id) != told:
-                self._runs[listed.run_id] = told
+            listing = listed.raw_info.SerializeToString(deterministic=True)
+            known = self._runs.get(listed.run_id)
+            if known is None or known.listing != listing:
                 described = await self._client.get_workflow_handle(listed.id, run_id=listed.run_id).describe()
-                new[f"run {listed.id}"] = told + described.raw_description.SerializeToString()
+                shown = listing + described.raw_description.SerializeToString()
+                run = self._runs[listed.run_id] = _Run(f"run {listed.id}", listing, shown)
+                new[run.place] = run.shown
         return new
 
 

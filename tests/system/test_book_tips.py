@@ -1,17 +1,13 @@
 """Customer service edits the book tips; registrars read them (R28)."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 from deploy.api_client import new_request_id
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.book_tips_service_pb2 import BookTip, BookTips, GetBookTipsRequest, UpdateBookTipsRequest
-from tests.system.conftest import Api
+from tests.system.conftest import Api, Liity
 from tests.system.test_transfer import refused
 
 
@@ -32,24 +28,9 @@ async def test_registrars_read_and_customer_service_edits(stack: Stack, api: Api
     )
 
 
-async def test_the_command_shows_and_edits(
-    stack: Stack, api: Api, accounts: dict[str, DemoAccount], tmp_path: Path
-) -> None:
+async def test_the_command_shows_and_edits(remote_liity: Liity, tmp_path: Path) -> None:
     def liity(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-        where = {
-            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-            "LIITY_EMAIL": accounts["staff"].email,
-            "LIITY_PASSWORD": accounts["staff"].password,
-            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", "book-tips", *arguments],
-            env=environment | where,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return remote_liity("staff", "book-tips", *arguments)
 
     shown = liity("show", "en")
     tips = json.loads(shown.stdout)

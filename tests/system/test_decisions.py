@@ -1,8 +1,6 @@
 """What waits for customer service, on the real stack: somebody without a code, or marked for deletion."""
 
-import os
 import subprocess
-import sys
 
 import pytest
 from google.type.date_pb2 import Date
@@ -10,7 +8,6 @@ from google.type.date_pb2 import Date
 from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
 from deploy.ports import HOST
-from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_service_pb2 import (
@@ -57,7 +54,7 @@ from liity.v1.registration_service_pb2 import (
 from liity.v1.work_service_pb2 import ClaimWorkItemRequest
 from services.runtime.errors import Refusal, reason_name
 from tests.system.accounts import new_account
-from tests.system.conftest import Api
+from tests.system.conftest import Api, Liity
 from tests.system.registering import (
     MailCounter,
     accept,
@@ -312,24 +309,9 @@ def _as_library(person: DemoPerson, unit: str) -> RegisterCustomerRequest:
     return request
 
 
-async def test_customer_service_decides_on_the_command_line(
-    stack: Stack, api: Api, accounts: dict[str, DemoAccount]
-) -> None:
-    def liity(account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-        where = {
-            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-            "LIITY_EMAIL": accounts[account].email,
-            "LIITY_PASSWORD": accounts[account].password,
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", "registrations", *arguments],
-            env=environment | where,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+async def test_customer_service_decides_on_the_command_line(api: Api, remote_liity: Liity) -> None:
+    def liity(account: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        return remote_liity(account, "registrations", *arguments, typed=typed)
 
     person = adult()
     saved = await register(api.registrar, without_code(api.registrar, person))

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,7 @@ from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
 )
 from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path, write_private_file
+from tests.program import Program
 from tests.system.conftest import Api
 from tests.system.public_api import connect_temporal
 from tests.system.registering import (
@@ -67,25 +67,23 @@ async def own_stack(tmp_path: Path) -> AsyncIterator[Stack]:
         await stack.stop()
 
 
-async def liity(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Keys:
     """`liity keys` as somebody uses it beside the stack: the folder of its state is all it is told."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIITY_", "TEMPORAL_"))}
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "deploy", "keys", *arguments, "--state-dir", str(stack.folder)],
-        env=kept | LIFETIMES,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+
+    stack: Stack
+    program: Program
+
+    async def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        where = ("--state-dir", str(self.stack.folder))
+        return await self.program.run("keys", *arguments, *where, environment=LIFETIMES)
 
 
-async def for_every_purpose(stack: Stack, command: str) -> None:
+async def for_every_purpose(keys: Keys, command: str) -> None:
     for purpose in PURPOSES:
-        ended = await liity(stack, command, purpose)
+        ended = await keys(command, purpose)
         assert (ended.returncode, ended.stderr) == (0, "")
-    await restart(stack)
+    await restart(keys.stack)
 
 
 async def restart(stack: Stack) -> None:
@@ -93,15 +91,15 @@ async def restart(stack: Stack) -> None:
     await asyncio.gather(*(stack.restart_component(name) for name in HOLDERS))
 
 
-async def retire(stack: Stack, purpose: str, key_id: str) -> str:
+async def retire(keys: Keys, purpose: str, key_id: str) -> str:
     """Why a key cannot go yet; empty once it is gone."""
-    ended = await liity(stack, "retire", purpose, key_id, "--margin", "PT0S")
+    ended = await keys("retire", purpose, key_id, "--margin", "PT0S")
     assert ended.returncode == (1 if ended.stderr else 0)
     return ended.stderr
 
 
-async def retired(stack: Stack, purpose: str, key_id: str) -> None:
-    await eventually(lambda: retire(stack, purpose, key_id), lambda reason: not reason, PATIENCE)
+async def retired(keys: Keys, purpose: str, key_id: str) -> None:
+    await eventually(lambda: retire(keys, purpose, key_id), lambda reason: not reason, PATIENCE)
 
 
 async def is_found(client: ApiClient, person: DemoPerson) -> bool:
@@ -123,8 +121,8 @@ async def forget_runs(stack: Stack, *kept: str) -> None:
             )
 
 
-async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack) -> None:
-    stack, mails = own_stack, MailCounter(own_stack)
+async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack, program: Program) -> None:
+    stack, mails, keys = own_stack, MailCounter(own_stack), Keys(own_stack, program)
     accounts = await seed(stack.folder, stack.keys_dir, stack.ports)
     target = f"{HOST}:{stack.ports.gateway}"
     async with ApiClient(target) as teacher, ApiClient(target) as registrar, ApiClient(target) as anybody:
@@ -138,9 +136,9 @@ async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack)
         await reaches(registrar, saved.name, STAGE_WELCOMED)
         old = {purpose: KeyRing(stack.keys_dir, purpose).read()[0].key_id for purpose in PURPOSES}
 
-        await for_every_purpose(stack, "rotate")
+        await for_every_purpose(keys, "rotate")
         assert (await get(teacher, waiting.name)).stage == STAGE_WAITING_FOR_CONSENT
-        await for_every_purpose(stack, "promote")
+        await for_every_purpose(keys, "promote")
 
         # What was begun before goes on: runs, links in mail, log-ins, codes.
         assert (await get(teacher, waiting.name)).stage == STAGE_WAITING_FOR_CONSENT
@@ -151,7 +149,7 @@ async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack)
             (KeysetPurpose.HETU_INDEX, r"2 personal identity codes"),
             (KeysetPurpose.LINKS, r"\d links .*"),
         ):
-            assert re.search(f"still needed by {reason}", await retire(stack, purpose, old[purpose]))
+            assert re.search(f"still needed by {reason}", await retire(keys, purpose, old[purpose]))
         await accept(anybody, consent, child)
         choose = ChoosePasswordRequest(
             token=password, request_id=new_request_id(), password="kolme sanaa riittää"
@@ -163,22 +161,22 @@ async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack)
         asked = link_token(await mails.wait_for(another_child, "consent_request"))
 
         # Then the old keys go, as soon as nothing needs them.
-        reencrypted = await liity(stack, "reencrypt")
+        reencrypted = await keys("reencrypt")
         assert reencrypted.returncode == 0
         assert "2/2" in reencrypted.stdout
         for purpose in VAULT:
-            assert await retire(stack, purpose, old[purpose]) == ""
-        await retired(stack, TOKEN_SIGNING, old[TOKEN_SIGNING])
+            assert await retire(keys, purpose, old[purpose]) == ""
+        await retired(keys, TOKEN_SIGNING, old[TOKEN_SIGNING])
         for client in (teacher, registrar):
             # Whoever is still there has had their log-in renewed.
             await get(client, waiting.name if client is teacher else saved.name)
-        await retired(stack, KeysetPurpose.LINKS, old[KeysetPurpose.LINKS])
-        assert "2 runs" in await retire(stack, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
+        await retired(keys, KeysetPurpose.LINKS, old[KeysetPurpose.LINKS])
+        assert "2 runs" in await retire(keys, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
         await forget_runs(stack, await workflow_id(stack, another))
-        await retired(stack, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
+        await retired(keys, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
         await restart(stack)
 
-        shown = (await liity(stack, "show")).stdout
+        shown = (await keys("show")).stdout
         assert not any(key_id in shown for key_id in old.values())
         assert await is_found(registrar, customer)
         await accept(anybody, asked, another_child)
@@ -203,7 +201,7 @@ def others_payloads(stack: Stack, folder: Path, *, of_the_same_id: bool) -> tupl
     ("how", "of_the_same_id"), [("lacks", False), ("holds something else as", True)], ids=["lost", "wrong"]
 )
 async def test_without_the_key_of_what_temporal_holds_there_is_no_start(
-    stack: Stack, api: Api, tmp_path: Path, component: str, how: str, of_the_same_id: bool
+    stack: Stack, api: Api, program: Program, tmp_path: Path, component: str, how: str, of_the_same_id: bool
 ) -> None:
     await save(api.teacher, pupil())
     client = await connect_temporal(stack)
@@ -212,15 +210,7 @@ async def test_without_the_key_of_what_temporal_holds_there_is_no_start(
     )
     keys_dir, right = others_payloads(stack, tmp_path, of_the_same_id=of_the_same_id)
     settings = wiring_in(stack.folder).settings(component) | {"LIITY_KEYS_DIR": str(keys_dir)}
-    ended = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "deploy", "serve", component],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = await program.run("serve", component, environment=settings)
     assert ended.returncode == 2
     path = key_file_path(keys_dir, KeysetPurpose.PAYLOADS)
     assert ended.stderr == (

@@ -20,7 +20,7 @@ from liity.v1.auth_service_pb2 import LogInResponse, Session
 from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.customer_form_pb2 import PaperConsent
 from services.runtime.search_attributes import UNIT
-from tests.system.leaks import LeakWatch, Traffic, watched
+from tests.system.leaks import Leak, LeakWatch, Traffic, watched
 from tests.system.public_api import connect_temporal
 from tests.system.registering import pupil, save_request
 
@@ -50,7 +50,7 @@ async def watch(place: Stack, marker: str) -> LeakWatch:
 
 async def leaks(watch: LeakWatch, place: Stack) -> list[str]:
     """The places where the value is found."""
-    return [where for _, where in await watch.new_leaks(place)]
+    return [leak.place for leak in await watch.new_leaks(place)]
 
 
 # What is looked for
@@ -161,7 +161,7 @@ async def test_a_planted_leak_is_found(watch: LeakWatch, place: Stack, marker: s
     # Once told, it is told again at the end only.
     watch.traffic.add("last_name", marker)
     assert await leaks(watch, place) == []
-    assert {name for _, name in await watch.all_leaks(place)} == set(found)
+    assert {leak.place for leak in await watch.all_leaks(place)} == set(found)
 
 
 @pytest.mark.parametrize("with_bytes", [False, True])
@@ -218,7 +218,18 @@ def test_a_leak_in_a_database_is_found(
 
     stack = cast(Stack, SimpleNamespace(folder=tmp_path))
 
-    assert watch.stored_leaks(stack, folders) == ([(marker, str(planted))] if found else [])
+    assert watch.stored_leaks(stack, folders) == ([Leak(marker, str(planted), "")] if found else [])
+
+
+async def test_a_leak_is_reported_with_the_test_that_sent_the_value(place: Stack, marker: str) -> None:
+    """Leaks are looked for once a file: the report must still name the test."""
+    watch = LeakWatch(Traffic(test="first"))
+    watch.traffic.add("last_name", marker)
+    watch.traffic.test = "second"
+    watch.traffic.add("last_name", f"{marker}-another")
+    await _in_a_log(place, marker)
+    (leak,) = await watch.new_leaks(place)
+    assert leak == Leak(marker, "log gateway.log", "first")
 
 
 async def test_what_a_mail_says_to_its_reader_is_no_leak(watch: LeakWatch, place: Stack, marker: str) -> None:

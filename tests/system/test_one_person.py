@@ -1,15 +1,11 @@
 """Who a person is: codes replaced, customers merged, a CD borrower who goes online (R23, R24, R34)."""
 
-import os
 import subprocess
-import sys
 
 import pytest
 
 from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
@@ -29,7 +25,7 @@ from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
 from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED, STANDING_REGISTERED_IN_THIS_UNIT
 from liity.v1.use_log_service_pb2 import ListUsesRequest
 from services.runtime.errors import Refusal, reason_name
-from tests.system.conftest import Api
+from tests.system.conftest import Api, Liity
 from tests.system.registering import MailCounter, adult, reaches, save
 from tests.system.test_transfer import check, customer_of, get, refused
 
@@ -138,30 +134,14 @@ async def test_a_cd_borrower_goes_online(stack: Stack, api: Api, mails: MailCoun
     assert mails.templates(person, saved)["credentials"] == 1
 
 
-async def test_the_command_does_all_of_it(
-    stack: Stack, api: Api, accounts: dict[str, DemoAccount], mails: MailCounter
-) -> None:
+async def test_the_command_does_all_of_it(api: Api, remote_liity: Liity, mails: MailCounter) -> None:
     person, other, renewed = cd_borrower(), adult(), adult()
     saved = await save(api.registrar, person)
     await save(api.registrar, other)
     kept, merged = await customer_of(api.registrar, person), await customer_of(api.registrar, other)
 
     def liity(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-        where = {
-            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-            "LIITY_EMAIL": accounts["staff"].email,
-            "LIITY_PASSWORD": accounts["staff"].password,
-            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", "customers", *arguments],
-            env=environment | where,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return remote_liity("staff", "customers", *arguments, typed=typed)
 
     taken = liity("set-code", kept.name, "--change", "corrected", typed=f"{other.personal_identity_code}\n")
     assert taken.returncode == 1

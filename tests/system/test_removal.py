@@ -1,8 +1,6 @@
 """A customership ends by each of its ways, comes back, and is erased until nothing is left (R19 to R21)."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Awaitable
 from typing import Any
 
@@ -12,8 +10,6 @@ from temporalio.client import WorkflowExecutionStatus
 from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
 from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_INTENSIFIED
@@ -49,7 +45,7 @@ from services.runtime.errors import Refusal, reason_name
 from services.runtime.temporal import RemovalWorkflowNames
 from tests.registration_forms import date_from_today
 from tests.system.byte_search import find
-from tests.system.conftest import Api
+from tests.system.conftest import Api, Liity
 from tests.system.marked import marked_pupil, marks
 from tests.system.public_api import connect_temporal
 from tests.system.registering import (
@@ -252,27 +248,12 @@ async def test_of_who_has_ended_it_nothing_is_left_in_any_file(
     assert (await save(api.teacher, person)).name != saved.name
 
 
-async def test_it_ends_and_comes_back_from_the_command_line(
-    stack: Stack, api: Api, accounts: dict[str, DemoAccount]
-) -> None:
+async def test_it_ends_and_comes_back_from_the_command_line(api: Api, remote_liity: Liity) -> None:
     person = adult()
     name = (await customer(api.registrar, await save(api.registrar, person))).name
 
-    def liity(account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("LIITY_")}
-        where = {
-            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-            "LIITY_EMAIL": accounts[account].email,
-            "LIITY_PASSWORD": accounts[account].password,
-            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", "customers", *arguments],
-            env=environment | where,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def liity(account: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        return remote_liity(account, "customers", *arguments, typed=typed)
 
     wrong = liity("registrar", "end", name, "--reason", "whim")
     assert wrong.returncode == 2

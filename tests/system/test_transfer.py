@@ -1,9 +1,7 @@
 """Two registrars of two units: a customer is found, moved, edited, and given credentials anew."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Awaitable
 from typing import Any
 
@@ -13,8 +11,6 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
 from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_REGISTRAR, CustomerForm
 from liity.v1.customer_service_pb2 import (
@@ -49,7 +45,7 @@ from liity.v1.registration_service_pb2 import (
     WithdrawRegistrationRequest,
 )
 from services.runtime.errors import Refusal, reason_name
-from tests.system.conftest import Api
+from tests.system.conftest import Api, Liity
 from tests.system.registering import PATIENCE, MailCounter, adult, database, link_token, pupil, save
 
 
@@ -305,28 +301,12 @@ async def test_credentials_go_out_anew(stack: Stack, api: Api, mails: MailCounte
     )
 
 
-async def test_the_command_does_all_of_it(
-    stack: Stack, api: Api, accounts: dict[str, DemoAccount], mails: MailCounter
-) -> None:
+async def test_the_command_does_all_of_it(api: Api, remote_liity: Liity, mails: MailCounter) -> None:
     person = adult()
     saved = await save(api.registrar, person)
 
     def liity(account: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
-        where = {
-            "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
-            "LIITY_EMAIL": accounts[account].email,
-            "LIITY_PASSWORD": accounts[account].password,
-            **({"LIITY_GATEWAY_CA": str(stack.ca)} if stack.ca else {}),
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "deploy", "customers", *arguments],
-            env=environment | where,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return remote_liity(account, "customers", *arguments, typed=typed)
 
     customer_id = (await customer_of(api.registrar, person)).name.rpartition("/")[2]
     assert customer_id[:12] in liity("registrar", "search", person.form.first_names).stdout

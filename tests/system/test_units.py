@@ -1,10 +1,7 @@
 """Units and their registrars: made, invited, acting for one or several, taken out, closed (R1, R9)."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -52,6 +49,7 @@ from liity.v1.unit_service_pb2 import (
 )
 from liity.v1.use_log_service_pb2 import ListUsesRequest
 from services.runtime.errors import Refusal, reason_name
+from tests.program import Program
 from tests.system.conftest import Api, Liity
 from tests.system.registering import PATIENCE, adult, pupil, save, save_request
 
@@ -402,9 +400,11 @@ async def test_the_program_does_what_customer_service_and_main_users_do(
     assert "closeTime" in json.loads(closed.stdout)
 
 
-async def test_whoever_installs_the_system_makes_the_first_account(stack: Stack, client: Client) -> None:
+async def test_whoever_installs_the_system_makes_the_first_account(
+    stack: Stack, client: Client, program: Program
+) -> None:
     email, somebody = f"{uuid.uuid4().hex}@liity.example", await client()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")} | {
+    environment = {
         "LIITY_KEYS_DIR": str(stack.keys_dir),
         "LIITY_IDENTITY_TARGET": f"{HOST}:{stack.ports.identity}",
     }
@@ -415,13 +415,10 @@ async def test_whoever_installs_the_system_makes_the_first_account(stack: Stack,
             "LIITY_TLS_CERTIFICATE": str(files.certificate),
             "LIITY_TLS_KEY": str(files.key),
         }
-    made = subprocess.run(
-        [sys.executable, "-m", "deploy", "staff", "create", email, "--name", "Aada Asiakaspalvelija"],
-        env=environment,
-        input=f"{PASSWORD}\n{PASSWORD}\n",
-        capture_output=True,
-        text=True,
-        check=False,
+    made = program(
+        *("staff", "create", email, "--name", "Aada Asiakaspalvelija"),
+        environment=environment,
+        typed=f"{PASSWORD}\n{PASSWORD}\n",
     )
     assert made.returncode == 0, made.stderr
     await somebody.log_in(email, PASSWORD)

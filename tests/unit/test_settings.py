@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from services.identity.settings import IdentitySettings
 from services.notification.settings import NotificationSettings
 from services.registration.settings import RegistrationSettings
 from services.runtime.settings import SettingsError, load
+from tests.program import Program
 from workflows.settings import WorkerSettings
 
 _SERVER = {"LIITY_KEYS_DIR": "/keys", "LIITY_LISTEN": "127.0.0.1:0"}
@@ -109,6 +110,15 @@ WRONG: list[tuple[str, dict[str, str]]] = [
 ]
 
 
+Start = Callable[[str, dict[str, str]], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def start(program: Program) -> Start:
+    """Starts a component that cannot start."""
+    return lambda component, settings: program("serve", component, environment=settings)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
@@ -160,7 +170,7 @@ def test_each_field_says_what_it_is_for(component: str) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_the_program_ends_with_the_line_and_nothing_else(component: str, tmp_path: Path) -> None:
+def test_the_program_ends_with_the_line_and_nothing_else(component: str, start: Start) -> None:
     ended = start(component, {})
     assert ended.returncode == 2
     assert ended.stderr.startswith("Wrong settings: LIITY_KEYS_DIR: ")
@@ -169,7 +179,7 @@ def test_the_program_ends_with_the_line_and_nothing_else(component: str, tmp_pat
 
 
 @pytest.mark.parametrize("component", [component for component in COMPONENTS if component not in LOCAL])
-def test_without_its_keys_the_program_ends_with_a_line(component: str, tmp_path: Path) -> None:
+def test_without_its_keys_the_program_ends_with_a_line(component: str, start: Start, tmp_path: Path) -> None:
     settings = RIGHT[component][1] | {"LIITY_KEYS_DIR": str(tmp_path / "nowhere")}
     ended = start(component, settings)
     assert ended.returncode == 2
@@ -179,7 +189,9 @@ def test_without_its_keys_the_program_ends_with_a_line(component: str, tmp_path:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_without_its_certificate_the_program_ends_with_a_line(component: str, tmp_path: Path) -> None:
+def test_without_its_certificate_the_program_ends_with_a_line(
+    component: str, start: Start, tmp_path: Path
+) -> None:
     create_keys(tmp_path / "keys")
     files = {f"LIITY_TLS_{name}": str(tmp_path / "nowhere") for name in ("CA", "CERTIFICATE", "KEY")}
     ended = start(component, RIGHT[component][1] | {"LIITY_KEYS_DIR": str(tmp_path / "keys")} | files)
@@ -189,7 +201,9 @@ def test_without_its_certificate_the_program_ends_with_a_line(component: str, tm
     ]
 
 
-def test_without_the_certificate_for_frontends_the_gateway_ends_with_a_line(tmp_path: Path) -> None:
+def test_without_the_certificate_for_frontends_the_gateway_ends_with_a_line(
+    start: Start, tmp_path: Path
+) -> None:
     create_keys(tmp_path / "keys")
     settings = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "LIITY_TEMPORAL_ADDRESS": "127.0.0.1:1"}
     nowhere = str(tmp_path / "nowhere")
@@ -203,7 +217,7 @@ def test_without_the_certificate_for_frontends_the_gateway_ends_with_a_line(tmp_
 
 @pytest.mark.parametrize("component", ["gateway", "worker"])
 def test_without_its_certificate_for_temporal_the_program_ends_with_a_line(
-    component: str, tmp_path: Path
+    component: str, start: Start, tmp_path: Path
 ) -> None:
     create_keys(tmp_path / "keys")
     nowhere = str(tmp_path / "nowhere")
@@ -222,7 +236,9 @@ def test_without_its_certificate_for_temporal_the_program_ends_with_a_line(
 
 
 @pytest.mark.parametrize("component", ["identity", "registration", "notification"])
-def test_without_the_ca_of_its_database_the_program_ends_with_a_line(component: str, tmp_path: Path) -> None:
+def test_without_the_ca_of_its_database_the_program_ends_with_a_line(
+    component: str, start: Start, tmp_path: Path
+) -> None:
     create_keys(tmp_path / "keys")
     ca = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "LIITY_DATABASE_TLS_CA": str(tmp_path / "nowhere")}
     ended = start(component, RIGHT[component][1] | ca)
@@ -233,7 +249,7 @@ def test_without_the_ca_of_its_database_the_program_ends_with_a_line(component: 
 
 
 @pytest.mark.parametrize("component", ["identity", "registration", "notification", "gateway", "codec"])
-def test_an_address_that_is_none_ends_with_a_line(component: str, tmp_path: Path) -> None:
+def test_an_address_that_is_none_ends_with_a_line(component: str, start: Start, tmp_path: Path) -> None:
     create_keys(tmp_path / "keys")
     settings = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "LIITY_LISTEN": "nonsense"}
     if component == "gateway":
@@ -244,21 +260,10 @@ def test_an_address_that_is_none_ends_with_a_line(component: str, tmp_path: Path
     assert "Traceback" not in ended.stderr
 
 
-def start(component: str, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Starts a component that cannot start."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIITY_", "TEMPORAL_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "deploy", "serve", component],
-        env=kept | settings,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("component", ["gateway", "worker"])
-def test_without_temporals_address_the_program_ends_with_a_line(component: str, tmp_path: Path) -> None:
+def test_without_temporals_address_the_program_ends_with_a_line(
+    component: str, start: Start, tmp_path: Path
+) -> None:
     create_keys(tmp_path / "keys")
     settings = {"LIITY_KEYS_DIR": str(tmp_path / "keys"), "TEMPORAL_CONFIG_FILE": os.devnull}
     ended = start(component, RIGHT[component][1] | settings)

@@ -1,9 +1,6 @@
 """A database of identity with keys of its own, and the program that works on both."""
 
-import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from services.identity.vault import HetuVault
 from services.runtime.clock import helsinki_day, now
 from tests.conftest import running_postgres
 from tests.hetu_codes import nth_code
+from tests.program import Program, plain_environment
 from tests.services.conftest import Component, migrated_engine, running
 
 
@@ -33,15 +31,13 @@ class Installation:
 
     engine: AsyncEngine
     keys_dir: Path
+    program: Program
 
     @property
     def environment(self) -> dict[str, str]:
         """What the program is told."""
         url = self.engine.url.render_as_string(hide_password=False)
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LIITY_", "TEMPORAL_"))
-        }
-        return kept | {"LIITY_KEYS_DIR": str(self.keys_dir), "LIITY_DATABASE_URL": url}
+        return plain_environment() | {"LIITY_KEYS_DIR": str(self.keys_dir), "LIITY_DATABASE_URL": url}
 
     def serving(self, keys_dir: Path | None = None) -> AbstractAsyncContextManager[Component]:
         """An identity with the keys as they are now in a folder, its own unless another is given."""
@@ -54,15 +50,7 @@ class Installation:
 
     async def liity(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
-        return await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "deploy", *arguments],
-            env=self.environment | settings,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return await self.program.run(*arguments, environment=self.environment | settings)
 
     async def store_codes(self, count: int) -> dict[str, str]:
         """Stores people under the keys of now; their IDs by their codes."""
@@ -114,10 +102,10 @@ async def engine(
 
 
 @pytest.fixture
-async def installation(engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Installation]:
+async def installation(engine: AsyncEngine, program: Program, tmp_path: Path) -> AsyncIterator[Installation]:
     """Keys made just now, and empty tables."""
     create_keys(tmp_path / "keys")
-    yield Installation(engine, tmp_path / "keys")
+    yield Installation(engine, tmp_path / "keys", program)
     async with engine.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             await connection.execute(table.delete())
