@@ -13,6 +13,7 @@ import asyncpg
 
 from deploy.certificates import Certificates
 from deploy.ports import HOST
+from deploy.process import StackError
 from services.runtime.keys import read_private_file, write_private_file
 from services.runtime.tls import client_context
 
@@ -77,7 +78,7 @@ class EmbeddedPostgres:
         return self._user
 
     def prepare(self) -> None:
-        """Makes the data folder on first use."""
+        """Makes the data folder on first use. StackError with PostgreSQL's own words if that fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._user:
             _ensure_system_user(self._user)
@@ -95,12 +96,15 @@ class EmbeddedPostgres:
             shutil.chown(fresh, self._user)
             shutil.chown(password_file, self._user)
         initialise = ["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
-        subprocess.run(  # noqa: S603
+        made = subprocess.run(  # noqa: S603
             [str(_BIN / "initdb"), "-D", str(fresh), *initialise, f"--pwfile={password_file}"],
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
             user=self._user,
         )
+        if made.returncode:
+            raise StackError(f"PostgreSQL cannot be set up in {self.folder}: {' '.join(made.stderr.split())}")
         password_file.unlink()
         fresh.rename(self._data)
 

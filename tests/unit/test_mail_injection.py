@@ -8,8 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
+from email.message import Message as Mail
 from html.parser import HTMLParser
 from typing import cast
 
@@ -127,20 +126,18 @@ class Structure(HTMLParser):
         self.text += data
 
 
-def _mail(request: SendMessageRequest) -> tuple[Rendered, EmailMessage, bytes]:
+def _mail(request: SendMessageRequest) -> tuple[Rendered, Mail, bytes]:
     rendered = render(request, _settings())
     raw = build(uuid.UUID(int=0), "aino@posti.example", rendered, _settings()).as_bytes()
-    mail = message_from_bytes(raw, policy=default)
-    assert isinstance(mail, EmailMessage)
-    return rendered, mail, raw
+    return rendered, message_from_bytes(raw), raw
 
 
-def _headers(mail: EmailMessage) -> list[tuple[str, str]]:
-    """All headers of all parts, but for the moment and the boundary."""
+def _headers(mail: Mail) -> list[tuple[str, str]]:
+    """All headers of all parts as they are written, but for the moment and the boundary."""
     return [
         (name, str(value).partition("boundary=")[0])
         for part in mail.walk()
-        for name, value in part.items()
+        for name, value in part.raw_items()
         # How a part is encoded follows from what it holds.
         if name not in {"Date", "Content-Transfer-Encoding"}
     ]
@@ -150,12 +147,12 @@ def _headers(mail: EmailMessage) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("content", "field"), TEXTS)
 def test_a_text_of_a_mail_stays_text(content: str, field: str, language: Language.ValueType) -> None:
     plain, plain_mail, _ = _mail(_request(content, language))
-    expected = Structure(plain)
+    expected, expected_headers = Structure(plain), _headers(plain_mail)
     for kind, text in HOSTILE.items():
         rendered, mail, raw = _mail(_request(content, language, **{field: text}))
         found = Structure(rendered)
         assert (kind, rendered.subject) == (kind, plain.subject)
-        assert (kind, _headers(mail)) == (kind, _headers(plain_mail))
+        assert (kind, _headers(mail)) == (kind, expected_headers)
         assert (kind, found.tags) == (kind, expected.tags)
         assert (kind, found.links) == (kind, expected.links)
         assert str(7 * 191) not in rendered.text + rendered.html
