@@ -9,6 +9,7 @@ import uvloop
 from rich.console import Console
 
 from bench import checks, class_lists, report, save, searches, waiting
+from bench.sizes import TINY, Sizes
 from deploy.api_client import ApiClient
 from deploy.ports import HOST, Ports
 from deploy.seed import seed
@@ -32,15 +33,13 @@ _UNLIMITED = {
 
 def main(
     *,
-    waiting_most: int = typer.Option(10_000, help="Registrations waiting at the most."),
-    persons_most: int = typer.Option(1_000_000, help="Persons stored at the most."),
-    customers_most: int = typer.Option(100_000, help="Customers of one unit at the most."),
+    tiny: bool = typer.Option(False, help="Run every part with a few calls, to see that it runs."),
 ) -> None:
     """Measures on a stack of its own, in a folder that is deleted afterwards."""
-    uvloop.run(_measure(waiting_most, persons_most, customers_most))
+    uvloop.run(_measure(TINY if tiny else Sizes()))
 
 
-async def _measure(waiting_most: int, persons_most: int, customers_most: int) -> None:
+async def _measure(sizes: Sizes) -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="liity-bench-") as folder:
         stack = Stack(Path(folder), Ports.free())
@@ -56,15 +55,17 @@ async def _measure(waiting_most: int, persons_most: int, customers_most: int) ->
             async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
                 account = accounts["registrar"]
                 await api.log_in(account.email, account.password)
+                caller = save.SaveCaller(api, wiring.mail_dir)
                 report.machine(console)
-                report.comparison(console, await save.compare(stack, wiring, api, client))
-                report.class_list(console, await class_lists.compare_lists(stack, wiring, api))
-                report.checks(console, await checks.measure_checks(stack, api, persons_most))
-                report.searches(console, await searches.measure_searches(stack, api, customers_most))
+                report.comparison(console, await save.compare(stack, wiring, caller, client, sizes))
+                report.class_list(console, await class_lists.compare_lists(stack, caller, api, sizes))
+                report.checks(console, await checks.measure_checks(stack, api, sizes))
+                report.searches(console, await searches.measure_searches(stack, api, sizes))
             async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
                 account = accounts["teacher"]
                 await api.log_in(account.email, account.password)
-                report.waiting(console, await waiting.measure_waiting(stack, wiring, api, waiting_most))
+                footprints = await waiting.measure_waiting(stack, wiring, api, sizes.waiting_most)
+                report.waiting(console, footprints)
         finally:
             await stack.stop()
 

@@ -4,20 +4,19 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import islice
 
 import asyncpg
 
-from bench.people import codes
+from bench.people import STORED, UNKNOWN, codes
+from bench.sizes import Sizes
 from deploy.api_client import ApiClient
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest
 from services.identity import hetu
 from services.identity.vault import HetuVault
 
-FEWER = 10_000
-CHECKS = 2_000
 _BATCH = 20_000
 
 
@@ -34,23 +33,19 @@ class CheckRun:
         return self.latencies[min(len(self.latencies) * percent // 100, len(self.latencies) - 1)] * 1000
 
 
-async def measure_checks(stack: Stack, api: ApiClient, most: int) -> list[CheckRun]:
+async def measure_checks(stack: Stack, api: ApiClient, sizes: Sizes) -> list[CheckRun]:
     """Stores persons as the vault stores them, and asks for known and unknown ones in turn."""
-    everybody = (
-        codes(date(1930, 1, 1), date(1949, 12, 31))
-        if most <= FEWER
-        else codes(date(1900, 1, 1), date(1949, 12, 31))
-    )
+    everybody = codes(*STORED)
     connection = await asyncpg.connect(stack.postgres.url("identity").replace("+asyncpg", ""))
     runs = []
     try:
         stored: list[str] = []
-        for persons in (FEWER, most):
+        for persons in (sizes.persons_fewer, sizes.persons_most):
             await _store(
                 connection, HetuVault(stack.keys_dir), islice(everybody, persons - len(stored)), stored
             )
             await connection.execute("ANALYZE persons")
-            runs.append(await _check(api, persons, stored))
+            runs.append(await _check(api, persons, stored, sizes.checks))
     finally:
         await connection.close()
     return runs
@@ -82,10 +77,10 @@ async def _store(
         stored += batch
 
 
-async def _check(api: ApiClient, persons: int, stored: list[str]) -> CheckRun:
-    unknown = codes(date(2000, 1, 1), date(2009, 12, 31))
+async def _check(api: ApiClient, persons: int, stored: list[str], checks: int) -> CheckRun:
+    unknown = codes(*UNKNOWN)
     latencies = []
-    for number in range(CHECKS):
+    for number in range(checks):
         code = secrets.choice(stored) if number % 2 else next(unknown)
         request = CheckPersonalIdentityCodeRequest(parent=api.unit, personal_identity_code=code)
         started = time.perf_counter()

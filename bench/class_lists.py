@@ -5,24 +5,19 @@ import csv
 import io
 import time
 from dataclasses import dataclass
-from datetime import date
 
 from bench.load import Run, measure, stack_cpu_times
-from bench.people import codes
+from bench.people import LISTED, codes
 from bench.save import SaveCaller
+from bench.sizes import Sizes
 from deploy.api_client import ApiClient, new_request_id
 from deploy.stack import Stack
-from deploy.wiring import Wiring
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
     CLASS_LIST_STATE_DONE,
     GetClassListRequest,
     RegisterClassListRequest,
 )
-
-ROWS = 1000
-CALLERS = 8
-CALLS = 400
 
 _COLUMNS = {
     "Etunimet": "Aada",
@@ -53,41 +48,44 @@ class ListComparison:
     """As if each row were a call."""
 
 
-async def compare_lists(stack: Stack, wiring: Wiring, api: ApiClient) -> ListComparison:
-    """Measures single Saves, then a list."""
-    caller = SaveCaller(api, wiring.mail_dir)
-    save = await measure(CALLERS, CALLS, caller.save, caller.mailed, lambda: stack_cpu_times(stack))
-    caller.expect(ROWS)
+async def compare_lists(stack: Stack, caller: SaveCaller, api: ApiClient, sizes: Sizes) -> ListComparison:
+    """Measures single Saves by several callers, then a list."""
+    callers, calls = sorted(sizes.calls.items())[1]
+    save = await measure(callers, calls, caller.save, caller.mailed, lambda: stack_cpu_times(stack))
+    caller.expect(sizes.list_rows)
     before, started = stack_cpu_times(stack), time.perf_counter()
     request = RegisterClassListRequest(
-        parent=api.unit, request_id=new_request_id(), content=_file(), format=CLASS_LIST_FORMAT_CSV
+        parent=api.unit,
+        request_id=new_request_id(),
+        content=_file(sizes.list_rows),
+        format=CLASS_LIST_FORMAT_CSV,
     )
     answer = await api.call(api.class_lists.RegisterClassList, request, timeout=120)
     assert answer.HasField("class_list"), answer.report
     accepted = time.perf_counter() - started
-    await _done(api, answer.class_list.name)
+    await _done(api, answer.class_list.name, sizes.list_rows)
     await caller.mailed()
     seconds = time.perf_counter() - started
     cpu = {name: used - before.get(name, 0.0) for name, used in stack_cpu_times(stack).items()}
-    rows = Run(callers=1, seconds=seconds, latencies=[seconds / ROWS] * ROWS, cpu=cpu)
+    rows = Run(callers=1, seconds=seconds, latencies=[seconds / sizes.list_rows] * sizes.list_rows, cpu=cpu)
     return ListComparison(save, accepted, rows)
 
 
-async def _done(api: ApiClient, name: str) -> None:
+async def _done(api: ApiClient, name: str, rows: int) -> None:
     while True:
         request = GetClassListRequest(name=name)
         class_list = (await api.call(api.class_lists.GetClassList, request)).class_list
         if class_list.state == CLASS_LIST_STATE_DONE:
-            assert class_list.counts.registered == ROWS, class_list.counts
+            assert class_list.counts.registered == rows, class_list.counts
             return
         await asyncio.sleep(0.5)
 
 
-def _file() -> bytes:
+def _file(rows: int) -> bytes:
     """A list of adults whom nobody has saved."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";")
     writer.writerow(["Henkilötunnus", *_COLUMNS])
-    people = codes(date(1930, 1, 1), date(1949, 12, 31))
-    writer.writerows([next(people), *_COLUMNS.values()] for _ in range(ROWS))
+    people = codes(*LISTED)
+    writer.writerows([next(people), *_COLUMNS.values()] for _ in range(rows))
     return text.getvalue().encode()

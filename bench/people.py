@@ -6,6 +6,18 @@ from datetime import date, timedelta
 
 from deploy.artificial_hetu import artificial_hetu
 
+SAVED = (date(1950, 1, 1), date(1999, 12, 31))
+"""Births of adults who are saved one by one. The ranges do not overlap: nobody is met twice."""
+
+LISTED = (date(2000, 1, 1), date(2004, 12, 31))
+"""Births of adults in class lists."""
+
+UNKNOWN = (date(2005, 1, 1), date(2009, 12, 31))
+"""Births of people whom nobody saves."""
+
+STORED = (date(1900, 1, 1), date(1949, 12, 31))
+"""Births of people who are written into the database."""
+
 
 def codes(first: date, last: date) -> Iterator[str]:
     """Artificial codes of people born from `first` to `last`, all different: a hundred a day."""

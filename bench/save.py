@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -13,7 +13,8 @@ from temporalio.client import Client
 
 from bench import engine
 from bench.load import Run, measure, stack_cpu_times
-from bench.people import codes
+from bench.people import SAVED, codes
+from bench.sizes import Sizes
 from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import adult
 from deploy.stack import Stack
@@ -21,10 +22,6 @@ from deploy.wiring import Wiring
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from services.runtime.temporal import RegistrationWorkflowNames
-
-CALLERS = (1, 8, 32)
-CALLS = {1: 150, 8: 400, 32: 800}
-WARM_UP = 60
 
 
 @dataclass
@@ -43,7 +40,7 @@ class SaveCaller:
 
     def __init__(self, api: ApiClient, mail_dir: Path) -> None:
         self._api = api
-        self._codes: Iterator[str] = codes(date(1950, 1, 1), date(1999, 12, 31))
+        self._codes: Iterator[str] = codes(*SAVED)
         self._form: CustomerForm = adult(datetime.now(UTC).date(), Random(0)).form  # noqa: S311
         self._mail_dir = mail_dir
         self._mails_expected = self._mails()
@@ -74,19 +71,23 @@ class SaveCaller:
         return sum(1 for _ in self._mail_dir.rglob("*.eml"))
 
 
-async def compare(stack: Stack, wiring: Wiring, api: ApiClient, client: Client) -> Comparison:
+async def compare(
+    stack: Stack, wiring: Wiring, caller: SaveCaller, client: Client, sizes: Sizes
+) -> Comparison:
     """Measures both sides in turn, at each number of callers."""
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.engine", env={**os.environ, **wiring.settings("worker")}
     )
     try:
-        return await _compare(stack, worker.pid, SaveCaller(api, wiring.mail_dir), client)
+        return await _compare(stack, worker.pid, caller, client, sizes)
     finally:
         worker.terminate()
         await worker.wait()
 
 
-async def _compare(stack: Stack, engine_pid: int, caller: SaveCaller, client: Client) -> Comparison:
+async def _compare(
+    stack: Stack, engine_pid: int, caller: SaveCaller, client: Client, sizes: Sizes
+) -> Comparison:
     started: list[str] = []
 
     async def start_engine() -> None:
@@ -98,11 +99,10 @@ async def _compare(stack: Stack, engine_pid: int, caller: SaveCaller, client: Cl
     def cpu() -> dict[str, float]:
         return stack_cpu_times(stack, {"engine worker": engine_pid})
 
-    await measure(4, WARM_UP, start_engine, nothing_left, cpu)
-    await measure(4, WARM_UP, caller.save, caller.mailed, cpu)
+    await measure(4, sizes.warm_up, start_engine, nothing_left, cpu)
+    await measure(4, sizes.warm_up, caller.save, caller.mailed, cpu)
     comparison = Comparison([], [], (0, 0), (0, 0))
-    for callers in CALLERS:
-        total = CALLS[callers]
+    for callers, total in sizes.calls.items():
         comparison.engine.append(await measure(callers, total, start_engine, nothing_left, cpu))
         comparison.save.append(await measure(callers, total, caller.save, caller.mailed, cpu))
     comparison.engine_history = await history_size(client, started[0])

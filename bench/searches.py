@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from bench.sizes import Sizes
 from deploy.api_client import ApiClient
 from deploy.stack import Stack
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE, LANGUAGE_FI, CustomerForm, PostalAddress
@@ -19,8 +20,6 @@ from liity.v1.customer_service_pb2 import SearchCustomersRequest
 from services.registration.models import customer_names, customers
 from services.registration.rows import customer_row
 
-FEWER = 10_000
-SEARCHES = 300
 _BATCH = 2_000
 
 QUERIES = {
@@ -49,14 +48,14 @@ class SearchRun:
         return self.latencies[min(len(self.latencies) * percent // 100, len(self.latencies) - 1)] * 1000
 
 
-async def measure_searches(stack: Stack, api: ApiClient, most: int) -> list[SearchRun]:
+async def measure_searches(stack: Stack, api: ApiClient, sizes: Sizes) -> list[SearchRun]:
     """Stores customers of one unit as the service stores them, and searches them by the public API."""
     engine = create_async_engine(stack.postgres.url("registration"))
     everybody = _rows(api.unit.rpartition("/")[2])
     runs = []
     stored = 0
     try:
-        for many in (FEWER, most):
+        for many in (sizes.customers_fewer, sizes.customers_most):
             while stored < many:
                 batch = list(itertools.islice(everybody, min(_BATCH, many - stored)))
                 keys = [
@@ -70,7 +69,7 @@ async def measure_searches(stack: Stack, api: ApiClient, most: int) -> list[Sear
                 stored += len(batch)
             async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 await connection.exec_driver_sql("ANALYZE customers, customer_names")
-            runs += [await _search(api, many, what, query) for what, query in QUERIES.items()]
+            runs += [await _search(api, many, what, query, sizes.searches) for what, query in QUERIES.items()]
     finally:
         await engine.dispose()
     return runs
@@ -94,10 +93,10 @@ def _rows(unit_id: str) -> Iterator[dict[str, Any]]:
         )
 
 
-async def _search(api: ApiClient, many: int, what: str, query: str) -> SearchRun:
+async def _search(api: ApiClient, many: int, what: str, query: str, searches: int) -> SearchRun:
     latencies = []
     request = SearchCustomersRequest(parent=api.unit, query=query)
-    for _ in range(SEARCHES):
+    for _ in range(searches):
         started = time.perf_counter()
         await api.call(api.customers.SearchCustomers, request)
         latencies.append(time.perf_counter() - started)

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -21,8 +22,31 @@ from tests.program import Program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The system tests speak TLS unless told not to."""
+    """The system tests speak TLS unless told not to; tests repeat little unless told to soak."""
     parser.addoption("--plain", action="store_true", help="Run the system tests on a stack without TLS.")
+    parser.addoption(
+        "--soak",
+        action="store_true",
+        help="Run only the tests that repeat something for confidence, as often as `make soak` does.",
+    )
+
+
+_ORDER = ("fuzz", "system", "workflows", "services", "replay", "unit")
+"""Folders: those whose tests wait most come first, and the small tests fill what is left at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Runs a file that shares a stack, a world or a database in one process, long files first."""
+    if config.getoption("--soak"):
+        items[:] = [item for item in items if "amount" in getattr(item, "fixturenames", ())]
+    here = Path(__file__).parent
+    folders = {item.path: item.path.relative_to(here).parts[0] for item in items}
+    sizes = {path: path.stat().st_size for path in folders}
+    items.sort(key=lambda item: (_ORDER.index(folders[item.path]), -sizes[item.path], str(item.path)))
+    for item in items:
+        if folders[item.path] not in {"replay", "unit"} and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +70,21 @@ def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("keys")
     create_keys(folder)
     return folder
+
+
+class Amount(Protocol):
+    """How much of something a test does."""
+
+    def __call__(self, usual: int, *, soak: int) -> int:
+        """The usual amount, or that of `make soak`."""
+        ...
+
+
+@pytest.fixture
+def amount(pytestconfig: pytest.Config) -> Amount:
+    """Small in `make test`, large in `make soak`: `amount(2, soak=20)`."""
+    soaks = pytestconfig.getoption("--soak")
+    return lambda usual, *, soak: soak if soaks else usual
 
 
 @pytest.fixture(scope="session")

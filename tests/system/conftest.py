@@ -23,14 +23,6 @@ from tests.system.public_api_facts import Facts, create_facts
 from tests.system.registering import MailCounter
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file that use the stack run one after another in one process."""
-    for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @dataclass(frozen=True)
 class Api:
     """The demo accounts, logged in, and somebody without an account."""

@@ -23,6 +23,7 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_REACTIVATION
 from services.runtime.errors import reason_name
+from tests.conftest import Amount
 from tests.system.class_lists import (
     adult_row,
     changed,
@@ -55,33 +56,36 @@ async def registered(stack: Stack, rows: Sequence[Sequence[str]]) -> int:
     return count
 
 
-async def test_a_thousand_rows_end_right_though_the_worker_is_killed(stack: Stack, api: Api) -> None:
-    known = adult()
+async def test_a_long_list_ends_right_though_the_worker_is_killed(
+    stack: Stack, api: Api, amount: Amount
+) -> None:
+    hundreds, known = amount(2, soak=10), adult()
     await save(api.registrar, known)
-    good = [adult_row(number, cd=number % 2 == 0) for number in range(950)]
+    good = [adult_row(number, cd=number % 2 == 0) for number in range(95 * hundreds)]
     wrong = [
-        *(changed(adult_row(n), Henkilötunnus="010594Y9033") for n in range(10)),
-        *(changed(adult_row(n), Sukunimi="") for n in range(10)),
-        *(changed(adult_row(n), Kieli="viro") for n in range(10)),
-        *(changed(adult_row(n), Henkilötunnus=good[n][0]) for n in range(10)),
-        *(changed(adult_row(n), Sähköposti="ei osoite") for n in range(9)),
+        *(changed(adult_row(n), Henkilötunnus="010594Y9033") for n in range(hundreds)),
+        *(changed(adult_row(n), Sukunimi="") for n in range(hundreds)),
+        *(changed(adult_row(n), Kieli="viro") for n in range(hundreds)),
+        *(changed(adult_row(n), Henkilötunnus=good[n][0]) for n in range(hundreds)),
+        *(changed(adult_row(n), Sähköposti="ei osoite") for n in range(hundreds - 1)),
         changed(adult_row(0), Henkilötunnus=known.personal_identity_code),
     ]
     # The wrong ones stand among the others; one that repeats somebody comes after them.
-    rows = good[:900] + [row for pair in zip(wrong, good[900:], strict=True) for row in pair]
-    assert len(rows) == 1000
+    first = 90 * hundreds
+    rows = good[:first] + [row for pair in zip(wrong, good[first:], strict=True) for row in pair]
+    assert len(rows) == 100 * hundreds
     reasons = ["HETU_CHECK_CHARACTER", "REQUIRED", "UNKNOWN_VALUE", "TWICE_IN_CLASS_LIST", "INVALID_EMAIL"]
 
     answer = await register(api.registrar, csv_of(rows), skip_wrong_rows=True)
-    assert answer.report.wrong_row_count == 50
+    assert answer.report.wrong_row_count == 5 * hundreds
     assert Counter(reason_name(error.reason) for error in answer.report.errors) == {
-        **dict.fromkeys(reasons[:4], 10),
-        reasons[4]: 9,
+        **dict.fromkeys(reasons[:4], hundreds),
+        reasons[4]: hundreds - 1,
         "ALREADY_REGISTERED_IN_THIS_UNIT": 1,
     }
     name = answer.class_list.name
     await eventually(
-        lambda: get(api.registrar, name), lambda found: found.counts.registered >= 200, 2 * PATIENCE
+        lambda: get(api.registrar, name), lambda found: found.counts.registered >= 20 * hundreds, 2 * PATIENCE
     )
     await stack.kill_component("worker")
     assert (await get(api.registrar, name)).counts.remaining > 0
@@ -89,7 +93,8 @@ async def test_a_thousand_rows_end_right_though_the_worker_is_killed(stack: Stac
 
     ended = await done(api.registrar, name)
     assert ended.state == CLASS_LIST_STATE_DONE
-    assert (ended.counts.total, ended.counts.registered, ended.counts.refused) == (1000, 950, 50)
+    assert (ended.counts.total, ended.counts.registered) == (100 * hundreds, 95 * hundreds)
+    assert ended.counts.refused == 5 * hundreds
     async with database(stack, "registration") as connection:
         once = await connection.fetch(
             "SELECT first_names, count(*) FROM customers WHERE last_name = 'Luettelo' AND created_at >= $1"
@@ -100,17 +105,24 @@ async def test_a_thousand_rows_end_right_though_the_worker_is_killed(stack: Stac
             "SELECT count(*) FROM class_list_rows WHERE class_list_id = $1 AND form IS NOT NULL",
             name.rpartition("/")[2],
         )
-    assert {row["first_names"]: row["count"] for row in once} == {f"Rivi {n}": 1 for n in range(950)}
+    assert {row["first_names"]: row["count"] for row in once} == {
+        f"Rivi {n}": 1 for n in range(95 * hundreds)
+    }
     assert forms == 0
     lines = await result(api.registrar, name)
-    assert [int(line["Rivi"]) for line in lines] == list(range(2, 1002))
+    assert [int(line["Rivi"]) for line in lines] == list(range(2, 100 * hundreds + 2))
     for line, row in zip(lines, rows, strict=True):
         right = line["Tulos"] == "rekisteröity"
         assert right == (row in good)
         assert right == line["Rekisteröinti"].startswith(f"{api.registrar.unit}/registrations/")
         assert right != bool(line["Syy"])
     refused_columns = Counter(line["Sarake"] for line in lines if line["Syy"])
-    assert refused_columns == {"Henkilötunnus": 21, "Sukunimi": 10, "Asiointikieli": 10, "Sähköposti": 9}
+    assert refused_columns == {
+        "Henkilötunnus": 2 * hundreds + 1,
+        "Sukunimi": hundreds,
+        "Asiointikieli": hundreds,
+        "Sähköposti": hundreds - 1,
+    }
 
 
 async def test_a_check_tells_every_error_and_stores_nothing(stack: Stack, api: Api) -> None:

@@ -34,7 +34,7 @@ from tests.system.registering import (
 )
 
 SAVERS = 50
-REPETITIONS = 20
+REPETITIONS = 10
 
 
 class Race(NamedTuple):

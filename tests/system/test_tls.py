@@ -24,8 +24,6 @@ from services.runtime.database import is_away, open_engine
 from services.runtime.errors import Refusal
 from tests.system.registering import PATIENCE, adult, save
 
-pytestmark = pytest.mark.xdist_group("test_tls")
-
 OURS = ("identity", "registration", "notification", "gateway", "worker")
 
 

@@ -28,8 +28,6 @@ from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCu
 from services.runtime.clock import helsinki_day
 from services.runtime.errors import Refusal
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 COMPONENTS = 9
 
 

@@ -1,0 +1,41 @@
+"""How much of everything a run of the benchmark does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The full run, whose tables stand in docs/benchmarks.md."""
+
+    calls: Mapping[int, int] = field(default_factory=lambda: {1: 150, 8: 400, 32: 800})
+    """Saves measured, by the number of callers."""
+    warm_up: int = 60
+    """Saves before the measurement."""
+    list_rows: int = 1000
+    """Rows of the class list."""
+    checks: int = 2000
+    """Look-ups by personal identity code."""
+    persons_fewer: int = 10_000
+    persons_most: int = 1_000_000
+    searches: int = 300
+    """Searches of each kind."""
+    customers_fewer: int = 10_000
+    customers_most: int = 100_000
+    waiting_most: int = 10_000
+    """Registrations that wait for a guardian."""
+
+
+TINY = Sizes(
+    calls={1: 3, 4: 8},
+    warm_up=2,
+    list_rows=12,
+    checks=8,
+    persons_fewer=10,
+    persons_most=40,
+    searches=3,
+    customers_fewer=10,
+    customers_most=40,
+    waiting_most=10,
+)
+"""Shows within seconds that every part runs to its end. Its figures mean nothing."""

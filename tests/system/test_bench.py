@@ -1,0 +1,20 @@
+"""The benchmark runs from its first part to its last."""
+
+import subprocess
+import sys
+
+
+def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "bench", "--tiny"], capture_output=True, text=True, check=False, timeout=280
+    )
+    assert run.returncode == 0, run.stderr
+    for title in (
+        "Save beside the engine",
+        "A class list of",
+        "CheckPersonalIdentityCode",
+        "SearchCustomers",
+    ):
+        assert title in run.stdout
+    # The last part's table has its last row.
+    assert "each of 9" in run.stdout
