@@ -12,20 +12,40 @@ help: ## Lists the targets.
 run: setup ## Starts the whole stack here, shows the main job, and stays up until Ctrl-C.
 	$(BIN)/liity up
 
+# Tests wait more than they work: more processes than cores keep the cores busy.
+PROCESSES ?= 5
+
 .PHONY: test
-test: setup check ## Checks the code and runs all tests.
-	$(BIN)/pytest -n 2 --dist loadgroup
+test: check ## Checks the code and runs all tests.
+	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup
+
+.PHONY: quick
+quick: lint types ## Lint, types, and the tests that start nothing: under a minute.
+	$(BIN)/pytest -q -n 2 tests/unit tests/replay
+
+.PHONY: soak
+soak: setup ## Repeats for hours what `make test` does a few times: races, kills, long lists.
+	$(BIN)/pytest -n 2 --dist loadgroup --soak --timeout 3600
 
 .PHONY: check
 check: setup ## Lint, format, types, contracts, imports and secrets.
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types contracts audit
+
+.PHONY: lint
+lint: setup ## Lint, format and imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+.PHONY: types
+types: setup ## Types, strictly.
+	$(BIN)/mypy
+
+.PHONY: contracts
+contracts: setup ## The contracts: lint, format, and nothing that breaks who knows the last release.
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf lint gen/liity.binpb --path liity
 	$(BIN)/buf breaking gen/liity.binpb --against protos/released.binpb --path liity
-	$(MAKE) --no-print-directory audit
 
 .PHONY: audit
 audit: setup ## Looks for secrets in what is committed; .secrets.baseline holds what was found to be none.

@@ -66,6 +66,8 @@ async def stack(
     """
     tls = not pytestconfig.getoption("--plain")
     stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False, tls=tls)
+    # All that components can say is searched for leaks.
+    stack.environment["LIITY_LOG_LEVEL"] = "DEBUG"
     # Stacks that begin with nothing are those of `test_up.py`.
     copy_postgres(postgres_template, stack.folder / "postgres")
     await stack.start()
