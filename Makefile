@@ -14,18 +14,20 @@ run: setup ## Starts the whole stack here, shows the main job, and stays up unti
 
 # Tests wait more than they work: more processes than cores keep the cores busy.
 PROCESSES ?= 5
+# A file runs whole in one process, in the order of tests/conftest.py: its tests share a stack or a database.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: check ## Checks the code and runs all tests.
-	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup
+	$(BIN)/pytest -n $(PROCESSES) $(BY_FILE)
 
 .PHONY: quick
 quick: lint types ## Lint, types, and the tests that start nothing: under a minute.
-	$(BIN)/pytest -q -n 2 tests/unit tests/replay
+	$(BIN)/pytest -q -n 2 $(BY_FILE) tests/unit tests/replay
 
 .PHONY: soak
 soak: setup ## Repeats for hours what `make test` does a few times: races, kills, long lists.
-	$(BIN)/pytest -n 2 --dist loadgroup --soak --timeout 3600
+	$(BIN)/pytest -n 2 $(BY_FILE) --soak --timeout 3600
 
 .PHONY: check
 check: setup ## Lint, format, types, contracts, imports and secrets.

@@ -37,16 +37,13 @@ _ORDER = ("fuzz", "system", "workflows", "services", "replay", "unit")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs a file that shares a stack, a world or a database in one process, long files first."""
+    """Puts the files that take longest first: each runs whole in one process, whose fixtures it shares."""
     if config.getoption("--soak"):
         items[:] = [item for item in items if "amount" in getattr(item, "fixturenames", ())]
     here = Path(__file__).parent
     folders = {item.path: item.path.relative_to(here).parts[0] for item in items}
     sizes = {path: path.stat().st_size for path in folders}
     items.sort(key=lambda item: (_ORDER.index(folders[item.path]), -sizes[item.path], str(item.path)))
-    for item in items:
-        if folders[item.path] not in {"replay", "unit"} and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ else: no thread, no connection and no event loop exists there.
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _COMMANDS = ("deploy.api_client", "deploy.cli_account", "deploy.output", "deploy.seed", "deploy.wiring")
 """What most commands import when they run."""
@@ -53,9 +54,7 @@ class Program:
             descriptors = [file.fileno() for file in (stdin, stdout, stderr)]
             socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], descriptors)
             code = int(connection.makefile("r").readline())
-            for file in (stdout, stderr):
-                file.seek(0)
-            said = {"stdout": stdout.read().decode(), "stderr": stderr.read().decode()}
+            said = {"stdout": _text(stdout), "stderr": _text(stderr)}
         return subprocess.CompletedProcess(list(arguments), code, **said)
 
     async def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -82,6 +81,12 @@ class Program:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(self._socket))
         return connection
+
+
+def _text(file: IO[bytes]) -> str:
+    """All that a file holds, with line ends as a text of Python has them."""
+    file.seek(0)
+    return io.TextIOWrapper(file, "utf-8").read()
 
 
 def plain_environment() -> dict[str, str]:
