@@ -96,11 +96,8 @@ async def up(tmp_path: Path) -> AsyncIterator[Callable[..., Up]]:
         assert not await program.left_behind(20)
 
 
-@pytest.mark.parametrize("options", [(), ("--tls",)], ids=["plain", "tls"])
-async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(
-    up: Callable[..., Up], options: tuple[str, ...]
-) -> None:
-    program = up(*options)
+async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(up: Callable[..., Up]) -> None:
+    program = up()
     await program.says("Ctrl-C stops everything")
 
     assert re.search(r"All \d+ steps went as they should", program.output)
@@ -116,20 +113,25 @@ async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(
         " another folder: liity up --state-dir FOLDER\n"
     )
 
+    # A component that dies is started again.
+    gateway = next(process for process in program.family if process.cmdline()[-1:] == ["gateway"])
+    gateway.kill()
+    await program.says("! gateway was ended by SIGKILL")
+    async with ApiClient(f"{HOST}:{program.ports.gateway}") as client:
+        await eventually(lambda: _can_log_in(client, program), bool, 30)
+
     program.process.send_signal(signal.SIGINT)
     assert await program.ends() == 0
     assert not await program.left_behind()
 
 
-async def test_a_component_that_dies_is_started_again(up: Callable[..., Up]) -> None:
-    program = up("--no-demo")
+async def test_over_tls_it_serves_and_leaves_nothing_behind(up: Callable[..., Up]) -> None:
+    program = up("--tls", "--no-demo")
     await program.says("Ctrl-C stops everything")
-    gateway = next(process for process in program.family if process.cmdline()[-1:] == ["gateway"])
-    gateway.kill()
 
-    await program.says("! gateway was ended by SIGKILL")
-    async with ApiClient(f"{HOST}:{program.ports.gateway}") as client:
-        await eventually(lambda: _can_log_in(client, program), bool, 30)
+    ca = next(Path(word.rstrip(",")) for word in program.output.split() if word.rstrip(",").endswith("ca.crt"))
+    async with ApiClient(f"{HOST}:{program.ports.gateway}", ca=ca) as client:
+        await _log_in_the_teacher(client, program)
 
     program.process.terminate()
     assert await program.ends() == 0
