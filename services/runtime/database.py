@@ -33,6 +33,8 @@ _AWAY = (
     | asyncpg_errors.CrashShutdownError
     | asyncpg_errors.TooManyConnectionsError
     | asyncpg_errors.InterfaceError
+    # `lock_timeout`: whoever holds the lock lets it go.
+    | asyncpg_errors.LockNotAvailableError
 )
 
 

@@ -15,9 +15,9 @@ from rich.table import Table
 from tests.fuzz.attack import Attack, Report
 from tests.fuzz.rounds import Siege
 from tests.fuzz.target import running_target
+from tests.fuzz.transport import Numbers
 
-_EACH = 12
-"""Requests of each kind to every RPC in one round."""
+_NUMBERS = Numbers(warm_up=1, each=12, connections=1000, streams=2000)
 
 _out = Console(highlight=False, soft_wrap=True)
 
@@ -51,12 +51,12 @@ def main() -> None:
 async def _attack(folder: Path, seconds: float, seed: int) -> bool:
     _out.print(f"seed {seed}, state in {folder}")
     async with running_target(folder, facts=not folder.joinpath("logs").exists()) as target:
-        siege = Siege(target, seed)
+        siege = Siege(target, seed, _NUMBERS)
         until = time.monotonic() + seconds
         await siege.warm_up()
         rounds = 0
         while rounds == 0 or time.monotonic() < until:
-            await siege.calls(_EACH)
+            await siege.calls(_NUMBERS.each)
             await siege.transport()
             rounds += 1
             await siege.judge()
@@ -72,7 +72,7 @@ async def _attack(folder: Path, seconds: float, seed: int) -> bool:
 
 async def _replay(folder: Path, attack: Attack) -> bool:
     async with running_target(folder, facts=not folder.joinpath("logs").exists()) as target:
-        siege = Siege(target, 0)
+        siege = Siege(target, 0, _NUMBERS)
         _out.print(f"{attack.path} as {attack.caller or 'nobody'}: {await siege.replay(attack)}")
         await siege.judge()
         return _tell(siege.report)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tests.fuzz.attack import Attack, Metadata, Report, nasty_metadata, send
 from tests.fuzz.messages import requests
 from tests.fuzz.target import SERVERS, Rpc, Target
-from tests.fuzz.transport import ATTACKERS, Scene, answers
+from tests.fuzz.transport import ATTACKERS, Numbers, Scene, answers
 from tests.system.public_api import Stored, changes
 
 MEMORY_BOUND = 96 * 1024 * 1024
@@ -21,8 +21,9 @@ _FAULT_MARKS = (b"rpc failed", b"Traceback", b'"level": "critical"')
 class Siege:
     """Attacks a target round by round; `report` tells what came of it."""
 
-    def __init__(self, target: Target, seed: int) -> None:
+    def __init__(self, target: Target, seed: int, numbers: Numbers) -> None:
         self.target = target
+        self.numbers = numbers
         self.report = Report()
         self._seed = seed
         self._round = 0
@@ -31,8 +32,9 @@ class Siege:
         self._memory: dict[str, int] = {}
 
     async def warm_up(self) -> None:
-        """Has every server do everything once; from now on memory must not grow."""
-        await self.calls(1)
+        """Has every server do everything before memory is measured: from now on it must not grow."""
+        if self.numbers.warm_up:
+            await self.calls(self.numbers.warm_up)
         self._memory = self.target.memory()
 
     async def calls(self, each: int, rpcs: Sequence[Rpc] | None = None) -> None:
@@ -44,23 +46,24 @@ class Siege:
         choice.shuffle(chosen)
         await self.target.stay_logged_in()
         made = {rpc: self._attacks(rpc, each, seed, choice) for rpc in chosen}
-        stored = await self.target.stores.contents()
-        for rpc, (hopeless, _) in made.items():
-            await self._volley(rpc, hopeless)
-        stored = await self._nothing_stored("strangers", stored)
-        for rpc, (_, hopeful) in made.items():
-            if "OK" in await self._volley(rpc, hopeful):
-                # What goes on because of it is not the next one's doing.
-                stored = await self.target.stores.contents(changed_since=True)
-            else:
-                stored = await self._nothing_stored(rpc.path, stored)
+        async with self.target.stores.connected():
+            stored = await self.target.stores.contents()
+            for rpc, (hopeless, _) in made.items():
+                await self._volley(rpc, hopeless)
+            stored = await self._nothing_stored("strangers", stored)
+            for rpc, (_, hopeful) in made.items():
+                if "OK" in await self._volley(rpc, hopeful):
+                    # What goes on because of it is not the next one's doing.
+                    stored = await self.target.stores.contents(changed_since=True)
+                else:
+                    stored = await self._nothing_stored(rpc.path, stored)
 
     async def transport(self, names: Iterable[str] = tuple(ATTACKERS)) -> None:
         """Each attack beneath the RPCs, on each server."""
         for name in names:
             for component in SERVERS:
                 seed = f"{self._seed} {name} {component}"
-                scene = Scene(self.target, component, random.Random(seed), self.report)  # noqa: S311
+                scene = self._scene(component, random.Random(seed))  # noqa: S311
                 await ATTACKERS[name](scene)
                 await answers(scene)
             self._look_at_processes(f"after {name}")
@@ -79,7 +82,7 @@ class Siege:
         """Sees that all servers are the processes they were, and answer."""
         self._look_at_processes("any more")
         for component in SERVERS:
-            await answers(Scene(self.target, component, random.Random(0), self.report))  # noqa: S311
+            await answers(self._scene(component, random.Random(0)))  # noqa: S311
 
     async def replay(self, attack: Attack) -> str:
         """Sends one attack again; the code of its answer."""
@@ -89,6 +92,9 @@ class Siege:
     def memory_growth(self) -> dict[str, int]:
         """Bytes by which each server has grown."""
         return {name: size - self._memory.get(name, size) for name, size in self.target.memory().items()}
+
+    def _scene(self, component: str, choice: random.Random) -> Scene:
+        return Scene(self.target, component, choice, self.report, self.numbers)
 
     def _attacks(
         self, rpc: Rpc, each: int, seed: int, choice: random.Random

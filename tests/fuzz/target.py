@@ -24,9 +24,9 @@ from services.runtime.errors import Refusal
 from services.runtime.service_identity import SERVICES, ServiceIdentity
 from tests.fuzz.messages import Known
 from tests.registration_forms import child_form
+from tests.system.calls import CALLS
 from tests.system.public_api import Stores, connect_temporal
 from tests.system.public_api_facts import Facts, create_facts
-from tests.system.public_api_requests import VALID
 from tests.system.registering import MailCounter, database
 
 SERVERS = ("gateway", "identity", "registration", "notification")
@@ -87,8 +87,8 @@ class Rpc:
 
     def valid(self, facts: Facts | None) -> list[bytes]:
         """Requests that the tests of the public API know to be right."""
-        known = VALID.get(self.path)
-        return [] if known is None or facts is None else [known(facts).SerializeToString()]
+        known = CALLS.get(self.path)
+        return [] if known is None or facts is None else [known.right(facts).SerializeToString()]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A bounded attack on every server, the same one each time. `make fuzz` goes on for longer."""
+"""A small attack on every server, the same one each time. `make fuzz` has larger numbers, and goes on."""
 
 import os
 from collections.abc import AsyncIterator
@@ -9,15 +9,14 @@ import pytest
 from tests.fuzz.attack import Attack
 from tests.fuzz.rounds import Siege
 from tests.fuzz.target import SERVERS, Target, running_target
-from tests.fuzz.transport import ATTACKERS
+from tests.fuzz.transport import ATTACKERS, Numbers
 
-# Thousands of calls, and a stack of its own that is warmed up first: it grows with every RPC.
-pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.xdist_group("fuzz")
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
-EACH = 2
-"""Requests of each kind to every RPC."""
+NUMBERS = Numbers(warm_up=0, each=1, connections=100, streams=300)
+"""What the facts need to be made warms the servers up."""
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +28,15 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
 
 @pytest.fixture(scope="module")
 async def siege(target: Target) -> Siege:
-    """The attack, warmed up: every server has done everything once."""
+    """The attack."""
     print(f"FUZZ_SEED={SEED}")  # noqa: T201 - pytest shows it when a test fails
-    siege = Siege(target, SEED)
+    siege = Siege(target, SEED, NUMBERS)
     await siege.warm_up()
     return siege
 
 
 async def test_no_call_is_answered_wrongly_or_leaves_something_behind(target: Target, siege: Siege) -> None:
-    await siege.calls(EACH)
+    await siege.calls(NUMBERS.each)
 
     assert "\n".join(siege.report.faults) == "", f"FUZZ_SEED={SEED}, state in {target.stack.folder}"
     assert set(siege.report.rpcs) == {rpc.path for rpc in target.rpcs}
@@ -76,7 +75,7 @@ def test_an_attack_is_replayed_as_it_was() -> None:
 
 
 async def test_an_rpc_that_nobody_serves_is_a_fault(target: Target) -> None:
-    siege = Siege(target, SEED)
+    siege = Siege(target, SEED, NUMBERS)
     rpc = target.rpcs[0]
     nothing = type(rpc)(rpc.component, "/liity.v1.AuthService/Nothing", rpc.method)
     target.rpcs = [*target.rpcs, nothing]
@@ -90,7 +89,7 @@ async def test_an_rpc_that_nobody_serves_is_a_fault(target: Target) -> None:
 async def test_a_fault_in_a_log_and_memory_that_grows_are_noticed(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    siege = Siege(target, SEED)
+    siege = Siege(target, SEED, NUMBERS)
     with (target.stack.logs / "identity.log").open("a") as log:
         log.write('{"event": "rpc failed"}\n')
     monkeypatch.setattr("tests.fuzz.rounds.MEMORY_BOUND", -(2**40))
@@ -102,7 +101,7 @@ async def test_a_fault_in_a_log_and_memory_that_grows_are_noticed(
 
 
 async def test_a_server_that_dies_is_noticed(target: Target) -> None:
-    siege = Siege(target, SEED)
+    siege = Siege(target, SEED, NUMBERS)
     await target.stack.kill_component("notification")
     await siege.look_at_servers()
     assert any("notification is not the process it was" in fault for fault in siege.report.faults)

@@ -24,8 +24,19 @@ _END_STREAM, _END_HEADERS = 1, 4
 _PATIENCE = 10.0
 """Seconds a server gets to close a connection that it does not want."""
 
-CONNECTIONS = 1000
-STREAMS = 2000
+
+@dataclass(frozen=True)
+class Numbers:
+    """How much of everything an attack consists of."""
+
+    warm_up: int
+    """Requests of each kind to every RPC before memory is measured."""
+    each: int
+    """Requests of each kind to every RPC in one round."""
+    connections: int
+    """Opened at once."""
+    streams: int
+    """Calls, resets and frames on one connection: more than it may have calls at once."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class Scene:
     component: str
     choice: random.Random
     report: Report
+    numbers: Numbers
 
     @property
     def rpcs(self) -> list[Rpc]:
@@ -155,15 +167,15 @@ async def dripping(scene: Scene) -> None:
 
 
 async def crowd(scene: Scene) -> None:
-    """A thousand connections at once, each with a hello, while others are served."""
+    """Many connections at once, each with a hello, while others are served."""
     opened = await asyncio.gather(
-        *(open_socket(scene.target.stack, scene.component) for _ in range(CONNECTIONS)),
+        *(open_socket(scene.target.stack, scene.component) for _ in range(scene.numbers.connections)),
         return_exceptions=True,
     )
     connections = [found for found in opened if not isinstance(found, BaseException)]
     try:
-        if len(connections) < CONNECTIONS:
-            scene.report.blame(f"{scene.component} took {len(connections)} of {CONNECTIONS} connections")
+        if len(connections) < scene.numbers.connections:
+            scene.report.blame(f"{scene.component} took {len(connections)} of {len(opened)} connections")
         for _, writer in connections:
             writer.write(_opening())
         await answers(scene)
@@ -182,19 +194,19 @@ async def resets(scene: Scene) -> None:
     block = _request_headers(path)
     flood = b"".join(
         frame(_HEADERS, _END_HEADERS, 2 * n + 1, block) + frame(_RST, 0, 2 * n + 1, struct.pack(">I", 8))
-        for n in range(STREAMS)
+        for n in range(scene.numbers.streams)
     )
     await scene.say(_opening(), flood)
 
 
 async def floods(scene: Scene) -> None:
     """Pings, settings, empty frames and header blocks without end (CVE-2019-9512, -9515, -9518)."""
-    block = _request_headers(scene.rpcs[0].path)
+    block, many = _request_headers(scene.rpcs[0].path), scene.numbers.streams
     several = (
-        frame(_PING, 0, 0, b"12345678") * STREAMS,
-        frame(_SETTINGS, 0, 0) * STREAMS,
-        frame(_HEADERS, _END_HEADERS, 1, block) + frame(_DATA, 0, 1) * STREAMS,
-        frame(_HEADERS, 0, 1, block) + frame(_CONTINUATION, 0, 1, headers(("x-a", "b" * 1000))) * STREAMS,
+        frame(_PING, 0, 0, b"12345678") * many,
+        frame(_SETTINGS, 0, 0) * many,
+        frame(_HEADERS, _END_HEADERS, 1, block) + frame(_DATA, 0, 1) * many,
+        frame(_HEADERS, 0, 1, block) + frame(_CONTINUATION, 0, 1, headers(("x-a", "b" * 1000))) * many,
         frame(_HEADERS, _END_HEADERS, 1, _request_headers(HEALTH, *(("x-a", "b"),) * 10_000)),
     )
     await asyncio.gather(*(scene.say(_opening(), flood) for flood in several))
@@ -214,11 +226,13 @@ async def streams(scene: Scene) -> None:
         return "OK"
 
     try:
-        codes = Counter(await asyncio.gather(*(code() for _ in range(STREAMS))))
+        codes = Counter(await asyncio.gather(*(code() for _ in range(scene.numbers.streams))))
         # Streams beyond the limit are refused by HTTP/2's own means.
         served = codes.total() - codes["UNAVAILABLE"]
         if not served or (FAULTS - {"UNAVAILABLE"}) & codes.keys():
-            scene.report.blame(f"{rpc.path}: {STREAMS} calls at once were answered {dict(codes)}")
+            scene.report.blame(
+                f"{rpc.path}: {scene.numbers.streams} calls at once were answered {dict(codes)}"
+            )
         calls = [method(b"", timeout=TIMEOUT) for _ in range(200)]
         await asyncio.sleep(0.01)
         for call in calls:

@@ -22,7 +22,7 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.message_service_pb2 import CloseMessageRequest, SendMessageRequest
 from tests.system.conftest import Api
-from tests.system.logged_calls import CUSTOMERS, MESSAGES, opaque
+from tests.system.prepared_calls import CUSTOMERS, MESSAGES, opaque
 from tests.system.public_api import Gateway, authorization, outcome
 from tests.system.public_api_facts import Facts
 from tests.system.registering import adult, save

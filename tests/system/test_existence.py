@@ -6,12 +6,12 @@ The work is what the components log of it: which RPCs each call led to, found by
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from deploy.api_client import new_request_id
@@ -19,25 +19,15 @@ from deploy.eventually import eventually
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest
-from liity.v1.consent_service_pb2 import (
-    AcceptConsentRequest,
-    DeclineConsentRequest,
-    GetConsentRequestRequest,
-)
-from liity.v1.credential_service_pb2 import ChoosePasswordRequest
-from liity.v1.customer_form_pb2 import LANGUAGE_FI, CustomerForm, PaperConsent
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
-    GetRegistrationRequest,
     ListRegistrationsRequest,
-    RecordConsentRequest,
-    UpdateRegistrationRequest,
-    WithdrawRegistrationRequest,
 )
-from tests.registration_forms import date_from_today
-from tests.system.public_api import Gateway, authorization
+from tests.system.calls import CALLS, right
+from tests.system.public_api import Gateway, Stores, authorization
 from tests.system.public_api_facts import Facts
 from tests.system.registering import PATIENCE, save_request, settings
+from tests.system.walks import walk
 
 SERVERS = ("gateway", "identity", "registration", "notification")
 NOBODYS = "0" * 32
@@ -71,46 +61,6 @@ def _check(unit: str, code: str) -> CheckPersonalIdentityCodeRequest:
     return CheckPersonalIdentityCodeRequest(parent=unit, personal_identity_code=code)
 
 
-def _consent() -> PaperConsent:
-    return PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0))
-
-
-def _record(name: str) -> RecordConsentRequest:
-    return RecordConsentRequest(name=name, request_id=new_request_id(), consent=_consent())
-
-
-def _update(name: str) -> UpdateRegistrationRequest:
-    return UpdateRegistrationRequest(
-        name=name,
-        request_id=new_request_id(),
-        etag="b2Zub3RoaW5n",
-        update_mask=FieldMask(paths=["additional_information"]),
-        form=CustomerForm(additional_information="Lukee iltaisin."),
-    )
-
-
-def _withdraw(name: str) -> WithdrawRegistrationRequest:
-    return WithdrawRegistrationRequest(name=name, request_id=new_request_id())
-
-
-def _accept(token: str) -> AcceptConsentRequest:
-    return AcceptConsentRequest(
-        token=token,
-        request_id=new_request_id(),
-        guardian_name="Kerttu Huoltaja",
-        wording_version="2026-1",
-        language=LANGUAGE_FI,
-    )
-
-
-def _decline(token: str) -> DeclineConsentRequest:
-    return DeclineConsentRequest(token=token, request_id=new_request_id())
-
-
-def _choose(token: str) -> ChoosePasswordRequest:
-    return ChoosePasswordRequest(token=token, request_id=new_request_id(), password="kolme sanaa riittää")
-
-
 def _forged(token: str) -> str:
     """A real link's token with one bit of its seal wrong."""
     sealed = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
@@ -128,29 +78,26 @@ def _elsewhere(name: str, facts: Facts) -> str:
     return f"{facts.school}/registrations/{name.rpartition('/')[2]}"
 
 
-_REGISTRATIONS, _CONSENTS = "liity.v1.RegistrationService", "liity.v1.ConsentService"
-_OTHERS: dict[str, Callable[[str], Message]] = {
-    "GetRegistration": lambda name: GetRegistrationRequest(name=name),
-    "RecordConsent": _record,
-    "UpdateRegistration": _update,
-    "WithdrawRegistration": _withdraw,
-}
-_LINKS: dict[str, Callable[[str], Message]] = {
-    f"{_CONSENTS}/GetConsentRequest": lambda token: GetConsentRequestRequest(token=token),
-    f"{_CONSENTS}/AcceptConsent": _accept,
-    f"{_CONSENTS}/DeclineConsent": _decline,
-}
+_REGISTRATIONS = "liity.v1.RegistrationService"
+_OTHERS = ("GetRegistration", "RecordConsent", "UpdateRegistration", "WithdrawRegistration")
+_LINKS = tuple(path.removeprefix("/") for path, call in CALLS.items() if call.link == "consent")
+_CHOOSE = "liity.v1.CredentialService/ChoosePassword"
 
 
 def _pair(
     rpc: str,
     caller: str,
-    make: Callable[[str], Message],
+    field: str,
     there: Callable[[Facts], str],
     not_there: Callable[[Facts], str],
 ) -> Pair:
     """A pair of requests that differ in a name or a token."""
-    return Pair(rpc, caller, lambda facts, _: make(there(facts)), lambda facts, _: make(not_there(facts)))
+    return Pair(
+        rpc,
+        caller,
+        lambda facts, _: right(f"/{rpc}", facts, **{field: there(facts)}),
+        lambda facts, _: right(f"/{rpc}", facts, **{field: not_there(facts)}),
+    )
 
 
 PAIRS = {
@@ -196,47 +143,48 @@ PAIRS = {
         f"another's registration, {rpc}": _pair(
             f"{_REGISTRATIONS}/{rpc}",
             "teacher",
-            make,
+            "name",
             lambda facts: facts.active.name,
             lambda facts: f"{facts.library}/registrations/{NOBODYS}",
         )
-        for rpc, make in _OTHERS.items()
+        for rpc in _OTHERS
     },
     **{
         f"another's registration by one's own unit's name, {rpc}": _pair(
             f"{_REGISTRATIONS}/{rpc}",
             "teacher",
-            make,
+            "name",
             lambda facts: _elsewhere(facts.active.name, facts),
             lambda facts: f"{facts.school}/registrations/{NOBODYS}",
         )
-        for rpc, make in _OTHERS.items()
+        for rpc in _OTHERS
     },
     **{
         f"link, {rpc}": _pair(
             rpc,
             "anybody",
-            make,
+            "token",
             lambda facts: _forged(facts.consent.good),
             lambda facts: _made_up(facts.consent.good),
         )
-        for rpc, make in _LINKS.items()
+        for rpc in _LINKS
     },
     **{
         f"link for another purpose, {rpc}": _pair(
             rpc,
             "anybody",
-            make,
+            "token",
             lambda facts: facts.password.good,
             lambda facts: _made_up(facts.password.good),
         )
-        for rpc, make in _LINKS.items()
+        for rpc in _LINKS
     },
-    "link, ChoosePassword": Pair(
-        "liity.v1.CredentialService/ChoosePassword",
+    "link, ChoosePassword": _pair(
+        _CHOOSE,
         "anybody",
-        lambda facts, _: _choose(_forged(facts.password.good)),
-        lambda facts, _: _choose(_made_up(facts.password.good)),
+        "token",
+        lambda facts: _forged(facts.password.good),
+        lambda facts: _made_up(facts.password.good),
     ),
     "session": Pair(
         "liity.v1.AuthService/RefreshSession",
@@ -250,29 +198,29 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("what", PAIRS)
 async def test_neither_answer_nor_work_tell_whether_it_is_there(
-    stack: Stack, gateway: Gateway, facts: Facts, accounts: dict[str, DemoAccount], what: str
+    stack: Stack, gateway: Gateway, facts: Facts, accounts: dict[str, DemoAccount], stores: Stores
 ) -> None:
-    pair = PAIRS[what]
+    async def check(pair: Pair) -> None:
+        there = await _tried(stack, gateway, pair, pair.there(facts, accounts))
+        not_there = await _tried(stack, gateway, pair, pair.not_there(facts, accounts))
+        assert there == not_there
+        (code, _, _), work = there
+        assert code == pair.code
+        assert work[-1] == ("gateway", f"/{pair.rpc}")
+        await stores.forget_attempts()
 
-    there = await _tried(stack, gateway, pair, pair.there(facts, accounts))
-    not_there = await _tried(stack, gateway, pair, pair.not_there(facts, accounts))
-
-    assert there == not_there
-    (code, _, _), work = there
-    assert code == pair.code
-    assert work[-1] == ("gateway", f"/{pair.rpc}")
+    await walk({what: partial(check, pair) for what, pair in PAIRS.items()})
 
 
 async def test_the_work_of_a_call_is_seen(stack: Stack, gateway: Gateway, facts: Facts) -> None:
-    trace_id = uuid.uuid4().hex
+    trace_id, logs = uuid.uuid4().hex, NewLines(stack)
     check = _check(facts.library, facts.adult.personal_identity_code)
     token = authorization(gateway.token("registrar"))
     path = f"/{_REGISTRATIONS}/CheckPersonalIdentityCode"
     await gateway.send(path, check, ("x-request-id", trace_id), *token)
 
-    assert await _work(stack, trace_id, path) == [
+    assert await _work(logs, trace_id, path) == [
         ("identity", "/liity.identity.v1.AccountService/CheckSession"),
         ("identity", "/liity.identity.v1.PersonService/FindPerson"),
         ("registration", "/liity.registration.v1.RegistrationService/LookUpPerson"),
@@ -285,25 +233,40 @@ async def _tried(
     stack: Stack, gateway: Gateway, pair: Pair, request: Message
 ) -> tuple[tuple[str, str | None, tuple[tuple[str, bytes | str], ...]], list[tuple[str, str]]]:
     """All of the refusal, and the RPCs it took."""
-    trace_id = uuid.uuid4().hex
+    trace_id, logs = uuid.uuid4().hex, NewLines(stack)
     metadata = authorization(gateway.token(pair.caller))
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await gateway.send(f"/{pair.rpc}", request, ("x-request-id", trace_id), *metadata)
     answer = (error.value.code().name, error.value.details(), tuple(error.value.trailing_metadata() or ()))
-    return answer, await _work(stack, trace_id, f"/{pair.rpc}")
+    return answer, await _work(logs, trace_id, f"/{pair.rpc}")
 
 
-async def _work(stack: Stack, trace_id: str, path: str) -> list[tuple[str, str]]:
+class NewLines:
+    """What the servers log from now on."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._logs = {name: stack.logs / f"{name}.log" for name in SERVERS}
+        self._begins = {name: path.stat().st_size for name, path in self._logs.items()}
+
+    def read(self) -> Iterator[tuple[str, str]]:
+        """Each line, with the server whose it is."""
+        for name, path in self._logs.items():
+            with path.open("rb") as log:
+                log.seek(self._begins[name])
+                for line in log:
+                    yield name, line.decode()
+
+
+async def _work(logs: NewLines, trace_id: str, path: str) -> list[tuple[str, str]]:
     """The RPCs that a call led to, in the order they ended; once the call's own line is there."""
 
     async def read() -> list[tuple[str, str]]:
         found = []
-        for name in SERVERS:
-            for line in (stack.logs / f"{name}.log").read_text("utf-8").splitlines():
-                told = json.loads(line) if trace_id in line else {}
-                # The keys of tokens are fetched now and then, whatever the call.
-                if told.get("event") == "rpc" and not told["method"].endswith("/GetJwks"):
-                    found.append((told["timestamp"], name, told["method"]))
+        for name, line in logs.read():
+            told = json.loads(line) if trace_id in line else {}
+            # The keys of tokens are fetched now and then, whatever the call.
+            if told.get("event") == "rpc" and not told["method"].endswith("/GetJwks"):
+                found.append((told["timestamp"], name, told["method"]))
         return [(name, method) for _, name, method in sorted(found)]
 
     return await eventually(read, lambda work: ("gateway", path) in work, PATIENCE)

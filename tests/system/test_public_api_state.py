@@ -2,22 +2,19 @@
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.message import Message
 
 from deploy.api_client import new_request_id
 from deploy.demo_forms import DemoPerson
-from liity.v1.consent_service_pb2 import AcceptConsentRequest
 from liity.v1.customer_form_pb2 import (
     APPLICANT_CONTACT_PERSON,
     CREDENTIALS_RECIPIENT_CUSTOMER,
     CUSTOMER_KIND_CD_BORROWER,
-    LANGUAGE_FI,
     PRINT_DISABILITY_PHYSICAL,
     CustomerForm,
     Language,
@@ -28,23 +25,29 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
-    ExplainRegistrationRequest,
     GetRegistrationRequest,
     ListRegistrationsRequest,
     RecordConsentRequest,
     RegisterCustomerRequest,
-    UpdateRegistrationRequest,
-    WithdrawRegistrationRequest,
 )
 from services.runtime.clock import helsinki_day, now
 from services.runtime.texts import reason_text
 from tests.hetu_codes import code
 from tests.registration_forms import date_from_today
-from tests.system.public_api import LANGUAGES, METHODS, Gateway, fields_of, is_for_staff, outcome
+from tests.system.calls import right
+from tests.system.public_api import (
+    LANGUAGES,
+    METHODS,
+    Gateway,
+    Stores,
+    fields_of,
+    is_for_staff,
+    outcome,
+    request_class,
+)
 from tests.system.public_api_facts import Facts
 from tests.system.registering import adult, save_request
-
-pytestmark = pytest.mark.usefixtures("nothing_stored")
+from tests.system.walks import walk_storing_nothing
 
 REGISTRATIONS = "/liity.v1.RegistrationService"
 CHECK = f"{REGISTRATIONS}/CheckPersonalIdentityCode"
@@ -58,78 +61,65 @@ EXPLAIN = f"{REGISTRATIONS}/ExplainRegistration"
 ACCEPT = "/liity.v1.ConsentService/AcceptConsent"
 
 
-def consent_of_today() -> PaperConsent:
-    return PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0))
-
-
-IN_UNIT: dict[str, Callable[[str, Facts], Message]] = {
-    CHECK: lambda unit, facts: CheckPersonalIdentityCodeRequest(
-        parent=unit, personal_identity_code=facts.child.personal_identity_code
-    ),
-    REGISTER: lambda unit, facts: save_request(unit, facts.newcomer),
-    LIST: lambda unit, _: ListRegistrationsRequest(parent=unit),
-}
+OURS = {path for path in METHODS if path.startswith(f"{REGISTRATIONS}/") and not is_for_staff(path)}
+IN_UNIT = sorted(path for path in OURS if "parent" in request_class(path).DESCRIPTOR.fields_by_name)
 """The RPCs that name a unit."""
-
-OF_REGISTRATION: dict[str, Callable[[str], Message]] = {
-    GET: lambda name: GetRegistrationRequest(name=name),
-    RECORD: lambda name: RecordConsentRequest(
-        name=name, request_id=new_request_id(), consent=consent_of_today()
-    ),
-    UPDATE: lambda name: UpdateRegistrationRequest(
-        name=name,
-        request_id=new_request_id(),
-        etag="b2Zub3RoaW5n",
-        update_mask=FieldMask(paths=["additional_information"]),
-        form=CustomerForm(additional_information="Lukee iltaisin."),
-    ),
-    WITHDRAW: lambda name: WithdrawRegistrationRequest(name=name, request_id=new_request_id()),
-    EXPLAIN: lambda name: ExplainRegistrationRequest(name=name),
-}
+OF_REGISTRATION = sorted(OURS - {*IN_UNIT})
 """The RPCs that name a registration."""
 
 
 def test_every_rpc_for_accounts_names_a_unit_or_a_registration() -> None:
-    ours = {path for path in METHODS if path.startswith(REGISTRATIONS)}
-    assert {*IN_UNIT, *OF_REGISTRATION} == {path for path in ours if not is_for_staff(path)}
+    assert {CHECK, REGISTER, LIST} == {*IN_UNIT}
+    assert {GET, RECORD, UPDATE, WITHDRAW, EXPLAIN} == {*OF_REGISTRATION}
 
 
 # Units and registrations
 
 
-@pytest.mark.parametrize("path", IN_UNIT)
+def about(path: str, unit: str, facts: Facts) -> Any:
+    """A right request about a unit, and there about a child whom the school is registering."""
+    code = facts.child.personal_identity_code
+    return right(path, facts, parent=unit, **({"personal_identity_code": code} if path == CHECK else {}))
+
+
 async def test_another_unit_is_as_little_there_as_one_that_is_not(
-    gateway: Gateway, facts: Facts, path: str
+    gateway: Gateway, facts: Facts, stores: Stores
 ) -> None:
-    for unit in (facts.school, "units/0", f"units/{'f' * 32}"):
-        refusal = await gateway.refusal(path, IN_UNIT[path](unit, facts), "registrar")
-        assert outcome(refusal) == ("NOT_FOUND", "UNIT_NOT_FOUND")
-    refusal = await gateway.refusal(path, IN_UNIT[path](facts.library, facts), "teacher")
-    assert outcome(refusal) == ("NOT_FOUND", "UNIT_NOT_FOUND")
+    nobodys = ("units/0", f"units/{'f' * 32}")
+
+    async def check(path: str) -> None:
+        # To staff it is told of no unit but those that are not there.
+        for caller, units in {
+            "registrar": (facts.school, *nobodys),
+            "teacher": (facts.library, *nobodys),
+            "staff": nobodys,
+        }.items():
+            for unit in units:
+                refusal = await gateway.refusal(path, about(path, unit, facts), caller)
+                assert outcome(refusal) == ("NOT_FOUND", "UNIT_NOT_FOUND"), (caller, unit)
+
+    await walk_storing_nothing(stores, {path: partial(check, path) for path in IN_UNIT})
 
 
-@pytest.mark.parametrize("path", IN_UNIT)
-async def test_staff_are_told_that_there_is_no_such_unit(gateway: Gateway, facts: Facts, path: str) -> None:
-    refusal = await gateway.refusal(path, IN_UNIT[path](f"units/{'f' * 32}", facts), "staff")
-    assert outcome(refusal) == ("NOT_FOUND", "UNIT_NOT_FOUND")
-
-
-@pytest.mark.parametrize("path", OF_REGISTRATION)
-async def test_another_units_registration_is_not_found(gateway: Gateway, facts: Facts, path: str) -> None:
-    request = OF_REGISTRATION[path]
-    refusal = await gateway.refusal(path, request(facts.waiting.name), "registrar")
-    assert outcome(refusal) == ("NOT_FOUND", "UNIT_NOT_FOUND")
+async def test_another_units_registration_is_not_found(
+    gateway: Gateway, facts: Facts, stores: Stores
+) -> None:
     waiting = facts.waiting.name.rpartition("/")[2]
-    for name in (f"{facts.library}/registrations/{waiting}", f"{facts.library}/registrations/{'0' * 32}"):
-        for caller in ("registrar", "staff"):
-            refusal = await gateway.refusal(path, request(name), caller)
-            assert outcome(refusal) == ("NOT_FOUND", "REGISTRATION_NOT_FOUND")
+    nobodys = (f"{facts.library}/registrations/{waiting}", f"{facts.library}/registrations/{'0' * 32}")
+
+    async def check(path: str) -> None:
+        refusal = await gateway.refusal(path, right(path, facts, name=facts.waiting.name), "registrar")
+        assert outcome(refusal) == ("NOT_FOUND", "UNIT_NOT_FOUND")
+        for name in nobodys:
+            for caller in ("registrar", "staff"):
+                refusal = await gateway.refusal(path, right(path, facts, name=name), caller)
+                assert outcome(refusal) == ("NOT_FOUND", "REGISTRATION_NOT_FOUND"), (caller, name)
+
+    await walk_storing_nothing(stores, {path: partial(check, path) for path in OF_REGISTRATION})
 
 
-@pytest.mark.parametrize("path", [*IN_UNIT, *OF_REGISTRATION])
-async def test_names_that_are_none_are_refused(gateway: Gateway, facts: Facts, path: str) -> None:
+async def test_names_that_are_none_are_refused(gateway: Gateway, facts: Facts, stores: Stores) -> None:
     own = facts.library
-    field = "parent" if path in IN_UNIT else "name"
     names = ["", "units", "units/", f"{own}/", f"/{own}", own.upper(), f"{own}/registrations", f"{own}/../x"]
     names += [
         f"{own}/registrations/",
@@ -137,42 +127,49 @@ async def test_names_that_are_none_are_refused(gateway: Gateway, facts: Facts, p
         f"{own}/registrations/ä",
         "registrations/1",
     ]
-    names += [own] if path in OF_REGISTRATION else [facts.active.name]
-    for name in names:
-        request = IN_UNIT[path](name, facts) if path in IN_UNIT else OF_REGISTRATION[path](name)
-        refusal = await gateway.refusal(path, request, "registrar")
-        assert (outcome(refusal)[0], fields_of(refusal)) == (
-            "INVALID_ARGUMENT",
-            [(field, "INVALID_FORMAT")],
-        ), name
+
+    async def check(path: str) -> None:
+        field, of_another_kind = ("parent", facts.active.name) if path in IN_UNIT else ("name", own)
+        for name in (*names, of_another_kind):
+            refusal = await gateway.refusal(path, right(path, facts, **{field: name}), "registrar")
+            assert (outcome(refusal)[0], fields_of(refusal)) == (
+                "INVALID_ARGUMENT",
+                [(field, "INVALID_FORMAT")],
+            ), name
+
+    await walk_storing_nothing(stores, {path: partial(check, path) for path in sorted(OURS)})
 
 
-@pytest.mark.parametrize(
-    ("state", "path", "reason"),
-    [
-        ("active", RECORD, "NOT_WAITING_FOR_CONSENT"),
-        ("given", RECORD, "NOT_WAITING_FOR_CONSENT"),
-        ("withdrawn", RECORD, "NOT_WAITING_FOR_CONSENT"),
-        ("active", WITHDRAW, "NOT_WAITING"),
-        ("given", WITHDRAW, "NOT_WAITING"),
-    ],
+OVER = (
+    ("active", RECORD, "NOT_WAITING_FOR_CONSENT"),
+    ("given", RECORD, "NOT_WAITING_FOR_CONSENT"),
+    ("withdrawn", RECORD, "NOT_WAITING_FOR_CONSENT"),
+    ("active", WITHDRAW, "NOT_WAITING"),
+    ("given", WITHDRAW, "NOT_WAITING"),
 )
-async def test_what_waits_no_more_is_left_alone(
-    gateway: Gateway, facts: Facts, state: str, path: str, reason: str
-) -> None:
-    request = OF_REGISTRATION[path](getattr(facts, state).name)
-    for language in LANGUAGES:
-        refusal = await gateway.refusal(path, request, "staff", language=language)
-        assert outcome(refusal) == ("FAILED_PRECONDITION", reason)
 
 
+async def test_what_waits_no_more_is_left_alone(gateway: Gateway, facts: Facts, stores: Stores) -> None:
+    async def check(state: str, path: str, reason: str) -> None:
+        request = right(path, facts, name=getattr(facts, state).name)
+        for language in LANGUAGES:
+            refusal = await gateway.refusal(path, request, "staff", language=language)
+            assert outcome(refusal) == ("FAILED_PRECONDITION", reason)
+
+    await walk_storing_nothing(
+        stores, {f"{state} {path}": partial(check, state, path, reason) for state, path, reason in OVER}
+    )
+
+
+@pytest.mark.usefixtures("nothing_stored")
 async def test_withdrawing_what_is_withdrawn_is_fine(gateway: Gateway, facts: Facts) -> None:
-    await gateway.call(WITHDRAW, OF_REGISTRATION[WITHDRAW](facts.withdrawn.name), "teacher")
+    await gateway.call(WITHDRAW, right(WITHDRAW, facts, name=facts.withdrawn.name), "teacher")
 
 
 # Saves
 
 
+@pytest.mark.usefixtures("nothing_stored")
 async def test_every_error_of_a_form_is_told_at_once(gateway: Gateway, facts: Facts) -> None:
     form = CustomerForm(
         first_names="Ai\u202eno",
@@ -226,36 +223,41 @@ async def test_every_error_of_a_form_is_told_at_once(gateway: Gateway, facts: Fa
 _UNBORN = code(helsinki_day(now()) + timedelta(days=2), "A")
 
 
-@pytest.mark.parametrize(
-    ("typed", "reason"),
-    [
-        ("", "HETU_FORMAT"),
-        ("010594", "HETU_FORMAT"),
-        ("010594Y903", "HETU_FORMAT"),
-        ("010594Y90321", "HETU_FORMAT"),
-        ("010594\u202eY9032", "HETU_FORMAT"),
-        ("010594\x00Y9032", "HETU_FORMAT"),
-        ("٠١٠٥٩٤Y9032", "HETU_FORMAT"),
-        ("010594Z9032", "HETU_FORMAT"),
-        ("300294Y9039", "HETU_DATE"),
-        ("000094Y9039", "HETU_DATE"),
-        ("010594Y9033", "HETU_CHECK_CHARACTER"),
-        (_UNBORN, "HETU_NOT_YET_BORN"),
-        ("22222222222", "HETU_DUMMY"),
-        ("9" * 40, "HETU_DUMMY"),
-    ],
-)
+WRONG_CODES = {
+    "": "HETU_FORMAT",
+    "010594": "HETU_FORMAT",
+    "010594Y903": "HETU_FORMAT",
+    "010594Y90321": "HETU_FORMAT",
+    "010594\u202eY9032": "HETU_FORMAT",
+    "010594\x00Y9032": "HETU_FORMAT",
+    "٠١٠٥٩٤Y9032": "HETU_FORMAT",
+    "010594Z9032": "HETU_FORMAT",
+    "300294Y9039": "HETU_DATE",
+    "000094Y9039": "HETU_DATE",
+    "010594Y9033": "HETU_CHECK_CHARACTER",
+    _UNBORN: "HETU_NOT_YET_BORN",
+    "22222222222": "HETU_DUMMY",
+    "9" * 40: "HETU_DUMMY",
+}
+
+
 async def test_a_code_that_is_none_is_refused_with_what_is_wrong(
-    gateway: Gateway, facts: Facts, typed: str, reason: str
+    gateway: Gateway, facts: Facts, stores: Stores
 ) -> None:
-    check = CheckPersonalIdentityCodeRequest(parent=facts.library, personal_identity_code=typed)
-    person = DemoPerson(typed, facts.newcomer.form, facts.newcomer.email)
-    for path, request in ((CHECK, check), (REGISTER, save_request(facts.library, person))):
-        refusal = await gateway.refusal(path, request, "registrar")
-        assert outcome(refusal) == ("INVALID_ARGUMENT", reason)
-        assert fields_of(refusal) == [("personal_identity_code", reason)]
+    async def check(typed: str, reason: str) -> None:
+        request = CheckPersonalIdentityCodeRequest(parent=facts.library, personal_identity_code=typed)
+        person = DemoPerson(typed, facts.newcomer.form, facts.newcomer.email)
+        for path, asked in ((CHECK, request), (REGISTER, save_request(facts.library, person))):
+            refusal = await gateway.refusal(path, asked, "registrar")
+            assert outcome(refusal) == ("INVALID_ARGUMENT", reason)
+            assert fields_of(refusal) == [("personal_identity_code", reason)]
+
+    await walk_storing_nothing(
+        stores, {ascii(typed): partial(check, typed, reason) for typed, reason in WRONG_CODES.items()}
+    )
 
 
+@pytest.mark.usefixtures("nothing_stored")
 async def test_a_known_person_is_not_saved_again(gateway: Gateway, facts: Facts) -> None:
     cases = [
         (facts.library, facts.adult, "ALREADY_REGISTERED_IN_THIS_UNIT"),
@@ -274,6 +276,7 @@ async def test_a_known_person_is_not_saved_again(gateway: Gateway, facts: Facts)
             assert outcome(refusal) == ("ALREADY_EXISTS", reason)
 
 
+@pytest.mark.usefixtures("nothing_stored")
 async def test_a_request_id_serves_one_save_only(gateway: Gateway, facts: Facts) -> None:
     other_person = save_request(facts.school, facts.new_pupil, facts.save_request_id)
     other_caller = save_request(facts.school, facts.child, facts.save_request_id)
@@ -285,46 +288,37 @@ async def test_a_request_id_serves_one_save_only(gateway: Gateway, facts: Facts)
 # Consents
 
 
-@pytest.mark.parametrize(
-    ("consent", "fields"),
-    [
-        (PaperConsent(), [("guardian_name", "REQUIRED"), ("sign_date", "REQUIRED")]),
-        (
-            PaperConsent(guardian_name=" \u2060 ", sign_date=date_from_today(1)),
-            [("guardian_name", "REQUIRED"), ("sign_date", "DATE_IN_FUTURE")],
-        ),
-        (
-            PaperConsent(guardian_name="x" * 101, sign_date=date_from_today(-91)),
-            [("guardian_name", "TOO_LONG"), ("sign_date", "CONSENT_TOO_OLD")],
-        ),
-    ],
+WRONG_CONSENTS = (
+    (PaperConsent(), [("guardian_name", "REQUIRED"), ("sign_date", "REQUIRED")]),
+    (
+        PaperConsent(guardian_name=" \u2060 ", sign_date=date_from_today(1)),
+        [("guardian_name", "REQUIRED"), ("sign_date", "DATE_IN_FUTURE")],
+    ),
+    (
+        PaperConsent(guardian_name="x" * 101, sign_date=date_from_today(-91)),
+        [("guardian_name", "TOO_LONG"), ("sign_date", "CONSENT_TOO_OLD")],
+    ),
 )
-async def test_a_consent_that_cannot_be_is_not_recorded(
-    gateway: Gateway, facts: Facts, consent: PaperConsent, fields: list[tuple[str, str]]
-) -> None:
-    request = RecordConsentRequest(name=facts.waiting.name, request_id=new_request_id(), consent=consent)
-    refusal = await gateway.refusal(RECORD, request, "teacher")
-    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert fields_of(refusal) == [(f"consent.{field}", reason) for field, reason in fields]
 
 
-@pytest.mark.parametrize(
-    ("changes", "field", "reason"),
-    [
-        ({"guardian_name": "   "}, "guardian_name", "REQUIRED"),
-        ({"guardian_name": "\u2060"}, "guardian_name", "REQUIRED"),
-        ({"wording_version": "1999-1"}, "wording_version", "UNKNOWN_VALUE"),
-    ],
-)
-async def test_a_guardian_says_who_they_are_and_what_they_read(
-    gateway: Gateway, facts: Facts, changes: dict[str, str], field: str, reason: str
-) -> None:
-    asked: dict[str, str] = {"guardian_name": "Kerttu Huoltaja", "wording_version": "2026-1"} | changes
-    request = AcceptConsentRequest(
-        token=facts.consent.good, request_id=new_request_id(), language=LANGUAGE_FI, **asked
-    )
-    refusal = await gateway.refusal(ACCEPT, request)
-    assert fields_of(refusal) == [(field, reason)]
+@pytest.mark.usefixtures("nothing_stored")
+async def test_a_consent_that_cannot_be_is_not_recorded(gateway: Gateway, facts: Facts) -> None:
+    for consent, fields in WRONG_CONSENTS:
+        request = RecordConsentRequest(name=facts.waiting.name, request_id=new_request_id(), consent=consent)
+        refusal = await gateway.refusal(RECORD, request, "teacher")
+        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert fields_of(refusal) == [(f"consent.{field}", reason) for field, reason in fields]
+
+
+@pytest.mark.usefixtures("nothing_stored")
+async def test_a_guardian_says_who_they_are_and_what_they_read(gateway: Gateway, facts: Facts) -> None:
+    for field, value, reason in (
+        ("guardian_name", "   ", "REQUIRED"),
+        ("guardian_name", "\u2060", "REQUIRED"),
+        ("wording_version", "1999-1", "UNKNOWN_VALUE"),
+    ):
+        refusal = await gateway.refusal(ACCEPT, right(ACCEPT, facts, **{field: value}))
+        assert fields_of(refusal) == [(field, reason)]
 
 
 # Lists
@@ -334,6 +328,7 @@ def _page_token(*content: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(list(content)).encode()).decode()
 
 
+@pytest.mark.usefixtures("nothing_stored")
 async def test_a_page_token_that_is_none_is_refused(gateway: Gateway, facts: Facts) -> None:
     good = "0" * 32
     tokens = ["1", "liity", "=", "ä", "AAAA", _page_token(), _page_token(1), _page_token("1", good)]
@@ -348,6 +343,7 @@ async def test_a_page_token_that_is_none_is_refused(gateway: Gateway, facts: Fac
         ), token
 
 
+@pytest.mark.usefixtures("nothing_stored")
 async def test_page_tokens_of_the_ends_of_time_give_a_page(gateway: Gateway, facts: Facts) -> None:
     for moment in (-62_135_596_800_000_000, -1, 0, 253_402_300_799_999_999):
         request = ListRegistrationsRequest(parent=facts.school, page_token=_page_token(moment, "0" * 32))
@@ -357,28 +353,30 @@ async def test_page_tokens_of_the_ends_of_time_give_a_page(gateway: Gateway, fac
 # Languages, and what is not there
 
 
-@pytest.mark.parametrize(
-    ("asked", "given"),
-    [
-        ("sv-FI", "sv"),
-        ("EN", "en"),
-        ("de, sv;q=0.5, en;q=0.9", "sv"),
-        ("de", "fi"),
-        ("", "fi"),
-        ("unspecified", "fi"),
-        (";;,,--", "fi"),
-        ("x" * 2000, "fi"),
-    ],
-)
-async def test_the_text_is_in_a_language_that_is_asked_for(
-    gateway: Gateway, facts: Facts, asked: str, given: str
-) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await gateway.send(GET, GetRegistrationRequest(name=facts.active.name), ("accept-language", asked))
-    language: Language.ValueType = LANGUAGES[given]
-    assert error.value.details() == reason_text(REASON_UNAUTHENTICATED, language)
+ASKED = {
+    "sv-FI": "sv",
+    "EN": "en",
+    "de, sv;q=0.5, en;q=0.9": "sv",
+    "de": "fi",
+    "": "fi",
+    "unspecified": "fi",
+    ";;,,--": "fi",
+    "x" * 2000: "fi",
+}
 
 
+@pytest.mark.usefixtures("nothing_stored")
+async def test_the_text_is_in_a_language_that_is_asked_for(gateway: Gateway, facts: Facts) -> None:
+    for asked, given in ASKED.items():
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await gateway.send(
+                GET, GetRegistrationRequest(name=facts.active.name), ("accept-language", asked)
+            )
+        language: Language.ValueType = LANGUAGES[given]
+        assert error.value.details() == reason_text(REASON_UNAUTHENTICATED, language), asked
+
+
+@pytest.mark.usefixtures("nothing_stored")
 async def test_an_rpc_that_is_not_there_is_unimplemented(gateway: Gateway) -> None:
     for path in (
         "/liity.v1.RegistrationService/DeleteEverything",
@@ -389,6 +387,7 @@ async def test_an_rpc_that_is_not_there_is_unimplemented(gateway: Gateway) -> No
         assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.usefixtures("nothing_stored")
 async def test_a_newcomer_can_be_saved_all_the_same(gateway: Gateway, facts: Facts) -> None:
     """Else the refusals above would prove nothing."""
     check = CheckPersonalIdentityCodeRequest(

@@ -4,13 +4,12 @@ import base64
 import itertools
 import json
 import time
-from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.message import Message
 from joserfc import jws, jwt
 from joserfc.jwk import OctKey, OKPKey
 
@@ -18,9 +17,6 @@ from deploy.api_client import new_request_id
 from deploy.seed import DemoAccount
 from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import (
-    AcceptInvitationRequest,
-    ChooseAccountPasswordRequest,
-    GetInvitationRequest,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
@@ -28,25 +24,17 @@ from liity.v1.auth_service_pb2 import (
     RefreshSessionResponse,
 )
 from liity.v1.consent_service_pb2 import (
-    AcceptConsentRequest,
-    DeclineConsentRequest,
     GetConsentRequestRequest,
-)
-from liity.v1.credential_service_pb2 import ChoosePasswordRequest
-from liity.v1.customer_form_pb2 import LANGUAGE_FI
-from liity.v1.customer_service_pb2 import ConfirmEmailRequest
-from liity.v1.customership_link_service_pb2 import (
-    EndOwnCustomershipRequest,
-    ExtendNeedRequest,
-    GetCustomershipLinkRequest,
 )
 from services.identity.settings import IdentitySettings
 from services.runtime.keys import load_token_signing_keys
 from services.runtime.service_identity import ALGORITHM, ServiceIdentity
+from tests.system.calls import CALLS, right
 from tests.system.public_api import (
     LANGUAGES,
     METHODS,
     Gateway,
+    Stores,
     authorization,
     fields_of,
     needs_account,
@@ -54,7 +42,7 @@ from tests.system.public_api import (
     request_class,
 )
 from tests.system.public_api_facts import Facts, Links
-from tests.system.public_api_requests import VALID
+from tests.system.walks import walk_storing_nothing
 
 AUTH = "/liity.v1.AuthService"
 CONSENT = "/liity.v1.ConsentService"
@@ -148,13 +136,11 @@ async def test_a_token_the_forger_signs_rightly_is_let_in(
 ) -> None:
     """Else the forgeries below would prove nothing."""
     path = "/liity.v1.RegistrationService/ListRegistrations"
-    await gateway.send(path, VALID[path](facts), *authorization(forger.signed()))
+    await gateway.send(path, right(path, facts), *authorization(forger.signed()))
 
 
-@pytest.mark.usefixtures("nothing_stored")
-@pytest.mark.parametrize("path", _FOR_ACCOUNTS)
 async def test_nobody_is_let_in_by_a_forged_token(
-    gateway: Gateway, facts: Facts, forger: Forger, path: str
+    gateway: Gateway, facts: Facts, forger: Forger, stores: Stores
 ) -> None:
     others: dict[str, Metadata] = {
         "missing": [],
@@ -165,22 +151,27 @@ async def test_nobody_is_let_in_by_a_forged_token(
         "under another name": [("x-authorization", f"Bearer {forger.good}")],
     }
     forged = {name: authorization(token) for name, token in forger.forged().items()}
-    answers = {}
-    for name, metadata in (others | forged).items():
-        refusal = await gateway.refusal_with(path, VALID[path](facts), metadata)
-        answers[name] = outcome(refusal)
-    assert answers == dict.fromkeys(answers, ("UNAUTHENTICATED", "UNAUTHENTICATED"))
+
+    async def check(path: str) -> None:
+        request, answers = right(path, facts), {}
+        for name, metadata in (others | forged).items():
+            answers[name] = outcome(await gateway.refusal_with(path, request, metadata))
+        assert answers == dict.fromkeys(answers, ("UNAUTHENTICATED", "UNAUTHENTICATED"))
+
+    await walk_storing_nothing(stores, {path: partial(check, path) for path in _FOR_ACCOUNTS})
 
 
-@pytest.mark.usefixtures("nothing_stored")
-@pytest.mark.parametrize("path", _FOR_ACCOUNTS)
 async def test_an_expired_token_says_so_in_every_language(
-    gateway: Gateway, facts: Facts, forger: Forger, path: str
+    gateway: Gateway, facts: Facts, forger: Forger, stores: Stores
 ) -> None:
-    expired = forger.signed(exp=int(time.time()) - 1)
-    for language in LANGUAGES:
-        refusal = await gateway.refusal_with(path, VALID[path](facts), authorization(expired), language)
-        assert outcome(refusal) == ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    expired = forger.signed(exp=int(time.time()) - 60)
+
+    async def check(path: str) -> None:
+        for language in LANGUAGES:
+            refusal = await gateway.refusal_with(path, right(path, facts), authorization(expired), language)
+            assert outcome(refusal) == ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+
+    await walk_storing_nothing(stores, {path: partial(check, path) for path in _FOR_ACCOUNTS})
 
 
 @pytest.mark.usefixtures("nothing_stored")
@@ -306,61 +297,8 @@ async def test_too_many_failures_from_one_address_are_throttled_whatever_the_acc
 # Links
 
 
-_BY_LINK: dict[str, tuple[Callable[[str], Message], str]] = {
-    f"{CONSENT}/GetConsentRequest": (lambda token: GetConsentRequestRequest(token=token), "consent"),
-    f"{CONSENT}/AcceptConsent": (
-        lambda token: AcceptConsentRequest(
-            token=token,
-            request_id=new_request_id(),
-            guardian_name="Kerttu Huoltaja",
-            wording_version="2026-1",
-            language=LANGUAGE_FI,
-        ),
-        "consent",
-    ),
-    f"{CONSENT}/DeclineConsent": (
-        lambda token: DeclineConsentRequest(token=token, request_id=new_request_id()),
-        "consent",
-    ),
-    CHOOSE_PASSWORD: (
-        lambda token: ChoosePasswordRequest(
-            token=token, request_id=new_request_id(), password="kolme sanaa riittää"
-        ),
-        "password",
-    ),
-    CHOOSE_ACCOUNT_PASSWORD: (
-        lambda token: ChooseAccountPasswordRequest(
-            token=token, request_id=new_request_id(), password="kolme sanaa riittää"
-        ),
-        "account_password",
-    ),
-    CONFIRM_EMAIL: (
-        lambda token: ConfirmEmailRequest(token=token, request_id=new_request_id()),
-        "email",
-    ),
-    f"{CUSTOMERSHIP_LINKS}/GetCustomershipLink": (
-        lambda token: GetCustomershipLinkRequest(token=token),
-        "customership",
-    ),
-    f"{CUSTOMERSHIP_LINKS}/ExtendNeed": (
-        lambda token: ExtendNeedRequest(token=token, request_id=new_request_id()),
-        "customership",
-    ),
-    f"{CUSTOMERSHIP_LINKS}/EndOwnCustomership": (
-        lambda token: EndOwnCustomershipRequest(token=token, request_id=new_request_id()),
-        "customership",
-    ),
-    f"{AUTH}/GetInvitation": (lambda token: GetInvitationRequest(token=token), "invitation"),
-    f"{AUTH}/AcceptInvitation": (
-        lambda token: AcceptInvitationRequest(
-            token=token,
-            request_id=new_request_id(),
-            display_name="Ulla Uusi",
-            password="kolme sanaa riittää",
-        ),
-        "invitation",
-    ),
-}
+_BY_LINK = {path: call.link for path, call in CALLS.items() if call.link}
+"""The links that open each RPC that a link opens."""
 
 
 def test_every_rpc_without_an_account_is_for_sessions_or_by_a_link() -> None:
@@ -369,23 +307,19 @@ def test_every_rpc_without_an_account_is_for_sessions_or_by_a_link() -> None:
     assert without == {*_BY_LINK, *at_the_door}
 
 
-@pytest.mark.usefixtures("nothing_stored")
-@pytest.mark.parametrize("path", _BY_LINK)
-async def test_a_link_that_is_over_says_why(gateway: Gateway, facts: Facts, path: str) -> None:
-    request, purpose = _BY_LINK[path]
-    links: Links = getattr(facts, purpose)
-    over = {links.expired: "LINK_EXPIRED", links.used: "LINK_USED", links.void: "LINK_VOID"}
-    for token, reason in over.items():
-        for language in LANGUAGES:
-            refusal = await gateway.refusal(path, request(token), language=language)
-            assert outcome(refusal) == ("FAILED_PRECONDITION", reason)
+async def test_a_link_that_is_over_says_why(gateway: Gateway, facts: Facts, stores: Stores) -> None:
+    async def check(path: str, purpose: str) -> None:
+        links: Links = getattr(facts, purpose)
+        over = {links.expired: "LINK_EXPIRED", links.used: "LINK_USED", links.void: "LINK_VOID"}
+        for token, reason in over.items():
+            for language in LANGUAGES:
+                refusal = await gateway.refusal(path, right(path, facts, token=token), language=language)
+                assert outcome(refusal) == ("FAILED_PRECONDITION", reason)
+
+    await walk_storing_nothing(stores, {path: partial(check, path, link) for path, link in _BY_LINK.items()})
 
 
-@pytest.mark.usefixtures("nothing_stored", "forgiven")
-@pytest.mark.parametrize("path", _BY_LINK)
-async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, path: str) -> None:
-    request, purpose = _BY_LINK[path]
-    good = getattr(facts, purpose).good
+async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, stores: Stores) -> None:
     others = {
         "consent": facts.password,
         "password": facts.account_password,
@@ -394,25 +328,29 @@ async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, path:
         "customership": facts.email,
         "invitation": facts.account_password,
     }
-    other_purpose = others[purpose]
-    raw = base64.urlsafe_b64decode(good + "=" * (-len(good) % 4))
-    forged = [
-        "liity",
-        "=",
-        "A" * len(good),
-        good[:-1],
-        f"{good}A",
-        f"{good}=",
-        f" {good}",
-        _part(raw[:-1] + bytes([raw[-1] ^ 1])),
-        _part(bytes([raw[0] ^ 1]) + raw[1:]),
-        other_purpose.good,
-        other_purpose.used,
-        _refresh_token(gateway),
-        facts.waiting.name.rpartition("/")[2],
-    ]
-    answers = [outcome(await gateway.refusal(path, request(token))) for token in forged]
-    assert answers == [("NOT_FOUND", "LINK_INVALID")] * len(forged)
+
+    async def check(path: str, purpose: str) -> None:
+        good, other_purpose = getattr(facts, purpose).good, others[purpose]
+        raw = base64.urlsafe_b64decode(good + "=" * (-len(good) % 4))
+        forged = [
+            "liity",
+            "=",
+            "A" * len(good),
+            good[:-1],
+            f"{good}A",
+            f"{good}=",
+            f" {good}",
+            _part(raw[:-1] + bytes([raw[-1] ^ 1])),
+            _part(bytes([raw[0] ^ 1]) + raw[1:]),
+            other_purpose.good,
+            other_purpose.used,
+            _refresh_token(gateway),
+            facts.waiting.name.rpartition("/")[2],
+        ]
+        answers = [outcome(await gateway.refusal(path, right(path, facts, token=token))) for token in forged]
+        assert answers == [("NOT_FOUND", "LINK_INVALID")] * len(forged)
+
+    await walk_storing_nothing(stores, {path: partial(check, path, link) for path, link in _BY_LINK.items()})
 
 
 async def test_the_good_links_do_open(gateway: Gateway, facts: Facts) -> None:

@@ -1,26 +1,43 @@
-"""A right call of every public RPC that is to be in the log of use, and whose data it touches."""
+"""Calls of public RPCs that are done, with what each needs to be there, and whose data each touches (R36)."""
 
+import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from deploy.api_client import new_request_id
+from deploy.demo_forms import DemoPerson
 from deploy.stack import Stack
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
     CheckClassListRequest,
     GetClassListResultRequest,
 )
-from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_RELATED_PERSON, CustomerForm, PaperConsent
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    LANGUAGE_FI,
+    CustomerForm,
+    PaperConsent,
+)
 from liity.v1.customer_service_pb2 import (
+    CODE_CHANGE_RENEWED,
+    CODE_OF_KEPT,
+    END_REASON_OWN_WISH,
+    ConvertToOnlineRequest,
+    Customer,
+    EndCustomershipRequest,
     GetCustomerRequest,
+    MergeCustomersRequest,
     SearchCustomersRequest,
     SendCredentialsRequest,
+    SetPersonalIdentityCodeRequest,
     TransferCustomerRequest,
+    UndoRemovalRequest,
     UpdateCustomerRequest,
 )
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest, GetDisclosureRequest
@@ -47,6 +64,20 @@ from liity.v1.registration_service_pb2 import (
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
 )
+from liity.v1.unit_service_pb2 import (
+    UNIT_KIND_LIBRARY,
+    CloseUnitRequest,
+    CreateUnitRequest,
+    GetUnitRequest,
+    InviteRegistrarRequest,
+    ListRegistrarsRequest,
+    ListUnitsRequest,
+    Registrar,
+    RemoveRegistrarRequest,
+    SetRegistrarRoleRequest,
+    Unit,
+    UpdateUnitRequest,
+)
 from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest
 from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_MESSAGE,
@@ -70,6 +101,9 @@ from tests.system.registering import (
     save_request,
     workflow_id,
 )
+from tests.system.test_one_person import cd_borrower
+from tests.system.test_transfer import customer_of
+from tests.system.test_units import accept, invite, named, token_mailed_to
 
 CLASS_LISTS = "/liity.v1.ClassListService"
 CUSTOMERS = "/liity.v1.CustomerService"
@@ -89,12 +123,6 @@ async def person_of(stack: Stack, registration: Registration) -> str:
     return opaque(await workflow_id(stack, registration))
 
 
-def _make_wrong(request: Any) -> None:
-    """Makes one field wrong that nearly every request has."""
-    fields = ("request_id", "page_token", "name")
-    setattr(request, next(field for field in fields if hasattr(request, field)), "x")
-
-
 class Called(NamedTuple):
     """A call that is right, and whose data it touches."""
 
@@ -102,26 +130,47 @@ class Called(NamedTuple):
     request: Message
     subjects: Callable[[Any], Awaitable[set[str]]]
     """Whose, once the answer is known."""
-    wrong: Callable[[Any], None] = _make_wrong
-    """Makes the request wrong in its form."""
     entries: int = 1
     """How many entries it leaves."""
     action: str = ""
     """What the first one calls it, if not as the access table does."""
 
 
-class World(NamedTuple):
-    """What a call may be about."""
+@dataclass
+class World:
+    """What calls may be about. What a call changes for good is made for it alone."""
 
     stack: Stack
     api: Api
     facts: Facts
     waiting: Registration
-    """Of the test's own."""
+    """A pupil's who waits for consent: for all calls that leave it waiting."""
+    _message: CustomerServiceMessage | None = None
 
     async def both(self, registration: Registration) -> set[str]:
         """The IDs of a registration and its person."""
         return {opaque(registration.name), await person_of(self.stack, registration)}
+
+    async def pupil(self) -> Registration:
+        """A registration that waits for consent, for one call alone."""
+        return await save(self.api.teacher, pupil())
+
+    async def message(self) -> CustomerServiceMessage:
+        """A message about the waiting registration: for all calls that leave it open."""
+        if self._message is None:
+            self._message = await self.new_message()
+        return self._message
+
+    async def new_message(self) -> CustomerServiceMessage:
+        """The same, for one call alone."""
+        teacher = self.api.teacher
+        write = SendMessageRequest(
+            parent=self.facts.school,
+            request_id=new_request_id(),
+            registration=self.waiting.name,
+            text="Huoltaja kysyy neuvoa.",
+        )
+        return (await teacher.call(teacher.messages.SendMessage, write)).message
 
 
 def these(*subjects: str) -> Callable[[Any], Awaitable[set[str]]]:
@@ -133,28 +182,25 @@ def these(*subjects: str) -> Callable[[Any], Awaitable[set[str]]]:
     return known
 
 
-async def _look_up(world: World) -> Called:
+async def check_personal_identity_code(world: World) -> Called:
     code = world.facts.adult.personal_identity_code
     request = CheckPersonalIdentityCodeRequest(parent=world.facts.library, personal_identity_code=code)
     customer = opaque(world.facts.active.customer)
     known = await world.both(world.facts.active)
 
-    def wrong(request: Any) -> None:
-        request.personal_identity_code = "010594Y903A"
-
-    return Called("registrar", request, these(*known, customer), wrong)
+    return Called("registrar", request, these(*known, customer))
 
 
-async def _register(world: World) -> Called:
+async def register_customer(world: World) -> Called:
     request = save_request(world.facts.school, pupil())
     return Called("teacher", request, lambda answer: world.both(answer.registration))
 
 
-async def _get(world: World) -> Called:
+async def get_registration(world: World) -> Called:
     return Called("staff", GetRegistrationRequest(name=world.waiting.name), these(opaque(world.waiting.name)))
 
 
-async def _list(world: World) -> Called:
+async def list_registrations(world: World) -> Called:
     async def listed(answer: Any) -> set[str]:
         assert len(answer.registrations) == 2
         return {opaque(registration.name) for registration in answer.registrations}
@@ -162,16 +208,17 @@ async def _list(world: World) -> Called:
     return Called("teacher", ListRegistrationsRequest(parent=world.facts.school, page_size=2), listed)
 
 
-async def _record_consent(world: World) -> Called:
+async def record_consent(world: World) -> Called:
+    registration = await world.pupil()
     request = RecordConsentRequest(
-        name=world.waiting.name,
+        name=registration.name,
         request_id=new_request_id(),
         consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0)),
     )
-    return Called("staff", request, these(*await world.both(world.waiting)))
+    return Called("staff", request, these(*await world.both(registration)))
 
 
-async def _update_registration(world: World) -> Called:
+async def update_registration(world: World) -> Called:
     teacher = world.api.teacher
     get = GetRegistrationRequest(name=world.waiting.name)
     etag = (await teacher.call(teacher.registrations.GetRegistration, get)).etag
@@ -186,9 +233,10 @@ async def _update_registration(world: World) -> Called:
     return Called("teacher", request, subjects)
 
 
-async def _withdraw(world: World) -> Called:
-    request = WithdrawRegistrationRequest(name=world.waiting.name, request_id=new_request_id())
-    return Called("teacher", request, these(opaque(world.waiting.name)))
+async def withdraw_registration(world: World) -> Called:
+    registration = await world.pupil()
+    request = WithdrawRegistrationRequest(name=registration.name, request_id=new_request_id())
+    return Called("teacher", request, these(opaque(registration.name)))
 
 
 async def _unidentified(world: World) -> Registration:
@@ -202,7 +250,7 @@ async def _unidentified(world: World) -> Registration:
     return (await registrar.call(registrar.registrations.RegisterCustomer, request)).registration
 
 
-async def _reactivate(world: World) -> Called:
+async def reactivate(world: World) -> Called:
     person = adult()
     registrar = world.api.registrar
     begun = await save(registrar, person)
@@ -214,7 +262,7 @@ async def _reactivate(world: World) -> Called:
     return Called("staff", request, these(customer_id, *await world.both(again)))
 
 
-async def _verify_identity(world: World) -> Called:
+async def verify_identity(world: World) -> Called:
     saved = await _unidentified(world)
     request = VerifyIdentityRequest(name=saved.name, request_id=new_request_id())
 
@@ -224,7 +272,7 @@ async def _verify_identity(world: World) -> Called:
     return Called("staff", request, verified)
 
 
-async def _link_to_customer(world: World) -> Called:
+async def link_to_customer(world: World) -> Called:
     registrar = world.api.registrar
     begun = await save(registrar, adult())
     customer = (await reaches(registrar, begun.name, STAGE_CREDENTIALS_SENT)).customer
@@ -234,34 +282,22 @@ async def _link_to_customer(world: World) -> Called:
     return Called("staff", request, these(*whom))
 
 
-async def _reject(world: World) -> Called:
+async def reject_registration(world: World) -> Called:
     saved = await _unidentified(world)
     request = RejectRegistrationRequest(name=saved.name, request_id=new_request_id(), note="Kahdesti.")
     return Called("staff", request, these(opaque(saved.name)))
 
 
-async def _explain(world: World) -> Called:
+async def explain_registration(world: World) -> Called:
     request = ExplainRegistrationRequest(name=world.waiting.name)
     return Called("teacher", request, these(opaque(world.waiting.name)))
-
-
-async def _message(world: World) -> CustomerServiceMessage:
-    """A message about the test's own registration."""
-    teacher = world.api.teacher
-    write = SendMessageRequest(
-        parent=world.facts.school,
-        request_id=new_request_id(),
-        registration=world.waiting.name,
-        text="Huoltaja kysyy neuvoa.",
-    )
-    return (await teacher.call(teacher.messages.SendMessage, write)).message
 
 
 def _work_item(message: CustomerServiceMessage) -> str:
     return f"workItems/5-{opaque(message.name)}"
 
 
-async def _send_message(world: World) -> Called:
+async def send_message(world: World) -> Called:
     request = SendMessageRequest(
         parent=world.facts.school,
         request_id=new_request_id(),
@@ -275,34 +311,31 @@ async def _send_message(world: World) -> Called:
     return Called("teacher", request, subjects)
 
 
-async def _get_message(world: World) -> Called:
-    request = GetMessageRequest(name=(await _message(world)).name)
+async def get_message(world: World) -> Called:
+    request = GetMessageRequest(name=(await world.message()).name)
     return Called("teacher", request, these(opaque(world.waiting.name)))
 
 
-async def _list_messages(world: World) -> Called:
-    await _message(world)
+async def list_messages(world: World) -> Called:
+    await world.message()
     request = ListMessagesRequest(parent=world.facts.school, page_size=1)
     return Called("teacher", request, these(opaque(world.waiting.name)))
 
 
-async def _find_message(world: World) -> Called:
-    request = FindMessageRequest(reference=(await _message(world)).reference)
+async def find_message(world: World) -> Called:
+    request = FindMessageRequest(reference=(await world.message()).reference)
 
-    def wrong(request: Any) -> None:
-        request.reference = ""
-
-    return Called("staff", request, these(opaque(world.waiting.name)), wrong)
+    return Called("staff", request, these(opaque(world.waiting.name)))
 
 
-async def _close_message(world: World) -> Called:
-    message = await _message(world)
+async def close_message(world: World) -> Called:
+    message = await world.new_message()
     request = CloseMessageRequest(name=message.name, request_id=new_request_id(), answer="Neuvo.")
     return Called("staff", request, these(opaque(message.name), *await world.both(world.waiting)))
 
 
-async def _list_work(world: World) -> Called:
-    await _message(world)
+async def list_work_items(world: World) -> Called:
+    await world.message()
 
     async def listed(answer: Any) -> set[str]:
         subjects = [subject.name for item in answer.work_items for subject in item.subjects]
@@ -311,26 +344,26 @@ async def _list_work(world: World) -> Called:
     return Called("staff", ListWorkItemsRequest(kinds=[WORK_ITEM_KIND_MESSAGE], page_size=2), listed)
 
 
-async def _get_work(world: World) -> Called:
-    request = GetWorkItemRequest(name=_work_item(await _message(world)))
+async def get_work_item(world: World) -> Called:
+    request = GetWorkItemRequest(name=_work_item(await world.message()))
     return Called("staff", request, these(opaque(world.waiting.name)))
 
 
-async def _claim_work(world: World) -> Called:
-    message = await _message(world)
+async def claim_work_item(world: World) -> Called:
+    message = await world.new_message()
     request = ClaimWorkItemRequest(name=_work_item(message), request_id=new_request_id())
     return Called("staff", request, these(opaque(message.name), opaque(world.waiting.name)))
 
 
-async def _release_work(world: World) -> Called:
-    message, staff = await _message(world), world.api.staff
+async def release_work_item(world: World) -> Called:
+    message, staff = await world.new_message(), world.api.staff
     claim = ClaimWorkItemRequest(name=_work_item(message), request_id=new_request_id())
     await staff.call(staff.work.ClaimWorkItem, claim)
     request = ReleaseWorkItemRequest(name=_work_item(message), request_id=new_request_id())
     return Called("staff", request, these(opaque(message.name)))
 
 
-async def _dismiss(world: World) -> Called:
+async def dismiss_duplicate(world: World) -> Called:
     one = adult()
     other = namesake(one)
     ids = sorted([opaque((await save(world.api.registrar, person)).customer) for person in (one, other)])
@@ -339,32 +372,26 @@ async def _dismiss(world: World) -> Called:
     return Called("staff", request, these(*ids))
 
 
-async def _list_uses(world: World) -> Called:
+async def list_uses(world: World) -> Called:
     person_id = await person_of(world.stack, world.waiting)
     return Called("staff", ListUsesRequest(subject_id=person_id), these(person_id))
 
 
-async def _list_suspicions(_world: World) -> Called:
-    def wrong(request: Any) -> None:
-        request.start_time.CopyFrom(Timestamp(seconds=10**12))
-
-    return Called("staff", ListSuspicionsRequest(), these(), wrong)
+async def list_suspicions(_world: World) -> Called:
+    return Called("staff", ListSuspicionsRequest(), these())
 
 
-def create_disclosure_request(world: World) -> CreateDisclosureRequest:
-    """An order of the data of the person whose registration waits."""
-    return CreateDisclosureRequest(request_id=new_request_id(), registration=world.waiting.name)
+async def create_disclosure(world: World) -> Called:
+    registration = await world.pupil()
+    request = CreateDisclosureRequest(request_id=new_request_id(), registration=registration.name)
+    return Called("staff", request, these(await person_of(world.stack, registration)))
 
 
-async def _create_disclosure(world: World) -> Called:
-    person_id = await person_of(world.stack, world.waiting)
-    return Called("staff", create_disclosure_request(world), these(person_id))
-
-
-async def _get_disclosure(world: World) -> Called:
-    staff = world.api.staff
-    begun = await staff.call(staff.disclosures.CreateDisclosure, create_disclosure_request(world))
-    person_id = await person_of(world.stack, world.waiting)
+async def get_disclosure(world: World) -> Called:
+    staff, registration = world.api.staff, await world.pupil()
+    create = CreateDisclosureRequest(request_id=new_request_id(), registration=registration.name)
+    begun = await staff.call(staff.disclosures.CreateDisclosure, create)
+    person_id = await person_of(world.stack, registration)
     return Called("staff", GetDisclosureRequest(name=begun.disclosure.name), these(person_id))
 
 
@@ -373,13 +400,13 @@ async def _pupils_customer(world: World) -> set[str]:
     return {opaque(world.facts.customer.name), await person_of(world.stack, world.facts.given)}
 
 
-async def _get_customer(world: World) -> Called:
+async def get_customer(world: World) -> Called:
     customer = world.facts.customer
     named = these(opaque(customer.name), opaque(customer.registration))
     return Called("teacher", GetCustomerRequest(name=customer.name), named)
 
 
-async def _update_customer(world: World) -> Called:
+async def update_customer(world: World) -> Called:
     teacher = world.api.teacher
     get = GetCustomerRequest(name=world.facts.customer.name)
     customer = (await teacher.call(teacher.customers.GetCustomer, get)).customer
@@ -393,7 +420,7 @@ async def _update_customer(world: World) -> Called:
     return Called("teacher", request, these(*await _pupils_customer(world)))
 
 
-async def _search_customers(world: World) -> Called:
+async def search_customers(world: World) -> Called:
     async def found(answer: Any) -> set[str]:
         assert answer.customers
         return {opaque(customer.name) for customer in answer.customers}
@@ -403,7 +430,7 @@ async def _search_customers(world: World) -> Called:
     return Called("teacher", request, found)
 
 
-async def _transfer_customer(world: World) -> Called:
+async def transfer_customer(world: World) -> Called:
     person = adult()
     saved = await save(world.api.registrar, person)
     units = {opaque(world.facts.library), opaque(world.facts.school)}
@@ -420,7 +447,7 @@ async def _transfer_customer(world: World) -> Called:
     return Called("staff", request, moved, entries=3)
 
 
-async def _send_credentials(world: World) -> Called:
+async def send_credentials(world: World) -> Called:
     request = SendCredentialsRequest(
         name=world.facts.customer.name,
         request_id=new_request_id(),
@@ -429,19 +456,16 @@ async def _send_credentials(world: World) -> Called:
     return Called("teacher", request, these(*await _pupils_customer(world)))
 
 
-async def _check_class_list(world: World) -> Called:
+async def check_class_list(world: World) -> Called:
     row = changed(pupil_row(2), Henkilötunnus=world.facts.child.personal_identity_code)
     request = CheckClassListRequest(
         parent=world.facts.school, content=csv_of([row]), format=CLASS_LIST_FORMAT_CSV
     )
 
-    def wrong(request: Any) -> None:
-        request.content = b"\x81"
-
-    return Called("teacher", request, these(await person_of(world.stack, world.facts.waiting)), wrong)
+    return Called("teacher", request, these(await person_of(world.stack, world.facts.waiting)))
 
 
-async def _get_class_list_result(world: World) -> Called:
+async def get_class_list_result(world: World) -> Called:
     answer = await register(world.api.teacher, csv_of([pupil_row(2)]))
     name = (await done(world.api.teacher, answer.class_list.name)).name
 
@@ -451,42 +475,154 @@ async def _get_class_list_result(world: World) -> Called:
     return Called("teacher", GetClassListResultRequest(name=name), listed)
 
 
-CALLS: dict[str, Callable[[World], Awaitable[Called]]] = {
-    f"{REGISTRATIONS}/CheckPersonalIdentityCode": _look_up,
-    f"{REGISTRATIONS}/RegisterCustomer": _register,
-    f"{REGISTRATIONS}/GetRegistration": _get,
-    f"{REGISTRATIONS}/ListRegistrations": _list,
-    f"{REGISTRATIONS}/RecordConsent": _record_consent,
-    f"{REGISTRATIONS}/UpdateRegistration": _update_registration,
-    f"{REGISTRATIONS}/WithdrawRegistration": _withdraw,
-    f"{REGISTRATIONS}/Reactivate": _reactivate,
-    f"{REGISTRATIONS}/VerifyIdentity": _verify_identity,
-    f"{REGISTRATIONS}/LinkToCustomer": _link_to_customer,
-    f"{REGISTRATIONS}/RejectRegistration": _reject,
-    f"{CUSTOMERS}/GetCustomer": _get_customer,
-    f"{CUSTOMERS}/UpdateCustomer": _update_customer,
-    f"{CUSTOMERS}/SearchCustomers": _search_customers,
-    f"{CUSTOMERS}/TransferCustomer": _transfer_customer,
-    f"{CUSTOMERS}/SendCredentials": _send_credentials,
-    f"{REGISTRATIONS}/ExplainRegistration": _explain,
-    f"{MESSAGES}/SendMessage": _send_message,
-    f"{MESSAGES}/GetMessage": _get_message,
-    f"{MESSAGES}/ListMessages": _list_messages,
-    f"{MESSAGES}/FindMessage": _find_message,
-    f"{MESSAGES}/CloseMessage": _close_message,
-    f"{WORK}/ListWorkItems": _list_work,
-    f"{WORK}/GetWorkItem": _get_work,
-    f"{WORK}/ClaimWorkItem": _claim_work,
-    f"{WORK}/ReleaseWorkItem": _release_work,
-    f"{WORK}/DismissDuplicate": _dismiss,
-    f"{USES}/ListUses": _list_uses,
-    f"{USES}/ListSuspicions": _list_suspicions,
-    f"{CLASS_LISTS}/CheckClassList": _check_class_list,
-    f"{CLASS_LISTS}/GetClassListResult": _get_class_list_result,
-    f"{DISCLOSURES}/CreateDisclosure": _create_disclosure,
-    f"{DISCLOSURES}/GetDisclosure": _get_disclosure,
-}
-"""By path. An RPC that is added to the access table needs one."""
+async def _saved(world: World, person: DemoPerson) -> Customer:
+    """A customer of the library, of the test's own."""
+    await save(world.api.registrar, person)
+    return await customer_of(world.api.registrar, person)
 
-WITH_THEIR_ROWS = frozenset({f"{CLASS_LISTS}/RegisterClassList", f"{CLASS_LISTS}/CancelClassList"})
-"""RPCs that leave entries beside those of a list's rows: `test_class_lists.py` sees to them."""
+
+async def _subjects(world: World, customer: Customer, *, with_registration: bool = False) -> set[str]:
+    person = await person_of(world.stack, Registration(name=customer.registration))
+    registration = {opaque(customer.registration)} if with_registration else set[str]()
+    return {opaque(customer.name), person} | registration
+
+
+async def end_customership(world: World) -> Called:
+    customer = await _saved(world, adult())
+    request = EndCustomershipRequest(
+        name=customer.name, request_id=new_request_id(), reason=END_REASON_OWN_WISH
+    )
+    return Called("registrar", request, these(*await _subjects(world, customer)))
+
+
+async def undo_removal(world: World) -> Called:
+    customer = await _saved(world, adult())
+    subjects = these(*await _subjects(world, customer))
+    end = EndCustomershipRequest(name=customer.name, request_id=new_request_id(), reason=END_REASON_OWN_WISH)
+    await world.api.registrar.call(world.api.registrar.customers.EndCustomership, end)
+    request = UndoRemovalRequest(name=customer.name, request_id=new_request_id())
+    return Called("staff", request, subjects, entries=2)
+
+
+async def set_personal_identity_code(world: World) -> Called:
+    customer = await _saved(world, adult())
+    request = SetPersonalIdentityCodeRequest(
+        name=customer.name,
+        request_id=new_request_id(),
+        personal_identity_code=adult().personal_identity_code,
+        change=CODE_CHANGE_RENEWED,
+    )
+    subjects = these(*await _subjects(world, customer))
+    # The log tells what kind of change it was.
+    return Called("staff", request, subjects, entries=2, action="personal-identity-code:renew")
+
+
+async def merge_customers(world: World) -> Called:
+    person = adult()
+    kept, merged = await _saved(world, person), await _saved(world, namesake(person))
+    subjects = {
+        *await _subjects(world, kept),
+        *await _subjects(world, merged, with_registration=True),
+    }
+    request = MergeCustomersRequest(
+        name=kept.name,
+        request_id=new_request_id(),
+        merged_customer=merged.name,
+        personal_identity_code_of=CODE_OF_KEPT,
+    )
+    return Called("staff", request, these(*subjects), entries=2)
+
+
+async def convert_to_online(world: World) -> Called:
+    customer = await _saved(world, cd_borrower())
+    request = ConvertToOnlineRequest(name=customer.name, request_id=new_request_id())
+    subjects = these(*await _subjects(world, customer, with_registration=True))
+    return Called("staff", request, subjects, entries=2)
+
+
+async def _new_unit(world: World) -> Unit:
+    request = CreateUnitRequest(
+        request_id=new_request_id(), display_name="Kirjattava kirjasto", kind=UNIT_KIND_LIBRARY
+    )
+    return (await world.api.staff.call(world.api.staff.units.CreateUnit, request)).unit
+
+
+def _invitation(unit: str) -> InviteRegistrarRequest:
+    return InviteRegistrarRequest(
+        parent=unit,
+        request_id=new_request_id(),
+        email=f"{uuid.uuid4().hex}@kirjasto.example",
+        language=LANGUAGE_FI,
+        role=ROLE_REGISTRAR,
+    )
+
+
+async def _invited(world: World) -> Registrar:
+    """An open invitation to a unit of the test's own."""
+    invitation = _invitation((await _new_unit(world)).name)
+    return (await world.api.staff.call(world.api.staff.units.InviteRegistrar, invitation)).registrar
+
+
+async def _named_registrars(answer: Any) -> set[str]:
+    return {opaque(registrar.name) for registrar in answer.registrars}
+
+
+async def _named_registrar(answer: Any) -> set[str]:
+    return {opaque(answer.registrar.name)}
+
+
+async def create_unit(_world: World) -> Called:
+    request = CreateUnitRequest(
+        request_id=new_request_id(), display_name="Kirjattava kirjasto", kind=UNIT_KIND_LIBRARY
+    )
+    return Called("staff", request, these())
+
+
+async def get_unit(world: World) -> Called:
+    return Called("teacher", GetUnitRequest(name=world.facts.school), these())
+
+
+async def list_units(_world: World) -> Called:
+    return Called("staff", ListUnitsRequest(page_size=2), these())
+
+
+async def update_unit(world: World) -> Called:
+    unit = await _new_unit(world)
+    request = UpdateUnitRequest(
+        name=unit.name,
+        request_id=new_request_id(),
+        etag=unit.etag,
+        update_mask=FieldMask(paths=["display_name"]),
+        display_name="Toinen nimi",
+    )
+    return Called("staff", request, these())
+
+
+async def close_unit(world: World) -> Called:
+    unit = await _new_unit(world)
+    return Called("staff", CloseUnitRequest(name=unit.name, request_id=new_request_id()), these())
+
+
+async def invite_registrar(world: World) -> Called:
+    return Called("staff", _invitation((await _new_unit(world)).name), _named_registrar)
+
+
+async def list_registrars(world: World) -> Called:
+    request = ListRegistrarsRequest(parent=world.facts.school)
+    return Called("staff", request, _named_registrars)
+
+
+async def remove_registrar(world: World) -> Called:
+    registrar = await _invited(world)
+    request = RemoveRegistrarRequest(name=registrar.name, request_id=new_request_id())
+    return Called("staff", request, these(opaque(registrar.name)))
+
+
+async def set_registrar_role(world: World) -> Called:
+    unit, email = (await _new_unit(world)).name, f"{uuid.uuid4().hex}@kirjasto.example"
+    await invite(world.api.staff, unit, email)
+    await accept(world.api.anybody, await token_mailed_to(world.stack, email))
+    request = SetRegistrarRoleRequest(
+        name=await named(world.api.staff, unit, email), request_id=new_request_id(), role=ROLE_MAIN_USER
+    )
+    return Called("staff", request, _named_registrar)
