@@ -86,7 +86,8 @@ class Program:
 def _text(file: IO[bytes]) -> str:
     """All that a file holds, with line ends as a text of Python has them."""
     file.seek(0)
-    return io.TextIOWrapper(file, "utf-8").read()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    return newlines.decode(file.read().decode(), final=True)
 
 
 def plain_environment() -> dict[str, str]:

@@ -129,7 +129,9 @@ async def test_over_tls_it_serves_and_leaves_nothing_behind(up: Callable[..., Up
     program = up("--tls", "--no-demo")
     await program.says("Ctrl-C stops everything")
 
-    ca = next(Path(word.rstrip(",")) for word in program.output.split() if word.rstrip(",").endswith("ca.crt"))
+    ca = next(
+        Path(word.rstrip(",")) for word in program.output.split() if word.rstrip(",").endswith("ca.crt")
+    )
     async with ApiClient(f"{HOST}:{program.ports.gateway}", ca=ca) as client:
         await _log_in_the_teacher(client, program)
 
