@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +18,7 @@ from deploy.keys import create_keys
 from deploy.postgres import DATABASES, EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from services.runtime.requests import set_current_actor
+from tests.ports import free_port
 from tests.program import Program
 
 
@@ -63,14 +63,6 @@ def _nobody_acts() -> Iterator[None]:
     """Whoever acts in one test, and in its fixtures, does not act in the next."""
     yield
     set_current_actor(Actor(kind=ACTOR_KIND_SYSTEM))
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

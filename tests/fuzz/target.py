@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 import liity
 from deploy.api_client import ApiClient
-from deploy.ports import HOST, Ports
+from deploy.ports import HOST
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
@@ -23,6 +23,7 @@ from services.runtime.access import ACCESS, Accounts, Services
 from services.runtime.errors import Refusal
 from services.runtime.service_identity import SERVICES, ServiceIdentity
 from tests.fuzz.messages import Known
+from tests.ports import free_ports
 from tests.registration_forms import child_form
 from tests.system.calls import CALLS
 from tests.system.public_api import Stores, connect_temporal
@@ -163,7 +164,7 @@ async def running_target(folder: Path, *, facts: bool = True) -> AsyncIterator[T
 
     Without `facts` the folder is one of an earlier run, whose facts it holds.
     """
-    stack = Stack(folder, Ports.free(), restart=False)
+    stack = Stack(folder, free_ports(), restart=False)
     stack.environment |= _UNTHROTTLED
     await stack.start()
     clients: dict[str, ApiClient] = {}

@@ -30,7 +30,7 @@ from services.runtime.errors import Refusal
 from services.runtime.service_identity import ALGORITHM, ServiceIdentity
 from services.runtime.service_identity import SERVICES as COMPONENTS
 from services.runtime.settings import SettingsError
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.services.conftest import Component
 
 METHODS = sorted(path for path in ACCESS if path.startswith("/liity.identity.v1."))

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.mailbox import MailboxSettings, serving_mailbox
 from services.runtime.settings import SettingsError
-from tests.conftest import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

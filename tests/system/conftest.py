@@ -11,11 +11,12 @@ import pytest
 
 from deploy.api_client import ApiClient
 from deploy.mailbox_client import MailboxClient
-from deploy.ports import HOST, Ports
+from deploy.ports import HOST
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
 from tests.conftest import copy_postgres
+from tests.ports import free_ports
 from tests.program import Program
 from tests.system.leaks import LeakWatch, Traffic, database_folders, watched
 from tests.system.public_api import Gateway, Stores, changes, connect_temporal
@@ -65,7 +66,7 @@ async def stack(
     At the end nothing personal that any test has sent is where it must not be.
     """
     tls = not pytestconfig.getoption("--plain")
-    stack = Stack(tmp_path_factory.mktemp("stack"), Ports.free(), restart=False, tls=tls)
+    stack = Stack(tmp_path_factory.mktemp("stack"), free_ports(), restart=False, tls=tls)
     # All that components can say is searched for leaks.
     stack.environment["LIITY_LOG_LEVEL"] = "DEBUG"
     # Stacks that begin with nothing are those of `test_up.py`.

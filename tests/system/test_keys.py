@@ -17,7 +17,7 @@ from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
 from deploy.eventually import eventually
 from deploy.keys import PURPOSES, KeyRing, create_keys
-from deploy.ports import HOST, Ports
+from deploy.ports import HOST
 from deploy.seed import seed
 from deploy.stack import Stack
 from deploy.temporal_server import NAMESPACE
@@ -29,6 +29,7 @@ from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
 )
 from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path, write_private_file
+from tests.ports import free_ports
 from tests.program import Program
 from tests.system.conftest import Api
 from tests.system.public_api import connect_temporal
@@ -58,7 +59,7 @@ VAULT = (KeysetPurpose.HETU, KeysetPurpose.HETU_INDEX)
 @pytest.fixture
 async def own_stack(tmp_path: Path) -> AsyncIterator[Stack]:
     """A stack whose keys no other test needs."""
-    stack = Stack(tmp_path / "stack", Ports.free(), restart=False)
+    stack = Stack(tmp_path / "stack", free_ports(), restart=False)
     stack.environment |= LIFETIMES
     await stack.start()
     try:

@@ -17,11 +17,12 @@ from deploy.api_client import ApiClient
 from deploy.certificates import Certificates
 from deploy.eventually import eventually
 from deploy.mailbox_client import MailboxClient
-from deploy.ports import HOST, Ports
+from deploy.ports import HOST
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from services.runtime.database import is_away, open_engine
 from services.runtime.errors import Refusal
+from tests.ports import free_ports
 from tests.system.registering import PATIENCE, adult, save
 
 OURS = ("identity", "registration", "notification", "gateway", "worker")
@@ -30,7 +31,7 @@ OURS = ("identity", "registration", "notification", "gateway", "worker")
 @pytest.fixture(scope="module")
 async def over_tls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack of its own, whose certificates may be spoilt."""
-    stack = Stack(tmp_path_factory.mktemp("tls"), Ports.free(), restart=False, tls=True)
+    stack = Stack(tmp_path_factory.mktemp("tls"), free_ports(), restart=False, tls=True)
     await stack.start()
     try:
         yield stack

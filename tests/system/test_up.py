@@ -27,6 +27,7 @@ from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
 from services.runtime.clock import helsinki_day
 from services.runtime.errors import Refusal
+from tests.ports import free_ports
 
 COMPONENTS = 9
 
@@ -83,7 +84,7 @@ def _runs(process: psutil.Process) -> bool:
 @pytest.fixture
 async def up(tmp_path: Path) -> AsyncIterator[Callable[..., Up]]:
     started: list[Up] = []
-    ports = Ports.free()
+    ports = free_ports()
 
     def start(*options: str) -> Up:
         started.append(Up(tmp_path / "state", ports, *options))

@@ -27,7 +27,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.clock import now
 from services.runtime.errors import Refusal
 from services.runtime.peer import Peer
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.services.conftest import peer
 from tests.workflows.conftest import World, born, child_form
 from workflows.customership_links import CustomershipLinks

@@ -43,7 +43,7 @@ from services.runtime.clock import now
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.temporal import data_converter
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.services.conftest import CONTACT, Component, migrated_engine, peer, running, serving
 
 UI = "http://127.0.0.1:8233"

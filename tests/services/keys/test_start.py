@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -25,8 +26,9 @@ from services.identity.known_keys import USES, keys_checked
 from services.identity.models import KnownKey
 from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path
 from services.runtime.settings import SettingsError
-from tests.conftest import free_port, running_postgres
+from tests.conftest import running_postgres
 from tests.kms import new_fake_kms_key
+from tests.ports import free_port
 from tests.services.keys.conftest import Installation
 
 PURPOSES = tuple(USES)
@@ -108,7 +110,7 @@ async def test_a_replica_with_the_file_from_before_a_rotation_is_refused(
     installation: Installation, tmp_path: Path
 ) -> None:
     await start(installation)
-    stale = Installation(installation.engine, shutil.copytree(installation.keys_dir, tmp_path / "stale"))
+    stale = replace(installation, keys_dir=shutil.copytree(installation.keys_dir, tmp_path / "stale"))
     _, new = installation.replace_key(KeysetPurpose.HETU)
     await start(installation)
     with pytest.raises(SettingsError, match=f"lacks key {new}"):
@@ -259,7 +261,19 @@ async def test_identity_starts_with_keys_under_a_kms_alone_if_it_can_reach_it(
         "PYTHONPATH": f"{tmp_path}:{installation.environment.get('PYTHONPATH', '')}",
         "LIITY_KMS_KEY_URI": uri,
     }
-    made = await installation.liity("keys", "create", **with_kms)
+
+    async def liity(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """A start of its own: only then Python reads `sitecustomize`."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "deploy", *arguments],
+            env=installation.environment | with_kms | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    made = await liity("keys", "create")
     assert (made.returncode, made.stderr) == (0, "")
     target = f"127.0.0.1:{free_port()}"
     process = subprocess.Popen(
@@ -272,15 +286,13 @@ async def test_identity_starts_with_keys_under_a_kms_alone_if_it_can_reach_it(
         async with grpc.aio.insecure_channel(target) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
             await check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=60)
-        shown = await installation.liity("keys", "show", **with_kms)
+        shown = await liity("keys", "show")
         assert shown.returncode == 0
     finally:
         process.terminate()
         process.communicate(timeout=30)
     for wrong in ("", new_fake_kms_key()):
-        ended = await installation.liity(
-            "serve", "identity", **(with_kms | {"LIITY_KMS_KEY_URI": wrong, "LIITY_LISTEN": target})
-        )
+        ended = await liity("serve", "identity", LIITY_KMS_KEY_URI=wrong, LIITY_LISTEN=target)
         assert ended.returncode == 2
         assert len(ended.stderr.splitlines()) == 1
         assert "KMS" in ended.stderr

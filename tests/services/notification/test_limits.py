@@ -13,7 +13,7 @@ from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED, REASON_MESSAGE_NOT_FOU
 from services.notification.models import limits
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.errors import Refusal
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.services.conftest import refused
 from tests.services.notification.notifications import consent_request, end_lease, running
 from tests.services.smtp_server import SmtpServer

@@ -24,7 +24,7 @@ from liity.notification.v1.notification_service_pb2 import DELIVERY_STATE_PENDIN
 from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED
 from services.notification.settings import NotificationSettings
 from services.runtime.settings import SettingsError, load
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.services.notification.notifications import (
     Notification,
     called_at,

@@ -18,7 +18,7 @@ from services.runtime.access import ACCESS, Services
 from services.runtime.errors import Refusal
 from services.runtime.service_identity import SERVICES, ServiceIdentity
 from services.runtime.settings import SettingsError, load
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.services.registration_service import Service
 
 METHODS = sorted(method for method in ACCESS if method.startswith("/liity.registration.v1."))

@@ -13,7 +13,7 @@ from deploy.postgres import EmbeddedPostgres
 from services.registration.use_chain import verify
 from services.registration.use_log import require_append_only
 from services.runtime.settings import SettingsError
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.services.registration.uses import INSERT_ENTRY, an_account, owner, record, service_role
 from tests.services.registration_service import Service
 
