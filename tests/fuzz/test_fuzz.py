@@ -11,7 +11,8 @@ from tests.fuzz.rounds import Siege
 from tests.fuzz.target import SERVERS, Target, running_target
 from tests.fuzz.transport import ATTACKERS, Numbers
 
-pytestmark = pytest.mark.xdist_group("fuzz")
+# A thousand calls of two hundred RPCs are one test.
+pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.timeout(1200)]
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 

@@ -1,6 +1,6 @@
 """The catalogue of right calls: one of every public RPC. Every test that walks over the RPCs reads it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -579,3 +579,11 @@ CALLS: dict[str, Call] = {
     ),
 }
 """By the RPC's path. An RPC that is added to the contract needs an entry."""
+
+SERVICES = sorted({path.split("/")[1] for path in CALLS})
+"""The public services: walks that take long go over one at a time."""
+
+
+def of_service(service: str, paths: Iterable[str]) -> list[str]:
+    """Those of the paths that are RPCs of a service."""
+    return [path for path in paths if path.startswith(f"/{service}/")]

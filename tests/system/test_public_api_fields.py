@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from services.runtime.interceptor import LARGE_REQUEST_BYTES, MAX_REQUEST_BYTES, violations_of
-from tests.system.calls import CALLS, caller_of, right
+from tests.system.calls import CALLS, SERVICES, caller_of, of_service, right
 from tests.system.public_api import (
     LANGUAGES,
     METHODS,
@@ -343,7 +343,10 @@ def test_no_rpc_is_left_out() -> None:
     assert sorted(CALLS) == _PATHS
 
 
-async def test_each_wrong_field_is_named(gateway: Gateway, facts: Facts, stores: Stores) -> None:
+@pytest.mark.parametrize("service", SERVICES)
+async def test_each_wrong_field_is_named(
+    gateway: Gateway, facts: Facts, stores: Stores, service: str
+) -> None:
     """The languages take turns: which text belongs to a reason does not depend on the field."""
 
     async def check(path: str) -> None:
@@ -369,7 +372,7 @@ async def test_each_wrong_field_is_named(gateway: Gateway, facts: Facts, stores:
                 surprises.append(f"{wrong.field} {wrong.how}: {actual}")
         assert not surprises, "\n".join(surprises)
 
-    await walk_storing_nothing(stores, {path: partial(check, path) for path in _PATHS})
+    await walk_storing_nothing(stores, {path: partial(check, path) for path in of_service(service, _PATHS)})
 
 
 async def test_an_empty_message_is_refused(gateway: Gateway, stores: Stores) -> None:
