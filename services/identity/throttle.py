@@ -48,13 +48,10 @@ class LinkThrottle:
         self._per_caller = settings.link_failures_per_caller
         self._window = settings.link_window
 
-    async def admit(self, caller_address: str) -> None:
-        """Counts an attempt. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many failures."""
-        await self._limiter.admit(Limit(_link_caller(caller_address), self._per_caller, now() + self._window))
-
-    async def forgive(self, caller_address: str) -> None:
-        """The token was one of ours."""
-        await self._limiter.forgive(_link_caller(caller_address))
+    async def count(self, caller_address: str) -> None:
+        """Counts a wrong token. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many."""
+        until = now() + self._window
+        await self._limiter.admit(Limit(f"link:caller:{network_of(caller_address)}", self._per_caller, until))
 
 
 class OrderThrottle:
@@ -81,7 +78,3 @@ def _login_account(email: str) -> str:
 
 def _login_caller(address: str) -> str:
     return f"log-in:caller:{network_of(address)}"
-
-
-def _link_caller(address: str) -> str:
-    return f"link:caller:{network_of(address)}"
