@@ -41,6 +41,7 @@ class Person(Base):
     __tablename__ = "persons"
     __table_args__ = (
         Index("ix_persons_provisional", "ensured_at", postgresql_where=text("retained_at IS NULL")),
+        Index("ix_persons_merged_into", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     )
 
     person_id: Mapped[str] = mapped_column(primary_key=True)
@@ -54,6 +55,8 @@ class Person(Base):
     """A class list waits for the person until then, even if not retained."""
     without_code_request_id: Mapped[str | None] = mapped_column(unique=True)
     """The Save that a person without a code was made for."""
+    merged_into: Mapped[str | None] = mapped_column(ForeignKey("persons.person_id", ondelete="CASCADE"))
+    """Whose other code the row's is, since two persons became one: it leads to them."""
 
 
 class CodeChange(Base):
