@@ -78,6 +78,8 @@ NOT_OF_PERSONS = {
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
     "limits": "counts by a hash of an account or a network address",
+    "known_places": "of accounts",
+    "lock_outs": "counts by a hash of an account",
     "known_keys": "names the keys that have been used",
     "login_attempts": "counts by a hash of an account or a network address",
 }

@@ -48,6 +48,7 @@ CLIENT_ERRORS = frozenset(
 NOTED = frozenset(
     {
         "identity.limits",
+        "identity.lock_outs",
         "registration.limits",
         "notification.limits",
         "registration.use_entries",
