@@ -192,7 +192,7 @@ async def test_an_order_is_refused_if_the_customership_ends_before_the_mail(
     mails, details_now = len(world.mails_to(email)), Mailing.details
 
     async def details_after_the_end(mailing: Mailing, step: RegistrationStep, **terms: bool) -> object:
-        if step.person_id == registration.person_id:
+        if step.event_id == order.request_id:
             statement = "UPDATE customers SET state = 2 WHERE person_id = :person"
             await world.change("registration", statement, person=registration.person_id)
         return await details_now(mailing, step, **terms)
