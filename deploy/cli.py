@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -94,6 +95,7 @@ def up(
     from deploy.up import until_signalled  # noqa: PLC0415
     from deploy.up import up as run_stack  # noqa: PLC0415
 
+    _take_interrupts()
     ports = Ports() if port_base is None else Ports.from_base(port_base)
     _run(until_signalled(run_stack(state_dir, ports, demo=demo, tls=tls, console=console())))
 
@@ -102,11 +104,12 @@ def up(
 def serve(
     component: Annotated[str, typer.Argument(callback=_component, help=f"One of {', '.join(COMPONENTS)}.")],
 ) -> None:
-    """Serves one component until SIGTERM. Its settings come from the environment."""
+    """Serves one component until SIGTERM or SIGINT. Its settings come from the environment."""
     import uvloop  # noqa: PLC0415
 
     from deploy.components import runner  # noqa: PLC0415
 
+    _take_interrupts()
     with ending_clearly():
         uvloop.run(runner(component)())
 
@@ -158,6 +161,12 @@ def main() -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _take_interrupts() -> None:
+    """Takes SIGINT also where a shell has started the program in the background, with SIGINT ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -18,6 +18,7 @@ from deploy.process import Observer
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from deploy.temporal_server import codec_url, ui_origin
+from deploy.wiring import SMTP_HOST
 
 _WELCOME_DELAY = "LIITY_WORKFLOWS_WELCOME_DELAY"
 _DEMO_WELCOME_DELAY = "PT5S"
@@ -30,6 +31,10 @@ async def up(folder: Path, ports: Ports, *, demo: bool, tls: bool, console: Cons
     fails.
     """
     stack = Stack(folder, ports, observer=_ConsoleObserver(console), tls=tls)
+    if demo and SMTP_HOST in os.environ:
+        # Its people do not exist, and it reads their mail in the mailbox.
+        console.print(f"[dim]No demonstration: mail goes to {SMTP_HOST}, not to the mailbox.[/]")
+        demo = False
     # Who has chosen a delay sees it throughout. Otherwise the demonstration's people alone are welcomed soon.
     shorten = demo and _WELCOME_DELAY not in os.environ
     if shorten:

@@ -32,7 +32,7 @@ def print_suspicions(suspicions: Sequence[Suspicion], *, as_json: bool) -> None:
     if as_json:
         print_json([MessageToDict(suspicion) for suspicion in suspicions])
         return
-    table = Table("From", "To", "Who", "For", "Rule", "Look-ups", "Allowed", "Account")
+    table = Table("From", "To", "Who", "For", "Rule", "Counted", "Allowed", "Account")
     for suspicion in suspicions:
         table.add_row(
             moment(suspicion.start_time),

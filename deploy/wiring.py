@@ -19,6 +19,9 @@ from services.runtime.settings import SettingsError
 
 _STACK = "stack.json"
 
+SMTP_HOST = "LIITY_SMTP_HOST"
+"""Who gives it sends through a mail server of their own instead of the stack's mailbox."""
+
 
 class Wiring:
     """Knows where everything is and who is told what."""
@@ -50,10 +53,11 @@ class Wiring:
             )
         if name == "temporal":
             return Command(temporal_command(self.temporal_database, self._ports), _environment())
-        return Command(
-            [sys.executable, "-m", "deploy", "serve", name],
-            {**_environment(), **environment, **self.settings(name)},
-        )
+        given = {**_environment(), **environment}
+        own = self.settings(name)
+        if name == "notification":
+            own = _without_given_mail_server(own, given)
+        return Command([sys.executable, "-m", "deploy", "serve", name], given | own)
 
     def settings(self, name: str) -> dict[str, str]:
         """The settings that tie one of our programs to the others."""
@@ -114,7 +118,7 @@ class Wiring:
                 }
             case "notification":
                 return {
-                    "LIITY_SMTP_HOST": HOST,
+                    SMTP_HOST: HOST,
                     "LIITY_SMTP_PORT": str(self._ports.smtp),
                     "LIITY_MAIL_FROM": "liity@liity.example",
                 }
@@ -164,3 +168,14 @@ def wiring_in(folder: Path) -> Wiring:
 def _environment() -> dict[str, str]:
     """Our own environment without what would lead to another Temporal server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+
+
+def _without_given_mail_server(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Our settings without those of mail that were given, and without the mailbox beside another server."""
+    another = SMTP_HOST in given
+    return {
+        name: value
+        for name, value in own.items()
+        if not (name.startswith("LIITY_SMTP_") and (another or name in given))
+        and not (name == "LIITY_MAIL_FROM" and name in given)
+    }

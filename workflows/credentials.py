@@ -1,26 +1,37 @@
 """`CredentialsWorkflow`: credentials are sent anew."""
 
+import asyncio
+import contextlib
+from datetime import timedelta
+
 from temporalio import workflow
 
+from liity.v1.reason_pb2 import REASON_CUSTOMER_HAS_ENDED
 from liity.workflows.v1.credentials_workflow_pb2 import (
     CredentialsStep,
     SendCredentialsRequest,
     SendCredentialsResponse,
 )
-from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from services.runtime.errors import failed_precondition
+from services.runtime.refused import to_refused
 from services.runtime.search_attributes import REGISTRATION
 from services.runtime.temporal import CredentialsWorkflowNames
 from workflows.credentials_activities import CredentialsActivities
 from workflows.steps import mail_step, quick_step
 
+_AT_ONCE = timedelta(seconds=2)
+"""How long the answer waits for the mail; after that it says what was ordered."""
+
 
 @workflow.defn(name=CredentialsWorkflowNames.WORKFLOW)
 class CredentialsWorkflow:
-    """Sends one customer's credentials anew (R17). Started by the update `send`, which answers at once."""
+    """Sends one customer's credentials anew (R17). Started by the update `send`, answered within moments."""
 
     def __init__(self) -> None:
         self._request = SendCredentialsRequest()
         self._answer: SendCredentialsResponse | None = None
+        self._sent: MailStepResult | None = None
 
     @workflow.run
     async def run(self) -> None:
@@ -32,11 +43,17 @@ class CredentialsWorkflow:
 
     @workflow.update(name=CredentialsWorkflowNames.SEND)
     async def send(self, request: SendCredentialsRequest) -> SendCredentialsResponse:
-        """Decides whether they may be sent. Answers with why not, if so."""
+        """Decides whether they may be sent. Answers with why not, also if the customership ends meanwhile."""
         self._request = request
         self._answer = await quick_step(
             CredentialsActivities.order_credentials, request.order, "Order the credentials"
         )
+        if self._answer.HasField("ordered") and workflow.patched("credentials-say-that-it-ended"):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await workflow.wait_condition(lambda: self._sent is not None, timeout=_AT_ONCE)
+            if self._sent is not None and self._sent.customership_ended:
+                ended = failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+                return SendCredentialsResponse(refused=to_refused(ended))
         return self._answer
 
     async def _send(self, answer: SendCredentialsResponse) -> None:
@@ -51,4 +68,6 @@ class CredentialsWorkflow:
             event_id=order.request_id,
         )
         anew = CredentialsStep(step=step, recipient=order.recipient)
-        await mail_step(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
+        self._sent = await mail_step(
+            CredentialsActivities.send_credentials_anew, anew, "Send the credentials"
+        )

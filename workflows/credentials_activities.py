@@ -36,7 +36,7 @@ class CredentialsActivities:
         """Issues the credentials and mails them, unless the customership has ended or a later order came."""
         details = await self._mailing.details(anew.step)
         if details is None:
-            return MailStepResult()
+            return MailStepResult(customership_ended=True)
         mail = await self._mailing.credentials(anew.step, details, anew.recipient)
         if mail is None:
             return MailStepResult()

@@ -410,11 +410,14 @@ class RegistrationActivities:
         link = await self._consent_link(step)
         if link.link_void:
             return MailStepResult()
+        registration = await self._get(step)
         asked = content(
             child_first_names=details.first_names,
             unit_display_name=details.unit_display_name,
             link_token=link.token,
             deadline=step.deadline,
+            # The guardian is told the 15th birthday if that comes before the lapse (R8).
+            outgrown=step.deadline.ToDatetime() < registration.deadline.ToDatetime(),
         )
         mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
         return await self._mailing.send_or_tell(step, details, mail)

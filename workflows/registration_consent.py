@@ -66,7 +66,9 @@ class ConsentWait(RegistrationRun):
 
     async def _mail_guardian(self, activity: Callable[..., Any], summary: str, lapse: datetime) -> None:
         if self._waits_for_consent:
-            until, step = min(lapse, self._birthday), self._step(lapse)
+            # The guardian is told the day until which an answer changes anything.
+            until = min(lapse, self._birthday)
+            step = self._step(until)
             step.guardian_corrections = self._guardian_corrections
             await self._mail_while(STAGE_WAITING_FOR_CONSENT, activity, step, summary, until)
 

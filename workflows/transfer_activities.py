@@ -50,8 +50,8 @@ class TransferActivities:
         responsible = await self._mailing.responsible(
             moved.previous_unit_id, moved.previous_registrar_account_id
         )
-        if not responsible:
-            # The unit is closed: whoever moves its customers knows it.
+        if not responsible and unit.HasField("close_time"):
+            # Whoever moves the customers of a closed unit knows it. Of an open one, customer service is told.
             return MailStepResult()
         return await self._mailing.tell_all(
             step, responsible, "moved to another unit", moved_to_another_unit=content

@@ -59,7 +59,7 @@ class LogInPage:
         form = await _form(request)
         email = form.get("email", "")
         try:
-            session = await self._open_session(email, form.get("password", ""))
+            session = await self._open_session(request, email, form.get("password", ""))
             await self._admission.account(session.access_token)
         except Refusal as refusal:
             problem = reason_text(refusal.reason, _language(request))
@@ -75,12 +75,14 @@ class LogInPage:
         self._admission.forget(response)
         return response
 
-    async def _open_session(self, email: str, password: str) -> Session:
+    async def _open_session(self, request: web.Request, email: str, password: str) -> Session:
         """A session of which the access token alone is kept: nothing here could go on with it.
 
         It is left to end by itself, as its access token is good for no longer than it.
         """
-        metadata = (("x-request-id", current_actor().trace_id),)
+        # As every proxy does: the gateway decides whom it believes, and counts log-ins by it.
+        forwarded = ", ".join((*request.headers.getall("X-Forwarded-For", ()), request.remote or ""))
+        metadata = (("x-request-id", current_actor().trace_id), ("x-forwarded-for", forwarded))
         try:
             answer = await self._auth.LogIn(
                 LogInRequest(email=email, password=password), metadata=metadata, timeout=_TIMEOUT

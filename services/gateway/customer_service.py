@@ -195,7 +195,12 @@ class CustomerService(CustomerServiceServicer):
             raise
         response = TransferCustomerResponse(registration=registration_name(unit_id, moved.registration_id))
         if moved.customer_id:
-            response.customer.CopyFrom(await self._read(customer_name(unit_id, moved.customer_id)))
+            try:
+                response.customer.CopyFrom(await self._read(customer_name(unit_id, moved.customer_id)))
+            except Refusal as refusal:
+                # The transfer was made. Another one, or an end, has taken the customer out of sight since.
+                if refusal.reason != REASON_CUSTOMER_NOT_FOUND:
+                    raise
         return response
 
     async def SendCredentials(  # noqa: N802

@@ -1,27 +1,31 @@
 """`liity.v1.UseLogService`: customer service searches the log of use."""
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, timedelta
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from liity.identity.v1.account_service_pb2 import BatchGetAccountsRequest
+from liity.identity.v1.account_service_pb2 import BatchGetAccountsRequest, ListLockOutsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.registration.v1 import use_log_service_pb2 as registration_pb2
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.use_log_service_pb2 import (
+    SUSPICION_RULE_LOCK_OUTS,
     ListSuspicionsRequest,
     ListSuspicionsResponse,
     ListUsesRequest,
     ListUsesResponse,
+    Suspicion,
 )
 from liity.v1.use_log_service_pb2_grpc import UseLogServiceServicer
 from services.gateway.resources import DEFAULT_PAGE, LARGEST_PAGE
-from services.runtime.clock import now
+from services.runtime.clock import helsinki_day, now
 from services.runtime.peer import Peer
 from services.runtime.requests import current_request
 
 _LOOK_BACK = timedelta(days=30)
+_MOST_SUSPICIONS = 200
 
 
 class UseLogService(UseLogServiceServicer):
@@ -64,10 +68,29 @@ class UseLogService(UseLogServiceServicer):
         if not request.HasField("start_time"):
             search.start_time.FromDatetime(now() - _LOOK_BACK)
         found = await self._registration.call(self._uses.ListSuspicions, search)
-        names = await self._names(suspicion.account_id for suspicion in found.suspicions)
-        for suspicion in found.suspicions:
+        suspicions = [*found.suspicions, *await self._lock_outs(search.start_time)]
+        suspicions.sort(key=_day_and_count, reverse=True)
+        del suspicions[_MOST_SUSPICIONS:]
+        names = await self._names(suspicion.account_id for suspicion in suspicions)
+        for suspicion in suspicions:
             suspicion.account_display_name = names.get(suspicion.account_id, "")
-        return ListSuspicionsResponse(suspicions=found.suspicions)
+        return ListSuspicionsResponse(suspicions=suspicions)
+
+    async def _lock_outs(self, since: Timestamp) -> Iterator[Suspicion]:
+        """Accounts whose log-ins were locked again and again."""
+        request = ListLockOutsRequest(start_time=since)
+        found = await self._identity.call(self._accounts.ListLockOuts, request)
+        return (
+            Suspicion(
+                rule=SUSPICION_RULE_LOCK_OUTS,
+                account_id=lock_outs.account_id,
+                count=lock_outs.count,
+                threshold=found.threshold,
+                start_time=lock_outs.start_time,
+                end_time=lock_outs.end_time,
+            )
+            for lock_outs in found.lock_outs
+        )
 
     async def _names(self, account_ids: Iterable[str]) -> Mapping[str, str]:
         """Display names by account ID, of the accounts there are."""
@@ -77,3 +100,7 @@ class UseLogService(UseLogServiceServicer):
         request = BatchGetAccountsRequest(account_ids=wanted)
         found = await self._identity.call(self._accounts.BatchGetAccounts, request)
         return {account.account_id: account.display_name for account in found.accounts}
+
+
+def _day_and_count(suspicion: Suspicion) -> tuple[date, int]:
+    return helsinki_day(suspicion.start_time.ToDatetime(UTC)), suspicion.count

@@ -1,5 +1,7 @@
 """AccountService: accounts of registrars and staff, and their log-ins."""
 
+from datetime import UTC
+
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -29,6 +31,8 @@ from liity.identity.v1.account_service_pb2 import (
     ListAccountsResponse,
     ListAgedPasswordsRequest,
     ListAgedPasswordsResponse,
+    ListLockOutsRequest,
+    ListLockOutsResponse,
     LogInRequest,
     LogInResponse,
     LogOutRequest,
@@ -50,6 +54,7 @@ from liity.v1.reason_pb2 import (
 )
 from services.identity.access_tokens import AccessTokens
 from services.identity.account_store import StoredAccount, find_account, find_accounts, fold_email
+from services.identity.known_places import KnownPlaces
 from services.identity.models import Account, Membership
 from services.identity.password_ages import PasswordAges
 from services.identity.password_orders import PasswordOrders
@@ -73,6 +78,7 @@ class Accounts(AccountServiceServicer):
         sessions: Sessions,
         orders: PasswordOrders,
         password_ages: PasswordAges,
+        places: KnownPlaces,
     ) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -82,6 +88,7 @@ class Accounts(AccountServiceServicer):
         self._sessions = sessions
         self._orders = orders
         self._password_ages = password_ages
+        self._places = places
 
     @override
     async def CreateAccount(self, request: CreateAccountRequest, context: object) -> CreateAccountResponse:
@@ -126,16 +133,26 @@ class Accounts(AccountServiceServicer):
     @override
     async def LogIn(self, request: LogInRequest, context: object) -> LogInResponse:
         email = fold_email(request.email)
-        await self._throttle.admit(email, request.caller_address)
+        attempt = await self._throttle.admit(email, request.caller_address)
+        if attempt.throttled is not None and not await self._places.anybody_at(request.caller_address):
+            raise attempt.throttled
+        # Where accounts are known the work is the same for all, so that its time does not tell which are.
         async with self._single.connect() as connection:
             stored = await find_account(connection, Account.email == email)
         matches = await self._passwords.verify(stored and stored.password_hash, request.password)
+        if attempt.throttled is not None and not (
+            stored is not None
+            and matches
+            and await self._places.know(stored.account.account_id, request.caller_address)
+        ):
+            raise attempt.throttled
         if stored is None or not matches:
             raise unauthenticated(REASON_WRONG_CREDENTIALS)
-        await self._throttle.forgive(email, request.caller_address)
+        await self._throttle.forgive(attempt)
         session = await self._sessions.start(stored)
         if session is None:
             raise unauthenticated(REASON_WRONG_CREDENTIALS)
+        await self._places.remember(session.account_id, request.caller_address)
         # Read anew: whoever was taken out of a unit until now has lost it, and later on loses this session.
         async with self._single.connect() as connection:
             stored = await find_account(connection, Account.account_id == session.account_id)
@@ -196,6 +213,10 @@ class Accounts(AccountServiceServicer):
     ) -> MarkPasswordRemindedResponse:
         await self._password_ages.mark_reminded(request.account_id)
         return MarkPasswordRemindedResponse()
+
+    @override
+    async def ListLockOuts(self, request: ListLockOutsRequest, context: object) -> ListLockOutsResponse:
+        return await self._places.lock_outs(request.start_time.ToDatetime(UTC))
 
     def _tokens(self, account: AccountMessage, session: RunningSession) -> SessionTokens:
         access = self._access_tokens.sign(account, session.session_id)

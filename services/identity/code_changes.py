@@ -24,13 +24,13 @@ from liity.v1.reason_pb2 import (
 )
 from services.identity.hetu import Hetu
 from services.identity.housekeeping import PROVISIONAL_LIFETIME
-from services.identity.models import CodeChange, Link, Person
+from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.vault import HetuVault
 from services.runtime.clock import now
 from services.runtime.errors import already_exists, failed_precondition, not_found, unavailable
 from services.runtime.requests import canonical_request_id
 
-_COLUMNS = (Person.person_id, Person.hetu_ciphertext, Person.hetu_index)
+_COLUMNS = (Person.person_id, Person.hetu_ciphertext, Person.hetu_index, Person.merged_into)
 _VOIDED = func.coalesce(Link.voided_at, func.now())
 
 
@@ -44,10 +44,10 @@ async def prepare(
         raise already_exists(REASON_REQUEST_ID_REUSED)
     if made is not None and made.committed_at is not None:
         return ""
-    for other_id in await _others(connection, request.person_id, request.change, vault.indexes(code)):
-        gives_way = select(Person.person_id).where(_gives_way(other_id, request.nobody))
+    for other in await _others(connection, request.person_id, request.change, vault.indexes(code)):
+        gives_way = select(Person.person_id).where(_gives_way(other, request.person_id, request.nobody))
         if await connection.scalar(gives_way) is None:
-            return other_id
+            return _whose(other)
     change = {
         "hetu_ciphertext": vault.seal(code, request.person_id).hetu_ciphertext,
         "change": request.change,
@@ -76,10 +76,11 @@ async def commit(
     if change.committed_at is not None:
         return ""
     code = parse(vault.open(change.hetu_ciphertext, change.person_id))
-    for other_id in await _others(connection, change.person_id, change.change, vault.indexes(code)):
-        erased = delete(Person).where(_gives_way(other_id, change.nobody)).returning(Person.person_id)
+    for other in await _others(connection, change.person_id, change.change, vault.indexes(code)):
+        gives_way = _gives_way(other, change.person_id, change.nobody)
+        erased = delete(Person).where(gives_way).returning(Person.person_id)
         if await connection.scalar(erased) is None:
-            return other_id
+            return _whose(other)
     # Of two tries at once the later waits for the person's row, and may find the change made.
     made = await connection.scalar(
         update(CodeChange)
@@ -100,7 +101,7 @@ async def code_that_goes_over(
     if request.person_id not in rows:
         raise not_found(REASON_PERSON_NOT_FOUND)
     kept, merged = rows[request.person_id], rows.get(request.merged_person_id)
-    if merged is None or merged.hetu_ciphertext is None:
+    if merged is None or merged.hetu_ciphertext is None or merged.merged_into is not None:
         return None
     if kept.hetu_ciphertext is not None and request.code_of == CODE_OF_UNSPECIFIED:
         raise failed_precondition(REASON_BOTH_HAVE_PERSONAL_IDENTITY_CODES)
@@ -110,23 +111,47 @@ async def code_that_goes_over(
 
 
 async def merge(connection: AsyncConnection, vault: HetuVault, request: MergePersonsRequest) -> None:
-    """Makes one person of two, in the connection's transaction: nothing of the merged one is left."""
+    """Makes one person of two, in the connection's transaction.
+
+    Nothing of the merged one is left but, where both have codes, the code that does not count: it goes on
+    leading to the person who stays, so that a Save by it does not make them anew.
+    """
     rows = await _locked(connection, Person.person_id.in_([request.person_id, request.merged_person_id]))
     kept, merged = rows.get(request.person_id), rows.get(request.merged_person_id)
-    if merged is None:
+    if merged is None or merged.merged_into is not None:
         return
-    await erase(connection, [merged.person_id], merged.person_id)
+    if kept is not None:
+        # The codes that were dropped when others were merged into the merged one go over, too.
+        of_merged = update(Person).where(Person.merged_into == merged.person_id)
+        await connection.execute(of_merged.values(merged_into=kept.person_id))
     if kept is None or merged.hetu_ciphertext is None:
+        await erase(connection, [merged.person_id], merged.person_id)
         return
-    if kept.hetu_ciphertext is None or request.code_of == CODE_OF_MERGED:
-        sealed = vault.reseal(merged.hetu_ciphertext, merged.person_id, kept.person_id)
-        await _write(connection, kept.person_id, sealed._asdict())
+    taken = vault.reseal(merged.hetu_ciphertext, merged.person_id, kept.person_id)
+    if kept.hetu_ciphertext is None:
+        await erase(connection, [merged.person_id], merged.person_id)
+        await _write(connection, kept.person_id, taken._asdict())
+        return
+    await connection.execute(delete(Credential).where(Credential.person_id == merged.person_id))
+    await _void_links(connection, [merged.person_id])
+    await _write(connection, merged.person_id, {"merged_into": kept.person_id})
+    if request.code_of == CODE_OF_MERGED:
+        dropped = vault.reseal(kept.hetu_ciphertext, kept.person_id, merged.person_id)
+        # A code stands in one row at any time.
+        await _write(connection, merged.person_id, dict.fromkeys(taken._fields))
+        await _write(connection, kept.person_id, taken._asdict())
+        await _write(connection, merged.person_id, dropped._asdict())
 
 
 async def erase(connection: AsyncConnection, subjects: Sequence[str], person_id: str) -> None:
     """Erases a person, and what links open of theirs."""
-    # The credentials go with the person.
+    # The credentials go with the person, and so do codes that were dropped in merges.
     await connection.execute(delete(Person).where(Person.person_id == person_id))
+    await _void_links(connection, subjects)
+
+
+async def _void_links(connection: AsyncConnection, subjects: Sequence[str]) -> None:
+    """Links open nothing of theirs any more."""
     await connection.execute(
         update(Link)
         .where(Link.subject.in_(subjects))
@@ -160,8 +185,8 @@ async def _kept(connection: AsyncConnection, request_id: str) -> Row[Any] | None
 
 async def _others(
     connection: AsyncConnection, person_id: str, change: CodeChangeKind.ValueType, indexes: Sequence[bytes]
-) -> Sequence[str]:
-    """Who else has a code that is to be a person's; raises if it cannot be, whoever has it."""
+) -> Sequence[Any]:
+    """The rows of who else has a code that is to be a person's; raises if it cannot be, whoever has it."""
     await lock_code(connection, indexes)
     rows = await _locked(connection, or_(Person.person_id == person_id, Person.hetu_index.in_(indexes)))
     person = rows.pop(person_id, None)
@@ -173,12 +198,23 @@ async def _others(
         raise failed_precondition(REASON_HAS_PERSONAL_IDENTITY_CODE)
     if change != CODE_CHANGE_ATTACHED and person.hetu_index is None:
         raise failed_precondition(REASON_NO_PERSONAL_IDENTITY_CODE)
-    return tuple(rows)
+    return tuple(rows.values())
 
 
-def _gives_way(other_id: str, nobody: str) -> ColumnElement[bool]:
-    """Whether nothing has come of the Save of whoever has the code; a Save under way ensures them anew."""
-    came_to_nothing: ColumnElement[bool] = Person.retained_at.is_(None)
+def _whose(row: Any) -> str:  # noqa: ANN401 - a row of `_COLUMNS`
+    """Whom a row's code leads to."""
+    whose: str = row.merged_into or row.person_id
+    return whose
+
+
+def _gives_way(other: Any, person_id: str, nobody: str) -> ColumnElement[bool]:  # noqa: ANN401
+    """Whether a row with the code gives it up to a person.
+
+    So does one of which nothing has come of the Save, while a Save under way ensures it anew; and one that
+    holds the person's own code, which was dropped in a merge.
+    """
+    other_id: str = other.person_id
+    came_to_nothing: ColumnElement[bool] = Person.retained_at.is_(None) | (Person.merged_into == person_id)
     if other_id == nobody:
         came_to_nothing |= Person.ensured_at < now() - PROVISIONAL_LIFETIME
     return (Person.person_id == other_id) & came_to_nothing

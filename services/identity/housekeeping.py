@@ -5,8 +5,17 @@ from datetime import timedelta
 from sqlalchemy import and_, delete, or_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.identity.models import CodeChange, Link, Person, RegistrarRemoval, RoleChange, Session
-from services.runtime.clock import now
+from services.identity.models import (
+    CodeChange,
+    KnownPlace,
+    Link,
+    LockOuts,
+    Person,
+    RegistrarRemoval,
+    RoleChange,
+    Session,
+)
+from services.runtime.clock import helsinki_day, now
 
 PROVISIONAL_LIFETIME = timedelta(hours=1)
 """How long a person is kept whom nobody has said to retain, or a code: far longer than a call takes."""
@@ -18,6 +27,13 @@ EXPIRED_LINK_LIFETIME = timedelta(days=30)
 
 REPETITION_LIFETIME = timedelta(days=30)
 """How long a repeated call is told that it has been done: far longer than anybody repeats it."""
+
+KNOWN_PLACE_LIFETIME = timedelta(days=180)
+"""How long an account is known where it has logged in last."""
+
+
+LOCK_OUT_LIFETIME = timedelta(days=90)
+"""How long it is told that log-ins to an account were locked."""
 
 
 async def sweep(engine: AsyncEngine) -> None:
@@ -44,6 +60,12 @@ async def sweep(engine: AsyncEngine) -> None:
         )
         await connection.execute(
             delete(RoleChange).where(RoleChange.changed_at <= moment - REPETITION_LIFETIME)
+        )
+        await connection.execute(
+            delete(KnownPlace).where(KnownPlace.seen_at <= moment - KNOWN_PLACE_LIFETIME)
+        )
+        await connection.execute(
+            delete(LockOuts).where(LockOuts.day <= helsinki_day(moment - LOCK_OUT_LIFETIME))
         )
         await connection.execute(delete(Session).where(Session.expires_at <= moment))
         await connection.execute(

@@ -80,7 +80,7 @@ class IssuedLink(NamedTuple):
 
 
 class LinkDoor:
-    """Opens links by their tokens, for whoever holds one. Who tries many that are none is throttled."""
+    """Opens links by their tokens. Throttles callers that try many wrong ones; right ones always open."""
 
     def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, throttle: LinkThrottle) -> None:
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -90,19 +90,15 @@ class LinkDoor:
     async def open(self, purpose: LinkPurpose.ValueType, token: str, request_id: str) -> UsableLink:
         """A link that `request_id` may use, or has used: errors as the contract of `CheckLink`.
 
-        RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) after too many wrong tokens from the caller's address.
+        RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) for a wrong token after too many from the caller's address. A
+        right one is always looked at: a token cannot be guessed, and a school or a proxy shares one address.
         """
-        address = current_actor().caller_address
-        await self._throttle.admit(address)
         try:
-            link = await self._usable(purpose, token, request_id)
+            return await self._usable(purpose, token, request_id)
         except Refusal as refusal:
-            # One that has worked once was no guess.
-            if refusal.reason != REASON_LINK_INVALID:
-                await self._throttle.forgive(address)
+            if refusal.reason == REASON_LINK_INVALID:
+                await self._throttle.count(current_actor().caller_address)
             raise
-        await self._throttle.forgive(address)
-        return link
 
     async def _usable(self, purpose: LinkPurpose.ValueType, token: str, request_id: str) -> UsableLink:
         link_id = self._sealed_ids.open(_PURPOSES[purpose], token) if purpose in _PURPOSES else None

@@ -1,6 +1,6 @@
 """The tables of identity."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import (
     ARRAY,
@@ -41,6 +41,7 @@ class Person(Base):
     __tablename__ = "persons"
     __table_args__ = (
         Index("ix_persons_provisional", "ensured_at", postgresql_where=text("retained_at IS NULL")),
+        Index("ix_persons_merged_into", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     )
 
     person_id: Mapped[str] = mapped_column(primary_key=True)
@@ -54,6 +55,8 @@ class Person(Base):
     """A class list waits for the person until then, even if not retained."""
     without_code_request_id: Mapped[str | None] = mapped_column(unique=True)
     """The Save that a person without a code was made for."""
+    merged_into: Mapped[str | None] = mapped_column(ForeignKey("persons.person_id", ondelete="CASCADE"))
+    """Whose other code the row's is, since two persons became one: it leads to them."""
 
 
 class CodeChange(Base):
@@ -189,6 +192,32 @@ class RefreshToken(Base):
     session_id: Mapped[str] = mapped_column(ForeignKey(Session.session_id, ondelete="CASCADE"), index=True)
     successor_id: Mapped[str | None]
     rotated_request_id: Mapped[str | None]
+
+
+class KnownPlace(Base):
+    """A network from which an account has logged in: a keyed hash, so that no address can be read."""
+
+    __tablename__ = "known_places"
+    __table_args__ = (Index(None, "place"), Index(None, "seen_at"))
+
+    account_id: Mapped[str] = mapped_column(
+        ForeignKey(Account.account_id, ondelete="CASCADE"), primary_key=True
+    )
+    place: Mapped[bytes] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime]
+
+
+class LockOuts(Base):
+    """How often log-ins to an e-mail address, stored as a hash, were locked on a day in Helsinki."""
+
+    __tablename__ = "lock_outs"
+    __table_args__ = (Index(None, "day"),)
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    number: Mapped[int]
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
 
 
 class LoginAttempts(Base):

@@ -98,4 +98,4 @@ class PasswordOrders:
                 raise not_found(REASON_LINK_INVALID)
             await connection.execute(delete(Session).where(Session.account_id == link.subject))
             await redeem_link(connection, link.link_id, request.request_id)
-        await self._log_ins.forget(email)
+        await self._log_ins.forget(email, current_actor().caller_address)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.identity.v1.link_service_pb2 import LinkPurpose
@@ -31,6 +31,7 @@ PERSON = Kind(
         "hetu_index": "a keyed hash of the code",
         "index_key_id": "names a key",
         "without_code_request_id": "names a call",
+        "merged_into": "names the person, where a record is a code of theirs that was dropped in a merge",
     },
 )
 CODE_CHANGES = Kind(
@@ -77,6 +78,8 @@ NOT_OF_PERSONS = {
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
     "limits": "counts by a hash of an account or a network address",
+    "known_places": "of accounts",
+    "lock_outs": "counts by a hash of an account",
     "known_keys": "names the keys that have been used",
     "login_attempts": "counts by a hash of an account or a network address",
 }
@@ -87,13 +90,17 @@ async def export(
     connection: AsyncConnection, vault: HetuVault, person_id: str, subject_ids: Sequence[str]
 ) -> list[PersonalDataSection]:
     """All that is kept of a person; `subject_ids` are what else of theirs links open."""
-    of_person = select(*PERSON.columns, _persons.c.hetu_ciphertext).where(_persons.c.person_id == person_id)
+    of_person = (
+        select(*PERSON.columns, _persons.c.hetu_ciphertext)
+        .where(or_(_persons.c.person_id == person_id, _persons.c.merged_into == person_id))
+        .order_by(_persons.c.merged_into.nulls_first(), _persons.c.person_id)
+    )
     persons: list[dict[Any, Any]] = []
     for row in (await connection.execute(of_person)).mappings():
         ciphertext = row["hetu_ciphertext"]
         told = {name: value for name, value in row.items() if name != "hetu_ciphertext"}
         # A person without a code is known by the ID alone (R24).
-        code = {"personal_identity_code": vault.open(ciphertext, person_id)} if ciphertext else {}
+        code = {"personal_identity_code": vault.open(ciphertext, row["person_id"])} if ciphertext else {}
         persons.append({**code, **told})
     code_changes = (
         select(*CODE_CHANGES.columns)

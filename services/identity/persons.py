@@ -52,6 +52,9 @@ from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import FieldViolation, Refusal, invalid, not_found
 from services.runtime.requests import canonical_request_id
 
+_WHOSE = func.coalesce(Person.merged_into, Person.person_id).label("person_id")
+"""Whom a row's code leads to: the code that was dropped in a merge, to the person who stayed."""
+
 # What a Save needs is prepared once: to build a statement costs more than to run it.
 
 _SEALED = insert(Person).values(
@@ -77,7 +80,7 @@ _ENSURE = _SEALED.on_conflict_do_update(
         # The longest hold counts; one that is not there counts for nothing.
         "hold_until": func.greatest(Person.hold_until, _SEALED.excluded.hold_until),
     },
-).returning(Person.person_id)
+).returning(_WHOSE)
 
 _WITHOUT_CODE = insert(Person).values(
     {column: bindparam(column) for column in ("person_id", "ensured_at", "without_code_request_id")}
@@ -90,16 +93,20 @@ _ENSURE_WITHOUT_CODE = _WITHOUT_CODE.on_conflict_do_update(
 
 _RETAIN = (
     update(Person)
-    .where(Person.person_id == bindparam("retained_id"))
+    .where(Person.person_id == bindparam("retained_id"), Person.merged_into.is_(None))
     .values(retained_at=func.coalesce(Person.retained_at, bindparam("moment", type_=Person.retained_at.type)))
     .returning(Person.person_id)
 )
 
-_UNRETAIN = update(Person).where(Person.person_id == bindparam("unretained_id")).values(retained_at=None)
+_UNRETAIN = (
+    update(Person)
+    .where(Person.person_id == bindparam("unretained_id"), Person.merged_into.is_(None))
+    .values(retained_at=None)
+)
 
 _RELEASE = delete(Person).where(Person.retained_at.is_(None))
 
-_FIND_MANY = select(Person.person_id, Person.hetu_index).where(
+_FIND_MANY = select(_WHOSE, Person.hetu_index).where(
     Person.hetu_index == func.any(bindparam("indexes", type_=ARRAY(LargeBinary)))
 )
 
@@ -295,9 +302,7 @@ def _ensured(person_id: str, parsed: hetu.Hetu) -> EnsurePersonResponse:
 
 
 async def _find(connection: AsyncConnection, indexes: Sequence[bytes]) -> str | None:
-    person_id: str | None = await connection.scalar(
-        select(Person.person_id).where(Person.hetu_index.in_(indexes))
-    )
+    person_id: str | None = await connection.scalar(select(_WHOSE).where(Person.hetu_index.in_(indexes)))
     return person_id
 
 

@@ -36,6 +36,11 @@ class SealedIds:
         raw = bytes.fromhex(sealed_id)
         return _encode(raw + self._mac.compute_mac(purpose.encode() + raw))
 
+    def mark(self, name: str) -> bytes:
+        """A keyed hash of what nobody is to read or guess; another one once the primary key is another."""
+        mark: bytes = self._mac.compute_mac(b"mark " + name.encode())
+        return mark
+
     def open(self, purpose: Purpose, token: str) -> str | None:
         """The ID in a token; None if it is not one of ours for this purpose."""
         try:

@@ -17,6 +17,7 @@ from services.identity.accounts import Accounts
 from services.identity.credentials import Credentials
 from services.identity.housekeeping import sweep
 from services.identity.known_keys import keys_checked
+from services.identity.known_places import KnownPlaces
 from services.identity.links import LinkDoor, Links
 from services.identity.models import limits
 from services.identity.password_ages import PasswordAges
@@ -70,6 +71,7 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
         Sessions(engine, sealed_ids, settings.refresh_token_lifetime),
         orders,
         PasswordAges(engine, settings.password_reminder_age),
+        KnownPlaces(engine, sealed_ids, settings.suspicious_lock_outs),
     )
     registrars = Registrars(engine, sealed_ids, door, passwords, settings.invitation_lifetime)
     links = Links(engine, sealed_ids, door)

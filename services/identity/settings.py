@@ -16,13 +16,27 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
         description="Accept artificial personal identity codes (900 to 999): for tests only (R33).",
     )
     login_failures_per_account: int = Field(
-        default=5, ge=1, description="Failed log-ins per account and window before it is throttled."
+        default=5,
+        ge=1,
+        description="Failed log-ins per account and window before it is throttled, but for who proves the "
+        "password from a network where the account has logged in before.",
+    )
+    login_failures_per_place: int = Field(
+        default=20,
+        ge=1,
+        description="Failed log-ins per account and network address together, and window, before nobody is "
+        "let into the account from there.",
     )
     login_failures_per_caller: int = Field(
         default=50, ge=1, description="Failed log-ins per network address and window before it is throttled."
     )
     login_window: timedelta = Field(
         default=timedelta(minutes=15), gt=timedelta(0), description="How long failed log-ins are counted."
+    )
+    suspicious_lock_outs: int = Field(
+        default=2,
+        ge=0,
+        description="How often an account may be throttled a day: more than this is shown as suspicious.",
     )
     link_failures_per_caller: int = Field(
         default=100,

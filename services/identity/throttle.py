@@ -1,43 +1,98 @@
 """The throttles of what is tried at the door: log-ins, links, and orders of a new password.
 
-An attempt is counted before it is looked at, so that guesses at once count too. Callers come before accounts:
-a throttled caller is counted no further, and so locks no accounts.
+A log-in or an order is counted before it is looked at, so that guesses at once count too. Callers come before
+accounts: a throttled caller is counted no further, and so locks no accounts.
 """
 
+from typing import NamedTuple
+
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.v1.reason_pb2 import REASON_TOO_MANY_ATTEMPTS, REASON_TOO_MANY_ORDERS
-from services.identity.models import limits
+from services.identity.models import LockOuts, limits
 from services.identity.settings import IdentitySettings
-from services.runtime.clock import now
-from services.runtime.limits import Limit, Limiter, network_of
+from services.runtime.clock import helsinki_day, now
+from services.runtime.errors import Refusal
+from services.runtime.limits import Limit, Limiter, key_hash, network_of
+
+_VERIFIED = 10
+"""How many times as many attempts of a throttled caller are looked at, where accounts are known."""
+
+
+class Attempt(NamedTuple):
+    """A log-in that was counted, and may be looked at."""
+
+    email: str
+    caller_address: str
+    throttled: Refusal | None
+    """What it is answered with, unless it is right and comes from where the account is known."""
 
 
 class LoginThrottle:
-    """Counts the log-ins that fail, per account and per caller."""
+    """Counts the log-ins that fail: per account, per caller, and per account and caller.
+
+    The first two keep strangers out. They stop nobody who proves the password from a network where the
+    account has logged in before: else anybody could lock out anybody. There the limit of account and caller
+    together counts. It holds whether the account is known there or not, so that no answer tells which are.
+    """
 
     def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ATTEMPTS)
         self._per_account = settings.login_failures_per_account
         self._per_caller = settings.login_failures_per_caller
+        self._per_place = settings.login_failures_per_place
         self._window = settings.login_window
 
-    async def admit(self, email: str, caller_address: str) -> None:
-        """Counts an attempt. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many failures."""
+    async def admit(self, email: str, caller_address: str) -> Attempt:
+        """Counts an attempt. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once nobody is let in from there."""
         until = now() + self._window
-        await self._limiter.admit(
-            Limit(_login_caller(caller_address), self._per_caller, until),
-            Limit(_login_account(email), self._per_account, until),
+        verified = Limit(_verified(caller_address), _VERIFIED * self._per_caller, until)
+        place = Limit(_place(email, caller_address), self._per_place, until)
+        caller = Limit(_caller(caller_address), self._per_caller, until)
+        account = Limit(lock_out_key(email), self._per_account, until)
+        reached = await self._limiter.count(verified, place, caller, account)
+        # The first event beyond the limit locks; the others find it locked.
+        if any(one.limit in {place, account} and one.events == one.limit.most + 1 for one in reached):
+            await self._record_lock_out(email)
+        if any(one.limit in {verified, place} for one in reached):
+            raise self._limiter.refusal(reached)
+        return Attempt(email, caller_address, self._limiter.refusal(reached) if reached else None)
+
+    async def forgive(self, attempt: Attempt) -> None:
+        """The attempt succeeded: it is no failure of the caller, and the account's are forgotten.
+
+        Those that have locked the account stay: they were not of whoever has proved the password.
+        """
+        if attempt.throttled is None:
+            await self._limiter.forget(lock_out_key(attempt.email))
+        else:
+            await self._limiter.forgive(lock_out_key(attempt.email))
+        await self._limiter.forget(_place(attempt.email, attempt.caller_address))
+        await self._limiter.forgive(_caller(attempt.caller_address))
+        await self._limiter.forgive(_verified(attempt.caller_address))
+
+    async def forget(self, email: str, caller_address: str) -> None:
+        """The account's failures count no more, wherever from, and those from this address."""
+        await self._limiter.forget(lock_out_key(email))
+        await self._limiter.forget(_place(email, caller_address))
+
+    async def _record_lock_out(self, email: str) -> None:
+        """Whether there is such an account or not: it makes no difference to the answer, nor to its time."""
+        moment = now()
+        new = insert(LockOuts).values(
+            key=key_hash(lock_out_key(email)),
+            day=helsinki_day(moment),
+            number=1,
+            first_at=moment,
+            last_at=moment,
         )
-
-    async def forgive(self, email: str, caller_address: str) -> None:
-        """The attempt succeeded: it is no failure of the caller, and the account's are forgotten."""
-        await self.forget(email)
-        await self._limiter.forgive(_login_caller(caller_address))
-
-    async def forget(self, email: str) -> None:
-        """The account's failures count no more."""
-        await self._limiter.forget(_login_account(email))
+        again = {"number": LockOuts.number + 1, "last_at": moment}
+        async with self._single.connect() as connection:
+            await connection.execute(
+                new.on_conflict_do_update(index_elements=[LockOuts.key, LockOuts.day], set_=again)
+            )
 
 
 class LinkThrottle:
@@ -48,13 +103,10 @@ class LinkThrottle:
         self._per_caller = settings.link_failures_per_caller
         self._window = settings.link_window
 
-    async def admit(self, caller_address: str) -> None:
-        """Counts an attempt. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many failures."""
-        await self._limiter.admit(Limit(_link_caller(caller_address), self._per_caller, now() + self._window))
-
-    async def forgive(self, caller_address: str) -> None:
-        """The token was one of ours."""
-        await self._limiter.forgive(_link_caller(caller_address))
+    async def count(self, caller_address: str) -> None:
+        """Counts a wrong token. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many."""
+        until = now() + self._window
+        await self._limiter.admit(Limit(f"link:caller:{network_of(caller_address)}", self._per_caller, until))
 
 
 class OrderThrottle:
@@ -75,13 +127,22 @@ class OrderThrottle:
         )
 
 
-def _login_account(email: str) -> str:
-    return f"log-in:account:{email}"
+LOCK_OUT_PREFIX = "log-in:account:"
+"""What the key of an account's failures begins with; the e-mail address follows."""
 
 
-def _login_caller(address: str) -> str:
+def lock_out_key(email: str) -> str:
+    """The key of an account's failures, wherever from."""
+    return LOCK_OUT_PREFIX + email
+
+
+def _caller(address: str) -> str:
     return f"log-in:caller:{network_of(address)}"
 
 
-def _link_caller(address: str) -> str:
-    return f"link:caller:{network_of(address)}"
+def _verified(address: str) -> str:
+    return f"log-in:verified:{network_of(address)}"
+
+
+def _place(email: str, address: str) -> str:
+    return f"log-in:place:{network_of(address)} {email}"

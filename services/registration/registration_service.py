@@ -35,9 +35,10 @@ from services.registration.forms import consent_errors, from_json, tidy_text
 from services.registration.look_ups import LookUps
 from services.registration.models import registrations
 from services.registration.rows import consent_row, mailing_details, row_of, to_message
+from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.registration.saving import Saving
 from services.registration.use_log import use_row
-from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.errors import failed_precondition, invalid, not_found
 
 
@@ -130,10 +131,11 @@ class RegistrationServicer(RegistrationServiceServicer):
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         if row["stage"] != STAGE_WAITING_FOR_CONSENT:
             raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+        outgrown = day_of_age(row["birth_date"], AGE_OF_OWN_DECISION)
         return pb.GetConsentRequestResponse(
             child_first_names=from_json(row["form"]).first_names,
             unit_display_name=row["unit_display_name"],
-            deadline=row["deadline"],
+            deadline=min(row["deadline"], helsinki_moment(outgrown)),
             wording=current_wording(request.language),
         )
 

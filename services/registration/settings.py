@@ -54,7 +54,10 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
     )
     suspicion_opens: int = Field(6, ge=0, le=23, description="Hour at which working hours begin in Helsinki.")
     suspicion_closes: int = Field(
-        20, ge=1, le=24, description="Hour at which they end. Saturdays and Sundays have none."
+        20,
+        ge=1,
+        le=24,
+        description="Hour at which they end. Saturdays, Sundays and public holidays have none (R46).",
     )
     suspicion_unusual_number: int = Field(
         50, ge=0, description="Look-ups a day that are never unusual, whatever the account's habits."

@@ -276,7 +276,7 @@ GET_CUSTOMER_FOR_CHANGE = (
     .with_for_update()
 )
 
-GET_WITH_UNIT = select(*COLUMNS, registrations.c.form, _unit_name()).where(_BY_ID)
+GET_WITH_UNIT = select(*COLUMNS, registrations.c.form, registrations.c.birth_date, _unit_name()).where(_BY_ID)
 
 GET_PROFILE = (
     select(

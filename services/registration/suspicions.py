@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ARRAY, Date, String, and_, bindparam, cast, extract, func, not_, select
+from sqlalchemy import ARRAY, Date, RowMapping, String, and_, bindparam, cast, extract, func, not_, select
 
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT
 from liity.v1.use_log_service_pb2 import (
@@ -19,13 +19,10 @@ from liity.v1.use_log_service_pb2 import (
 )
 from services.registration.models import use_entries
 from services.registration.use_log import LOOK_UP
-from services.runtime.clock import HELSINKI
+from services.runtime.clock import HELSINKI, is_working_day
 
 HABIT = timedelta(days=28)
 """How far back an account's habits go."""
-
-_SATURDAY = 6
-"""As ISO 8601 counts the days of a week."""
 
 
 class SuspicionRules(NamedTuple):
@@ -58,7 +55,7 @@ class DayOfUse(NamedTuple):
     empty: Span
     """Those that found nobody."""
     outside: Span
-    """Those outside of working hours: at a weekend, before they begin or after they end."""
+    """Those outside of working hours: before they begin or after they end, or on a day without any (R46)."""
 
 
 class Suspicion(NamedTuple):
@@ -102,8 +99,8 @@ def _usual_number(use: DayOfUse, uses: Sequence[DayOfUse]) -> int:
 
 
 _LOCAL = func.timezone(HELSINKI.key, use_entries.c.used_at)
-_HOUR, _WEEKDAY = extract("hour", _LOCAL), extract("isodow", _LOCAL)
-_WORKING = and_(_WEEKDAY < _SATURDAY, bindparam("opens") <= _HOUR, bindparam("closes") > _HOUR)
+_HOUR = extract("hour", _LOCAL)
+_WORKING = and_(bindparam("opens") <= _HOUR, bindparam("closes") > _HOUR)
 _EMPTY = use_entries.c.subject_ids == cast([], ARRAY(String))
 
 
@@ -137,3 +134,14 @@ DAYS_OF_USE = (
     .group_by(use_entries.c.account_id, _DAY)
 )
 """One row per account and day. Parameters: `since`, and the hours `opens` and `closes`."""
+
+
+def day_of_use(row: RowMapping) -> DayOfUse:
+    """A row of `DAYS_OF_USE`. A day that is no working day is outside of working hours as a whole."""
+    every, empty, outside = (
+        Span(row[f"{name}_count"], row[f"{name}_first"], row[f"{name}_last"])
+        for name in ("all", "empty", "outside")
+    )
+    if not is_working_day(row["day"]):
+        outside = every
+    return DayOfUse(row["account_id"], row["day"], row["unit_id"], every, empty, outside)

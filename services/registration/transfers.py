@@ -13,7 +13,6 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
     REASON_CUSTOMER_HAS_ENDED,
-    REASON_CUSTOMER_NOT_FOUND,
     REASON_NOT_REGISTERED,
     REASON_REQUEST_ID_REUSED,
     REASON_UNIT_CLOSED,
@@ -40,7 +39,6 @@ _MADE_BEFORE = (
         registrations.c.person_id,
         registrations.c.customer_id,
         registrations.c.created_at,
-        registrations.c.unit_id.label("current_unit_id"),
     )
     .join(registrations, registrations.c.registration_id == transfers.c.registration_id)
     .where(transfers.c.request_id == bindparam("request"))
@@ -134,11 +132,9 @@ def _in_force(
 
 
 def _made_before(made: RowMapping, request: TransferCustomerRequest) -> TransferCustomerResponse:
-    """What the same request has moved, unless it was moved on since: then it is out of sight."""
+    """What the same request has moved, wherever the person was moved to since."""
     if (made["unit_id"], made["person_id"]) != (request.unit_id, request.person_id):
         raise already_exists(REASON_REQUEST_ID_REUSED)
-    if made["current_unit_id"] != request.unit_id:
-        raise not_found(REASON_CUSTOMER_NOT_FOUND)
     return TransferCustomerResponse(
         customer_id=made["customer_id"] or "",
         registration_id=made["registration_id"],

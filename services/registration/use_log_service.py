@@ -20,7 +20,7 @@ from services.registration import values
 from services.registration.models import use_chain, use_entries
 from services.registration.settings import RegistrationSettings
 from services.registration.subjects import subjects_of
-from services.registration.suspicions import DAYS_OF_USE, HABIT, DayOfUse, Span, Suspicion, suspicions
+from services.registration.suspicions import DAYS_OF_USE, HABIT, Suspicion, day_of_use, suspicions
 from services.registration.use_log import use_row
 from services.runtime.clock import HELSINKI, helsinki_day
 from services.runtime.errors import FieldViolation, invalid
@@ -97,7 +97,7 @@ class UseLogServicer(UseLogServiceServicer):
         }
         async with self._engine.connect() as connection:
             rows = (await connection.execute(DAYS_OF_USE, parameters)).mappings().all()
-        found = suspicions((_day_of_use(row) for row in rows), since, self._rules)
+        found = suspicions(map(day_of_use, rows), since, self._rules)
         return ListSuspicionsResponse(
             suspicions=[_suspicion(suspicion) for suspicion in found[:_MOST_SUSPICIONS]]
         )
@@ -123,14 +123,6 @@ def _use(row: RowMapping) -> pb.Use:
         request_id=row["call_id"],
         trace_id=row["trace_id"],
     )
-
-
-def _day_of_use(row: RowMapping) -> DayOfUse:
-    spans = (
-        Span(row[f"{name}_count"], row[f"{name}_first"], row[f"{name}_last"])
-        for name in ("all", "empty", "outside")
-    )
-    return DayOfUse(row["account_id"], row["day"], row["unit_id"], *spans)
 
 
 def _suspicion(suspicion: Suspicion) -> pb.Suspicion:

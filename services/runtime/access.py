@@ -223,6 +223,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_PERSONS, _services("worker"), "CheckMerge", "MergePersons"),
         *_rules(_ACCOUNTS, _services("gateway"), "LogIn", "RefreshSession", "LogOut", "BatchGetAccounts"),
         *_rules(_ACCOUNTS, _services("gateway"), "AdmitPasswordOrder", "ChooseAccountPassword"),
+        *_rules(_ACCOUNTS, _services("gateway"), "ListLockOuts"),
         *_rules(_ACCOUNTS, _services("gateway", "codec"), "GetJwks"),
         *_rules(_ACCOUNTS, _services("worker"), "GetAccount", "IssuePasswordLink"),
         *_rules(_ACCOUNTS, _services("worker"), "ListAccounts", "FindAccount"),

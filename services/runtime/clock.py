@@ -4,10 +4,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from google.type.date_pb2 import Date
+from holidays import country_holidays
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
 
 _SATURDAY = 5
+
+_HOLIDAYS = country_holidays("FI")
+"""Finland's public holidays, Midsummer Eve and Christmas Eve included; it fills in a year when asked."""
 
 
 def now() -> datetime:
@@ -35,12 +39,16 @@ def from_proto_date(day: Date) -> date:
     return date(day.year, day.month, day.day)
 
 
+def is_working_day(day: date) -> bool:
+    """Whether a day is neither a Saturday, nor a Sunday, nor a public holiday in Finland (R46)."""
+    return day.weekday() < _SATURDAY and day not in _HOLIDAYS
+
+
 def working_days_later(moment: datetime, days: int) -> datetime:
-    """The same hour in Helsinki so many working days later: Saturdays and Sundays do not count."""
+    """The same hour in Helsinki so many working days later (R46)."""
     local = moment.astimezone(HELSINKI)
     day = local.date()
     while days:
         day += timedelta(days=1)
-        if day.weekday() < _SATURDAY:
-            days -= 1
+        days -= is_working_day(day)
     return datetime.combine(day, local.time(), HELSINKI).astimezone(UTC)

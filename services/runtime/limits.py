@@ -38,7 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.v1.reason_pb2 import Reason
 from services.runtime.clock import now
-from services.runtime.errors import resource_exhausted
+from services.runtime.errors import Refusal, resource_exhausted
 
 _SITE_BITS = 64
 """What one subscriber has of IPv6: whoever has one address of it has them all."""
@@ -54,6 +54,15 @@ class Limit(NamedTuple):
     """How long they count, from the first one on: then the counting begins anew."""
     events: int = 1
     """How many happen at once."""
+
+
+class Reached(NamedTuple):
+    """A limit that an event went beyond."""
+
+    limit: Limit
+    events: int
+    """How many it has had by now."""
+    ends_at: datetime
 
 
 def limits_table(metadata: MetaData) -> Table:
@@ -80,32 +89,48 @@ class Limiter:
 
         Whoever names several limits names them in the same order always: their rows are locked in it.
         """
+        reached = await self.count(*limits)
+        if reached:
+            raise self.refusal(reached)
+
+    async def count(self, *limits: Limit) -> Sequence[Reached]:
+        """Counts an event as `admit` does. Answers the limits it goes beyond instead of refusing it."""
         counted = await self._run(_count(self._table, len(limits)), limits)
-        self._refuse(row.ends_at for row in counted if row.events > limits[row.place].most)
+        return [
+            Reached(limits[row.place], row.events, row.ends_at)
+            for row in counted
+            if row.events > limits[row.place].most
+        ]
 
     async def require(self, *limits: Limit) -> None:
         """Counts nothing. RESOURCE_EXHAUSTED if an event now would be one too many."""
-        reached = await self._run(_reached(self._table, len(limits)), limits)
-        self._refuse(row.ends_at for row in reached)
+        ends = [row.ends_at for row in await self._run(_reached(self._table, len(limits)), limits)]
+        if ends:
+            raise resource_exhausted(self._reason, retry_after=max(ends) - now())
+
+    def refusal(self, reached: Iterable[Reached]) -> Refusal:
+        """RESOURCE_EXHAUSTED, until the last of some limits that were reached counts no more."""
+        end = max(one.ends_at for one in reached)
+        return resource_exhausted(self._reason, retry_after=end - now())
 
     async def forgive(self, key: str, events: int = 1) -> None:
         """The last events of a key do not count after all."""
         counting = self._table.c.events
         await self._execute(
             update(self._table)
-            .where(self._table.c.key == _hash(key), counting > 0)
+            .where(self._table.c.key == key_hash(key), counting > 0)
             .values(events=func.greatest(counting - events, 0))
         )
 
     async def forget(self, key: str) -> None:
         """No event of a key counts any more."""
-        await self._execute(delete(self._table).where(self._table.c.key == _hash(key)))
+        await self._execute(delete(self._table).where(self._table.c.key == key_hash(key)))
 
     async def _run(self, statement: Executable, limits: Sequence[Limit]) -> Sequence[Row[Any]]:
         parameters: dict[str, Any] = {"moment": now()}
         for place, limit in enumerate(limits):
             parameters |= {
-                f"key{place}": _hash(limit.key),
+                f"key{place}": key_hash(limit.key),
                 f"most{place}": limit.most,
                 f"until{place}": limit.until,
                 f"events{place}": limit.events,
@@ -116,11 +141,6 @@ class Limiter:
     async def _execute(self, statement: Executable) -> None:
         async with self._single.connect() as connection:
             await connection.execute(statement)
-
-    def _refuse(self, ends: Iterable[datetime]) -> None:
-        end = max(ends, default=None)
-        if end is not None:
-            raise resource_exhausted(self._reason, retry_after=end - now())
 
 
 async def sweep_limits(engine: AsyncEngine, table: Table) -> None:
@@ -142,7 +162,8 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
-def _hash(key: str) -> bytes:
+def key_hash(key: str) -> bytes:
+    """How whom an event is of is stored."""
     return hashlib.sha256(key.encode()).digest()
 
 

@@ -13,14 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
 from liity.identity.v1.person_service_pb2 import (
+    BatchFindPersonsRequest,
     CheckMergeRequest,
     CommitCodeChangeRequest,
     EnsurePersonRequest,
+    ErasePersonRequest,
+    ExportPersonRequest,
     FindPersonRequest,
     MergePersonsRequest,
     PrepareCodeChangeRequest,
     PrepareCodeChangeResponse,
     RetainPersonRequest,
+    UnretainPersonRequest,
 )
 from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_ATTACHED,
@@ -263,12 +267,47 @@ async def test_the_only_code_goes_over_to_the_person_who_stays(
             assert (await connection.execute(gone)).first() is None
 
 
-async def test_of_two_codes_the_one_that_is_said_counts(identity: Component, codes: list[str]) -> None:
+async def test_of_two_codes_the_one_that_is_said_counts_and_the_other_leads_to_the_same_person(
+    identity: Component, identity_engine: AsyncEngine, codes: list[str]
+) -> None:
+    """Else a Save by the dropped code would make the person who was merged anew."""
     kept, other = await known(identity, codes[0]), await known(identity, codes[1])
     unsaid = CheckMergeRequest(person_id=kept, merged_person_id=other)
     assert await reason_of(identity(unsaid)) == REASON_BOTH_HAVE_PERSONAL_IDENTITY_CODES
     assert (await merged(identity, kept, other, CODE_OF_MERGED)).HasField("birth_date")
-    assert (await find(identity, codes[0]), await find(identity, codes[1])) == ("", kept)
     third = await known(identity, codes[2])
     assert not (await merged(identity, kept, third, CODE_OF_KEPT)).HasField("birth_date")
-    assert (await find(identity, codes[1]), await find(identity, codes[2])) == (kept, "")
+    assert [await find(identity, code) for code in codes] == [kept] * 3
+    assert [await known(identity, code) for code in codes] == [kept] * 3
+    found = await identity(BatchFindPersonsRequest(personal_identity_codes=codes))
+    assert [person.person_id for person in found.persons] == [kept] * 3
+    told = (await identity(ExportPersonRequest(person_id=kept))).sections[0].records
+    assert sorted(str(record["personal_identity_code"]) for record in told) == sorted(codes)
+    # What the registrations of those who were merged still ask for changes nothing.
+    for gone in (other, third):
+        await identity(UnretainPersonRequest(person_id=gone))
+        assert await reason_of(identity(RetainPersonRequest(person_id=gone))) == REASON_PERSON_NOT_FOUND
+    await sweep(identity_engine)
+    assert [await find(identity, code) for code in codes] == [kept] * 3
+    await identity(ErasePersonRequest(person_id=kept))
+    assert [await find(identity, code) for code in codes] == [""] * 3
+
+
+async def test_a_dropped_code_leads_through_a_chain_of_merges(identity: Component, codes: list[str]) -> None:
+    first, second, third = [await known(identity, code) for code in codes]
+    await merged(identity, second, first, CODE_OF_KEPT)
+    await merged(identity, third, second, CODE_OF_MERGED)
+    assert [await find(identity, code) for code in codes] == [third] * 3
+
+
+async def test_a_dropped_code_can_become_the_persons_again_and_nobody_elses(
+    identity: Component, identity_engine: AsyncEngine, codes: list[str]
+) -> None:
+    kept, other = await known(identity, codes[0]), await known(identity, codes[1])
+    await merged(identity, kept, other, CODE_OF_MERGED)
+    stranger = await without_code(identity_engine)
+    answer = await make(identity, change(stranger, codes[0], CODE_CHANGE_ATTACHED))
+    assert answer.other_person_id == kept
+    assert not (await make(identity, change(kept, codes[0], CODE_CHANGE_CORRECTED))).other_person_id
+    # The code that is replaced is free, as after any correction.
+    assert [await find(identity, code) for code in codes[:2]] == [kept, ""]

@@ -46,7 +46,7 @@ CLIENT_ERRORS = frozenset(
 """What bad input may be answered with: never a fault of the system's own."""
 
 NOTED = {
-    "identity": {"limits"},
+    "identity": {"limits", "lock_outs"},
     "registration": {"limits", "use_entries", "use_chain"},
     "notification": {"limits"},
 }

@@ -1,12 +1,15 @@
 """How much of anything a caller gets of the running system, and that it answers everybody afterwards."""
 
 import asyncio
+from collections.abc import Callable
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
+from deploy.api_client import new_request_id
 from deploy.stack import Stack
-from liity.v1.auth_service_pb2 import LogOutRequest
+from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, OrderPasswordRequest
 from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
@@ -21,7 +24,14 @@ from tests.system.registering import save_request, settings
 CHECK = "/liity.v1.RegistrationService/CheckPersonalIdentityCode"
 REGISTER = "/liity.v1.RegistrationService/RegisterCustomer"
 CONSENT = "/liity.v1.ConsentService/GetConsentRequest"
+LOG_IN = "/liity.v1.AuthService/LogIn"
 LOG_OUT = "/liity.v1.AuthService/LogOut"
+ORDER = "/liity.v1.AuthService/OrderPassword"
+PER_CALLER = (
+    "LIITY_LINK_FAILURES_PER_CALLER",
+    "LIITY_LOGIN_FAILURES_PER_CALLER",
+    "LIITY_PASSWORD_ORDERS_PER_CALLER",
+)
 TOO_MANY_LOOK_UPS = ("RESOURCE_EXHAUSTED", "TOO_MANY_LOOK_UPS")
 
 pytestmark = pytest.mark.usefixtures("forgiven")
@@ -56,30 +66,48 @@ async def test_a_registrar_looks_up_so_many_persons_and_learns_nothing_after_tha
         await gateway.call(CHECK, check(facts, known), "staff")
 
 
-async def test_wrong_links_are_counted_by_the_address_that_a_proxy_of_ours_names(
+async def test_limits_count_the_address_that_a_trusted_frontend_names_and_no_other(
     stack: Stack, gateway: Gateway, facts: Facts
 ) -> None:
+    """Wrong links, wrong passwords and orders of a password: each browser behind a frontend by itself."""
     good = GetConsentRequestRequest(token=facts.consent.good)
     wrong = GetConsentRequestRequest(token="x" * 40)
 
-    async def tried(request: GetConsentRequestRequest, forwarded: str) -> str:
+    def log_in() -> LogInRequest:
+        return LogInRequest(email=f"{new_request_id()}@koulu.example", password="not the password")
+
+    def order() -> OrderPasswordRequest:
+        email = f"{new_request_id()}@koulu.example"
+        return OrderPasswordRequest(email=email, request_id=new_request_id())
+
+    tries: list[tuple[str, Callable[[], Message], str]] = [
+        (CONSENT, lambda: wrong, "NOT_FOUND"),
+        (LOG_IN, log_in, "UNAUTHENTICATED"),
+        (ORDER, order, "OK"),
+    ]
+
+    async def tried(method: str, request: Message, forwarded: str) -> str:
         try:
-            await gateway.send(CONSENT, request, ("x-forwarded-for", forwarded))
+            await gateway.send(method, request, ("x-forwarded-for", forwarded))
         except grpc.aio.AioRpcError as error:
             return error.code().name
         return "OK"
 
-    async with settings(stack, {"LIITY_LINK_FAILURES_PER_CALLER": "2"}, "identity"):
+    async with settings(stack, dict.fromkeys(PER_CALLER, "2"), "identity"):
         async with settings(stack, {"LIITY_TRUSTED_PROXIES": '["127.0.0.0/8"]'}, "gateway"):
-            for number in range(2):
-                # What the caller adds itself changes nothing.
-                assert await tried(wrong, f"198.51.100.{number}, 192.0.2.1") == "NOT_FOUND"
-            assert await tried(good, "198.51.100.9, 192.0.2.1") == "RESOURCE_EXHAUSTED"
-            assert await tried(good, "192.0.2.2") == "OK"
+            for method, request, admitted in tries:
+                for number in range(2):
+                    # What the caller adds itself changes nothing.
+                    assert await tried(method, request(), f"198.51.100.{number}, 192.0.2.1") == admitted
+                assert await tried(method, request(), "198.51.100.9, 192.0.2.1") == "RESOURCE_EXHAUSTED"
+                assert await tried(method, request(), "192.0.2.2") == admitted
+            assert await tried(CONSENT, good, "192.0.2.1") == "OK"
         # Nobody is believed any more: all are one caller, who has done nothing wrong yet.
-        for number in range(2):
-            assert await tried(wrong, f"203.0.113.{number}") == "NOT_FOUND"
-        assert await tried(good, "203.0.113.9") == "RESOURCE_EXHAUSTED"
+        for method, request, admitted in tries:
+            for number in range(2):
+                assert await tried(method, request(), f"203.0.113.{number}") == admitted
+            assert await tried(method, request(), "203.0.113.9") == "RESOURCE_EXHAUSTED"
+        assert await tried(CONSENT, good, "203.0.113.9") == "OK"
 
 
 async def test_headers_too_large_are_refused_and_the_next_call_is_answered(gateway: Gateway) -> None:

@@ -111,7 +111,11 @@ async def test_a_code_that_is_anothers_leads_to_a_merge(stack: Stack, api: Api, 
     assert "first_names" in told.differing.paths
     found = await check(api.registrar, again)
     assert (found.standing, found.customer) == (STANDING_REGISTERED_IN_THIS_UNIT, kept.name)
-    assert (await check(api.registrar, person)).standing == STANDING_NOT_REGISTERED
+    # So does the code that was dropped: a Save by it does not make the customer who was merged anew.
+    found = await check(api.registrar, person)
+    assert (found.standing, found.customer) == (STANDING_REGISTERED_IN_THIS_UNIT, kept.name)
+    saved_again = save(api.registrar, person)
+    assert await refused(saved_again) == "ALREADY_EXISTS ALREADY_REGISTERED_IN_THIS_UNIT"
     assert await refused(get(api.registrar, merged.name)) == "NOT_FOUND CUSTOMER_NOT_FOUND"
     assert {"customer:merge", "customer:look-up", "registration:create"} <= await actions(api.staff, kept)
 

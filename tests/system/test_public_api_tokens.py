@@ -26,10 +26,12 @@ from liity.v1.auth_service_pb2 import (
 from liity.v1.consent_service_pb2 import (
     GetConsentRequestRequest,
 )
+from liity.v1.use_log_service_pb2 import SUSPICION_RULE_LOCK_OUTS, ListSuspicionsRequest
 from services.identity.settings import IdentitySettings
 from services.runtime.keys import load_token_signing_keys
 from services.runtime.service_identity import ALGORITHM, ServiceIdentity
 from tests.system.calls import CALLS, right
+from tests.system.conftest import Api
 from tests.system.public_api import (
     LANGUAGES,
     METHODS,
@@ -42,6 +44,7 @@ from tests.system.public_api import (
     request_class,
 )
 from tests.system.public_api_facts import Facts, Links
+from tests.system.registering import settings
 from tests.system.walks import walk_storing_nothing
 
 AUTH = "/liity.v1.AuthService"
@@ -267,15 +270,34 @@ async def test_too_many_failures_for_one_account_say_when_to_come_back(
             "UNAUTHENTICATED",
             "WRONG_CREDENTIALS",
         )
-    right = LogInRequest(email=account.email.upper(), password=account.password)
-    for request in (wrong, right):
-        for language in LANGUAGES:
-            refusal = await gateway.refusal(f"{AUTH}/LogIn", request, language=language)
-            assert outcome(refusal) == ("RESOURCE_EXHAUSTED", "TOO_MANY_ATTEMPTS")
-            assert refusal.retry_after is not None
-            assert timedelta(0) < refusal.retry_after <= timedelta(minutes=15)
+    for language in LANGUAGES:
+        refusal = await gateway.refusal(f"{AUTH}/LogIn", wrong, language=language)
+        assert outcome(refusal) == ("RESOURCE_EXHAUSTED", "TOO_MANY_ATTEMPTS")
+        assert refusal.retry_after is not None
+        assert timedelta(0) < refusal.retry_after <= timedelta(minutes=15)
     unknown = LogInRequest(email="nobody@koulu.example", password="not the password")
     assert outcome(await gateway.refusal(f"{AUTH}/LogIn", unknown))[1] == "WRONG_CREDENTIALS"
+
+
+@pytest.mark.usefixtures("forgiven")
+async def test_who_has_logged_in_from_here_is_let_in_and_customer_service_sees_repeated_lock_outs(
+    stack: Stack, gateway: Gateway, api: Api, accounts: dict[str, DemoAccount]
+) -> None:
+    account = accounts["teacher"]
+    wrong = LogInRequest(email=account.email, password="not the password")
+    limit = IdentitySettings.model_fields["login_failures_per_account"].default
+    async with settings(stack, {"LIITY_SUSPICIOUS_LOCK_OUTS": "0"}, "identity"):
+        for _ in range(limit):
+            assert outcome(await gateway.refusal(f"{AUTH}/LogIn", wrong))[1] == "WRONG_CREDENTIALS"
+        assert outcome(await gateway.refusal(f"{AUTH}/LogIn", wrong))[1] == "TOO_MANY_ATTEMPTS"
+        right = LogInRequest(email=account.email.upper(), password=account.password)
+        answer = await gateway.call(f"{AUTH}/LogIn", right)
+        assert isinstance(answer, LogInResponse)
+        assert answer.session.display_name == account.display_name
+        shown = await api.staff.call(api.staff.uses.ListSuspicions, ListSuspicionsRequest())
+    (found,) = [found for found in shown.suspicions if found.rule == SUSPICION_RULE_LOCK_OUTS]
+    assert found.account_display_name == account.display_name
+    assert found.count > found.threshold == 0
 
 
 @pytest.mark.usefixtures("nothing_stored", "forgiven")
@@ -288,8 +310,8 @@ async def test_too_many_failures_from_one_address_are_throttled_whatever_the_acc
         refusal = await gateway.refusal(f"{AUTH}/LogIn", guess)
         assert outcome(refusal) == ("UNAUTHENTICATED", "WRONG_CREDENTIALS")
     account = accounts["teacher"]
-    right = LogInRequest(email=account.email, password=account.password)
-    refusal = await gateway.refusal(f"{AUTH}/LogIn", right)
+    wrong = LogInRequest(email=account.email, password="not the password")
+    refusal = await gateway.refusal(f"{AUTH}/LogIn", wrong)
     assert outcome(refusal) == ("RESOURCE_EXHAUSTED", "TOO_MANY_ATTEMPTS")
     assert refusal.retry_after
 

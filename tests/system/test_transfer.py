@@ -1,5 +1,6 @@
 """Two registrars of two units: a customer is found, moved, edited, and given credentials anew."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Awaitable
@@ -226,6 +227,36 @@ async def test_customer_service_moves_between_units_and_repeats_safely(
     await mails.wait_for(person, "moved_to_another_unit", saved)
     assert await move(api.staff, person, request_id.upper(), api.teacher.unit) == first
     assert mails.templates(person, saved)["moved_to_another_unit"] == 1
+
+
+async def test_of_two_transfers_the_first_answers_what_it_did_and_shows_nothing_more(
+    stack: Stack, api: Api
+) -> None:
+    """The answer of the first is on its way when the second is made: so is that of its repetition."""
+    person = adult()
+    await save(api.registrar, person)
+    first = new_request_id()
+    made = await move(api.teacher, person, first)
+    await move(api.registrar, person)
+    answered = await move(api.teacher, person, first)
+    assert answered == TransferCustomerResponse(registration=made.registration)
+    assert await refused(get(api.teacher, made.customer.name)) == "NOT_FOUND CUSTOMER_NOT_FOUND"
+
+
+async def test_transfers_at_once_are_each_answered_what_they_did(stack: Stack, api: Api) -> None:
+    """Away and back: the first is always made, the other one if it comes after it."""
+    for _ in range(4):
+        person = adult()
+        await save(api.registrar, person)
+        away, back = await asyncio.gather(
+            move(api.teacher, person), move(api.registrar, person), return_exceptions=True
+        )
+        assert isinstance(away, TransferCustomerResponse)
+        assert away.registration
+        if isinstance(back, Refusal):
+            assert reason_name(back.reason) == "ALREADY_REGISTERED_IN_THIS_UNIT"
+        else:
+            assert isinstance(back, TransferCustomerResponse)
 
 
 async def test_a_changed_address_is_confirmed_there_and_told_to_the_old_one(

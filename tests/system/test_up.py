@@ -35,12 +35,15 @@ COMPONENTS = 9
 class Up:
     """A `liity up` in a session of its own."""
 
-    def __init__(self, folder: Path, ports: Ports, *options: str) -> None:
+    def __init__(self, folder: Path, ports: Ports, *options: str, in_background: bool = False) -> None:
         self.folder = folder
         self.ports = ports
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
+        # A shell without job control has what ends in `&` ignore interrupts.
+        ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh") if in_background else ()
         self.process = subprocess.Popen(
             [
+                *ignoring,
                 *(sys.executable, "-m", "deploy", "up", "--state-dir", str(folder)),
                 *("--port-base", str(ports.gateway), *options),
             ],
@@ -86,8 +89,8 @@ async def up(tmp_path: Path) -> AsyncIterator[Callable[..., Up]]:
     started: list[Up] = []
     ports = free_ports()
 
-    def start(*options: str) -> Up:
-        started.append(Up(tmp_path / "state", ports, *options))
+    def start(*options: str, in_background: bool = False) -> Up:
+        started.append(Up(tmp_path / "state", ports, *options, in_background=in_background))
         return started[-1]
 
     yield start
@@ -184,6 +187,16 @@ async def test_stopped_while_starting_it_leaves_nothing(up: Callable[..., Up]) -
     await program.says("✓ postgres")
 
     program.process.terminate()
+
+    assert await program.ends() == 0
+    assert not await program.left_behind()
+
+
+async def test_in_the_background_it_takes_an_interrupt_too(up: Callable[..., Up]) -> None:
+    program = up("--no-demo", in_background=True)
+    await program.says("✓ postgres")
+
+    program.process.send_signal(signal.SIGINT)
 
     assert await program.ends() == 0
     assert not await program.left_behind()

@@ -21,10 +21,12 @@ from liity.v1.customer_form_pb2 import (
     CredentialsRecipient,
 )
 from liity.v1.customer_service_pb2 import EMAIL_STATE_UNCONFIRMED, EMAIL_STATE_UNDELIVERABLE
+from liity.v1.reason_pb2 import REASON_CUSTOMER_HAS_ENDED
+from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.errors import Refusal, reason_name
 from services.runtime.temporal import CredentialsWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
-from workflows.mailing import key
+from workflows.mailing import Mailing, key
 
 CREDENTIALS = "Tunnukset kirjaston palveluun"
 UNDELIVERABLE = "Viesti ei mennyt perille: tarkista sähköpostiosoite"
@@ -179,3 +181,32 @@ async def test_the_first_credentials_that_fail_mark_the_address_too(world: World
     await world.environment.fast_forward(run)
     await run.result()
     assert (await world.customer(registration)).email_state == EMAIL_STATE_UNDELIVERABLE
+
+
+async def test_an_order_is_refused_if_the_customership_ends_before_the_mail(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends between the order, which was right, and the mail, which then does not go out."""
+    email = address()
+    registration, _ = await world.save(adult_form(email), born(40))
+    mails, details_now = len(world.mails_to(email)), Mailing.details
+
+    async def details_after_the_end(mailing: Mailing, step: RegistrationStep, **terms: bool) -> object:
+        if step.event_id == order.request_id:
+            statement = "UPDATE customers SET state = 2 WHERE person_id = :person"
+            await world.change("registration", statement, person=registration.person_id)
+        return await details_now(mailing, step, **terms)
+
+    customer = await world.customer(registration)
+    monkeypatch.setattr(Mailing, "details", details_after_the_end)
+    order = OrderCredentialsRequest(
+        request_id=str(uuid.uuid4()),
+        customer_id=customer.customer_id,
+        unit_id=customer.unit_id,
+        recipient=CREDENTIALS_RECIPIENT_CUSTOMER,
+    )
+    for _ in range(2):
+        with pytest.raises(Refusal) as refusal:
+            await world.customers.send_credentials(order, world.registrar.account_id)
+        assert refusal.value.reason == REASON_CUSTOMER_HAS_ENDED
+    assert len(world.mails_to(email)) == mails

@@ -108,8 +108,9 @@ async def test_the_code_that_counts_leads_to_the_customer_who_stays(world: World
     assert refusal.value.reason == REASON_BOTH_HAVE_PERSONAL_IDENTITY_CODES
     assert await person_of(world, code_of_merged) == merged.person_id
     await merge(world, kept, merged, CODE_OF_MERGED)
+    # So does the code that was dropped: a Save by it finds the customer, too.
     assert await person_of(world, code_of_merged) == kept.person_id
-    assert await person_of(world, code_of_kept) == ""
+    assert await person_of(world, code_of_kept) == kept.person_id
     rows = await world.rows(
         "identity", "SELECT 1 FROM credentials WHERE person_id = :person", person=merged.person_id
     )

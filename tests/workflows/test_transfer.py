@@ -21,6 +21,7 @@ from services.runtime.temporal import TransferWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 MOVED = "Asiakas on siirretty toiseen yksikköön"
+CUSTOMER_SERVICE = "customer-service@liity.example"
 LAPSED = "Rekisteröinti raukesi: huoltajalta ei tullut vastausta"
 
 
@@ -169,3 +170,24 @@ async def test_the_transfer_waits_for_no_mail_server(world: World) -> None:
         return told(world, REGISTRARS_ADDRESS, registration.registration_id)
 
     assert len(await eventually(texts, bool, 60)) == 1
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_customer_service_is_told_for_an_open_unit_that_has_nobody(world: World, closed: bool) -> None:
+    """Whoever moves the customers of a closed unit knows it: then nobody is told."""
+    registration, _ = await world.save(adult_form(address()), born(40))
+    stranger = await world.account(world.unit_id)
+    deserted = await world.unit("Autio kirjasto")
+    await world.move(registration, deserted, stranger)
+    if closed:
+        statement = "UPDATE units SET closed_at = now() WHERE unit_id = :unit"
+        await world.change("registration", statement, unit=deserted)
+    request_id = str(uuid.uuid4())
+    await world.move(registration, await world.unit(), stranger, request_id)
+    await finished(world, request_id)
+    of_the_deserted = [
+        text
+        for text in told(world, CUSTOMER_SERVICE, registration.registration_id)
+        if "Autio kirjasto" in text
+    ]
+    assert len(of_the_deserted) == (0 if closed else 1)

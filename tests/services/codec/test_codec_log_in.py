@@ -3,15 +3,18 @@
 import re
 from collections.abc import Awaitable, Callable
 from http.cookies import Morsel, SimpleCookie
+from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from temporalio.api.common.v1 import Payload
 
-from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_OPERATOR, ROLE_REGISTRAR
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_OPERATOR, ROLE_REGISTRAR, LogInRequest
+from liity.v1.auth_service_pb2_grpc import AuthServiceServicer, add_AuthServiceServicer_to_server
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput
 from services.codec.server import serving_codec
 from services.codec.settings import CodecSettings
@@ -77,6 +80,31 @@ async def test_over_tls_the_cookie_goes_nowhere_else(
     cookie = cookie_in(answer)
     assert cookie.key == "__Host-liity-codec"
     assert cookie["secure"]
+
+
+async def test_the_gateway_is_told_which_browser_logs_in(
+    settings: CodecSettings, browser: aiohttp.ClientSession
+) -> None:
+    """Else everybody who logs in here would be one caller, whose wrong passwords lock out all."""
+    called: list[str] = []
+
+    class Gateway(AuthServiceServicer):
+        async def LogIn(self, _request: LogInRequest, context: Any) -> None:  # noqa: N802
+            called.extend(value for key, value in context.invocation_metadata() if key == "x-forwarded-for")
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED)
+
+    server = grpc.aio.server()
+    add_AuthServiceServicer_to_server(Gateway(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    listen = f"127.0.0.1:{free_port()}"
+    update = {"listen": listen, "codec_url": f"http://{listen}", "gateway_target": f"127.0.0.1:{port}"}
+    async with serving_codec(settings.model_copy(update=update)):
+        there = Codec(f"http://{listen}", browser)
+        await log_in(there, "aino@library.example")
+        await log_in(there, "aino@library.example", x_forwarded_for="192.0.2.1")
+    await server.stop(None)
+    assert called == ["127.0.0.1", "192.0.2.1, 127.0.0.1"]
 
 
 async def test_whose_session_was_ended_reads_no_more(

@@ -1,7 +1,7 @@
 """What a guardian is asked, and the customership that a consent begins."""
 
 import asyncio
-from datetime import UTC
+from datetime import UTC, timedelta
 
 import pytest
 from google.type.date_pb2 import Date
@@ -12,14 +12,27 @@ from liity.registration.v1.unit_service_pb2 import (
 )
 from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
-from services.runtime.clock import from_proto_date, helsinki_day
-from tests.registration_forms import date_from_today, paper_consent
+from services.runtime.clock import from_proto_date, helsinki_day, helsinki_moment, to_proto_date
+from tests.registration_forms import child_form, date_from_today, paper_consent
 from tests.services.registration_service import (
     DEADLINE,
     Service,
     refusal,
     violations,
 )
+
+
+async def test_the_deadline_is_the_15th_birthday_if_that_comes_before_the_lapse(
+    service: Service, unit: Unit
+) -> None:
+    """From then on the guardian's answer changes nothing (R8)."""
+    birthday = helsinki_day(DEADLINE) - timedelta(days=2)
+    for early, deadline in ((birthday, helsinki_moment(birthday)), (birthday + timedelta(days=9), DEADLINE)):
+        born = to_proto_date(early.replace(year=early.year - 15))
+        response = await service.create(unit.unit_id, child_form(), birth_date=born)
+        request = pb.GetConsentRequestRequest(registration_id=response.registration.registration_id)
+        answer = await service.gateway.call(service.reads.GetConsentRequest, request)
+        assert answer.deadline.ToDatetime(UTC) == deadline
 
 
 async def test_what_a_guardian_is_asked(service: Service, unit: Unit) -> None:

@@ -120,6 +120,7 @@ HOURS = {
     "Friday noon": (helsinki(2026, 3, 27, 12), False),
     "Saturday noon": (helsinki(2026, 3, 28, 12), True),
     "Sunday noon": (helsinki(2026, 3, 29, 12), True),
+    "Good Friday noon": (helsinki(2026, 4, 3, 12), True),
     # 06:00 in Helsinki is 04:00 UTC in winter, and 03:00 in summer.
     "winter 06:00": (helsinki(2026, 3, 27, 6), False),
     "winter 05:30": (helsinki(2026, 3, 27, 5, 30), True),

@@ -1,0 +1,75 @@
+"""From where accounts have logged in before, and which of them were locked again and again."""
+
+from datetime import datetime
+
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.identity.v1.account_service_pb2 import ListLockOutsResponse
+from services.identity.models import Account, KnownPlace, LockOuts
+from services.identity.sealed_ids import SealedIds
+from services.identity.throttle import LOCK_OUT_PREFIX
+from services.runtime.clock import helsinki_day, now
+from services.runtime.limits import network_of
+
+_MOST = 200
+"""Days of lock-outs in one answer."""
+
+
+class KnownPlaces:
+    """Networks by keyed hashes: who reads the table learns no address. New keys make places unknown again."""
+
+    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, suspicious_lock_outs: int) -> None:
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sealed_ids = sealed_ids
+        self._suspicious_lock_outs = suspicious_lock_outs
+
+    async def anybody_at(self, caller_address: str) -> bool:
+        """Whether any account has logged in from there."""
+        found = select(KnownPlace.account_id).where(KnownPlace.place == self._mark(caller_address)).limit(1)
+        async with self._single.connect() as connection:
+            return await connection.scalar(found) is not None
+
+    async def know(self, account_id: str, caller_address: str) -> bool:
+        """Whether the account has logged in from there."""
+        found = select(KnownPlace.account_id).where(
+            KnownPlace.account_id == account_id, KnownPlace.place == self._mark(caller_address)
+        )
+        async with self._single.connect() as connection:
+            return await connection.scalar(found) is not None
+
+    async def remember(self, account_id: str, caller_address: str) -> None:
+        """The account has logged in from there."""
+        moment = now()
+        seen = insert(KnownPlace).values(
+            account_id=account_id, place=self._mark(caller_address), seen_at=moment
+        )
+        async with self._single.connect() as connection:
+            await connection.execute(
+                seen.on_conflict_do_update(
+                    index_elements=[KnownPlace.account_id, KnownPlace.place], set_={"seen_at": moment}
+                )
+            )
+
+    async def lock_outs(self, since: datetime) -> ListLockOutsResponse:
+        """Accounts by days on which their log-ins were locked suspiciously often, the most recent first."""
+        threshold = self._suspicious_lock_outs
+        key = func.sha256(func.convert_to(literal(LOCK_OUT_PREFIX) + Account.email, "UTF8"))
+        found = (
+            select(Account.account_id, LockOuts.number, LockOuts.first_at, LockOuts.last_at)
+            .join(LockOuts, LockOuts.key == key)
+            .where(LockOuts.day >= helsinki_day(since), LockOuts.number > threshold)
+            .order_by(LockOuts.day.desc(), LockOuts.number.desc(), Account.account_id)
+            .limit(_MOST)
+        )
+        response = ListLockOutsResponse(threshold=threshold)
+        async with self._single.connect() as connection:
+            for row in await connection.execute(found):
+                lock_outs = response.lock_outs.add(account_id=row.account_id, count=row.number)
+                lock_outs.start_time.FromDatetime(row.first_at)
+                lock_outs.end_time.FromDatetime(row.last_at)
+        return response
+
+    def _mark(self, caller_address: str) -> bytes:
+        return self._sealed_ids.mark(f"place {network_of(caller_address)}")
