@@ -36,7 +36,7 @@ from temporalio.converter import (
 from temporalio.envconfig import ClientConfig, ClientConfigProfile
 from tink import aead
 
-from services.runtime.actors import ActorClientInterceptor
+from services.runtime.actors import ActorClientInterceptor, ActorSeal
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.settings import RuntimeSettings, SettingsError
 from services.runtime.tls import CertificateFiles, FromFiles, client_context
@@ -365,9 +365,12 @@ async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
         config["namespace"] = settings.temporal_namespace
     if "target_host" not in config:
         raise SettingsError("LIITY_TEMPORAL_ADDRESS or TEMPORAL_ADDRESS must say where Temporal is")
-    converter = data_converter(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
+    keyset = load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS)
     return await Client.connect(
-        **config, data_converter=converter, interceptors=[ActorClientInterceptor()], lazy=lazy
+        **config,
+        data_converter=data_converter(keyset),
+        interceptors=[ActorClientInterceptor(ActorSeal(keyset))],
+        lazy=lazy,
     )
 
 
