@@ -19,7 +19,7 @@ from temporalio.client import (
 )
 from temporalio.common import RawValue, RetryPolicy, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, FailureError
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from deploy.eventually import eventually
 from liity.workflows.v1.registration_workflow_pb2 import WithdrawRequest
@@ -33,7 +33,6 @@ from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World
 from tests.workflows.test_strangers_at_temporal import stranger
 from workflows.schedules import prepare_schedules
-from workflows.worker import WORKFLOW_RUNNER
 
 AnyHandle = WorkflowHandle[Any, Any]
 
@@ -73,7 +72,9 @@ class EveryWay:
         once_more = RetryPolicy(initial_interval=timedelta(milliseconds=1), maximum_attempts=2)
         if given.request_id == "fails":
             raise ApplicationError("failed", text("details"))
-        if given.request_id != "anew":
+        if given.request_id == "listens":
+            await workflow.wait_condition(lambda: bool(self.told))
+        elif given.request_id != "anew":
             workflow.upsert_memo({"of": text("memo")})
             first = await workflow.execute_activity(
                 echo, given, start_to_close_timeout=soon, summary=OperatorText("Echo")
@@ -114,7 +115,7 @@ async def worker(world: World) -> AsyncIterator[Worker]:
         task_queue=QUEUE,
         workflows=[EveryWay],
         activities=[echo, beats],
-        workflow_runner=WORKFLOW_RUNNER,
+        workflow_runner=UnsandboxedWorkflowRunner(),
     ) as worker:
         yield worker
 
@@ -143,7 +144,7 @@ async def bound_to(handle: AnyHandle) -> set[bytes]:
 
 
 async def test_every_way_through_temporal(world: World, worker: Worker) -> None:
-    handle, other = await started(world, "given"), await started(world, "other")
+    handle, other = await started(world, "given"), await started(world, "listens")
     assert await handle.execute_update(EveryWay.take, text("taken")) == text("taken")
     assert await handle.query(EveryWay.ask, text("asked")) == text("asked ")
     with pytest.raises(Exception, match="Workflow update failed") as refused:
@@ -154,7 +155,7 @@ async def test_every_way_through_temporal(world: World, worker: Worker) -> None:
 
     await handle.signal(EveryWay.tell, text(other.id))
     assert await handle.result() == text("anew")
-    await other.terminate()
+    assert await other.result() == text("listens")
     described = await handle.describe()
     assert await described.static_summary() == "Every way"
     assert await described.memo_value("of", type_hint=WithdrawRequest) == text("memo")
