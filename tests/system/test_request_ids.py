@@ -6,9 +6,8 @@ from deploy.api_client import ApiClient, new_request_id
 from deploy.demo_forms import DemoPerson
 from deploy.stack import Stack
 from liity.v1.customer_service_pb2 import TransferCustomerRequest, TransferCustomerResponse
-from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from tests.system.conftest import Api
-from tests.system.registering import adult, database, get, pupil, save
+from tests.system.registering import adult, database, pupil, save
 
 
 async def move(client: ApiClient, person: DemoPerson, unit: str, request_id: str) -> TransferCustomerResponse:
@@ -26,16 +25,6 @@ async def test_two_accounts_with_one_id_do_two_things(api: Api) -> None:
     other = await move(api.staff, second, api.teacher.unit, request_id)
     assert moved.customer.form.email == first.form.email
     assert other.customer.form.email == second.form.email
-
-
-async def test_two_accounts_with_one_id_withdraw_what_each_has_named(api: Api) -> None:
-    request_id = new_request_id()
-    waiting = [await save(api.teacher, pupil()) for _ in range(2)]
-    for client, registration in zip((api.teacher, api.staff), waiting, strict=True):
-        request = WithdrawRegistrationRequest(name=registration.name, request_id=request_id)
-        answer = await client.call(client.registrations.WithdrawRegistration, request)
-        assert answer.registration.name == registration.name
-        assert (await get(client, registration.name)).stage == answer.registration.stage
 
 
 async def test_a_save_that_is_repeated_in_capitals_meanwhile_is_the_same(stack: Stack, api: Api) -> None:

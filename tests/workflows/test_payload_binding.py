@@ -156,13 +156,13 @@ async def test_every_way_through_temporal(world: World, worker: Worker) -> None:
     await handle.signal(EveryWay.tell, text(other.id))
     assert await handle.result() == text("anew")
     assert await other.result() == text("listens")
-    described = await handle.describe()
+    first = world.temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    described = await first.describe()
     assert await described.static_summary() == "Every way"
     assert await described.memo_value("of", type_hint=WithdrawRequest) == text("memo")
     assert await described.memo_value("from", type_hint=WithdrawRequest) == text("start")
 
     own = handle.id.encode()
-    first = world.temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     bound = await bound_to(first) | await bound_to(handle)
     assert bound == {own, other.id.encode(), own + b"/child"}
     told = [
