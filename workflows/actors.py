@@ -1,8 +1,11 @@
 """On whose behalf a step is done: from the message that a workflow handles to the services its steps call."""
 
+import uuid
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from temporalio import workflow
+from temporalio import activity, workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ContinueAsNewInput,
@@ -19,63 +22,106 @@ from temporalio.worker import (
 )
 
 from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR, Actor
-from services.runtime.actors import actor_in, with_actor
+from services.runtime.actors import HEADER, ActorSeal, activity_of, start_of, unsealed_actor, update_of
 from services.runtime.requests import current_actor, set_current_actor
 
 _OPERATOR = Actor(kind=ACTOR_KIND_OPERATOR)
 
 
+def acts_by_hand() -> bool:
+    """Whether the message at hand was sent by an operator, from Temporal UI or its command line."""
+    return current_actor().kind == ACTOR_KIND_OPERATOR
+
+
 class ActorInterceptor(Interceptor):
     """Hands the actor on. What a run does because a moment has come, it does on nobody's behalf."""
 
-    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type["_ActorInbound"]:  # noqa: A002, ARG002
+    def __init__(self, seal: ActorSeal) -> None:
+        self._seal = seal
+
+    def workflow_interceptor_class(
+        self,
+        input: WorkflowInterceptorClassInput,  # noqa: A002, ARG002
+    ) -> type[WorkflowInboundInterceptor]:
         """Wraps every run."""
-        return _ActorInbound
+
+        class Inbound(_ActorInbound):
+            seal = self._seal
+
+        return Inbound
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wraps every activity."""
-        return _ActorActivityInbound(next)
+        return _ActorActivityInbound(next, self._seal)
 
 
 class _ActorInbound(WorkflowInboundInterceptor):
+    seal: ActorSeal
+
     def init(self, outbound: WorkflowOutboundInterceptor) -> None:
-        super().init(_ActorOutbound(outbound))
+        super().init(_ActorOutbound(outbound, self.seal))
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002, ANN401
-        _take_on(actor_in(input.headers))
+        # A schedule starts a run on nobody's behalf, and so does an update; both send no header.
+        if HEADER in input.headers:
+            info = workflow.info()
+            actor = self.seal.open(input.headers, start_of(info.workflow_id), info.start_time)
+            set_current_actor(actor or _of_an_old_release(input.headers, "start") or _OPERATOR)
         return await super().execute_workflow(input)
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002, ANN401
         # The gateway says on whose behalf it asks; who else asks has Temporal's UI or command line.
-        _take_on(actor_in(input.headers) or _OPERATOR)
+        message = update_of(workflow.info().workflow_id, input.update, input.id)
+        actor = self.seal.open(input.headers, message, workflow.now())
+        set_current_actor(actor or _of_an_old_release(input.headers, f"update {input.id}") or _OPERATOR)
         return await super().handle_update_handler(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
-        # No person but an operator signals; what runs signal to one another starts no step by itself.
-        _take_on(_OPERATOR)
+        # What does not come from an operator comes from another run, and says nothing on anybody's behalf.
+        set_current_actor(_OPERATOR)
         await super().handle_signal(input)
 
 
 class _ActorOutbound(WorkflowOutboundInterceptor):
+    def __init__(self, next: WorkflowOutboundInterceptor, seal: ActorSeal) -> None:  # noqa: A002
+        super().__init__(next)
+        self._seal = seal
+
     def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:  # noqa: A002
-        input.headers = with_actor(input.headers, current_actor())
+        input.headers = self._sealed(input.headers, start_of(workflow.info().workflow_id))
         super().continue_as_new(input)
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
-        input.headers = with_actor(input.headers, current_actor())
+        input.headers = self._sealed(input.headers, activity_of(workflow.info().workflow_id, input.activity))
         return super().start_activity(input)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
-        input.headers = with_actor(input.headers, current_actor())
+        input.headers = self._sealed(input.headers, activity_of(workflow.info().workflow_id, input.activity))
         return super().start_local_activity(input)
+
+    def _sealed(self, headers: Mapping[str, Payload], message: str) -> dict[str, Payload]:
+        return self._seal.seal(headers, current_actor(), message, workflow.now())
 
 
 class _ActorActivityInbound(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, seal: ActorSeal) -> None:  # noqa: A002
+        super().__init__(next)
+        self._seal = seal
+
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ANN401
-        _take_on(actor_in(input.headers))
+        info = activity.info()
+        message = activity_of(info.workflow_id or "", info.activity_type)
+        set_current_actor(self._seal.open(input.headers, message) or _OPERATOR)
         return await super().execute_activity(input)
 
 
-def _take_on(actor: Actor | None) -> None:
-    if actor is not None:
-        set_current_actor(actor)
+def _of_an_old_release(headers: Mapping[str, Payload], message: str) -> Actor | None:
+    """The actor of an unsealed header, if this replays what a release up to 0.2 has handled.
+
+    Its run must decide as it did then. What is handled now is not believed, and leaves a marker to say so.
+    """
+    actor = unsealed_actor(headers)
+    if actor is None:
+        return None
+    message_id = uuid.uuid5(uuid.NAMESPACE_OID, message)
+    return None if workflow.patched(f"sealed-actor-{message_id}") else actor

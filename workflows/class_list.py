@@ -13,7 +13,7 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
     ClassListResult,
 )
 from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal import ClassListWorkflowNames
+from services.runtime.temporal import ClassListWorkflowNames, OperatorText
 from workflows.class_list_activities import ClassListActivities, progress_note
 from workflows.steps import HEARTBEAT, RETRY, mail_step, quick_step
 
@@ -55,7 +55,7 @@ class ClassListWorkflow:
                 start_to_close_timeout=_BATCH,
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=RETRY,
-                summary=f"Register the next of {progress.counts.remaining:,} rows",
+                summary=OperatorText(f"Register the next of {progress.counts.remaining:,} rows"),
             )
         if not progress.HasField("refused"):
             progress = await quick_step(ClassListActivities.finish_class_list, self._list, "Finish")
@@ -90,7 +90,7 @@ class ClassListWorkflow:
             if not progress.HasField("refused") or workflow.now() >= given_up:
                 self._list.deadline.CopyFrom(progress.deadline)
                 return progress
-            await workflow.sleep(_PAUSE, summary="The list is being stored")
+            await workflow.sleep(_PAUSE, summary=OperatorText("The list is being stored"))
 
     async def _cancel(self) -> CancelClassListResponse:
         progress = await quick_step(ClassListActivities.cancel_class_list, self._list, "Cancel")

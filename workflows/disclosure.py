@@ -7,7 +7,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput, DisclosureWorkflowResult
-from services.runtime.temporal import DisclosureWorkflowNames
+from services.runtime.temporal import DisclosureWorkflowNames, OperatorText
 from workflows.disclosure_activities import DisclosureActivities
 
 _STEP = timedelta(minutes=2)
@@ -29,13 +29,15 @@ class DisclosureWorkflow:
         end = disclosure.expire_time.ToDatetime(UTC)
         await self._gather(disclosure, end - workflow.now())
         workflow.set_current_details(f"**Kept** until {end:%Y-%m-%d %H:%M} UTC.")
-        await workflow.sleep(max(end - workflow.now(), timedelta(0)), summary="The disclosure's end")
+        await workflow.sleep(
+            max(end - workflow.now(), timedelta(0)), summary=OperatorText("The disclosure's end")
+        )
         await workflow.execute_activity_method(
             DisclosureActivities.delete_disclosure,
             disclosure,
             start_to_close_timeout=_STEP,
             retry_policy=_RETRY,
-            summary="Erase the export",
+            summary=OperatorText("Erase the export"),
         )
         return DisclosureWorkflowResult()
 
@@ -50,7 +52,7 @@ class DisclosureWorkflow:
                 start_to_close_timeout=_STEP,
                 schedule_to_close_timeout=lifetime,
                 retry_policy=_RETRY,
-                summary="Ask every service",
+                summary=OperatorText("Ask every service"),
             )
         except ActivityError:
             workflow.logger.warning("the disclosure could not be gathered")

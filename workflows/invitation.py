@@ -14,7 +14,7 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
     WithdrawInvitation,
 )
 from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal import InvitationWorkflowNames
+from services.runtime.temporal import InvitationWorkflowNames, OperatorText
 from workflows.invitation_activities import InvitationActivities
 from workflows.steps import mail_step, quick_step
 
@@ -87,7 +87,7 @@ class InvitationWorkflow:
             await workflow.wait_condition(
                 lambda: self._accepted or self._withdrawn,
                 timeout=max(moment - workflow.now(), timedelta(0)),
-                timeout_summary=summary,
+                timeout_summary=OperatorText(summary),
             )
         except TimeoutError:
             return True

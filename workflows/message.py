@@ -18,7 +18,7 @@ from liity.workflows.v1.message_workflow_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
 from services.runtime.search_attributes import DEADLINE
-from services.runtime.temporal import MessageWorkflowNames
+from services.runtime.temporal import MessageWorkflowNames, OperatorText
 from workflows.message_activities import MessageActivities
 from workflows.steps import mail_step, quick_step
 
@@ -65,7 +65,9 @@ class MessageWorkflow:
         if self._is_gone:
             with suppress(TimeoutError):
                 await workflow.wait_condition(
-                    lambda: self._told_closed, timeout=_STORING, timeout_summary="Message: is it stored?"
+                    lambda: self._told_closed,
+                    timeout=_STORING,
+                    timeout_summary=OperatorText("Message: is it stored?"),
                 )
             await self._look()
 
@@ -98,7 +100,7 @@ class MessageWorkflow:
                 await workflow.wait_condition(
                     lambda: self._told_closed,
                     timeout=max(moment - workflow.now(), timedelta(0)),
-                    timeout_summary=summary,
+                    timeout_summary=OperatorText(summary),
                 )
             except TimeoutError:
                 break

@@ -15,7 +15,7 @@ from liity.workflows.v1.need_workflow_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
-from services.runtime.temporal import NeedWorkflowNames
+from services.runtime.temporal import NeedWorkflowNames, OperatorText
 from workflows.need_activities import NeedActivities
 from workflows.steps import mail_step, quick_step
 
@@ -87,7 +87,7 @@ class NeedWorkflow:
                 await workflow.wait_condition(
                     lambda: self._changed,
                     timeout=max(moment - workflow.now(), timedelta(0)),
-                    timeout_summary=summary,
+                    timeout_summary=OperatorText(summary),
                 )
             except TimeoutError:
                 return False

@@ -23,7 +23,7 @@ from services.runtime.clock import from_proto_date, helsinki_day, helsinki_momen
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
-from services.runtime.temporal import TASK_QUEUE, NeedWorkflowNames
+from services.runtime.temporal import TASK_QUEUE, NeedWorkflowNames, OperatorText
 from workflows.customership_links import CustomershipLinks
 from workflows.mailing import Mailing, key
 
@@ -62,7 +62,7 @@ class NeedActivities:
             task_queue=TASK_QUEUE,
             start_signal=NeedWorkflowNames.CHANGED,
             start_signal_args=[NeedChanged()],
-            static_summary="Temporary need",
+            static_summary=OperatorText("Temporary need"),
         )
 
     @activity.defn

@@ -9,7 +9,7 @@ from liity.workflows.v1.password_order_workflow_pb2 import (
     PasswordOrderWorkflowInput,
     PasswordOrderWorkflowResult,
 )
-from services.runtime.temporal import PasswordOrderWorkflowNames
+from services.runtime.temporal import OperatorText, PasswordOrderWorkflowNames
 from workflows.password_order_activities import PasswordOrderActivities
 
 _MAIL = timedelta(minutes=2)
@@ -37,6 +37,6 @@ class PasswordOrderWorkflow:
             start_to_close_timeout=_MAIL,
             heartbeat_timeout=_HEARTBEAT,
             retry_policy=_RETRY,
-            summary="Mail the link",
+            summary=OperatorText("Mail the link"),
         )
         return PasswordOrderWorkflowResult()

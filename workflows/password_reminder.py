@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from services.runtime.temporal import PasswordReminderWorkflowNames
+from services.runtime.temporal import OperatorText, PasswordReminderWorkflowNames
 from workflows.password_reminder_activities import PasswordReminderActivities
 from workflows.steps import HEARTBEAT, MAIL, RETRY
 
@@ -21,7 +21,7 @@ class PasswordReminderWorkflow:
                 start_to_close_timeout=MAIL,
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=RETRY,
-                summary="Remind some accounts",
+                summary=OperatorText("Remind some accounts"),
             )
             if not step.reminded:
                 return

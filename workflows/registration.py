@@ -34,6 +34,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.runtime.search_attributes import KIND, UNIT, kind_name
 from services.runtime.temporal import RegistrationWorkflowNames
+from workflows.actors import acts_by_hand
 from workflows.registration_activities import RegistrationActivities, names_guardian
 from workflows.registration_consent import ConsentWait
 from workflows.registration_decisions import CustomerServiceWait
@@ -123,6 +124,9 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     async def save(self, request: SaveRequest) -> SaveResponse:
         """Stores the registration. Answers with it, or with why there is none."""
         self._saving = request.registration.request_id
+        if acts_by_hand():
+            # A consent on paper is told by who registers: an operator may only record one as their own.
+            request.registration.form.ClearField("paper_consent")
         self._created = await quick_step(
             RegistrationActivities.create_registration, request.registration, "Store the registration"
         )

@@ -24,6 +24,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     StageResponse,
 )
 from services.runtime.temporal import RegistrationWorkflowNames
+from workflows.actors import acts_by_hand
 from workflows.deadlines import reminder_times
 from workflows.registration_activities import RegistrationActivities
 from workflows.registration_run import ENDED, RegistrationRun, acts_for_the_unit, refusal
@@ -100,14 +101,15 @@ class ConsentWait(RegistrationRun):
     async def record_consent(self, request: RecordConsentRequest) -> StageResponse:
         """The guardian consents: the customership begins."""
         self._for_the_unit = acts_for_the_unit()
-        await self._activate(self._activation(request))
+        await self._activate(self._activation(request, by_hand=acts_by_hand()))
         return self._answer(REASON_NOT_WAITING_FOR_CONSENT, decided=self._registration.stage not in ENDED)
 
     @workflow.update(name=RegistrationWorkflowNames.DECLINE_CONSENT)
     async def decline_consent(self, request: DeclineConsentRequest) -> StageResponse:
         """The guardian declines: the registration ends and is erased (R30)."""
         step = self._step(event_id=request.request_id)
-        await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, step, link_id=request.link_id)
+        link_id = "" if acts_by_hand() else request.link_id
+        await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, step, link_id=link_id)
         decided = self._registration.stage == STAGE_DECLINED
         return self._answer(REASON_NOT_WAITING_FOR_CONSENT, decided=decided)
 
@@ -126,8 +128,7 @@ class ConsentWait(RegistrationRun):
     @workflow.signal(name=RegistrationWorkflowNames.RECORD_CONSENT)
     async def record_consent_by_signal(self, request: RecordConsentRequest) -> None:
         """`record_consent` from Temporal UI or CLI; `{}` is enough."""
-        request.link_id = ""
-        await self._activate(self._activation(request))
+        await self._activate(self._activation(request, by_hand=True))
 
     @workflow.signal(name=RegistrationWorkflowNames.DECLINE_CONSENT)
     async def decline_consent_by_signal(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
@@ -145,9 +146,14 @@ class ConsentWait(RegistrationRun):
             self._consent_method = activation.consent.evidence.method
             self._registration.CopyFrom(activated)
 
-    def _activation(self, request: RecordConsentRequest) -> ActivationStep:
+    def _activation(self, request: RecordConsentRequest, *, by_hand: bool) -> ActivationStep:
         activation = ActivationStep(step=self._step(event_id=request.request_id), consent=request)
-        if not request.HasField("evidence"):
+        if by_hand:
+            activation.consent.link_id = ""
+            # Up to release 0.2 what an operator typed was kept; runs of then must go on as they began.
+            if request.HasField("evidence") and workflow.patched("operators-evidence-is-their-own"):
+                activation.consent.ClearField("evidence")
+        if not activation.consent.HasField("evidence"):
             activation.consent.evidence.method = ConsentEvidence.METHOD_OPERATOR
         return activation
 

@@ -36,7 +36,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.errors import reason_name
 from services.runtime.requests import current_actor
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
-from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.temporal import OperatorText, RegistrationWorkflowNames
 from workflows.registration_activities import RegistrationActivities
 from workflows.steps import HEARTBEAT, MAIL, RETRY, mail_step, quick_step
 
@@ -59,7 +59,9 @@ class RegistrationRun:
         remaining = max(until - workflow.now(), timedelta(0))
         try:
             await workflow.wait_condition(
-                lambda: self._registration.stage != awaited, timeout=remaining, timeout_summary=summary
+                lambda: self._registration.stage != awaited,
+                timeout=remaining,
+                timeout_summary=OperatorText(summary),
             )
         except TimeoutError:
             # Someone may be deciding at this very moment: theirs counts.
@@ -83,13 +85,13 @@ class RegistrationRun:
             start_to_close_timeout=MAIL,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
-            summary=summary,
+            summary=OperatorText(summary),
         )
         try:
             await workflow.wait_condition(
                 lambda: mail.done() or self._registration.stage != awaited,
                 timeout=until - workflow.now(),
-                timeout_summary=f"{summary}: mail",
+                timeout_summary=OperatorText(f"{summary}: mail"),
             )
         except TimeoutError:
             workflow.logger.warning("who is waited for could not be mailed in time")

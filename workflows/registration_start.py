@@ -9,7 +9,7 @@ from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, MailStepResult
-from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.temporal import OperatorText, RegistrationWorkflowNames
 from workflows.deadlines import address_reminder_time, last_welcome_time, welcome_time
 from workflows.need_activities import NeedActivities
 from workflows.registration_activities import RegistrationActivities, first_credentials
@@ -78,7 +78,7 @@ class GettingStarted(RegistrationRun):
                 await workflow.wait_condition(
                     lambda: self._address_changed,
                     timeout=last - workflow.now(),
-                    timeout_summary="Welcome mail at last",
+                    timeout_summary=OperatorText("Welcome mail at last"),
                 )
             except TimeoutError:
                 break
@@ -98,7 +98,7 @@ class GettingStarted(RegistrationRun):
         self._show("Complete", None)
 
     async def _sleep_until(self, moment: datetime, summary: str) -> None:
-        await workflow.sleep(max(moment - workflow.now(), timedelta(0)), summary=summary)
+        await workflow.sleep(max(moment - workflow.now(), timedelta(0)), summary=OperatorText(summary))
 
     async def _send_credentials(self, welcome: datetime) -> None:
         self._show("Sends the credentials", None)

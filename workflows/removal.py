@@ -26,7 +26,11 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 )
 from services.runtime.errors import reason_name
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
-from services.runtime.temporal import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal import (
+    OperatorText,
+    RegistrationWorkflowNames,
+    RemovalWorkflowNames,
+)
 from workflows.credentials_activities import CredentialsActivities
 from workflows.need_activities import NeedActivities
 from workflows.registration_run import acts_for_the_unit
@@ -93,7 +97,7 @@ class RemovalWorkflow:
             await workflow.wait_condition(
                 lambda: not self._marked or self._look_time != due,
                 timeout=max(moment - workflow.now(), timedelta(0)),
-                timeout_summary=f"Erasure, due {due:%Y-%m-%d}",
+                timeout_summary=OperatorText(f"Erasure, due {due:%Y-%m-%d}"),
             )
         except TimeoutError:
             return

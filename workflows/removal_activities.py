@@ -40,7 +40,7 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
-from services.runtime.temporal import TASK_QUEUE, RegistrationWorkflowNames
+from services.runtime.temporal import TASK_QUEUE, OperatorText, RegistrationWorkflowNames
 from workflows.customership_links import CustomershipLinks
 from workflows.erasure import Erasure
 from workflows.mailing import Mailing, key
@@ -145,7 +145,7 @@ class RemovalActivities:
             task_queue=TASK_QUEUE,
             start_signal=RegistrationWorkflowNames.RESUMED,
             start_signal_args=[Resumed(registration_id=step.registration_id)],
-            static_summary="The customership goes on, and the welcome is still to come",
+            static_summary=OperatorText("The customership goes on, and the welcome is still to come"),
         )
 
     @activity.defn

@@ -12,7 +12,12 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from services.runtime.temporal import TASK_QUEUE, PasswordReminderWorkflowNames, WorkDigestWorkflowNames
+from services.runtime.temporal import (
+    TASK_QUEUE,
+    OperatorText,
+    PasswordReminderWorkflowNames,
+    WorkDigestWorkflowNames,
+)
 
 log = structlog.get_logger()
 
@@ -31,7 +36,7 @@ async def _prepare(
 ) -> None:
     daily = Schedule(
         action=ScheduleActionStartWorkflow(
-            names.WORKFLOW, id=names.SCHEDULE, task_queue=TASK_QUEUE, static_summary=summary
+            names.WORKFLOW, id=names.SCHEDULE, task_queue=TASK_QUEUE, static_summary=OperatorText(summary)
         ),
         spec=ScheduleSpec(
             calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(_HOUR)])], time_zone_name="Europe/Helsinki"

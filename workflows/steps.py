@@ -14,6 +14,7 @@ from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, Custome
 from liity.workflows.v1.removal_workflow_pb2 import Returned
 from services.runtime.temporal import (
     NeedWorkflowNames,
+    OperatorText,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
 )
@@ -42,7 +43,7 @@ async def quick_step(
 ) -> ResultT:
     """Does a quick step within the workflow's own task."""
     return await workflow.execute_local_activity_method(
-        step, argument, start_to_close_timeout=QUICK, retry_policy=RETRY, summary=summary
+        step, argument, start_to_close_timeout=QUICK, retry_policy=RETRY, summary=OperatorText(summary)
     )
 
 
@@ -56,7 +57,7 @@ async def mail_step(
         start_to_close_timeout=MAIL,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=RETRY,
-        summary=summary,
+        summary=OperatorText(summary),
     )
 
 

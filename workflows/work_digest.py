@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from services.runtime.temporal import WorkDigestWorkflowNames
+from services.runtime.temporal import OperatorText, WorkDigestWorkflowNames
 from workflows.steps import HEARTBEAT, MAIL, RETRY
 from workflows.work_digest_activities import WorkDigestActivities
 
@@ -20,5 +20,5 @@ class WorkDigestWorkflow:
             start_to_close_timeout=MAIL,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
-            summary="Tell customer service",
+            summary=OperatorText("Tell customer service"),
         )

@@ -13,7 +13,9 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymen
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from services.runtime import logs, temporal
+from services.runtime.actors import ActorSeal
 from services.runtime.disclosures import DisclosureSeal
+from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.payload_keys import check_payload_keys
 from services.runtime.peer import Peer
 from services.runtime.server import stop_requested
@@ -211,7 +213,9 @@ def create_steps(
     ]
 
 
-def create_worker(client: Client, steps: Sequence[Callable[..., Any]], build_id: str = "") -> Worker:
+def create_worker(
+    client: Client, steps: Sequence[Callable[..., Any]], seal: ActorSeal, build_id: str = ""
+) -> Worker:
     """A worker for all workflows. With a build ID they upgrade as new builds become current."""
     deployment = WorkerDeploymentConfig(
         version=WorkerDeploymentVersion("liity", build_id),
@@ -223,7 +227,12 @@ def create_worker(client: Client, steps: Sequence[Callable[..., Any]], build_id:
         task_queue=TASK_QUEUE,
         workflows=WORKFLOWS,
         activities=steps,
-        interceptors=[ActorInterceptor(), SignalInterceptor(), HeartbeatInterceptor(), RefusalInterceptor()],
+        interceptors=[
+            ActorInterceptor(seal),
+            SignalInterceptor(),
+            HeartbeatInterceptor(),
+            RefusalInterceptor(),
+        ],
         workflow_runner=WORKFLOW_RUNNER,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -247,7 +256,8 @@ async def run() -> None:
     await check_payload_keys(client, settings.keys_dir)
     await _warn_of_long_retention(client, settings.temporal_retention)
     await prepare_schedules(client)
-    worker = create_worker(client, steps, settings.worker_build_id)
+    seal = ActorSeal(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
+    worker = create_worker(client, steps, seal, settings.worker_build_id)
 
     def use(client: Client) -> None:
         worker.client = client

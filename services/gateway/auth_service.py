@@ -32,7 +32,7 @@ from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.resources import unit_name
 from services.gateway.unit_workflows import UnitWorkflows
 from services.runtime.peer import Peer
-from services.runtime.requests import canonical_request_id, current_actor
+from services.runtime.requests import current_actor
 
 
 class AuthService(AuthServiceServicer):
@@ -87,7 +87,7 @@ class AuthService(AuthServiceServicer):
         """Orders a new password (R22): whatever comes of it goes to the address."""
         admit = identity_pb2.AdmitPasswordOrderRequest(email=request.email)
         await self._identity.call(self._accounts.AdmitPasswordOrder, admit)
-        request_id = canonical_request_id(request.request_id)
+        request_id = request.request_id
         await self._orders.start(PasswordOrderWorkflowInput(request_id=request_id, email=request.email))
         return OrderPasswordResponse()
 

@@ -65,7 +65,7 @@ from services.runtime.class_lists import PATIENCE
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, Refusal, already_exists, failed_precondition, not_found
 from services.runtime.peer import Peer
-from services.runtime.requests import canonical_request_id, current_request
+from services.runtime.requests import current_request
 
 _LISTS = uuid.UUID("0f6c8a52-9b53-4f0e-8a3f-6d1b7f4f6f2e")
 """The namespace of lists' IDs."""
@@ -118,8 +118,7 @@ class ClassListService(ClassListServiceServicer):
     ) -> RegisterClassListResponse:
         """Checks a list and has its rows registered."""
         unit_id, asked = parse_unit_name(request.parent), current_request()
-        own = f"{asked.caller.account_id}/{uuid.UUID(request.request_id)}"
-        class_list_id = uuid.uuid5(_LISTS, own).hex
+        class_list_id = uuid.uuid5(_LISTS, request.request_id).hex
         made_before = await self._made_before(class_list_id, unit_id)
         if made_before is not None:
             return RegisterClassListResponse(class_list=_to_public(made_before))
@@ -194,7 +193,7 @@ class ClassListService(ClassListServiceServicer):
         if stored.state == CLASS_LIST_STATE_DONE:
             raise failed_precondition(REASON_CLASS_LIST_HAS_ENDED)
         if stored.state != CLASS_LIST_STATE_CANCELLED:
-            cancel = workflow_pb2.CancelClassListRequest(request_id=canonical_request_id(request.request_id))
+            cancel = workflow_pb2.CancelClassListRequest(request_id=request.request_id)
             await self._workflows.cancel(_input(stored), cancel)
             stored = await self._get(request.name)
         return CancelClassListResponse(class_list=_to_public(stored))

@@ -25,7 +25,6 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferResponse
 from services.gateway.workflow_starter import Run, WorkflowStarter
-from services.runtime.requests import canonical_request_id
 from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
 from services.runtime.temporal import (
     AddressChangeWorkflowNames,
@@ -42,7 +41,7 @@ class CustomerWorkflows(WorkflowStarter):
 
     async def transfer(self, transfer: TransferCustomerRequest) -> TransferCustomerResponse:
         """Moves a person to another unit (R16)."""
-        request_id = transfer.request_id = canonical_request_id(transfer.request_id)
+        request_id = transfer.request_id
         run = _run(
             TransferWorkflowNames.WORKFLOW,
             TransferWorkflowNames.workflow_id(request_id),
@@ -55,7 +54,7 @@ class CustomerWorkflows(WorkflowStarter):
 
     async def send_credentials(self, order: OrderCredentialsRequest, account_id: str) -> None:
         """Sends credentials anew (R17), ordered by an account."""
-        request_id = order.request_id = canonical_request_id(order.request_id)
+        request_id = order.request_id
         run = _run(
             CredentialsWorkflowNames.WORKFLOW,
             CredentialsWorkflowNames.workflow_id(request_id),
@@ -67,7 +66,7 @@ class CustomerWorkflows(WorkflowStarter):
 
     async def change_address(self, edit: UpdateCustomerRequest, account_id: str) -> ChangeAddressResponse:
         """Makes an edit that may change the address for mail (R14), by an account."""
-        request_id = edit.request_id = canonical_request_id(edit.request_id)
+        request_id = edit.request_id
         run = _run(
             AddressChangeWorkflowNames.WORKFLOW,
             AddressChangeWorkflowNames.workflow_id(request_id),
@@ -80,7 +79,7 @@ class CustomerWorkflows(WorkflowStarter):
 
     async def merge(self, merge: MergeCustomersRequest, code_of: CodeOf.ValueType) -> None:
         """Makes one customer of two (R24, R34)."""
-        request_id = merge.request_id = canonical_request_id(merge.request_id)
+        request_id = merge.request_id
         run = _run(
             MergeWorkflowNames.WORKFLOW,
             MergeWorkflowNames.workflow_id(request_id),
@@ -95,7 +94,7 @@ class CustomerWorkflows(WorkflowStarter):
 
         Answers who else has got the code meanwhile, if somebody has.
         """
-        request_id = record.request_id = canonical_request_id(record.request_id)
+        request_id = record.request_id
         run = _run(
             CodeChangeWorkflowNames.WORKFLOW,
             CodeChangeWorkflowNames.workflow_id(person_id),
@@ -108,7 +107,7 @@ class CustomerWorkflows(WorkflowStarter):
 
     async def convert_to_online(self, person_id: str, conversion: ConvertToOnlineRequest) -> None:
         """Makes an online customer of a CD borrower (R23): in the person's own run, as for a new customer."""
-        request_id = conversion.request_id = canonical_request_id(conversion.request_id)
+        request_id = conversion.request_id
         run = Run(
             RegistrationWorkflowNames.WORKFLOW,
             RegistrationWorkflowNames.workflow_id(person_id),

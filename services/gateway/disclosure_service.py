@@ -34,7 +34,7 @@ from services.runtime.clock import now
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import already_exists, not_found
 from services.runtime.peer import Peer
-from services.runtime.requests import canonical_request_id, current_request
+from services.runtime.requests import current_request
 
 _DISCLOSURES = uuid.UUID("0d4f7f2c-52f4-4c1e-8f83-0f2d8f3ac6e7")
 
@@ -67,7 +67,7 @@ class DisclosureService(DisclosureServiceServicer):
         """Begins an export. A repetition begins nothing, and gives the same."""
         person_id = await self._find_person(request)
         current_request().subjects.add(person_id)
-        disclosure_id = uuid.uuid5(_DISCLOSURES, canonical_request_id(request.request_id)).hex
+        disclosure_id = uuid.uuid5(_DISCLOSURES, request.request_id).hex
         store = stored_pb2.StoreDisclosureRequest(disclosure_id=disclosure_id, person_id=person_id)
         store.expire_time.FromDatetime(now() + self._lifetime)
         await self._registration.call(self._personal_data.StoreDisclosure, store)

@@ -60,7 +60,7 @@ class MessageService(MessageServiceServicer):
         """Writes to customer service. A repetition begins what a first try has not come to."""
         unit_id, caller = parse_unit_name(request.parent), current_request().caller
         create = stored_pb2.CreateMessageRequest(
-            message_id=uuid.uuid5(uuid.UUID(request.request_id), caller.account_id).hex,
+            message_id=uuid.UUID(request.request_id).hex,
             request_id=request.request_id,
             unit_id=unit_id,
             sender_display_name=caller.display_name,

@@ -9,7 +9,7 @@ from temporalio.service import RPCError
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import unavailable
-from services.runtime.temporal import TASK_QUEUE
+from services.runtime.temporal import TASK_QUEUE, OperatorText
 from services.runtime.temporal import PasswordOrderWorkflowNames as Names
 
 
@@ -27,7 +27,7 @@ class PasswordOrderWorkflows(WorkflowStarter):
                     task_queue=TASK_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    static_summary="Order of a new password",
+                    static_summary=OperatorText("Order of a new password"),
                 )
         except (RPCError, RuntimeError):
             # A client that has not connected yet raises RuntimeError.

@@ -99,7 +99,7 @@ from services.runtime.errors import (
 )
 from services.runtime.hetu_in_text import looks_like_hetu
 from services.runtime.peer import Peer
-from services.runtime.requests import canonical_request_id, current_request
+from services.runtime.requests import current_request
 
 _Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 
@@ -201,7 +201,7 @@ class RegistrationService(RegistrationServiceServicer):
             update_mask=request.update_mask,
             form=request.form,
         )
-        edit = workflow_pb2.EditRequest(request_id=canonical_request_id(request.request_id), update=update)
+        edit = workflow_pb2.EditRequest(request_id=request.request_id, update=update)
         updated = (await self._workflows.edit(registration.person_id, edit)).updated
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
@@ -327,7 +327,6 @@ class RegistrationService(RegistrationServiceServicer):
     async def _to_decide(self, request: _Decision) -> tuple[StoredRegistration, bool]:
         """What customer service is to decide, and whether this very call has decided it before."""
         registration = await self._get(request.name)
-        request.request_id = canonical_request_id(request.request_id)
         if registration.decision_request_id == request.request_id:
             return registration, True
         if not registration.person_id:

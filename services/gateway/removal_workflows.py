@@ -18,7 +18,6 @@ from liity.workflows.v1.removal_workflow_pb2 import (
     UndoResponse,
 )
 from services.gateway.workflow_starter import Run, WorkflowStarter
-from services.runtime.requests import canonical_request_id
 from services.runtime.search_attributes import DEADLINE, UNIT
 from services.runtime.temporal import NeedWorkflowNames, RemovalWorkflowNames
 
@@ -28,7 +27,6 @@ class RemovalWorkflows(WorkflowStarter):
 
     async def end(self, end: EndCustomershipRequest, link_id: str = "") -> RemovedCustomer:
         """Ends a customership (R19), by a link if one was used."""
-        end.request_id = canonical_request_id(end.request_id)
         update = EndRequest(end=end, link_id=link_id)
         run = _removal(end.customer_id, end.unit_id)
         name = RemovalWorkflowNames.END
@@ -36,7 +34,7 @@ class RemovalWorkflows(WorkflowStarter):
 
     async def undo(self, customer_id: str, unit_id: str, request_id: str) -> None:
         """Takes that back (R19)."""
-        update = UndoRequest(request_id=canonical_request_id(request_id))
+        update = UndoRequest(request_id=request_id)
         run = _removal(customer_id, unit_id)
         await self._update(run, RemovalWorkflowNames.UNDO, update, update.request_id, UndoResponse)
 
@@ -50,7 +48,6 @@ class RemovalWorkflows(WorkflowStarter):
 
     async def extend_need(self, extend: ExtendRequest, unit_id: str) -> Date:
         """A temporary need goes on (R21); gives until when."""
-        extend.request_id = canonical_request_id(extend.request_id)
         run = Run(
             NeedWorkflowNames.WORKFLOW,
             NeedWorkflowNames.workflow_id(extend.customer_id),

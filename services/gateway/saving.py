@@ -134,9 +134,8 @@ class Saving:
         return await self._identity.call(self._persons.EnsurePerson, request)
 
     async def _ensure_person_without_code(self, request_id: str, unit_id: str) -> str:
-        # The caller's own: else somebody else's request of the same ID would meet their person.
-        account_id = current_request().caller.account_id
-        own = uuid.uuid5(uuid.UUID(request_id), f"{account_id} {unit_id}")
+        # The unit's own: else the same request for another unit would meet this one's person.
+        own = uuid.uuid5(uuid.UUID(request_id), unit_id)
         request = EnsurePersonWithoutCodeRequest(request_id=str(own))
         return (await self._identity.call(self._persons.EnsurePersonWithoutCode, request)).person_id
 

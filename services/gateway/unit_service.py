@@ -56,7 +56,7 @@ from services.runtime.errors import (
     permission_denied,
 )
 from services.runtime.peer import Peer
-from services.runtime.requests import canonical_request_id, current_request
+from services.runtime.requests import current_request
 
 
 class UnitService(UnitServiceServicer):
@@ -122,7 +122,7 @@ class UnitService(UnitServiceServicer):
 
     async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:  # noqa: ARG002, N802
         """Closes a unit."""
-        unit_id, request_id = parse_unit_name(request.name), canonical_request_id(request.request_id)
+        unit_id, request_id = parse_unit_name(request.name), request.request_id
         # Before a run is started: there is such a unit.
         await self._unit(unit_id)
         closed = await self._workflows.close(unit_id, request_id)

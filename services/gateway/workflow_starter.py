@@ -18,7 +18,7 @@ from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from liity.workflows.v1.refused_pb2 import Refused
 from services.runtime.errors import unavailable
 from services.runtime.refused import to_refusal
-from services.runtime.temporal import TASK_QUEUE
+from services.runtime.temporal import TASK_QUEUE, OperatorText
 from services.runtime.updates import update_with_start
 
 
@@ -55,7 +55,7 @@ class Run:
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary=self.summary,
+            static_summary=OperatorText(self.summary),
             search_attributes=TypedSearchAttributes(self.attributes),
         )
 
@@ -68,7 +68,7 @@ class Run:
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary=self.summary,
+            static_summary=OperatorText(self.summary),
             search_attributes=TypedSearchAttributes(self.attributes),
             start_signal=signal,
             start_signal_args=messages,

@@ -28,7 +28,6 @@ from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.vault import HetuVault
 from services.runtime.clock import now
 from services.runtime.errors import already_exists, failed_precondition, not_found, unavailable
-from services.runtime.requests import canonical_request_id
 
 _COLUMNS = (Person.person_id, Person.hetu_ciphertext, Person.hetu_index, Person.merged_into)
 _VOIDED = func.coalesce(Link.voided_at, func.now())
@@ -38,7 +37,7 @@ async def prepare(
     connection: AsyncConnection, vault: HetuVault, request: PrepareCodeChangeRequest, code: Hetu
 ) -> str:
     """Keeps a change, in the connection's transaction. Answers who else has the code, if somebody does."""
-    request_id = canonical_request_id(request.request_id)
+    request_id = request.request_id
     made = await _kept(connection, request_id)
     if made is not None and made.person_id != request.person_id:
         raise already_exists(REASON_REQUEST_ID_REUSED)

@@ -50,7 +50,6 @@ from services.identity.sealed_ids import new_id
 from services.identity.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import FieldViolation, Refusal, invalid, not_found
-from services.runtime.requests import canonical_request_id
 
 _WHOSE = func.coalesce(Person.merged_into, Person.person_id).label("person_id")
 """Whom a row's code leads to: the code that was dropped in a merge, to the person who stayed."""
@@ -202,7 +201,7 @@ class Persons(PersonServiceServicer):
         row = {
             "person_id": new_id(),
             "ensured_at": now(),
-            "without_code_request_id": canonical_request_id(request.request_id),
+            "without_code_request_id": request.request_id,
         }
         async with self._single.connect() as connection:
             person_id = (await connection.execute(_ENSURE_WITHOUT_CODE, row)).scalar_one()
@@ -259,7 +258,7 @@ class Persons(PersonServiceServicer):
     async def CommitCodeChange(
         self, request: CommitCodeChangeRequest, context: object
     ) -> CommitCodeChangeResponse:
-        request_id = canonical_request_id(request.request_id)
+        request_id = request.request_id
         async with self._engine.begin() as connection:
             other_id = await code_changes.commit(connection, self._vault, request_id, self._parse)
         return CommitCodeChangeResponse(other_person_id=other_id)

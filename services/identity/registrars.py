@@ -37,7 +37,6 @@ from services.identity.passwords import Passwords, require_strong
 from services.identity.sealed_ids import SealedIds, new_id
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, already_exists, failed_precondition, invalid, not_found
-from services.runtime.requests import canonical_request_id
 
 
 class Registrars(RegistrarServiceServicer):
@@ -236,7 +235,7 @@ class Registrars(RegistrarServiceServicer):
             await _end_sessions(connection, [request.registrar_id])
             await connection.execute(
                 insert(RegistrarRemoval).values(
-                    request_id=canonical_request_id(request.request_id),
+                    request_id=request.request_id,
                     unit_id=request.unit_id,
                     account_id=request.registrar_id,
                     removed_at=now(),
@@ -359,7 +358,7 @@ async def _end_sessions(connection: AsyncConnection, account_ids: list[str]) -> 
 async def _remember_role_change(connection: AsyncConnection, request: pb.SetRegistrarRoleRequest) -> bool:
     """Whether it is a change of its own. ALREADY_EXISTS (REQUEST_ID_REUSED) if the ID is another one's."""
     change = {
-        "request_id": canonical_request_id(request.request_id),
+        "request_id": request.request_id,
         "unit_id": request.unit_id,
         "account_id": request.registrar_id,
         "role": request.role,
@@ -389,7 +388,7 @@ async def _removed_before(connection: AsyncConnection, request: pb.RemoveRegistr
     """Whether this very call has removed the registrar. ALREADY_EXISTS (REQUEST_ID_REUSED) if another one."""
     found = await connection.execute(
         select(RegistrarRemoval.unit_id, RegistrarRemoval.account_id).where(
-            RegistrarRemoval.request_id == canonical_request_id(request.request_id)
+            RegistrarRemoval.request_id == request.request_id
         )
     )
     removal = found.one_or_none()

@@ -1,11 +1,17 @@
-"""On whose behalf a workflow works: the actor travels with its messages in a header.
+"""On whose behalf a workflow works: the actor travels with its messages in a sealed header.
 
-The header is not encrypted: it holds opaque IDs only, and no network address.
+Temporal's frontend shows histories to everybody who reaches it, and takes messages from them. So the header
+is encrypted with the key of payloads and bound to the one message it was made for: copied from a history, it
+is worth nothing with another message or in another workflow. It holds opaque IDs only, no network address.
 """
 
+import uuid
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+import tink
+from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.client import (
     Interceptor,
@@ -16,43 +22,111 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowUpdateHandle,
 )
+from tink import aead
 
 from liity.v1.actor_pb2 import Actor
+from services.runtime.clock import now
 from services.runtime.requests import current_actor
 
 HEADER = "liity-actor"
 
+SEALED = b"binary/liity-actor"
+"""The encoding that the header's metadata names; up to release 0.2 it was plain `binary/protobuf`."""
 
-def with_actor(headers: Mapping[str, Payload], actor: Actor) -> dict[str, Payload]:
-    """Headers that tell an actor."""
-    told = Actor()
-    told.CopyFrom(actor)
-    told.ClearField("caller_address")
-    payload = Payload(metadata={"encoding": b"binary/protobuf"}, data=told.SerializeToString())
-    return {**headers, HEADER: payload}
+_FRESH = timedelta(hours=1)
+"""An older message is not taken for its actor's: within one run alone Temporal takes an update once."""
 
 
-def actor_in(headers: Mapping[str, Payload]) -> Actor | None:
-    """The actor that headers tell, if any."""
+def start_of(workflow_id: str) -> str:
+    """Names the start of a workflow, for its seal."""
+    return f"start {workflow_id}"
+
+
+def update_of(workflow_id: str, update: str, update_id: str) -> str:
+    """Names one update of a workflow, for its seal. Temporal takes an update's ID once in a run."""
+    return f"update {workflow_id}\n{update}\n{update_id}"
+
+
+def activity_of(workflow_id: str, activity: str) -> str:
+    """Names an activity of a workflow, for its seal."""
+    return f"activity {workflow_id}\n{activity}"
+
+
+class ActorSeal:
+    """Seals actors and opens seals, under the keyset of payloads."""
+
+    def __init__(self, keyset: tink.KeysetHandle, fresh: timedelta = _FRESH) -> None:
+        self._aead = keyset.primitive(aead.Aead)
+        self._fresh = fresh.total_seconds()
+
+    def seal(
+        self, headers: Mapping[str, Payload], actor: Actor, message: str, at: datetime
+    ) -> dict[str, Payload]:
+        """Headers that tell the actor of one message, which is sent at this moment."""
+        told = Actor()
+        told.CopyFrom(actor)
+        told.ClearField("caller_address")
+        plain = int(at.timestamp()).to_bytes(8, "big") + told.SerializeToString()
+        payload = Payload(metadata={"encoding": SEALED}, data=self._aead.encrypt(plain, _bound_to(message)))
+        return {**headers, HEADER: payload}
+
+    def open(self, headers: Mapping[str, Payload], message: str, at: datetime | None = None) -> Actor | None:
+        """The actor whom the headers tell, if they were sealed for this message.
+
+        With a moment, they must also have been sealed shortly before it, or after it by a clock that differs.
+        """
+        payload = headers.get(HEADER)
+        if payload is None or payload.metadata.get("encoding") != SEALED:
+            return None
+        try:
+            plain = self._aead.decrypt(payload.data, _bound_to(message))
+            sealed, actor = int.from_bytes(plain[:8], "big"), Actor.FromString(plain[8:])
+        except (tink.TinkError, DecodeError):
+            return None
+        if at is not None and abs(at.timestamp() - sealed) > self._fresh:
+            return None
+        return actor
+
+
+def unsealed_actor(headers: Mapping[str, Payload]) -> Actor | None:
+    """The actor that a header of a release up to 0.2 names, or one that somebody has made up."""
     payload = headers.get(HEADER)
-    return None if payload is None else Actor.FromString(payload.data)
+    if payload is None or payload.metadata.get("encoding") == SEALED:
+        return None
+    try:
+        return Actor.FromString(payload.data)
+    except DecodeError:
+        return None
+
+
+def _bound_to(message: str) -> bytes:
+    return b"liity temporal actor\n" + message.encode()
 
 
 class ActorClientInterceptor(Interceptor):
     """Tells every workflow that is started or updated on whose behalf."""
 
+    def __init__(self, seal: ActorSeal) -> None:
+        self._seal = seal
+
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002
         """Wraps the client."""
-        return _ActorOutbound(next)
+        return _ActorOutbound(next, self._seal)
 
 
 class _ActorOutbound(OutboundInterceptor):
+    def __init__(self, next: OutboundInterceptor, seal: ActorSeal) -> None:  # noqa: A002
+        super().__init__(next)
+        self._seal = seal
+
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002
-        input.headers = with_actor(input.headers, current_actor())
+        input.headers = self._sealed(input.headers, start_of(input.id))
         return await super().start_workflow(input)
 
     async def start_workflow_update(self, input: StartWorkflowUpdateInput) -> WorkflowUpdateHandle[Any]:  # noqa: A002
-        input.headers = with_actor(input.headers, current_actor())
+        input.update_id = input.update_id or str(uuid.uuid4())
+        message = update_of(input.id, input.update, input.update_id)
+        input.headers = self._sealed(input.headers, message)
         return await super().start_workflow_update(input)
 
     async def start_update_with_start_workflow(
@@ -61,5 +135,10 @@ class _ActorOutbound(OutboundInterceptor):
     ) -> WorkflowUpdateHandle[Any]:
         # The update is theirs; what the run does later by itself is not.
         update = input.update_workflow_input
-        update.headers = with_actor(update.headers, current_actor())
+        update.update_id = update.update_id or str(uuid.uuid4())
+        message = update_of(input.start_workflow_input.id, update.update, update.update_id)
+        update.headers = self._sealed(update.headers, message)
         return await super().start_update_with_start_workflow(input)
+
+    def _sealed(self, headers: Mapping[str, Payload], message: str) -> dict[str, Payload]:
+        return self._seal.seal(headers, current_actor(), message, now())

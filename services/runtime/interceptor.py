@@ -48,7 +48,12 @@ from services.runtime.errors import (
     unavailable,
 )
 from services.runtime.peer import ACTOR_METADATA
-from services.runtime.requests import RequestContext, set_current_actor, set_current_request
+from services.runtime.requests import (
+    RequestContext,
+    own_request_id,
+    set_current_actor,
+    set_current_request,
+)
 from services.runtime.texts import language_of
 
 log = structlog.get_logger()
@@ -206,10 +211,13 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                     else await self._authenticator.authenticate(call, rule)
                 )
                 request = _parse(raw, parse, LARGE_REQUEST_BYTES.get(method, MAX_REQUEST_BYTES))
+                _write_request_id_canonically(request)
                 set_current_actor(self._authenticator.authorize(call, caller, rule, request))
                 violations = violations_of(request)
                 if violations:
                     raise invalid(violations)
+                if isinstance(rule, Accounts):
+                    _bind_request_id(request, caller.account_id)
                 asked = RequestContext(caller, language)
                 set_current_request(asked)
                 response = await self._answer(rule, asked, serve(request, context))
@@ -280,6 +288,23 @@ def _parse(raw: bytes, parse: Callable[[bytes], Message], most: int) -> Message:
         return parse(raw)
     except (DecodeError, RecursionError, UnicodeDecodeError):
         raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, REASON_MALFORMED_MESSAGE) from None
+
+
+def _write_request_id_canonically(request: Message) -> None:
+    """A UUID in capitals is the same one (AIP-155). What is none is refused later."""
+    if _has_request_id(request):
+        request.request_id = request.request_id.lower()  # type: ignore[attr-defined]
+
+
+def _bind_request_id(request: Message, account_id: str) -> None:
+    """From here on the call's ID is the account's own. The log of use has noted the one that was sent."""
+    if _has_request_id(request):
+        own = own_request_id(request.request_id, account_id)  # type: ignore[attr-defined]
+        request.request_id = own  # type: ignore[attr-defined]
+
+
+def _has_request_id(request: Message) -> bool:
+    return "request_id" in request.DESCRIPTOR.fields_by_name
 
 
 def _refusing_stream() -> Handler:

@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from services.runtime.clock import now
 from services.runtime.keys import KeysetPurpose, key_checks, keyset_path
 from services.runtime.settings import SettingsError
-from services.runtime.temporal import TASK_QUEUE, payload_key_id
+from services.runtime.temporal import TASK_QUEUE, PayloadError, payload_key_id
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ async def check_payload_keys(client: Client, keys_dir: Path) -> None:
         return
     try:
         await codec.decode(payloads)
-    except tink.TinkError:
+    except (tink.TinkError, PayloadError):
         key_id = payload_key_id(payloads[0])
         ids = key_checks(keys_dir, KeysetPurpose.PAYLOADS).values
         raise SettingsError(

@@ -45,6 +45,9 @@ def set_current_actor(actor: Actor) -> None:
     _actor.set(actor)
 
 
-def canonical_request_id(request_id: str) -> str:
-    """A call's UUID as all write it: in small letters or in capitals, it is the same call (AIP-155)."""
-    return str(uuid.UUID(request_id))
+def own_request_id(request_id: str, account_id: str) -> str:
+    """An account's own `request_id`, as all that serves the call knows it.
+
+    A repeated ID is answered with what the first call has come to: it must not answer to another account.
+    """
+    return str(uuid.uuid5(uuid.UUID(request_id), account_id))

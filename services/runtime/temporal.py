@@ -1,17 +1,19 @@
 """The way to Temporal: the client, the payload codec, and the names that starter and worker share.
 
 Everything that passes through Temporal is a protobuf message and encrypted (Tink AEAD; the key's ID is the
-ciphertext's prefix, so that histories stay readable after a key rotates). What operators read in Temporal UI
-is left in the clear: summaries and details, which are bare strings and hold no personal data. A plain payload
-is accepted, so that staff can send messages as JSON from the UI or the CLI.
+ciphertext's prefix, so that histories stay readable after a key rotates). Each payload is bound to its
+namespace and workflow: it cannot be moved into another. What operators read in Temporal UI is left in the
+clear: summaries and details, which are marked for it and hold no personal data. A plain payload is accepted
+as the body of a message, so that staff can send one as JSON from the UI or the CLI.
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import structlog
 import tink
@@ -22,6 +24,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client
 from temporalio.converter import (
+    ActivitySerializationContext,
     BinaryNullPayloadConverter,
     BinaryProtoPayloadConverter,
     CompositePayloadConverter,
@@ -32,11 +35,14 @@ from temporalio.converter import (
     JSONTypeConverter,
     JSONTypeConverterUnhandled,
     PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
 )
 from temporalio.envconfig import ClientConfig, ClientConfigProfile
 from tink import aead
 
-from services.runtime.actors import ActorClientInterceptor
+from services.runtime.actors import ActorClientInterceptor, ActorSeal
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.settings import RuntimeSettings, SettingsError
 from services.runtime.tls import CertificateFiles, FromFiles, client_context
@@ -49,7 +55,18 @@ _WATCH_PAUSE = 2.0
 ENCRYPTED = b"binary/encrypted"
 """The encoding that a payload's metadata tells when it is encrypted."""
 
-_CONTEXT = b"liity temporal payload"
+_UNBOUND = b"liity temporal payload"
+"""The associated data of all payloads up to release 0.2."""
+
+_BOUND = b"liity temporal payload of a workflow"
+
+_NAMESPACE = "liity-namespace"
+_WORKFLOW_ID = "liity-workflow-id"
+"""Names in the metadata of an encrypted payload."""
+
+_AUDIENCE = "liity-audience"
+_OPERATORS = b"operators"
+"""The mark in the metadata of what stays in the clear. A value's type sets it, never its content."""
 
 
 class TemporalSettings(RuntimeSettings):
@@ -266,35 +283,107 @@ class MergeWorkflowNames:
         return f"merge/{request_id}"
 
 
-class EncryptionCodec(PayloadCodec):
-    """Encrypts every payload but what is meant for operators' eyes."""
+class OperatorText(str):
+    """A summary: operators read it in Temporal UI, so it stays in the clear. It holds no personal data."""
+
+    __slots__ = ()
+
+
+class PayloadError(ValueError):
+    """A payload that is damaged, or not the workflow's own."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a payload belongs; both are empty for what belongs to no workflow."""
+
+    namespace: str
+    workflow_id: str
+
+    @property
+    def associated_data(self) -> bytes:
+        namespace, workflow_id = self.namespace.encode(), self.workflow_id.encode()
+        # The length keeps two pairs from looking alike.
+        return b"%s\n%d\n%s%s" % (_BOUND, len(namespace), namespace, workflow_id)
+
+
+class EncryptionCodec(PayloadCodec, WithSerializationContext):
+    """Encrypts every payload but what is marked for operators, and binds it to its namespace and workflow.
+
+    These two stand in the payload's metadata, authenticated. A codec that knows where it works reads its own
+    payloads alone. One that does not, such as the codec server's, reads all: Temporal UI does not tell which
+    workflow a payload is of. Payloads of releases up to 0.2 are bound to nothing.
+    """
 
     def __init__(self, keyset: tink.KeysetHandle) -> None:
         self._aead = keyset.primitive(aead.Aead)
+        self._key_ids = frozenset(str(key.key_id) for key in keyset.keyset_info().key_info)
+        self._place: _Place | None = None
+        self._of_workflow = False
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """The codec for the payloads of one workflow, or of its activities."""
+        if not isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
+            return self
+        own = copy.copy(self)
+        own._place = _Place(context.namespace, context.workflow_id or "")
+        own._of_workflow = isinstance(context, WorkflowSerializationContext)
+        return own
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypts."""
         return [payload if _for_operators(payload) else self._encrypt(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Decrypts what is encrypted; leaves the rest."""
-        return [
-            self._decrypt(payload) if payload.metadata.get("encoding") == ENCRYPTED else payload
-            for payload in payloads
-        ]
+        """Decrypts what is encrypted.
+
+        TinkError if the keyset lacks a payload's key. Everybody at Temporal's frontend may send messages to a
+        workflow: what is plain there stays as it is. So does what belongs elsewhere or is damaged, and as no
+        converter knows it, the workflow refuses it and goes on. Between a workflow and its activities only
+        our own processes write: there anything else is a PayloadError.
+        """
+        return [self._decode(payload) for payload in payloads]
 
     def _encrypt(self, payload: Payload) -> Payload:
-        data = self._aead.encrypt(payload.SerializeToString(), _CONTEXT)
-        return Payload(metadata={"encoding": ENCRYPTED}, data=data)
+        place = self._place or _Place("", "")
+        metadata = {
+            "encoding": ENCRYPTED,
+            _NAMESPACE: place.namespace.encode(),
+            _WORKFLOW_ID: place.workflow_id.encode(),
+        }
+        data = self._aead.encrypt(payload.SerializeToString(), place.associated_data)
+        return Payload(metadata=metadata, data=data)
+
+    def _decode(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != ENCRYPTED:
+            if self._place and not self._of_workflow:
+                raise PayloadError("A payload between a workflow and its activity is not encrypted")
+            return payload
+        if (key_id := payload_key_id(payload)) not in self._key_ids:
+            raise tink.TinkError(
+                f"A payload is damaged, or encrypted under key {key_id}: the keyset lacks it"
+            )
+        try:
+            return self._decrypt(payload)
+        except PayloadError:
+            if self._of_workflow:
+                return payload
+            raise
 
     def _decrypt(self, payload: Payload) -> Payload:
+        associated_data = _UNBOUND
+        if _WORKFLOW_ID in payload.metadata:
+            place = _Place(
+                payload.metadata[_NAMESPACE].decode(errors="replace"),
+                payload.metadata[_WORKFLOW_ID].decode(errors="replace"),
+            )
+            if self._place not in {None, place}:
+                raise PayloadError(f"A payload of workflow {place.workflow_id!r} was put into another")
+            associated_data = place.associated_data
         try:
-            plain = self._aead.decrypt(payload.data, _CONTEXT)
+            return Payload.FromString(self._aead.decrypt(payload.data, associated_data))
         except tink.TinkError:
-            key_id = payload_key_id(payload)
-            message = f"A payload was encrypted under key {key_id}, or damaged: the keyset cannot read it"
-            raise tink.TinkError(message) from None
-        return Payload.FromString(plain)
+            raise PayloadError("A payload is damaged, or belongs to another workflow") from None
 
 
 def payload_key_id(payload: Payload) -> str:
@@ -304,16 +393,29 @@ def payload_key_id(payload: Payload) -> str:
 
 
 def _for_operators(payload: Payload) -> bool:
-    if payload.metadata.get("messageType") == WorkflowMetadata.DESCRIPTOR.full_name.encode():
-        return True
-    return payload.metadata.get("encoding") == b"json/plain" and payload.data.startswith(b'"')
+    return payload.metadata.get(_AUDIENCE) == _OPERATORS
 
 
 class _MetadataAsJson(JSONProtoPayloadConverter):
-    """Temporal UI reads workflow metadata as JSON; our own messages go as binary."""
+    """Temporal UI reads workflow metadata, details among it, as JSON; our own messages go as binary."""
 
     def to_payload(self, value: Any) -> Payload | None:  # noqa: ANN401 - the base class's signature
-        return super().to_payload(value) if isinstance(value, WorkflowMetadata) else None
+        payload = super().to_payload(value) if isinstance(value, WorkflowMetadata) else None
+        return payload and _marked(payload)
+
+
+class _PlainJson(JSONPlainPayloadConverter):
+    """Temporal UI reads summaries as JSON."""
+
+    def to_payload(self, value: Any) -> Payload | None:  # noqa: ANN401 - the base class's signature
+        payload = super().to_payload(value)
+        return _marked(payload) if payload and isinstance(value, OperatorText) else payload
+
+
+def _marked(payload: Payload) -> Payload:
+    """A payload that stays in the clear."""
+    payload.metadata[_AUDIENCE] = _OPERATORS
+    return payload
 
 
 class _JsonToMessage(JSONTypeConverter):
@@ -335,7 +437,7 @@ class _PayloadConverter(CompositePayloadConverter):
             BinaryNullPayloadConverter(),
             _MetadataAsJson(),
             BinaryProtoPayloadConverter(),
-            JSONPlainPayloadConverter(custom_type_converters=[_JsonToMessage()]),
+            _PlainJson(custom_type_converters=[_JsonToMessage()]),
         )
 
 
@@ -365,9 +467,12 @@ async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
         config["namespace"] = settings.temporal_namespace
     if "target_host" not in config:
         raise SettingsError("LIITY_TEMPORAL_ADDRESS or TEMPORAL_ADDRESS must say where Temporal is")
-    converter = data_converter(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
+    keyset = load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS)
     return await Client.connect(
-        **config, data_converter=converter, interceptors=[ActorClientInterceptor()], lazy=lazy
+        **config,
+        data_converter=data_converter(keyset),
+        interceptors=[ActorClientInterceptor(ActorSeal(keyset))],
+        lazy=lazy,
     )
 
 

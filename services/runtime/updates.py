@@ -34,7 +34,7 @@ from liity.v1.registration_pb2 import STAGE_RECEIVED
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput, SaveRequest, SaveResponse
 from services.runtime.errors import Refusal, reason_value, unavailable
 from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
-from services.runtime.temporal import TASK_QUEUE
+from services.runtime.temporal import TASK_QUEUE, OperatorText
 from services.runtime.temporal import RegistrationWorkflowNames as Names
 
 _CODES = {
@@ -83,7 +83,7 @@ async def save_registration(temporal: Client, request: CreateRegistrationRequest
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary="Registration of a customer",
+            static_summary=OperatorText("Registration of a customer"),
             search_attributes=TypedSearchAttributes(
                 [
                     SearchAttributePair(STAGE, stage_name(STAGE_RECEIVED)),

@@ -20,6 +20,7 @@ from liity.v1.auth_service_pb2 import LogInResponse, Session
 from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.customer_form_pb2 import PaperConsent
 from services.runtime.search_attributes import UNIT
+from services.runtime.temporal import OperatorText
 from tests.system.leaks import Leak, LeakWatch, Traffic, watched
 from tests.system.public_api import connect_temporal
 from tests.system.registering import pupil, save_request
@@ -127,15 +128,15 @@ async def _in_a_search_attribute(place: Stack, marker: str) -> None:
 
 
 async def _in_a_memo(place: Stack, marker: str) -> None:
-    await _run(place, "planted/memo", memo={"of": marker})
+    await _run(place, "planted/memo", memo={"of": OperatorText(marker)})
 
 
 async def _in_a_summary(place: Stack, marker: str) -> None:
-    await _run(place, "planted/summary", static_summary=f"Registration of {marker}")
+    await _run(place, "planted/summary", static_summary=OperatorText(f"Registration of {marker}"))
 
 
 async def _in_details(place: Stack, marker: str) -> None:
-    await _run(place, "planted/details", static_details=f"Of {marker}")
+    await _run(place, "planted/details", static_details=OperatorText(f"Of {marker}"))
 
 
 PLANTED = {

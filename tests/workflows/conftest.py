@@ -97,7 +97,7 @@ from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
 from services.registration.work_service import WorkServicer
-from services.runtime.actors import ActorClientInterceptor
+from services.runtime.actors import ActorClientInterceptor, ActorSeal
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.limits import Limiter
@@ -368,10 +368,13 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
 
         seed_peers = await peers("seed")
         unit_id, registrar = await _seed(seed_peers)
+        keyset = load_keyset(keys_dir, KeysetPurpose.PAYLOADS)
+        # Time is skipped for the workflows alone: for the seal, each update is as good as new.
+        seal = ActorSeal(keyset, fresh=timedelta.max)
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
-                interceptors=[ActorClientInterceptor()],
-                data_converter=data_converter(load_keyset(keys_dir, KeysetPurpose.PAYLOADS)),
+                interceptors=[ActorClientInterceptor(seal)],
+                data_converter=data_converter(keyset),
                 search_attributes=SEARCH_ATTRIBUTES,
                 dev_server_existing_path=TEMPORAL,
                 dev_server_log_level="error",
@@ -393,7 +396,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         steps = create_steps(*worker_peers.values(), settings=settings)
 
         async def start_worker() -> Any:
-            return await stack.enter_async_context(create_worker(environment.client, steps))
+            return await stack.enter_async_context(create_worker(environment.client, steps, seal))
 
         await start_worker()
         yield World(
