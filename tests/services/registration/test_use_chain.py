@@ -46,7 +46,7 @@ async def damaged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
 
 @pytest.fixture(scope="module")
 async def owner_engine(damaged: EmbeddedPostgres) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(damaged.owner_url("registration"), isolation_level="REPEATABLE READ")
+    engine = create_async_engine(damaged.owner_url("registration"))
     yield engine
     await engine.dispose()
 
