@@ -338,6 +338,7 @@ async def test_what_is_written_meanwhile_does_not_disturb(
     written: list[uuid.UUID] = []
     try:
         async with owner_engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
             first = await verify(connection)
             for _ in range(3):
                 written.append(uuid.uuid4())
