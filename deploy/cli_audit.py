@@ -105,11 +105,13 @@ def verify(
         if not database_url:
             database_url, database_tls_ca = _local_database(context.obj.state_dir)
         try:
-            end = asyncio.run(_verify(database_url, database_tls_ca, known))
+            end, waiting = asyncio.run(_verify(database_url, database_tls_ca, known))
         except BrokenChain as broken:
             typer.echo(f"The log of use is not whole. {broken}", err=True)
             raise typer.Exit(FAILED) from None
     typer.echo(f"The log of use is whole: {end.sequence} entries.")
+    if waiting:
+        typer.echo(f"Not proved yet: the newest {waiting}, for a few seconds.")
     if end.sequence:
         typer.echo(f"Keep this elsewhere, for --anchor: {end}")
 
@@ -127,10 +129,10 @@ def _begin_of(day: datetime) -> datetime:
     return helsinki_moment(day.date())
 
 
-async def _verify(database_url: str, tls_ca: Path | None, anchor: "Anchor | None") -> "Anchor":
+async def _verify(database_url: str, tls_ca: Path | None, anchor: "Anchor | None") -> "tuple[Anchor, int]":
     from sqlalchemy.exc import ArgumentError, DBAPIError  # noqa: PLC0415
 
-    from services.registration.use_chain import verify  # noqa: PLC0415
+    from services.registration.use_chain import verify, waiting  # noqa: PLC0415
     from services.runtime.database import is_away, open_engine  # noqa: PLC0415
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 
@@ -142,7 +144,7 @@ async def _verify(database_url: str, tls_ca: Path | None, anchor: "Anchor | None
         ) from None
     try:
         async with engine.connect() as connection:
-            return await verify(connection, anchor)
+            return await verify(connection, anchor), await waiting(connection)
     except Exception as error:
         if is_away(error):
             raise SettingsError("The database of LIITY_DATABASE_URL does not answer") from None

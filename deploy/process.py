@@ -12,8 +12,9 @@ from pathlib import Path
 
 from deploy import tether
 
-_GRACE = 10.0
-"""Seconds from the signal to stop until the process is killed."""
+_GRACE = 75.0
+"""Seconds from the signal to stop until the process is killed: longer than servers (65) and workers (20) give
+to what runs."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 _SETTLED = 60.0

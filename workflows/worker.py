@@ -213,6 +213,10 @@ def create_steps(
     ]
 
 
+GRACE = timedelta(seconds=20)
+"""What steps that run get to finish when the worker is told to stop. A longer one is cut and done anew."""
+
+
 def create_worker(
     client: Client, steps: Sequence[Callable[..., Any]], seal: ActorSeal, build_id: str = ""
 ) -> Worker:
@@ -237,6 +241,7 @@ def create_worker(
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_cached_workflows=1000,
+        graceful_shutdown_timeout=GRACE,
         deployment_config=deployment if build_id else None,
     )
 

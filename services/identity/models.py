@@ -63,7 +63,11 @@ class CodeChange(Base):
     """A code that is about to be a person's (R24, R34). Once it is, a repeated call finds it done."""
 
     __tablename__ = "code_changes"
-    __table_args__ = (Index(None, "person_id"),)
+    __table_args__ = (
+        Index(None, "person_id"),
+        Index(None, "committed_at"),
+        Index("ix_code_changes_prepared", "prepared_at", postgresql_where=text("committed_at IS NULL")),
+    )
 
     request_id: Mapped[str] = mapped_column(primary_key=True)
     person_id: Mapped[str] = mapped_column(ForeignKey(Person.person_id, ondelete="CASCADE"))
@@ -91,7 +95,11 @@ class Link(Base):
     """A link in mail: opens `subject` for one purpose, once, for a time."""
 
     __tablename__ = "links"
-    __table_args__ = (UniqueConstraint("purpose", "request_id"), Index(None, "subject"))
+    __table_args__ = (
+        UniqueConstraint("purpose", "request_id"),
+        Index(None, "subject"),
+        Index(None, "expires_at"),
+    )
 
     link_id: Mapped[str] = mapped_column(primary_key=True)
     purpose: Mapped[int] = mapped_column(SmallInteger)
@@ -157,7 +165,7 @@ class RegistrarRemoval(Base):
     request_id: Mapped[str] = mapped_column(primary_key=True)
     unit_id: Mapped[str]
     account_id: Mapped[str]
-    removed_at: Mapped[datetime]
+    removed_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class RoleChange(Base):
@@ -169,7 +177,7 @@ class RoleChange(Base):
     unit_id: Mapped[str]
     account_id: Mapped[str]
     role: Mapped[int] = mapped_column(SmallInteger)
-    changed_at: Mapped[datetime]
+    changed_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Session(Base):
@@ -180,7 +188,7 @@ class Session(Base):
     session_id: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.account_id, ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class RefreshToken(Base):

@@ -58,7 +58,7 @@ class BookTipsEdit(Base):
 
     request_id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
-    edit_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    edit_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
 limits = limits_table(Base.metadata)

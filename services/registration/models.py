@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -91,6 +93,16 @@ class Customer(Base):
     """When a mail server refused mail to the address; counts only while `email_state` says so."""
 
 
+class Namesake(Base):
+    """A customer who has, or had, a namesake of the same birth date. A trigger of `customers` writes it."""
+
+    __tablename__ = "namesakes"
+
+    customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customers.customer_id", ondelete="CASCADE"), primary_key=True
+    )
+
+
 class CustomerName(Base):
     """One of the keys that a customer is found by (R15)."""
 
@@ -156,6 +168,12 @@ class Registration(Base):
             "created_at",
             "registration_id",
             postgresql_where=text("stage IN (9, 10)"),
+        ),
+        # Notes that are forgotten after a while.
+        Index(
+            "ix_registrations_rejection_note",
+            "updated_at",
+            postgresql_where=text("rejection_note IS NOT NULL"),
         ),
         # A guardian who cannot be mailed: stage WAITING_FOR_CONSENT.
         Index(
@@ -264,7 +282,7 @@ class WorkClaim(Base):
     request_id: Mapped[uuid.UUID]
     account_id: Mapped[str]
     display_name: Mapped[str]
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class DismissedDuplicate(Base):
@@ -350,7 +368,10 @@ class ClassList(Base):
     """A class list: many who are registered together."""
 
     __tablename__ = "class_lists"
-    __table_args__ = (Index("ix_class_lists_unit", "unit_id", "created_at", "class_list_id"),)
+    __table_args__ = (
+        Index("ix_class_lists_unit", "unit_id", "created_at", "class_list_id"),
+        Index("ix_class_lists_running", "created_at", postgresql_where=text("ended_at IS NULL")),
+    )
 
     class_list_id: Mapped[str] = mapped_column(primary_key=True)
     unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
@@ -421,6 +442,23 @@ class UseLink(Base):
     hash: Mapped[bytes]
 
 
+class UseWaiting(Base):
+    """An entry that is not in the chain yet: somebody else was writing the chain when it was committed."""
+
+    __tablename__ = "use_waiting"
+
+    use_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+
+
+class UseTurn(Base):
+    """One row: whoever holds its lock writes the chain. The database takes it."""
+
+    __tablename__ = "use_turn"
+    __table_args__ = (CheckConstraint("turn", name="one"),)
+
+    turn: Mapped[bool] = mapped_column(primary_key=True, server_default=true())
+
+
 units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
@@ -436,6 +474,8 @@ merges = cast(Table, Merge.__table__)
 disclosures = cast(Table, Disclosure.__table__)
 class_lists = cast(Table, ClassList.__table__)
 class_list_rows = cast(Table, ClassListRow.__table__)
+namesakes = cast(Table, Namesake.__table__)
 use_entries = cast(Table, UseEntry.__table__)
 use_chain = cast(Table, UseLink.__table__)
+use_waiting = cast(Table, UseWaiting.__table__)
 limits = limits_table(Base.metadata)

@@ -198,7 +198,10 @@ NOT_OF_PERSONS = {
     "units": "of libraries, schools and other organisations",
     "class_lists": "tells when a list came and who uploaded it; its rows are told",
     "work_claims": "names what an officer of customer service works on, for a few hours",
+    "namesakes": "IDs of customers among whom one who was registered twice is looked for",
     "use_chain": "hashes, which prove the log of use",
+    "use_waiting": "entries of the log of use, by their IDs alone, which have no hash yet",
+    "use_turn": "tells who writes the hashes",
     "limits": "counts by a hash of an account or a unit",
 }
 """Tables that keep nothing of those who are registered, each with the reason."""

@@ -96,12 +96,15 @@ async def run() -> None:
         for service in file.services_by_name.values()
     ]
     try:
-        async with keeping_house(
-            lambda: sweep_limits(engine, limits),
-            lambda: sweep_class_lists(engine),
-            lambda: sweep_notes(engine),
-            lambda: claims.sweep(engine),
-            lambda: messages.sweep(engine, settings.message_retention),
+        async with (
+            keeping_house(lambda: use_log.link_waiting(engine), interval=use_log.LINK_INTERVAL),
+            keeping_house(
+                lambda: sweep_limits(engine, limits),
+                lambda: sweep_class_lists(engine),
+                lambda: sweep_notes(engine),
+                lambda: claims.sweep(engine),
+                lambda: messages.sweep(engine, settings.message_retention),
+            ),
         ):
             await serve(
                 settings,

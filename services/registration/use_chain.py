@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import RowMapping, String, cast, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registration.models import use_chain, use_entries
+from services.registration.models import use_chain, use_entries, use_waiting
 
 _CHAIN = (
     select(
@@ -24,7 +24,15 @@ _CHAIN = (
 _UNCHAINED = (
     select(func.count())
     .select_from(use_entries.outerjoin(use_chain, use_chain.c.use_id == use_entries.c.use_id))
-    .where(use_chain.c.use_id.is_(None))
+    .where(use_chain.c.use_id.is_(None), use_entries.c.use_id.not_in(select(use_waiting.c.use_id)))
+)
+
+_WAITING = select(func.count()).select_from(use_waiting)
+
+_LOST = (
+    select(func.count())
+    .select_from(use_waiting.outerjoin(use_entries, use_entries.c.use_id == use_waiting.c.use_id))
+    .where(use_entries.c.use_id.is_(None))
 )
 
 
@@ -77,7 +85,15 @@ async def verify(connection: AsyncConnection, anchor: Anchor | None = None) -> A
     unchained = await connection.scalar(_UNCHAINED)
     if unchained:
         raise BrokenChain(f"{unchained} entries are in no link")
+    lost = await connection.scalar(_LOST)
+    if lost:
+        raise BrokenChain(f"{lost} entries that waited for their link are gone")
     return last
+
+
+async def waiting(connection: AsyncConnection) -> int:
+    """How many entries have no link yet: the newest, for a few seconds. Nothing is proved of them."""
+    return int(await connection.scalar(_WAITING) or 0)
 
 
 async def _rows(connection: AsyncConnection) -> AsyncIterator[RowMapping]:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -22,13 +23,20 @@ LOOK_UP = "customer:look-up"
 _MAY_CHANGE = text(
     """
     SELECT has_table_privilege(to_regclass('use_chain'), 'INSERT')
+    OR has_table_privilege(to_regclass('use_waiting'), 'INSERT')
+    OR has_table_privilege(to_regclass('use_turn'), 'INSERT')
     OR has_function_privilege(to_regproc('chain_use'), 'EXECUTE')
     OR bool_or(has_table_privilege(to_regclass(name), privilege))
-    FROM unnest(ARRAY['use_entries', 'use_chain']) AS name,
+    FROM unnest(ARRAY['use_entries', 'use_chain', 'use_waiting', 'use_turn']) AS name,
     unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
     """
 )
-"""NULL if there is no log."""
+"""NULL if there is no log, or an older one."""
+
+_LINK_WAITING = text("SELECT link_waiting_uses()")
+
+LINK_INTERVAL = timedelta(seconds=3)
+"""How long an entry that was committed while another was being chained waits for its own link, at most."""
 
 
 def use_row(action: str, subject_ids: Iterable[str], outcome: str = "OK") -> dict[str, Any]:
@@ -47,6 +55,16 @@ def use_row(action: str, subject_ids: Iterable[str], outcome: str = "OK") -> dic
         "call_id": actor.request_id,
         "trace_id": actor.trace_id,
     }
+
+
+async def link_waiting(engine: AsyncEngine) -> None:
+    """Chains the entries that were committed while others were being chained.
+
+    Waits for nobody: while somebody else writes the chain, they do it, or the next call.
+    """
+    async with engine.execution_options(isolation_level="READ COMMITTED").connect() as connection:
+        while await connection.scalar(_LINK_WAITING):
+            await connection.commit()
 
 
 async def require_append_only(engine: AsyncEngine) -> None:

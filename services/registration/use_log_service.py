@@ -20,8 +20,14 @@ from services.registration import values
 from services.registration.models import use_chain, use_entries
 from services.registration.settings import RegistrationSettings
 from services.registration.subjects import subjects_of
-from services.registration.suspicions import DAYS_OF_USE, HABIT, Suspicion, day_of_use, suspicions
-from services.registration.use_log import use_row
+from services.registration.suspicions import (
+    DAYS_OF_USE,
+    HABIT,
+    Suspicion,
+    day_of_use,
+    suspicions,
+)
+from services.registration.use_log import link_waiting, use_row
 from services.runtime.clock import HELSINKI, helsinki_day
 from services.runtime.errors import FieldViolation, invalid
 
@@ -72,6 +78,8 @@ class UseLogServicer(UseLogServiceServicer):
             statement = statement.where(use_entries.c.used_at < values.moment(request.end_time, "end_time"))
         if request.page_token:
             statement = statement.where(use_chain.c.sequence < _sequence(request.page_token))
+        # What was written a moment ago is found as well: only what is chained has its place in the list.
+        await link_waiting(self._engine)
         async with self._engine.connect() as connection:
             if request.subject_id:
                 subjects = await subjects_of(connection, request.subject_id)

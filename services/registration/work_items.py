@@ -46,6 +46,7 @@ from services.registration.models import (
     customers,
     dismissed_duplicates,
     messages,
+    namesakes,
     registrations,
     work_claims,
 )
@@ -167,21 +168,22 @@ def _duplicates() -> _Waiting:
 
 
 def _all_duplicates() -> Select[Any]:
-    """All pairs. Who has a namesake is found first, by the index alone.
+    """All pairs. Who has a namesake is found first: the database has marked them, and some who have none now.
 
     The planner keeps no statistics of names: it would not know that there are few, and compare all with all.
     """
     key = (customers.c.birth_date, customers.c.sort_key)
-    namesakes = (
+    shared = (
         select(*key)
+        .join(namesakes, namesakes.c.customer_id == customers.c.customer_id)
         .where(customers.c.birth_date.is_not(None), customers.c.state == CUSTOMER_STATE_ACTIVE)
         .group_by(*key)
         .having(func.count() > 1)
-        .cte("namesakes")
+        .cte("shared")
         .prefix_with("MATERIALIZED")
     )
     return _duplicates().items.where(
-        _ONE.c.birth_date == namesakes.c.birth_date, _ONE.c.sort_key == namesakes.c.sort_key
+        _ONE.c.birth_date == shared.c.birth_date, _ONE.c.sort_key == shared.c.sort_key
     )
 
 

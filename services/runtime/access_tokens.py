@@ -14,7 +14,7 @@ from liity.v1.reason_pb2 import REASON_TOKEN_EXPIRED, REASON_UNAUTHENTICATED
 from services.runtime.access import Caller
 from services.runtime.errors import unauthenticated
 from services.runtime.peer import Peer
-from services.runtime.service_identity import ALGORITHM
+from services.runtime.service_identity import ALGORITHM, LEEWAY
 
 _NOT_A_TOKEN = (JoseError, ValueError, TypeError)
 """What decoding raises for whatever is none of our tokens: TypeError for a header of wrong types."""
@@ -23,6 +23,7 @@ _FETCH_INTERVAL = 10.0
 """Seconds between two fetches of the public keys, at least."""
 
 _CLAIMS = jwt.JWTClaimsRegistry(
+    leeway=LEEWAY,
     iss={"essential": True, "value": "liity"},
     aud={"essential": True, "value": "liity"},
     exp={"essential": True},

@@ -1,19 +1,25 @@
 """The service's own database: engine, transactions, migrations."""
 
+import asyncio
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from asyncpg import exceptions as asyncpg_errors
 from pydantic import Field, field_validator
-from sqlalchemy import Connection, MetaData, event, make_url, text
+from sqlalchemy import Connection, ExceptionContext, MetaData, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.runtime.settings import RuntimeSettings
 from services.runtime.tls import client_context
+
+log = structlog.get_logger()
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -25,17 +31,21 @@ NAMING = {
 """Names of constraints, so that migrations can tell them."""
 
 
-_AWAY = (
-    OSError
-    | asyncpg_errors.CannotConnectNowError
-    | asyncpg_errors.PostgresConnectionError
-    | asyncpg_errors.AdminShutdownError
-    | asyncpg_errors.CrashShutdownError
-    | asyncpg_errors.TooManyConnectionsError
-    | asyncpg_errors.InterfaceError
-    # `lock_timeout`: whoever holds the lock lets it go.
-    | asyncpg_errors.LockNotAvailableError
+_UNREACHED = OSError | asyncpg_errors.InterfaceError | SQLAlchemyTimeoutError
+"""Errors without an SQLSTATE: no connection, or one that has broken."""
+
+_READ_ONLY = "25006"
+"""What a primary says after it has been demoted to a standby."""
+
+_PASSING = re.compile(
+    "08...|53..."  # no connection; no disk, memory or connection left
+    "|40001|40P01"  # serialization failure, deadlock
+    f"|{_READ_ONLY}"
+    "|55P03|57014"  # lock_timeout, statement_timeout
+    "|57P0[1-5]"  # shutting down, starting, cut off
+    "|58030"  # the disk's own error
 )
+"""SQLSTATEs that say nothing of the statement: the same call may succeed a moment later."""
 
 
 class DatabaseSettings(RuntimeSettings):
@@ -80,6 +90,13 @@ def open_engine(url: str, tls_ca: Path | None, **options: Any) -> AsyncEngine:  
     SettingsError if the CA cannot be used.
     """
     engine = create_async_engine(url, **options)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def leave_a_demoted_primary(context: ExceptionContext) -> None:
+        # Its connections stay open: only new ones find the primary of now.
+        if sqlstate_of(context.original_exception) == _READ_ONLY:
+            context.is_disconnect = True
+
     if tls_ca:
         context = client_context(tls_ca)
 
@@ -91,18 +108,74 @@ def open_engine(url: str, tls_ca: Path | None, **options: Any) -> AsyncEngine:  
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that PostgreSQL cannot be reached just now: the same call may be repeated."""
+    """Whether PostgreSQL could not do it just now, for a reason of its own: the same call may be repeated."""
     if isinstance(error, DBAPIError):
         cause = error.orig.__cause__ if error.orig is not None else None
-        return error.connection_invalidated or isinstance(error.orig, _AWAY) or isinstance(cause, _AWAY)
-    return isinstance(error, _AWAY | SQLAlchemyTimeoutError)
+        unreached = isinstance(error.orig, _UNREACHED) or isinstance(cause, _UNREACHED)
+        return error.connection_invalidated or unreached or _is_passing(error)
+    return isinstance(error, _UNREACHED) or _is_passing(error)
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """PostgreSQL's code of an error; empty if it has none."""
+    found = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+    return found if isinstance(found, str) else ""
+
+
+def _is_passing(error: BaseException) -> bool:
+    return _PASSING.fullmatch(sqlstate_of(error)) is not None
+
+
+_LOCK_TIMEOUT = "5s"
+"""How long a migration waits for a table, and all who come after it wait behind it: then it gives up."""
+
+_STATEMENT_TIMEOUT = "60s"
+"""How long one statement of a migration may hold what it has locked."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_ATTEMPTS = 20
+_PAUSE = 2.0
+"""Seconds between two attempts to get a lock, in which those who waited behind the first go on."""
+
+_MIGRATING = text("SELECT pg_try_advisory_lock(hashtext('liity migrations'))")
+_LIMITS = (
+    "SELECT set_config('lock_timeout', '{lock}', false), set_config('statement_timeout', '{all}', false)"
+)
 
 
 async def migrate(engine: AsyncEngine, migrations: Path) -> None:
-    """Brings the database to the newest revision. Two that start at once wait for one another."""
-    async with engine.begin() as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('liity migrations'))"))
-        await connection.run_sync(_upgrade, migrations)
+    """Brings the database to the newest revision, each in a transaction of its own.
+
+    Two that start at once wait for one another. A revision that does not get a lock in time is undone and
+    tried again; what fails raises, the revisions before it stay, and the next call goes on from there.
+    """
+    async with engine.connect() as connection:
+        # Asked for again and again, not waited for: who waits in a statement is waited for by the building of
+        # an index, which waits for every transaction that is older.
+        while not await connection.scalar(_MIGRATING):
+            await connection.rollback()
+            await asyncio.sleep(0.2)
+        await connection.execute(text(_LIMITS.format(lock=_LOCK_TIMEOUT, all=_STATEMENT_TIMEOUT)))
+        await connection.commit()
+        try:
+            await _upgrade_patiently(connection, migrations)
+        finally:
+            # With it go the settings and the lock.
+            await connection.invalidate()
+
+
+async def _upgrade_patiently(connection: AsyncConnection, migrations: Path) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            await connection.run_sync(_upgrade, migrations)
+        except DBAPIError as error:
+            if sqlstate_of(error) != _LOCK_NOT_AVAILABLE or attempt == _ATTEMPTS:
+                raise
+            log.warning("migration waits for a lock", attempt=attempt)
+            await connection.rollback()
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
 
 
 def _upgrade(connection: Connection, migrations: Path) -> None:
@@ -116,6 +189,33 @@ def run_migration_environment(config: Config, metadata: MetaData) -> None:
     """The whole of a service's `migrations/env.py`."""
     from alembic import context  # noqa: PLC0415 - exists only while Alembic runs
 
-    context.configure(connection=config.attributes["connection"], target_metadata=metadata)
+    context.configure(
+        connection=config.attributes["connection"],
+        target_metadata=metadata,
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def create_index_concurrently(
+    name: str, table: str, columns: Sequence[str], where: str | None = None
+) -> None:
+    """In a migration: builds an index while the table goes on being read and written.
+
+    It commits what the revision has done before. An index that an interrupted build has left is built anew.
+    """
+    from alembic import op  # noqa: PLC0415 - exists only while Alembic runs
+
+    with op.get_context().autocommit_block():
+        # It takes as long as the table is large, and waits for all older transactions; it stops nobody.
+        op.execute(_LIMITS.format(lock="0", all="0"))
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+        op.create_index(
+            name,
+            table,
+            list(columns),
+            postgresql_concurrently=True,
+            postgresql_where=None if where is None else text(where),
+        )
+        op.execute(_LIMITS.format(lock=_LOCK_TIMEOUT, all=_STATEMENT_TIMEOUT))

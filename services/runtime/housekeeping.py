@@ -16,9 +16,9 @@ Sweep = Callable[[], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def keeping_house(*sweeps: Sweep) -> AsyncIterator[None]:
-    """Sweeps now and every ten minutes, in the background."""
-    task = asyncio.create_task(_keep_house(sweeps))
+async def keeping_house(*sweeps: Sweep, interval: timedelta = _INTERVAL) -> AsyncIterator[None]:
+    """Sweeps now and every `interval`, in the background."""
+    task = asyncio.create_task(_keep_house(sweeps, interval))
     try:
         yield
     finally:
@@ -27,7 +27,7 @@ async def keeping_house(*sweeps: Sweep) -> AsyncIterator[None]:
             await task
 
 
-async def _keep_house(sweeps: tuple[Sweep, ...]) -> None:
+async def _keep_house(sweeps: tuple[Sweep, ...], interval: timedelta) -> None:
     while True:
         for sweep in sweeps:
             try:
@@ -35,4 +35,4 @@ async def _keep_house(sweeps: tuple[Sweep, ...]) -> None:
             except (SQLAlchemyError, OSError) as error:
                 # The next round makes up for it.
                 log.warning("sweep failed", error=type(error).__name__)
-        await asyncio.sleep(_INTERVAL.total_seconds())
+        await asyncio.sleep(interval.total_seconds())

@@ -4,6 +4,7 @@ Who calls (access table), what they say (protovalidate), what they have seen (th
 wrong (`google.rpc.Status`), one log line.
 """
 
+import asyncio
 import re
 import time
 import uuid
@@ -35,7 +36,7 @@ from liity.v1.reason_pb2 import (
 )
 from services.runtime.access import ACCESS, Accounts, Anyone, Caller, Recorded, Rule, Services
 from services.runtime.addresses import Networks, caller_address
-from services.runtime.database import is_away
+from services.runtime.database import is_away, sqlstate_of
 from services.runtime.errors import (
     Contact,
     FieldViolation,
@@ -47,6 +48,7 @@ from services.runtime.errors import (
     unauthenticated,
     unavailable,
 )
+from services.runtime.logs import RareWarnings
 from services.runtime.peer import ACTOR_METADATA
 from services.runtime.requests import (
     RequestContext,
@@ -63,6 +65,12 @@ if TYPE_CHECKING:
 else:
     # Its stubs take type arguments, the class does not.
     Handler = grpc.RpcMethodHandler
+
+_warnings = RareWarnings()
+
+MOST_CALLS = 400
+"""How many calls a server answers at a time. More would only wait, longer than their callers do: they are
+refused at once, and may be repeated. Probes and reflection do not count."""
 
 MAX_REQUEST_BYTES = 64 * 1024
 """A form is a few kilobytes at most."""
@@ -161,11 +169,21 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         contact: Contact,
         recorder: Recorder | None = None,
         trusted_proxies: Networks = (),
+        *,
+        most_calls: int = MOST_CALLS,
     ) -> None:
         self._authenticator = authenticator
         self._contact = contact
         self._recorder = recorder
         self._trusted_proxies = trusted_proxies
+        self._most_calls = most_calls
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Waits until no call runs."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -183,7 +201,14 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         parse = cast(Callable[[bytes], Message], handler.request_deserializer)
 
         async def behaviour(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
-            return await self._serve(method, serve, parse, raw, context)
+            self._running += 1
+            self._idle.clear()
+            try:
+                return await self._serve(method, serve, parse, raw, context)
+            finally:
+                self._running -= 1
+                if not self._running:
+                    self._idle.set()
 
         # Raw bytes are parsed here, not by gRPC, which would call what it cannot parse INTERNAL.
         return grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
@@ -202,6 +227,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         bound = structlog.contextvars.bind_contextvars(method=method, trace_id=call.trace_id)
         try:
             try:
+                if self._running > self._most_calls:
+                    _warnings.warning("too many calls at a time")
+                    raise unavailable()
                 rule = ACCESS.get(method)
                 if rule is None:
                     raise permission_denied(REASON_PERMISSION_DENIED)
@@ -275,7 +303,8 @@ def _call(context: grpc.aio.ServicerContext[Any, Any], trusted_proxies: Networks
 
 def _fault(error: Exception) -> Refusal:
     if is_away(error):
-        log.warning("database away", error=type(error).__name__)
+        # One line for many calls, and no stack trace: the disk that is full may be that of the log.
+        _warnings.warning("database away", error=type(error).__name__, sqlstate=sqlstate_of(error))
         return unavailable()
     log.error("rpc failed", exc_info=error)
     return Refusal(grpc.StatusCode.INTERNAL, REASON_INTERNAL)

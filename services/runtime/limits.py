@@ -72,7 +72,7 @@ def limits_table(metadata: MetaData) -> Table:
         metadata,
         Column("key", LargeBinary, primary_key=True),
         Column("events", Integer, nullable=False),
-        Column("ends_at", DateTime(timezone=True), nullable=False),
+        Column("ends_at", DateTime(timezone=True), nullable=False, index=True),
     )
 
 

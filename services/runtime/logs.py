@@ -2,10 +2,35 @@
 
 import logging
 import sys
+import time
+from typing import Any
 
 import structlog
 
 from services.runtime.settings import RuntimeSettings
+
+_INTERVAL = 10.0
+"""Seconds between two lines of the same warning, at least."""
+
+_log = structlog.get_logger()
+
+
+class RareWarnings:
+    """Warnings that an outage would repeat with every call: at most one line in ten seconds for each."""
+
+    def __init__(self) -> None:
+        self._next: dict[tuple[str, str], float] = {}
+        self._held_back: dict[tuple[str, str], int] = {}
+
+    def warning(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - structlog's
+        """Logs, unless it has a moment ago; `held_back` counts those left out before this one."""
+        key = (event, repr(sorted(fields.items())))
+        now = time.monotonic()
+        if now < self._next.get(key, 0.0):
+            self._held_back[key] = self._held_back.get(key, 0) + 1
+            return
+        self._next[key] = now + _INTERVAL
+        _log.warning(event, **fields, held_back=self._held_back.pop(key, 0))
 
 
 def configure(component: str, settings: RuntimeSettings) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import grpc
 import structlog
 
-from services.runtime.errors import Refusal
+from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
+from services.runtime.errors import Refusal, unavailable
+from services.runtime.logs import RareWarnings
 from services.runtime.requests import current_actor
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.tls import Certificate, Pem, channel_credentials
@@ -21,6 +24,21 @@ ACTOR_METADATA = "x-liity-actor-bin"
 
 _LONGEST_CALL = 60.0
 """Seconds that calls get to end on a connection that is given up."""
+
+_PATIENCE = 4.0
+"""Seconds that a call waits for the connection to a service that may be starting anew."""
+
+_PATIENCE_AWAY = 2.5
+"""The same once the service is known to be away: enough for two more attempts to connect."""
+
+_MOST_WAITING = 20
+"""How many calls wait at a time for a service known to be away; the others fail at once."""
+
+_MOST_CALLS = 200
+"""How many calls one service may hold at a time: half of what a server takes, so that one that hangs does
+not keep out the calls that need others. Fewer than the streams of one connection, 256."""
+
+_warnings = RareWarnings()
 
 _OPTIONS = (
     # A service that restarts is back within seconds: find it as soon as it is.
@@ -66,24 +84,19 @@ class _TlsChannel:
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Callable[..., Any]:  # noqa: ANN401 - gRPC's own
         """What calls an RPC, over the channel of the moment."""
-        channel = self._current()
+        channel = self.current()
         method: Callable[..., Any] = channel.unary_unary(*arguments, **options)
 
         def call(request: Any, **terms: Any) -> Any:  # noqa: ANN401
             nonlocal channel, method
-            if (current := self._current()) is not channel:
+            if (current := self.current()) is not channel:
                 channel, method = current, current.unary_unary(*arguments, **options)
             return method(request, **terms)
 
         return call
 
-    async def close(self) -> None:
-        """Closes the channel, and those whose last calls still run."""
-        for closing in self._closing:
-            closing.cancel()
-        await self._channel.close()
-
-    def _current(self) -> grpc.aio.Channel:
+    def current(self) -> grpc.aio.Channel:
+        """The channel of the moment."""
         pem = self._certificate.current()
         if pem is not self._pem:
             closing = asyncio.create_task(self._channel.close(_LONGEST_CALL))
@@ -92,8 +105,79 @@ class _TlsChannel:
             self._pem, self._channel = pem, self._open(pem)
         return self._channel
 
+    async def close(self) -> None:
+        """Closes the channel, and those whose last calls still run."""
+        for closing in self._closing:
+            closing.cancel()
+        await self._channel.close()
+
     def _open(self, pem: Pem) -> grpc.aio.Channel:
         return grpc.aio.secure_channel(self._target, channel_credentials(pem), options=self._options)
+
+
+def _as_our_caller_sees(refusal: Refusal) -> Refusal:
+    """The refusal, or UNAVAILABLE if the service does not accept our own identity.
+
+    Its key is being exchanged, or the clocks differ: nothing that our caller could mend by logging in again.
+    """
+    if refusal.code is not grpc.StatusCode.UNAUTHENTICATED or refusal.reason != REASON_UNAUTHENTICATED:
+        return refusal
+    _warnings.warning("identity not accepted by a service")
+    return unavailable()
+
+
+class _Connection:
+    """Whether the service can be reached: the channel's connection, watched while calls wait for it."""
+
+    def __init__(self, name: str, channel: Callable[[], grpc.aio.Channel]) -> None:
+        self._name = name
+        self._channel_now = channel
+        self._channel: grpc.aio.Channel | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._away = False
+        self._waiting = 0
+
+    async def require(self, patience: float) -> None:
+        """Waits at most `patience` seconds for the connection. UNAVAILABLE if there is none by then.
+
+        Once the service is known to be away, few calls wait, and not for long: an outage holds up none but
+        the calls that need the service.
+        """
+        channel = self._channel_now()
+        if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
+            self._away = False
+            return
+        if self._away and self._waiting >= _MOST_WAITING:
+            raise unavailable()
+        self._waiting += 1
+        try:
+            patience = min(patience, _PATIENCE_AWAY if self._away else _PATIENCE)
+            # One watch for all who wait: gRPC ends none before the state changes.
+            done, _ = await asyncio.wait({self._watch(channel)}, timeout=patience)
+        finally:
+            self._waiting -= 1
+        if not done:
+            self._away = True
+            _warnings.warning("service away", service=self._name)
+            raise unavailable()
+        self._away = False
+
+    def close(self) -> None:
+        """Ends the watch."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def _watch(self, channel: grpc.aio.Channel) -> asyncio.Task[None]:
+        if self._connecting is None or self._connecting.done() or channel is not self._channel:
+            self.close()
+            self._channel = channel
+            self._connecting = asyncio.create_task(_connected(channel))
+        return self._connecting
+
+
+async def _connected(channel: grpc.aio.Channel) -> None:
+    while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+        await channel.wait_for_state_change(state)
 
 
 class Peer:
@@ -101,13 +185,10 @@ class Peer:
 
     def __init__(self, name: str, target: str, identity: ServiceIdentity) -> None:
         self.name = name
-        self.channel = (
-            grpc.aio.insecure_channel(target, options=_OPTIONS)
-            if identity.certificate is None
-            # All our RPCs are unary: it is as much of a channel as stubs need.
-            else cast(grpc.aio.Channel, _TlsChannel(name, target, identity.certificate))
-        )
+        self.channel, current = _open_channel(name, target, identity.certificate)
         self._identity = identity
+        self._connection = _Connection(name, current)
+        self._running = 0
 
     async def call(
         self,
@@ -116,19 +197,45 @@ class Peer:
         *,
         timeout: float = 10.0,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
-        """Calls, and raises what the service refused with. `timeout` in seconds, over all retries."""
+        """Calls, and raises what the service refused with. `timeout` in seconds, over all retries.
+
+        UNAVAILABLE at once if the service is away, and known to be, or holds too many calls already.
+        """
+        if self._running >= _MOST_CALLS:
+            _warnings.warning("service holds too many calls", service=self.name)
+            raise unavailable()
+        self._running += 1
+        try:
+            deadline = time.monotonic() + timeout
+            await self._connection.require(timeout)
+            return await method(request, timeout=deadline - time.monotonic(), metadata=self._metadata())
+        except grpc.aio.AioRpcError as error:
+            raise _as_our_caller_sees(Refusal.from_rpc_error(error)) from None
+        finally:
+            self._running -= 1
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        self._connection.close()
+        await self.channel.close()
+
+    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         actor = current_actor()
         trace_id = actor.trace_id or structlog.contextvars.get_contextvars().get("trace_id", "")
-        metadata = (
+        return (
             ("authorization", f"Bearer {self._identity.token(self.name)}"),
             (ACTOR_METADATA, actor.SerializeToString()),
             *((("x-request-id", trace_id),) if trace_id else ()),
         )
-        try:
-            return await method(request, timeout=timeout, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            raise Refusal.from_rpc_error(error) from None
 
-    async def close(self) -> None:
-        """Closes the channel."""
-        await self.channel.close()
+
+def _open_channel(
+    name: str, target: str, certificate: Certificate | None
+) -> tuple[grpc.aio.Channel, Callable[[], grpc.aio.Channel]]:
+    """A channel to call over, and what gives the one whose connection counts at the moment."""
+    if certificate is None:
+        channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        return channel, lambda: channel
+    over_tls = _TlsChannel(name, target, certificate)
+    # All our RPCs are unary: it is as much of a channel as stubs need.
+    return cast(grpc.aio.Channel, over_tls), over_tls.current

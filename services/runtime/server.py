@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import grpc
 import structlog
@@ -16,8 +17,11 @@ from services.runtime.tls import Certificate, server_credentials
 
 log = structlog.get_logger()
 
-_GRACE = 5.0
-"""Seconds that running calls get to finish at the end."""
+GRACE = 65.0
+"""Seconds that running calls get to finish at the end: longer than the longest deadline, which is 60."""
+
+_LAST_GRACE = 1.0
+"""Seconds for what still runs once the calls have ended: watches of the health service have no end."""
 
 _TLS_CONNECTION_AGE_MS = 3_600_000
 """Then callers connect anew, and show a certificate that has not expired, of a CA that is trusted still."""
@@ -27,6 +31,12 @@ class ServerSettings(RuntimeSettings):
     """What a component that serves gRPC reads besides."""
 
     listen: str = Field(description="host:port to serve on.")
+    drain_pause: timedelta = Field(
+        timedelta(0),
+        ge=timedelta(0),
+        description="How long a server that was told to stop says NOT_SERVING and still takes calls, so that"
+        " load balancers notice.",
+    )
 
 
 async def serve(
@@ -78,7 +88,13 @@ async def serve(
         # Also when it is cancelled: a server that is left running spoils the end of the program.
         log.info("stopping")
         await states.enter_graceful_shutdown()
-        await server.stop(_GRACE)
+        await asyncio.sleep(settings.drain_pause.total_seconds())
+        stopping = asyncio.create_task(server.stop(GRACE))
+        idle = asyncio.create_task(interceptor.idle())
+        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await server.stop(_LAST_GRACE)
+        await stopping
 
 
 async def stop_requested() -> None:

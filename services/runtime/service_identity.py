@@ -26,6 +26,9 @@ SERVICES = ("identity", "registration", "notification", "gateway", "worker", "co
 ALGORITHM = "Ed25519"
 """EdDSA over Curve25519, by the name RFC 9864 gives it."""
 
+LEEWAY = 30
+"""Seconds by which the clocks of two machines may differ: a token is good so much earlier and longer."""
+
 _LIFETIME = 300
 _RENEW_BEFORE = 60
 _CACHE_SIZE = 1000
@@ -74,7 +77,7 @@ class ServiceVerifier:
         try:
             decoded = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
             jwt.JWTClaimsRegistry(
-                aud={"essential": True, "value": self._audience}, exp={"essential": True}
+                leeway=LEEWAY, aud={"essential": True, "value": self._audience}, exp={"essential": True}
             ).validate(decoded.claims)
         except (JoseError, ValueError, TypeError):
             # TypeError is for a header of wrong types.
@@ -84,7 +87,7 @@ class ServiceVerifier:
         # A handful of callers renew every few minutes: the cache stays small, and is bounded all the same.
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
-        self._known[token] = (decoded.claims["iss"], decoded.claims["exp"])
+        self._known[token] = (decoded.claims["iss"], decoded.claims["exp"] + LEEWAY)
         return str(decoded.claims["iss"])
 
 

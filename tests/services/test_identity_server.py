@@ -27,7 +27,7 @@ from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
 from services.runtime.access import ACCESS, Services
 from services.runtime.errors import Refusal
-from services.runtime.service_identity import ALGORITHM, ServiceIdentity
+from services.runtime.service_identity import ALGORITHM, LEEWAY, ServiceIdentity
 from services.runtime.service_identity import SERVICES as COMPONENTS
 from services.runtime.settings import SettingsError
 from tests.ports import free_port
@@ -74,7 +74,7 @@ async def test_no_rpc_without_a_service_identity(identity: Component, path: str)
         "",
         "x.y.z",
         forged_token(allowed),
-        service_token(identity, allowed, lifetime=-1),
+        service_token(identity, allowed, lifetime=-LEEWAY - 1),
         service_token(identity, allowed, audience="registration"),
     ]
     for token in strangers:

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from deploy import certificates as local_certificates
 from deploy.certificates import Certificates
 from liity.identity.v1.account_service_pb2 import GetJwksRequest, GetJwksResponse
-from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
+from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from services.notification.settings import MailSettings
 from services.notification.transport import Outcome, Sent, Transport
 from services.runtime.errors import Refusal
@@ -163,7 +163,7 @@ async def test_a_token_with_the_certificate_of_another_component_opens_nothing(
     ):
         with pytest.raises(Refusal) as refused:
             await call()
-    assert refused.value.reason == REASON_UNAUTHENTICATED
+    assert refused.value.reason == REASON_UNAVAILABLE
     assert identity.shown == []
 
 

@@ -47,7 +47,7 @@ CLIENT_ERRORS = frozenset(
 
 NOTED = {
     "identity": {"limits", "lock_outs"},
-    "registration": {"limits", "use_entries", "use_chain"},
+    "registration": {"limits", "use_entries", "use_chain", "use_waiting"},
     "notification": {"limits"},
 }
 """The tables that a refused call may write to: what fails is counted, what found nothing is logged."""

@@ -81,9 +81,7 @@ async def entries(stack: Stack, trace_id: str) -> list[asyncpg.Record]:
     """What the log says about a call."""
     async with database(stack, "registration") as connection:
         return await connection.fetch(
-            "SELECT use_entries.* FROM use_entries JOIN use_chain USING (use_id)"
-            " WHERE trace_id = $1 ORDER BY sequence",
-            trace_id,
+            "SELECT * FROM use_entries WHERE trace_id = $1 ORDER BY used_at", trace_id
         )
 
 
@@ -375,8 +373,8 @@ async def uses_of(stack: Stack, registration: Registration) -> list[tuple[str, A
     """What the log says of a registration's changes: what, what kind of somebody, and which account."""
     async with database(stack, "registration") as connection:
         rows = await connection.fetch(
-            "SELECT action, actor_kind, account_id FROM use_entries JOIN use_chain USING (use_id)"
-            " WHERE subject_ids @> ARRAY[$1::varchar] AND action = ANY($2) ORDER BY sequence",
+            "SELECT action, actor_kind, account_id FROM use_entries"
+            " WHERE subject_ids @> ARRAY[$1::varchar] AND action = ANY($2) ORDER BY used_at",
             opaque(registration.name),
             ["registration:create", "registration:activate", "registration:end"],
         )
@@ -549,7 +547,7 @@ _AT_ONCE = 13
 """Calls that wait for the lock at the same time: fewer than registration opens connections."""
 
 
-@pytest.mark.parametrize("table", ["use_entries", "use_chain"])
+@pytest.mark.parametrize("table", ["use_entries", "use_waiting"])
 async def test_no_read_is_answered_while_the_log_cannot_be_written(
     stack: Stack, gateway: Gateway, world: World, table: str
 ) -> None:

@@ -17,6 +17,7 @@ from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from services.runtime.errors import Refusal
 from services.runtime.service_identity import (
     ALGORITHM,
+    LEEWAY,
     SERVICES,
     ServiceIdentity,
     ServiceVerifier,
@@ -72,7 +73,7 @@ def test_a_token_that_was_let_in_is_not_once_it_has_expired(
     token = ServiceIdentity("gateway", keys_dir).token("identity")
     verifier.verify(token)
     began = time.time()
-    monkeypatch.setattr(time, "time", lambda: began + 301)
+    monkeypatch.setattr(time, "time", lambda: began + 300 + LEEWAY + 1)
     with pytest.raises(Refusal):
         verifier.verify(token)
 
@@ -99,7 +100,7 @@ def test_what_is_no_token_of_ours_is_refused(keys_dir: Path) -> None:
         signed(own, aud=None),
         signed(own, aud="registration"),
         signed(own, exp=None),
-        signed(own, exp=int(time.time()) - 1),
+        signed(own, exp=int(time.time()) - LEEWAY - 1),
         signed(key_of(keys_dir, "notification"), iss="worker"),
         signed(public, algorithm="HS256"),
     ):

@@ -23,8 +23,8 @@ async def uses_of(
     connection = await postgres.connect("registration", "registration")
     try:
         rows = await connection.fetch(
-            "SELECT action, actor_kind, trace_id FROM use_entries JOIN use_chain USING (use_id)"
-            " WHERE subject_ids @> ARRAY[$1::varchar] ORDER BY sequence",
+            "SELECT action, actor_kind, trace_id FROM use_entries"
+            " WHERE subject_ids @> ARRAY[$1::varchar] ORDER BY used_at",
             registration.registration_id,
         )
     finally:

@@ -40,7 +40,7 @@ from services.codec.settings import CodecSettings
 from services.identity.access_tokens import AccessTokens
 from services.runtime.access import ROLES
 from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.service_identity import LEEWAY, ServiceIdentity
 from services.runtime.settings import SettingsError
 from services.runtime.temporal import EncryptionCodec, data_converter
 from tests.services.codec.conftest import UI, Codec, Person, body_of, forged_token, plain, value_in
@@ -276,7 +276,7 @@ async def test_without_a_valid_token_nothing_is_decoded(
 
 
 async def test_a_token_that_has_ended_says_so(codec: Codec, person: MakePerson, encrypted: Encrypt) -> None:
-    late = await person(ROLE_CUSTOMER_SERVICE, lifetime=-1)
+    late = await person(ROLE_CUSTOMER_SERVICE, lifetime=-LEEWAY - 1)
     answer = await codec.decode(await encrypted(save("p1", "r1")), late.token, accept_language="sv")
 
     assert (answer.status, answer.json["reason"]) == (401, "TOKEN_EXPIRED")

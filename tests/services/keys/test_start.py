@@ -131,7 +131,7 @@ async def test_codes_stored_by_the_release_before_need_their_keys(
 
     try:
         for how, revision in (("downgrade", "0001"), ("upgrade", "head")):
-            async with owner.begin() as connection:
+            async with owner.connect() as connection:
                 await connection.run_sync(migrate, how, revision)
     finally:
         await owner.dispose()

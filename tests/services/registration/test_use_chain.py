@@ -46,7 +46,7 @@ async def damaged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emb
 
 @pytest.fixture(scope="module")
 async def owner_engine(damaged: EmbeddedPostgres) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(damaged.owner_url("registration"), isolation_level="REPEATABLE READ")
+    engine = create_async_engine(damaged.owner_url("registration"))
     yield engine
     await engine.dispose()
 
@@ -338,6 +338,7 @@ async def test_what_is_written_meanwhile_does_not_disturb(
     written: list[uuid.UUID] = []
     try:
         async with owner_engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
             first = await verify(connection)
             for _ in range(3):
                 written.append(uuid.uuid4())

@@ -29,6 +29,7 @@ from liity.v1.registration_pb2 import (
 )
 from liity.v1.use_log_service_pb2 import Use
 from services.registration.use_chain import verify
+from services.registration.use_log import link_waiting
 from services.runtime.errors import Refusal
 from services.runtime.peer import ACTOR_METADATA
 from services.runtime.service_identity import ServiceIdentity
@@ -67,6 +68,7 @@ async def search(service: Service, **fields: Any) -> ListUsesResponse:
 
 async def whole(service: Service) -> None:
     """Sees that no entry is outside of the chain, and none of its places empty."""
+    await link_waiting(service.engine)
     async with service.engine.connect() as connection:
         end = await verify(await connection.execution_options(isolation_level="REPEATABLE READ"))
     assert end.sequence == await log_length(service)
@@ -188,7 +190,7 @@ async def locked(postgres: EmbeddedPostgres, table: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def colliding(postgres: EmbeddedPostgres, table: str) -> AsyncIterator[None]:
-    """A chain that takes no link: only the very end of a transaction can notice."""
+    """A table that takes no row."""
     async with owner(postgres) as connection:
         await connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT never CHECK (false) NOT VALID")
         try:
@@ -204,11 +206,10 @@ Obstacle = Callable[[EmbeddedPostgres, str], Any]
     ("obstacle", "table"),
     [
         (renamed, "use_entries"),
-        (renamed, "use_chain"),
+        (renamed, "use_waiting"),
         (colliding, "use_entries"),
-        (colliding, "use_chain"),
         (locked, "use_entries"),
-        (locked, "use_chain"),
+        (locked, "use_waiting"),
     ],
 )
 async def test_without_its_entry_there_is_no_change(

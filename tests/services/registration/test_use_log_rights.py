@@ -47,6 +47,18 @@ FORBIDDEN = [
     "TRUNCATE use_chain",
     "TRUNCATE use_entries, use_chain CASCADE",
     "INSERT INTO use_chain VALUES (9999999, gen_random_uuid(), sha256(''))",
+    "INSERT INTO use_waiting VALUES (gen_random_uuid())",
+    "DELETE FROM use_waiting",
+    "TRUNCATE use_waiting",
+    "INSERT INTO use_turn VALUES (false)",
+    "DELETE FROM use_turn",
+    "UPDATE use_turn SET turn = turn",
+    "SELECT * FROM use_turn FOR UPDATE",
+    "SELECT * FROM use_turn FOR KEY SHARE",
+    "BEGIN; LOCK TABLE use_turn IN ROW EXCLUSIVE MODE",
+    "BEGIN; LOCK TABLE use_waiting IN SHARE MODE",
+    "SELECT take_use_turn()",
+    "SELECT link_use(use_entries) FROM use_entries",
     "INSERT INTO use_entries TABLE use_entries ON CONFLICT (use_id) DO UPDATE SET outcome = 'CHANGED'",
     "MERGE INTO use_entries USING use_chain c ON use_entries.use_id = c.use_id WHEN MATCHED THEN DELETE",
     "COPY use_chain FROM STDIN",
@@ -202,7 +214,7 @@ async def test_no_moment_of_the_chain_is_chosen_to_its_harm(
     assert len(await snapshot(service)) == before + 4
 
 
-async def test_a_transaction_that_sees_an_old_chain_adds_no_second_link_to_it(
+async def test_a_transaction_that_sees_an_old_chain_leaves_its_entry_to_others(
     service: Service, postgres: EmbeddedPostgres
 ) -> None:
     async with service_role(postgres) as connection:
@@ -211,8 +223,9 @@ async def test_a_transaction_that_sees_an_old_chain_adds_no_second_link_to_it(
         await connection.fetchval("SELECT count(*) FROM use_chain")
         await record(service, an_account())
         await connection.execute(INSERT_ENTRY, 1)
-        with pytest.raises(asyncpg.UniqueViolationError):
-            await late.commit()
+        await late.commit()
+        assert await connection.fetchval("SELECT count(*) FROM use_waiting") == 1
+        assert await connection.fetchval("SELECT link_waiting_uses()") == 1
 
 
 @pytest.mark.parametrize(
@@ -297,6 +310,10 @@ async def test_the_program_does_not_serve_with_the_rights_of_the_owner(
         ("TRUNCATE", "use_entries"),
         ("TRIGGER", "use_entries"),
         ("INSERT", "use_chain"),
+        ("INSERT", "use_waiting"),
+        ("DELETE", "use_waiting"),
+        ("INSERT", "use_turn"),
+        ("UPDATE", "use_turn"),
         ("EXECUTE", "FUNCTION chain_use()"),
     ],
 )

@@ -12,6 +12,7 @@ from liity.registration.v1.use_log_service_pb2 import RecordUseRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import ROLE_REGISTRAR
+from services.registration.use_log import link_waiting
 from services.runtime.requests import set_current_actor
 from tests.services.registration_service import Service
 
@@ -58,6 +59,7 @@ async def record(
 
 async def entries(service: Service, subject_id: str) -> list[dict[str, Any]]:
     """What the log says about somebody, oldest first, each entry with its place in the chain."""
+    await link_waiting(service.engine)
     rows = await service.rows(
         "SELECT use_entries.*, sequence FROM use_entries JOIN use_chain USING (use_id)"
         " WHERE subject_ids @> ARRAY[CAST(:subject AS varchar)] ORDER BY sequence",

@@ -1,0 +1,174 @@
+"""Every sweep and list of the registration service goes by an index, however many rows there are."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1 import class_list_service_pb2 as lists_pb
+from liity.registration.v1 import history_service_pb2 as history_pb
+from liity.registration.v1 import message_service_pb2 as messages_pb
+from liity.registration.v1 import personal_data_service_pb2 as data_pb
+from liity.registration.v1 import registration_service_pb2 as pb
+from liity.registration.v1.customer_service_pb2 import GetCustomerRequest, SearchCustomersRequest
+from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
+from liity.registration.v1.work_service_pb2 import (
+    CountDueWorkRequest,
+    GetWorkItemRequest,
+    ListWorkItemsRequest,
+)
+from liity.v1.class_list_service_pb2 import CLASS_LIST_OUTCOME_REGISTERED, CLASS_LIST_STATE_DONE
+from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
+from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT, STAGE_WELCOMED
+from services.registration import claims, messages, rejections, use_log
+from services.registration.class_lists import ClassListServicer, sweep_class_lists
+from services.registration.customers import CustomerServicer
+from services.registration.history import HistoryServicer
+from services.registration.look_ups import LookUps
+from services.registration.messages import MessageServicer
+from services.registration.models import Base, limits
+from services.registration.personal_data_service import PersonalDataServicer
+from services.registration.registration_service import RegistrationServicer
+from services.registration.settings import RegistrationSettings
+from services.registration.use_log_service import UseLogServicer
+from services.registration.work_service import WorkServicer
+from services.runtime.clock import now
+from services.runtime.errors import Refusal
+from services.runtime.limits import sweep_limits
+from tests.conftest import running_postgres
+from tests.services.query_plans import Plans, filled
+from tests.services.registration_service import timestamp
+
+_OF_UNIT = {"unit_id": "'un' || 1 + n % 1000"}
+
+FILLING: dict[str, dict[str, str]] = {
+    "units": {},
+    "customers": _OF_UNIT | {"state": "1", "birth_date": "date '1940-01-01' + (n % 30000)"},
+    "customer_names": _OF_UNIT | {"key": "'na' || n"},
+    "registrations": _OF_UNIT
+    | {
+        "person_id": "'pe' || n",
+        "customer_id": "'cu' || n",
+        "stage": f"CASE WHEN n % 1000 = 0 THEN 9 WHEN n % 100 = 0 THEN 3 ELSE {STAGE_WELCOMED} END",
+        "deadline": "now() + n * interval '1 minute'",
+        "rejection_note": "CASE WHEN n % 10000 = 0 THEN 'Ei' END",
+    },
+    "messages": _OF_UNIT | {"state": "CASE WHEN n % 1000 = 0 THEN 1 ELSE 2 END", "closed_at": "now()"},
+    "class_lists": _OF_UNIT | {"state": str(CLASS_LIST_STATE_DONE), "ended_at": "now()"},
+    "class_list_rows": {
+        "class_list_id": "'cl' || n / 20",
+        "row_number": "n",
+        "outcome": str(CLASS_LIST_OUTCOME_REGISTERED),
+        "registration_id": "'re' || n",
+    },
+    "use_entries": {
+        "use_id": "md5(n::text)::uuid",
+        "used_at": "now() - n * interval '10 seconds'",
+        "account_id": "'ac' || n % 1000",
+        "for_unit_id": "'un' || 1 + n % 1000",
+        "subject_ids": "ARRAY['cu' || n]",
+    },
+    "use_chain": {"use_id": "md5(n::text)::uuid", "sequence": "n"},
+    "removals": {"undo_request_id": "NULL"},
+}
+
+
+FEW = frozenset({"units", "use_waiting", "use_turn", "namesakes"})
+
+
+@pytest.fixture(scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncEngine]:
+    async with (
+        running_postgres(tmp_path_factory.mktemp("postgres")) as server,
+        filled(server, "registration", Base.metadata, FILLING, FEW) as engine,
+    ):
+        yield engine
+
+
+SWEEPS: dict[str, Callable[[AsyncEngine], Awaitable[None]]] = {
+    "limits": lambda engine: sweep_limits(engine, limits),
+    "class lists": sweep_class_lists,
+    "notes": rejections.sweep_notes,
+    "claims": claims.sweep,
+    "messages": lambda engine: messages.sweep(engine, timedelta(days=365)),
+    "log of use": use_log.link_waiting,
+}
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+async def test_every_sweep_goes_by_an_index(engine: AsyncEngine, sweep: str) -> None:
+    plans = Plans(engine, FEW)
+    with plans.watching():
+        await SWEEPS[sweep](engine)
+    assert await plans.wrong() == []
+
+
+CALLS = [
+    pb.ListRegistrationsRequest(unit_id="un7", page_size=50),
+    pb.ListRegistrationsRequest(unit_id="un7", page_size=50, stage=STAGE_WAITING_FOR_CONSENT),
+    pb.LookUpPersonRequest(person_id="pe777", unit_id="un7"),
+    pb.ListPossibleDuplicatesRequest(registration_id="re1000"),
+    GetCustomerRequest(customer_id="cu1007"),
+    SearchCustomersRequest(unit_id="un7", query="na1007", page_size=50),
+    ListWorkItemsRequest(page_size=50),
+    CountDueWorkRequest(until=timestamp(now() + timedelta(days=3))),
+    GetWorkItemRequest(work_item_id="4-cu1-cu2"),
+    messages_pb.ListMessagesRequest(unit_id="un7", page_size=50),
+    messages_pb.ListMessagesRequest(unit_id="un7", page_size=50, state=MESSAGE_STATE_OPEN),
+    messages_pb.GetMessageStatusRequest(message_id="me7"),
+    lists_pb.ListClassListsRequest(unit_id="un7", page_size=5),
+    lists_pb.ListOutcomesRequest(class_list_id="cl7"),
+    lists_pb.ListUndecidedRowsRequest(class_list_id="cl7", page_size=50),
+    history_pb.GetHistoryRequest(unit_id="un7", registration_id="re1007"),
+    history_pb.GetHistoryRequest(unit_id="un7", customer_id="cu1007"),
+    ListUsesRequest(page_size=50),
+    ListUsesRequest(page_size=50, subject_id="cu777"),
+    data_pb.IsPersonKnownRequest(person_id="pe777"),
+    data_pb.ExportPersonRequest(person_id="pe777"),
+]
+
+
+@pytest.mark.parametrize("request_", CALLS, ids=lambda call: call.DESCRIPTOR.name)
+async def test_every_list_goes_by_an_index(engine: AsyncEngine, keys_dir: Path, request_: Any) -> None:
+    settings = RegistrationSettings.model_validate(
+        {"listen": "", "database_url": "postgresql+asyncpg://unused", "keys_dir": keys_dir}
+    )
+    look_ups = LookUps(engine, settings)
+    servicers = (
+        RegistrationServicer(engine, look_ups),
+        CustomerServicer(engine),
+        WorkServicer(engine, settings.work_claim_lifetime, settings.work_patience()),
+        MessageServicer(engine, settings.message_answer_days),
+        ClassListServicer(engine, look_ups, settings.class_list_lifetime),
+        HistoryServicer(engine),
+        UseLogServicer(engine, settings),
+        PersonalDataServicer(engine),
+    )
+    name = request_.DESCRIPTOR.name.removesuffix("Request")
+    serve = next(getattr(each, name) for each in servicers if name in vars(type(each)))
+    plans = Plans(engine, FEW)
+    # What is not there is looked for as well.
+    with plans.watching(), contextlib.suppress(Refusal):
+        await serve(request_, None)
+    assert await plans.wrong() == []
+
+
+@pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=lambda table: table.name)
+def test_what_goes_with_a_row_is_found_by_an_index(table: Table) -> None:
+    """Else the deletion of one row reads all of the tables that refer to it."""
+    indexes = [[column.name for column in index.columns] for index in table.indexes]
+    indexes += [[column.name for column in table.primary_key.columns]]
+    indexes += [
+        [column.name for column in constraint.columns]
+        for constraint in table.constraints
+        if hasattr(constraint, "columns")
+    ]
+    for key in table.foreign_key_constraints:
+        if key.ondelete:
+            first = key.column_keys[0]
+            assert any(columns[0] == first for columns in indexes if columns), (table.name, key.column_keys)

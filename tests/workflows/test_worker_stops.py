@@ -1,0 +1,47 @@
+"""A worker that is told to stop sees its running steps through: none is cut and done anew."""
+
+import asyncio
+import uuid
+
+from temporalio import activity
+from temporalio.testing import WorkflowEnvironment
+
+from liity.workflows.v1.password_reminder_workflow_pb2 import RemindOfPasswordsResult
+from services.runtime.search_attributes import SEARCH_ATTRIBUTES
+from services.runtime.temporal import TASK_QUEUE, PasswordReminderWorkflowNames
+from tests.workflows.conftest import TEMPORAL
+from workflows.worker import create_worker
+
+
+async def test_a_step_that_runs_is_not_cut() -> None:
+    begun, may_end, times = asyncio.Event(), asyncio.Event(), 0
+
+    @activity.defn(name="remind_of_passwords")
+    async def remind() -> RemindOfPasswordsResult:
+        nonlocal times
+        times += 1
+        begun.set()
+        await may_end.wait()
+        return RemindOfPasswordsResult()
+
+    async with await WorkflowEnvironment.start_local(
+        search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_existing_path=TEMPORAL,
+        dev_server_log_level="error",
+    ) as environment:
+        worker = create_worker(environment.client, [remind])
+        serving = asyncio.create_task(worker.run())
+        run = await environment.client.start_workflow(
+            PasswordReminderWorkflowNames.WORKFLOW, id=uuid.uuid4().hex, task_queue=TASK_QUEUE
+        )
+        async with asyncio.timeout(60):
+            await begun.wait()
+        stopping = asyncio.create_task(worker.shutdown())
+        # Long enough for a step to be cut by a worker that leaves it no time.
+        await asyncio.sleep(2)
+        may_end.set()
+        await stopping
+        await serving
+        async with asyncio.timeout(60), create_worker(environment.client, [remind]):
+            await run.result()
+    assert times == 1
