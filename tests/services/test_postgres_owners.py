@@ -108,7 +108,7 @@ async def works_without_owning(server: EmbeddedPostgres) -> None:
             if name == "registration"
             else []
         )
-        assert await rows(server, name, name, missing) == [(table,) for table in log]
+        assert await rows(server, name, name, missing) == log
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await rows(server, name, name, "CREATE TABLE of_my_own ()")
         for other in set(DATABASES) - {name}:
