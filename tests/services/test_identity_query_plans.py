@@ -18,6 +18,7 @@ FILLING = {
     },
     "code_changes": {"committed_at": "now()"},
     "invitations": {"unit_id": "'un' || 1 + n % 1000"},
+    "lock_outs": {"day": "current_date"},
     "memberships": {"unit_id": "'un' || 1 + n % 1000"},
 }
 
