@@ -331,8 +331,8 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         return own
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Encrypts."""
-        return [payload if _for_operators(payload) else self._encrypt(payload) for payload in payloads]
+        """Encrypts. What operators read is sent without the mark: Temporal's tools show plain JSON alone."""
+        return [_unmarked(payload) or self._encrypt(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypts what is encrypted.
@@ -392,8 +392,14 @@ def payload_key_id(payload: Payload) -> str:
     return str(int.from_bytes(payload.data[1:5], "big"))
 
 
-def _for_operators(payload: Payload) -> bool:
-    return payload.metadata.get(_AUDIENCE) == _OPERATORS
+def _unmarked(payload: Payload) -> Payload | None:
+    """The payload without its mark, if it is marked for operators."""
+    if payload.metadata.get(_AUDIENCE) != _OPERATORS:
+        return None
+    plain = Payload()
+    plain.CopyFrom(payload)
+    del plain.metadata[_AUDIENCE]
+    return plain
 
 
 class _MetadataAsJson(JSONProtoPayloadConverter):
