@@ -103,12 +103,8 @@ async def works_without_owning(server: EmbeddedPostgres) -> None:
             " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
             " AND NOT has_table_privilege(c.oid, privilege) GROUP BY 1 ORDER BY 1"
         )
-        log = (
-            [(f"use_{what}",) for what in ("chain", "entries", "turn", "waiting")]
-            if name == "registration"
-            else []
-        )
-        assert await rows(server, name, name, missing) == log
+        log = ["use_chain", "use_entries", "use_turn", "use_waiting"] if name == "registration" else []
+        assert await rows(server, name, name, missing) == [(table,) for table in log]
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await rows(server, name, name, "CREATE TABLE of_my_own ()")
         for other in set(DATABASES) - {name}:
