@@ -53,7 +53,7 @@ def test_a_mail_server_that_is_given_stands(mail_settings: MailReader, tls: bool
         tls=tls,
         SMTP_HOST="smtp.example",
         SMTP_USERNAME="aino",
-        SMTP_PASSWORD="not a secret",
+        SMTP_PASSWORD="not a secret",  # pragma: allowlist secret
         SMTP_TLS="tls",
         MAIL_FROM="aino@smtp.example",
     )
