@@ -151,7 +151,7 @@ async def test_repeated_lock_outs_are_told_and_forgotten(
         assert account.account_id not in {found.account_id for found in (await lock_outs(identity)).lock_outs}
         if number == 2:
             # Guesses at once lock once.
-            guesses = (refused(identity(log_in(account.email, password="wrong"))) for _ in range(12))
+            guesses = (refused(identity(log_in(account.email, "", "wrong"))) for _ in range(12))
             await asyncio.gather(*guesses)
         else:
             await locked(identity, account.email)
