@@ -73,6 +73,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationStep,
     Resumed,
     Timetable,
+    WelcomePlan,
+    WelcomePlanStep,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.errors import Refusal, is_permanent
@@ -150,6 +152,13 @@ class RegistrationActivities:
         if online and response.HasField("mailing_details"):
             await self._send_credentials_at_once(created, response.mailing_details)
         return created
+
+    @activity.defn
+    async def plan_welcome(self, step: WelcomePlanStep) -> WelcomePlan:
+        """When the welcome mail is due (R26)."""
+        plan = WelcomePlan()
+        plan.welcome_time.FromDatetime(welcome_time(step.begin_time.ToDatetime(UTC), step.timetable))
+        return plan
 
     @activity.defn
     async def convert_to_online(self, request: ConvertToOnlineRequest) -> ConvertedRegistration:

@@ -138,6 +138,7 @@ def create_steps(
     digest = WorkDigestActivities(registration, mailing, settings.workflows_work_notice)
     return [
         registering.create_registration,
+        registering.plan_welcome,
         registering.edit_registration,
         registering.request_consent,
         registering.remind_of_consent,
