@@ -11,11 +11,12 @@ from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.search_attributes import REGISTRATION
 from services.runtime.temporal import CredentialsWorkflowNames
 from workflows.credentials_activities import CredentialsActivities
-from workflows.steps import mail_step, quick_step
+from workflows.operators import Operated
+from workflows.steps import first_message, mail_step, noted, quick_step
 
 
 @workflow.defn(name=CredentialsWorkflowNames.WORKFLOW)
-class CredentialsWorkflow:
+class CredentialsWorkflow(Operated):
     """Sends one customer's credentials anew (R17). Started by the update `send`, which answers at once."""
 
     def __init__(self) -> None:
@@ -25,7 +26,8 @@ class CredentialsWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Mails the credentials, unless they may not be sent."""
-        await workflow.wait_condition(lambda: self._answer is not None)
+        if not await first_message(lambda: self._answer is not None):
+            return
         if self._answer is not None and self._answer.HasField("ordered"):
             await self._send(self._answer)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -51,4 +53,5 @@ class CredentialsWorkflow:
             event_id=order.request_id,
         )
         anew = CredentialsStep(step=step, recipient=order.recipient)
-        await mail_step(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
+        sending = "Send the credentials"
+        await noted(mail_step(CredentialsActivities.send_credentials_anew, anew, sending), sending)

@@ -218,19 +218,35 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         request.request_id = ""
         await self._withdraw(request)
 
-    @workflow.signal(name=RegistrationWorkflowNames.MOVED)
+    async def take_cancellation(self) -> bool:
+        """Withdraws a registration that waits, with the erasure; ignored in every other stage."""
+        if self._registration.stage in WAITING:
+            await self._withdraw(WithdrawRequest())
+            return self._registration.stage == STAGE_WITHDRAWN
+        return False
+
+    @workflow.signal(
+        name=RegistrationWorkflowNames.MOVED,
+        description="Sent by other runs, not by people: the person was moved to another unit.",
+    )
     def moved(self, moved: Moved) -> None:
         """The person was moved to another unit (R16): operators find the run by it from now on."""
         self._unit_id = moved.unit_id
         workflow.upsert_search_attributes([UNIT.value_set(moved.unit_id)])
 
-    @workflow.signal(name=RegistrationWorkflowNames.CUSTOMERSHIP_ENDED)
-    def customership_ended(self, ended: CustomershipEnded) -> None:  # noqa: ARG002
+    @workflow.signal(
+        name=RegistrationWorkflowNames.CUSTOMERSHIP_ENDED,
+        description="Sent by other runs, not by people: the run looks whether the customership has ended.",
+    )
+    async def customership_ended(self, ended: CustomershipEnded) -> None:  # noqa: ARG002
         """The customership has ended (R19): there is nobody to welcome any more."""
-        if self._registration.stage in CUSTOMER:
+        if self._registration.stage in CUSTOMER and await self._is_so():
             self._over = "The customership has ended"
 
-    @workflow.signal(name=RegistrationWorkflowNames.RESUMED)
+    @workflow.signal(
+        name=RegistrationWorkflowNames.RESUMED,
+        description="Sent by other runs, not by people: the customership goes on.",
+    )
     async def resumed(self, resumed: Resumed) -> None:
         """The end was undone: the welcome is still to come (R19, R26)."""
         if self._saving and not self._over:
@@ -244,11 +260,24 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
             return
         self._begin_anew(created)
 
-    @workflow.signal(name=RegistrationWorkflowNames.MERGED)
-    def merged(self, merged: Merged) -> None:  # noqa: ARG002
+    @workflow.signal(
+        name=RegistrationWorkflowNames.MERGED,
+        description="Sent by other runs, not by people: the run looks whether the customer was merged.",
+    )
+    async def merged(self, merged: Merged) -> None:  # noqa: ARG002
         """The person was found to be another one, whose own run goes on: this one mails nothing more."""
-        self._registration.stage = STAGE_LINKED
-        self._over = "Merged into another customer"
+        if self._registration.stage in CUSTOMER | WAITING and await self._is_so():
+            self._registration.stage = STAGE_LINKED
+            self._over = "Merged into another customer"
+
+    async def _is_so(self) -> bool:
+        """Whether nothing more is to come for the registration, as another run says, or an operator."""
+        if not workflow.patched("look-whether-it-is-so"):
+            return True
+        looked = await quick_step(
+            RegistrationActivities.look_whether_over, self._step(), "Look whether it has ended"
+        )
+        return looked.over
 
     def _require_waiting(self) -> None:
         if self._registration.stage not in WAITING:

@@ -40,12 +40,10 @@ from services.runtime.errors import reason_name
 from services.runtime.requests import current_actor
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
 from services.runtime.temporal import RegistrationWorkflowNames
+from workflows.operators import Operated
 from workflows.registration_activities import RegistrationActivities
-from workflows.steps import mail_while, noted, quick_step
+from workflows.steps import AGAIN, mail_while, noted, quick_step
 from workflows.telling import Tellings
-
-_AGAIN = timedelta(hours=1)
-"""How long until a decision is tried again that a service has refused."""
 
 _LAST_TELLINGS = timedelta(minutes=10)
 """How long a run that has grown long waits for mails that are on their way."""
@@ -54,7 +52,7 @@ EDITS_PER_RUN = 1000
 """A run takes 2,000 updates at most: after so many edits the registration goes on in a new run."""
 
 
-class RegistrationRun:
+class RegistrationRun(Operated):
     """What is known of a registration, and what all that it waits for share."""
 
     def __init__(self, person_id: str) -> None:
@@ -110,7 +108,7 @@ class RegistrationRun:
         """Has a decision made whose time has come; again every hour if a service refuses it."""
         await noted(decide(), summary)
         while self._registration.stage == awaited:
-            await self._wait_while(awaited, workflow.now() + _AGAIN, f"{summary}: again")
+            await self._wait_while(awaited, workflow.now() + AGAIN, f"{summary}: again")
             await noted(decide(), summary)
 
     @property

@@ -169,7 +169,10 @@ class GettingStarted(RegistrationRun):
             self._welcome_time = state.welcome_time.ToDatetime(UTC)
             self._goes_on = True
 
-    @workflow.signal(name=RegistrationWorkflowNames.ADDRESS_CHANGED)
+    @workflow.signal(
+        name=RegistrationWorkflowNames.ADDRESS_CHANGED,
+        description="Sent by other runs, not by people: a welcome that waits for an address looks again.",
+    )
     def address_changed(self, changed: AddressChanged) -> None:  # noqa: ARG002
         """The address on file may have changed: a welcome that waits for it looks again (R27)."""
         self._address_changed = True

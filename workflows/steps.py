@@ -32,6 +32,9 @@ _LOCAL_RETRY = RetryPolicy(
 FIRST_MESSAGE = timedelta(minutes=10)
 """How long a run that is started by an update waits for it: far longer than any caller repeats it."""
 
+AGAIN = timedelta(hours=1)
+"""How long until a step is tried again that a service has refused, and that must be done."""
+
 MAIL = timedelta(minutes=2)
 """For a step that mails: a mail server may take its time."""
 
@@ -134,10 +137,26 @@ async def noted(step: Awaitable[ResultT], summary: str) -> ResultT | None:
     except FailureError as error:
         if is_cancelled_exception(error):
             raise
-        # No more than its type: what else a failure tells may be personal data.
-        reason = _application_error(error)
-        workflow.logger.error("step refused, the run goes on: %s: %s", summary, reason.type if reason else "")
+        _log_refusal(error, summary)
         return None
+
+
+async def insist(step: Callable[[], Awaitable[ResultT]], summary: str) -> ResultT:
+    """What a step brings that a run cannot do without: it is tried again every hour after a refusal."""
+    while True:
+        try:
+            return await step()
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
+            _log_refusal(error, summary)
+        await workflow.sleep(AGAIN, summary=f"{summary}: again")
+
+
+def _log_refusal(error: FailureError, summary: str) -> None:
+    # No more than its type: what else a failure tells may be personal data.
+    reason = _application_error(error)
+    workflow.logger.error("step refused, the run goes on: %s: %s", summary, reason.type if reason else "")
 
 
 def is_refused(error: FailureError) -> bool:

@@ -182,6 +182,7 @@ def create_steps(
         removal.undo_removal,
         removal.tell_removal_undone,
         removal.tell_customership_goes_on,
+        removal.look_whether_returned,
         removal.resume_welcome,
         removal.erase_customer,
         need.watch_need,
