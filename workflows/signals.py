@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
+from google.protobuf.message import Message
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import (
     ExecuteWorkflowInput,
     HandleSignalInput,
+    HandleUpdateInput,
     Interceptor,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
@@ -102,6 +104,12 @@ class _SignalInbound(WorkflowInboundInterceptor):
         if taking is not None:
             await taking
         return story.result()
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002, ANN401
+        if [isinstance(argument, Message) for argument in input.args] != [True]:
+            # The handler's own error would fail the workflow task, again and again.
+            raise ApplicationError("The body is not the one message that it takes", non_retryable=True)
+        return await super().handle_update_handler(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
         if [type(argument) for argument in input.args] != [_BODIES.get(input.signal)]:
