@@ -134,7 +134,9 @@ async def marked(world: World, birth_date: date, unit_id: str = "") -> Registrat
         b=birth_date,
         p=registration.person_id,
     )
-    await world.environment.fast_forward(run)
+    with suppress(RPCError):
+        # Its time flies until it is moved: it may have ended by now.
+        await world.environment.fast_forward(run)
     await run.result()
     return await world.stored(registration)
 
