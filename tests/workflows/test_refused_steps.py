@@ -22,6 +22,7 @@ from tests.workflows.test_decisions import returning, saved_again
 from tests.workflows.test_need import temporary_form, watched
 from tests.workflows.test_removal import end
 from tests.workflows.test_removal import removal as removal_of
+from workflows import registration_run, steps
 
 Run = WorkflowHandle[Any, Any]
 
@@ -112,7 +113,12 @@ STEPS: Mapping[Callable[[World], Awaitable[Run]], Sequence[str]] = {
 
 
 @pytest.mark.parametrize("story", STEPS, ids=lambda story: story.__name__)
-async def test_a_refused_step_fails_no_run(world: World, story: Callable[[World], Awaitable[Run]]) -> None:
+async def test_a_refused_step_fails_no_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, story: Callable[[World], Awaitable[Run]]
+) -> None:
+    # An hour in the skipped time of weeks would be a thousand tries.
+    for module in (steps, registration_run):
+        monkeypatch.setattr(module, "AGAIN", timedelta(days=10))
     for step in STEPS[story]:
         run = await story(world)
         with world.faults.refusing(run.id, step):
