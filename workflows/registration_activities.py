@@ -56,6 +56,7 @@ from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
+    STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WELCOMED,
     Stage,
@@ -371,8 +372,10 @@ class RegistrationActivities:
 
     @activity.defn
     async def look_whether_over(self, step: RegistrationStep) -> OverStepResult:
-        """Whether the customership that the registration has made is over (R19)."""
-        return OverStepResult(over=await self._mailing.details(step) is None)
+        """Whether the registration's customership is over (R19), or has become another customer's (R24)."""
+        if await self._mailing.details(step) is None:
+            return OverStepResult(over=True)
+        return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
 
     async def _tell_of_the_end(
         self,
