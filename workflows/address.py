@@ -1,7 +1,5 @@
 """`AddressChangeWorkflow`: an edit changes a customer's address, and both addresses are told."""
 
-import asyncio
-
 from temporalio import workflow
 
 from liity.workflows.v1.address_workflow_pb2 import (
@@ -16,11 +14,13 @@ from services.runtime.search_attributes import REGISTRATION
 from services.runtime.temporal import AddressChangeWorkflowNames, RegistrationWorkflowNames
 from workflows.address_activities import AddressActivities
 from workflows.need_activities import NeedActivities
-from workflows.steps import mail_step, quick_step, signal_registration
+from workflows.operators import Operated
+from workflows.steps import first_message, noted, quick_step, signal_registration
+from workflows.telling import Tellings
 
 
 @workflow.defn(name=AddressChangeWorkflowNames.WORKFLOW)
-class AddressChangeWorkflow:
+class AddressChangeWorkflow(Operated):
     """Coordinates one change of address (R14).
 
     Started by the update `change`, which answers once the change is made. An edit of a temporary need comes
@@ -30,14 +30,16 @@ class AddressChangeWorkflow:
     def __init__(self) -> None:
         self._request = ChangeAddressRequest()
         self._change: AddressChange | None = None
+        self._tellings = Tellings()
 
     @workflow.run
     async def run(self) -> None:
         """Mails both addresses and tells the registration that still runs, once the change is made."""
-        await workflow.wait_condition(lambda: self._change is not None)
+        if not await first_message(lambda: self._change is not None):
+            return
         if self._change is not None and self._change.person_id:
             await self._tell(self._change)
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(lambda: self._tellings.all_told() and workflow.all_handlers_finished())
 
     @workflow.update(name=AddressChangeWorkflowNames.CHANGE)
     async def change(self, request: ChangeAddressRequest) -> ChangeAddressResponse:
@@ -51,7 +53,8 @@ class AddressChangeWorkflow:
     async def _tell(self, change: AddressChange) -> None:
         if change.need_changed:
             customer = NeedWorkflowInput(customer_id=self._request.update.customer_id)
-            await quick_step(NeedActivities.watch_need, customer, "Watch the temporary need")
+            watching = "Watch the temporary need"
+            await noted(quick_step(NeedActivities.watch_need, customer, watching), watching)
         workflow.upsert_search_attributes([REGISTRATION.value_set(change.registration_id)])
         workflow.set_current_details(
             f"**Tells the addresses of a change**.\n\nRegistration `{change.registration_id}`."
@@ -72,13 +75,11 @@ class AddressChangeWorkflow:
             previous_related_email=change.previous_related_email,
         )
         # Side by side: an address that takes no mail keeps the other one not waiting.
-        mails = []
         if change.email.after:
-            mails.append(mail_step(AddressActivities.confirm_address, step, "Confirm the new address"))
+            self._tellings.mail(AddressActivities.confirm_address, step, "Confirm the new address")
         if change.email.before:
-            mails.append(mail_step(AddressActivities.tell_previous_address, step, "Tell the old address"))
+            self._tellings.mail(AddressActivities.tell_previous_address, step, "Tell the old address")
         if change.previous_related_email:
-            mails.append(
-                mail_step(AddressActivities.tell_previous_related_address, step, "Tell the guardian's old")
+            self._tellings.mail(
+                AddressActivities.tell_previous_related_address, step, "Tell the guardian's old"
             )
-        await asyncio.gather(*mails)

@@ -15,7 +15,8 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
 from services.runtime.search_attributes import DEADLINE, STAGE
 from services.runtime.temporal import ClassListWorkflowNames, OperatorText
 from workflows.class_list_activities import ClassListActivities, progress_note
-from workflows.steps import HEARTBEAT, RETRY, mail_step, quick_step
+from workflows.operators import Operated
+from workflows.steps import HEARTBEAT, RETRY, insist, mail_step, noted, quick_step
 
 _BATCH = timedelta(minutes=5)
 """For a step that registers a batch of rows: many times what it takes."""
@@ -28,7 +29,7 @@ _PAUSE = timedelta(seconds=2)
 
 
 @workflow.defn(name=ClassListWorkflowNames.WORKFLOW)
-class ClassListWorkflow:
+class ClassListWorkflow(Operated):
     """Coordinates one class list. The rows lie with the registration service: here pass numbers alone.
 
     Each batch takes the next rows that are not decided, so that a batch which breaks off anywhere is taken up
@@ -49,22 +50,18 @@ class ClassListWorkflow:
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(self._list)
-            progress = await workflow.execute_activity_method(
-                ClassListActivities.register_rows,
-                self._list,
-                start_to_close_timeout=_BATCH,
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=RETRY,
-                summary=OperatorText(f"Register the next of {progress.counts.remaining:,} rows"),
-            )
+            progress = await self._register_rows(progress.counts.remaining)
         if not progress.HasField("refused"):
-            progress = await quick_step(ClassListActivities.finish_class_list, self._list, "Finish")
+            progress = await insist(
+                lambda: quick_step(ClassListActivities.finish_class_list, self._list, "Finish"), "Finish"
+            )
         if progress.HasField("refused"):
             workflow.logger.warning("the class list is gone")
             workflow.set_current_details(f"**Gone**.\n\n{self._which()}")
         else:
             self._show("Tells who uploaded it", progress)
-            await mail_step(ClassListActivities.tell_class_list_done, self._list, "Tell who uploaded it")
+            telling = "Tell who uploaded it"
+            await noted(mail_step(ClassListActivities.tell_class_list_done, self._list, telling), telling)
             self._show("Complete", progress)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return ClassListResult(counts=progress.counts)
@@ -79,6 +76,10 @@ class ClassListWorkflow:
         """`cancel` from Temporal UI or CLI; `{}` is enough."""
         await self._cancel()
 
+    async def take_cancellation(self) -> bool:
+        """Cancels the list, as the message does."""
+        return not (await self._cancel()).HasField("refused")
+
     async def _begin(self) -> ClassListProgress:
         """Begins as soon as the list is stored.
 
@@ -86,11 +87,28 @@ class ClassListWorkflow:
         """
         given_up = workflow.now() + _UNSTORED
         while True:
-            progress = await quick_step(ClassListActivities.begin_class_list, self._list, "Begin")
+            progress = await insist(
+                lambda: quick_step(ClassListActivities.begin_class_list, self._list, "Begin"), "Begin"
+            )
             if not progress.HasField("refused") or workflow.now() >= given_up:
                 self._list.deadline.CopyFrom(progress.deadline)
                 return progress
             await workflow.sleep(_PAUSE, summary=OperatorText("The list is being stored"))
+
+    async def _register_rows(self, remaining: int) -> ClassListProgress:
+        """Registers the next rows."""
+        registering = f"Register the next of {remaining:,} rows"
+        return await insist(
+            lambda: workflow.execute_activity_method(
+                ClassListActivities.register_rows,
+                self._list,
+                start_to_close_timeout=_BATCH,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=RETRY,
+                summary=OperatorText(registering),
+            ),
+            registering,
+        )
 
     async def _cancel(self) -> CancelClassListResponse:
         progress = await quick_step(ClassListActivities.cancel_class_list, self._list, "Cancel")

@@ -7,11 +7,12 @@ from temporalio import workflow
 from liity.workflows.v1.code_change_workflow_pb2 import ChangeCodeRequest, ChangeCodeResponse
 from services.runtime.temporal import CodeChangeWorkflowNames
 from workflows.code_change_activities import CodeChangeActivities
-from workflows.steps import quick_step
+from workflows.operators import Operated
+from workflows.steps import first_message, quick_step
 
 
 @workflow.defn(name=CodeChangeWorkflowNames.WORKFLOW)
-class CodeChangeWorkflow:
+class CodeChangeWorkflow(Operated):
     """Coordinates changes of one person's code (R24, R34). Started by the update `change`."""
 
     def __init__(self) -> None:
@@ -22,7 +23,8 @@ class CodeChangeWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Lasts until every change is made in both services, or in none."""
-        await workflow.wait_condition(lambda: self._answered)
+        if not await first_message(lambda: self._answered):
+            return
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     @workflow.update(name=CodeChangeWorkflowNames.CHANGE)

@@ -18,14 +18,15 @@ from services.runtime.refused import to_refused
 from services.runtime.search_attributes import REGISTRATION
 from services.runtime.temporal import CredentialsWorkflowNames
 from workflows.credentials_activities import CredentialsActivities
-from workflows.steps import mail_step, quick_step
+from workflows.operators import Operated
+from workflows.steps import first_message, mail_step, noted, quick_step
 
 _AT_ONCE = timedelta(seconds=2)
 """How long the answer waits for the mail; after that it says what was ordered."""
 
 
 @workflow.defn(name=CredentialsWorkflowNames.WORKFLOW)
-class CredentialsWorkflow:
+class CredentialsWorkflow(Operated):
     """Sends one customer's credentials anew (R17). Started by the update `send`, answered within moments."""
 
     def __init__(self) -> None:
@@ -36,7 +37,8 @@ class CredentialsWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Mails the credentials, unless they may not be sent."""
-        await workflow.wait_condition(lambda: self._answer is not None)
+        if not await first_message(lambda: self._answer is not None):
+            return
         if self._answer is not None and self._answer.HasField("ordered"):
             await self._send(self._answer)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -68,6 +70,6 @@ class CredentialsWorkflow:
             event_id=order.request_id,
         )
         anew = CredentialsStep(step=step, recipient=order.recipient)
-        self._sent = await mail_step(
-            CredentialsActivities.send_credentials_anew, anew, "Send the credentials"
-        )
+        sending = "Send the credentials"
+        mailing = mail_step(CredentialsActivities.send_credentials_anew, anew, sending)
+        self._sent = await noted(mailing, sending)

@@ -9,6 +9,8 @@ from temporalio.exceptions import ActivityError
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput, DisclosureWorkflowResult
 from services.runtime.temporal import DisclosureWorkflowNames, OperatorText
 from workflows.disclosure_activities import DisclosureActivities
+from workflows.operators import Operated
+from workflows.steps import insist
 
 _STEP = timedelta(minutes=2)
 """One try of a step."""
@@ -20,7 +22,7 @@ _RETRY = RetryPolicy(
 
 
 @workflow.defn(name=DisclosureWorkflowNames.WORKFLOW)
-class DisclosureWorkflow:
+class DisclosureWorkflow(Operated):
     """Gathers an export, keeps it until its time is over, and erases it."""
 
     @workflow.run
@@ -32,12 +34,16 @@ class DisclosureWorkflow:
         await workflow.sleep(
             max(end - workflow.now(), timedelta(0)), summary=OperatorText("The disclosure's end")
         )
-        await workflow.execute_activity_method(
-            DisclosureActivities.delete_disclosure,
-            disclosure,
-            start_to_close_timeout=_STEP,
-            retry_policy=_RETRY,
-            summary=OperatorText("Erase the export"),
+        erasing = "Erase the export"
+        await insist(
+            lambda: workflow.execute_activity_method(
+                DisclosureActivities.delete_disclosure,
+                disclosure,
+                start_to_close_timeout=_STEP,
+                retry_policy=_RETRY,
+                summary=OperatorText(erasing),
+            ),
+            erasing,
         )
         return DisclosureWorkflowResult()
 

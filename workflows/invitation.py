@@ -1,5 +1,6 @@
 """`InvitationWorkflow`: somebody is invited to be a registrar, and answers or does not."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
@@ -9,6 +10,7 @@ from liity.identity.v1.registrar_service_pb2 import Invitation
 from liity.workflows.v1.invitation_workflow_pb2 import (
     InvitationAccepted,
     InvitationStep,
+    InvitationStepResult,
     InviteRequest,
     InviteResponse,
     WithdrawInvitation,
@@ -16,11 +18,12 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
 from services.runtime.search_attributes import DEADLINE, STAGE
 from services.runtime.temporal import InvitationWorkflowNames, OperatorText
 from workflows.invitation_activities import InvitationActivities
-from workflows.steps import mail_step, quick_step
+from workflows.operators import Operated
+from workflows.steps import first_message, insist, mail_step, mail_while, noted, quick_step
 
 
 @workflow.defn(name=InvitationWorkflowNames.WORKFLOW)
-class InvitationWorkflow:
+class InvitationWorkflow(Operated):
     """Coordinates one invitation. Started by the update `invite`, which answers once it is decided.
 
     It ends when the invitation is accepted, taken back, replaced by a newer one, or over.
@@ -34,7 +37,8 @@ class InvitationWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Mails the link, reminds of it, and tells whoever invited if nobody has come."""
-        await workflow.wait_condition(lambda: self._answer is not None)
+        if not await first_message(lambda: self._answer is not None):
+            return
         if self._answer is not None and self._answer.HasField("invitation"):
             for replaced in self._answer.voided_invitation_ids:
                 await withdraw_invitation(replaced)
@@ -54,7 +58,15 @@ class InvitationWorkflow:
         """Takes the invitation back."""
         self._withdrawn = True
 
-    @workflow.signal(name=InvitationWorkflowNames.ACCEPTED)
+    async def take_cancellation(self) -> bool:
+        """Takes an open invitation back."""
+        self._withdrawn = self._answer is not None and not self._accepted
+        return self._withdrawn
+
+    @workflow.signal(
+        name=InvitationWorkflowNames.ACCEPTED,
+        description="Sent by the gateway, not by people: the invitation was accepted.",
+    )
     def accepted(self, _message: InvitationAccepted) -> None:
         """The invitation was accepted: nothing is left to do."""
         self._accepted = True
@@ -64,28 +76,46 @@ class InvitationWorkflow:
         step = InvitationStep(invitation_id=invitation.invitation_id)
         end = invitation.expire_time.ToDatetime(UTC)
         self._show(invitation, "Waits for an answer to the invitation", end)
-        mailed = await mail_step(InvitationActivities.mail_invitation, step, "Mail the invitation")
-        waits = mailed.open
+        waits = await self._mails(InvitationActivities.mail_invitation, step, "Mail the invitation", end)
         if waits and answer.HasField("remind_time"):
             waits = await self._waits_until(answer.remind_time.ToDatetime(UTC), "Reminder of the invitation")
             if waits:
-                reminded = await mail_step(
-                    InvitationActivities.remind_of_invitation, step, "Remind of the invitation"
+                waits = await self._mails(
+                    InvitationActivities.remind_of_invitation, step, "Remind of the invitation", end
                 )
-                waits = reminded.open
         if waits:
             await self._waits_until(end, "End of the invitation")
         if self._withdrawn:
-            await quick_step(InvitationActivities.void_invitation, step, "Take the invitation back")
+            voiding = "Take the invitation back"
+            await insist(lambda: quick_step(InvitationActivities.void_invitation, step, voiding), voiding)
         elif not self._accepted:
-            await mail_step(InvitationActivities.end_invitation, step, "Tell whoever invited")
+            ending = "Tell whoever invited"
+            await noted(mail_step(InvitationActivities.end_invitation, step, ending), ending)
         self._show(invitation, "Complete", None)
+
+    async def _mails(
+        self,
+        activity: Callable[[InvitationActivities, InvitationStep], Awaitable[InvitationStepResult]],
+        step: InvitationStep,
+        summary: str,
+        end: datetime,
+    ) -> bool:
+        """Mails; an answer does not wait for a mail server. Whether the invitation still waits for one."""
+        if workflow.patched("hear-while-mail-is-on-its-way"):
+            mailed = await mail_while(lambda: not self._is_answered, activity, step, summary, end)
+        else:
+            mailed = await noted(mail_step(activity, step, summary), summary)
+        return not self._is_answered and (mailed is None or mailed.open)
+
+    @property
+    def _is_answered(self) -> bool:
+        return self._accepted or self._withdrawn
 
     async def _waits_until(self, moment: datetime, summary: str) -> bool:
         """Whether the invitation still waits for an answer at a moment."""
         try:
             await workflow.wait_condition(
-                lambda: self._accepted or self._withdrawn,
+                lambda: self._is_answered,
                 timeout=max(moment - workflow.now(), timedelta(0)),
                 timeout_summary=OperatorText(summary),
             )

@@ -6,6 +6,7 @@ What is made on the way (links, user names, addresses) stays in the step: it nev
 import uuid
 from collections.abc import Sequence
 
+import grpc
 from google.protobuf.message import Message
 from temporalio import activity
 
@@ -36,7 +37,7 @@ from liity.v1.customer_form_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
-from services.runtime.errors import Refusal
+from services.runtime.errors import Refusal, unavailable
 from services.runtime.peer import Peer
 
 _SMTP_TIMEOUT = 45.0
@@ -191,6 +192,11 @@ class Mailing:
         except Refusal as refusal:
             if any(violation.field == "recipient_email" for violation in refusal.violations):
                 return False
+            if refusal.code is grpc.StatusCode.INVALID_ARGUMENT:
+                # A notification service of an older release does not know the mail, or we are wrong: a deploy
+                # mends either, and until then the mail is tried again.
+                activity.logger.error("mail refused as invalid: %s", refusal.summary)
+                raise unavailable() from None
             raise
         return response.delivery.state == DELIVERY_STATE_SENT
 

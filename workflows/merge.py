@@ -1,38 +1,39 @@
 """`MergeWorkflow`: two customers are found to be the same person, and become one."""
 
-import asyncio
-from collections.abc import Awaitable
-
 from temporalio import workflow
 
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
 from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep
 from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
-from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, Merged, RegistrationStep
+from liity.workflows.v1.registration_workflow_pb2 import Merged, RegistrationStep
 from liity.workflows.v1.transfer_workflow_pb2 import TransferStep
 from services.runtime.search_attributes import REGISTRATION
 from services.runtime.temporal import MergeWorkflowNames, RegistrationWorkflowNames
 from workflows.credentials_activities import CredentialsActivities
 from workflows.merge_activities import MergeActivities
-from workflows.steps import mail_step, quick_step, signal_need, signal_registration
+from workflows.operators import Operated
+from workflows.steps import first_message, quick_step, signal_need, signal_registration
+from workflows.telling import Tellings
 from workflows.transfer_activities import TransferActivities
 
 
 @workflow.defn(name=MergeWorkflowNames.WORKFLOW)
-class MergeWorkflow:
+class MergeWorkflow(Operated):
     """Coordinates one merge (R24, R34). Started by the update `merge`, which answers once it is done."""
 
     def __init__(self) -> None:
         self._request = MergeRequest()
         self._answer: MergeResponse | None = None
+        self._tellings = Tellings()
 
     @workflow.run
     async def run(self) -> None:
         """Ends what runs for the merged customer and tells who must know, once the two are one."""
-        await workflow.wait_condition(lambda: self._answer is not None)
+        if not await first_message(lambda: self._answer is not None):
+            return
         if self._answer is not None and self._answer.HasField("merged"):
             await self._tell(self._answer)
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(lambda: self._tellings.all_told() and workflow.all_handlers_finished())
 
     @workflow.update(name=MergeWorkflowNames.MERGE)
     async def merge(self, request: MergeRequest) -> MergeResponse:
@@ -49,7 +50,6 @@ class MergeWorkflow:
         )
         await signal_registration(answer.merged.merged_person_id, RegistrationWorkflowNames.MERGED, Merged())
         await signal_need(merge.merged_customer_id)
-        mails: list[Awaitable[MailStepResult]] = []
         if answer.merged.credentials_erased:
             step = RegistrationStep(
                 registration_id=moved.registration_id,
@@ -58,8 +58,8 @@ class MergeWorkflow:
             )
             anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
             # Whoever has always logged in by those that are gone would stand before a closed door.
-            mails.append(
-                mail_step(CredentialsActivities.send_credentials_anew, anew, "Send the credentials that stay")
+            self._tellings.mail(
+                CredentialsActivities.send_credentials_anew, anew, "Send the credentials that stay"
             )
         if merge.merged_unit_id != merge.unit_id:
             workflow.set_current_details(
@@ -67,7 +67,6 @@ class MergeWorkflow:
                 f"Registration `{moved.registration_id}`."
             )
             left = TransferStep(moved=moved, event_id=merge.request_id)
-            mails.append(
-                mail_step(TransferActivities.tell_previous_unit, left, "Tell the merged customer's unit")
+            self._tellings.mail(
+                TransferActivities.tell_previous_unit, left, "Tell the merged customer's unit"
             )
-        await asyncio.gather(*mails)

@@ -1,6 +1,5 @@
 """`MessageWorkflow`: a message to customer service, from its receipt until somebody has told the sender."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,14 +19,16 @@ from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
 from services.runtime.search_attributes import DEADLINE
 from services.runtime.temporal import MessageWorkflowNames, OperatorText
 from workflows.message_activities import MessageActivities
-from workflows.steps import mail_step, quick_step
+from workflows.operators import Operated
+from workflows.steps import insist, quick_step
+from workflows.telling import Tellings
 
 _STORING = timedelta(minutes=10)
 """How long a run waits for its message to be stored: longer than any call takes."""
 
 
 @workflow.defn(name=MessageWorkflowNames.WORKFLOW)
-class MessageWorkflow:
+class MessageWorkflow(Operated):
     """Coordinates one message (R12, R25). Its words, and those of the answer, never come here."""
 
     @workflow.init
@@ -36,6 +37,7 @@ class MessageWorkflow:
         self._plan = MessagePlan()
         self._told_closed = False
         self._is_gone = False
+        self._tellings = Tellings()
 
     @workflow.run
     async def run(self, input: MessageWorkflowInput) -> MessageWorkflowResult:  # noqa: A002, ARG002
@@ -43,18 +45,19 @@ class MessageWorkflow:
         await self._await_the_message()
         if self._is_open:
             self._show("Waits for customer service", self._deadline)
-            # Side by side: an address that takes no mail keeps the other one not waiting.
-            await asyncio.gather(
-                self._mail(MessageActivities.tell_customer_service, "Tell customer service"),
-                self._mail(MessageActivities.confirm_receipt, "Confirm the receipt to the sender"),
-            )
+            # In the background: an answer does not wait for a mail server.
+            self._mail(MessageActivities.tell_customer_service, "Tell customer service")
+            self._mail(MessageActivities.confirm_receipt, "Confirm the receipt to the sender")
+            if not workflow.patched("hear-while-mail-is-on-its-way"):
+                await workflow.wait_condition(self._tellings.all_told)
             await self._await_the_answer()
         if self._is_gone:
-            await self._tell_if_it_was_there()
+            self._tell_if_it_was_there()
         elif self._state == MESSAGE_STATE_CLOSED:
-            await self._mail(MessageActivities.tell_answered, "Tell the sender of the answer")
+            self._mail(MessageActivities.tell_answered, "Tell the sender of the answer")
         elif self._state == MESSAGE_STATE_LAPSED:
-            await self._mail(MessageActivities.tell_lapsed, "Tell the sender that nobody answered")
+            self._mail(MessageActivities.tell_lapsed, "Tell the sender that nobody answered")
+        await workflow.wait_condition(self._tellings.all_told)
         self._show("Ended", None)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return MessageWorkflowResult()
@@ -71,10 +74,10 @@ class MessageWorkflow:
                 )
             await self._look()
 
-    async def _tell_if_it_was_there(self) -> None:
+    def _tell_if_it_was_there(self) -> None:
         """Of a message that was never stored nobody need hear: whoever wrote it was told of no success."""
         if self._plan.HasField("status"):
-            await self._mail(MessageActivities.tell_erased, "Tell the sender that it was erased")
+            self._mail(MessageActivities.tell_erased, "Tell the sender that it was erased")
 
     async def _await_the_answer(self) -> None:
         """Reminds customer service before the deadline and when it comes; in the end lets it lapse."""
@@ -86,11 +89,14 @@ class MessageWorkflow:
             if await self._closed_by(moment, "Message: reminder"):
                 return
             step = self._step(f"reminder {number}")
-            await mail_step(MessageActivities.remind_of_message, step, "Remind customer service")
+            self._tellings.mail(MessageActivities.remind_of_message, step, "Remind customer service")
+            if not workflow.patched("hear-while-mail-is-on-its-way"):
+                await workflow.wait_condition(self._tellings.all_told)
         lapse = self._plan.lapse_time.ToDatetime(UTC)
         self._show("Is late; waits for customer service", lapse)
         if not await self._closed_by(lapse, "Message: lapse"):
-            await quick_step(MessageActivities.lapse_message, self._step(), "Close without an answer")
+            closing = "Close without an answer"
+            await insist(lambda: quick_step(MessageActivities.lapse_message, self._step(), closing), closing)
             await self._look()
 
     async def _closed_by(self, moment: datetime, summary: str) -> bool:
@@ -113,7 +119,10 @@ class MessageWorkflow:
     async def _look(self) -> None:
         """Looks how the message stands: an answer may have come without anybody telling."""
         self._told_closed = False
-        looked = await quick_step(MessageActivities.look_at_message, self._step(), "Look at the message")
+        looking = "Look at the message"
+        looked = await insist(
+            lambda: quick_step(MessageActivities.look_at_message, self._step(), looking), looking
+        )
         self._is_gone = not looked.HasField("status")
         if self._is_gone:
             # What was known of it stays: its sender is told.
@@ -124,10 +133,10 @@ class MessageWorkflow:
         else:
             self._plan.CopyFrom(looked)
 
-    async def _mail(
+    def _mail(
         self, step: Callable[[MessageActivities, MessageStep], Awaitable[MailStepResult]], summary: str
     ) -> None:
-        await mail_step(step, self._step(), summary)
+        self._tellings.mail(step, self._step(), summary)
 
     @workflow.signal(name=MessageWorkflowNames.CLOSED)
     def closed(self, closed: MessageClosed) -> None:  # noqa: ARG002

@@ -1,5 +1,6 @@
 """`NeedWorkflow`: a need is temporary; when its expected end comes, the customer is asked (R21)."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,14 +18,16 @@ from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 from services.runtime.temporal import NeedWorkflowNames, OperatorText
 from workflows.need_activities import NeedActivities
-from workflows.steps import mail_step, quick_step
+from workflows.operators import Operated
+from workflows.steps import first_message, insist, mail_step, noted, quick_step
+from workflows.telling import Tellings
 
 _ONE_RUN = timedelta(days=365)
 """A longer wait goes on in a run of its own: so no run outlives a release by years."""
 
 
 @workflow.defn(name=NeedWorkflowNames.WORKFLOW)
-class NeedWorkflow:
+class NeedWorkflow(Operated):
     """Coordinates what is asked about one customer's temporary need.
 
     The signal `changed` has it look anew; the update `extend` is the answer that the need goes on. Whoever
@@ -36,18 +39,23 @@ class NeedWorkflow:
         self._customer_id = input.customer_id
         self._need = Need()
         self._changed = self._begun = workflow.info().continued_run_id is not None
+        self._tellings = Tellings()
 
     @workflow.run
     async def run(self, input: NeedWorkflowInput) -> None:  # noqa: A002, ARG002
         """Watches until there is nothing more to ask about, or nobody answers."""
+        if not await first_message(lambda: self._begun):
+            return
         # An answer that came when all was over: it counts before anything is looked at.
-        await workflow.wait_condition(lambda: self._begun and workflow.all_handlers_finished())
+        await workflow.wait_condition(workflow.all_handlers_finished)
         while self._changed:
             await self._look()
             while self._need.HasField("ask_time"):
                 if await self._see_through():
                     break
-            await workflow.wait_condition(workflow.all_handlers_finished)
+            await workflow.wait_condition(
+                lambda: workflow.all_handlers_finished() and (self._changed or self._tellings.all_told())
+            )
 
     # The story
 
@@ -60,11 +68,20 @@ class NeedWorkflow:
             if await self._has_changed(self._need.ask_time):
                 return False
             due = workflow.now() + self._need.patience.ToTimedelta()
-            if not await self._ask(due, again=again):
+            asking = asyncio.ensure_future(self._ask(due, again=again))
+            if not workflow.patched("hear-while-mail-is-on-its-way") and not await asking:
                 break
-            if await self._changes_before(due, "Answer of the customer"):
+            # An answer does not wait for a mail server.
+            changed = await self._changes_before(due, "Answer of the customer", asking)
+            if changed or not asking.done():
+                asking.cancel()
+            if changed:
                 return False
-        await mail_step(NeedActivities.tell_need_unanswered, self._step(), "Tell the registrar")
+            if asking.done() and not asking.result():
+                break
+        self._tellings.mail(NeedActivities.tell_need_unanswered, self._step(), "Tell the registrar")
+        if not workflow.patched("hear-while-mail-is-on-its-way"):
+            await workflow.wait_condition(self._tellings.all_told)
         self._show("UNANSWERED", "No answer came, and the registrar was told", None)
         return True
 
@@ -79,17 +96,21 @@ class NeedWorkflow:
             workflow.continue_as_new(NeedWorkflowInput(customer_id=self._customer_id))
         return False
 
-    async def _changes_before(self, moment: datetime, summary: str) -> bool:
-        """Whether something else is to be asked, or nothing, before a moment comes."""
+    async def _changes_before(
+        self, moment: datetime, summary: str, asking: asyncio.Task[bool] | None = None
+    ) -> bool:
+        """Whether something else is to be asked, or nothing, before a moment comes or nobody can be asked."""
         question = self._need.ask_time
         while True:
             try:
                 await workflow.wait_condition(
-                    lambda: self._changed,
+                    lambda: self._changed or (asking is not None and asking.done() and not asking.result()),
                     timeout=max(moment - workflow.now(), timedelta(0)),
                     timeout_summary=OperatorText(summary),
                 )
             except TimeoutError:
+                return False
+            if not self._changed:
                 return False
             if await self._has_changed(question):
                 return True
@@ -101,7 +122,8 @@ class NeedWorkflow:
     async def _look(self) -> None:
         self._changed = False
         customer = NeedWorkflowInput(customer_id=self._customer_id)
-        self._need = await quick_step(NeedActivities.look_at_need, customer, "Look at the need")
+        looking = "Look at the need"
+        self._need = await insist(lambda: quick_step(NeedActivities.look_at_need, customer, looking), looking)
         if not self._need.HasField("ask_time"):
             self._show("ENDED", "There is nothing to ask", None)
 
@@ -109,12 +131,16 @@ class NeedWorkflow:
         """Whether there is somebody to ask, who then is."""
         self._show("WAITING_FOR_ANSWER", "Waits for the customer's answer: is the help still needed?", due)
         step = NeedStep(step=self._step(due), again=again)
-        asked = await mail_step(NeedActivities.ask_whether_needed, step, "Ask the customer")
-        return asked.somebody
+        asking = "Ask the customer"
+        asked = await noted(mail_step(NeedActivities.ask_whether_needed, step, asking), asking)
+        return asked is None or asked.somebody
 
     # Messages
 
-    @workflow.signal(name=NeedWorkflowNames.CHANGED)
+    @workflow.signal(
+        name=NeedWorkflowNames.CHANGED,
+        description="Sent by other runs, not by people: the run looks at the need anew.",
+    )
     def changed(self, changed: NeedChanged) -> None:  # noqa: ARG002
         """The need may have changed, or the customership ended."""
         self._changed = self._begun = True

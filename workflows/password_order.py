@@ -1,27 +1,14 @@
 """`PasswordOrderWorkflow`: one order of a new password (R22)."""
 
-from datetime import timedelta
-
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 from liity.workflows.v1.password_order_workflow_pb2 import (
     PasswordOrderWorkflowInput,
     PasswordOrderWorkflowResult,
 )
-from services.runtime.temporal import OperatorText, PasswordOrderWorkflowNames
+from services.runtime.temporal import PasswordOrderWorkflowNames
 from workflows.password_order_activities import PasswordOrderActivities
-
-_MAIL = timedelta(minutes=2)
-"""One try: a mail server may take its time."""
-
-_HEARTBEAT = timedelta(seconds=15)
-"""Without a sign of life for so long, the step is given to another worker."""
-
-_RETRY = RetryPolicy(
-    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
-)
-"""Until the mail is out, or its link is over."""
+from workflows.steps import mail_step, noted
 
 
 @workflow.defn(name=PasswordOrderWorkflowNames.WORKFLOW)
@@ -31,12 +18,7 @@ class PasswordOrderWorkflow:
     @workflow.run
     async def run(self, order: PasswordOrderWorkflowInput) -> PasswordOrderWorkflowResult:
         """One step."""
-        await workflow.execute_activity_method(
-            PasswordOrderActivities.mail_password_link,
-            order,
-            start_to_close_timeout=_MAIL,
-            heartbeat_timeout=_HEARTBEAT,
-            retry_policy=_RETRY,
-            summary=OperatorText("Mail the link"),
+        await noted(
+            mail_step(PasswordOrderActivities.mail_password_link, order, "Mail the link"), "Mail the link"
         )
         return PasswordOrderWorkflowResult()

@@ -1,7 +1,9 @@
 """`RegistrationWorkflow`: one person's registration, from Save to the welcome mail."""
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
@@ -11,12 +13,13 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
     REASON_NOT_WAITING,
-    REASON_PERSON_NOT_FOUND,
+    REASON_TOO_MANY_EDITS,
 )
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WAITING_FOR_REACTIVATION, STAGE_WITHDRAWN
 from liity.workflows.v1.registration_workflow_pb2 import (
     ConvertRequest,
     ConvertResponse,
+    CreatedRegistration,
     CustomershipEnded,
     EditRequest,
     EditResponse,
@@ -24,6 +27,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     MakeWayResponse,
     Merged,
     Moved,
+    RegistrationState,
     RegistrationWorkflowInput,
     RegistrationWorkflowResult,
     Resumed,
@@ -43,11 +47,15 @@ from workflows.registration_run import (
     ENDED,
     FOR_CUSTOMER_SERVICE,
     WAITING,
-    acts_for_the_unit,
     refusal,
 )
 from workflows.registration_start import GettingStarted
-from workflows.steps import quick_step
+from workflows.steps import first_message, quick_step
+
+EDITS_AT_ONCE = 30
+"""So many edits of a waiting registration are taken within a minute: no person makes more."""
+
+EDITS_WITHIN = timedelta(minutes=1)
 
 
 @workflow.defn(name=RegistrationWorkflowNames.WORKFLOW)
@@ -64,25 +72,27 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     def __init__(self, input: RegistrationWorkflowInput) -> None:  # noqa: A002
         super().__init__(input.person_id)
         self._saving = ""
-        self._over = ""
         self._begins_anew = False
+        self._edit_times: deque[datetime] = deque(maxlen=EDITS_AT_ONCE)
+        if input.HasField("state"):
+            self._take_up(input.state)
 
     @workflow.run
     async def run(self, input: RegistrationWorkflowInput) -> RegistrationWorkflowResult:  # noqa: A002, ARG002
         """Takes care of the customer until the welcome mail, or until the registration ends otherwise."""
-        await workflow.wait_condition(lambda: self._created.ByteSize() > 0)
+        if not await first_message(lambda: self._created.ByteSize() > 0):
+            return RegistrationWorkflowResult()
         await self._unless_over(self._tell_the_story())
         await workflow.wait_condition(self._is_at_rest)
         while self._begins_anew:
             # While a mail was on its way, or in the very moment in which the run came to its end.
             self._begins_anew, self._over = False, ""
-            await self._unless_over(self._get_started())
+            await self._unless_over(self._tell_the_story())
             await workflow.wait_condition(self._is_at_rest)
-        await asyncio.gather(*self._tellings)
         return RegistrationWorkflowResult(stage=self._registration.stage)
 
     def _is_at_rest(self) -> bool:
-        told = all(telling.done() for telling in self._tellings)
+        told = self._tellings.all_told()
         return workflow.all_handlers_finished() and (told or self._begins_anew)
 
     async def _unless_over(self, part: Coroutine[object, object, None]) -> None:
@@ -99,26 +109,23 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
 
     async def _tell_the_story(self) -> None:
         awaited = self._registration.stage
-        self._returns = awaited == STAGE_WAITING_FOR_REACTIVATION
+        self._returns = self._returns or awaited == STAGE_WAITING_FOR_REACTIVATION
         if awaited in FOR_CUSTOMER_SERVICE:
             await self._await_customer_service(awaited)
-            # Side by side: whoever cannot be mailed keeps no customer waiting.
-            await asyncio.gather(self._tell_how_it_was_decided(awaited), self._await_guardian())
-        else:
-            await self._await_guardian()
+            self._tell_how_it_was_decided(awaited)
+        await self._await_guardian()
 
     async def _await_guardian(self) -> None:
         """The guardian's consent, if it is needed, and how a new customer gets started."""
+        tells = self._waits_for_consent or self._returns
         if self._waits_for_consent:
             await self._await_consent()
-            # Side by side: a registrar who cannot be mailed keeps no customer waiting.
-            await asyncio.gather(
-                self._tell_how_consent_ended(), self._tell_of_the_return(), self._get_started()
-            )
-        elif self._returns:
-            await asyncio.gather(self._tell_of_the_return(), self._get_started())
-        else:
-            await self._get_started()
+            self._tell_how_consent_ended()
+        if self._is_back:
+            self._returns = False
+            self._tellings.start(self._tell_of_the_return(), "Tell the removal and the previous unit")
+        # As a task it begins after what is told: the order in the histories of earlier releases.
+        await (asyncio.ensure_future(self._get_started()) if tells else self._get_started())
 
     @workflow.update(name=RegistrationWorkflowNames.SAVE)
     async def save(self, request: SaveRequest) -> SaveResponse:
@@ -127,12 +134,15 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         if acts_by_hand():
             # A consent on paper is told by who registers: an operator may only record one as their own.
             request.registration.form.ClearField("paper_consent")
-        self._created = await quick_step(
+        created = await quick_step(
             RegistrationActivities.create_registration, request.registration, "Store the registration"
         )
-        self._registration.CopyFrom(self._created.registration)
-        self._unit_id = self._unit_id or self._registration.unit_id
-        return SaveResponse(registration=self._created.registration, refusal=self._created.refusal)
+        if not self._created.ByteSize():
+            self._unit_id = self._unit_id or created.registration.unit_id
+            self._take(created)
+        elif not created.refusal and self._registration.stage in ENDED:
+            self._begin_anew(created)
+        return SaveResponse(registration=created.registration, refusal=created.refusal)
 
     @save.validator
     def _save_comes_first(self, request: SaveRequest) -> None:
@@ -142,7 +152,8 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
             return
         stage = self._registration.stage
         if stage in ENDED:
-            raise refusal(REASON_PERSON_NOT_FOUND)
+            # Somebody marked for deletion may be saved anew at once; if nothing is kept, the step refuses.
+            return
         if stage not in CUSTOMER:
             raise refusal(REASON_BEING_REGISTERED)
         same_unit = self._unit_id == request.registration.unit_id
@@ -159,9 +170,8 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         )
         if not self._created.ByteSize() or not converted.HasField("refused"):
             self._begins_anew = self._created.ByteSize() > 0
-            self._created = converted.created
-            self._registration.CopyFrom(self._created.registration)
-            self._unit_id = self._unit_id or self._registration.unit_id
+            self._unit_id = self._unit_id or converted.created.registration.unit_id
+            self._take(converted.created)
         if converted.HasField("refused"):
             return ConvertResponse(refused=converted.refused)
         return ConvertResponse(registration=converted.created.registration)
@@ -179,6 +189,8 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     @workflow.update(name=RegistrationWorkflowNames.EDIT)
     async def edit(self, request: EditRequest) -> EditResponse:
         """The unit corrects the form while the registration waits (R14)."""
+        self._edits += 1
+        self._edit_times.append(workflow.now())
         async with self._deciding:
             edited = await quick_step(RegistrationActivities.edit_registration, request, "Correct the form")
         if not edited.HasField("refused") and not edited.updated.HasField("changed_meanwhile"):
@@ -190,6 +202,9 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     @edit.validator
     def _something_waits_for_it(self, request: EditRequest) -> None:  # noqa: ARG002
         self._require_waiting()
+        times = self._edit_times
+        if len(times) == EDITS_AT_ONCE and workflow.now() - times[0] < EDITS_WITHIN:
+            raise refusal(REASON_TOO_MANY_EDITS)
 
     @workflow.update(name=RegistrationWorkflowNames.WITHDRAW)
     async def withdraw(self, request: WithdrawRequest) -> StageResponse:
@@ -207,19 +222,35 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         request.request_id = ""
         await self._withdraw(request)
 
-    @workflow.signal(name=RegistrationWorkflowNames.MOVED)
+    async def take_cancellation(self) -> bool:
+        """Withdraws a registration that waits, with the erasure; ignored in every other stage."""
+        if self._registration.stage in WAITING:
+            await self._withdraw(WithdrawRequest())
+            return self._registration.stage == STAGE_WITHDRAWN
+        return False
+
+    @workflow.signal(
+        name=RegistrationWorkflowNames.MOVED,
+        description="Sent by other runs, not by people: the person was moved to another unit.",
+    )
     def moved(self, moved: Moved) -> None:
         """The person was moved to another unit (R16): operators find the run by it from now on."""
         self._unit_id = moved.unit_id
         workflow.upsert_search_attributes([UNIT.value_set(moved.unit_id)])
 
-    @workflow.signal(name=RegistrationWorkflowNames.CUSTOMERSHIP_ENDED)
-    def customership_ended(self, ended: CustomershipEnded) -> None:  # noqa: ARG002
+    @workflow.signal(
+        name=RegistrationWorkflowNames.CUSTOMERSHIP_ENDED,
+        description="Sent by other runs, not by people: the run looks whether the customership has ended.",
+    )
+    async def customership_ended(self, ended: CustomershipEnded) -> None:  # noqa: ARG002
         """The customership has ended (R19): there is nobody to welcome any more."""
-        if self._registration.stage in CUSTOMER:
+        if self._registration.stage in CUSTOMER and await self._is_so():
             self._over = "The customership has ended"
 
-    @workflow.signal(name=RegistrationWorkflowNames.RESUMED)
+    @workflow.signal(
+        name=RegistrationWorkflowNames.RESUMED,
+        description="Sent by other runs, not by people: the customership goes on.",
+    )
     async def resumed(self, resumed: Resumed) -> None:
         """The end was undone: the welcome is still to come (R19, R26)."""
         if self._saving and not self._over:
@@ -228,23 +259,56 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         created = await quick_step(
             RegistrationActivities.resume_registration, resumed, "Look how far it had come"
         )
-        self._begins_anew = self._created.ByteSize() > 0
-        self._created = created
-        self._registration.CopyFrom(created.registration)
-        self._unit_id = self._registration.unit_id
-        kind = kind_name(self._registration.kind)
-        workflow.upsert_search_attributes([UNIT.value_set(self._unit_id), KIND.value_set(kind)])
+        if created.registration.person_id != self._person_id:
+            workflow.logger.warning("signal dropped: the registration is another person's")
+            return
+        self._begin_anew(created)
 
-    @workflow.signal(name=RegistrationWorkflowNames.MERGED)
-    def merged(self, merged: Merged) -> None:  # noqa: ARG002
+    @workflow.signal(
+        name=RegistrationWorkflowNames.MERGED,
+        description="Sent by other runs, not by people: the run looks whether the customer was merged.",
+    )
+    async def merged(self, merged: Merged) -> None:  # noqa: ARG002
         """The person was found to be another one, whose own run goes on: this one mails nothing more."""
-        self._registration.stage = STAGE_LINKED
-        self._over = "Merged into another customer"
+        if self._registration.stage in CUSTOMER | WAITING and await self._is_so():
+            self._registration.stage = STAGE_LINKED
+            self._over = "Merged into another customer"
+
+    async def _is_so(self) -> bool:
+        """Whether nothing more is to come for the registration, as another run says, or an operator."""
+        if not workflow.patched("look-whether-it-is-so"):
+            return True
+        looked = await quick_step(
+            RegistrationActivities.look_whether_over, self._step(), "Look whether it has ended"
+        )
+        return looked.over
 
     def _require_waiting(self) -> None:
         if self._registration.stage not in WAITING:
             raise refusal(REASON_NOT_WAITING)
 
+    def _begin_anew(self, created: CreatedRegistration) -> None:
+        """Goes on with what is saved anew, or goes on again, once this run's story is over."""
+        self._begins_anew = self._created.ByteSize() > 0
+        self._take(created)
+        self._unit_id = self._registration.unit_id
+        self._for_the_unit = self._returns = False
+        self._guardian_corrections = 0
+        kind = kind_name(self._registration.kind)
+        workflow.upsert_search_attributes([UNIT.value_set(self._unit_id), KIND.value_set(kind)])
+
+    def _take(self, created: CreatedRegistration) -> None:
+        self._created = created
+        self._registration.CopyFrom(created.registration)
+
+    def _state(self) -> RegistrationState:
+        state = super()._state()
+        state.save_request_id = self._saving
+        return state
+
+    def _take_up(self, state: RegistrationState) -> None:
+        super()._take_up(state)
+        self._saving = state.save_request_id
+
     async def _withdraw(self, request: WithdrawRequest) -> None:
-        self._for_the_unit = acts_for_the_unit()
         await self._end(WAITING, STAGE_WITHDRAWN, self._step(event_id=request.request_id))

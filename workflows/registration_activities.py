@@ -56,6 +56,7 @@ from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
+    STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WELCOMED,
     Stage,
@@ -73,6 +74,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationStep,
     Resumed,
     Timetable,
+    WelcomePlan,
+    WelcomePlanStep,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.errors import Refusal, is_permanent
@@ -150,6 +153,13 @@ class RegistrationActivities:
         if online and response.HasField("mailing_details"):
             await self._send_credentials_at_once(created, response.mailing_details)
         return created
+
+    @activity.defn
+    async def plan_welcome(self, step: WelcomePlanStep) -> WelcomePlan:
+        """When the welcome mail is due (R26)."""
+        plan = WelcomePlan()
+        plan.welcome_time.FromDatetime(welcome_time(step.begin_time.ToDatetime(UTC), step.timetable))
+        return plan
 
     @activity.defn
     async def convert_to_online(self, request: ConvertToOnlineRequest) -> ConvertedRegistration:
@@ -362,8 +372,10 @@ class RegistrationActivities:
 
     @activity.defn
     async def look_whether_over(self, step: RegistrationStep) -> OverStepResult:
-        """Whether the customership that the registration has made is over (R19)."""
-        return OverStepResult(over=await self._mailing.details(step) is None)
+        """Whether the registration's customership is over (R19), or has become another customer's (R24)."""
+        if await self._mailing.details(step) is None:
+            return OverStepResult(over=True)
+        return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
 
     async def _tell_of_the_end(
         self,

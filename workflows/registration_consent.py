@@ -21,6 +21,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
     EndStep,
     RecordConsentRequest,
+    RegistrationState,
     StageResponse,
 )
 from services.runtime.temporal import RegistrationWorkflowNames
@@ -28,7 +29,7 @@ from workflows.actors import acts_by_hand
 from workflows.deadlines import reminder_times
 from workflows.registration_activities import RegistrationActivities
 from workflows.registration_run import ENDED, RegistrationRun, acts_for_the_unit, refusal
-from workflows.steps import mail_step, quick_step
+from workflows.steps import quick_step
 
 
 class ConsentWait(RegistrationRun):
@@ -38,15 +39,18 @@ class ConsentWait(RegistrationRun):
         super().__init__(person_id)
         self._consent_method = ConsentEvidence.METHOD_UNSPECIFIED
         self._guardian_corrections = 0
+        self._wait_begun: datetime | None = None
+        """Since when consent is awaited, if an earlier run has asked."""
         # Held here: nothing else keeps a task of asyncio alive.
         self._asking_anew: asyncio.Task[None] | None = None
 
     async def _await_consent(self) -> None:
         """Asks the guardian, reminds, and lapses: until someone, or the 15th birthday, decides it."""
-        asked = workflow.now()
+        asked = self._wait_begun = self._wait_begun or workflow.now()
         lapse = self._registration.deadline.ToDatetime(UTC)
         self._show("Waits for the guardian's consent", lapse)
-        await self._mail_guardian(RegistrationActivities.request_consent, "Ask the guardian", lapse)
+        if not self._asked:
+            await self._mail_guardian(RegistrationActivities.request_consent, "Ask the guardian", lapse)
         for reminder in reminder_times(asked, self._created.timetable):
             if reminder <= workflow.now():
                 # The mail before it was long in going out: nobody wants two at once.
@@ -55,15 +59,22 @@ class ConsentWait(RegistrationRun):
                 return
             await self._mail_guardian(RegistrationActivities.remind_of_consent, "Remind the guardian", lapse)
         if not await self._decided_by(lapse, "Consent: lapse"):
-            await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_LAPSED, self._step())
+            await self._see_to(STAGE_WAITING_FOR_CONSENT, self._lapse_consent, "Consent: lapse")
+        self._wait_begun, self._asked = None, False
+
+    async def _lapse_consent(self) -> None:
+        await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_LAPSED, self._step())
 
     async def _decided_by(self, moment: datetime, summary: str) -> bool:
         """Waits for a decision until a moment; on the 15th birthday decides itself (R8)."""
         birthday = self._birthday
         await self._wait_while(STAGE_WAITING_FOR_CONSENT, min(moment, birthday), summary)
         if workflow.now() >= birthday:
-            await self._activate(ActivationStep(step=self._step()))
+            await self._see_to(STAGE_WAITING_FOR_CONSENT, self._activate_at_15, "Consent: 15th birthday")
         return not self._waits_for_consent
+
+    async def _activate_at_15(self) -> None:
+        await self._activate(ActivationStep(step=self._step()))
 
     async def _mail_guardian(self, activity: Callable[..., Any], summary: str, lapse: datetime) -> None:
         if self._waits_for_consent:
@@ -73,20 +84,22 @@ class ConsentWait(RegistrationRun):
             step.guardian_corrections = self._guardian_corrections
             await self._mail_while(STAGE_WAITING_FOR_CONSENT, activity, step, summary, until)
 
-    async def _tell_how_consent_ended(self) -> None:
+    def _tell_how_consent_ended(self) -> None:
         """Tells the registrar, unless it was a person of the unit who decided."""
         stage = self._registration.stage
         if stage in {STAGE_DECLINED, STAGE_LAPSED}:
             end = EndStep(step=self._step(), stage=stage)
-            await mail_step(RegistrationActivities.tell_consent_not_given, end, "Tell the registrar")
+            self._tellings.mail(RegistrationActivities.tell_consent_not_given, end, "Tell the registrar")
         elif self._registration.consent_state == CONSENT_STATE_OUTGROWN:
-            await mail_step(RegistrationActivities.tell_consent_outgrown, self._step(), "Tell the registrar")
+            self._tellings.mail(
+                RegistrationActivities.tell_consent_outgrown, self._step(), "Tell the registrar"
+            )
         elif stage == STAGE_WITHDRAWN:
-            await self._tell_of_the_withdrawal()
+            self._tell_of_the_withdrawal()
         elif self._consent_method in {ConsentEvidence.METHOD_LINK, ConsentEvidence.METHOD_OPERATOR} or (
             self._for_the_unit and workflow.patched("tell-what-was-decided-for-the-unit")
         ):
-            await mail_step(RegistrationActivities.tell_consent_given, self._step(), "Tell the registrar")
+            self._tellings.mail(RegistrationActivities.tell_consent_given, self._step(), "Tell the registrar")
 
     def _ask_guardian_anew(self) -> None:
         """The guardian's address was corrected: beside whatever runs, and no longer than the wait lasts."""
@@ -100,7 +113,6 @@ class ConsentWait(RegistrationRun):
     @workflow.update(name=RegistrationWorkflowNames.RECORD_CONSENT)
     async def record_consent(self, request: RecordConsentRequest) -> StageResponse:
         """The guardian consents: the customership begins."""
-        self._for_the_unit = acts_for_the_unit()
         await self._activate(self._activation(request, by_hand=acts_by_hand()))
         return self._answer(REASON_NOT_WAITING_FOR_CONSENT, decided=self._registration.stage not in ENDED)
 
@@ -135,6 +147,21 @@ class ConsentWait(RegistrationRun):
         """`decline_consent` from Temporal UI or CLI; `{}` is enough."""
         await self._end([STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, self._step())
 
+    def _state(self) -> RegistrationState:
+        state = super()._state()
+        state.consent_method = self._consent_method
+        state.guardian_corrections = self._guardian_corrections
+        if self._wait_begun is not None:
+            state.wait_begin_time.FromDatetime(self._wait_begun)
+        return state
+
+    def _take_up(self, state: RegistrationState) -> None:
+        super()._take_up(state)
+        self._consent_method = state.consent_method
+        self._guardian_corrections = state.guardian_corrections
+        if state.HasField("wait_begin_time"):
+            self._wait_begun = state.wait_begin_time.ToDatetime(UTC)
+
     async def _activate(self, activation: ActivationStep) -> None:
         """Begins the customership, if consent is still awaited when it is this one's turn."""
         async with self._deciding:
@@ -143,6 +170,7 @@ class ConsentWait(RegistrationRun):
             activated = await quick_step(
                 RegistrationActivities.activate_registration, activation, "Begin the customership"
             )
+            self._for_the_unit = acts_for_the_unit()
             self._consent_method = activation.consent.evidence.method
             self._registration.CopyFrom(activated)
 

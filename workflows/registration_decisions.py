@@ -1,11 +1,9 @@
 """The wait for customer service: a reactivation (R19), or an identity check (R24)."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 from liity.registration.v1.customer_service_pb2 import TransferCustomerResponse
 from liity.registration.v1.registration_service_pb2 import PreviousCustomership
@@ -25,9 +23,9 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     DecisionStep,
     LinkStep,
     LinkToCustomerRequest,
-    MailStepResult,
     Moved,
     ReactivateRequest,
+    RegistrationState,
     RejectRequest,
     StageResponse,
     VerifyIdentityRequest,
@@ -38,7 +36,7 @@ from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.deadlines import lapse_time
 from workflows.decision_activities import DecisionActivities
 from workflows.registration_run import CUSTOMER, FOR_CUSTOMER_SERVICE, RegistrationRun, refusal
-from workflows.steps import mail_step, quick_step, signal_registration, signal_removal
+from workflows.steps import quick_step, signal_registration, signal_removal
 from workflows.transfer_activities import TransferActivities
 
 
@@ -56,9 +54,10 @@ class CustomerServiceWait(RegistrationRun):
         lapse = self._registration.deadline.ToDatetime(UTC)
         asked = DecisionStep(step=self._step(lapse), awaited=awaited, stage=awaited)
         self._show(FOR_CUSTOMER_SERVICE[awaited], lapse)
-        await self._mail_while(
-            awaited, DecisionActivities.ask_customer_service, asked, "Ask customer service", lapse
-        )
+        if not self._asked:
+            await self._mail_while(
+                awaited, DecisionActivities.ask_customer_service, asked, "Ask customer service", lapse
+            )
         reminder = lapse - self._created.timetable.decision_reminder.ToTimedelta()
         if reminder > workflow.now():
             await self._wait_while(awaited, reminder, "Customer service: reminder")
@@ -71,33 +70,40 @@ class CustomerServiceWait(RegistrationRun):
                 lapse,
             )
         await self._wait_while(awaited, lapse, "Customer service: lapse")
-        await self._end([awaited], STAGE_LAPSED, self._step())
 
-    async def _tell_how_it_was_decided(self, awaited: Stage.ValueType) -> None:
+        async def lapse_decision() -> None:
+            await self._end([awaited], STAGE_LAPSED, self._step())
+
+        await self._see_to(awaited, lapse_decision, "Customer service: lapse")
+        self._asked = False
+
+    def _tell_how_it_was_decided(self, awaited: Stage.ValueType) -> None:
         """Tells the registrar, and customer service of what it has let lapse."""
         stage = self._registration.stage
         if stage == STAGE_WITHDRAWN:
-            await self._tell_of_the_withdrawal()
+            self._tell_of_the_withdrawal()
             return
         decided = DecisionStep(step=self._step(), awaited=awaited, stage=stage)
-        mails = [mail_step(DecisionActivities.tell_how_it_was_decided, decided, "Tell the registrar")]
+        self._tellings.mail(DecisionActivities.tell_how_it_was_decided, decided, "Tell the registrar")
         if stage == STAGE_LAPSED:
             missed = DecisionStep(step=self._step(), awaited=awaited, stage=stage)
-            mails.append(mail_step(DecisionActivities.tell_what_was_missed, missed, "Tell customer service"))
+            self._tellings.mail(DecisionActivities.tell_what_was_missed, missed, "Tell customer service")
         if stage == STAGE_LINKED:
-            mails.append(self._tell_previous_unit())
-        await asyncio.gather(*mails)
+            self._tell_previous_unit()
 
     async def _tell_of_the_return(self) -> None:
         """Of a customer who was marked for deletion: the removal ends, and the unit before is told (R19)."""
-        if self._returns and self._registration.stage in CUSTOMER:
-            await signal_removal(self._registration.customer_id)
-            await self._tell_previous_unit()
+        await signal_removal(self._registration.customer_id)
+        self._tell_previous_unit()
 
-    async def _tell_previous_unit(self) -> MailStepResult:
+    @property
+    def _is_back(self) -> bool:
+        return self._returns and self._registration.stage in CUSTOMER
+
+    def _tell_previous_unit(self) -> None:
         previous = self._previous
         if not previous.unit_id:
-            return MailStepResult()
+            return
         moved = TransferCustomerResponse(
             registration_id=previous.registration_id,
             registration_create_time=previous.registration_create_time,
@@ -105,7 +111,18 @@ class CustomerServiceWait(RegistrationRun):
             previous_registrar_account_id=previous.registrar_account_id,
         )
         step = TransferStep(moved=moved, event_id=str(workflow.uuid4()))
-        return await mail_step(TransferActivities.tell_previous_unit, step, "Tell the previous unit")
+        self._tellings.mail(TransferActivities.tell_previous_unit, step, "Tell the previous unit")
+
+    def _state(self) -> RegistrationState:
+        state = super()._state()
+        state.returning = self._returns
+        state.previous.CopyFrom(self._previous)
+        return state
+
+    def _take_up(self, state: RegistrationState) -> None:
+        super()._take_up(state)
+        self._returns = state.returning
+        self._previous.CopyFrom(state.previous)
 
     @workflow.update(name=RegistrationWorkflowNames.REACTIVATE)
     async def reactivate(self, request: ReactivateRequest) -> StageResponse:
@@ -152,12 +169,12 @@ class CustomerServiceWait(RegistrationRun):
     @workflow.signal(name=RegistrationWorkflowNames.REACTIVATE)
     async def reactivate_by_signal(self, request: ReactivateRequest) -> None:  # noqa: ARG002
         """`reactivate` from Temporal UI or CLI; `{}` is enough."""
-        await self._approve_by_signal(STAGE_WAITING_FOR_REACTIVATION)
+        await self._approve(STAGE_WAITING_FOR_REACTIVATION, "")
 
     @workflow.signal(name=RegistrationWorkflowNames.VERIFY_IDENTITY)
     async def verify_identity_by_signal(self, request: VerifyIdentityRequest) -> None:  # noqa: ARG002
         """`verify_identity` from Temporal UI or CLI; `{}` is enough."""
-        await self._approve_by_signal(STAGE_WAITING_FOR_IDENTITY_CHECK)
+        await self._approve(STAGE_WAITING_FOR_IDENTITY_CHECK, "")
 
     @workflow.signal(name=RegistrationWorkflowNames.REJECT)
     async def reject_by_signal(self, request: RejectRequest) -> None:
@@ -167,13 +184,6 @@ class CustomerServiceWait(RegistrationRun):
             workflow.logger.warning("signal dropped: its note holds what looks like a personal identity code")
             return
         await self._reject(request)
-
-    async def _approve_by_signal(self, awaited: Stage.ValueType) -> None:
-        try:
-            await self._approve(awaited, "")
-        except ActivityError as error:
-            # A signal that fails would fail the run.
-            workflow.logger.warning("signal dropped: %s", error.cause)
 
     async def _approve(self, awaited: Stage.ValueType, request_id: str) -> None:
         """Customer service says yes, if that is still awaited when it is this one's turn."""
@@ -186,6 +196,7 @@ class CustomerServiceWait(RegistrationRun):
             approved = await quick_step(
                 DecisionActivities.approve_registration, approval, _APPROVALS[awaited]
             )
+            self._for_the_unit = False
             self._created.consent_outgrown_time.CopyFrom(approved.consent_outgrown_time)
             self._previous.CopyFrom(approved.previous)
             self._registration.CopyFrom(approved.registration)

@@ -1,7 +1,8 @@
 """One run of a registration: its state, its waits, and how it ends."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,18 +31,28 @@ from liity.v1.registration_pb2 import (
 from liity.workflows.v1.registration_workflow_pb2 import (
     CreatedRegistration,
     EndStep,
+    RegistrationState,
     RegistrationStep,
+    RegistrationWorkflowInput,
     StageResponse,
 )
 from services.runtime.errors import reason_name
 from services.runtime.requests import current_actor
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
 from services.runtime.temporal import OperatorText, RegistrationWorkflowNames
+from workflows.operators import Operated
 from workflows.registration_activities import RegistrationActivities
-from workflows.steps import HEARTBEAT, MAIL, RETRY, mail_step, quick_step
+from workflows.steps import AGAIN, mail_while, noted, quick_step
+from workflows.telling import Tellings
+
+_LAST_TELLINGS = timedelta(minutes=10)
+"""How long a run that has grown long waits for mails that are on their way."""
+
+EDITS_PER_RUN = 1000
+"""A run takes 2,000 updates at most: after so many edits the registration goes on in a new run."""
 
 
-class RegistrationRun:
+class RegistrationRun(Operated):
     """What is known of a registration, and what all that it waits for share."""
 
     def __init__(self, person_id: str) -> None:
@@ -51,6 +62,12 @@ class RegistrationRun:
         self._unit_id = ""
         self._for_the_unit = False
         """Whether customer service or an operator has decided for the unit, which does not know it yet."""
+        self._over = ""
+        """Why the story is over, if something has ended it from outside."""
+        self._tellings = Tellings()
+        self._edits = 0
+        self._asked = False
+        """Whether whoever is waited for was mailed, in this run or an earlier one."""
         # Whoever holds it decides: an answer and the deadline may come at the same moment.
         self._deciding = asyncio.Lock()
 
@@ -59,7 +76,7 @@ class RegistrationRun:
         remaining = max(until - workflow.now(), timedelta(0))
         try:
             await workflow.wait_condition(
-                lambda: self._registration.stage != awaited,
+                lambda: self._registration.stage != awaited or self._is_long,
                 timeout=remaining,
                 timeout_summary=OperatorText(summary),
             )
@@ -67,6 +84,8 @@ class RegistrationRun:
             # Someone may be deciding at this very moment: theirs counts.
             async with self._deciding:
                 return
+        if self._registration.stage == awaited:
+            await self._go_on_in_a_new_run()
 
     async def _mail_while(
         self,
@@ -77,28 +96,65 @@ class RegistrationRun:
         until: datetime,
     ) -> None:
         """Mails who is waited for; an answer, or the lapse, does not wait for a mail server that is away."""
-        if self._registration.stage != awaited:
-            return
-        mail = workflow.start_activity_method(
-            activity,
-            step,
-            start_to_close_timeout=MAIL,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=RETRY,
-            summary=OperatorText(summary),
+        await mail_while(
+            lambda: self._registration.stage == awaited and not self._is_long, activity, step, summary, until
         )
-        try:
-            await workflow.wait_condition(
-                lambda: mail.done() or self._registration.stage != awaited,
-                timeout=until - workflow.now(),
-                timeout_summary=OperatorText(f"{summary}: mail"),
+        # A run that has grown long leaves it to the next.
+        self._asked = not self._is_long
+
+    async def _see_to(
+        self, awaited: Stage.ValueType, decide: Callable[[], Awaitable[None]], summary: str
+    ) -> None:
+        """Has a decision made whose time has come; again every hour if a service refuses it."""
+        await noted(decide(), summary)
+        while self._registration.stage == awaited:
+            await self._wait_while(awaited, workflow.now() + AGAIN, f"{summary}: again")
+            await noted(decide(), summary)
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the run nears the limits of a history or of updates."""
+        return self._edits >= EDITS_PER_RUN or workflow.info().is_continue_as_new_suggested()
+
+    async def _go_on_in_a_new_run(self) -> None:
+        """Goes on in a new run, which knows what this one does, unless a decision comes first.
+
+        Whoever could not be told by now is told no more; those who are waited for are asked anew.
+        """
+        stage = self._registration.stage
+        if not self._tellings.all_told():
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    self._tellings.all_told,
+                    timeout=_LAST_TELLINGS,
+                    timeout_summary=OperatorText("Last mails of the run"),
+                )
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._over:
+            # What has ended the story cancels it in a moment.
+            await asyncio.Event().wait()
+        if self._registration.stage == stage:
+            workflow.continue_as_new(
+                RegistrationWorkflowInput(person_id=self._person_id, state=self._state())
             )
-        except TimeoutError:
-            workflow.logger.warning("who is waited for could not be mailed in time")
-        if not mail.done():
-            mail.cancel()
-            # How it ends is of no interest; asyncio would log an error nobody has looked at.
-            mail.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    def _state(self) -> RegistrationState:
+        """What a new run must know to go on."""
+        return RegistrationState(
+            created=self._created,
+            registration=self._registration,
+            unit_id=self._unit_id,
+            decided_for_unit=self._for_the_unit,
+            asked=self._asked,
+        )
+
+    def _take_up(self, state: RegistrationState) -> None:
+        """Goes on with what the run before knew."""
+        self._created.CopyFrom(state.created)
+        self._registration.CopyFrom(state.registration)
+        self._unit_id = state.unit_id
+        self._for_the_unit = state.decided_for_unit
+        self._asked = state.asked
 
     async def _end(
         self,
@@ -116,12 +172,13 @@ class RegistrationRun:
             end = EndStep(step=step, stage=stage, link_id=link_id, rejection_note=note)
             ended = await quick_step(RegistrationActivities.end_registration, end, "End and erase")
             self._registration.CopyFrom(ended)
+            self._for_the_unit = acts_for_the_unit()
             self._show("Ended", None)
 
-    async def _tell_of_the_withdrawal(self) -> None:
+    def _tell_of_the_withdrawal(self) -> None:
         """Tells the registrar, unless it was a person of the unit who withdrew."""
         if self._for_the_unit and workflow.patched("tell-what-was-decided-for-the-unit"):
-            await mail_step(RegistrationActivities.tell_withdrawn, self._step(), "Tell the registrar")
+            self._tellings.mail(RegistrationActivities.tell_withdrawn, self._step(), "Tell the registrar")
 
     def _step(self, deadline: datetime | None = None, event_id: str = "") -> RegistrationStep:
         step = RegistrationStep(

@@ -1,12 +1,10 @@
 """`RemovalWorkflow`: a customership has ended; the data is kept for its time, and then erased."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError
 
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
 from liity.v1.customer_service_pb2 import END_REASON_DECEASED
@@ -33,9 +31,11 @@ from services.runtime.temporal import (
 )
 from workflows.credentials_activities import CredentialsActivities
 from workflows.need_activities import NeedActivities
+from workflows.operators import Operated
 from workflows.registration_run import acts_for_the_unit
 from workflows.removal_activities import RemovalActivities
-from workflows.steps import mail_step, quick_step, signal_need, signal_registration
+from workflows.steps import first_message, noted, quick_step, signal_need, signal_registration
+from workflows.telling import Tellings
 
 _ONE_RUN = timedelta(days=365)
 """A longer wait goes on in a run of its own: so no run outlives a release by years."""
@@ -45,7 +45,7 @@ _UNTIL_DECIDED = timedelta(days=1)
 
 
 @workflow.defn(name=RemovalWorkflowNames.WORKFLOW)
-class RemovalWorkflow:
+class RemovalWorkflow(Operated):
     """Coordinates one customership's end (R19, R20).
 
     Started by the update `end`, which answers once the customer is marked for deletion. Until the erasure the
@@ -63,13 +63,14 @@ class RemovalWorkflow:
         self._look_time = self._kept.erase_time.ToDatetime(UTC)
         # Whoever holds it decides: an undo and the erasure may come at the same moment.
         self._deciding = asyncio.Lock()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._tellings = Tellings()
         self._other_runs_told = True
 
     @workflow.run
     async def run(self, input: RemovalWorkflowInput) -> None:  # noqa: A002, ARG002
         """Lives until the data is erased or the customership goes on."""
-        await workflow.wait_condition(lambda: self._begun)
+        if not await first_message(lambda: self._begun):
+            return
         while True:
             if self._marked:
                 await self._keep()
@@ -108,8 +109,12 @@ class RemovalWorkflow:
                 return
             step = RemovalStep(customer_id=self._customer_id, person_id=self._kept.person_id)
             step.moment.FromDatetime(workflow.now())
-            result = await quick_step(RemovalActivities.erase_customer, step, "Erase in every service")
-            if result.outcome == ErasureResult.OUTCOME_UNDECIDED:
+            erasing = "Erase in every service"
+            result = await noted(quick_step(RemovalActivities.erase_customer, step, erasing), erasing)
+            if result is None:
+                self._look_time = workflow.now() + _UNTIL_DECIDED
+                self._show("Due, but a service refuses to erase: tried again", self._look_time)
+            elif result.outcome == ErasureResult.OUTCOME_UNDECIDED:
                 self._look_time = workflow.now() + _UNTIL_DECIDED
                 self._show("Due, but a registration of the person waits for a decision", self._look_time)
             elif result.outcome == ErasureResult.OUTCOME_NOT_DUE:
@@ -158,9 +163,20 @@ class RemovalWorkflow:
         if self._marked:
             await self._undo(request.request_id or str(workflow.uuid4()))
 
-    @workflow.signal(name=RemovalWorkflowNames.RETURNED)
-    def returned(self, returned: Returned) -> None:  # noqa: ARG002
+    @workflow.signal(
+        name=RemovalWorkflowNames.RETURNED,
+        description="Sent by other runs, not by people: the run looks whether the customer is back.",
+    )
+    async def returned(self, returned: Returned) -> None:  # noqa: ARG002
         """The person is a customer again by a new registration, which sees to the rest."""
+        if workflow.patched("look-whether-it-is-so"):
+            async with self._deciding:
+                step = RemovalStep(customer_id=self._customer_id)
+                looked = await quick_step(
+                    RemovalActivities.look_whether_returned, step, "Look whether the customer is back"
+                )
+            if not looked.returned:
+                return
         self._marked = False
         self._show("The customership goes on", None)
 
@@ -181,23 +197,24 @@ class RemovalWorkflow:
         step = self._step(request.end.request_id)
         step.deadline.CopyFrom(self._kept.erase_time)
         self._other_runs_told = False
-        self._tell(self._tell_other_runs())
+        self._tellings.start(self._tell_other_runs(), "Tell the registration and the need")
         if request.end.reason != END_REASON_DECEASED:
-            self._mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
+            self._tellings.mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
         if request.link_id or acts_for_the_unit():
-            self._mail(RemovalActivities.tell_registrar_of_the_end, step, "Tell the registrar")
+            self._tellings.mail(RemovalActivities.tell_registrar_of_the_end, step, "Tell the registrar")
 
     def _tell_of_the_return(self, request_id: str, answer: UndoResponse) -> None:
         step = self._step(request_id)
-        self._mail(RemovalActivities.tell_removal_undone, step, "Tell the registrar")
-        self._mail(RemovalActivities.tell_customership_goes_on, step, "Tell the customer")
+        self._tellings.mail(RemovalActivities.tell_removal_undone, step, "Tell the registrar")
+        self._tellings.mail(RemovalActivities.tell_customership_goes_on, step, "Tell the customer")
         if answer.online:
             anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
-            self._mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
+            self._tellings.mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
         watch = NeedWorkflowInput(customer_id=self._customer_id)
-        self._tell(quick_step(NeedActivities.watch_need, watch, "Watch a temporary need"))
+        watching = "Watch a temporary need"
+        self._tellings.start(quick_step(NeedActivities.watch_need, watch, watching), watching)
         if answer.resumed_registration_id:
-            self._tell(self._resume(answer.resumed_registration_id))
+            self._tellings.start(self._resume(answer.resumed_registration_id), "Go on to the welcome")
 
     async def _resume(self, registration_id: str) -> None:
         """Has the welcome follow, after the run that was told of the end has heard of it."""
@@ -212,20 +229,11 @@ class RemovalWorkflow:
         await signal_need(self._customer_id)
         self._other_runs_told = True
 
-    def _mail(self, step: Callable[..., Any], argument: object, summary: str) -> None:
-        self._tell(mail_step(step, argument, summary))
-
-    def _tell(self, telling: Any) -> None:  # noqa: ANN401 - whatever can be awaited
-        """Tells somebody meanwhile: nobody who cannot be told keeps another waiting."""
-        task = asyncio.create_task(_tried(telling))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
-
     # What is known
 
     @property
     def _idle(self) -> bool:
-        return not self._telling and workflow.all_handlers_finished()
+        return self._tellings.all_told() and workflow.all_handlers_finished()
 
     def _step(self, event_id: str) -> RegistrationStep:
         return RegistrationStep(
@@ -251,10 +259,3 @@ class RemovalWorkflow:
         until = f" {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
         signal = f"\n\nSignal: `{RemovalWorkflowNames.UNDO}`, with the body `{{}}`." if self._marked else ""
         workflow.set_current_details(f"**{note}**{until}.\n\nCustomer `{self._customer_id}`.{signal}")
-
-
-async def _tried(telling: Any) -> None:  # noqa: ANN401
-    try:
-        await telling
-    except FailureError:
-        workflow.logger.warning("somebody could not be told")

@@ -35,6 +35,7 @@ from liity.workflows.v1.removal_workflow_pb2 import (
     ErasureResult,
     RemovalStep,
     RemovedCustomer,
+    ReturnResult,
     UndoResponse,
 )
 from services.runtime.errors import Refusal, is_permanent
@@ -134,6 +135,12 @@ class RemovalActivities:
             online=online,
             resumed_registration_id=response.resumed_registration_id,
         )
+
+    @activity.defn
+    async def look_whether_returned(self, step: RemovalStep) -> ReturnResult:
+        """Whether the customer is marked for deletion no more."""
+        customer = await self._find(step.customer_id)
+        return ReturnResult(returned=customer is None or customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION)
 
     @activity.defn
     async def resume_welcome(self, step: RegistrationStep) -> None:

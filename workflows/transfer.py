@@ -7,12 +7,13 @@ from liity.workflows.v1.registration_workflow_pb2 import Moved
 from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferResponse, TransferStep
 from services.runtime.search_attributes import REGISTRATION
 from services.runtime.temporal import RegistrationWorkflowNames, TransferWorkflowNames
-from workflows.steps import mail_step, quick_step, signal_registration
+from workflows.operators import Operated
+from workflows.steps import first_message, mail_step, noted, quick_step, signal_registration
 from workflows.transfer_activities import TransferActivities
 
 
 @workflow.defn(name=TransferWorkflowNames.WORKFLOW)
-class TransferWorkflow:
+class TransferWorkflow(Operated):
     """Coordinates one transfer (R16). Started by the update `transfer`, which answers once it is done."""
 
     def __init__(self) -> None:
@@ -22,7 +23,8 @@ class TransferWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Tells whoever must know, once the person is moved."""
-        await workflow.wait_condition(lambda: self._answer is not None)
+        if not await first_message(lambda: self._answer is not None):
+            return
         if self._answer is not None and self._answer.HasField("moved"):
             await self._tell(self._answer)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -46,4 +48,5 @@ class TransferWorkflow:
         moved = Moved(unit_id=self._transfer.unit_id)
         await signal_registration(self._transfer.person_id, RegistrationWorkflowNames.MOVED, moved)
         step = TransferStep(moved=answer.moved, event_id=self._transfer.request_id)
-        await mail_step(TransferActivities.tell_previous_unit, step, "Tell the previous unit")
+        telling = "Tell the previous unit"
+        await noted(mail_step(TransferActivities.tell_previous_unit, step, telling), telling)

@@ -5,12 +5,13 @@ from temporalio import workflow
 from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
 from services.runtime.temporal import UnitClosingWorkflowNames
 from workflows.invitation import withdraw_invitation
-from workflows.steps import quick_step
+from workflows.operators import Operated
+from workflows.steps import first_message, quick_step
 from workflows.unit_closing_activities import UnitClosingActivities
 
 
 @workflow.defn(name=UnitClosingWorkflowNames.WORKFLOW)
-class UnitClosingWorkflow:
+class UnitClosingWorkflow(Operated):
     """Coordinates one closing: two services change, and neither without the other.
 
     Started by the update `close`, which answers once all is done.
@@ -22,7 +23,8 @@ class UnitClosingWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Ends the runs of the unit's open invitations, once it is closed."""
-        await workflow.wait_condition(lambda: self._answer is not None)
+        if not await first_message(lambda: self._answer is not None):
+            return
         for invitation_id in self._answer.voided_invitation_ids if self._answer else ():
             await withdraw_invitation(invitation_id)
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -140,6 +140,7 @@ def create_steps(
     digest = WorkDigestActivities(registration, mailing, settings.workflows_work_notice)
     return [
         registering.create_registration,
+        registering.plan_welcome,
         registering.edit_registration,
         registering.request_consent,
         registering.remind_of_consent,
@@ -183,6 +184,7 @@ def create_steps(
         removal.undo_removal,
         removal.tell_removal_undone,
         removal.tell_customership_goes_on,
+        removal.look_whether_returned,
         removal.resume_welcome,
         removal.erase_customer,
         need.watch_need,

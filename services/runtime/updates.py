@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import grpc
@@ -26,6 +27,7 @@ from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_NOT_FOUND,
     REASON_INTERNAL,
     REASON_PERSON_NOT_FOUND,
+    REASON_TOO_MANY_EDITS,
     REASON_UNAVAILABLE,
     REASON_UNIT_NOT_FOUND,
     Reason,
@@ -44,6 +46,7 @@ _CODES = {
     REASON_PERSON_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     REASON_CUSTOMER_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     REASON_UNIT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    REASON_TOO_MANY_EDITS: grpc.StatusCode.RESOURCE_EXHAUSTED,
     REASON_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     REASON_INTERNAL: grpc.StatusCode.INTERNAL,
 }
@@ -62,6 +65,9 @@ _PASSING = frozenset(
 
 _PATIENCE = 10.0
 """Seconds a caller is kept waiting for the outcome."""
+
+_SLOWED_DOWN = timedelta(minutes=1)
+"""When to come back if a run takes no more for now."""
 
 _PAUSE = 0.1
 """Seconds between two tries."""
@@ -174,4 +180,6 @@ def _refusal(
 
 def refused(reason: Reason.ValueType) -> Refusal:
     """A workflow's refusal, as its caller gets it."""
-    return Refusal(_CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION), reason)
+    code = _CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION)
+    exhausted = code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    return Refusal(code, reason, retry_after=_SLOWED_DOWN if exhausted else None)

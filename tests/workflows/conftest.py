@@ -107,6 +107,7 @@ from services.runtime.temporal import RegistrationWorkflowNames, data_converter
 from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server
+from tests.workflows.faults import Faults
 from workflows.settings import WorkerSettings
 from workflows.worker import create_steps, create_worker
 
@@ -131,6 +132,7 @@ class World:
     worker: dict[str, Peer]
     seed: dict[str, Peer]
     engines: dict[str, AsyncEngine]
+    faults: Faults
     start_worker: Callable[[], Awaitable[Any]]
     seen: list[str] = field(default_factory=list)
 
@@ -371,9 +373,10 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         keyset = load_keyset(keys_dir, KeysetPurpose.PAYLOADS)
         # Time is skipped for the workflows alone: for the seal, each update is as good as new.
         seal = ActorSeal(keyset, fresh=timedelta.max)
+        faults = Faults()
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
-                interceptors=[ActorClientInterceptor(seal)],
+                interceptors=[ActorClientInterceptor(seal), faults],
                 data_converter=data_converter(keyset),
                 search_attributes=SEARCH_ATTRIBUTES,
                 dev_server_existing_path=TEMPORAL,
@@ -411,6 +414,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
             worker_peers,
             seed_peers,
             engines,
+            faults,
             start_worker,
         )
 

@@ -457,6 +457,12 @@ async def test_a_return_by_a_new_registration_ends_the_removal(world: World) -> 
     _, customer, _ = await customer_of(world, adult_form(email))
     await end(world, customer)
     await mailed(world, email, ENDED)
+    await world.change(
+        "registration",
+        "UPDATE customers SET state = :s WHERE customer_id = :c",
+        s=CUSTOMER_STATE_ACTIVE,
+        c=customer.customer_id,
+    )
     await removal(world, customer).signal(RemovalWorkflowNames.RETURNED, {})
     await removal(world, customer).result()
     description = await removal(world, customer).describe()
