@@ -15,6 +15,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WAITING_FOR_REACTIVATION, STAGE_WITHDRAWN
 from liity.workflows.v1.registration_workflow_pb2 import (
+    Adopt,
     ConvertRequest,
     ConvertResponse,
     CustomershipEnded,
@@ -35,6 +36,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.search_attributes import KIND, UNIT, kind_name
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.actors import acts_by_hand
+from workflows.adoption_activities import AdoptionActivities
 from workflows.registration_activities import RegistrationActivities, names_guardian
 from workflows.registration_consent import ConsentWait
 from workflows.registration_decisions import CustomerServiceWait
@@ -64,6 +66,8 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     def __init__(self, input: RegistrationWorkflowInput) -> None:  # noqa: A002
         super().__init__(input.person_id)
         self._saving = ""
+        # Whoever holds it stores, or finds, the registration that the run is about.
+        self._storing = asyncio.Lock()
         self._over = ""
         self._begins_anew = False
 
@@ -127,12 +131,15 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         if acts_by_hand():
             # A consent on paper is told by who registers: an operator may only record one as their own.
             request.registration.form.ClearField("paper_consent")
-        self._created = await quick_step(
-            RegistrationActivities.create_registration, request.registration, "Store the registration"
-        )
-        self._registration.CopyFrom(self._created.registration)
-        self._unit_id = self._unit_id or self._registration.unit_id
-        return SaveResponse(registration=self._created.registration, refusal=self._created.refusal)
+        async with self._storing:
+            # One whose row is there already, as an earlier run stored it, goes on from the row's stage.
+            if not self._created.ByteSize():
+                self._created = await quick_step(
+                    RegistrationActivities.create_registration, request.registration, "Store the registration"
+                )
+                self._registration.CopyFrom(self._created.registration)
+                self._unit_id = self._unit_id or self._registration.unit_id
+        return SaveResponse(registration=self._registration, refusal=self._created.refusal)
 
     @save.validator
     def _save_comes_first(self, request: SaveRequest) -> None:
@@ -149,6 +156,28 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         raise refusal(
             REASON_ALREADY_REGISTERED_IN_THIS_UNIT if same_unit else REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT
         )
+
+    @workflow.signal(name=RegistrationWorkflowNames.ADOPT)
+    async def adopt(self, adopted: Adopt) -> None:
+        """Reconciliation has found a row that no run knows: this one goes on from the row's stage."""
+        if not (adopted.registration_id and adopted.request_id):
+            return
+        if self._saving not in {"", adopted.request_id}:
+            return
+        self._saving = adopted.request_id
+        adopted.person_id = self._person_id
+        async with self._storing:
+            if self._created.ByteSize():
+                return
+            created = await quick_step(
+                AdoptionActivities.adopt_registration, adopted, "Go on with the registration"
+            )
+            if not created.HasField("registration"):
+                self._saving = ""
+                return
+            self._created = created
+            self._registration.CopyFrom(created.registration)
+            self._unit_id = self._unit_id or self._registration.unit_id
 
     @workflow.update(name=RegistrationWorkflowNames.CONVERT)
     async def convert(self, request: ConvertRequest) -> ConvertResponse:

@@ -38,13 +38,14 @@ class GettingStarted(RegistrationRun):
             return
         if kind != CUSTOMER_KIND_ONLINE:
             if workflow.patched("tell-a-cd-borrower"):
-                told = mail_step(
-                    RegistrationActivities.tell_customership_begun, self._step(), "Tell the CD borrower"
-                )
+                if workflow.patched("show-a-cd-borrower"):
+                    self._show("Tells the CD borrower", None)
+                step = self._step(event_id=self._event("customership begun"))
+                told = mail_step(RegistrationActivities.tell_customership_begun, step, "Tell the CD borrower")
                 # In the background: whoever becomes an online customer meanwhile does not wait for it (R23).
                 self._tellings.append(asyncio.create_task(told))
             return
-        begun = workflow.now()
+        begun = self._begun()
         if self._created.HasField("welcome_time"):
             welcome = self._created.welcome_time.ToDatetime(UTC)
             self._registration.stage = STAGE_CREDENTIALS_SENT
@@ -65,7 +66,7 @@ class GettingStarted(RegistrationRun):
         reminder = address_reminder_time(begun, self._created.timetable)
         if reminder < welcome:
             await self._sleep_until(reminder, "Change-the-address reminder")
-            step = self._step(welcome)
+            step = self._step(welcome, self._event("change address reminder"))
             await mail_step(RegistrationActivities.remind_to_change_address, step, "Remind the registrar")
 
     async def _welcome(self, welcome: datetime) -> None:
@@ -93,7 +94,8 @@ class GettingStarted(RegistrationRun):
         return looked.registrars
 
     async def _send_welcome(self) -> None:
-        await mail_step(RegistrationActivities.send_welcome, self._step(), "Send the welcome")
+        step = self._step(event_id=self._event("welcome"))
+        await mail_step(RegistrationActivities.send_welcome, step, "Send the welcome")
         self._registration.stage = STAGE_WELCOMED
         self._show("Complete", None)
 

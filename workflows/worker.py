@@ -28,6 +28,7 @@ from workflows.activity_interceptors import HeartbeatInterceptor, RefusalInterce
 from workflows.actors import ActorInterceptor
 from workflows.address import AddressChangeWorkflow
 from workflows.address_activities import AddressActivities
+from workflows.adoption_activities import AdoptionActivities
 from workflows.class_list import ClassListWorkflow
 from workflows.class_list_activities import ClassListActivities
 from workflows.code_change import CodeChangeWorkflow
@@ -107,6 +108,7 @@ def create_steps(
     registering = RegistrationActivities(
         identity, registration, mailing, links, erasure, settings.timetable()
     )
+    adoption = AdoptionActivities(identity, registration, settings.timetable())
     transfer = TransferActivities(registration, mailing)
     credentials = CredentialsActivities(registration, mailing)
     link_lifetime = settings.workflows_email_link_lifetime
@@ -210,6 +212,7 @@ def create_steps(
         digest.tell_what_is_due,
         registering.convert_to_online,
         registering.resume_registration,
+        adoption.adopt_registration,
     ]
 
 
