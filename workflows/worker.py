@@ -53,6 +53,8 @@ from workflows.password_order import PasswordOrderWorkflow
 from workflows.password_order_activities import PasswordOrderActivities
 from workflows.password_reminder import PasswordReminderWorkflow
 from workflows.password_reminder_activities import PasswordReminderActivities
+from workflows.reconciliation import ReconciliationWorkflow
+from workflows.reconciliation_activities import ReconciliationActivities
 from workflows.registration import RegistrationWorkflow
 from workflows.registration_activities import RegistrationActivities
 from workflows.removal import RemovalWorkflow
@@ -94,6 +96,7 @@ WORKFLOWS: Sequence[type] = (
     MergeWorkflow,
     CodeChangeWorkflow,
     WorkDigestWorkflow,
+    ReconciliationWorkflow,
 )
 """All of them."""
 
@@ -140,6 +143,13 @@ def create_steps(
     merge = MergeActivities(identity, registration)
     code_change = CodeChangeActivities(identity, registration)
     digest = WorkDigestActivities(registration, mailing, settings.workflows_work_notice)
+    reconciliation = ReconciliationActivities(
+        identity,
+        registration,
+        mailing,
+        settings.workflows_reconciliation_age,
+        settings.workflows_need_patience,
+    )
     return [
         registering.create_registration,
         registering.edit_registration,
@@ -213,6 +223,8 @@ def create_steps(
         registering.convert_to_online,
         registering.resume_registration,
         adoption.adopt_registration,
+        reconciliation.begin_missing_runs,
+        reconciliation.end_lost_runs,
     ]
 
 

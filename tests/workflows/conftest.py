@@ -397,6 +397,8 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
                 "identity_target": "",
                 "registration_target": "",
                 "notification_target": "",
+                # Tests wait for no row to grow old.
+                "workflows_reconciliation_age": "PT0S",
             }
         )
         worker_peers = await peers("worker")

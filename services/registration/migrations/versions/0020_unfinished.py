@@ -1,7 +1,8 @@
 """What finds the rows that a run must know."""
 
-import sqlalchemy as sa
 from alembic import op
+
+from services.runtime.database import create_index_concurrently
 
 revision = "0020"
 down_revision = "0019"
@@ -32,7 +33,7 @@ _INDEXES = (
 
 def upgrade() -> None:
     for name, table, column, condition in _INDEXES:
-        op.create_index(name, table, [column], postgresql_where=sa.text(condition))
+        create_index_concurrently(name, table, [column], where=condition)
 
 
 def downgrade() -> None:
