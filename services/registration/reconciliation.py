@@ -8,6 +8,7 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     DateTime,
+    Integer,
     RowMapping,
     Select,
     String,
@@ -67,9 +68,12 @@ _CD_BORROWER = and_(
 def _page(row_id: ColumnElement[str], changed: ColumnElement[Any], *columns: Any) -> Select[Any]:  # noqa: ANN401
     return (
         select(row_id.label("row_id"), *columns)
-        .where(row_id > bindparam("after"), changed < bindparam("before", type_=DateTime(timezone=True)))
+        .where(
+            row_id > bindparam("after", type_=String),
+            changed < bindparam("before", type_=DateTime(timezone=True)),
+        )
         .order_by(row_id)
-        .limit(bindparam("limit"))
+        .limit(bindparam("limit", type_=Integer))
     )
 
 
@@ -82,7 +86,7 @@ _OF_REGISTRATION = (
 )
 _EXPECTED_END = _CUSTOMERS.profile["expected_end_date"]
 
-_LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
+LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
     pb.UNFINISHED_KIND_REGISTRATION: _page(
         _REGISTRATIONS.registration_id, _REGISTRATIONS.updated_at, *_OF_REGISTRATION
     ).where(_UNFINISHED),
@@ -130,6 +134,7 @@ _LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
         disclosures.c.expires_at.label("expire_time"),
     ),
 }
+"""A page of each kind, by the index of the kind."""
 
 _GET = select(
     *statements.COLUMNS,
@@ -169,7 +174,7 @@ class ReconciliationServicer(ReconciliationServiceServicer):
         if request.kind == pb.UNFINISHED_KIND_CD_BORROWER:
             asked["since"] = values.moment(request.changed_since, "changed_since")
         async with self._engine.connect() as connection:
-            found = (await connection.execute(_LISTS[request.kind], asked)).mappings().all()
+            found = (await connection.execute(LISTS[request.kind], asked)).mappings().all()
         full = len(found) == request.page_size
         return pb.ListUnfinishedResponse(
             rows=map(_to_row, found), next_page_token=found[-1]["row_id"] if full else ""
