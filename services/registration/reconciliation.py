@@ -50,6 +50,7 @@ def _fixed(value: int | str) -> ColumnElement[Any]:
     return literal(value, literal_execute=True)
 
 
+_MOMENT = DateTime(timezone=True)
 _REGISTRATIONS = registrations.c
 _CUSTOMERS = customers.c
 
@@ -70,7 +71,7 @@ def _page(row_id: ColumnElement[str], changed: ColumnElement[Any], *columns: Any
         select(row_id.label("row_id"), *columns)
         .where(
             row_id > bindparam("after", type_=String),
-            changed < bindparam("before", type_=DateTime(timezone=True)),
+            changed < bindparam("before", type_=_MOMENT),
         )
         .order_by(row_id)
         .limit(bindparam("limit", type_=Integer))
@@ -92,7 +93,11 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
     ).where(_UNFINISHED),
     pb.UNFINISHED_KIND_CD_BORROWER: _page(
         _REGISTRATIONS.registration_id, _REGISTRATIONS.updated_at, *_OF_REGISTRATION
-    ).where(_CD_BORROWER, _REGISTRATIONS.updated_at >= bindparam("since", type_=DateTime(timezone=True))),
+    )
+    .where(_CD_BORROWER, _REGISTRATIONS.updated_at >= bindparam("since", type_=_MOMENT))
+    .order_by(None)
+    # Not by the bare column: the planner would walk the primary key for the few of the last hour.
+    .order_by(_REGISTRATIONS.registration_id.concat(_fixed(""))),
     pb.UNFINISHED_KIND_REMOVAL: _page(
         _CUSTOMERS.customer_id,
         _CUSTOMERS.ended_at,
