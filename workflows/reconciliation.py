@@ -12,7 +12,7 @@ from liity.workflows.v1.reconciliation_workflow_pb2 import (
     ReconciliationStep,
 )
 from services.runtime.search_attributes import STAGE
-from services.runtime.temporal import ReconciliationWorkflowNames
+from services.runtime.temporal import OperatorText, ReconciliationWorkflowNames
 from workflows.reconciliation_activities import ReconciliationActivities
 from workflows.steps import HEARTBEAT, RETRY
 
@@ -45,7 +45,7 @@ class ReconciliationWorkflow:
                 start_to_close_timeout=_ROUND,
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=RETRY,
-                summary=f"Rows without a run: {name if kind else 'invitation'}",
+                summary=OperatorText(f"Rows without a run: {name if kind else 'invitation'}"),
             )
             result.rows += count.checked
             result.begun += count.mended
@@ -56,7 +56,7 @@ class ReconciliationWorkflow:
             start_to_close_timeout=_ROUND,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=RETRY,
-            summary="Runs without a row",
+            summary=OperatorText("Runs without a row"),
         )
         result.ended += lost.mended
         result.failed += lost.failed

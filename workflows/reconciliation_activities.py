@@ -11,6 +11,7 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowHandle,
 )
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from liity.identity.v1.registrar_service_pb2 import ListOpenInvitationsRequest
@@ -235,7 +236,10 @@ async def _is_known(temporal: Client, kind: Kind, row: Row) -> bool:
 
 async def _saved_by(handle: WorkflowHandle[object, object]) -> Registrar:
     """Who has saved the registration of a run, as its history tells; nobody if it does not."""
-    converter = activity.client().data_converter
+    temporal = activity.client()
+    converter = temporal.data_converter.with_context(
+        WorkflowSerializationContext(namespace=temporal.namespace, workflow_id=handle.id)
+    )
     async for event in handle.fetch_history_events():
         update = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
         if update.name == RegistrationWorkflowNames.SAVE:

@@ -46,6 +46,7 @@ from services.runtime.temporal import (
     InvitationWorkflowNames,
     MessageWorkflowNames,
     NeedWorkflowNames,
+    OperatorText,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
 )
@@ -141,7 +142,7 @@ async def _begin_registration(temporal: Client, row: Row) -> None:
         RegistrationWorkflowInput(person_id=unfinished.person_id),
         id=_registration_run(row),
         task_queue=TASK_QUEUE,
-        static_summary="Registration of a customer",
+        static_summary=OperatorText("Registration of a customer"),
         search_attributes=TypedSearchAttributes(
             [
                 SearchAttributePair(STAGE, stage_name(unfinished.stage)),
@@ -188,7 +189,7 @@ async def _begin_need(temporal: Client, row: Row) -> None:
         NeedWorkflowInput(customer_id=customer_id),
         id=NeedWorkflowNames.workflow_id(customer_id),
         task_queue=TASK_QUEUE,
-        static_summary="Temporary need",
+        static_summary=OperatorText("Temporary need"),
         start_signal=NeedWorkflowNames.CHANGED,
         start_signal_args=[NeedChanged()],
     )
@@ -201,7 +202,7 @@ async def _begin_message(temporal: Client, row: Row) -> None:
         MessageWorkflowInput(message_id=message_id),
         id=MessageWorkflowNames.workflow_id(message_id),
         task_queue=TASK_QUEUE,
-        static_summary="Message to customer service",
+        static_summary=OperatorText("Message to customer service"),
         search_attributes=_of_unit(row.unfinished.unit_id),
         start_signal=MessageWorkflowNames.CLOSED,
         start_signal_args=[MessageClosed()],
@@ -218,7 +219,7 @@ async def _begin_class_list(temporal: Client, row: Row) -> None:
         id=ClassListWorkflowNames.workflow_id(unfinished.row_id),
         task_queue=TASK_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary="Registration of a class list",
+        static_summary=OperatorText("Registration of a class list"),
         search_attributes=_of_unit(unfinished.unit_id),
     )
 
@@ -235,7 +236,7 @@ async def _begin_disclosure(temporal: Client, row: Row) -> None:
         id=DisclosureWorkflowNames.workflow_id(unfinished.row_id),
         task_queue=TASK_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary="Disclosure of a person's data",
+        static_summary=OperatorText("Disclosure of a person's data"),
     )
 
 
@@ -277,7 +278,7 @@ def _with_start(
         task_queue=TASK_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=summary,
+        static_summary=OperatorText(summary),
         search_attributes=_of_unit(unit_id),
     )
 
