@@ -1,6 +1,7 @@
 """`NeedWorkflow`: a need is temporary; when its expected end comes, the customer is asked (R21)."""
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -131,6 +132,9 @@ class NeedWorkflow(Operated):
         """Whether there is somebody to ask, who then is."""
         self._show("WAITING_FOR_ANSWER", "Waits for the customer's answer: is the help still needed?", due)
         step = NeedStep(step=self._step(due), again=again)
+        # The question is the event, whichever run asks it: nobody is asked twice.
+        question = f"{self._need.ask_time.seconds} {again}"
+        step.step.event_id = str(uuid.uuid5(uuid.UUID(self._customer_id), question))
         asking = "Ask the customer"
         asked = await noted(mail_step(NeedActivities.ask_whether_needed, step, asking), asking)
         return asked is None or asked.somebody

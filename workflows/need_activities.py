@@ -27,7 +27,7 @@ from services.runtime.temporal import TASK_QUEUE, NeedWorkflowNames, OperatorTex
 from workflows.customership_links import CustomershipLinks
 from workflows.mailing import Mailing, key
 
-_HOUR = 9
+ASK_HOUR = 9
 """When it is asked, in Helsinki."""
 
 
@@ -83,7 +83,7 @@ class NeedActivities:
         need = Need(
             person_id=stored.person_id, registration_id=stored.registration_id, unit_id=stored.unit_id
         )
-        need.ask_time.FromDatetime(helsinki_moment(from_proto_date(form.expected_end_date), _HOUR))
+        need.ask_time.FromDatetime(helsinki_moment(from_proto_date(form.expected_end_date), ASK_HOUR))
         need.patience.FromTimedelta(self._patience)
         return need
 

@@ -17,6 +17,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WAITING_FOR_REACTIVATION, STAGE_WITHDRAWN
 from liity.workflows.v1.registration_workflow_pb2 import (
+    Adopt,
     ConvertRequest,
     ConvertResponse,
     CreatedRegistration,
@@ -39,6 +40,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.search_attributes import KIND, UNIT, kind_name
 from services.runtime.temporal import RegistrationWorkflowNames
 from workflows.actors import acts_by_hand
+from workflows.adoption_activities import AdoptionActivities
 from workflows.registration_activities import RegistrationActivities, names_guardian
 from workflows.registration_consent import ConsentWait
 from workflows.registration_decisions import CustomerServiceWait
@@ -72,6 +74,8 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     def __init__(self, input: RegistrationWorkflowInput) -> None:  # noqa: A002
         super().__init__(input.person_id)
         self._saving = ""
+        # Whoever holds it stores, or finds, the registration that the run is about.
+        self._storing = asyncio.Lock()
         self._begins_anew = False
         self._edit_times: deque[datetime] = deque(maxlen=EDITS_AT_ONCE)
         if input.HasField("state"):
@@ -134,14 +138,18 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         if acts_by_hand():
             # A consent on paper is told by who registers: an operator may only record one as their own.
             request.registration.form.ClearField("paper_consent")
-        created = await quick_step(
-            RegistrationActivities.create_registration, request.registration, "Store the registration"
-        )
-        if not self._created.ByteSize():
-            self._unit_id = self._unit_id or created.registration.unit_id
-            self._take(created)
-        elif not created.refusal and self._registration.stage in ENDED:
-            self._begin_anew(created)
+        async with self._storing:
+            if self._created.ByteSize() and self._registration.stage not in ENDED:
+                return SaveResponse(registration=self._registration, refusal=self._created.refusal)
+            # One whose row is there already, as an earlier run stored it, goes on from the row's stage.
+            created = await quick_step(
+                RegistrationActivities.create_registration, request.registration, "Store the registration"
+            )
+            if not self._created.ByteSize():
+                self._unit_id = self._unit_id or created.registration.unit_id
+                self._take(created)
+            elif not created.refusal and self._registration.stage in ENDED:
+                self._begin_anew(created)
         return SaveResponse(registration=created.registration, refusal=created.refusal)
 
     @save.validator
@@ -160,6 +168,30 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         raise refusal(
             REASON_ALREADY_REGISTERED_IN_THIS_UNIT if same_unit else REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT
         )
+
+    @workflow.signal(
+        name=RegistrationWorkflowNames.ADOPT,
+        description="Sent by reconciliation, not by people: the run goes on from a row that no run knows.",
+    )
+    async def adopt(self, adopted: Adopt) -> None:
+        """Reconciliation has found a row that no run knows: this one goes on from the row's stage."""
+        if not (adopted.registration_id and adopted.request_id):
+            return
+        if self._saving not in {"", adopted.request_id}:
+            return
+        self._saving = adopted.request_id
+        adopted.person_id = self._person_id
+        async with self._storing:
+            if self._created.ByteSize():
+                return
+            created = await quick_step(
+                AdoptionActivities.adopt_registration, adopted, "Go on with the registration"
+            )
+            if not created.HasField("registration"):
+                self._saving = ""
+                return
+            self._take(created)
+            self._unit_id = self._unit_id or self._registration.unit_id
 
     @workflow.update(name=RegistrationWorkflowNames.CONVERT)
     async def convert(self, request: ConvertRequest) -> ConvertResponse:

@@ -13,7 +13,6 @@ from liity.identity.v1.account_service_pb2 import FindAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
-    IssueLinkRequest,
     IssueLinkResponse,
     RedeemLinkRequest,
     VoidLinksRequest,
@@ -81,6 +80,7 @@ from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
+from workflows.adoption_activities import consent_link_request, go_on
 from workflows.customership_links import CustomershipLinks
 from workflows.deadlines import lapse_time, welcome_time
 from workflows.erasure import Erasure
@@ -146,9 +146,9 @@ class RegistrationActivities:
         if response.HasField("consent_outgrown_date"):
             birthday = from_proto_date(response.consent_outgrown_date)
             created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
-        if registration.stage == STAGE_CREDENTIALS_SENT:
-            # An earlier try of this step has come so far, but was not heard of.
-            created.welcome_time.CopyFrom(registration.deadline)
+        if not response.HasField("mailing_details"):
+            # An earlier try of this step, or an earlier run, has come so far, but was not heard of.
+            go_on(created)
         online = registration.stage == STAGE_ACTIVE and registration.kind == CUSTOMER_KIND_ONLINE
         if online and response.HasField("mailing_details"):
             await self._send_credentials_at_once(created, response.mailing_details)
@@ -466,15 +466,7 @@ class RegistrationActivities:
         return (await self._identity.call(self._accounts.FindAccount, find)).account_id or None
 
     async def _consent_link(self, step: RegistrationStep) -> IssueLinkResponse:
-        # Keyed by the registration, not the event: a reminder repeats the link of the request.
-        corrections = step.guardian_corrections
-        name = f"consent link {corrections}" if corrections else "consent link"
-        request = IssueLinkRequest(
-            request_id=str(uuid.uuid5(uuid.UUID(step.registration_id), name)),
-            purpose=LINK_PURPOSE_CONSENT,
-            subject=step.registration_id,
-            expire_time=step.deadline,
-        )
+        request = consent_link_request(step.registration_id, step.guardian_corrections, step.deadline)
         return await self._identity.call(self._links.IssueLink, request)
 
     async def _redeem_link(self, step: RegistrationStep, link_id: str) -> None:

@@ -46,18 +46,26 @@ class ConsentWait(RegistrationRun):
 
     async def _await_consent(self) -> None:
         """Asks the guardian, reminds, and lapses: until someone, or the 15th birthday, decides it."""
-        asked = self._wait_begun = self._wait_begun or workflow.now()
+        asked = self._wait_begun = self._wait_begun or self._stage_begun()
+        self._guardian_corrections = self._guardian_corrections or self._created.guardian_corrections
         lapse = self._registration.deadline.ToDatetime(UTC)
         self._show("Waits for the guardian's consent", lapse)
         if not self._asked:
-            await self._mail_guardian(RegistrationActivities.request_consent, "Ask the guardian", lapse)
-        for reminder in reminder_times(asked, self._created.timetable):
+            await self._mail_guardian(
+                RegistrationActivities.request_consent, "Ask the guardian", lapse, "consent request"
+            )
+        for number, reminder in enumerate(reminder_times(asked, self._created.timetable), 1):
             if reminder <= workflow.now():
                 # The mail before it was long in going out: nobody wants two at once.
                 continue
             if await self._decided_by(reminder, "Consent: reminder"):
                 return
-            await self._mail_guardian(RegistrationActivities.remind_of_consent, "Remind the guardian", lapse)
+            await self._mail_guardian(
+                RegistrationActivities.remind_of_consent,
+                "Remind the guardian",
+                lapse,
+                f"consent reminder {number}",
+            )
         if not await self._decided_by(lapse, "Consent: lapse"):
             await self._see_to(STAGE_WAITING_FOR_CONSENT, self._lapse_consent, "Consent: lapse")
         self._wait_begun, self._asked = None, False
@@ -76,12 +84,16 @@ class ConsentWait(RegistrationRun):
     async def _activate_at_15(self) -> None:
         await self._activate(ActivationStep(step=self._step()))
 
-    async def _mail_guardian(self, activity: Callable[..., Any], summary: str, lapse: datetime) -> None:
+    async def _mail_guardian(
+        self, activity: Callable[..., Any], summary: str, lapse: datetime, event: str
+    ) -> None:
         if self._waits_for_consent:
+            corrections = self._guardian_corrections
+            event_id = self._event(f"{event} {corrections}" if corrections else event)
             # The guardian is told the day until which an answer changes anything.
             until = min(lapse, self._birthday)
-            step = self._step(until)
-            step.guardian_corrections = self._guardian_corrections
+            step = self._step(until, event_id)
+            step.guardian_corrections = corrections
             await self._mail_while(STAGE_WAITING_FOR_CONSENT, activity, step, summary, until)
 
     def _tell_how_consent_ended(self) -> None:
@@ -107,7 +119,9 @@ class ConsentWait(RegistrationRun):
         if self._waits_for_consent:
             lapse = self._registration.deadline.ToDatetime(UTC)
             self._asking_anew = asyncio.create_task(
-                self._mail_guardian(RegistrationActivities.request_consent, "Ask the guardian anew", lapse)
+                self._mail_guardian(
+                    RegistrationActivities.request_consent, "Ask the guardian anew", lapse, "consent request"
+                )
             )
 
     @workflow.update(name=RegistrationWorkflowNames.RECORD_CONSENT)

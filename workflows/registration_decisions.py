@@ -52,7 +52,9 @@ class CustomerServiceWait(RegistrationRun):
     async def _await_customer_service(self, awaited: Stage.ValueType) -> None:
         """Asks customer service, reminds, and lapses: until they, or a withdrawal, decide it (R19, R24)."""
         lapse = self._registration.deadline.ToDatetime(UTC)
-        asked = DecisionStep(step=self._step(lapse), awaited=awaited, stage=awaited)
+        asked = DecisionStep(
+            step=self._step(lapse, self._event("decision asked")), awaited=awaited, stage=awaited
+        )
         self._show(FOR_CUSTOMER_SERVICE[awaited], lapse)
         if not self._asked:
             await self._mail_while(
@@ -61,7 +63,9 @@ class CustomerServiceWait(RegistrationRun):
         reminder = lapse - self._created.timetable.decision_reminder.ToTimedelta()
         if reminder > workflow.now():
             await self._wait_while(awaited, reminder, "Customer service: reminder")
-            again = DecisionStep(step=self._step(lapse), awaited=awaited, stage=awaited)
+            again = DecisionStep(
+                step=self._step(lapse, self._event("decision reminder")), awaited=awaited, stage=awaited
+            )
             await self._mail_while(
                 awaited,
                 DecisionActivities.remind_customer_service,

@@ -1,9 +1,10 @@
 """One run of a registration: its state, its waits, and how it ends."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
@@ -179,6 +180,22 @@ class RegistrationRun(Operated):
         """Tells the registrar, unless it was a person of the unit who withdrew."""
         if self._for_the_unit and workflow.patched("tell-what-was-decided-for-the-unit"):
             self._tellings.mail(RegistrationActivities.tell_withdrawn, self._step(), "Tell the registrar")
+
+    def _event(self, name: str) -> str:
+        """The ID of an event that a registration has once: the same in whichever run it comes.
+
+        So a run that goes on from the row mails nobody what was mailed before.
+        """
+        return str(uuid.uuid5(uuid.UUID(self._registration.registration_id), name))
+
+    def _stage_begun(self) -> datetime:
+        """When the stage at hand began: now, unless the run goes on from a row that tells it."""
+        if not self._created.HasField("begin_time"):
+            return workflow.now()
+        begun = self._created.begin_time.ToDatetime(UTC)
+        # It tells of the first stage of the run alone.
+        self._created.ClearField("begin_time")
+        return begun
 
     def _step(self, deadline: datetime | None = None, event_id: str = "") -> RegistrationStep:
         step = RegistrationStep(

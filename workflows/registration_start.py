@@ -50,12 +50,15 @@ class GettingStarted(RegistrationRun):
             return
         if kind != CUSTOMER_KIND_ONLINE:
             if workflow.patched("tell-a-cd-borrower"):
+                if workflow.patched("show-a-cd-borrower"):
+                    self._show("Tells the CD borrower", None)
                 # In the background: whoever becomes an online customer meanwhile does not wait for it (R23).
+                step = self._step(event_id=self._event("customership begun"))
                 self._tellings.mail(
-                    RegistrationActivities.tell_customership_begun, self._step(), "Tell the CD borrower"
+                    RegistrationActivities.tell_customership_begun, step, "Tell the CD borrower"
                 )
             return
-        begun = workflow.now()
+        begun = self._stage_begun()
         if self._created.HasField("welcome_time"):
             welcome = self._created.welcome_time.ToDatetime(UTC)
             self._registration.stage = STAGE_CREDENTIALS_SENT
@@ -97,7 +100,8 @@ class GettingStarted(RegistrationRun):
         if reminder < welcome and not sent_before:
             remaining = max(reminder - workflow.now(), timedelta(0))
             await workflow.sleep(remaining, summary=OperatorText("Change-the-address reminder"))
-            step, reminding = self._step(welcome), "Remind the registrar"
+            step = self._step(welcome, self._event("change address reminder"))
+            reminding = "Remind the registrar"
             await noted(
                 mail_step(RegistrationActivities.remind_to_change_address, step, reminding), reminding
             )
@@ -130,8 +134,8 @@ class GettingStarted(RegistrationRun):
         return looked is not None and looked.registrars
 
     async def _send_welcome(self) -> None:
-        sending = "Send the welcome"
-        await noted(mail_step(RegistrationActivities.send_welcome, self._step(), sending), sending)
+        sending, step = "Send the welcome", self._step(event_id=self._event("welcome"))
+        await noted(mail_step(RegistrationActivities.send_welcome, step, sending), sending)
         self._registration.stage = STAGE_WELCOMED
         self._show("Complete", None)
 

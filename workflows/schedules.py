@@ -1,5 +1,7 @@
 """What starts by itself, again and again: Temporal's schedules."""
 
+from datetime import timedelta
+
 import structlog
 from temporalio.client import (
     Client,
@@ -7,6 +9,7 @@ from temporalio.client import (
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
     ScheduleCalendarSpec,
+    ScheduleIntervalSpec,
     ScheduleRange,
     ScheduleSpec,
 )
@@ -16,34 +19,49 @@ from services.runtime.temporal import (
     TASK_QUEUE,
     OperatorText,
     PasswordReminderWorkflowNames,
+    ReconciliationWorkflowNames,
     WorkDigestWorkflowNames,
 )
 
 log = structlog.get_logger()
 
+_Names = PasswordReminderWorkflowNames | WorkDigestWorkflowNames | ReconciliationWorkflowNames
+
 _HOUR = 9
 """Of the day in Helsinki: people read mail then."""
 
 
+_EVERY = timedelta(minutes=5)
+"""Between two reconciliations. One that takes longer is not joined by a second."""
+
+
 async def prepare_schedules(client: Client) -> None:
-    """Makes the schedules that are missing. One that is there stays as operators have left it."""
-    await _prepare(client, PasswordReminderWorkflowNames, "Password reminders")
-    await _prepare(client, WorkDigestWorkflowNames, "What is due in the work list")
+    """Makes the schedules that are missing, and has reconciliation run now.
+
+    A schedule that is there stays as operators have left it.
+    """
+    daily = ScheduleSpec(
+        calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(_HOUR)])], time_zone_name="Europe/Helsinki"
+    )
+    often = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_EVERY)])
+    await _prepare(client, PasswordReminderWorkflowNames, "Password reminders", daily)
+    await _prepare(client, WorkDigestWorkflowNames, "What is due in the work list", daily)
+    await _prepare(client, ReconciliationWorkflowNames, "Rows and runs are compared", often)
+    try:
+        await client.get_schedule_handle(ReconciliationWorkflowNames.SCHEDULE).trigger()
+    except RPCError as error:
+        log.warning("reconciliation not begun", status=error.status.name)
 
 
-async def _prepare(
-    client: Client, names: type[PasswordReminderWorkflowNames | WorkDigestWorkflowNames], summary: str
-) -> None:
-    daily = Schedule(
+async def _prepare(client: Client, names: type[_Names], summary: str, spec: ScheduleSpec) -> None:
+    schedule = Schedule(
         action=ScheduleActionStartWorkflow(
             names.WORKFLOW, id=names.SCHEDULE, task_queue=TASK_QUEUE, static_summary=OperatorText(summary)
         ),
-        spec=ScheduleSpec(
-            calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(_HOUR)])], time_zone_name="Europe/Helsinki"
-        ),
+        spec=spec,
     )
     try:
-        await client.create_schedule(names.SCHEDULE, daily)
+        await client.create_schedule(names.SCHEDULE, schedule)
     except ScheduleAlreadyRunningError:
         return
     except RPCError as error:

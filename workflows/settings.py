@@ -136,6 +136,12 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         description="How long before its deadline an item of work counts as due soon in the daily mail to"
         " customer service, which tells of those and of what is overdue.",
     )
+    workflows_reconciliation_age: timedelta = Field(
+        timedelta(minutes=2),
+        ge=timedelta(0),
+        description="How long a row has stood as it does before reconciliation begins a run for it: the call "
+        "that has stored it may still be under way.",
+    )
     worker_build_id: str = Field(
         "",
         description="Build ID for Worker Versioning (AUTO_UPGRADE); without one the worker is unversioned.",

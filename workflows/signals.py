@@ -22,6 +22,7 @@ from liity.workflows.v1.message_workflow_pb2 import MessageClosed
 from liity.workflows.v1.need_workflow_pb2 import NeedChanged
 from liity.workflows.v1.registration_workflow_pb2 import (
     AddressChanged,
+    Adopt,
     CustomershipEnded,
     DeclineConsentRequest,
     Merged,
@@ -64,6 +65,7 @@ _BODIES = {
     InvitationWorkflowNames.ACCEPTED: InvitationAccepted,
     MessageWorkflowNames.CLOSED: MessageClosed,
     RegistrationWorkflowNames.MERGED: Merged,
+    RegistrationWorkflowNames.ADOPT: Adopt,
 }
 """The message that each signal takes."""
 

@@ -28,6 +28,7 @@ from workflows.activity_interceptors import HeartbeatInterceptor, RefusalInterce
 from workflows.actors import ActorInterceptor
 from workflows.address import AddressChangeWorkflow
 from workflows.address_activities import AddressActivities
+from workflows.adoption_activities import AdoptionActivities
 from workflows.class_list import ClassListWorkflow
 from workflows.class_list_activities import ClassListActivities
 from workflows.code_change import CodeChangeWorkflow
@@ -52,6 +53,8 @@ from workflows.password_order import PasswordOrderWorkflow
 from workflows.password_order_activities import PasswordOrderActivities
 from workflows.password_reminder import PasswordReminderWorkflow
 from workflows.password_reminder_activities import PasswordReminderActivities
+from workflows.reconciliation import ReconciliationWorkflow
+from workflows.reconciliation_activities import ReconciliationActivities
 from workflows.registration import RegistrationWorkflow
 from workflows.registration_activities import RegistrationActivities
 from workflows.removal import RemovalWorkflow
@@ -93,6 +96,7 @@ WORKFLOWS: Sequence[type] = (
     MergeWorkflow,
     CodeChangeWorkflow,
     WorkDigestWorkflow,
+    ReconciliationWorkflow,
 )
 """All of them."""
 
@@ -107,6 +111,7 @@ def create_steps(
     registering = RegistrationActivities(
         identity, registration, mailing, links, erasure, settings.timetable()
     )
+    adoption = AdoptionActivities(identity, registration, settings.timetable())
     transfer = TransferActivities(registration, mailing)
     credentials = CredentialsActivities(registration, mailing)
     link_lifetime = settings.workflows_email_link_lifetime
@@ -138,6 +143,13 @@ def create_steps(
     merge = MergeActivities(identity, registration)
     code_change = CodeChangeActivities(identity, registration)
     digest = WorkDigestActivities(registration, mailing, settings.workflows_work_notice)
+    reconciliation = ReconciliationActivities(
+        identity,
+        registration,
+        mailing,
+        settings.workflows_reconciliation_age,
+        settings.workflows_need_patience,
+    )
     return [
         registering.create_registration,
         registering.plan_welcome,
@@ -212,6 +224,9 @@ def create_steps(
         digest.tell_what_is_due,
         registering.convert_to_online,
         registering.resume_registration,
+        adoption.adopt_registration,
+        reconciliation.begin_missing_runs,
+        reconciliation.end_lost_runs,
     ]
 
 

@@ -2,6 +2,8 @@
 
 import uuid
 
+from grpc import StatusCode
+
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
     EnsurePersonResponse,
@@ -99,22 +101,35 @@ class Saving:
         except Refusal:
             await self._release_person(prepare.person_id)
             raise
+        create = CreateRegistrationRequest(
+            request_id=request.request_id,
+            person_id=prepare.person_id,
+            unit_id=unit_id,
+            form=request.form,
+            birth_date=birth_date,
+            registrar=Registrar(account_id=caller.account_id, display_name=caller.display_name),
+            missing_code_reason=prepare.missing_personal_identity_code.reason,
+        )
         if prepared.HasField("registration"):
             await self._release_person(prepare.person_id)
+            if prepared.unfinished:
+                await self._make_known(create)
             return prepared.registration
         if prepared.returning:
             await self._workflows.make_way(prepare.person_id, request.request_id)
-        return await self._workflows.save(
-            CreateRegistrationRequest(
-                request_id=request.request_id,
-                person_id=prepare.person_id,
-                unit_id=unit_id,
-                form=request.form,
-                birth_date=birth_date,
-                registrar=Registrar(account_id=caller.account_id, display_name=caller.display_name),
-                missing_code_reason=prepare.missing_personal_identity_code.reason,
-            )
-        )
+        return await self._workflows.save(create)
+
+    async def _make_known(self, create: CreateRegistrationRequest) -> None:
+        """Has a run know a registration that this Save has made before: the update may have been lost.
+
+        A run that knows it answers the update as before. UNAVAILABLE if no run can be reached.
+        """
+        try:
+            await self._workflows.save(create)
+        except Refusal as refusal:
+            # A run that came to know it otherwise, as by a conversion, refuses a Save.
+            if refusal.code is StatusCode.UNAVAILABLE:
+                raise
 
     async def _prepare(
         self, prepare: PrepareRegistrationRequest, violations: list[FieldViolation]

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Result, Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.base import Executable
 
 from liity.identity.v1.registrar_service_pb2 import (
     INVITATION_STATE_ACCEPTED,
@@ -48,6 +49,17 @@ async def find_invitation(connection: AsyncConnection, condition: ColumnElement[
     """The one invitation a condition finds; None if there is none."""
     found = await find_invitations(connection, condition)
     return found[0] if found else None
+
+
+def open_invitations(after: str, made_before: datetime, limit: int) -> Executable:
+    """The invitations that wait for an answer and were made before a moment, by ID, after one."""
+    return (
+        select(*_COLUMNS)
+        .join(Link, Link.link_id == Invitation.link_id)
+        .where(Invitation.invitation_id > after, Link.created_at < made_before, is_open(now()))
+        .order_by(Invitation.invitation_id)
+        .limit(limit)
+    )
 
 
 def is_open(moment: datetime) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """RegistrarService: which accounts belong to a unit, and who is invited to."""
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -28,6 +28,7 @@ from services.identity.invitations import (
     find_invitations,
     is_open,
     one_after_another,
+    open_invitations,
     to_message,
     void_invitations,
 )
@@ -98,6 +99,18 @@ class Registrars(RegistrarServiceServicer):
         async with self._single.connect() as connection:
             invitation = await _invitation(connection, request.invitation_id)
         return pb.GetInvitationResponse(invitation=invitation)
+
+    @override
+    async def ListOpenInvitations(
+        self, request: pb.ListOpenInvitationsRequest, context: object
+    ) -> pb.ListOpenInvitationsResponse:
+        page = open_invitations(request.page_token, request.made_before.ToDatetime(UTC), request.page_size)
+        async with self._single.connect() as connection:
+            found = (await connection.execute(page)).all()
+        full = len(found) == request.page_size
+        return pb.ListOpenInvitationsResponse(
+            invitations=map(to_message, found), next_page_token=found[-1].invitation_id if full else ""
+        )
 
     @override
     async def IssueInvitationLink(

@@ -66,6 +66,13 @@ class Customer(Base):
         # Of one name and birth date: possible duplicates.
         Index("ix_customers_birth_date_sort_key", "birth_date", "sort_key", "state", "customer_id"),
         Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
+        # Those that a run must know: marked for deletion, or of a temporary need.
+        Index("ix_customers_marked", "customer_id", postgresql_where=text("state = 2")),
+        Index(
+            "ix_customers_temporary",
+            "customer_id",
+            postgresql_where=text("state = 1 AND profile ->> 'temporary' = 'true'"),
+        ),
     )
 
     customer_id: Mapped[str] = mapped_column(primary_key=True)
@@ -180,6 +187,18 @@ class Registration(Base):
             "ix_registrations_undeliverable",
             "registration_id",
             postgresql_where=text("stage = 2 AND undeliverable_since IS NOT NULL"),
+        ),
+        # Those that a run must know: stages that wait, ACTIVE of an online customer, and CREDENTIALS_SENT.
+        Index(
+            "ix_registrations_unfinished",
+            "registration_id",
+            postgresql_where=text("stage IN (2, 3, 4, 9, 10) AND NOT over AND (stage <> 3 OR kind = 1)"),
+        ),
+        # CD borrowers, who are told once: stage ACTIVE.
+        Index(
+            "ix_registrations_cd_borrowers",
+            "updated_at",
+            postgresql_where=text("stage = 3 AND NOT over AND kind = 2"),
         ),
         # Of one birth date: possible duplicates. Stages that wait for somebody.
         Index(
@@ -371,6 +390,8 @@ class ClassList(Base):
     __table_args__ = (
         Index("ix_class_lists_unit", "unit_id", "created_at", "class_list_id"),
         Index("ix_class_lists_running", "created_at", postgresql_where=text("ended_at IS NULL")),
+        # Those that are being registered: states RECEIVED and RUNNING.
+        Index("ix_class_lists_unfinished", "class_list_id", postgresql_where=text("state IN (1, 2)")),
     )
 
     class_list_id: Mapped[str] = mapped_column(primary_key=True)

@@ -79,7 +79,10 @@ class Saving:
         """The registration that this very Save has made before, if any; raises if it may not go on."""
         known = await self._what_is_known(request)
         if known["registration_id"] is not None:
-            return PrepareRegistrationResponse(registration=_made_before(known, request, request.account_id))
+            return PrepareRegistrationResponse(
+                registration=_made_before(known, request, request.account_id),
+                unfinished=known["stage"] in statements.UNDER_WAY and not known["over"],
+            )
         _require_open_unit(known)
         today = helsinki_day(now())
         birth_date, errors = _birth_date(request, today)

@@ -8,6 +8,7 @@ from liity.registration.v1 import (
     history_service_pb2,
     message_service_pb2,
     personal_data_service_pb2,
+    reconciliation_service_pb2,
     registration_service_pb2,
     unit_service_pb2,
     use_log_service_pb2,
@@ -18,6 +19,7 @@ from liity.registration.v1.customer_service_pb2_grpc import add_CustomerServiceS
 from liity.registration.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
 from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.registration.v1.personal_data_service_pb2_grpc import add_PersonalDataServiceServicer_to_server
+from liity.registration.v1.reconciliation_service_pb2_grpc import add_ReconciliationServiceServicer_to_server
 from liity.registration.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
@@ -30,6 +32,7 @@ from services.registration.look_ups import LookUps
 from services.registration.messages import MessageServicer
 from services.registration.models import limits
 from services.registration.personal_data_service import PersonalDataServicer
+from services.registration.reconciliation import ReconciliationServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.rejections import sweep_notes
 from services.registration.settings import RegistrationSettings
@@ -79,6 +82,7 @@ async def run() -> None:
         add_MessageServiceServicer_to_server(MessageServicer(engine, settings.message_answer_days), server)
         add_HistoryServiceServicer_to_server(HistoryServicer(engine), server)
         add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
+        add_ReconciliationServiceServicer_to_server(ReconciliationServicer(engine), server)
 
     names = [
         service.full_name
@@ -92,6 +96,7 @@ async def run() -> None:
             work_service_pb2.DESCRIPTOR,
             message_service_pb2.DESCRIPTOR,
             history_service_pb2.DESCRIPTOR,
+            reconciliation_service_pb2.DESCRIPTOR,
         )
         for service in file.services_by_name.values()
     ]

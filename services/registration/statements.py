@@ -68,6 +68,9 @@ BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
 RUNNING = (*WAITING, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)
 """Something is still to come: a person has one such registration at most, unless it is over (R18)."""
 
+UNDER_WAY = frozenset({*WAITING_FOR_SOMEBODY, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT})
+"""Stages of a stored registration of which more is to come, unless it is over: a run must know it."""
+
 IN_FORCE = registrations.c.stage.in_((*WAITING, *BEGUN))
 """Not one that came to nothing: it tells nothing any more, though it may be the person's newest."""
 

@@ -134,6 +134,7 @@ _STORED_USES = "liity.registration.v1.UseLogService"
 _STORED_WORK = "liity.registration.v1.WorkService"
 _STORED_MESSAGES = "liity.registration.v1.MessageService"
 _HISTORY = "liity.registration.v1.HistoryService"
+_RECONCILIATION = "liity.registration.v1.ReconciliationService"
 _PERSONAL_DATA = "liity.registration.v1.PersonalDataService"
 _STORED_CLASS_LISTS = "liity.registration.v1.ClassListService"
 _NOTIFICATIONS = "liity.notification.v1.NotificationService"
@@ -233,6 +234,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_REGISTRARS, _services("worker"), "InviteRegistrar", "IssueInvitationLink"),
         *_rules(_REGISTRARS, _services("worker"), "VoidInvitation", "ReleaseUnit"),
         *_rules(_REGISTRARS, _services("gateway", "worker"), "GetInvitation"),
+        *_rules(_REGISTRARS, _services("worker"), "ListOpenInvitations"),
         *_rules(_REGISTRARS, _services("gateway"), "CheckInvitation", "AcceptInvitation", "ListRegistrars"),
         *_rules(_REGISTRARS, _services("gateway"), "SetRegistrarRole", "RemoveRegistrar"),
         *_rules(_LINKS, _services("gateway"), "CheckLink"),
@@ -276,6 +278,8 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_MESSAGES, _services("gateway"), "CloseMessage"),
         *_rules(_STORED_MESSAGES, _services("worker"), "GetMessageStatus", "LapseMessage"),
         *_rules(_HISTORY, _services("gateway"), "GetHistory"),
+        *_rules(_RECONCILIATION, _services("worker"), "ListUnfinished", "GetUnfinishedRegistration"),
+        *_rules(_RECONCILIATION, _services("worker"), "ListMissing"),
         *_rules(_PERSONAL_DATA, _services("worker"), "ExportPerson", "ErasePerson", "ForgetPerson"),
         *_rules(_PERSONAL_DATA, _services("worker"), "IsPersonKnown", "DeleteDisclosure"),
         *_rules(_PERSONAL_DATA, _services("gateway", "worker"), "StoreDisclosure"),

@@ -103,6 +103,7 @@ class RegistrationWorkflowNames:
     MAKE_WAY = "make_way"
     MERGED = "merged"
     CONVERT = "convert"
+    ADOPT = "adopt"
 
     @staticmethod
     def workflow_id(person_id: str) -> str:
@@ -245,6 +246,13 @@ class WorkDigestWorkflowNames:
 
     WORKFLOW = "WorkDigestWorkflow"
     SCHEDULE = "work-digest"
+
+
+class ReconciliationWorkflowNames:
+    """What a starter must know of `ReconciliationWorkflow`."""
+
+    WORKFLOW = "ReconciliationWorkflow"
+    SCHEDULE = "reconciliation"
 
 
 class MessageWorkflowNames:

@@ -161,7 +161,7 @@ async def test_what_starts_by_itself_is_scheduled(temporal: Temporal) -> None:
         listed = json.loads(await temporal("schedule", "list", "--output", "json"))
         return {schedule["scheduleId"] for schedule in listed}
 
-    wanted = {"password-reminders", "work-digest"}
+    wanted = {"password-reminders", "reconciliation", "work-digest"}
     assert await eventually(schedules, lambda found: wanted <= found, PATIENCE) == wanted
 
 

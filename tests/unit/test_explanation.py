@@ -443,5 +443,6 @@ def test_a_mail_without_words_of_its_own_is_told_all_the_same() -> None:
         "password_reminder",
         "class_list_done",
         "work_digest",
+        "registration_lost",
     }
     assert set(texts()["mail"]) - {"other"} == mails - to_accounts

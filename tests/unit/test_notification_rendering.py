@@ -51,6 +51,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ReactivationDeclined,
     ReactivationDone,
     RegistrarInvitation,
+    RegistrationLost,
     RegistrationWithdrawn,
     RemovalUndone,
     SendMessageRequest,
@@ -138,6 +139,14 @@ CONTENTS: list[dict[str, Any]] = [
             undeliverable_mail=WorkCount(due_soon=13, overdue=14),
             possible_duplicates=WorkCount(overdue=15),
             messages=WorkCount(due_soon=16),
+        )
+    },
+    {
+        "registration_lost": RegistrationLost(
+            unit_display_name=UNIT,
+            registrar_display_name="Riikka Rekisteröijä",
+            begin_time=MOMENT,
+            registration_id="k7m2q9",
         )
     },
     {"message_erased": MessageErased(reference="L-7K3M-92QF")},

@@ -48,6 +48,9 @@ from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceSer
 from liity.registration.v1.personal_data_service_pb2_grpc import (
     add_PersonalDataServiceServicer_to_server,
 )
+from liity.registration.v1.reconciliation_service_pb2_grpc import (
+    add_ReconciliationServiceServicer_to_server,
+)
 from liity.registration.v1.registration_service_pb2 import (
     CreateRegistrationRequest,
     GetRegistrationRequest,
@@ -93,6 +96,7 @@ from services.registration.customers import CustomerServicer
 from services.registration.look_ups import LookUps
 from services.registration.messages import MessageServicer
 from services.registration.personal_data_service import PersonalDataServicer
+from services.registration.reconciliation import ReconciliationServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
@@ -328,6 +332,9 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
             add_RegistrationServiceServicer_to_server(registrations, server)
             add_CustomerServiceServicer_to_server(CustomerServicer(engines["registration"]), server)
             add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engines["registration"]), server)
+            add_ReconciliationServiceServicer_to_server(
+                ReconciliationServicer(engines["registration"]), server
+            )
             add_ClassListServiceServicer_to_server(
                 ClassListServicer(
                     engines["registration"],
@@ -393,6 +400,8 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
                 "identity_target": "",
                 "registration_target": "",
                 "notification_target": "",
+                # Tests wait for no row to grow old.
+                "workflows_reconciliation_age": "PT0S",
             }
         )
         worker_peers = await peers("worker")

@@ -16,6 +16,9 @@ from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceSer
 from liity.registration.v1.personal_data_service_pb2_grpc import (
     add_PersonalDataServiceServicer_to_server,
 )
+from liity.registration.v1.reconciliation_service_pb2_grpc import (
+    add_ReconciliationServiceServicer_to_server,
+)
 from liity.registration.v1.registration_service_pb2_grpc import (
     add_RegistrationServiceServicer_to_server,
 )
@@ -31,6 +34,7 @@ from services.registration.history import HistoryServicer
 from services.registration.look_ups import LookUps
 from services.registration.messages import MessageServicer
 from services.registration.personal_data_service import PersonalDataServicer
+from services.registration.reconciliation import ReconciliationServicer
 from services.registration.registration_service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.unit_service import UnitServicer
@@ -70,6 +74,7 @@ def service_with(postgres: EmbeddedPostgres, keys_dir: Path) -> ServiceFactory:
                     MessageServicer(engine, settings.message_answer_days), server
                 )
                 add_HistoryServiceServicer_to_server(HistoryServicer(engine), server)
+                add_ReconciliationServiceServicer_to_server(ReconciliationServicer(engine), server)
 
             async with (
                 serving("registration", add_services, keys_dir) as target,
