@@ -95,7 +95,6 @@ def up(
     from deploy.up import until_signalled  # noqa: PLC0415
     from deploy.up import up as run_stack  # noqa: PLC0415
 
-    _take_interrupts()
     ports = Ports() if port_base is None else Ports.from_base(port_base)
     _run(until_signalled(run_stack(state_dir, ports, demo=demo, tls=tls, console=console())))
 
@@ -109,7 +108,6 @@ def serve(
 
     from deploy.components import runner  # noqa: PLC0415
 
-    _take_interrupts()
     with ending_clearly():
         uvloop.run(runner(component)())
 
@@ -152,6 +150,7 @@ def demo(
 
 def main() -> None:
     """The program. It ends without the interpreter's own end, which now and then aborts it."""
+    _take_interrupts()
     try:
         app()
     except SystemExit as ended:

@@ -121,10 +121,13 @@ async def test_nothing_is_left_in_any_file(stack: Stack, api: Api, mails: MailCo
         await mails.wait_for(person, template, saved[person.personal_identity_code])
     await vacuum(stack)
 
-    after = files(stack.folder)
+    after = dict(files(stack.folder))
     personal = {mark for person in gone for mark in marks(person)}
     personal |= {person.personal_identity_code for person in gone} | set(tokens)
     assert find(personal, after) == []
+    # What the worker says to who looks for a fault names runs, too: on this stack, at the level DEBUG.
+    worker_log = after["logs/worker.log"].splitlines()
+    after["logs/worker.log"] = b"\n".join(line for line in worker_log if b'"level": "debug"' not in line)
     # The log of use and Temporal's runs go on naming them by an ID that leads to nobody.
     traces = {name for _, name in find([person_id.rpartition("/")[2] for person_id in person_ids], after)}
     # So may Temporal's own log, which names runs.

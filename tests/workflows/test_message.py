@@ -169,7 +169,7 @@ async def test_a_message_that_is_refused_leaves_no_run_and_no_mail(world: World)
     )
     with pytest.raises(Refusal):
         await gateway.SendMessage(request, cast(grpc.ServicerContext, None))
-    message_id = uuid.uuid5(uuid.UUID(request.request_id), caller.account_id).hex
+    message_id = uuid.UUID(request.request_id).hex
     run = world.temporal.get_workflow_handle(MessageWorkflowNames.workflow_id(message_id))
     mails = len(world.mails_to(CUSTOMER_SERVICE))
     await world.environment.fast_forward(run)

@@ -2,18 +2,21 @@
 
 import asyncio
 import uuid
+from pathlib import Path
 
 from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
 from liity.workflows.v1.password_reminder_workflow_pb2 import RemindOfPasswordsResult
+from services.runtime.actors import ActorSeal
+from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 from services.runtime.temporal import TASK_QUEUE, PasswordReminderWorkflowNames
 from tests.workflows.conftest import TEMPORAL
 from workflows.worker import create_worker
 
 
-async def test_a_step_that_runs_is_not_cut() -> None:
+async def test_a_step_that_runs_is_not_cut(keys_dir: Path) -> None:
     begun, may_end, times = asyncio.Event(), asyncio.Event(), 0
 
     @activity.defn(name="remind_of_passwords")
@@ -24,12 +27,13 @@ async def test_a_step_that_runs_is_not_cut() -> None:
         await may_end.wait()
         return RemindOfPasswordsResult()
 
+    seal = ActorSeal(load_keyset(keys_dir, KeysetPurpose.PAYLOADS))
     async with await WorkflowEnvironment.start_local(
         search_attributes=SEARCH_ATTRIBUTES,
         dev_server_existing_path=TEMPORAL,
         dev_server_log_level="error",
     ) as environment:
-        worker = create_worker(environment.client, [remind])
+        worker = create_worker(environment.client, [remind], seal)
         serving = asyncio.create_task(worker.run())
         run = await environment.client.start_workflow(
             PasswordReminderWorkflowNames.WORKFLOW, id=uuid.uuid4().hex, task_queue=TASK_QUEUE
@@ -42,6 +46,6 @@ async def test_a_step_that_runs_is_not_cut() -> None:
         may_end.set()
         await stopping
         await serving
-        async with asyncio.timeout(60), create_worker(environment.client, [remind]):
+        async with asyncio.timeout(60), create_worker(environment.client, [remind], seal):
             await run.result()
     assert times == 1

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -58,6 +59,9 @@ async def program(environment: dict[str, str], log: Path) -> AsyncIterator["subp
             stderr=output,
         )
         try:
+            # A start may take longer than a call waits for a service that is away.
+            async with grpc.aio.insecure_channel(environment["LIITY_LISTEN"]) as channel:
+                await asyncio.wait_for(channel.channel_ready(), 120)
             yield process
         finally:
             process.kill()
