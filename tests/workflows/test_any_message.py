@@ -243,6 +243,7 @@ def test_signals_of_runs_say_so_in_temporals_ui(named: str) -> None:
         RegistrationWorkflowNames.CUSTOMERSHIP_ENDED,
         RegistrationWorkflowNames.RESUMED,
         RegistrationWorkflowNames.MERGED,
+        RegistrationWorkflowNames.ADOPT,
         RemovalWorkflowNames.RETURNED,
         NeedWorkflowNames.CHANGED,
         InvitationWorkflowNames.ACCEPTED,
