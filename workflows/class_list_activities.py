@@ -47,7 +47,7 @@ _RECORDED = 16
 """Rows whose outcome is recorded together: little more is saved anew after a crash, to no effect."""
 
 _AT_ONCE = 8
-"""Saves at the same time: enough to keep a worker busy, few enough to leave registrars their turn."""
+"""Saves at the same time in one worker, of all its lists: registrars' own come behind these at most."""
 
 _AnswerT = TypeVar("_AnswerT", BeginClassListResponse, FinishClassListResponse, GetClassListResponse)
 
@@ -60,6 +60,7 @@ class ClassListActivities:
         self._registration = registration
         self._mailing = mailing
         self._patience = patience
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
@@ -155,10 +156,9 @@ class ClassListActivities:
 
     async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> dict[int, Refusal]:
         """Saves rows side by side and records what became of them; tells which cannot be decided now."""
-        turns = asyncio.Semaphore(_AT_ONCE)
 
         async def save(row: ClassListRow) -> tuple[int, RowDecision | Refusal]:
-            async with turns:
+            async with self._turns:
                 return row.row_number, await _save(of, row)
 
         saves = [asyncio.create_task(save(row)) for row in rows]

@@ -45,6 +45,9 @@ CLIENT_ERRORS = frozenset(
 )
 """What bad input may be answered with: never a fault of the system's own."""
 
+_OF_CALLS = 'WorkflowType != "ReconciliationWorkflow"'
+"""The runs that a call may have started: reconciliation comes by itself, every few minutes."""
+
 NOTED = {
     "identity": {"limits", "lock_outs"},
     "registration": {"limits", "use_entries", "use_chain", "use_waiting"},
@@ -257,7 +260,7 @@ class Stores:
                 found[table].append(row)
             rows |= {f"{name}.{table}": frozenset(those) for table, those in found.items()}
             counts |= {f"{name}.{table}": len(those) for table, those in found.items()}
-        workflows = await self.temporal.count_workflows()
+        workflows = await self.temporal.count_workflows(_OF_CALLS)
         return Stored(rows, counts, workflows.count)
 
 

@@ -145,7 +145,7 @@ async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack,
         assert (await get(teacher, waiting.name)).stage == STAGE_WAITING_FOR_CONSENT
         assert await is_found(registrar, customer)
         for purpose, reason in (
-            (KeysetPurpose.PAYLOADS, r"2 runs"),
+            (KeysetPurpose.PAYLOADS, r"\d+ runs"),
             (KeysetPurpose.HETU, r"2 personal identity codes"),
             (KeysetPurpose.HETU_INDEX, r"2 personal identity codes"),
             (KeysetPurpose.LINKS, r"\d links .*"),
@@ -172,7 +172,7 @@ async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack,
             # Whoever is still there has had their log-in renewed.
             await get(client, waiting.name if client is teacher else saved.name)
         await retired(keys, KeysetPurpose.LINKS, old[KeysetPurpose.LINKS])
-        assert "2 runs" in await retire(keys, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
+        assert "runs" in await retire(keys, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
         await forget_runs(stack, await workflow_id(stack, another))
         await retired(keys, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
         await restart(stack)

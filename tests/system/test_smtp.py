@@ -142,6 +142,9 @@ async def _shown(stack: Stack, registration: Registration) -> list[tuple[str, bo
         if event.HasField("upsert_workflow_search_attributes_event_attributes"):
             upsert = event.upsert_workflow_search_attributes_event_attributes
             fields = upsert.search_attributes.indexed_fields
+            if "LiityStage" not in fields:
+                # The SDK's own note of a patched version.
+                continue
             shown.append(
                 (fields["LiityStage"].data.decode().strip('"'), b'"' in fields["LiityDeadline"].data)
             )

@@ -183,6 +183,29 @@ async def test_a_cancelled_list_registers_no_more(
     assert "Peruutettu: 4" in text
 
 
+async def test_all_lists_of_a_worker_share_the_rows_under_way(
+    lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many lists there are: a registrar's own Save waits behind eight rows at most."""
+    under_way, most = 0, 0
+    save = class_list_activities._save
+
+    async def counted(of: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await save(of, row)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(class_list_activities, "_save", counted)
+    stored = [await lists.store(await lists.adults(12)) for _ in range(3)]
+    await asyncio.gather(*(lists.run(of) for of in stored))
+    assert [(await lists.get(of)).counts.registered for of in stored] == [12] * 3
+    assert most == 8
+
+
 async def test_a_list_that_is_done_is_not_cancelled(world: World, lists: Lists) -> None:
     of = await lists.store(await lists.adults(1))
     await lists.run(of)

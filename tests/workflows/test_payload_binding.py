@@ -236,11 +236,16 @@ async def test_a_payload_of_another_workflow_is_refused_and_stops_nothing(
 ) -> None:
     handle, other = await started(world, "given"), await started(world, "given")
     await other.signal(EveryWay.tell, text("other"))
-    (stolen,) = [
-        event.workflow_execution_signaled_event_attributes.input.payloads[0]
-        for event in (await other.fetch_history()).events
-        if event.HasField("workflow_execution_signaled_event_attributes")
-    ]
+
+    async def signalled() -> list[Payload]:
+        return [
+            event.workflow_execution_signaled_event_attributes.input.payloads[0]
+            for event in (await other.fetch_history()).events
+            if event.HasField("workflow_execution_signaled_event_attributes")
+        ]
+
+    # While a task of the run is under way, a signal stands beside its history.
+    (stolen,) = await eventually(signalled, bool, 60)
     relabelled = Payload(metadata=stolen.metadata, data=stolen.data)
     relabelled.metadata["liity-workflow-id"] = handle.id.encode()
     service = world.temporal.workflow_service
