@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from deploy import tether
 
@@ -54,19 +55,71 @@ class Observer:
         """A process ended by itself and is started again after so many seconds."""
 
 
+class Running(Protocol):
+    """A process that was started, as asyncio's."""
+
+    @property
+    def pid(self) -> int:
+        """Its process ID."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        ...
+
+    async def wait(self) -> int:
+        """Waits for its end; returns its exit code."""
+        ...
+
+    def send_signal(self, signal: int, /) -> None:
+        """Sends it a signal. ProcessLookupError if it has ended."""
+        ...
+
+
+Spawn = Callable[[Command, Path], Awaitable[Running]]
+"""Starts a command whose output is appended to a log file."""
+
+
+async def spawn(command: Command, log: Path) -> Running:
+    """Starts a command that ends when we do."""
+    tethered = [sys.executable, "-I", "-S", tether.__file__]
+    terms = [str(command.orphan_signal.value), str(os.getpid()), command.user]
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            *tethered,
+            *terms,
+            *command.arguments,
+            env=command.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # Ctrl-C in the terminal reaches us alone: we stop the others in their order.
+            start_new_session=True,
+        )
+
+
 class Process:
     """A process that lives until `stop` or `kill`. Its output goes to a log file."""
 
     def __init__(
-        self, name: str, log: Path, observer: Observer, *, restart: bool, grace: float = _GRACE
+        self,
+        name: str,
+        log: Path,
+        observer: Observer,
+        *,
+        restart: bool,
+        grace: float = _GRACE,
+        spawn: Spawn = spawn,
     ) -> None:
         self.name = name
         self.log = log
         self._observer = observer
         self._restart = restart
         self._grace = grace
+        self._spawn = spawn
         self._answers = False
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Running | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._command: Command | None = None
 
@@ -117,14 +170,14 @@ class Process:
                 await process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
-                process.kill()
+                process.send_signal(signal.SIGKILL)
             await process.wait()
 
     async def _keep_running(self, command: Command) -> None:
         pause, attempts = _FIRST_PAUSE, 0
         while True:
             began = time.monotonic()
-            self._process = await self._spawn(command)
+            self._process = await self._spawn(command, self.log)
             code = await self._process.wait()
             attempts += 1
             if self._answers and not self._restart:
@@ -136,22 +189,6 @@ class Process:
             self._observer.died(self.name, _ending(code), pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-
-    async def _spawn(self, command: Command) -> asyncio.subprocess.Process:
-        tethered = [sys.executable, "-I", "-S", tether.__file__]
-        terms = [str(command.orphan_signal.value), str(os.getpid()), command.user]
-        with self.log.open("ab") as output:
-            return await asyncio.create_subprocess_exec(
-                *tethered,
-                *terms,
-                *command.arguments,
-                env=command.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # Ctrl-C in the terminal reaches us alone: we stop the others in their order.
-                start_new_session=True,
-            )
 
     def _last_words(self) -> str:
         lines = self.log.read_text("utf-8", errors="replace").splitlines() if self.log.exists() else []

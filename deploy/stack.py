@@ -16,7 +16,7 @@ from deploy.components import WITH_DATABASE, migrate_database
 from deploy.keys import create_keys
 from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
-from deploy.process import Observer, Process, StackError
+from deploy.process import Observer, Process, Spawn, StackError, spawn
 from deploy.temporal_server import prepare_server
 from deploy.wiring import Wiring, note_stack
 from services.runtime.tls import Certificate, channel_credentials
@@ -68,6 +68,7 @@ class Stack:
         observer: Observer | None = None,
         restart: bool = True,
         tls: bool = False,
+        spawn: Spawn = spawn,
     ) -> None:
         self.folder = folder.absolute()
         self.ports = ports
@@ -80,7 +81,9 @@ class Stack:
         self.keys_dir = self._wiring.keys_dir
         self._lock: IO[str] | None = None
         self._processes = {
-            name: Process(name, self.logs / f"{name}.log", observer or Observer(), restart=restart)
+            name: Process(
+                name, self.logs / f"{name}.log", observer or Observer(), restart=restart, spawn=spawn
+            )
             for name in self._needs
         }
 

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 import liity
 from deploy.api_client import ApiClient
 from deploy.ports import HOST
+from deploy.process import Spawn, spawn
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
@@ -159,12 +160,12 @@ class Target:
 
 
 @asynccontextmanager
-async def running_target(folder: Path, *, facts: bool = True) -> AsyncIterator[Target]:
+async def running_target(folder: Path, *, facts: bool = True, spawn: Spawn = spawn) -> AsyncIterator[Target]:
     """A stack in a folder, its servers' RPCs found, and people logged in.
 
     Without `facts` the folder is one of an earlier run, whose facts it holds.
     """
-    stack = Stack(folder, free_ports(), restart=False)
+    stack = Stack(folder, free_ports(), restart=False, spawn=spawn)
     stack.environment |= _UNTHROTTLED
     await stack.start()
     clients: dict[str, ApiClient] = {}

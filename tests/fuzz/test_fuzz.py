@@ -2,17 +2,20 @@
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
 
+from tests.conftest import copy_postgres
 from tests.fuzz.attack import Attack
 from tests.fuzz.rounds import Siege
 from tests.fuzz.target import SERVERS, Target, running_target
 from tests.fuzz.transport import ATTACKERS, Numbers
+from tests.program import Program
 
 # A thousand calls of two hundred RPCs are one test.
-pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
@@ -21,9 +24,13 @@ NUMBERS = Numbers(warm_up=0, each=1, connections=100, streams=300)
 
 
 @pytest.fixture(scope="module")
-async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Target]:
+async def target(
+    tmp_path_factory: pytest.TempPathFactory, postgres_template: Path, program: Program
+) -> AsyncIterator[Target]:
     """A stack of our own: what is done to it is nothing that other tests should meet."""
-    async with running_target(tmp_path_factory.mktemp("fuzzed")) as started:
+    folder = tmp_path_factory.mktemp("fuzzed")
+    copy_postgres(postgres_template, folder / "postgres")
+    async with running_target(folder, spawn=program.spawn) as started:
         yield started
 
 

@@ -60,13 +60,15 @@ async def stack(
     pytestconfig: pytest.Config,
     leak_watch: LeakWatch,
     postgres_template: Path,
+    program: Program,
 ) -> AsyncIterator[Stack]:
     """The whole stack, over TLS. A component that dies unasked stays dead: then tests fail.
 
     At the end nothing personal that any test has sent is where it must not be.
     """
     tls = not pytestconfig.getoption("--plain")
-    stack = Stack(tmp_path_factory.mktemp("stack"), free_ports(), restart=False, tls=tls)
+    folder = tmp_path_factory.mktemp("stack")
+    stack = Stack(folder, free_ports(), restart=False, tls=tls, spawn=program.spawn)
     # All that components can say is searched for leaks.
     stack.environment["LIITY_LOG_LEVEL"] = "DEBUG"
     # Stacks that begin with nothing are those of `test_up.py`.
@@ -224,6 +226,7 @@ async def nothing_stored(stores: Stores, facts: Facts, api: Api) -> AsyncIterato
 
 @pytest.fixture
 async def forgiven(stores: Stores) -> AsyncIterator[None]:
-    """Forgets what a test has had counted, for the sake of the next ones."""
+    """Forgets what was counted before a test, and what the test has had counted."""
+    await stores.forget_attempts()
     yield
     await stores.forget_attempts()

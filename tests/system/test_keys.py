@@ -29,6 +29,7 @@ from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
 )
 from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path, write_private_file
+from tests.conftest import copy_postgres
 from tests.ports import free_ports
 from tests.program import Program
 from tests.system.conftest import Api
@@ -57,9 +58,10 @@ VAULT = (KeysetPurpose.HETU, KeysetPurpose.HETU_INDEX)
 
 
 @pytest.fixture
-async def own_stack(tmp_path: Path) -> AsyncIterator[Stack]:
+async def own_stack(tmp_path: Path, postgres_template: Path, program: Program) -> AsyncIterator[Stack]:
     """A stack whose keys no other test needs."""
-    stack = Stack(tmp_path / "stack", free_ports(), restart=False)
+    stack = Stack(tmp_path / "stack", free_ports(), restart=False, spawn=program.spawn)
+    copy_postgres(postgres_template, stack.folder / "postgres")
     stack.environment |= LIFETIMES
     await stack.start()
     try:

@@ -22,16 +22,22 @@ from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from services.runtime.database import is_away, open_engine
 from services.runtime.errors import Refusal
+from tests.conftest import copy_postgres
 from tests.ports import free_ports
+from tests.program import Program
 from tests.system.registering import PATIENCE, adult, save
 
 OURS = ("identity", "registration", "notification", "gateway", "worker")
 
 
 @pytest.fixture(scope="module")
-async def over_tls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def over_tls(
+    tmp_path_factory: pytest.TempPathFactory, postgres_template: Path, program: Program
+) -> AsyncIterator[Stack]:
     """A stack of its own, whose certificates may be spoilt."""
-    stack = Stack(tmp_path_factory.mktemp("tls"), free_ports(), restart=False, tls=True)
+    folder = tmp_path_factory.mktemp("tls")
+    stack = Stack(folder, free_ports(), restart=False, tls=True, spawn=program.spawn)
+    copy_postgres(postgres_template, folder / "postgres")
     await stack.start()
     try:
         yield stack
