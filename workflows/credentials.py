@@ -16,7 +16,7 @@ from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, Registr
 from services.runtime.errors import failed_precondition
 from services.runtime.refused import to_refused
 from services.runtime.search_attributes import REGISTRATION
-from services.runtime.temporal import CredentialsWorkflowNames
+from services.runtime.temporal_names import CredentialsWorkflowNames
 from workflows.credentials_activities import CredentialsActivities
 from workflows.operators import Operated
 from workflows.steps import first_message, mail_step, noted, quick_step

@@ -16,7 +16,8 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
     WithdrawInvitation,
 )
 from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal import InvitationWorkflowNames, OperatorText
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import InvitationWorkflowNames
 from workflows.invitation_activities import InvitationActivities
 from workflows.operators import Operated
 from workflows.steps import first_message, insist, mail_step, mail_while, noted, quick_step

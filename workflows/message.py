@@ -17,7 +17,8 @@ from liity.workflows.v1.message_workflow_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
 from services.runtime.search_attributes import DEADLINE
-from services.runtime.temporal import MessageWorkflowNames, OperatorText
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import MessageWorkflowNames
 from workflows.message_activities import MessageActivities
 from workflows.operators import Operated
 from workflows.steps import insist, quick_step

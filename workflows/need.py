@@ -17,7 +17,8 @@ from liity.workflows.v1.need_workflow_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
-from services.runtime.temporal import NeedWorkflowNames, OperatorText
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import NeedWorkflowNames
 from workflows.need_activities import NeedActivities
 from workflows.operators import Operated
 from workflows.steps import first_message, insist, mail_step, noted, quick_step

@@ -23,7 +23,8 @@ from services.runtime.clock import from_proto_date, helsinki_day, helsinki_momen
 from services.runtime.errors import Refusal, is_permanent
 from services.runtime.peer import Peer
 from services.runtime.refused import to_refused
-from services.runtime.temporal import TASK_QUEUE, NeedWorkflowNames, OperatorText
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import TASK_QUEUE, NeedWorkflowNames
 from workflows.customership_links import CustomershipLinks
 from workflows.mailing import Mailing, key
 

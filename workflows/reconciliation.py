@@ -12,7 +12,8 @@ from liity.workflows.v1.reconciliation_workflow_pb2 import (
     ReconciliationStep,
 )
 from services.runtime.search_attributes import STAGE
-from services.runtime.temporal import OperatorText, ReconciliationWorkflowNames
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import ReconciliationWorkflowNames
 from workflows.reconciliation_activities import ReconciliationActivities
 from workflows.steps import HEARTBEAT, RETRY
 

@@ -36,7 +36,7 @@ from services.runtime.clock import now
 from services.runtime.errors import Refusal
 from services.runtime.peer import Peer
 from services.runtime.search_attributes import REGISTRATION, UNIT
-from services.runtime.temporal import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal_names import RegistrationWorkflowNames, RemovalWorkflowNames
 from workflows.mailing import Mailing
 from workflows.reconciliation_kinds import Kind, Row, kinds
 

@@ -39,14 +39,14 @@ from liity.workflows.v1.registration_workflow_pb2 import Adopt, RegistrationWork
 from liity.workflows.v1.removal_workflow_pb2 import EndRequest, EndResponse, RemovalWorkflowInput
 from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.search_attributes import KIND, REGISTRATION, STAGE, UNIT, kind_name, stage_name
-from services.runtime.temporal import (
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import (
     TASK_QUEUE,
     ClassListWorkflowNames,
     DisclosureWorkflowNames,
     InvitationWorkflowNames,
     MessageWorkflowNames,
     NeedWorkflowNames,
-    OperatorText,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
 )

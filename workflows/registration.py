@@ -38,7 +38,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.search_attributes import KIND, UNIT, kind_name
-from services.runtime.temporal import RegistrationWorkflowNames
+from services.runtime.temporal_names import RegistrationWorkflowNames
 from workflows.actors import acts_by_hand
 from workflows.adoption_activities import AdoptionActivities
 from workflows.registration_activities import RegistrationActivities, names_guardian

@@ -40,7 +40,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.errors import reason_name
 from services.runtime.requests import current_actor
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
-from services.runtime.temporal import OperatorText, RegistrationWorkflowNames
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import RegistrationWorkflowNames
 from workflows.operators import Operated
 from workflows.registration_activities import RegistrationActivities
 from workflows.steps import AGAIN, mail_while, noted, quick_step

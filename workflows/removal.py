@@ -24,11 +24,8 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 )
 from services.runtime.errors import reason_name
 from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
-from services.runtime.temporal import (
-    OperatorText,
-    RegistrationWorkflowNames,
-    RemovalWorkflowNames,
-)
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import RegistrationWorkflowNames, RemovalWorkflowNames
 from workflows.credentials_activities import CredentialsActivities
 from workflows.need_activities import NeedActivities
 from workflows.operators import Operated

@@ -15,9 +15,9 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from services.runtime.temporal import (
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import (
     TASK_QUEUE,
-    OperatorText,
     PasswordReminderWorkflowNames,
     ReconciliationWorkflowNames,
     WorkDigestWorkflowNames,

@@ -36,7 +36,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from liity.workflows.v1.removal_workflow_pb2 import Returned, UndoRequest
 from services.runtime.requests import set_current_actor
-from services.runtime.temporal import (
+from services.runtime.temporal_names import (
     ClassListWorkflowNames,
     InvitationWorkflowNames,
     MessageWorkflowNames,

@@ -6,7 +6,7 @@ from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
 from liity.workflows.v1.registration_workflow_pb2 import Moved
 from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferResponse, TransferStep
 from services.runtime.search_attributes import REGISTRATION
-from services.runtime.temporal import RegistrationWorkflowNames, TransferWorkflowNames
+from services.runtime.temporal_names import RegistrationWorkflowNames, TransferWorkflowNames
 from workflows.operators import Operated
 from workflows.steps import first_message, mail_step, noted, quick_step, signal_registration
 from workflows.transfer_activities import TransferActivities

@@ -21,7 +21,7 @@ from services.runtime.peer import Peer
 from services.runtime.server import stop_requested
 from services.runtime.service_identity import ServiceIdentity
 from services.runtime.settings import load
-from services.runtime.temporal import TASK_QUEUE
+from services.runtime.temporal_names import TASK_QUEUE
 from services.runtime.temporal_namespace import namespace_retention
 from services.runtime.tls import component_certificate
 from workflows.activity_interceptors import HeartbeatInterceptor, RefusalInterceptor

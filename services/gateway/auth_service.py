@@ -29,7 +29,7 @@ from liity.v1.auth_service_pb2 import (
 from liity.v1.auth_service_pb2_grpc import AuthServiceServicer
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.gateway.password_order_workflows import PasswordOrderWorkflows
-from services.gateway.resources import unit_name
+from services.gateway.resource_names import unit_name
 from services.gateway.unit_workflows import UnitWorkflows
 from services.runtime.peer import Peer
 from services.runtime.requests import current_actor

@@ -16,7 +16,7 @@ from liity.v1.customer_form_pb2 import Language
 from services.gateway.class_list_columns import columns, example, heading_of, result_word, word_of
 from services.gateway.class_list_files import csv_file, xlsx_file
 from services.gateway.class_list_rows import ReadList
-from services.gateway.resources import registration_name
+from services.gateway.resource_names import registration_name
 from services.runtime.errors import FieldViolation
 from services.runtime.texts import reason_text
 

@@ -53,13 +53,8 @@ from services.gateway import class_list_reports as reports
 from services.gateway.class_list_columns import CODE
 from services.gateway.class_list_rows import ReadList, ReadRow, read_class_list
 from services.gateway.class_list_workflows import ClassListWorkflows
-from services.gateway.resources import (
-    DEFAULT_PAGE,
-    LARGEST_PAGE,
-    class_list_name,
-    parse_class_list_name,
-    parse_unit_name,
-)
+from services.gateway.resource_names import class_list_name, parse_class_list_name, parse_unit_name
+from services.gateway.resources import DEFAULT_PAGE, LARGEST_PAGE
 from services.gateway.use_log import UseRecorder
 from services.runtime.class_lists import PATIENCE
 from services.runtime.clock import now

@@ -9,7 +9,7 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
 )
 from services.gateway.workflow_starter import Run, WorkflowStarter
 from services.runtime.search_attributes import UNIT
-from services.runtime.temporal import ClassListWorkflowNames as Names
+from services.runtime.temporal_names import ClassListWorkflowNames as Names
 
 
 class ClassListWorkflows(WorkflowStarter):

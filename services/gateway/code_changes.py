@@ -12,7 +12,7 @@ from liity.v1.customer_service_pb2 import CodeOfAnotherPerson, SetPersonalIdenti
 from liity.v1.reason_pb2 import REASON_HETU_OF_ANOTHER_PERSON
 from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
 from services.gateway.customer_workflows import CustomerWorkflows
-from services.gateway.resources import customer_name, registration_name
+from services.gateway.resource_names import customer_name, registration_name
 from services.gateway.use_log import UseRecorder
 from services.runtime.errors import Refusal, reason_name
 from services.runtime.peer import Peer

@@ -57,14 +57,13 @@ from services.gateway.code_changes import CodeChanges
 from services.gateway.customer_actions import customer_actions
 from services.gateway.customer_workflows import CustomerWorkflows
 from services.gateway.removal_workflows import RemovalWorkflows
-from services.gateway.resources import (
-    DEFAULT_PAGE,
-    LARGEST_PAGE,
+from services.gateway.resource_names import (
     customer_name,
     parse_customer_name,
     parse_unit_name,
     registration_name,
 )
+from services.gateway.resources import DEFAULT_PAGE, LARGEST_PAGE
 from services.gateway.use_log import UseRecorder
 from services.gateway.work_service import Claims
 from services.runtime.errors import (

@@ -26,7 +26,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferResponse
 from services.gateway.workflow_starter import Run, WorkflowStarter
 from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
-from services.runtime.temporal import (
+from services.runtime.temporal_names import (
     AddressChangeWorkflowNames,
     CodeChangeWorkflowNames,
     CredentialsWorkflowNames,

@@ -29,7 +29,7 @@ from liity.v1.reason_pb2 import (
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.gateway import disclosure_page
 from services.gateway.disclosure_workflows import DisclosureWorkflows
-from services.gateway.resources import disclosure_name, parse_disclosure_name, parse_registration_name
+from services.gateway.resource_names import disclosure_name, parse_disclosure_name, parse_registration_name
 from services.runtime.clock import now
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import already_exists, not_found

@@ -16,7 +16,7 @@ from liity.v1.registration_service_pb2 import ExplainRegistrationResponse
 from services.gateway.explanation import Explanation
 from services.gateway.explanation_texts import Words
 from services.gateway.removal_workflows import RemovalWorkflows
-from services.gateway.resources import is_customer_name, parse_customer_name, parse_registration_name
+from services.gateway.resource_names import is_customer_name, parse_customer_name, parse_registration_name
 from services.runtime.clock import now
 from services.runtime.peer import Peer
 from services.runtime.requests import current_request

@@ -57,7 +57,8 @@ from liity.v1.registration_service_pb2 import (
 )
 from services.gateway.customer_actions import ASK, customer_actions
 from services.gateway.explanation_texts import Words
-from services.gateway.resources import customer_name, registration_name, to_public
+from services.gateway.resource_names import customer_name, registration_name
+from services.gateway.resources import to_public
 from services.runtime.clock import from_proto_date, helsinki_day
 from services.runtime.search_attributes import stage_name
 

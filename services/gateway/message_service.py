@@ -28,9 +28,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import ACTION_CLOSE_MESSAGE, PARTY_CUSTOMER_SERVICE, AvailableAction
 from services.gateway.message_workflows import MessageWorkflows
-from services.gateway.resources import (
-    DEFAULT_PAGE,
-    LARGEST_PAGE,
+from services.gateway.resource_names import (
     customer_name,
     message_name,
     parse_customer_name,
@@ -39,6 +37,7 @@ from services.gateway.resources import (
     parse_unit_name,
     registration_name,
 )
+from services.gateway.resources import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.errors import not_found
 from services.runtime.peer import Peer
 from services.runtime.requests import current_request

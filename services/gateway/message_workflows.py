@@ -5,7 +5,7 @@ from temporalio.common import SearchAttributePair
 from liity.workflows.v1.message_workflow_pb2 import MessageClosed, MessageWorkflowInput
 from services.gateway.workflow_starter import Run, WorkflowStarter
 from services.runtime.search_attributes import UNIT
-from services.runtime.temporal import MessageWorkflowNames as Names
+from services.runtime.temporal_names import MessageWorkflowNames as Names
 
 
 class MessageWorkflows(WorkflowStarter):

@@ -9,8 +9,9 @@ from temporalio.service import RPCError
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import unavailable
-from services.runtime.temporal import TASK_QUEUE, OperatorText
-from services.runtime.temporal import PasswordOrderWorkflowNames as Names
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import TASK_QUEUE
+from services.runtime.temporal_names import PasswordOrderWorkflowNames as Names
 
 
 class PasswordOrderWorkflows(WorkflowStarter):

@@ -78,14 +78,8 @@ from liity.v1.work_service_pb2 import (
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.explaining import Explaining
 from services.gateway.getting_started import getting_started
-from services.gateway.resources import (
-    DEFAULT_PAGE,
-    LARGEST_PAGE,
-    parse_customer_name,
-    parse_registration_name,
-    parse_unit_name,
-    to_public,
-)
+from services.gateway.resource_names import parse_customer_name, parse_registration_name, parse_unit_name
+from services.gateway.resources import DEFAULT_PAGE, LARGEST_PAGE, to_public
 from services.gateway.saving import Saving
 from services.gateway.standings import standing_of
 from services.gateway.work_service import Claims

@@ -19,7 +19,7 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 )
 from services.gateway.workflow_starter import Run, WorkflowStarter
 from services.runtime.search_attributes import DEADLINE, UNIT
-from services.runtime.temporal import NeedWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal_names import NeedWorkflowNames, RemovalWorkflowNames
 
 
 class RemovalWorkflows(WorkflowStarter):

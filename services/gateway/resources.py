@@ -1,11 +1,9 @@
-"""Resource names (AIP-122), and a registration as the public API shows it."""
+"""A registration as the public API shows it, and the size of its lists' pages."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from liity.registration.v1.registration_service_pb2 import Registration as StoredRegistration
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
-from liity.v1.reason_pb2 import REASON_INVALID_FORMAT
 from liity.v1.registration_pb2 import (
     ACTION_ANSWER_CONSENT_REQUEST,
     ACTION_EDIT,
@@ -30,21 +28,13 @@ from liity.v1.registration_pb2 import (
     Registration,
     Stage,
 )
-from services.runtime.errors import FieldViolation, invalid
+from services.gateway.resource_names import customer_name, registration_name
 
 DEFAULT_PAGE = 50
 """How many items a list answers if it is not asked for a number."""
 
 LARGEST_PAGE = 200
 """How many it answers at most."""
-
-_UNIT = re.compile(r"units/([a-z0-9]{1,32})")
-_DISCLOSURE = re.compile(r"disclosures/([a-z0-9]{1,32})")
-_CUSTOMER = re.compile(r"units/([a-z0-9]{1,32})/customers/([a-z0-9]{1,32})")
-_CLASS_LIST = re.compile(r"units/([a-z0-9]{1,32})/classLists/([a-z0-9]{1,32})")
-_REGISTRAR = re.compile(r"units/([a-z0-9]{1,32})/registrars/([a-z0-9]{1,32})")
-_REGISTRATION = re.compile(r"units/([a-z0-9]{1,32})/registrations/([a-z0-9]{1,32})")
-_MESSAGE = re.compile(r"units/([a-z0-9]{1,32})/messages/([a-z0-9]{1,32})")
 
 _WITHDRAW = AvailableAction(action=ACTION_WITHDRAW, parties=[PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE])
 _EDIT = AvailableAction(action=ACTION_EDIT, parties=[PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE])
@@ -71,112 +61,6 @@ _WHILE_WAITING: Mapping[Stage.ValueType, Sequence[AvailableAction]] = {
         _WITHDRAW,
     ),
 }
-
-
-def unit_name(unit_id: str) -> str:
-    """`units/{unit}`."""
-    return f"units/{unit_id}"
-
-
-def registration_name(unit_id: str, registration_id: str) -> str:
-    """`units/{unit}/registrations/{registration}`."""
-    return f"units/{unit_id}/registrations/{registration_id}"
-
-
-def parse_unit_name(name: str) -> str:
-    """The unit's ID in `units/{unit}`."""
-    match = _UNIT.fullmatch(name)
-    if match is None:
-        raise invalid([FieldViolation("parent", REASON_INVALID_FORMAT)])
-    return match[1]
-
-
-def customer_name(unit_id: str, customer_id: str) -> str:
-    """`units/{unit}/customers/{customer}`."""
-    return f"units/{unit_id}/customers/{customer_id}"
-
-
-def parse_customer_name(name: str, field: str = "name") -> tuple[str, str]:
-    """The IDs of unit and customer in `units/{unit}/customers/{customer}`."""
-    match = _CUSTOMER.fullmatch(name)
-    if match is None:
-        raise invalid([FieldViolation(field, REASON_INVALID_FORMAT)])
-    return match[1], match[2]
-
-
-def parse_registration_name(name: str) -> tuple[str, str]:
-    """The IDs of unit and registration in `units/{unit}/registrations/{registration}`."""
-    match = _REGISTRATION.fullmatch(name)
-    if match is None:
-        raise invalid([FieldViolation("name", REASON_INVALID_FORMAT)])
-    return match[1], match[2]
-
-
-def class_list_name(unit_id: str, class_list_id: str) -> str:
-    """`units/{unit}/classLists/{class_list}`."""
-    return f"units/{unit_id}/classLists/{class_list_id}"
-
-
-def parse_class_list_name(name: str) -> tuple[str, str]:
-    """The IDs of unit and list in `units/{unit}/classLists/{class_list}`."""
-    match = _CLASS_LIST.fullmatch(name)
-    if match is None:
-        raise invalid([FieldViolation("name", REASON_INVALID_FORMAT)])
-    return match[1], match[2]
-
-
-def is_customer_name(name: str) -> bool:
-    """Whether a name is that of a customer."""
-    return _CUSTOMER.fullmatch(name) is not None
-
-
-def message_name(unit_id: str, message_id: str) -> str:
-    """`units/{unit}/messages/{message}`."""
-    return f"units/{unit_id}/messages/{message_id}"
-
-
-def parse_message_name(name: str) -> tuple[str, str]:
-    """The IDs of unit and message in `units/{unit}/messages/{message}`."""
-    match = _MESSAGE.fullmatch(name)
-    if match is None:
-        raise invalid([FieldViolation("name", REASON_INVALID_FORMAT)])
-    return match[1], match[2]
-
-
-def registrar_name(unit_id: str, registrar_id: str) -> str:
-    """`units/{unit}/registrars/{registrar}`."""
-    return f"units/{unit_id}/registrars/{registrar_id}"
-
-
-def parse_registrar_name(name: str) -> tuple[str, str]:
-    """The IDs of unit and registrar in `units/{unit}/registrars/{registrar}`."""
-    match = _REGISTRAR.fullmatch(name)
-    if match is None:
-        raise invalid([FieldViolation("name", REASON_INVALID_FORMAT)])
-    return match[1], match[2]
-
-
-def work_item_name(work_item_id: str) -> str:
-    """`workItems/{work_item}`."""
-    return f"workItems/{work_item_id}"
-
-
-def parse_work_item_name(name: str) -> str:
-    """The ID in `workItems/{work_item}`."""
-    return name.removeprefix("workItems/")
-
-
-def disclosure_name(disclosure_id: str) -> str:
-    """`disclosures/{disclosure}`."""
-    return f"disclosures/{disclosure_id}"
-
-
-def parse_disclosure_name(name: str) -> str:
-    """The ID in `disclosures/{disclosure}`."""
-    match = _DISCLOSURE.fullmatch(name)
-    if match is None:
-        raise invalid([FieldViolation("name", REASON_INVALID_FORMAT)])
-    return match[1]
 
 
 def to_public(stored: StoredRegistration) -> Registration:

@@ -26,7 +26,7 @@ from liity.v1.reason_pb2 import (
     REASON_PERSON_NOT_FOUND,
 )
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
-from services.gateway.resources import parse_unit_name
+from services.gateway.resource_names import parse_unit_name
 from services.gateway.use_log import UseRecorder
 from services.gateway.workflows import RegistrationWorkflows
 from services.runtime.errors import FieldViolation, Refusal, invalid, reason_name, unavailable

@@ -23,7 +23,7 @@ from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeResponse,
     Standing,
 )
-from services.gateway.resources import customer_name, registration_name
+from services.gateway.resource_names import customer_name, registration_name
 
 _NEXT: Mapping[Standing.ValueType, Action.ValueType] = {
     STANDING_NOT_REGISTERED: ACTION_REGISTER,

@@ -39,14 +39,8 @@ from liity.v1.unit_service_pb2 import (
     UpdateUnitResponse,
 )
 from liity.v1.unit_service_pb2_grpc import UnitServiceServicer
-from services.gateway.resources import (
-    DEFAULT_PAGE,
-    LARGEST_PAGE,
-    parse_registrar_name,
-    parse_unit_name,
-    registrar_name,
-    unit_name,
-)
+from services.gateway.resource_names import parse_registrar_name, parse_unit_name, registrar_name, unit_name
+from services.gateway.resources import DEFAULT_PAGE, LARGEST_PAGE
 from services.gateway.unit_workflows import UnitWorkflows
 from services.runtime.errors import (
     Refusal,

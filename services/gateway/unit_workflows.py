@@ -18,7 +18,7 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
 from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
 from services.gateway.workflow_starter import Run, WorkflowStarter
 from services.runtime.search_attributes import UNIT
-from services.runtime.temporal import InvitationWorkflowNames, UnitClosingWorkflowNames
+from services.runtime.temporal_names import InvitationWorkflowNames, UnitClosingWorkflowNames
 
 
 class UnitWorkflows(WorkflowStarter):

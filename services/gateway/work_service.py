@@ -49,9 +49,7 @@ from liity.v1.work_service_pb2 import (
 )
 from liity.v1.work_service_pb2_grpc import WorkServiceServicer
 from services.gateway.explanation_texts import Words
-from services.gateway.resources import (
-    DEFAULT_PAGE,
-    LARGEST_PAGE,
+from services.gateway.resource_names import (
     customer_name,
     message_name,
     parse_work_item_name,
@@ -59,6 +57,7 @@ from services.gateway.resources import (
     unit_name,
     work_item_name,
 )
+from services.gateway.resources import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.errors import failed_precondition
 from services.runtime.peer import Peer
 from services.runtime.requests import current_request

@@ -18,7 +18,8 @@ from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from liity.workflows.v1.refused_pb2 import Refused
 from services.runtime.errors import unavailable
 from services.runtime.refused import to_refusal
-from services.runtime.temporal import TASK_QUEUE, OperatorText
+from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal_names import TASK_QUEUE
 from services.runtime.updates import update_with_start
 
 

@@ -25,7 +25,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.gateway.workflow_starter import WorkflowStarter
 from services.runtime.errors import Refusal
 from services.runtime.refused import to_refusal
-from services.runtime.temporal import RegistrationWorkflowNames as Names
+from services.runtime.temporal_names import RegistrationWorkflowNames as Names
 from services.runtime.updates import patiently, save_registration
 
 _CLOSED = {

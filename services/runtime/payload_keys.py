@@ -13,7 +13,8 @@ from temporalio.service import RPCError
 from services.runtime.clock import now
 from services.runtime.keys import KeysetPurpose, key_checks, keyset_path
 from services.runtime.settings import SettingsError
-from services.runtime.temporal import TASK_QUEUE, PayloadError, payload_key_id
+from services.runtime.temporal_codec import PayloadError, payload_key_id
+from services.runtime.temporal_names import TASK_QUEUE
 
 log = structlog.get_logger()
 

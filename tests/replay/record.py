@@ -15,7 +15,7 @@ import structlog
 
 from deploy.keys import create_keys
 from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal import EncryptionCodec
+from services.runtime.temporal_codec import EncryptionCodec
 from tests.conftest import running_postgres
 from tests.replay.histories import FOLDER, RELEASE, decrypt, write
 from tests.replay.paths import PATHS

@@ -20,7 +20,7 @@ from liity.v1.auth_service_pb2 import LogInResponse, Session
 from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.customer_form_pb2 import PaperConsent
 from services.runtime.search_attributes import UNIT
-from services.runtime.temporal import OperatorText
+from services.runtime.temporal_codec import OperatorText
 from tests.system.leaks import Leak, LeakWatch, Traffic, watched
 from tests.system.public_api import connect_temporal
 from tests.system.registering import pupil, save_request

@@ -28,7 +28,7 @@ from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest, 
 from services.runtime.clock import now
 from services.runtime.errors import Refusal
 from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal import EncryptionCodec
+from services.runtime.temporal_codec import EncryptionCodec
 from tests.system.byte_search import find
 from tests.system.conftest import Api
 from tests.system.mail_servers import standing_in

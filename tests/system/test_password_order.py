@@ -19,7 +19,7 @@ from liity.v1.auth_service_pb2 import (
 )
 from services.identity.settings import IdentitySettings
 from services.runtime.errors import Refusal, reason_name
-from services.runtime.temporal import PasswordOrderWorkflowNames
+from services.runtime.temporal_names import PasswordOrderWorkflowNames
 from tests.system.accounts import TestAccount, new_account
 from tests.system.public_api import Gateway, Stores, connect_temporal, outcome
 from tests.system.registering import PATIENCE, settings

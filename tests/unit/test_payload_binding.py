@@ -16,7 +16,7 @@ from tink import aead
 from liity.workflows.v1.registration_workflow_pb2 import WithdrawRequest
 from services.codec.payloads import PayloadReader
 from services.runtime.keys import TEMPLATES, KeysetPurpose
-from services.runtime.temporal import OperatorText, PayloadError, data_converter
+from services.runtime.temporal_codec import OperatorText, PayloadError, data_converter
 
 OWN = WithdrawRequest(request_id="secret")
 

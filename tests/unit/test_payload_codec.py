@@ -25,7 +25,7 @@ import workflows
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.runtime.keys import TEMPLATES, KeysetPurpose
-from services.runtime.temporal import PLAIN_DATA_CONVERTER, OperatorText, PayloadError, data_converter
+from services.runtime.temporal_codec import PLAIN_DATA_CONVERTER, OperatorText, PayloadError, data_converter
 from workflows.worker import WORKFLOWS
 
 SECRET = "Aino Esimerkki, 010594Y9032, aino@koti.example"

@@ -15,7 +15,7 @@ from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput
 from services.gateway.class_list_workflows import ClassListWorkflows
 from services.runtime.clock import to_proto_date
 from services.runtime.requests import set_current_actor
-from services.runtime.temporal import ClassListWorkflowNames
+from services.runtime.temporal_names import ClassListWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 
 DONE = "Luettelon rekisteröinti on valmis"

@@ -107,7 +107,8 @@ from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.limits import Limiter
 from services.runtime.peer import Peer
 from services.runtime.search_attributes import SEARCH_ATTRIBUTES
-from services.runtime.temporal import RegistrationWorkflowNames, data_converter
+from services.runtime.temporal_codec import data_converter
+from services.runtime.temporal_names import RegistrationWorkflowNames
 from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server

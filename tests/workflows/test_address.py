@@ -33,7 +33,7 @@ from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import FieldViolation, Refusal
 from services.runtime.requests import set_current_actor
-from services.runtime.temporal import AddressChangeWorkflowNames
+from services.runtime.temporal_names import AddressChangeWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 CONFIRM = "Vahvista uusi sähköpostiosoitteesi"

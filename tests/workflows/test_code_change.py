@@ -12,7 +12,7 @@ from liity.registration.v1.customer_service_pb2 import Customer
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import REASON_PERSON_NOT_FOUND
 from services.runtime.errors import Refusal
-from services.runtime.temporal import CodeChangeWorkflowNames
+from services.runtime.temporal_names import CodeChangeWorkflowNames
 from tests.workflows.code_changes import make, person_of, prepared
 from tests.workflows.conftest import World, adult_form, born
 

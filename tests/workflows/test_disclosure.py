@@ -25,7 +25,8 @@ from services.runtime.clock import now
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import Refusal
 from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal import DisclosureWorkflowNames, EncryptionCodec
+from services.runtime.temporal_codec import EncryptionCodec
+from services.runtime.temporal_names import DisclosureWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World, adult_form, born
 from workflows.erasure import Erasure

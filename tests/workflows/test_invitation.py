@@ -25,7 +25,7 @@ from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from services.gateway.unit_workflows import UnitWorkflows
 from services.runtime.errors import Refusal
 from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal import InvitationWorkflowNames as Names
+from services.runtime.temporal_names import InvitationWorkflowNames as Names
 from tests.workflows.conftest import World
 
 INVITED = "An invitation to the library's customer management"

@@ -18,7 +18,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WELCOMED
 from services.runtime.errors import Refusal
 from services.runtime.search_attributes import STAGE
-from services.runtime.temporal import MergeWorkflowNames
+from services.runtime.temporal_names import MergeWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 from tests.workflows.test_transfer import address, told
 

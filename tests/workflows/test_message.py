@@ -20,7 +20,7 @@ from services.gateway.message_workflows import MessageWorkflows
 from services.runtime.access import Caller
 from services.runtime.errors import Refusal
 from services.runtime.requests import RequestContext, set_current_request
-from services.runtime.temporal import MessageWorkflowNames
+from services.runtime.temporal_names import MessageWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, born, child_form
 from tests.workflows.messages import ANSWER, WORDS, begun, close, look, sent, written
 

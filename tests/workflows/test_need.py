@@ -27,7 +27,7 @@ from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
 from services.runtime.clock import from_proto_date, helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.errors import Refusal
 from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal import NeedWorkflowNames
+from services.runtime.temporal_names import NeedWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.test_merge import merge
 from tests.workflows.test_removal import address, end, mailed, removal, subjects

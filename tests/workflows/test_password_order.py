@@ -30,7 +30,8 @@ from services.notification.settings import MailSettings
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.limits import Limit, Limiter
-from services.runtime.temporal import EncryptionCodec, PasswordOrderWorkflowNames
+from services.runtime.temporal_codec import EncryptionCodec
+from services.runtime.temporal_names import PasswordOrderWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World
 

@@ -47,7 +47,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.runtime.clock import now
 from services.runtime.search_attributes import REGISTRATION, STAGE
-from services.runtime.temporal import (
+from services.runtime.temporal_names import (
     TASK_QUEUE,
     DisclosureWorkflowNames,
     MessageWorkflowNames,

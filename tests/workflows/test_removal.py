@@ -51,7 +51,7 @@ from services.runtime.clock import helsinki_day
 from services.runtime.errors import Refusal
 from services.runtime.requests import set_current_actor
 from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal import TASK_QUEUE, RemovalWorkflowNames
+from services.runtime.temporal_names import TASK_QUEUE, RemovalWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.test_erasure import traces
 from workflows.retention import Retention

@@ -17,7 +17,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import STAGE_LAPSED, STAGE_WAITING_FOR_CONSENT, STAGE_WELCOMED
 from services.runtime.errors import Refusal
 from services.runtime.search_attributes import UNIT
-from services.runtime.temporal import TransferWorkflowNames
+from services.runtime.temporal_names import TransferWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 MOVED = "Asiakas on siirretty toiseen yksikköön"

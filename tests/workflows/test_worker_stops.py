@@ -11,7 +11,7 @@ from liity.workflows.v1.password_reminder_workflow_pb2 import RemindOfPasswordsR
 from services.runtime.actors import ActorSeal
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.search_attributes import SEARCH_ATTRIBUTES
-from services.runtime.temporal import TASK_QUEUE, PasswordReminderWorkflowNames
+from services.runtime.temporal_names import TASK_QUEUE, PasswordReminderWorkflowNames
 from tests.workflows.conftest import TEMPORAL
 from workflows.worker import create_worker
 

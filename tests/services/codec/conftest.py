@@ -42,7 +42,7 @@ from services.registration.use_log_service import UseLogServicer
 from services.runtime.clock import now
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal import data_converter
+from services.runtime.temporal_codec import data_converter
 from tests.ports import free_port
 from tests.services.conftest import CONTACT, Component, migrated_engine, peer, running, serving
 

@@ -42,7 +42,7 @@ from services.runtime.access import ROLES
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.service_identity import LEEWAY, ServiceIdentity
 from services.runtime.settings import SettingsError
-from services.runtime.temporal import EncryptionCodec, data_converter
+from services.runtime.temporal_codec import EncryptionCodec, data_converter
 from tests.services.codec.conftest import UI, Codec, Person, body_of, forged_token, plain, value_in
 
 Encrypt = Callable[..., Awaitable[list[Payload]]]
