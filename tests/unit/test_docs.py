@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message_factory import GetMessageClass
 
 from docs.tables import CONTRACTS, DOCS, PAGES
-from services.runtime import temporal
+from services.runtime import temporal_names
 from workflows.worker import WORKFLOWS
 
 ROOT = DOCS.parent
@@ -165,7 +165,7 @@ def test_every_signal_that_a_run_takes_is_told() -> None:
     }
     assert handlers
     page = (DOCS / "operating.md").read_text("utf-8")
-    signals = {getattr(getattr(temporal, names), signal) for names, signal in handlers}
+    signals = {getattr(getattr(temporal_names, names), signal) for names, signal in handlers}
     assert not [signal for signal in signals if f"`{signal}`" not in page]
 
 
