@@ -17,8 +17,8 @@ from deploy.api_client import ApiClient
 from deploy.stack import Stack
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE, LANGUAGE_FI, CustomerForm, PostalAddress
 from liity.v1.customer_service_pb2 import SearchCustomersRequest
-from services.registration.models import customer_names, customers
-from services.registration.rows import customer_row
+from services.registration.db.mapping import customer_row
+from services.registration.db.models import customer_names, customers
 
 _BATCH = 2_000
 

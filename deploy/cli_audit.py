@@ -13,7 +13,7 @@ from deploy.output import FAILED, ending_clearly
 if TYPE_CHECKING:
     from deploy.api_client import ApiClient
     from liity.v1.use_log_service_pb2 import Suspicion, Use
-    from services.registration.use_chain import Anchor
+    from services.registration.audit.hash_chain import Anchor
 
 app = typer.Typer(help="The log of use: search, suspicions, verify.", no_args_is_help=True)
 app.callback()(account_options)
@@ -95,7 +95,7 @@ def verify(
 
     Exit code 2 if the log could not be read.
     """
-    from services.registration.use_chain import Anchor, BrokenChain  # noqa: PLC0415 - imported when it runs
+    from services.registration.audit.hash_chain import Anchor, BrokenChain  # noqa: PLC0415 - imported when it runs
 
     try:
         known = Anchor.parse(anchor) if anchor else None
@@ -132,7 +132,7 @@ def _begin_of(day: datetime) -> datetime:
 async def _verify(database_url: str, tls_ca: Path | None, anchor: "Anchor | None") -> "tuple[Anchor, int]":
     from sqlalchemy.exc import ArgumentError, DBAPIError  # noqa: PLC0415
 
-    from services.registration.use_chain import verify, waiting  # noqa: PLC0415
+    from services.registration.audit.hash_chain import verify, waiting  # noqa: PLC0415
     from services.runtime.database import is_away, open_engine  # noqa: PLC0415
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 

@@ -24,21 +24,23 @@ from liity.registration.v1.registration_service_pb2_grpc import add_Registration
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from liity.registration.v1.work_service_pb2_grpc import add_WorkServiceServicer_to_server
-from services.registration import claims, messages, use_log
-from services.registration.class_lists import ClassListServicer, sweep_class_lists
-from services.registration.customers import CustomerServicer
-from services.registration.history import HistoryServicer
-from services.registration.look_ups import LookUps
-from services.registration.messages import MessageServicer
-from services.registration.models import limits
-from services.registration.personal_data_service import PersonalDataServicer
-from services.registration.reconciliation import ReconciliationServicer
-from services.registration.registration_service import RegistrationServicer
-from services.registration.rejections import sweep_notes
+from services.registration.audit import entries
+from services.registration.audit.lookup_quota import LookUps
+from services.registration.audit.service import UseLogServicer
+from services.registration.class_lists.service import ClassListServicer, sweep_class_lists
+from services.registration.customers.service import CustomerServicer
+from services.registration.db.models import limits
+from services.registration.messages import service as message_service
+from services.registration.messages.service import MessageServicer
+from services.registration.privacy.service import PersonalDataServicer
+from services.registration.registrations.history import HistoryServicer
+from services.registration.registrations.note_retention import sweep_notes
+from services.registration.registrations.reconciliation import ReconciliationServicer
+from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
-from services.registration.unit_service import UnitServicer
-from services.registration.use_log_service import UseLogServicer
-from services.registration.work_service import WorkServicer
+from services.registration.units.service import UnitServicer
+from services.registration.worklist import claims
+from services.registration.worklist.service import WorkServicer
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact
@@ -102,13 +104,13 @@ async def run() -> None:
     ]
     try:
         async with (
-            keeping_house(lambda: use_log.link_waiting(engine), interval=use_log.LINK_INTERVAL),
+            keeping_house(lambda: entries.link_waiting(engine), interval=entries.LINK_INTERVAL),
             keeping_house(
                 lambda: sweep_limits(engine, limits),
                 lambda: sweep_class_lists(engine),
                 lambda: sweep_notes(engine),
                 lambda: claims.sweep(engine),
-                lambda: messages.sweep(engine, settings.message_retention),
+                lambda: message_service.sweep(engine, settings.message_retention),
             ),
         ):
             await serve(
@@ -117,7 +119,7 @@ async def run() -> None:
                 names,
                 add_services,
                 certificate,
-                before=lambda: use_log.require_append_only(engine),
+                before=lambda: entries.require_append_only(engine),
             )
     finally:
         await engine.dispose()

@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from services.registration.suspicions import SuspicionRules
-from services.registration.work_items import Patience
+from services.registration.audit.anomaly_rules import SuspicionRules
+from services.registration.worklist.items import Patience
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
 

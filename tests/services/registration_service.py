@@ -37,7 +37,7 @@ from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.registration_service_pb2 import PossibleDuplicate
-from services.registration.models import Base
+from services.registration.db.models import Base
 from services.runtime.clock import helsinki_day, now
 from services.runtime.errors import Refusal, reason_name
 from services.runtime.peer import Peer

@@ -9,13 +9,13 @@ import services.identity.models
 import services.identity.personal_data
 import services.notification.models
 import services.notification.personal_data
-import services.registration.models
-import services.registration.personal_data
+import services.registration.db.models
+import services.registration.privacy.export
 from services.runtime.personal_data import Kind
 
 SERVICES = (
     (services.identity.models.Base.metadata, services.identity.personal_data),
-    (services.registration.models.Base.metadata, services.registration.personal_data),
+    (services.registration.db.models.Base.metadata, services.registration.privacy.export),
     (services.notification.models.Base.metadata, services.notification.personal_data),
 )
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.components import migrate_database
 from deploy.postgres import DATABASES, EmbeddedPostgres
-from services.registration.use_log import require_append_only
+from services.registration.audit.entries import require_append_only
 from tests.ports import free_port
 
 SERVICES = Path(__file__).parents[2] / "services"

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from liity.v1.customer_form_pb2 import CustomerForm, RelatedPerson
-from services.registration.editing import apply_mask
+from services.registration.forms.edits import apply_mask
 from services.runtime.errors import Refusal
 
 STORED = CustomerForm(

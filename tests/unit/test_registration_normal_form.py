@@ -8,7 +8,7 @@ from google.type.date_pb2 import Date
 from liity.v1 import customer_form_pb2 as pb
 from liity.v1 import reason_pb2 as reasons
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
-from services.registration.forms import consent_errors, from_json, normalise, to_json
+from services.registration.forms.normalise import consent_errors, from_json, normalise, to_json
 from services.registration.rules import (
     parse_email,
     parse_phone,

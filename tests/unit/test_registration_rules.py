@@ -16,7 +16,7 @@ from liity.registration.v1.unit_service_pb2 import (
 from liity.v1 import customer_form_pb2 as pb
 from liity.v1 import reason_pb2 as reasons
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
-from services.registration.forms import form_errors, normalise
+from services.registration.forms.normalise import form_errors, normalise
 from services.registration.rules import (
     form_violations,
 )

@@ -11,8 +11,8 @@ from liity.v1.use_log_service_pb2 import (
     SUSPICION_RULE_UNUSUAL_NUMBER,
     SuspicionRule,
 )
+from services.registration.audit.anomaly_rules import DayOfUse, Span, SuspicionRules, suspicions
 from services.registration.settings import RegistrationSettings
-from services.registration.suspicions import DayOfUse, Span, SuspicionRules, suspicions
 from services.runtime.settings import SettingsError, load
 
 RULES = SuspicionRules(

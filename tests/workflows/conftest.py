@@ -91,16 +91,16 @@ from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
 from services.notification.store import MessageStore
 from services.notification.transport import Transport
-from services.registration.class_lists import ClassListServicer
-from services.registration.customers import CustomerServicer
-from services.registration.look_ups import LookUps
-from services.registration.messages import MessageServicer
-from services.registration.personal_data_service import PersonalDataServicer
-from services.registration.reconciliation import ReconciliationServicer
-from services.registration.registration_service import RegistrationServicer
+from services.registration.audit.lookup_quota import LookUps
+from services.registration.class_lists.service import ClassListServicer
+from services.registration.customers.service import CustomerServicer
+from services.registration.messages.service import MessageServicer
+from services.registration.privacy.service import PersonalDataServicer
+from services.registration.registrations.reconciliation import ReconciliationServicer
+from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
-from services.registration.unit_service import UnitServicer
-from services.registration.work_service import WorkServicer
+from services.registration.units.service import UnitServicer
+from services.registration.worklist.service import WorkServicer
 from services.runtime.actors import ActorClientInterceptor, ActorSeal
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.keys import KeysetPurpose, load_keyset

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from services.registration.models import Base
+from services.registration.db.models import Base
 from services.runtime.database import run_migration_environment
 
 run_migration_environment(context.config, Base.metadata)

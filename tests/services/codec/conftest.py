@@ -36,9 +36,9 @@ from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.unit_workflows import UnitWorkflows
 from services.identity.access_tokens import AccessTokens
 from services.identity.models import Session
+from services.registration.audit.service import UseLogServicer
 from services.registration.settings import RegistrationSettings
-from services.registration.unit_service import UnitServicer
-from services.registration.use_log_service import UseLogServicer
+from services.registration.units.service import UnitServicer
 from services.runtime.clock import now
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.keys import KeysetPurpose, load_keyset

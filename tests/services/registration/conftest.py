@@ -28,18 +28,18 @@ from liity.registration.v1.unit_service_pb2 import (
 from liity.registration.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
 from liity.registration.v1.use_log_service_pb2_grpc import add_UseLogServiceServicer_to_server
 from liity.registration.v1.work_service_pb2_grpc import add_WorkServiceServicer_to_server
-from services.registration.class_lists import ClassListServicer
-from services.registration.customers import CustomerServicer
-from services.registration.history import HistoryServicer
-from services.registration.look_ups import LookUps
-from services.registration.messages import MessageServicer
-from services.registration.personal_data_service import PersonalDataServicer
-from services.registration.reconciliation import ReconciliationServicer
-from services.registration.registration_service import RegistrationServicer
+from services.registration.audit.lookup_quota import LookUps
+from services.registration.audit.service import UseLogServicer
+from services.registration.class_lists.service import ClassListServicer
+from services.registration.customers.service import CustomerServicer
+from services.registration.messages.service import MessageServicer
+from services.registration.privacy.service import PersonalDataServicer
+from services.registration.registrations.history import HistoryServicer
+from services.registration.registrations.reconciliation import ReconciliationServicer
+from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
-from services.registration.unit_service import UnitServicer
-from services.registration.use_log_service import UseLogServicer
-from services.registration.work_service import WorkServicer
+from services.registration.units.service import UnitServicer
+from services.registration.worklist.service import WorkServicer
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.registration_service import Service
 

@@ -32,7 +32,7 @@ from liity.v1.reason_pb2 import (
     REASON_TERMS_NOT_ACCEPTED,
 )
 from liity.v1.registration_pb2 import STAGE_DECLINED
-from services.registration.class_lists import sweep_class_lists
+from services.registration.class_lists.service import sweep_class_lists
 from services.runtime.class_lists import MOST_ROWS, PATIENCE
 from services.runtime.clock import now
 from tests.registration_forms import adult_form, changed

@@ -22,7 +22,7 @@ from liity.v1.registration_service_pb2 import (
     STANDING_REGISTERED_IN_THIS_UNIT,
     MissingPersonalIdentityCode,
 )
-from services.registration.rejections import NOTE_LIFETIME, sweep_notes
+from services.registration.registrations.note_retention import NOTE_LIFETIME, sweep_notes
 from services.runtime.clock import now
 from services.runtime.errors import Refusal, reason_name
 from tests.registration_forms import adult_form, changed, child_form, paper_consent

@@ -22,7 +22,7 @@ from liity.v1.message_service_pb2 import (
     MESSAGE_STATE_LAPSED,
     MESSAGE_STATE_OPEN,
 )
-from services.registration import messages
+from services.registration.messages import service as message_service
 from services.runtime.clock import now, working_days_later
 from services.runtime.requests import set_current_actor
 from tests.services.registration_service import REGISTRAR, Service, refusal, violations
@@ -248,8 +248,8 @@ async def test_a_message_goes_with_the_person_it_is_about(service: Service, desk
 async def test_what_was_closed_long_ago_is_forgotten(service: Service, desk: Desk) -> None:
     closed, waiting = await desk.send(), await desk.send()
     await desk.close(closed)
-    await messages.sweep(service.engine, timedelta(hours=1))
+    await message_service.sweep(service.engine, timedelta(hours=1))
     assert (await desk.status(closed)).HasField("status")
-    await messages.sweep(service.engine, timedelta(0))
+    await message_service.sweep(service.engine, timedelta(0))
     assert not (await desk.status(closed)).HasField("status")
     assert (await desk.status(waiting)).HasField("status")

@@ -24,8 +24,8 @@ from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1 import registration_pb2 as life
 from liity.v1.customer_service_pb2 import END_REASON_OTHER
 from liity.v1.personal_data_pb2 import PersonalDataSection
-from services.registration import personal_data
-from services.registration.models import dismissed_duplicates
+from services.registration.db.models import dismissed_duplicates
+from services.registration.privacy import export as privacy_export
 from services.runtime.clock import HELSINKI, now
 from services.runtime.personal_data import Kind
 from tests.registration_forms import adult_form, child_form, paper_consent
@@ -128,7 +128,7 @@ async def test_everything_about_a_customer_is_told(service: Service, unit: Unit)
     assert list(told.registration_ids) == [registration.registration_id]
     sections = {section.kind: section for section in told.sections}
     # What was merged into a customer is told in the tests of merging.
-    kinds = [kind for kind in personal_data.KINDS if kind is not personal_data.MERGES]
+    kinds = [kind for kind in privacy_export.KINDS if kind is not privacy_export.MERGES]
     assert list(sections) == [kind.name for kind in kinds]
     for kind in kinds:
         section = sections[kind.name]
@@ -388,6 +388,6 @@ async def test_wrong_disclosures_are_refused(disclosures: Disclosures) -> None:
 
 
 def test_what_cannot_be_told_as_it_is_is_found() -> None:
-    kind = Kind("sample", personal_data.CUSTOMERS.table, "to try", "none", {})
+    kind = Kind("sample", privacy_export.CUSTOMERS.table, "to try", "none", {})
     with pytest.raises(TypeError, match=r"customers\.secret cannot be told"):
         kind.section([{"secret": b"bytes"}])

@@ -25,18 +25,21 @@ from liity.registration.v1.work_service_pb2 import (
 from liity.v1.class_list_service_pb2 import CLASS_LIST_OUTCOME_REGISTERED, CLASS_LIST_STATE_DONE
 from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT, STAGE_WELCOMED
-from services.registration import claims, messages, rejections, use_log
-from services.registration.class_lists import ClassListServicer, sweep_class_lists
-from services.registration.customers import CustomerServicer
-from services.registration.history import HistoryServicer
-from services.registration.look_ups import LookUps
-from services.registration.messages import MessageServicer
-from services.registration.models import Base, limits
-from services.registration.personal_data_service import PersonalDataServicer
-from services.registration.registration_service import RegistrationServicer
+from services.registration.audit import entries
+from services.registration.audit.lookup_quota import LookUps
+from services.registration.audit.service import UseLogServicer
+from services.registration.class_lists.service import ClassListServicer, sweep_class_lists
+from services.registration.customers.service import CustomerServicer
+from services.registration.db.models import Base, limits
+from services.registration.messages import service
+from services.registration.messages.service import MessageServicer
+from services.registration.privacy.service import PersonalDataServicer
+from services.registration.registrations import note_retention
+from services.registration.registrations.history import HistoryServicer
+from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
-from services.registration.use_log_service import UseLogServicer
-from services.registration.work_service import WorkServicer
+from services.registration.worklist import claims
+from services.registration.worklist.service import WorkServicer
 from services.runtime.clock import now
 from services.runtime.errors import Refusal
 from services.runtime.limits import sweep_limits
@@ -93,10 +96,10 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asyn
 SWEEPS: dict[str, Callable[[AsyncEngine], Awaitable[None]]] = {
     "limits": lambda engine: sweep_limits(engine, limits),
     "class lists": sweep_class_lists,
-    "notes": rejections.sweep_notes,
+    "notes": note_retention.sweep_notes,
     "claims": claims.sweep,
-    "messages": lambda engine: messages.sweep(engine, timedelta(days=365)),
-    "log of use": use_log.link_waiting,
+    "messages": lambda engine: service.sweep(engine, timedelta(days=365)),
+    "log of use": entries.link_waiting,
 }
 
 

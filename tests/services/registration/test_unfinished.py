@@ -12,7 +12,7 @@ from liity.registration.v1.reconciliation_service_pb2_grpc import Reconciliation
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1 import registration_pb2 as life
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CUSTOMER_KIND_CD_BORROWER
-from services.registration.reconciliation import LISTS
+from services.registration.registrations.reconciliation import LISTS
 from services.runtime.clock import now
 from tests.registration_forms import adult_form, changed
 from tests.services.registration_service import DEADLINE, Service, refusal, timestamp

@@ -16,7 +16,7 @@ from liity.registration.v1.unit_service_pb2 import (
     CreateUnitRequest,
 )
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
-from services.registration.models import Base
+from services.registration.db.models import Base
 from tests.services.registration_service import (
     Service,
     refusal,

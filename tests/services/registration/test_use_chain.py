@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from deploy.components import migrate_database
 from deploy.postgres import EmbeddedPostgres
-from services.registration.models import use_entries
-from services.registration.use_chain import Anchor, BrokenChain, verify
+from services.registration.audit.hash_chain import Anchor, BrokenChain, verify
+from services.registration.db.models import use_entries
 from tests.conftest import running_postgres
 
 LINKS = 8

@@ -28,8 +28,8 @@ from liity.v1.registration_pb2 import (
     STAGE_WITHDRAWN,
 )
 from liity.v1.use_log_service_pb2 import Use
-from services.registration.use_chain import verify
-from services.registration.use_log import link_waiting
+from services.registration.audit.entries import link_waiting
+from services.registration.audit.hash_chain import verify
 from services.runtime.errors import Refusal
 from services.runtime.peer import ACTOR_METADATA
 from services.runtime.service_identity import ServiceIdentity

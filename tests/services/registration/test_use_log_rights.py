@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from deploy.postgres import EmbeddedPostgres
-from services.registration.use_chain import verify
-from services.registration.use_log import require_append_only
+from services.registration.audit.entries import require_append_only
+from services.registration.audit.hash_chain import verify
 from services.runtime.settings import SettingsError
 from tests.ports import free_port
 from tests.services.registration.uses import INSERT_ENTRY, an_account, owner, record, service_role

@@ -11,8 +11,8 @@ import pytest
 from deploy.postgres import EmbeddedPostgres
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
-from services.registration.use_chain import BrokenChain, verify, waiting
-from services.registration.use_log import link_waiting
+from services.registration.audit.entries import link_waiting
+from services.registration.audit.hash_chain import BrokenChain, verify, waiting
 from tests.services.registration.uses import INSERT_ENTRY, an_account, entries, owner, record, service_role
 from tests.services.registration_service import Service
 

@@ -9,7 +9,7 @@ down_revision = "0001"
 
 # What an entry's hash covers: its place and every field, each with its length, so that none can flow into
 # the next. The subjects come last, each a field of its own: their number may differ.
-# `services/registration/use_chain.py` computes the same.
+# `services/registration/audit/hash_chain.py` computes the same.
 _TEXT = """
 CREATE FUNCTION use_text(place bigint, entry use_entries) RETURNS text LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$

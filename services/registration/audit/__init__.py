@@ -1,0 +1,1 @@
+"""The log of use, and what is suspicious in it."""

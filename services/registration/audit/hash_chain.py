@@ -1,0 +1,122 @@
+"""The proof that the log of use is whole: every entry is in the chain, and every hash is right."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from sqlalchemy import RowMapping, String, cast, extract, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.registration.db.models import use_chain, use_entries, use_waiting
+
+_CHAIN = (
+    select(
+        use_chain.c.sequence,
+        use_chain.c.hash,
+        *(column for column in use_entries.c if column.name != "used_at"),
+        # As text: PostgreSQL knows moments that Python does not, and somebody may have written one.
+        cast(extract("epoch", use_entries.c.used_at), String).label("used_at"),
+    )
+    .select_from(use_chain.outerjoin(use_entries, use_entries.c.use_id == use_chain.c.use_id))
+    .order_by(use_chain.c.sequence)
+)
+
+_UNCHAINED = (
+    select(func.count())
+    .select_from(use_entries.outerjoin(use_chain, use_chain.c.use_id == use_entries.c.use_id))
+    .where(use_chain.c.use_id.is_(None), use_entries.c.use_id.not_in(select(use_waiting.c.use_id)))
+)
+
+_WAITING = select(func.count()).select_from(use_waiting)
+
+_LOST = (
+    select(func.count())
+    .select_from(use_waiting.outerjoin(use_entries, use_entries.c.use_id == use_waiting.c.use_id))
+    .where(use_entries.c.use_id.is_(None))
+)
+
+
+class Anchor(NamedTuple):
+    """A place in the chain with its hash: kept elsewhere, it proves that nothing before it was changed."""
+
+    sequence: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.hash}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Anchor":
+        """Reads what `str` wrote. ValueError if it is something else."""
+        sequence, _, digest = text.partition(":")
+        anchor = cls(int(sequence), bytes.fromhex(digest).hex())
+        if anchor.sequence < 1:
+            raise ValueError("The sequence begins with 1")
+        if len(anchor.hash) != 2 * hashlib.sha256().digest_size:
+            raise ValueError("The hash has not 64 hexadecimal digits")
+        return anchor
+
+
+class BrokenChain(Exception):
+    """The log is not whole. Its text names the first broken link."""
+
+
+async def verify(connection: AsyncConnection, anchor: Anchor | None = None) -> Anchor:
+    """Reads the whole chain and gives its end. `BrokenChain` for the first link that is not as it was.
+
+    Within a transaction of one snapshot, so that what is written meanwhile does not disturb.
+    """
+    last = Anchor(0, "")
+    digest = b""
+    async for row in _rows(connection):
+        place = last.sequence + 1
+        if row["sequence"] != place:
+            raise BrokenChain(f"Link {place} is missing: the next one there is {row['sequence']}")
+        if row["use_id"] is None:
+            raise BrokenChain(f"Link {place} has lost its entry")
+        digest = hashlib.sha256(digest + _text(row).encode()).digest()
+        if digest != row["hash"]:
+            raise BrokenChain(f"Link {place} is broken: its entry, or one before it, was changed")
+        last = Anchor(place, digest.hex())
+        if anchor is not None and anchor.sequence == place and anchor != last:
+            raise BrokenChain(f"Link {place} is not the one of the anchor: the chain was written anew")
+    if anchor is not None and anchor.sequence > last.sequence:
+        raise BrokenChain(f"The chain ends with link {last.sequence}, before the anchor: its end was cut off")
+    unchained = await connection.scalar(_UNCHAINED)
+    if unchained:
+        raise BrokenChain(f"{unchained} entries are in no link")
+    lost = await connection.scalar(_LOST)
+    if lost:
+        raise BrokenChain(f"{lost} entries that waited for their link are gone")
+    return last
+
+
+async def waiting(connection: AsyncConnection) -> int:
+    """How many entries have no link yet: the newest, for a few seconds. Nothing is proved of them."""
+    return int(await connection.scalar(_WAITING) or 0)
+
+
+async def _rows(connection: AsyncConnection) -> AsyncIterator[RowMapping]:
+    async with connection.stream(_CHAIN.execution_options(yield_per=1000)) as result:
+        async for row in result.mappings():
+            yield row
+
+
+def _text(row: RowMapping) -> str:
+    """What the hash covers: as the function `use_text` of the migration has it."""
+    fields = (
+        str(row["sequence"]),
+        str(row["use_id"]),
+        row["used_at"],
+        str(row["actor_kind"]),
+        row["account_id"],
+        str(row["actor_role"]),
+        row["for_unit_id"],
+        row["action"],
+        row["outcome"],
+        row["call_id"],
+        row["trace_id"],
+        *(row["subject_ids"] or ()),
+    )
+    # What is no text was not written by the service: it gives what no text gives.
+    return ",".join(f"{len(field.encode())}:{field}" if isinstance(field, str) else "-" for field in fields)

@@ -1,0 +1,1 @@
+"""Class lists: stored and checked, row by row."""

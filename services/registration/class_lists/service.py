@@ -1,0 +1,308 @@
+"""ClassListService: the lists, and their rows until these are registered."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, select, tuple_
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from liity.registration.v1 import class_list_service_pb2 as pb
+from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceServicer
+from liity.registration.v1.registration_service_pb2 import Registrar
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_OUTCOME_REFUSED,
+    CLASS_LIST_OUTCOME_REGISTERED,
+    CLASS_LIST_OUTCOME_REMAINING,
+    CLASS_LIST_STATE_CANCELLED,
+    CLASS_LIST_STATE_DONE,
+    CLASS_LIST_STATE_RECEIVED,
+    ClassListCounts,
+    ClassListOutcome,
+)
+from liity.v1.reason_pb2 import (
+    REASON_CLASS_LIST_HAS_ENDED,
+    REASON_CLASS_LIST_NOT_FOUND,
+    REASON_REGISTRATION_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
+    REASON_REQUIRED,
+    REASON_TWICE_IN_CLASS_LIST,
+)
+from services.registration.audit.entries import use_row
+from services.registration.audit.lookup_quota import LookUps
+from services.registration.class_lists import queries as sql
+from services.registration.class_lists.checks import open_unit, wrong_rows
+from services.registration.db import paging
+from services.registration.db.models import class_lists
+from services.registration.forms import proto_dates
+from services.registration.forms.normalise import from_json, normalise, to_json
+from services.registration.registrations import queries
+from services.runtime.class_lists import PATIENCE
+from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.errors import (
+    FieldViolation,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+)
+from services.runtime.interceptor import violations_of
+
+
+class ClassListServicer(ClassListServiceServicer):
+    """Class lists. A list is kept for `lifetime`."""
+
+    def __init__(self, engine: AsyncEngine, look_ups: LookUps, lifetime: timedelta) -> None:
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._look_ups = look_ups
+        self._lifetime = lifetime
+
+    async def CheckClassList(  # noqa: N802
+        self, request: pb.CheckClassListRequest, _context: object
+    ) -> pb.CheckClassListResponse:
+        """What is wrong with the rows of a list."""
+        await self._look_ups.admit_list(len(request.rows))
+        wrong = await wrong_rows(self._autocommit, request.unit_id, request.rows)
+        return pb.CheckClassListResponse(wrong_rows=wrong)
+
+    async def CreateClassList(  # noqa: N802
+        self, request: pb.CreateClassListRequest, _context: object
+    ) -> pb.CreateClassListResponse:
+        """Stores a list."""
+        rows = _stored_rows(request)
+        moment = now()
+        new = {
+            "class_list_id": request.class_list_id,
+            "unit_id": request.unit_id,
+            "registrar_account_id": request.registrar.account_id,
+            "registrar_display_name": request.registrar.display_name,
+            "state": CLASS_LIST_STATE_RECEIVED,
+            "created_at": moment,
+            "ended_at": None,
+            "expires_at": moment + self._lifetime,
+        }
+        async with self._engine.begin() as connection:
+            await open_unit(connection, request.unit_id)
+            if await connection.scalar(sql.INSERT_LIST, new):
+                await connection.execute(sql.INSERT_ROWS, rows)
+                persons = {row["person_id"] for row in rows if row["person_id"]}
+                await connection.execute(queries.INSERT_USE, use_row("class-list:register", persons))
+            stored = await _get(connection, request.class_list_id)
+        if (stored.unit_id, stored.registrar.account_id) != (request.unit_id, request.registrar.account_id):
+            raise already_exists(REASON_REQUEST_ID_REUSED)
+        return pb.CreateClassListResponse(class_list=stored)
+
+    async def GetClassList(  # noqa: N802
+        self, request: pb.GetClassListRequest, _context: object
+    ) -> pb.GetClassListResponse:
+        """One list."""
+        async with self._autocommit.connect() as connection:
+            return pb.GetClassListResponse(class_list=await _get(connection, request.class_list_id))
+
+    async def ListClassLists(  # noqa: N802
+        self, request: pb.ListClassListsRequest, _context: object
+    ) -> pb.ListClassListsResponse:
+        """A unit's lists, newest first."""
+        place = (class_lists.c.created_at, class_lists.c.class_list_id)
+        statement = (
+            select(class_lists)
+            .where(class_lists.c.unit_id == request.unit_id)
+            .order_by(*(column.desc() for column in place))
+            .limit(request.page_size + 1)
+        )
+        if request.page_token:
+            statement = statement.where(tuple_(*place) < paging.decode(request.page_token))
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+            page = rows[: request.page_size]
+            lists = await _with_counts(connection, page)
+        more = len(rows) > len(page)
+        last = paging.Position(page[-1]["created_at"], page[-1]["class_list_id"]) if more else None
+        return pb.ListClassListsResponse(
+            class_lists=lists, next_page_token=paging.encode(last) if last else ""
+        )
+
+    async def ListOutcomes(  # noqa: N802
+        self, request: pb.ListOutcomesRequest, _context: object
+    ) -> pb.ListOutcomesResponse:
+        """What became of each row, as of now."""
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(sql.OUTCOMES, {"id": request.class_list_id})).mappings().all()
+        if not rows:
+            raise not_found(REASON_CLASS_LIST_NOT_FOUND)
+        return pb.ListOutcomesResponse(
+            outcomes=[
+                pb.RowOutcome(
+                    row_number=row["row_number"],
+                    outcome=row["outcome"],
+                    wrong_fields=_wrong_fields(row["wrong_fields"]),
+                    registration_id=row["registration_id"] or "",
+                    registration_unit_id=row["unit_id"] or "",
+                )
+                for row in rows
+            ]
+        )
+
+    async def BeginClassList(  # noqa: N802
+        self, request: pb.BeginClassListRequest, _context: object
+    ) -> pb.BeginClassListResponse:
+        """The list's run has begun."""
+        async with self._autocommit.connect() as connection:
+            await connection.execute(sql.BEGIN, {"id": request.class_list_id})
+            return pb.BeginClassListResponse(class_list=await _get(connection, request.class_list_id))
+
+    async def ListUndecidedRows(  # noqa: N802
+        self, request: pb.ListUndecidedRowsRequest, _context: object
+    ) -> pb.ListUndecidedRowsResponse:
+        """The next rows to be registered."""
+        next_rows = {"id": request.class_list_id, "most": request.page_size}
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(sql.UNDECIDED, next_rows)).mappings().all()
+            stored = await _get(connection, request.class_list_id)
+        return pb.ListUndecidedRowsResponse(
+            rows=[
+                pb.ClassListRow(
+                    row_number=row["row_number"],
+                    person_id=row["person_id"],
+                    birth_date=to_proto_date(row["birth_date"]),
+                    form=from_json(row["form"]),
+                )
+                for row in rows
+            ],
+            class_list=stored,
+        )
+
+    async def DecideRows(self, request: pb.DecideRowsRequest, _context: object) -> pb.DecideRowsResponse:  # noqa: N802
+        """Records what became of rows."""
+        if any(not (decision.registration_id or decision.refusal) for decision in request.decisions):
+            raise invalid([FieldViolation("decisions", REASON_REQUIRED)])
+        decisions = [
+            {
+                "id": request.class_list_id,
+                "row": decision.row_number,
+                "became": CLASS_LIST_OUTCOME_REGISTERED
+                if decision.registration_id
+                else CLASS_LIST_OUTCOME_REFUSED,
+                "why": [] if decision.registration_id else [["", decision.refusal]],
+                "made": decision.registration_id or None,
+            }
+            for decision in request.decisions
+        ]
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(sql.DECIDE, decisions)
+        except IntegrityError:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND) from None
+        return pb.DecideRowsResponse()
+
+    async def FinishClassList(  # noqa: N802
+        self, request: pb.FinishClassListRequest, _context: object
+    ) -> pb.FinishClassListResponse:
+        """Every row is decided."""
+        by_id = {"id": request.class_list_id}
+        async with self._engine.begin() as connection:
+            await connection.execute(sql.FINISH, {**by_id, "now": now()})
+            await connection.execute(sql.FORGET_CANCELLED, by_id)
+            return pb.FinishClassListResponse(class_list=await _get(connection, request.class_list_id))
+
+    async def CancelClassList(  # noqa: N802
+        self, request: pb.CancelClassListRequest, _context: object
+    ) -> pb.CancelClassListResponse:
+        """Leaves out every row that is not decided."""
+        by_id = {"id": request.class_list_id}
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(sql.GET_FOR_CHANGE, by_id)).mappings().first()
+            if row is None:
+                raise not_found(REASON_CLASS_LIST_NOT_FOUND)
+            if row["state"] == CLASS_LIST_STATE_DONE:
+                raise failed_precondition(REASON_CLASS_LIST_HAS_ENDED)
+            if row["state"] != CLASS_LIST_STATE_CANCELLED:
+                await connection.execute(sql.CANCEL_ROWS, by_id)
+                await connection.execute(sql.CANCEL_LIST, {**by_id, "now": now()})
+            unneeded = (await connection.scalars(sql.UNNEEDED, by_id)).all()
+            if row["state"] != CLASS_LIST_STATE_CANCELLED:
+                await connection.execute(queries.INSERT_USE, use_row("class-list:cancel", unneeded))
+            return pb.CancelClassListResponse(
+                class_list=await _get(connection, request.class_list_id), unneeded_person_ids=unneeded
+            )
+
+
+async def sweep_class_lists(engine: AsyncEngine) -> None:
+    """Refuses what is not decided of lists that take too long, and erases lists whose time is over."""
+    moment = now()
+    async with engine.begin() as connection:
+        await connection.execute(sql.GIVE_UP_ROWS, {"too_old": moment - PATIENCE})
+        await connection.execute(sql.GIVE_UP_LISTS, {"too_old": moment - PATIENCE, "now": moment})
+        await connection.execute(sql.SWEEP, {"now": moment})
+
+
+def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any]]:
+    """The rows as they are stored. INVALID_ARGUMENT if one that is right lacks anything, or is malformed."""
+    today = helsinki_day(now())
+    if len({row.row_number for row in request.rows}) < len(request.rows):
+        raise invalid([FieldViolation("rows.row_number", REASON_TWICE_IN_CLASS_LIST)])
+    rows = []
+    for row in request.rows:
+        right = not row.wrong_fields
+        stored: dict[str, Any] = {
+            "class_list_id": request.class_list_id,
+            "row_number": row.row_number,
+            # Of a row that is refused nothing is kept but why.
+            "person_id": None,
+            "birth_date": None,
+            "form": None,
+            "outcome": CLASS_LIST_OUTCOME_REMAINING if right else CLASS_LIST_OUTCOME_REFUSED,
+            "wrong_fields": [[wrong.field, wrong.reason] for wrong in row.wrong_fields],
+            "registration_id": None,
+        }
+        if right:
+            if not row.person_id:
+                raise invalid([FieldViolation("rows.person_id", REASON_REQUIRED)])
+            form = normalise(row.form)
+            malformed = violations_of(form, "form.")
+            if malformed:
+                raise invalid(malformed)
+            stored |= {
+                "person_id": row.person_id,
+                "birth_date": proto_dates.birth_date(row.birth_date, today),
+                "form": to_json(form),
+            }
+        rows.append(stored)
+    return rows
+
+
+async def _get(connection: AsyncConnection, class_list_id: str) -> pb.ClassList:
+    row = (await connection.execute(sql.GET, {"id": class_list_id})).mappings().first()
+    if row is None:
+        raise not_found(REASON_CLASS_LIST_NOT_FOUND)
+    return (await _with_counts(connection, [row]))[0]
+
+
+async def _with_counts(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[pb.ClassList]:
+    """Lists with how far each has come."""
+    counts = {row["class_list_id"]: ClassListCounts() for row in rows}
+    for class_list_id, outcome, number in await connection.execute(sql.COUNT, {"ids": list(counts)}):
+        name = ClassListOutcome.Name(outcome).removeprefix("CLASS_LIST_OUTCOME_").lower()
+        setattr(counts[class_list_id], name, number)
+        counts[class_list_id].total += number
+    return [
+        pb.ClassList(
+            class_list_id=row["class_list_id"],
+            unit_id=row["unit_id"],
+            registrar=Registrar(
+                account_id=row["registrar_account_id"], display_name=row["registrar_display_name"]
+            ),
+            state=row["state"],
+            counts=counts[row["class_list_id"]],
+            create_time=row["created_at"],
+            end_time=row["ended_at"],
+            expire_time=row["expires_at"],
+        )
+        for row in rows
+    ]
+
+
+def _wrong_fields(stored: Iterable[Sequence[Any]]) -> list[pb.WrongField]:
+    return [pb.WrongField(field=field, reason=reason) for field, reason in stored]

@@ -1,0 +1,1 @@
+"""Customers: begun, changed, transferred, merged, ended."""

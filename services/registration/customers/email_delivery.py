@@ -1,0 +1,105 @@
+"""Whether mail reaches the address of a customer, or of a guardian who is asked for consent."""
+
+import uuid
+
+from sqlalchemy import bindparam, case, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from liity.v1.customer_service_pb2 import (
+    EMAIL_STATE_CONFIRMED,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNDELIVERABLE,
+)
+from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_VOID
+from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
+from services.registration.audit.entries import use_row
+from services.registration.db.models import customer_changes, customers, registrations
+from services.registration.registrations import queries
+from services.runtime.clock import now
+from services.runtime.errors import failed_precondition, not_found
+
+_OF_CUSTOMER = (customers.c.person_id == bindparam("person"), customers.c.email == bindparam("address"))
+_OF_GUARDIAN_ASKED = (
+    registrations.c.person_id == bindparam("person"),
+    registrations.c.stage == STAGE_WAITING_FOR_CONSENT,
+    registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+)
+
+_MARK_CUSTOMER = (
+    update(customers)
+    .where(*_OF_CUSTOMER)
+    .values(
+        email_state=EMAIL_STATE_UNDELIVERABLE,
+        # A second refusal of the same address is no news.
+        undeliverable_since=case(
+            (customers.c.email_state == EMAIL_STATE_UNDELIVERABLE, customers.c.undeliverable_since),
+            else_=bindparam("moment"),
+        ),
+    )
+)
+
+_MARK_GUARDIAN = (
+    update(registrations)
+    .where(*_OF_GUARDIAN_ASKED, registrations.c.undeliverable_since.is_(None))
+    .values(undeliverable_since=bindparam("moment"))
+)
+_CLEAR_CUSTOMER = (
+    update(customers)
+    .where(*_OF_CUSTOMER, customers.c.email_state == EMAIL_STATE_UNDELIVERABLE)
+    # That a server has taken mail does not tell that somebody reads it.
+    .values(email_state=EMAIL_STATE_UNCONFIRMED)
+)
+_CLEAR_GUARDIAN = update(registrations).where(*_OF_GUARDIAN_ASKED).values(undeliverable_since=None)
+
+_later = customer_changes.alias("later")
+_CHANGED_AGAIN = exists().where(
+    _later.c.customer_id == customers.c.customer_id,
+    _later.c.version > customer_changes.c.version,
+    _later.c.previous_email.is_not(None),
+)
+_CHANGE = (
+    select(
+        customers.c.customer_id,
+        customers.c.person_id,
+        customers.c.email,
+        customers.c.email_state,
+        _CHANGED_AGAIN.label("changed_again"),
+    )
+    .join(customer_changes, customer_changes.c.customer_id == customers.c.customer_id)
+    .where(customer_changes.c.request_id == bindparam("request"))
+    .with_for_update(of=customers)
+)
+_CONFIRM = (
+    update(customers)
+    .where(customers.c.customer_id == bindparam("id"))
+    .values(email_state=EMAIL_STATE_CONFIRMED)
+)
+
+
+async def mark_undeliverable(connection: AsyncConnection, person_id: str, address: str) -> None:
+    """Records that an address does not work, if mail about the person still goes there."""
+    refused = {"person": person_id, "address": address, "moment": now()}
+    await connection.execute(_MARK_GUARDIAN, refused)
+    await connection.execute(_MARK_CUSTOMER, refused)
+
+
+async def mark_delivered(connection: AsyncConnection, person_id: str, address: str) -> None:
+    """Records that it works after all."""
+    taken = {"person": person_id, "address": address}
+    await connection.execute(_CLEAR_GUARDIAN, taken)
+    await connection.execute(_CLEAR_CUSTOMER, taken)
+
+
+async def confirm(connection: AsyncConnection, change_request_id: str) -> None:
+    """Confirms the address that a change has brought, in the connection's transaction."""
+    change = {"request": uuid.UUID(change_request_id)}
+    row = (await connection.execute(_CHANGE, change)).mappings().first()
+    if row is None:
+        raise not_found(REASON_LINK_INVALID)
+    if row["changed_again"] or not row["email"]:
+        raise failed_precondition(REASON_LINK_VOID)
+    if row["email_state"] == EMAIL_STATE_CONFIRMED:
+        return
+    await connection.execute(_CONFIRM, {"id": row["customer_id"]})
+    use = use_row("customer:confirm-email", [row["customer_id"], row["person_id"]])
+    await connection.execute(queries.INSERT_USE, use)

@@ -1,0 +1,428 @@
+"""CustomerService: customers, edited and searched."""
+
+import base64
+import binascii
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import CTE, RowMapping, bindparam, delete, insert, intersect, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from liity.registration.v1 import customer_service_pb2 as pb
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceServicer
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNSPECIFIED,
+    CustomerSummary,
+)
+from liity.v1.reason_pb2 import (
+    REASON_CUSTOMER_HAS_ENDED,
+    REASON_CUSTOMER_NOT_FOUND,
+    REASON_INVALID_PAGE_TOKEN,
+    REASON_REQUEST_ID_REUSED,
+)
+from services.registration.audit.entries import use_row
+from services.registration.customers import (
+    credential_orders,
+    email_delivery,
+    go_online,
+    identity_code,
+    removals,
+    temporary_need,
+)
+from services.registration.customers import merges as customer_merges
+from services.registration.customers.merges import MERGES
+from services.registration.customers.transfers import transfer
+from services.registration.db.mapping import mail_address, profile_row
+from services.registration.db.models import customer_changes, customer_names, customers, registrations, units
+from services.registration.forms import name_search
+from services.registration.forms.edits import apply_mask, editing_errors
+from services.registration.forms.normalise import from_json, normalise
+from services.registration.registrations import queries
+from services.runtime.clock import helsinki_day, now
+from services.runtime.errors import (
+    FieldViolation,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+)
+
+_REGISTRATION = (
+    select(registrations.c.registration_id)
+    .where(registrations.c.customer_id == customers.c.customer_id)
+    .order_by(*queries.STANDS_FOR_CUSTOMER)
+    .limit(1)
+    .correlate(customers)
+    .scalar_subquery()
+    .label("registration_id")
+)
+
+_GET = select(*customers.c, _REGISTRATION, MERGES).where(customers.c.customer_id == bindparam("id"))
+_GET_FOR_CHANGE = (
+    select(*customers.c, units.c.kind.label("unit_kind"), _REGISTRATION, MERGES)
+    .join(units, units.c.unit_id == customers.c.unit_id)
+    .where(customers.c.customer_id == bindparam("id"))
+    .with_for_update(of=customers)
+)
+_CHANGES_SINCE = select(customer_changes.c.paths).where(
+    customer_changes.c.customer_id == bindparam("id"), customer_changes.c.version > bindparam("seen")
+)
+_MADE_BEFORE = select(
+    customer_changes.c.customer_id,
+    customer_changes.c.previous_email,
+    customer_changes.c.previous_related_email,
+).where(customer_changes.c.request_id == bindparam("request"))
+_FORGET_NAMES = delete(customer_names).where(customer_names.c.customer_id == bindparam("id"))
+
+
+class CustomerServicer(CustomerServiceServicer):
+    """Customers."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def GetCustomer(self, request: pb.GetCustomerRequest, _context: object) -> pb.GetCustomerResponse:  # noqa: N802
+        """One customer."""
+        async with self._autocommit.connect() as connection:
+            row = (await connection.execute(_GET, {"id": request.customer_id})).mappings().first()
+        if row is None:
+            raise not_found(REASON_CUSTOMER_NOT_FOUND)
+        return pb.GetCustomerResponse(customer=_to_message(row))
+
+    async def UpdateCustomer(  # noqa: N802
+        self, request: pb.UpdateCustomerRequest, _context: object
+    ) -> pb.UpdateCustomerResponse:
+        """Changes fields of a customer (R14). Of two who edit at once, the later is told what has changed."""
+        async with self._engine.begin() as connection:
+            by_id = {"id": request.customer_id}
+            row = (await connection.execute(_GET_FOR_CHANGE, by_id)).mappings().first()
+            if row is None or row["unit_id"] != request.unit_id:
+                raise not_found(REASON_CUSTOMER_NOT_FOUND)
+            by_request = {"request": uuid.UUID(request.request_id)}
+            made = (await connection.execute(_MADE_BEFORE, by_request)).first()
+            if made is not None:
+                if made.customer_id != request.customer_id:
+                    raise already_exists(REASON_REQUEST_ID_REUSED)
+                return pb.UpdateCustomerResponse(
+                    customer=_to_message(row),
+                    email=row["email"],
+                    previous_email=made.previous_email,
+                    previous_related_email=made.previous_related_email,
+                    repeated=True,
+                )
+            if row["state"] != CUSTOMER_STATE_ACTIVE:
+                raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+            if request.etag != _etag(row):
+                changed = await _changed_since(connection, request)
+                return pb.UpdateCustomerResponse(customer=_to_message(row), changed_meanwhile=changed)
+            return await _change(connection, request, row)
+
+    async def SearchCustomers(  # noqa: N802
+        self, request: pb.SearchCustomersRequest, _context: object
+    ) -> pb.SearchCustomersResponse:
+        """Searches a unit's customers by the beginnings of parts of their names (R15)."""
+        keys = name_search.query_keys(request.query)
+        if not keys:
+            return pb.SearchCustomersResponse()
+        found = _found_by(request.unit_id, keys)
+        place = (customers.c.sort_key, customers.c.customer_id)
+        statement = (
+            select(
+                customers.c.customer_id,
+                customers.c.first_names,
+                customers.c.last_name,
+                customers.c.kind,
+                customers.c.sort_key,
+                customers.c.profile["address"]["municipality"].astext.label("municipality"),
+            )
+            .where(
+                customers.c.unit_id == request.unit_id,
+                customers.c.state == CUSTOMER_STATE_ACTIVE,
+                customers.c.customer_id == found.c.customer_id,
+            )
+            .order_by(*place)
+            .limit(request.page_size + 1)
+        )
+        if request.page_token:
+            statement = statement.where(tuple_(*place) > tuple_(*_position(request.page_token)))
+        async with self._autocommit.connect() as connection:
+            rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+        page = rows[: request.page_size]
+        return pb.SearchCustomersResponse(
+            customers=[
+                CustomerSummary(
+                    name=row["customer_id"],
+                    first_names=row["first_names"],
+                    last_name=row["last_name"],
+                    kind=row["kind"],
+                    municipality=row["municipality"] or "",
+                )
+                for row in page
+            ],
+            next_page_token=_page_token(page[-1]) if len(rows) > len(page) else "",
+        )
+
+    async def TransferCustomer(  # noqa: N802
+        self, request: pb.TransferCustomerRequest, _context: object
+    ) -> pb.TransferCustomerResponse:
+        """Moves a person to another unit (R16)."""
+        async with self._engine.begin() as connection:
+            return await transfer(connection, request)
+
+    async def OrderCredentials(  # noqa: N802
+        self, request: pb.OrderCredentialsRequest, _context: object
+    ) -> pb.OrderCredentialsResponse:
+        """Decides whether credentials may be sent anew (R17)."""
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(_GET, {"id": request.customer_id})).mappings().first()
+            if row is None or row["unit_id"] != request.unit_id:
+                raise not_found(REASON_CUSTOMER_NOT_FOUND)
+            await credential_orders.order(connection, request, row)
+        return pb.OrderCredentialsResponse(
+            person_id=row["person_id"], registration_id=row["registration_id"] or ""
+        )
+
+    async def MarkEmailUndeliverable(  # noqa: N802
+        self, request: pb.MarkEmailUndeliverableRequest, _context: object
+    ) -> pb.MarkEmailUndeliverableResponse:
+        """Records that an address does not work, if mail about the person still goes there."""
+        async with self._engine.begin() as connection:
+            await email_delivery.mark_undeliverable(connection, request.person_id, request.email)
+        return pb.MarkEmailUndeliverableResponse()
+
+    async def MarkEmailDelivered(  # noqa: N802
+        self, request: pb.MarkEmailDeliveredRequest, _context: object
+    ) -> pb.MarkEmailDeliveredResponse:
+        """Records that it works after all."""
+        async with self._engine.begin() as connection:
+            await email_delivery.mark_delivered(connection, request.person_id, request.email)
+        return pb.MarkEmailDeliveredResponse()
+
+    async def ConfirmEmail(  # noqa: N802
+        self, request: pb.ConfirmEmailRequest, _context: object
+    ) -> pb.ConfirmEmailResponse:
+        """Records that somebody reads the mail at the address that a change has brought (R14)."""
+        async with self._engine.begin() as connection:
+            await email_delivery.confirm(connection, request.change_request_id)
+        return pb.ConfirmEmailResponse()
+
+    async def EndCustomership(  # noqa: N802
+        self, request: pb.EndCustomershipRequest, _context: object
+    ) -> pb.EndCustomershipResponse:
+        """Marks a customer for deletion (R19)."""
+        async with self._engine.begin() as connection:
+            row = await removals.end(connection, request)
+        return pb.EndCustomershipResponse(customer=_to_message(row))
+
+    async def UndoRemoval(  # noqa: N802
+        self, request: pb.UndoRemovalRequest, _context: object
+    ) -> pb.UndoRemovalResponse:
+        """Takes that back (R19)."""
+        async with self._engine.begin() as connection:
+            row, resumed = await removals.undo(connection, request)
+        return pb.UndoRemovalResponse(customer=_to_message(row), resumed_registration_id=resumed)
+
+    async def ExtendNeed(  # noqa: N802
+        self, request: pb.ExtendNeedRequest, _context: object
+    ) -> pb.ExtendNeedResponse:
+        """Moves the expected end of a temporary need (R21)."""
+        async with self._engine.begin() as connection:
+            day = await temporary_need.extend(connection, request)
+        return pb.ExtendNeedResponse(expected_end_date=day)
+
+    async def ReportLoan(  # noqa: N802
+        self, request: pb.ReportLoanRequest, _context: object
+    ) -> pb.ReportLoanResponse:
+        """Records that something was lent to a customer (R20)."""
+        async with self._engine.begin() as connection:
+            await removals.report_loan(connection, request.customer_id)
+        return pb.ReportLoanResponse()
+
+    async def RecordCodeChange(  # noqa: N802
+        self, request: pb.RecordCodeChangeRequest, _context: object
+    ) -> pb.RecordCodeChangeResponse:
+        """Records that the person was given a personal identity code (R24, R34)."""
+        async with self._engine.begin() as connection:
+            # Identity has changed the code already: what has become of the customer is no matter.
+            row = (await connection.execute(_GET_FOR_CHANGE, {"id": request.customer_id})).mappings().first()
+            if row is None:
+                raise not_found(REASON_CUSTOMER_NOT_FOUND)
+            if await _is_made(connection, request.request_id, request.customer_id):
+                return pb.RecordCodeChangeResponse(customer=_to_message(row))
+            changed = await identity_code.record(connection, request, row)
+        return pb.RecordCodeChangeResponse(customer=_to_message({**row, **changed}))
+
+    async def CheckMerge(  # noqa: N802
+        self, request: pb.CheckMergeRequest, _context: object
+    ) -> pb.CheckMergeResponse:
+        """Whether two customers may become one."""
+        async with self._engine.begin() as connection:
+            return await customer_merges.check(connection, request.merge)
+
+    async def MergeCustomers(  # noqa: N802
+        self, request: pb.MergeCustomersRequest, _context: object
+    ) -> pb.MergeCustomersResponse:
+        """Makes one customer of two (R24, R34)."""
+        async with self._engine.begin() as connection:
+            return await customer_merges.merge(connection, request)
+
+    async def ConvertToOnline(  # noqa: N802
+        self, request: pb.ConvertToOnlineRequest, _context: object
+    ) -> pb.ConvertToOnlineResponse:
+        """Makes an online customer of a CD borrower (R23)."""
+        async with self._engine.begin() as connection:
+            registration_id = await go_online.lock_registration(connection, request.customer_id)
+            row = await _row_of_unit(connection, request.customer_id, request.unit_id)
+            if await _is_made(connection, request.request_id, request.customer_id):
+                registration = await go_online.converted_before(connection, request.customer_id)
+            else:
+                registration = await go_online.convert(connection, request, row, registration_id)
+        return pb.ConvertToOnlineResponse(registration=registration)
+
+
+async def _row_of_unit(connection: AsyncConnection, customer_id: str, unit_id: str) -> RowMapping:
+    """A customer, to be changed."""
+    row = (await connection.execute(_GET_FOR_CHANGE, {"id": customer_id})).mappings().first()
+    if row is None or row["unit_id"] != unit_id:
+        raise not_found(REASON_CUSTOMER_NOT_FOUND)
+    return row
+
+
+async def _is_made(connection: AsyncConnection, request_id: str, customer_id: str) -> bool:
+    """Whether the request has changed the customer before. ALREADY_EXISTS if it has changed another one."""
+    made = (await connection.execute(_MADE_BEFORE, {"request": uuid.UUID(request_id)})).first()
+    if made is not None and made.customer_id != customer_id:
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    return made is not None
+
+
+async def _change(
+    connection: AsyncConnection, request: pb.UpdateCustomerRequest, row: RowMapping
+) -> pb.UpdateCustomerResponse:
+    before = from_json(row["profile"])
+    after = normalise(apply_mask(before, request.form, request.update_mask))
+    errors = editing_errors(
+        before,
+        after,
+        request.update_mask,
+        birth_date=row["birth_date"],
+        unit_kind=row["unit_kind"],
+        today=helsinki_day(now()),
+    )
+    if errors:
+        raise invalid(errors)
+    changed = profile_row(after) | {"updated_at": now(), "version": row["version"] + 1}
+    search_keys = changed.pop("search_keys")
+    address, previous = mail_address(after), mail_address(before)
+    moved = address != previous
+    previous_related = _replaced_related_address(before, after)
+    if moved:
+        changed["email_state"] = EMAIL_STATE_UNCONFIRMED if address else EMAIL_STATE_UNSPECIFIED
+    await connection.execute(
+        update(customers).where(customers.c.customer_id == request.customer_id).values(**changed)
+    )
+    await connection.execute(_FORGET_NAMES, {"id": request.customer_id})
+    found_by = {"customer_id": request.customer_id, "unit_id": row["unit_id"], "search_keys": search_keys}
+    await connection.execute(queries.INSERT_NAMES, found_by)
+    await connection.execute(
+        insert(customer_changes).values(
+            customer_id=request.customer_id,
+            version=changed["version"],
+            request_id=uuid.UUID(request.request_id),
+            paths=list(request.update_mask.paths),
+            changed_at=changed["updated_at"],
+            previous_email=previous if moved else None,
+            previous_related_email=previous_related or None,
+        )
+    )
+    use = use_row("customer:update", [request.customer_id, row["person_id"]])
+    await connection.execute(queries.INSERT_USE, use)
+    return pb.UpdateCustomerResponse(
+        customer=_to_message({**row, **changed}),
+        email=address,
+        previous_email=previous if moved else None,
+        previous_related_email=previous_related,
+    )
+
+
+def _replaced_related_address(before: CustomerForm, after: CustomerForm) -> str:
+    """A guardian's or contact person's address that is on file no more, and was not the one for mail."""
+    address = before.related_person.email
+    was_for_mail = address == mail_address(before) != mail_address(after)
+    return "" if address == after.related_person.email or was_for_mail else address
+
+
+async def _changed_since(connection: AsyncConnection, request: pb.UpdateCustomerRequest) -> FieldMask:
+    """What others have changed since the caller read the customer: everything, if that cannot be told."""
+    if not request.etag.isascii() or not request.etag.isdecimal() or len(request.etag) > len(str(2**63)):
+        return FieldMask(paths=[field.name for field in CustomerForm.DESCRIPTOR.fields])
+    parameters = {"id": request.customer_id, "seen": min(int(request.etag), 2**63 - 1)}
+    found: Iterable[list[str]] = (await connection.scalars(_CHANGES_SINCE, parameters)).all()
+    return FieldMask(paths=sorted({path for paths in found for path in paths}))
+
+
+def _found_by(unit_id: str, keys: Sequence[str]) -> CTE:
+    """Whoever has a part of a name that begins with each key.
+
+    Found before anything else is read: nothing is known beforehand of how many begin so, as no statistics are
+    kept of names, and a plan that guesses wrongly would look at every customer for each name.
+    """
+    begun = [
+        select(customer_names.c.customer_id).where(
+            customer_names.c.unit_id == unit_id,
+            customer_names.c.key >= key,
+            # The first text after all that begin with the key: letters end long before this sign.
+            customer_names.c.key < key + "\U0010ffff",
+        )
+        for key in keys
+    ]
+    # Somebody may have two names that begin so.
+    return intersect(begun[0].distinct(), *begun[1:]).cte("found").prefix_with("MATERIALIZED")
+
+
+def _page_token(row: RowMapping) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row["sort_key"], row["customer_id"]]).encode()).decode()
+
+
+def _position(page_token: str) -> tuple[str, str]:
+    try:
+        match json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True)):
+            case [str(sort_key), str(customer_id)] if "\0" not in sort_key + customer_id:
+                return sort_key, customer_id
+    except (binascii.Error, ValueError, RecursionError):
+        pass
+    raise invalid([FieldViolation("page_token", REASON_INVALID_PAGE_TOKEN)])
+
+
+def _etag(row: RowMapping | dict[str, Any]) -> str:
+    return str(row["version"])
+
+
+def _to_message(row: RowMapping | dict[str, Any]) -> pb.Customer:
+    customer = pb.Customer(
+        customer_id=row["customer_id"],
+        person_id=row["person_id"],
+        unit_id=row["unit_id"],
+        etag=_etag(row),
+        state=row["state"],
+        form=from_json(row["profile"]),
+        email_state=row["email_state"],
+        create_time=row["created_at"],
+        update_time=row["updated_at"],
+        registration_id=row["registration_id"] or "",
+        lent=row["lent"],
+    )
+    customer.merged_customers.extend(
+        customer_merges.merged_customer(merged, customer.form) for merged in row["merges"] or ()
+    )
+    if row["ended_at"] is not None:
+        customer.end_time.FromDatetime(row["ended_at"].astimezone(UTC))
+    return customer

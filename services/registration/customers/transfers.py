@@ -1,0 +1,160 @@
+"""A person moves to another unit: the customership, and every registration (R16)."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import RowMapping, bindparam, case, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest, TransferCustomerResponse
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
+from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_BEING_REGISTERED,
+    REASON_CUSTOMER_HAS_ENDED,
+    REASON_NOT_REGISTERED,
+    REASON_REQUEST_ID_REUSED,
+    REASON_UNIT_CLOSED,
+    REASON_UNIT_NOT_FOUND,
+)
+from services.registration.audit.entries import use_row
+from services.registration.db.models import customers, registrations, transfers, units
+from services.registration.registrations import queries
+from services.runtime.clock import now
+from services.runtime.errors import already_exists, failed_precondition, not_found
+from services.runtime.requests import current_actor
+
+_OF_PERSON = registrations.c.person_id == bindparam("person")
+
+# Registrations before the customer: the order in which a registration that becomes active locks them.
+_LOCK_REGISTRATIONS = (
+    select(registrations).where(_OF_PERSON).order_by(registrations.c.created_at.desc()).with_for_update()
+)
+_LOCK_CUSTOMER = select(customers).where(customers.c.person_id == bindparam("person")).with_for_update()
+
+_MADE_BEFORE = (
+    select(
+        transfers,
+        registrations.c.person_id,
+        registrations.c.customer_id,
+        registrations.c.created_at,
+    )
+    .join(registrations, registrations.c.registration_id == transfers.c.registration_id)
+    .where(transfers.c.request_id == bindparam("request"))
+)
+_UNIT = select(units.c.unit_id, units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
+
+
+def _of_running(column: str) -> object:
+    """Mail of a registration that still runs goes to whoever has moved it; who has saved others stays.
+
+    Customer service moves for others: then it goes to the unit's main users.
+    """
+    running = registrations.c.stage.in_(queries.RUNNING)
+    return case((running, bindparam(f"mover_{column}")), else_=registrations.c[column])
+
+
+_MOVE_REGISTRATIONS = (
+    update(registrations)
+    .where(_OF_PERSON, queries.GOES_ALONG)
+    .values(
+        unit_id=bindparam("unit"),
+        registrar_account_id=_of_running("registrar_account_id"),
+        registrar_display_name=_of_running("registrar_display_name"),
+    )
+)
+_MOVE_CUSTOMER = (
+    update(customers)
+    .where(customers.c.person_id == bindparam("person"))
+    .values(unit_id=bindparam("unit"), version=customers.c.version + 1, updated_at=bindparam("moment"))
+)
+_INSERT_TRANSFER = insert(transfers)
+
+
+async def transfer(connection: AsyncConnection, request: TransferCustomerRequest) -> TransferCustomerResponse:
+    """Moves a person, in the connection's transaction; errors as the contract's."""
+    person = {"person": request.person_id}
+    saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).mappings().all()
+    request_id = uuid.UUID(request.request_id)
+    made = (await connection.execute(_MADE_BEFORE, {"request": request_id})).mappings().first()
+    if made is not None:
+        return _made_before(made, request)
+    customer = (await connection.execute(_LOCK_CUSTOMER, person)).mappings().first()
+    latest = _in_force(request, saved, customer)
+    unit = (await connection.execute(_UNIT, {"unit": request.unit_id})).first()
+    if unit is None:
+        raise not_found(REASON_UNIT_NOT_FOUND)
+    if unit.closed_at is not None:
+        raise failed_precondition(REASON_UNIT_CLOSED)
+    moment = now()
+    moved = {
+        "request_id": request_id,
+        "registration_id": latest["registration_id"],
+        "unit_id": request.unit_id,
+        "previous_unit_id": latest["unit_id"],
+        "previous_registrar_account_id": latest["registrar_account_id"],
+        "moved_at": moment,
+    }
+    place = {**person, "unit": request.unit_id}
+    by_customer_service = current_actor().role == ROLE_CUSTOMER_SERVICE
+    mover = {
+        "mover_registrar_account_id": "" if by_customer_service else request.registrar.account_id,
+        "mover_registrar_display_name": request.registrar.display_name,
+    }
+    await connection.execute(_MOVE_REGISTRATIONS, place | mover)
+    if customer is not None:
+        await connection.execute(_MOVE_CUSTOMER, {**place, "moment": moment})
+    await connection.execute(_INSERT_TRANSFER, moved)
+    await _record_use(connection, moved, request.person_id, customer)
+    return TransferCustomerResponse(
+        customer_id=customer["customer_id"] if customer else "",
+        registration_id=latest["registration_id"],
+        registration_create_time=latest["created_at"],
+        previous_unit_id=latest["unit_id"],
+        previous_registrar_account_id=latest["registrar_account_id"],
+    )
+
+
+def _in_force(
+    request: TransferCustomerRequest, saved: Sequence[RowMapping], customer: RowMapping | None
+) -> RowMapping:
+    """The registration that stands for the person; errors as the contract's, if nothing can be moved."""
+    in_force = [row for row in saved if row["stage"] in (*queries.WAITING, *queries.BEGUN)]
+    waits = bool(in_force) and in_force[0]["stage"] in queries.WAITING
+    if not in_force or (customer is None and not waits):
+        raise not_found(REASON_NOT_REGISTERED)
+    if customer is not None and customer["state"] != CUSTOMER_STATE_ACTIVE:
+        raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+    if in_force[0]["unit_id"] == request.unit_id:
+        raise already_exists(REASON_BEING_REGISTERED if waits else REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
+    return in_force[0]
+
+
+def _made_before(made: RowMapping, request: TransferCustomerRequest) -> TransferCustomerResponse:
+    """What the same request has moved, wherever the person was moved to since."""
+    if (made["unit_id"], made["person_id"]) != (request.unit_id, request.person_id):
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    return TransferCustomerResponse(
+        customer_id=made["customer_id"] or "",
+        registration_id=made["registration_id"],
+        registration_create_time=made["created_at"],
+        previous_unit_id=made["previous_unit_id"],
+        previous_registrar_account_id=made["previous_registrar_account_id"],
+    )
+
+
+async def _record_use(
+    connection: AsyncConnection, moved: dict[str, object], person_id: str, customer: RowMapping | None
+) -> None:
+    """One entry for each unit, so that the log of both shows it; each names both units."""
+    subjects = {
+        person_id,
+        str(moved["registration_id"]),
+        str(moved["unit_id"]),
+        str(moved["previous_unit_id"]),
+        *((customer["customer_id"],) if customer else ()),
+    }
+    arrival = use_row("customer:transfer", subjects)
+    departure = use_row("customer:transfer-away", subjects) | {"for_unit_id": moved["previous_unit_id"]}
+    await connection.execute(queries.INSERT_USE, [arrival, departure])

@@ -1,0 +1,1 @@
+"""Tables, their mapping to messages, and paging."""

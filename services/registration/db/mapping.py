@@ -1,0 +1,138 @@
+"""Rows: what they are made of, and how they become messages."""
+
+import secrets
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Executable, RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1.registration_service_pb2 import (
+    ConsentEvidence,
+    MailingDetails,
+    Registration,
+)
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CustomerForm
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNSPECIFIED,
+)
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_UNSPECIFIED
+from services.registration.forms import name_search
+from services.registration.forms.normalise import to_json
+
+Row = RowMapping | dict[str, Any]
+
+
+def new_id() -> str:
+    """A random, opaque ID."""
+    return secrets.token_hex(16)
+
+
+async def row_of(engine: AsyncEngine, statement: Executable, parameters: dict[str, Any]) -> RowMapping | None:
+    """The row a statement answers, if any."""
+    async with engine.connect() as connection:
+        return (await connection.execute(statement, parameters)).mappings().first()
+
+
+def customer_row(
+    form: CustomerForm, *, person_id: str, unit_id: str, birth_date: date | None, moment: datetime
+) -> dict[str, Any]:
+    """A new customer, as the form describes them, with the keys by which they are found."""
+    return {
+        "customer_id": new_id(),
+        "person_id": person_id,
+        "unit_id": unit_id,
+        "created_at": moment,
+        "updated_at": moment,
+        "state": CUSTOMER_STATE_ACTIVE,
+        "version": 1,
+        "email_state": EMAIL_STATE_UNCONFIRMED if mail_address(form) else EMAIL_STATE_UNSPECIFIED,
+        "birth_date": birth_date,
+        "ended_at": None,
+        "lent": form.kind == CUSTOMER_KIND_CD_BORROWER,
+        "undeliverable_since": None,
+        **profile_row(form),
+    }
+
+
+def profile_row(form: CustomerForm) -> dict[str, Any]:
+    """A customer's form as it now stands, and what is drawn from it."""
+    return {
+        "first_names": form.first_names,
+        "last_name": form.last_name,
+        "kind": form.kind,
+        "email": mail_address(form),
+        "language": form.language,
+        "profile": to_json(form),
+        "sort_key": name_search.sort_key(form.last_name, form.first_names),
+        "search_keys": name_search.search_keys(form.first_names, form.last_name),
+    }
+
+
+def mail_address(form: CustomerForm) -> str:
+    """Where mail to the customer goes: their own address, else the guardian's or contact person's."""
+    return form.email or form.related_person.email
+
+
+def consent_row(
+    evidence: ConsentEvidence,
+    *,
+    registration_id: str,
+    customer_id: str,
+    guardian_name: str,
+    sign_date: date,
+    moment: datetime,
+) -> dict[str, Any]:
+    """The evidence of a consent (R31)."""
+    return {
+        "registration_id": registration_id,
+        "customer_id": customer_id,
+        "method": evidence.method,
+        "guardian_name": guardian_name,
+        "sign_date": sign_date,
+        "wording_version": evidence.wording_version,
+        "wording_language": evidence.wording_language,
+        "recorded_by": evidence.recorded_by,
+        "recorded_at": moment,
+    }
+
+
+def mailing_details(
+    form: CustomerForm, unit_id: str, unit_display_name: str, registrar_account_id: str
+) -> MailingDetails:
+    """To whom mail goes, as the form that now stands says."""
+    return MailingDetails(
+        first_names=form.first_names,
+        language=form.language,
+        customer_email=mail_address(form),
+        related_person_email=form.related_person.email,
+        credentials_recipient=form.credentials_recipient,
+        unit_id=unit_id,
+        unit_display_name=unit_display_name,
+        registrar_account_id=registrar_account_id,
+        kind=form.kind,
+    )
+
+
+def to_message(row: Row) -> Registration:
+    """A registration as the contract tells it; from a row with the columns of `statements.COLUMNS`."""
+    return Registration(
+        registration_id=row["registration_id"],
+        unit_id=row["unit_id"],
+        person_id=row["person_id"] or "",
+        registrar_account_id=row["registrar_account_id"],
+        registrar_display_name=row["registrar_display_name"],
+        stage=row["stage"],
+        kind=row["kind"],
+        consent_state=row["consent_state"],
+        customer_display_name=row["customer_display_name"],
+        create_time=row["created_at"],
+        update_time=row["updated_at"],
+        deadline=row["deadline"],
+        customer_id=row["customer_id"] or "",
+        rejection_note=row["rejection_note"] or "",
+        missing_code_reason=row["missing_code_reason"] or MISSING_CODE_REASON_UNSPECIFIED,
+        decision_request_id=str(row["decision_request_id"] or ""),
+    )

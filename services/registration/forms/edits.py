@@ -1,0 +1,83 @@
+"""Editing a customer's form: which fields may be changed, and what a change may not bring about (R14)."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
+from liity.registration.v1.unit_service_pb2 import UnitKind
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.reason_pb2 import REASON_NOT_EDITABLE, REASON_UNKNOWN_VALUE
+from services.registration.forms.normalise import form_errors
+from services.runtime.errors import FieldViolation, invalid
+
+_AS_REGISTERED = frozenset(
+    {
+        "entitlement_declared",
+        "terms_accepted",
+        "applicant",
+        "paper_consent",
+        "kind",
+        "credentials_recipient",
+    }
+)
+"""What was true on the day of registering, or has an RPC of its own."""
+
+
+def apply_mask(stored: CustomerForm, given: CustomerForm, mask: FieldMask) -> CustomerForm:
+    """The stored form with the masked fields as given. INVALID_ARGUMENT for paths that may not be named."""
+    errors = list(_mask_errors(mask))
+    if errors:
+        raise invalid(errors)
+    changed, new = CustomerForm(), CustomerForm()
+    changed.CopyFrom(stored)
+    new.CopyFrom(given)
+    for path in mask.paths:
+        # A field of a message that is not given is emptied, too: the merge would pass it over.
+        message: Message = new
+        for name in path.split(".")[:-1]:
+            message = getattr(message, name)
+            message.SetInParent()
+    mask.MergeMessage(new, changed, replace_message_field=True)
+    return changed
+
+
+def editing_errors(
+    before: CustomerForm,
+    after: CustomerForm,
+    mask: FieldMask,
+    *,
+    birth_date: date | None,
+    unit_kind: UnitKind.ValueType,
+    today: date,
+) -> list[FieldViolation]:
+    """What is wrong with the changed fields, and what the change has made wrong elsewhere.
+
+    What was wrong before, because a rule or the age has changed since, does not stand in the way.
+    """
+    known = set(form_errors(before, birth_date=birth_date, unit_kind=unit_kind, today=today))
+    found = form_errors(after, birth_date=birth_date, unit_kind=unit_kind, today=today)
+    return [error for error in found if error not in known or _is_masked(error.field, mask)]
+
+
+def _mask_errors(mask: FieldMask) -> Iterator[FieldViolation]:
+    if not mask.paths:
+        yield FieldViolation("update_mask", REASON_UNKNOWN_VALUE)
+    for path in mask.paths:
+        if not _is_path(CustomerForm.DESCRIPTOR, path):
+            yield FieldViolation("update_mask", REASON_UNKNOWN_VALUE)
+        elif path.partition(".")[0] in _AS_REGISTERED:
+            yield FieldViolation(f"form.{path}", REASON_NOT_EDITABLE)
+
+
+def _is_path(message: Descriptor | None, path: str) -> bool:
+    name, _, rest = path.partition(".")
+    field = message.fields_by_name.get(name) if message else None
+    return field is not None and (not rest or _is_path(field.message_type, rest))
+
+
+def _is_masked(field: str, mask: FieldMask) -> bool:
+    path = field.removeprefix("form.")
+    return any(f"{path}.".startswith(f"{masked}.") for masked in mask.paths)

@@ -1,0 +1,1 @@
+"""Messages between registrars and customer service."""

@@ -1,0 +1,132 @@
+"""The SQL that erases a person: what remains of the registrations is anonymous (R30)."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
+
+from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_GIVEN, STAGE_WITHDRAWN
+from services.registration.db.models import (
+    customers,
+    disclosures,
+    merges,
+    messages,
+    registrations,
+    transfers,
+    work_claims,
+)
+from services.registration.registrations.queries import BEGUN, WAITING
+from services.registration.worklist import claims
+
+_HELSINKI = "Europe/Helsinki"
+
+_WAITS = registrations.c.stage.in_(WAITING)
+_AWAITS_CONSENT = registrations.c.consent_state == CONSENT_STATE_AWAITED
+_HAS_BEGUN = registrations.c.stage.in_(BEGUN)
+_OF_PERSON = registrations.c.person_id == bindparam("person")
+
+
+def _day(moment: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.date_trunc("day", moment, _HELSINKI)
+
+
+def _if_begun(then: object, otherwise: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((_HAS_BEGUN, then), else_=otherwise)
+
+
+# Registrations before the customer, as everywhere.
+LOCK_REGISTRATIONS = (
+    select(registrations.c.stage)
+    .where(_OF_PERSON)
+    .order_by(registrations.c.created_at.desc())
+    .with_for_update()
+)
+LOCK_CUSTOMER = (
+    select(customers.c.customer_id, customers.c.state)
+    .where(customers.c.person_id == bindparam("person"))
+    .with_for_update()
+)
+
+# The evidence of consent goes with the customer.
+ERASE_CUSTOMER = delete(customers).where(customers.c.person_id == bindparam("person"))
+
+ERASE_DISCLOSURES = delete(disclosures).where(disclosures.c.person_id == bindparam("person"))
+
+# Where somebody was moved from is nobody's business once they are erased.
+ERASE_TRANSFERS = delete(transfers).where(
+    transfers.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
+)
+
+# What was written about somebody goes with them.
+ERASE_MESSAGES = delete(messages).where(
+    messages.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
+)
+
+_ROWS = union_all(
+    select(registrations.c.registration_id).where(_OF_PERSON),
+    select(customers.c.customer_id).where(customers.c.person_id == bindparam("person")),
+    select(messages.c.message_id)
+    .join(registrations, registrations.c.registration_id == messages.c.registration_id)
+    .where(_OF_PERSON),
+)
+
+ERASE_CLAIMS = delete(work_claims).where(claims.is_about(_ROWS))
+
+ERASE_REGISTRATIONS = (
+    update(registrations)
+    .where(_OF_PERSON)
+    .values(
+        form=None,
+        birth_date=None,
+        deadline=None,
+        customer_id=None,
+        # What waits for a person who is gone would wait for ever.
+        stage=case((_WAITS, STAGE_WITHDRAWN), else_=registrations.c.stage),
+        consent_state=case((_AWAITS_CONSENT, CONSENT_STATE_NOT_GIVEN), else_=registrations.c.consent_state),
+        missing_code_reason=None,
+        # Words about somebody go with the customership; until then of a registration that was declined, too.
+        rejection_note=case(
+            (exists().where(customers.c.person_id == bindparam("person")), null()),
+            else_=registrations.c.rejection_note,
+        ),
+        undeliverable_since=None,
+        # One that never came to a customership stands in its unit's list: who saved it, when, and what became
+        # of it. Of a customership that is over there remains a number.
+        request_id=_if_begun(func.gen_random_uuid(), registrations.c.request_id),
+        registrar_account_id=_if_begun("", registrations.c.registrar_account_id),
+        registrar_display_name=_if_begun("", registrations.c.registrar_display_name),
+        decision_request_id=_if_begun(null(), registrations.c.decision_request_id),
+        created_at=_if_begun(_day(registrations.c.created_at), registrations.c.created_at),
+        updated_at=case(
+            (_WAITS, bindparam("now")),
+            (_HAS_BEGUN, _day(registrations.c.updated_at)),
+            else_=registrations.c.updated_at,
+        ),
+    )
+    .returning(registrations.c.registration_id)
+)
+
+FORGET_PERSON = (
+    update(registrations)
+    .where(_OF_PERSON, registrations.c.form.is_(None), registrations.c.customer_id.is_(None))
+    .values(person_id=None)
+)
+
+IS_KNOWN = select(
+    or_(
+        exists().where(_OF_PERSON),
+        exists().where(customers.c.person_id == bindparam("person")),
+        exists().where(merges.c.merged_person_id == bindparam("person")),
+    )
+)

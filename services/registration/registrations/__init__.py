@@ -1,0 +1,1 @@
+"""Registrations: saved, decided, read."""

@@ -1,0 +1,285 @@
+"""A Save: may it go on, and what is stored for it (R5, R10, R11, R18)."""
+
+import uuid
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Executable, RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1.registration_service_pb2 import (
+    ConsentEvidence,
+    CreateRegistrationRequest,
+    CreateRegistrationResponse,
+    PrepareRegistrationRequest,
+    PrepareRegistrationResponse,
+    Registration,
+)
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_BEING_REGISTERED,
+    REASON_REQUEST_ID_REUSED,
+    REASON_UNIT_CLOSED,
+    REASON_UNIT_NOT_FOUND,
+)
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_AWAITED,
+    CONSENT_STATE_GIVEN,
+    CONSENT_STATE_NOT_NEEDED,
+    CONSENT_STATE_UNSPECIFIED,
+    STAGE_ACTIVE,
+    STAGE_LINKED,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+    Stage,
+)
+from services.registration.audit.entries import use_row
+from services.registration.audit.lookup_quota import LookUps
+from services.registration.db.mapping import (
+    Row,
+    consent_row,
+    customer_row,
+    mailing_details,
+    new_id,
+    row_of,
+    to_message,
+)
+from services.registration.forms import proto_dates
+from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, to_json
+from services.registration.registrations import queries
+from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
+from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.errors import (
+    FieldViolation,
+    Refusal,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+    unavailable,
+)
+from services.runtime.interceptor import violations_of
+
+SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
+
+
+class Saving:
+    """Decides on Saves and stores them."""
+
+    def __init__(self, engine: AsyncEngine, look_ups: LookUps) -> None:
+        # Each step is one statement: a transaction around it would only cost round trips.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._transactions = engine
+        self._look_ups = look_ups
+
+    async def prepare(self, request: PrepareRegistrationRequest) -> PrepareRegistrationResponse:
+        """The registration that this very Save has made before, if any; raises if it may not go on."""
+        known = await self._what_is_known(request)
+        if known["registration_id"] is not None:
+            return PrepareRegistrationResponse(
+                registration=_made_before(known, request, request.account_id),
+                unfinished=known["stage"] in queries.UNDER_WAY and not known["over"],
+            )
+        _require_open_unit(known)
+        today = helsinki_day(now())
+        birth_date, errors = _birth_date(request, today)
+        errors += form_errors(
+            normalise(request.form), birth_date=birth_date, unit_kind=known["unit_kind"], today=today
+        )
+        if errors:
+            raise invalid(errors)
+        standing = _refusal_of_known_person(known, request.unit_id)
+        if standing is None:
+            # Else whoever may look up nobody any more would be told by a Save that goes on.
+            await self._look_ups.require()
+            return PrepareRegistrationResponse(returning=_is_marked(known))
+        await self._look_ups.admit()
+        raise standing
+
+    async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
+        """Stores a registration, and its customer unless consent must be waited for."""
+        form = normalise(request.form)
+        # The rules were checked before anything was started; a day's change since then must not undo that.
+        malformed = violations_of(form, "form.")
+        if malformed:
+            raise invalid(malformed)
+        moment = now()
+        birth_date = proto_dates.birth_date(request.birth_date, helsinki_day(moment))
+        statement, row = _creation(request, form, birth_date, moment)
+        created = await row_of(self._engine, statement, row) or await self._return(request, row)
+        registration = to_message(row) if created else await self._already_made(request)
+        awaited = registration.consent_state == CONSENT_STATE_AWAITED
+        return CreateRegistrationResponse(
+            registration=registration,
+            consent_outgrown_date=to_proto_date(day_of_age(birth_date, AGE_OF_OWN_DECISION))
+            if awaited
+            else None,
+            mailing_details=mailing_details(
+                form, request.unit_id, created["unit_display_name"], request.registrar.account_id
+            )
+            if created
+            else None,
+        )
+
+    async def _return(self, request: CreateRegistrationRequest, row: dict[str, Any]) -> RowMapping | None:
+        """Stores the registration of a person who is marked for deletion: customer service decides (R19)."""
+        known = await self._what_is_known(request)
+        made_before = known["registration_id"] is not None
+        if made_before or known["unit_kind"] is None or known["waiting"] or not _is_marked(known):
+            return None
+        birth_date = proto_dates.birth_date(request.birth_date, helsinki_day(row["created_at"]))
+        row |= _waiting_for_decision(
+            STAGE_WAITING_FOR_REACTIVATION,
+            normalise(request.form),
+            birth_date,
+            helsinki_day(row["created_at"]),
+            proto_dates.moment(request.reactivation_deadline, "reactivation_deadline"),
+        )
+        async with self._transactions.begin() as connection:
+            await connection.execute(queries.SET_OVER, {"person": request.person_id})
+            created = (await connection.execute(queries.CREATE_RETURNING, row)).mappings().first()
+            if created is None:
+                # Somebody was faster: what was over before may not be any more.
+                await connection.rollback()
+        return created
+
+    async def _already_made(self, request: CreateRegistrationRequest) -> Registration:
+        """The registration that `request_id` has made; raises why there is none."""
+        known = await self._what_is_known(request)
+        if known["registration_id"] is not None:
+            return _made_before(known, request, request.registrar.account_id)
+        _require_open_unit(known)
+        standing = _refusal_of_known_person(known, request.unit_id)
+        if standing is not None:
+            # To refuse the count would only have the step tried again.
+            await self._look_ups.count()
+            raise standing
+        # What stood in the way has ended in this very moment.
+        raise unavailable()
+
+    async def _what_is_known(self, request: SaveRequest) -> RowMapping:
+        parameters = {
+            "request_id": uuid.UUID(request.request_id),
+            "unit_id": request.unit_id,
+            "person_id": request.person_id,
+        }
+        async with self._engine.connect() as connection:
+            return (await connection.execute(queries.PREPARE, parameters)).mappings().one()
+
+
+def _creation(
+    request: CreateRegistrationRequest, form: CustomerForm, birth_date: date, moment: datetime
+) -> tuple[Executable, dict[str, Any]]:
+    """The statement that stores a registration in its first stage, and its parameters."""
+    today = helsinki_day(moment)
+    row: dict[str, Any] = {
+        "registration_id": new_id(),
+        "request_id": uuid.UUID(request.request_id),
+        "person_id": request.person_id,
+        "unit_id": request.unit_id,
+        "registrar_account_id": request.registrar.account_id,
+        "registrar_display_name": request.registrar.display_name,
+        "kind": form.kind,
+        "customer_display_name": f"{form.first_names} {form.last_name}",
+        "created_at": moment,
+        "updated_at": moment,
+        "over": False,
+        "missing_code_reason": request.missing_code_reason or None,
+        "rejection_note": None,
+        "decision_request_id": None,
+        "undeliverable_since": None,
+    }
+    row |= use_row("registration:create", [row["registration_id"], request.person_id])
+    if request.missing_code_reason:
+        deadline = proto_dates.moment(request.identity_check_deadline, "identity_check_deadline")
+        return queries.CREATE_WAITING, row | _waiting_for_decision(
+            STAGE_WAITING_FOR_IDENTITY_CHECK, form, birth_date, today, deadline
+        )
+    if consent_needed(birth_date, today, form):
+        return queries.CREATE_WAITING, row | {
+            "stage": STAGE_WAITING_FOR_CONSENT,
+            "consent_state": CONSENT_STATE_AWAITED,
+            "form": to_json(form),
+            "birth_date": birth_date,
+            "deadline": proto_dates.moment(request.consent_deadline, "consent_deadline"),
+            "customer_id": None,
+        }
+    customer = customer_row(
+        form,
+        person_id=request.person_id,
+        unit_id=request.unit_id,
+        birth_date=birth_date,
+        moment=moment,
+    )
+    row |= customer | {"stage": STAGE_ACTIVE, "form": None, "deadline": None}
+    if full_years(birth_date, today) >= AGE_OF_OWN_DECISION:
+        return queries.CREATE_ACTIVE, row | {"consent_state": CONSENT_STATE_NOT_NEEDED}
+    evidence = consent_row(
+        ConsentEvidence(method=ConsentEvidence.METHOD_PAPER, recorded_by=request.registrar.account_id),
+        registration_id=row["registration_id"],
+        customer_id=row["customer_id"],
+        guardian_name=form.paper_consent.guardian_name,
+        sign_date=proto_dates.calendar_day(form.paper_consent.sign_date, "form.paper_consent.sign_date"),
+        moment=moment,
+    )
+    return queries.CREATE_WITH_CONSENT, row | evidence | {"consent_state": CONSENT_STATE_GIVEN}
+
+
+def _waiting_for_decision(
+    stage: Stage.ValueType, form: CustomerForm, birth_date: date, today: date, deadline: datetime
+) -> dict[str, Any]:
+    """The columns of a registration that waits for customer service."""
+    grown = full_years(birth_date, today) >= AGE_OF_OWN_DECISION
+    return {
+        "stage": stage,
+        # Under 15 it is settled when customer service has said yes.
+        "consent_state": CONSENT_STATE_NOT_NEEDED if grown else CONSENT_STATE_UNSPECIFIED,
+        "form": to_json(form),
+        "birth_date": birth_date,
+        "deadline": deadline,
+        "customer_id": None,
+    }
+
+
+def _birth_date(request: PrepareRegistrationRequest, today: date) -> tuple[date | None, list[FieldViolation]]:
+    """The date of birth that the rules of age go by, and what is wrong with one told instead of a code."""
+    if request.HasField("missing_personal_identity_code"):
+        return missing_code_errors(request.missing_personal_identity_code, today)
+    return proto_dates.birth_date(request.birth_date, today) if request.HasField("birth_date") else None, []
+
+
+def _is_marked(known: Row) -> bool:
+    return bool(known["customer_state"] == CUSTOMER_STATE_MARKED_FOR_DELETION)
+
+
+def _require_open_unit(known: Row) -> None:
+    if known["unit_kind"] is None:
+        raise not_found(REASON_UNIT_NOT_FOUND)
+    if known["unit_closed_at"] is not None:
+        raise failed_precondition(REASON_UNIT_CLOSED)
+
+
+def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registration:
+    """What a repeated Save made. ALREADY_EXISTS (REQUEST_ID_REUSED) if it was another Save."""
+    saved_by = (known["registrar_account_id"], known["unit_id"])
+    # A registration that has ended knows its person no more.
+    # One that was linked to a customer is that person's.
+    same_person = known["person_id"] in {None, request.person_id} or known["stage"] == STAGE_LINKED
+    if saved_by != (account_id, request.unit_id) or not same_person:
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    return to_message(known)
+
+
+def _refusal_of_known_person(known: Row, unit_id: str) -> Refusal | None:
+    """Why a person is not saved; it tells that they are registered."""
+    if _is_marked(known):
+        return already_exists(REASON_BEING_REGISTERED) if known["waiting"] else None
+    if known["customer_unit_id"] == unit_id:
+        return already_exists(REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
+    if known["customer_unit_id"] is not None:
+        return already_exists(REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT)
+    return already_exists(REASON_BEING_REGISTERED) if known["running"] else None

@@ -1,0 +1,108 @@
+"""Who may be one person: customers, and registrations that wait, of one name and date of birth (R24)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from sqlalchemy import RowMapping, bindparam, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.registration_service_pb2 import PossibleDuplicate
+from services.registration.db.models import customers, registrations, units
+from services.registration.forms import name_search
+from services.registration.forms.normalise import from_json
+from services.registration.registrations.queries import COLUMNS, WAITING_FOR_SOMEBODY
+from services.runtime.clock import to_proto_date
+
+_MOST = 20
+"""How many are told."""
+
+_NAME = func.split_part(customers.c.sort_key, "\x01", 1)
+_FIRST_NAME = func.split_part(func.split_part(customers.c.sort_key, "\x01", 2), " ", 1)
+
+_DUPLICATES = (
+    select(
+        customers.c.customer_id,
+        customers.c.unit_id,
+        customers.c.first_names,
+        customers.c.last_name,
+        customers.c.birth_date,
+        customers.c.state,
+        units.c.display_name.label("unit_display_name"),
+    )
+    .join(units, units.c.unit_id == customers.c.unit_id)
+    .where(
+        customers.c.birth_date == bindparam("birth_date"),
+        bindparam("last") == _NAME,
+        bindparam("first") == _FIRST_NAME,
+        customers.c.person_id != bindparam("person"),
+    )
+    .order_by(units.c.display_name, customers.c.customer_id)
+    .limit(_MOST)
+)
+
+_WAITING = (
+    select(
+        *COLUMNS,
+        registrations.c.form,
+        registrations.c.birth_date,
+        units.c.display_name.label("unit_display_name"),
+    )
+    .join(units, units.c.unit_id == registrations.c.unit_id)
+    .where(
+        registrations.c.birth_date.in_(bindparam("birth_dates", expanding=True)),
+        # Literals: they are what the index holds.
+        registrations.c.stage.in_([literal(stage, literal_execute=True) for stage in WAITING_FOR_SOMEBODY]),
+        registrations.c.form.is_not(None),
+    )
+    .order_by(units.c.display_name, registrations.c.registration_id)
+)
+
+
+async def possible_duplicates_of(
+    connection: AsyncConnection, person_id: str, birth_date: date, form: CustomerForm
+) -> Sequence[PossibleDuplicate]:
+    """Others, of any unit, who may be a person; customers first, those marked for deletion, too.
+
+    Case and accents count alike, and of several first names the first one decides: who is called by it alone
+    in one place is found.
+    """
+    last, first = _called(form)
+    asked = {"person": person_id, "birth_date": birth_date, "last": last, "first": first}
+    known = (await connection.execute(_DUPLICATES, asked)).mappings()
+    waiting = [
+        row
+        for row in await waiting_of(connection, [birth_date])
+        if row["person_id"] != person_id and _called(from_json(row["form"])) == (last, first)
+    ]
+    return [*(_customer(row) for row in known), *(_registration(row) for row in waiting)][:_MOST]
+
+
+async def waiting_of(connection: AsyncConnection, birth_dates: Iterable[date]) -> Sequence[RowMapping]:
+    """The registrations that wait, of those born on some days: their form tells the name."""
+    return (await connection.execute(_WAITING, {"birth_dates": list(birth_dates)})).mappings().all()
+
+
+def _called(form: CustomerForm) -> tuple[str, str]:
+    """The last name and the first one of the first names, as they are compared."""
+    last, _, first = name_search.sort_key(form.last_name, form.first_names).partition("\x01")
+    return last, first.partition(" ")[0]
+
+
+def _customer(row: RowMapping) -> PossibleDuplicate:
+    return PossibleDuplicate(
+        customer=f"units/{row['unit_id']}/customers/{row['customer_id']}",
+        customer_display_name=f"{row['first_names']} {row['last_name']}",
+        birth_date=to_proto_date(row["birth_date"]),
+        unit_display_name=row["unit_display_name"],
+        state=row["state"],
+    )
+
+
+def _registration(row: RowMapping) -> PossibleDuplicate:
+    return PossibleDuplicate(
+        registration=f"units/{row['unit_id']}/registrations/{row['registration_id']}",
+        customer_display_name=row["customer_display_name"],
+        birth_date=to_proto_date(row["birth_date"]),
+        unit_display_name=row["unit_display_name"],
+    )

@@ -1,0 +1,17 @@
+"""What customer service wrote when it declined: kept for a while, and no longer."""
+
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.registration.registrations.queries import SWEEP_NOTES
+from services.runtime.clock import now
+
+NOTE_LIFETIME = timedelta(days=90)
+"""How long a unit can read why a registration was declined."""
+
+
+async def sweep_notes(engine: AsyncEngine) -> None:
+    """Erases the notes of registrations that were declined long ago."""
+    async with engine.begin() as connection:
+        await connection.execute(SWEEP_NOTES, {"before": now() - NOTE_LIFETIME})

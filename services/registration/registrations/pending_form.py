@@ -1,0 +1,101 @@
+"""The form of a registration that waits, and its correction (R14). Later, the data is the customer's."""
+
+import base64
+import hashlib
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from liity.registration.v1.registration_service_pb2 import UpdateFormRequest, UpdateFormResponse
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.reason_pb2 import REASON_NOT_WAITING, REASON_REGISTRATION_NOT_FOUND
+from services.registration.audit.entries import use_row
+from services.registration.db.mapping import to_message
+from services.registration.db.models import registrations, units
+from services.registration.forms.edits import apply_mask, editing_errors
+from services.registration.forms.normalise import from_json, normalise, to_json
+from services.registration.registrations import queries
+from services.runtime.clock import helsinki_day, now
+from services.runtime.errors import failed_precondition, invalid, not_found
+
+GET = select(registrations.c.form, registrations.c.birth_date, registrations.c.missing_code_reason).where(
+    registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(queries.WAITING)
+)
+
+_UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
+_UPDATE = (
+    update(registrations)
+    .where(registrations.c.registration_id == bindparam("id"))
+    .values(form=bindparam("new_form"), undeliverable_since=bindparam("refused_since"))
+)
+_FIELDS = [field.name for field in CustomerForm.DESCRIPTOR.fields]
+_DIGEST = 4
+"""Bytes that stand for one field in an etag."""
+
+
+async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> UpdateFormResponse:
+    """Changes a form in the connection's transaction; errors as the contract's."""
+    by_id = {"id": request.registration_id}
+    row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
+    if row is None or row["unit_id"] != request.unit_id:
+        raise not_found(REASON_REGISTRATION_NOT_FOUND)
+    if row["stage"] not in queries.WAITING:
+        raise failed_precondition(REASON_NOT_WAITING)
+    before = from_json(row["form"])
+    after = normalise(apply_mask(before, request.form, request.update_mask))
+    if after == before:
+        # Nothing to change: the request is repeated, or says what is there.
+        return _answer(row, before)
+    if request.etag != etag_of(before):
+        return UpdateFormResponse(registration=to_message(row), changed_meanwhile=_changed(request, before))
+    errors = editing_errors(
+        before,
+        after,
+        request.update_mask,
+        birth_date=row["birth_date"],
+        unit_kind=(await connection.execute(_UNIT_KIND, {"unit": row["unit_id"]})).scalar_one(),
+        today=helsinki_day(now()),
+    )
+    if errors:
+        raise invalid(errors)
+    # Of a guardian's corrected address nothing is known yet.
+    is_corrected = after.related_person.email != before.related_person.email
+    refused_since = None if is_corrected else row["undeliverable_since"]
+    await connection.execute(_UPDATE, by_id | {"new_form": to_json(after), "refused_since": refused_since})
+    use = use_row("registration:update", [request.registration_id, row["person_id"]])
+    await connection.execute(queries.INSERT_USE, use)
+    changed = (await connection.execute(queries.GET, by_id)).mappings().one()
+    return _answer(changed, after)
+
+
+def etag_of(form: CustomerForm) -> str:
+    """Changes with the form. Every field has its place in it, so that it tells which ones have changed."""
+    digests = (hashlib.sha256(_text(form, name)).digest()[:_DIGEST] for name in _FIELDS)
+    return base64.urlsafe_b64encode(b"".join(digests)).decode()
+
+
+def _changed(request: UpdateFormRequest, form: CustomerForm) -> FieldMask:
+    """What others have changed since the caller read the form: everything, if that cannot be told."""
+    try:
+        read = base64.b64decode(request.etag, altchars=b"-_", validate=True)
+    except ValueError:
+        read = b""
+    stored = base64.urlsafe_b64decode(etag_of(form))
+    if len(read) != len(stored):
+        return FieldMask(paths=_FIELDS)
+    places = ((name, slice(i * _DIGEST, (i + 1) * _DIGEST)) for i, name in enumerate(_FIELDS))
+    return FieldMask(paths=[name for name, place in places if read[place] != stored[place]])
+
+
+def _text(form: CustomerForm, name: str) -> bytes:
+    only = CustomerForm()
+    FieldMask(paths=[name]).MergeMessage(form, only)
+    return only.SerializeToString(deterministic=True)
+
+
+def _answer(row: RowMapping | dict[str, Any], form: CustomerForm) -> UpdateFormResponse:
+    return UpdateFormResponse(
+        registration=to_message(row), temporary=form.temporary and form.HasField("expected_end_date")
+    )

@@ -1,0 +1,412 @@
+"""The SQL of registrations, prepared once: what a Save needs is one statement, so one round trip."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Insert,
+    Select,
+    String,
+    Table,
+    Uuid,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as insert_unless_there
+
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
+    CUSTOMER_STATE_MARKED_FOR_DELETION,
+    EMAIL_STATE_UNDELIVERABLE,
+)
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_AWAITED,
+    CONSENT_STATE_NOT_GIVEN,
+    CONSENT_STATE_NOT_NEEDED,
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_LINKED,
+    STAGE_RECEIVED,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WELCOMED,
+)
+from services.registration.db.models import (
+    consents,
+    customer_names,
+    customers,
+    merges,
+    registrations,
+    units,
+    use_entries,
+)
+
+WAITING_FOR_DECISION = (STAGE_WAITING_FOR_REACTIVATION, STAGE_WAITING_FOR_IDENTITY_CHECK)
+"""Customer service has to say yes first (R19, R24)."""
+
+WAITING_FOR_SOMEBODY = (STAGE_WAITING_FOR_CONSENT, *WAITING_FOR_DECISION)
+"""A guardian or customer service has to say yes first."""
+
+WAITING = (STAGE_RECEIVED, *WAITING_FOR_SOMEBODY)
+"""The customership has not begun."""
+
+BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
+"""The customership has begun."""
+
+RUNNING = (*WAITING, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)
+"""Something is still to come: a person has one such registration at most, unless it is over (R18)."""
+
+UNDER_WAY = frozenset({*WAITING_FOR_SOMEBODY, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT})
+"""Stages of a stored registration of which more is to come, unless it is over: a run must know it."""
+
+IN_FORCE = registrations.c.stage.in_((*WAITING, *BEGUN))
+"""Not one that came to nothing: it tells nothing any more, though it may be the person's newest."""
+
+GOES_ALONG = or_(IN_FORCE, registrations.c.customer_id.is_not(None))
+"""What moves with a person to another unit; what came to nothing stays where it was tried."""
+
+STANDS_FOR_CUSTOMER = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.created_at.desc())
+"""The order in which a customer's registrations stand for them: what was linked or merged later does not."""
+
+
+def _customer_name() -> ColumnElement[str]:
+    """Names of the customer, from wherever they are kept now; empty if nowhere."""
+    of_customer = (
+        select(customers.c.first_names + " " + customers.c.last_name)
+        .where(
+            customers.c.customer_id == registrations.c.customer_id,
+            # Who is marked for deletion stands in no list by name (R20).
+            customers.c.state == CUSTOMER_STATE_ACTIVE,
+        )
+        .correlate(registrations)
+        .scalar_subquery()
+    )
+    form = registrations.c.form
+    of_form = form["first_names"].astext + " " + form["last_name"].astext
+    return func.coalesce(of_customer, of_form, "").label("customer_display_name")
+
+
+COLUMNS = (
+    *(column for column in registrations.c if column.name not in {"request_id", "form", "birth_date"}),
+    _customer_name(),
+)
+"""What a registration's message is made of."""
+
+
+def _given(table: Table) -> list[ColumnElement[object]]:
+    """A parameter for each column of a table, by the column's name."""
+    return [bindparam(column.name, type_=column.type) for column in table.c]
+
+
+def _unit_name() -> ColumnElement[str]:
+    return (
+        select(units.c.display_name)
+        .where(units.c.unit_id == registrations.c.unit_id)
+        .correlate(registrations)
+        .scalar_subquery()
+        .label("unit_display_name")
+    )
+
+
+def _one_row() -> FromClause:
+    """Something to join to, so that an answer comes even where no registration is found."""
+    return select(literal(1).label("one")).subquery("asked")
+
+
+def _of_customer(column: ColumnElement[Any], label: str) -> ColumnElement[Any]:
+    of_person = select(column).where(customers.c.person_id == bindparam("person_id"))
+    return of_person.scalar_subquery().label(label)
+
+
+def _insert_names(*given: FromClause) -> Insert:
+    """Inserts the keys that a customer is found by: the parameter `search_keys`."""
+    key = func.unnest(bindparam("search_keys", type_=ARRAY(String)))
+    row = select(bindparam("unit_id", type_=String), key, bindparam("customer_id", type_=String)).select_from(
+        *given
+    )
+    return insert(customer_names).from_select(["unit_id", "key", "customer_id"], row)
+
+
+def _create(*also: Table, returning: bool = False) -> Select[str]:
+    """Inserts a registration, its entry in the log of use and a row in each other table, all or nothing.
+
+    Answers the unit's name; no row if the unit is missing or closed, or the person or the request is known.
+    Its parameters are the tables' columns: where two share a name, they share the value. `returning` is for a
+    person who is marked for deletion, and for nobody else.
+    """
+    customer = exists().where(customers.c.person_id == bindparam("person_id"))
+    marked = customer.where(customers.c.state == CUSTOMER_STATE_MARKED_FOR_DELETION)
+    # Identity may not know it yet: the next try meets the person whom the code has gone over to.
+    was_merged = exists().where(merges.c.merged_person_id == bindparam("person_id"))
+    unit_is_there = exists().where(units.c.unit_id == bindparam("unit_id"), units.c.closed_at.is_(None))
+    # Whoever is saved between two steps of their own erasure would be erased half.
+    is_being_erased = (
+        select(registrations.c.registration_id)
+        .where(
+            registrations.c.person_id == bindparam("person_id"),
+            registrations.c.stage.in_(BEGUN),
+            registrations.c.customer_id.is_(None),
+        )
+        .exists()
+    )
+    created: CTE = (
+        insert_unless_there(registrations)
+        .from_select(
+            list(registrations.c.keys()),
+            select(*_given(registrations)).where(
+                unit_is_there, marked if returning else ~customer, ~is_being_erased, ~was_merged
+            ),
+        )
+        .on_conflict_do_nothing()
+        .returning(registrations.c.registration_id)
+        .cte("created")
+    )
+    unit_name = select(units.c.display_name).where(units.c.unit_id == bindparam("unit_id")).scalar_subquery()
+    statement = select(unit_name.label("unit_display_name")).select_from(created)
+    if customers in also:
+        statement = statement.add_cte(_insert_names(created).cte("named"))
+    for table in (use_entries, *also):
+        row = select(*_given(table)).select_from(created)
+        statement = statement.add_cte(insert(table).from_select(list(table.c.keys()), row).cte(table.name))
+    return statement
+
+
+CREATE_WAITING = _create()
+CREATE_ACTIVE = _create(customers)
+CREATE_WITH_CONSENT = _create(customers, consents)
+CREATE_RETURNING = _create(returning=True)
+
+SET_OVER = (
+    update(registrations)
+    .where(registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(BEGUN))
+    .values(over=True)
+)
+"""The customership that they made has ended, and the person is saved anew."""
+
+
+def _prepare() -> Select[object]:
+    """What decides whether a Save may go on.
+
+    One row: the registration that `request_id` made, the unit's kind and when it was closed, the unit the
+    person is a customer of and the customership's state, and whether a registration of the person is running,
+    or waits; each NULL if there is none.
+    """
+    others = registrations.alias("others")
+    unit = units.c.unit_id == bindparam("unit_id")
+    of_person = exists().where(others.c.person_id == bindparam("person_id"))
+    made_before = registrations.c.request_id == bindparam("request_id")
+    return select(
+        *COLUMNS,
+        select(units.c.kind).where(unit).scalar_subquery().label("unit_kind"),
+        select(units.c.closed_at).where(unit).scalar_subquery().label("unit_closed_at"),
+        _of_customer(customers.c.unit_id, "customer_unit_id"),
+        _of_customer(customers.c.state, "customer_state"),
+        of_person.where(others.c.stage.in_(RUNNING), ~others.c.over).label("running"),
+        of_person.where(others.c.stage.in_(WAITING)).label("waiting"),
+    ).select_from(_one_row().outerjoin(registrations, made_before))
+
+
+PREPARE = _prepare()
+
+_IN_FORCE_OF_PERSON = (registrations.c.person_id == bindparam("person_id")) & IN_FORCE
+
+_KNOWN = customers.alias("known")
+"""The customer that a person is, whichever registration made them."""
+
+_UNIT_IN_FORCE = case(
+    (registrations.c.stage.in_(WAITING), registrations.c.unit_id),
+    else_=func.coalesce(_KNOWN.c.unit_id, registrations.c.unit_id),
+)
+"""Of somebody who is marked for deletion and saved anew: the unit that registers."""
+
+LOOK_UP = (
+    select(
+        *COLUMNS,
+        _KNOWN.c.unit_id.label("customer_unit_id"),
+        _KNOWN.c.customer_id.label("known_customer_id"),
+        _KNOWN.c.state.label("customer_state"),
+        func.coalesce(_KNOWN.c.first_names, registrations.c.form["first_names"].astext).label("first_names"),
+        func.coalesce(_KNOWN.c.last_name, registrations.c.form["last_name"].astext).label("last_name"),
+        units.c.display_name.label("unit_display_name"),
+    )
+    .select_from(
+        _one_row()
+        .outerjoin(registrations, _IN_FORCE_OF_PERSON)
+        .outerjoin(_KNOWN, _KNOWN.c.person_id == bindparam("person_id"))
+        .outerjoin(units, units.c.unit_id == _UNIT_IN_FORCE)
+    )
+    .order_by(registrations.c.created_at.desc(), registrations.c.registration_id)
+    .limit(1)
+)
+"""One row: the person's latest registration, the customer the person is, and what tells who it is."""
+
+_BY_ID = registrations.c.registration_id == bindparam("id")
+
+GET = select(*COLUMNS).where(_BY_ID)
+
+GET_FOR_CHANGE = (
+    select(*COLUMNS, registrations.c.form, registrations.c.birth_date).where(_BY_ID).with_for_update()
+)
+
+GET_FOR_CHECK = select(*COLUMNS, registrations.c.form, registrations.c.birth_date).where(
+    _BY_ID, registrations.c.stage == STAGE_WAITING_FOR_IDENTITY_CHECK
+)
+
+GET_CUSTOMER_FOR_CHANGE = (
+    select(
+        customers.c.customer_id,
+        customers.c.unit_id,
+        customers.c.state,
+        customers.c.email,
+        customers.c.version,
+        customers.c.created_at,
+        customers.c.ended_at,
+        customers.c.lent,
+    )
+    .where(customers.c.person_id == bindparam("person"))
+    .with_for_update()
+)
+
+GET_WITH_UNIT = select(*COLUMNS, registrations.c.form, registrations.c.birth_date, _unit_name()).where(_BY_ID)
+
+GET_PROFILE = (
+    select(
+        registrations.c.registrar_account_id,
+        registrations.c.unit_id,
+        case(
+            ((customers.c.state != CUSTOMER_STATE_ACTIVE) & ~bindparam("also_if_ended", type_=Boolean), None),
+            else_=func.coalesce(customers.c.profile, registrations.c.form),
+        ).label("profile"),
+        func.coalesce(
+            customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
+            registrations.c.undeliverable_since.is_not(None),
+        ).label("was_refused"),
+        _unit_name(),
+    )
+    .select_from(registrations.outerjoin(customers))
+    .where(_BY_ID)
+)
+"""The form as it now stands, NULL once it is erased or the customership has ended; whom to tell; the unit."""
+
+INSERT_CUSTOMER = insert(customers)
+
+INSERT_NAMES = _insert_names()
+
+INSERT_CONSENT = insert(consents)
+
+ACTIVATE = (
+    update(registrations)
+    .where(_BY_ID)
+    .values(
+        stage=STAGE_ACTIVE,
+        consent_state=bindparam("new_consent_state"),
+        customer_id=bindparam("new_customer_id"),
+        form=None,
+        birth_date=None,
+        deadline=None,
+        missing_code_reason=None,
+        updated_at=bindparam("now"),
+    )
+    .returning(*COLUMNS)
+)
+
+AWAIT_CONSENT = (
+    update(registrations)
+    .where(_BY_ID)
+    .values(
+        stage=STAGE_WAITING_FOR_CONSENT,
+        consent_state=CONSENT_STATE_AWAITED,
+        deadline=bindparam("new_deadline"),
+        missing_code_reason=None,
+        updated_at=bindparam("now"),
+    )
+    .returning(*COLUMNS)
+)
+
+LINK = (
+    update(registrations)
+    .where(_BY_ID)
+    .values(
+        stage=STAGE_LINKED,
+        # From now on it is about that customer, and goes with them.
+        person_id=bindparam("new_person_id"),
+        customer_id=bindparam("new_customer_id"),
+        consent_state=CONSENT_STATE_NOT_NEEDED,
+        form=None,
+        birth_date=None,
+        deadline=None,
+        missing_code_reason=None,
+        decision_request_id=bindparam("decision"),
+        updated_at=bindparam("now"),
+    )
+    .returning(*COLUMNS)
+)
+
+SET_DECISION = update(registrations).where(_BY_ID).values(decision_request_id=bindparam("decision"))
+
+_STAGE_IS_NEW = registrations.c.stage < bindparam("new_stage")
+
+ADVANCE = (
+    update(registrations)
+    .where(_BY_ID, registrations.c.stage.in_(BEGUN), registrations.c.stage <= bindparam("new_stage"))
+    .values(
+        stage=bindparam("new_stage"),
+        deadline=bindparam("new_deadline"),
+        updated_at=case((_STAGE_IS_NEW, bindparam("now")), else_=registrations.c.updated_at),
+    )
+    .returning(*COLUMNS)
+)
+"""No row if the customership has not begun or the registration has passed the stage."""
+
+INSERT_USE = insert(use_entries)
+
+
+def _end() -> Select[object]:
+    """Ends a registration that waits, and writes its entry in the log of use; no row if it does not wait."""
+    ended = (
+        update(registrations)
+        .where(_BY_ID, registrations.c.stage.in_(WAITING))
+        .values(
+            stage=bindparam("new_stage"),
+            consent_state=case(
+                (registrations.c.consent_state == CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_GIVEN),
+                else_=registrations.c.consent_state,
+            ),
+            form=None,
+            birth_date=None,
+            deadline=None,
+            missing_code_reason=None,
+            rejection_note=bindparam("note", type_=String),
+            decision_request_id=func.coalesce(
+                bindparam("decision", type_=Uuid), registrations.c.decision_request_id
+            ),
+            updated_at=bindparam("now"),
+        )
+        .returning(*COLUMNS)
+        .cte("ended")
+    )
+    use = select(*_given(use_entries)).select_from(ended)
+    return select(ended).add_cte(insert(use_entries).from_select(list(use_entries.c.keys()), use).cte("used"))
+
+
+END = _end()
+
+IS_CUSTOMER = select(exists().where(customers.c.person_id == bindparam("person")))
+
+SWEEP_NOTES = (
+    update(registrations)
+    .where(registrations.c.rejection_note.is_not(None), registrations.c.updated_at <= bindparam("before"))
+    .values(rejection_note=None)
+)

@@ -1,0 +1,311 @@
+"""The RPCs about registrations."""
+
+import uuid
+
+from sqlalchemy import RowMapping, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1 import registration_service_pb2 as pb
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.reason_pb2 import (
+    REASON_NOT_WAITING,
+    REASON_NOT_WAITING_FOR_CONSENT,
+    REASON_REGISTRATION_NOT_FOUND,
+)
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_GIVEN,
+    CONSENT_STATE_OUTGROWN,
+    STAGE_LINKED,
+    STAGE_REJECTED,
+    STAGE_WAITING_FOR_CONSENT,
+)
+from liity.v1.registration_service_pb2 import (
+    STANDING_BEING_REGISTERED,
+    STANDING_MARKED_FOR_DELETION,
+    STANDING_NOT_REGISTERED,
+    STANDING_REGISTERED_IN_ANOTHER_UNIT,
+    STANDING_REGISTERED_IN_THIS_UNIT,
+    Standing,
+)
+from services.registration.audit.entries import use_row
+from services.registration.audit.lookup_quota import LookUps
+from services.registration.customers import begin as customer_begin
+from services.registration.db import paging
+from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message
+from services.registration.db.models import registrations
+from services.registration.forms import proto_dates
+from services.registration.forms.normalise import consent_errors, from_json, tidy_text
+from services.registration.registrations import decisions, pending_form, queries
+from services.registration.registrations.consent_wording import current_wording
+from services.registration.registrations.create import Saving
+from services.registration.registrations.duplicates import possible_duplicates_of
+from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
+from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
+from services.runtime.errors import failed_precondition, invalid, not_found
+
+
+class RegistrationServicer(RegistrationServiceServicer):
+    """Registrations, the customers they become, and the evidence of consent."""
+
+    def __init__(self, engine: AsyncEngine, look_ups: LookUps) -> None:
+        self._engine = engine
+        # For calls of one statement: a transaction around it would only cost round trips.
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._look_ups = look_ups
+        self._saving = Saving(engine, look_ups)
+
+    async def PrepareRegistration(  # noqa: N802
+        self, request: pb.PrepareRegistrationRequest, _context: object
+    ) -> pb.PrepareRegistrationResponse:
+        """Decides whether a form may be saved, or was. Stores nothing."""
+        return await self._saving.prepare(request)
+
+    async def CreateRegistration(  # noqa: N802
+        self, request: pb.CreateRegistrationRequest, _context: object
+    ) -> pb.CreateRegistrationResponse:
+        """Stores a registration and decides its first stage (R5)."""
+        return await self._saving.create(request)
+
+    async def GetRegistration(  # noqa: N802
+        self, request: pb.GetRegistrationRequest, _context: object
+    ) -> pb.GetRegistrationResponse:
+        """One registration."""
+        return pb.GetRegistrationResponse(registration=await self._get(request.registration_id))
+
+    async def ListRegistrations(  # noqa: N802
+        self, request: pb.ListRegistrationsRequest, _context: object
+    ) -> pb.ListRegistrationsResponse:
+        """A unit's registrations, newest first. Those saved while one pages through are on no later page."""
+        place = (registrations.c.created_at, registrations.c.registration_id)
+        statement = (
+            select(*queries.COLUMNS)
+            .where(registrations.c.unit_id == request.unit_id)
+            .order_by(*(column.desc() for column in place))
+            .limit(request.page_size + 1)
+        )
+        if request.stage:
+            statement = statement.where(registrations.c.stage == request.stage)
+        if request.page_token:
+            statement = statement.where(tuple_(*place) < paging.decode(request.page_token))
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        page = rows[: request.page_size]
+        more = len(rows) > len(page)
+        last = paging.Position(page[-1]["created_at"], page[-1]["registration_id"]) if more else None
+        return pb.ListRegistrationsResponse(
+            registrations=[to_message(row) for row in page],
+            next_page_token=paging.encode(last) if last else "",
+        )
+
+    async def LookUpPerson(  # noqa: N802
+        self, request: pb.LookUpPersonRequest, _context: object
+    ) -> pb.LookUpPersonResponse:
+        """Where a person stands, seen from a unit (R10). Somebody unknown is looked up like anybody."""
+        await self._look_ups.admit()
+        async with self._autocommit.connect() as connection:
+            result = await connection.execute(queries.LOOK_UP, {"person_id": request.person_id})
+            row = result.mappings().one()
+        known = row["registration_id"] is not None
+        return pb.LookUpPersonResponse(
+            standing=_standing(row, request.unit_id),
+            registration=to_message(row) if known else None,
+            customer_id=row["known_customer_id"] or "",
+            initials=" ".join(f"{name[0]}." for name in (row["first_names"], row["last_name"]) if name),
+            unit_display_name=row["unit_display_name"] or "",
+            customer_unit_id=row["customer_unit_id"] or "",
+        )
+
+    async def CheckConsent(  # noqa: N802
+        self, request: pb.CheckConsentRequest, _context: object
+    ) -> pb.CheckConsentResponse:
+        """Checks a consent on paper. Stores nothing."""
+        errors = consent_errors(request.consent, helsinki_day(now()))
+        if errors:
+            raise invalid(errors)
+        return pb.CheckConsentResponse()
+
+    async def GetConsentRequest(  # noqa: N802
+        self, request: pb.GetConsentRequestRequest, _context: object
+    ) -> pb.GetConsentRequestResponse:
+        """What a guardian is asked. FAILED_PRECONDITION once it is no longer."""
+        row = await row_of(self._autocommit, queries.GET_WITH_UNIT, {"id": request.registration_id})
+        if row is None:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        if row["stage"] != STAGE_WAITING_FOR_CONSENT:
+            raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+        outgrown = day_of_age(row["birth_date"], AGE_OF_OWN_DECISION)
+        return pb.GetConsentRequestResponse(
+            child_first_names=from_json(row["form"]).first_names,
+            unit_display_name=row["unit_display_name"],
+            deadline=min(row["deadline"], helsinki_moment(outgrown)),
+            wording=current_wording(request.language),
+        )
+
+    async def GetForm(self, request: pb.GetFormRequest, _context: object) -> pb.GetFormResponse:  # noqa: N802
+        """The form of a registration that waits."""
+        row = await row_of(self._autocommit, pending_form.GET, {"id": request.registration_id})
+        if row is None:
+            return pb.GetFormResponse()
+        form = from_json(row["form"])
+        birth_date = to_proto_date(row["birth_date"]) if row["missing_code_reason"] else None
+        return pb.GetFormResponse(form=form, etag=pending_form.etag_of(form), birth_date=birth_date)
+
+    async def UpdateForm(  # noqa: N802
+        self, request: pb.UpdateFormRequest, _context: object
+    ) -> pb.UpdateFormResponse:
+        """Corrects the form of a registration that waits (R14)."""
+        async with self._engine.begin() as connection:
+            return await pending_form.correct(connection, request)
+
+    async def GetMailingDetails(  # noqa: N802
+        self, request: pb.GetMailingDetailsRequest, _context: object
+    ) -> pb.GetMailingDetailsResponse:
+        """To whom mail of a registration goes now."""
+        asked = {"id": request.registration_id, "also_if_ended": request.also_if_ended}
+        row = await row_of(self._autocommit, queries.GET_PROFILE, asked)
+        if row is None:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        if row["profile"] is None:
+            return pb.GetMailingDetailsResponse()
+        details = mailing_details(
+            from_json(row["profile"]), row["unit_id"], row["unit_display_name"], row["registrar_account_id"]
+        )
+        details.was_refused = row["was_refused"]
+        return pb.GetMailingDetailsResponse(mailing_details=details)
+
+    async def ActivateRegistration(  # noqa: N802
+        self, request: pb.ActivateRegistrationRequest, _context: object
+    ) -> pb.ActivateRegistrationResponse:
+        """Begins the customership of a registration that waits (R8, R29, R31)."""
+        given = request.HasField("consent")
+        moment = now()
+        sign_date = (
+            proto_dates.calendar_day(request.consent.sign_date, "consent.sign_date")
+            if request.consent.HasField("sign_date")
+            else helsinki_day(moment)
+        )
+        async with self._engine.begin() as connection:
+            by_id = {"id": request.registration_id}
+            row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
+            if row is None:
+                raise not_found(REASON_REGISTRATION_NOT_FOUND)
+            if row["stage"] in queries.BEGUN:
+                # Read anew: a statement that waited for the lock does not see what others made meanwhile.
+                row = (await connection.execute(queries.GET, by_id)).mappings().one()
+                return pb.ActivateRegistrationResponse(registration=to_message(row))
+            if row["stage"] != STAGE_WAITING_FOR_CONSENT:
+                raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+            form = from_json(row["form"])
+            customer_id = await customer_begin.begin(connection, row, moment)
+            if given:
+                evidence = consent_row(
+                    request.consent,
+                    registration_id=row["registration_id"],
+                    customer_id=customer_id,
+                    guardian_name=tidy_text(request.consent.guardian_name) or form.related_person.full_name,
+                    sign_date=sign_date,
+                    moment=moment,
+                )
+                await connection.execute(queries.INSERT_CONSENT, evidence)
+            change = {
+                "new_consent_state": CONSENT_STATE_GIVEN if given else CONSENT_STATE_OUTGROWN,
+                "new_customer_id": customer_id,
+                "now": moment,
+            }
+            activated = (await connection.execute(queries.ACTIVATE, by_id | change)).mappings().one()
+            use = use_row("registration:activate", [row["registration_id"], row["person_id"]])
+            await connection.execute(queries.INSERT_USE, use)
+        return pb.ActivateRegistrationResponse(registration=to_message(activated))
+
+    async def AdvanceRegistration(  # noqa: N802
+        self, request: pb.AdvanceRegistrationRequest, _context: object
+    ) -> pb.AdvanceRegistrationResponse:
+        """Records a stage and its deadline. FAILED_PRECONDITION where no customership has begun."""
+        deadline = proto_dates.moment(request.deadline, "deadline") if request.HasField("deadline") else None
+        row = await row_of(
+            self._autocommit,
+            queries.ADVANCE,
+            {
+                "id": request.registration_id,
+                "new_stage": request.stage,
+                "new_deadline": deadline,
+                "now": now(),
+            },
+        )
+        if row is not None:
+            return pb.AdvanceRegistrationResponse(registration=to_message(row))
+        registration = await self._get(request.registration_id)
+        if registration.stage not in {*queries.BEGUN, STAGE_LINKED}:
+            raise failed_precondition(REASON_NOT_WAITING)
+        return pb.AdvanceRegistrationResponse(registration=registration)
+
+    async def EndRegistration(  # noqa: N802
+        self, request: pb.EndRegistrationRequest, _context: object
+    ) -> pb.EndRegistrationResponse:
+        """Ends a registration that waits, and erases its form: nobody is mailed about it any more (R30)."""
+        decision = request.decision_request_id
+        change = {
+            "id": request.registration_id,
+            "new_stage": request.stage,
+            "note": tidy_text(request.rejection_note) or None,
+            "decision": uuid.UUID(decision) if decision else None,
+            "now": now(),
+        }
+        rejected = request.stage == STAGE_REJECTED
+        change |= use_row(
+            "registration:reject" if rejected else "registration:end", [request.registration_id]
+        )
+        row = await row_of(self._autocommit, queries.END, change)
+        registration = to_message(row) if row is not None else await self._get(request.registration_id)
+        if registration.stage != request.stage:
+            raise failed_precondition(REASON_NOT_WAITING)
+        async with self._autocommit.connect() as connection:
+            person = {"person": registration.person_id}
+            is_customer = await connection.scalar(queries.IS_CUSTOMER, person)
+        return pb.EndRegistrationResponse(registration=registration, is_customer=bool(is_customer))
+
+    async def ApproveRegistration(  # noqa: N802
+        self, request: pb.ApproveRegistrationRequest, _context: object
+    ) -> pb.ApproveRegistrationResponse:
+        """Customer service says yes (R19, R24)."""
+        async with self._engine.begin() as connection:
+            return await decisions.approve(connection, request)
+
+    async def LinkRegistration(  # noqa: N802
+        self, request: pb.LinkRegistrationRequest, _context: object
+    ) -> pb.LinkRegistrationResponse:
+        """The person is a customer already (R24)."""
+        async with self._engine.begin() as connection:
+            return await decisions.link(connection, request)
+
+    async def ListPossibleDuplicates(  # noqa: N802
+        self, request: pb.ListPossibleDuplicatesRequest, _context: object
+    ) -> pb.ListPossibleDuplicatesResponse:
+        """Who may be the person of a registration that waits for an identity check (R24)."""
+        async with self._autocommit.connect() as connection:
+            by_id = {"id": request.registration_id}
+            row = (await connection.execute(queries.GET_FOR_CHECK, by_id)).mappings().first()
+            if row is None:
+                return pb.ListPossibleDuplicatesResponse()
+            found = await possible_duplicates_of(
+                connection, row["person_id"], row["birth_date"], from_json(row["form"])
+            )
+        return pb.ListPossibleDuplicatesResponse(possible_duplicates=found)
+
+    async def _get(self, registration_id: str) -> pb.Registration:
+        row = await row_of(self._autocommit, queries.GET, {"id": registration_id})
+        if row is None:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        return to_message(row)
+
+
+def _standing(row: RowMapping, unit_id: str) -> Standing.ValueType:
+    if row["customer_state"] == CUSTOMER_STATE_MARKED_FOR_DELETION:
+        waits = row["stage"] in queries.WAITING
+        return STANDING_BEING_REGISTERED if waits else STANDING_MARKED_FOR_DELETION
+    if row["customer_unit_id"] == unit_id:
+        return STANDING_REGISTERED_IN_THIS_UNIT
+    if row["customer_unit_id"] is not None:
+        return STANDING_REGISTERED_IN_ANOTHER_UNIT
+    return STANDING_BEING_REGISTERED if row["stage"] in queries.RUNNING else STANDING_NOT_REGISTERED

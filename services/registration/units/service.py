@@ -1,0 +1,196 @@
+"""The RPCs about units."""
+
+import secrets
+import uuid
+from datetime import UTC
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import RowMapping, bindparam, case, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from liity.registration.v1.unit_service_pb2 import (
+    BatchGetUnitsRequest,
+    BatchGetUnitsResponse,
+    CloseUnitRequest,
+    CloseUnitResponse,
+    CreateUnitRequest,
+    CreateUnitResponse,
+    GetUnitRequest,
+    GetUnitResponse,
+    ListUnitsRequest,
+    ListUnitsResponse,
+    Unit,
+    UpdateUnitRequest,
+    UpdateUnitResponse,
+)
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceServicer
+from liity.v1.reason_pb2 import (
+    REASON_INVALID_PAGE_TOKEN,
+    REASON_REQUEST_ID_REUSED,
+    REASON_REQUIRED,
+    REASON_UNIT_CLOSED,
+    REASON_UNIT_NOT_FOUND,
+    REASON_UNKNOWN_VALUE,
+)
+from services.registration.db.models import units
+from services.registration.forms import name_search
+from services.runtime.clock import now
+from services.runtime.errors import FieldViolation, already_exists, failed_precondition, invalid, not_found
+
+_EDITABLE = ("display_name", "kind")
+
+_GET = select(*units.c).where(units.c.unit_id == bindparam("id"))
+_GET_FOR_CHANGE = _GET.with_for_update(key_share=True)
+_CLOSE = (
+    update(units)
+    .where(units.c.unit_id == bindparam("id"))
+    .values(
+        version=case((units.c.closed_at.is_(None), units.c.version + 1), else_=units.c.version),
+        closed_at=func.coalesce(units.c.closed_at, bindparam("moment")),
+    )
+    .returning(*units.c)
+)
+
+
+class UnitServicer(UnitServiceServicer):
+    """The units that register customers."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        # Most calls are one statement: a transaction around it would only cost round trips.
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def CreateUnit(self, request: CreateUnitRequest, _context: object) -> CreateUnitResponse:  # noqa: N802
+        """Makes a unit. ALREADY_EXISTS (REQUEST_ID_REUSED) if the `request_id` made a different one."""
+        creation = (
+            insert(units)
+            .values(
+                unit_id=secrets.token_hex(16),
+                request_id=uuid.UUID(request.request_id),
+                display_name=request.display_name,
+                kind=request.kind,
+                created_at=now(),
+            )
+            # It changes nothing, yet makes the row that is there come back.
+            .on_conflict_do_update(index_elements=["request_id"], set_={"kind": units.c.kind})
+            .returning(*units.c)
+        )
+        async with self._autocommit.connect() as connection:
+            row = (await connection.execute(creation)).mappings().one()
+        made = (row["display_name"], row["kind"])
+        # One that was changed since is not what the request made any more.
+        if row["version"] == 1 and made != (request.display_name, request.kind):
+            raise already_exists(REASON_REQUEST_ID_REUSED)
+        return CreateUnitResponse(unit=_to_message(row))
+
+    async def BatchGetUnits(self, request: BatchGetUnitsRequest, _context: object) -> BatchGetUnitsResponse:  # noqa: N802
+        """Units by their IDs, each once, in the order of their names."""
+        statement = (
+            select(*units.c)
+            .where(units.c.unit_id.in_(request.unit_ids))
+            .order_by(units.c.display_name, units.c.unit_id)
+        )
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return BatchGetUnitsResponse(units=[_to_message(row) for row in rows])
+
+    async def GetUnit(self, request: GetUnitRequest, _context: object) -> GetUnitResponse:  # noqa: N802
+        """One unit."""
+        async with self._autocommit.connect() as connection:
+            row = (await connection.execute(_GET, {"id": request.unit_id})).mappings().first()
+        return GetUnitResponse(unit=_to_message(_known(row)))
+
+    async def ListUnits(self, request: ListUnitsRequest, _context: object) -> ListUnitsResponse:  # noqa: N802
+        """Units by name. A country has a few thousand: they are put in order here, as Finns do."""
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(select(*units.c))).mappings().all()
+        ordered = sorted(
+            rows, key=lambda row: (name_search.sort_key(row["display_name"], ""), row["unit_id"])
+        )
+        wanted = name_search.query_keys(request.query)
+        found = [
+            row
+            for row in _after(ordered, request.page_token)
+            if (request.show_closed or row["closed_at"] is None) and _is_found(row["display_name"], wanted)
+        ]
+        page = found[: request.page_size]
+        return ListUnitsResponse(
+            units=[_to_message(row) for row in page],
+            next_page_token=page[-1]["unit_id"] if len(found) > len(page) else "",
+        )
+
+    async def UpdateUnit(self, request: UpdateUnitRequest, _context: object) -> UpdateUnitResponse:  # noqa: N802
+        """Changes a unit. Of two who change it at once, the later is told."""
+        changes = _changes(request)
+        request_id = uuid.UUID(request.request_id)
+        async with self._engine.begin() as connection:
+            found = await connection.execute(_GET_FOR_CHANGE, {"id": request.unit_id})
+            row = _known(found.mappings().first())
+            if row["changed_by_request"] == request_id:
+                return UpdateUnitResponse(unit=_to_message(row))
+            if row["closed_at"] is not None:
+                raise failed_precondition(REASON_UNIT_CLOSED)
+            if request.etag != str(row["version"]):
+                return UpdateUnitResponse(unit=_to_message(row), changed_meanwhile=True)
+            changed = await connection.execute(
+                update(units)
+                .where(units.c.unit_id == request.unit_id)
+                .values(**changes, version=units.c.version + 1, changed_by_request=request_id)
+                .returning(*units.c)
+            )
+            return UpdateUnitResponse(unit=_to_message(changed.mappings().one()))
+
+    async def CloseUnit(self, request: CloseUnitRequest, _context: object) -> CloseUnitResponse:  # noqa: N802
+        """Closes a unit, or finds it closed."""
+        async with self._autocommit.connect() as connection:
+            closed = await connection.execute(_CLOSE, {"id": request.unit_id, "moment": now()})
+            return CloseUnitResponse(unit=_to_message(_known(closed.mappings().first())))
+
+
+def _known(row: RowMapping | None) -> RowMapping:
+    if row is None:
+        raise not_found(REASON_UNIT_NOT_FOUND)
+    return row
+
+
+def _after(ordered: list[RowMapping], page_token: str) -> list[RowMapping]:
+    """What comes after the unit that a page ended with: units are never deleted."""
+    if not page_token:
+        return ordered
+    for number, row in enumerate(ordered, start=1):
+        if row["unit_id"] == page_token:
+            return ordered[number:]
+    raise invalid([FieldViolation("page_token", REASON_INVALID_PAGE_TOKEN)])
+
+
+def _is_found(display_name: str, wanted: list[str]) -> bool:
+    keys = name_search.search_keys(display_name)
+    return all(any(key.startswith(beginning) for key in keys) for beginning in wanted)
+
+
+def _changes(request: UpdateUnitRequest) -> dict[str, object]:
+    """The new values by their columns. INVALID_ARGUMENT for a field there is not, or an empty one."""
+    mask: FieldMask = request.update_mask
+    violations = [] if mask.paths else [FieldViolation("update_mask", REASON_REQUIRED)]
+    for path in mask.paths:
+        if path not in _EDITABLE:
+            violations.append(FieldViolation("update_mask", REASON_UNKNOWN_VALUE))
+        elif not getattr(request, path):
+            violations.append(FieldViolation(path, REASON_REQUIRED))
+    if violations:
+        raise invalid(violations)
+    return {path: getattr(request, path) for path in mask.paths}
+
+
+def _to_message(row: RowMapping) -> Unit:
+    unit = Unit(
+        unit_id=row["unit_id"],
+        display_name=row["display_name"],
+        kind=row["kind"],
+        etag=str(row["version"]),
+        create_time=row["created_at"],
+    )
+    if row["closed_at"] is not None:
+        unit.close_time.FromDatetime(row["closed_at"].astimezone(UTC))
+    return unit
