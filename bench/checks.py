@@ -15,7 +15,7 @@ from deploy.api_client import ApiClient
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest
 from services.identity import hetu
-from services.identity.vault import HetuVault
+from services.identity.persons.vault import HetuVault
 
 _BATCH = 20_000
 

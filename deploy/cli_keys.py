@@ -225,8 +225,8 @@ async def _reencrypt(keys_dir: Path) -> None:
 
     from deploy.key_needs import identity_engine  # noqa: PLC0415
     from deploy.output import console  # noqa: PLC0415
-    from services.identity.reencryption import Reencryption, ReencryptionError  # noqa: PLC0415
-    from services.identity.vault import HetuVault  # noqa: PLC0415
+    from services.identity.persons.key_rotation import Reencryption, ReencryptionError  # noqa: PLC0415
+    from services.identity.persons.vault import HetuVault  # noqa: PLC0415
 
     async with identity_engine() as engine:
         work = Reencryption(engine, HetuVault(keys_dir))

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio.service import RPCError
 
 from deploy.keys import Key
-from services.identity.known_keys import forget_key, is_known, stored_codes
 from services.identity.models import Link, Session
+from services.identity.persons.key_check import forget_key, is_known, stored_codes
 from services.identity.settings import IdentitySettings
 from services.runtime import temporal
 from services.runtime.clock import now

@@ -12,24 +12,24 @@ from liity.identity.v1 import (
     person_service_pb2_grpc,
     registrar_service_pb2_grpc,
 )
-from services.identity.access_tokens import AccessTokens
-from services.identity.accounts import Accounts
-from services.identity.credentials import Credentials
-from services.identity.housekeeping import sweep
-from services.identity.known_keys import keys_checked
-from services.identity.known_places import KnownPlaces
-from services.identity.links import LinkDoor, Links
+from services.identity.accounts.known_places import KnownPlaces
+from services.identity.accounts.password_reminders import PasswordAges
+from services.identity.accounts.password_reset import PasswordOrders
+from services.identity.accounts.passwords import Passwords
+from services.identity.accounts.service import Accounts
+from services.identity.accounts.sessions import Sessions
+from services.identity.accounts.throttle import LinkThrottle, LoginThrottle, OrderThrottle
+from services.identity.accounts.token_issue import AccessTokens
+from services.identity.cleanup import sweep
+from services.identity.credentials.service import Credentials
+from services.identity.links.service import LinkDoor, Links
+from services.identity.links.tokens import SealedIds
 from services.identity.models import limits
-from services.identity.password_ages import PasswordAges
-from services.identity.password_orders import PasswordOrders
-from services.identity.passwords import Passwords
-from services.identity.persons import Persons
-from services.identity.registrars import Registrars
-from services.identity.sealed_ids import SealedIds
-from services.identity.sessions import Sessions
+from services.identity.persons.key_check import keys_checked
+from services.identity.persons.service import Persons
+from services.identity.persons.vault import HetuVault
+from services.identity.registrars.service import Registrars
 from services.identity.settings import IdentitySettings
-from services.identity.throttle import LinkThrottle, LoginThrottle, OrderThrottle
-from services.identity.vault import HetuVault
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact

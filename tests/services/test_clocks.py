@@ -16,7 +16,7 @@ from liity.identity.v1.account_service_pb2 import (
     GetJwksResponse,
 )
 from liity.v1.reason_pb2 import REASON_SESSION_ENDED, REASON_TOKEN_EXPIRED, REASON_UNAVAILABLE
-from services.identity.access_tokens import AccessTokens
+from services.identity.accounts.token_issue import AccessTokens
 from services.runtime import service_identity
 from services.runtime.access_tokens import AccessTokenVerifier
 from services.runtime.errors import Refusal, unauthenticated

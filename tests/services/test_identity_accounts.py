@@ -39,8 +39,8 @@ from liity.v1.reason_pb2 import (
     REASON_WRONG_CREDENTIALS,
     Reason,
 )
+from services.identity.accounts.passwords import Passwords
 from services.identity.models import Account, limits
-from services.identity.passwords import Passwords
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, Refusal
 from services.runtime.limits import sweep_limits

@@ -43,7 +43,7 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     Reason,
 )
-from services.identity.housekeeping import PROVISIONAL_LIFETIME, sweep
+from services.identity.cleanup import PROVISIONAL_LIFETIME, sweep
 from services.identity.models import CodeChange, Credential, Person
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation

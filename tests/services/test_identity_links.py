@@ -28,8 +28,8 @@ from liity.v1.reason_pb2 import (
     REASON_LINK_VOID,
     REASON_REQUEST_ID_REUSED,
 )
+from services.identity.links.tokens import new_id
 from services.identity.models import Link
-from services.identity.sealed_ids import new_id
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, Refusal
 from tests.services.conftest import Component, refused

@@ -21,7 +21,7 @@ from liity.identity.v1.account_service_pb2 import (
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.reason_pb2 import REASON_TOO_MANY_ATTEMPTS, REASON_WRONG_CREDENTIALS, Reason
-from services.identity.housekeeping import KNOWN_PLACE_LIFETIME, LOCK_OUT_LIFETIME, sweep
+from services.identity.cleanup import KNOWN_PLACE_LIFETIME, LOCK_OUT_LIFETIME, sweep
 from services.identity.models import KnownPlace, LockOuts, limits
 from services.runtime.clock import now
 from services.runtime.limits import network_of

@@ -36,11 +36,11 @@ from liity.v1.reason_pb2 import (
     REASON_WRONG_CREDENTIALS,
     Reason,
 )
-from services.identity.account_store import find_account
+from services.identity.accounts.queries import find_account
+from services.identity.accounts.sessions import Sessions
+from services.identity.links.tokens import SealedIds
 from services.identity.models import Account as AccountRow
 from services.identity.models import Link, Session
-from services.identity.sealed_ids import SealedIds
-from services.identity.sessions import Sessions
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, Refusal
 from tests.services.conftest import Component, IdentityFactory, refused

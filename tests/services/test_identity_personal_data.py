@@ -25,10 +25,10 @@ from liity.identity.v1.person_service_pb2 import (
 )
 from liity.v1.customer_service_pb2 import CODE_CHANGE_CORRECTED
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_USED, REASON_LINK_VOID
-from services.identity import personal_data
-from services.identity.housekeeping import EXPIRED_LINK_LIFETIME, sweep
+from services.identity import privacy_export
+from services.identity.cleanup import EXPIRED_LINK_LIFETIME, sweep
+from services.identity.links.tokens import new_id
 from services.identity.models import Base
-from services.identity.sealed_ids import new_id
 from services.runtime.clock import now
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component, refused
@@ -82,8 +82,8 @@ async def test_everything_is_told_but_secrets(identity: Component, identity_engi
         section.kind: [json_format.MessageToDict(record) for record in section.records]
         for section in told.sections
     }
-    assert list(sections) == [kind.name for kind in personal_data.KINDS]
-    for kind in personal_data.KINDS:
+    assert list(sections) == [kind.name for kind in privacy_export.KINDS]
+    for kind in privacy_export.KINDS:
         for record in sections[kind.name]:
             assert {column.name for column in kind.columns} <= set(record)
             assert not set(kind.left_out) & set(record)

@@ -43,9 +43,9 @@ from liity.v1.reason_pb2 import (
     REASON_TOO_LONG,
     Reason,
 )
-from services.identity.housekeeping import PROVISIONAL_LIFETIME, sweep
+from services.identity.cleanup import PROVISIONAL_LIFETIME, sweep
 from services.identity.models import Link, Person
-from services.identity.vault import HetuVault
+from services.identity.persons.vault import HetuVault
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation
 from services.runtime.keys import KeysetPurpose, keyset_path, load_primitive

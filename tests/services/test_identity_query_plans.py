@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.identity import housekeeping
+from services.identity import cleanup
 from services.identity.models import Base, limits
 from services.runtime.limits import sweep_limits
 from tests.conftest import running_postgres
@@ -23,7 +23,7 @@ FILLING = {
 }
 
 SWEEPS: dict[str, Callable[[AsyncEngine], Awaitable[None]]] = {
-    "identity": housekeeping.sweep,
+    "identity": cleanup.sweep,
     "limits": lambda engine: sweep_limits(engine, limits),
 }
 

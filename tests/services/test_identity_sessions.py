@@ -16,7 +16,7 @@ from liity.identity.v1.account_service_pb2 import (
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.reason_pb2 import REASON_INVALID_FORMAT, REASON_SESSION_ENDED
-from services.identity.housekeeping import sweep
+from services.identity.cleanup import sweep
 from services.identity.models import RefreshToken, Session
 from services.runtime.clock import now
 from tests.services.conftest import Component, IdentityFactory, refused

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import MetaData
 
 import services.identity.models
-import services.identity.personal_data
+import services.identity.privacy_export
 import services.notification.models
 import services.notification.personal_data
 import services.registration.db.models
@@ -14,7 +14,7 @@ import services.registration.privacy.export
 from services.runtime.personal_data import Kind
 
 SERVICES = (
-    (services.identity.models.Base.metadata, services.identity.personal_data),
+    (services.identity.models.Base.metadata, services.identity.privacy_export),
     (services.registration.db.models.Base.metadata, services.registration.privacy.export),
     (services.notification.models.Base.metadata, services.notification.personal_data),
 )

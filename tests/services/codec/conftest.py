@@ -34,7 +34,7 @@ from services.gateway.accounts import AccountAuthenticator
 from services.gateway.auth_service import AuthService
 from services.gateway.password_order_workflows import PasswordOrderWorkflows
 from services.gateway.unit_workflows import UnitWorkflows
-from services.identity.access_tokens import AccessTokens
+from services.identity.accounts.token_issue import AccessTokens
 from services.identity.models import Session
 from services.registration.audit.service import UseLogServicer
 from services.registration.settings import RegistrationSettings

@@ -37,7 +37,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.codec.server import serving_codec
 from services.codec.settings import CodecSettings
-from services.identity.access_tokens import AccessTokens
+from services.identity.accounts.token_issue import AccessTokens
 from services.runtime.access import ROLES
 from services.runtime.keys import KeysetPurpose, load_keyset
 from services.runtime.service_identity import LEEWAY, ServiceIdentity

@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.keys import KeyRing, create_keys
 from deploy.postgres import EmbeddedPostgres
 from services.identity import hetu
+from services.identity.links.tokens import new_id
 from services.identity.models import Base, Person
-from services.identity.sealed_ids import new_id
+from services.identity.persons.vault import HetuVault
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
-from services.identity.vault import HetuVault
 from services.runtime.clock import helsinki_day, now
 from tests.conftest import running_postgres
 from tests.hetu_codes import nth_code

@@ -16,8 +16,8 @@ from liity.identity.v1.link_service_pb2 import (
     VoidLinksRequest,
 )
 from liity.v1.reason_pb2 import REASON_LINK_INVALID
-from services.identity.known_keys import keys_checked
 from services.identity.models import Account, Session
+from services.identity.persons.key_check import keys_checked
 from services.runtime.clock import now
 from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose
 from tests.services.conftest import Component, refused

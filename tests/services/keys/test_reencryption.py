@@ -22,8 +22,8 @@ from liity.identity.v1.person_service_pb2 import (
     FindPersonRequest,
 )
 from services.identity.models import Person
-from services.identity.reencryption import Reencryption, ReencryptionError
-from services.identity.vault import HetuVault
+from services.identity.persons.key_rotation import Reencryption, ReencryptionError
+from services.identity.persons.vault import HetuVault
 from services.runtime.keys import KeysetPurpose
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component

@@ -22,8 +22,8 @@ import services.identity
 from deploy.eventually import eventually
 from deploy.keys import KeyRing, create_keys
 from deploy.postgres import EmbeddedPostgres
-from services.identity.known_keys import USES, keys_checked
 from services.identity.models import KnownKey
+from services.identity.persons.key_check import USES, keys_checked
 from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path
 from services.runtime.settings import SettingsError
 from tests.conftest import running_postgres

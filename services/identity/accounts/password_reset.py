@@ -13,12 +13,12 @@ from liity.identity.v1.account_service_pb2 import (
 )
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_ACCOUNT_PASSWORD
 from liity.v1.reason_pb2 import REASON_LINK_INVALID
-from services.identity.account_store import fold_email
-from services.identity.links import LinkDoor, issue_link, redeem_link
+from services.identity.accounts.passwords import Passwords, require_strong
+from services.identity.accounts.queries import fold_email
+from services.identity.accounts.throttle import LoginThrottle, OrderThrottle
+from services.identity.links.service import LinkDoor, issue_link, redeem_link
+from services.identity.links.tokens import SealedIds
 from services.identity.models import Account, Session
-from services.identity.passwords import Passwords, require_strong
-from services.identity.sealed_ids import SealedIds
-from services.identity.throttle import LoginThrottle, OrderThrottle
 from services.runtime.clock import now
 from services.runtime.errors import not_found
 from services.runtime.requests import current_actor

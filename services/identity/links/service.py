@@ -36,9 +36,9 @@ from liity.v1.reason_pb2 import (
     REASON_LINK_VOID,
     REASON_REQUEST_ID_REUSED,
 )
+from services.identity.accounts.throttle import LinkThrottle
+from services.identity.links.tokens import Purpose, SealedIds, new_id
 from services.identity.models import Link
-from services.identity.sealed_ids import Purpose, SealedIds, new_id
-from services.identity.throttle import LinkThrottle
 from services.runtime.clock import now
 from services.runtime.errors import (
     FieldViolation,

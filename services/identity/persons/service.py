@@ -44,10 +44,11 @@ from liity.identity.v1.person_service_pb2 import (
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceServicer
 from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
-from services.identity import code_changes, hetu, personal_data
+from services.identity import hetu, privacy_export
+from services.identity.links.tokens import new_id
 from services.identity.models import Link, Person
-from services.identity.sealed_ids import new_id
-from services.identity.vault import HetuVault
+from services.identity.persons import code_history
+from services.identity.persons.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.errors import FieldViolation, Refusal, invalid, not_found
 
@@ -181,7 +182,7 @@ class Persons(PersonServiceServicer):
             async with self._single.connect() as connection:
                 return _ensured(await self._upsert(connection, parsed, hold_until), parsed)
         async with self._engine.begin() as connection:
-            await code_changes.lock_code(connection, indexes)
+            await code_history.lock_code(connection, indexes)
             person_id = await _find(connection, indexes)
             if person_id is None:
                 person_id = await self._upsert(connection, parsed, hold_until)
@@ -233,13 +234,13 @@ class Persons(PersonServiceServicer):
     async def ErasePerson(self, request: ErasePersonRequest, context: object) -> ErasePersonResponse:
         async with self._engine.begin() as connection:
             subjects = [request.person_id, *request.subject_ids]
-            await code_changes.erase(connection, subjects, request.person_id)
+            await code_history.erase(connection, subjects, request.person_id)
         return ErasePersonResponse()
 
     @override
     async def ExportPerson(self, request: ExportPersonRequest, context: object) -> ExportPersonResponse:
         async with self._single.connect() as connection:
-            sections = await personal_data.export(
+            sections = await privacy_export.export(
                 connection, self._vault, request.person_id, request.subject_ids
             )
         return ExportPersonResponse(sections=sections)
@@ -250,7 +251,7 @@ class Persons(PersonServiceServicer):
     ) -> PrepareCodeChangeResponse:
         parsed = self._parse(request.personal_identity_code)
         async with self._engine.begin() as connection:
-            other_id = await code_changes.prepare(connection, self._vault, request, parsed)
+            other_id = await code_history.prepare(connection, self._vault, request, parsed)
         birth_date = to_proto_date(parsed.birth_date)
         return PrepareCodeChangeResponse(birth_date=birth_date, other_person_id=other_id)
 
@@ -260,13 +261,13 @@ class Persons(PersonServiceServicer):
     ) -> CommitCodeChangeResponse:
         request_id = request.request_id
         async with self._engine.begin() as connection:
-            other_id = await code_changes.commit(connection, self._vault, request_id, self._parse)
+            other_id = await code_history.commit(connection, self._vault, request_id, self._parse)
         return CommitCodeChangeResponse(other_person_id=other_id)
 
     @override
     async def CheckMerge(self, request: CheckMergeRequest, context: object) -> CheckMergeResponse:
         async with self._engine.begin() as connection:
-            code = await code_changes.code_that_goes_over(connection, self._vault, request)
+            code = await code_history.code_that_goes_over(connection, self._vault, request)
         if code is None:
             return CheckMergeResponse()
         return CheckMergeResponse(birth_date=to_proto_date(self._parse(code).birth_date))
@@ -274,7 +275,7 @@ class Persons(PersonServiceServicer):
     @override
     async def MergePersons(self, request: MergePersonsRequest, context: object) -> MergePersonsResponse:
         async with self._engine.begin() as connection:
-            await code_changes.merge(connection, self._vault, request)
+            await code_history.merge(connection, self._vault, request)
         return MergePersonsResponse()
 
     def _parse(self, text: str) -> hetu.Hetu:

@@ -7,9 +7,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.identity.v1.account_service_pb2 import ListLockOutsResponse
+from services.identity.accounts.throttle import LOCK_OUT_PREFIX
+from services.identity.links.tokens import SealedIds
 from services.identity.models import Account, KnownPlace, LockOuts
-from services.identity.sealed_ids import SealedIds
-from services.identity.throttle import LOCK_OUT_PREFIX
 from services.runtime.clock import helsinki_day, now
 from services.runtime.limits import network_of
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.identity.models import Person
-from services.identity.vault import HetuVault, SealedHetu
+from services.identity.persons.vault import HetuVault, SealedHetu
 
 _BATCH = 200
 """Rows of one transaction: a Save that needs one of them waits a moment only."""

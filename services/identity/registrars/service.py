@@ -22,8 +22,12 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_REQUIRED,
 )
-from services.identity.account_store import fold_email
-from services.identity.invitations import (
+from services.identity.accounts.passwords import Passwords, require_strong
+from services.identity.accounts.queries import fold_email
+from services.identity.links.service import LinkDoor, issue_link, redeem_link
+from services.identity.links.tokens import SealedIds, new_id
+from services.identity.models import Account, Invitation, Membership, RegistrarRemoval, RoleChange, Session
+from services.identity.registrars.invitations import (
     find_invitation,
     find_invitations,
     is_open,
@@ -32,10 +36,6 @@ from services.identity.invitations import (
     to_message,
     void_invitations,
 )
-from services.identity.links import LinkDoor, issue_link, redeem_link
-from services.identity.models import Account, Invitation, Membership, RegistrarRemoval, RoleChange, Session
-from services.identity.passwords import Passwords, require_strong
-from services.identity.sealed_ids import SealedIds, new_id
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, already_exists, failed_precondition, invalid, not_found
 

@@ -22,10 +22,10 @@ from liity.v1.reason_pb2 import (
     REASON_PERSON_NOT_FOUND,
     REASON_REQUEST_ID_REUSED,
 )
+from services.identity.cleanup import PROVISIONAL_LIFETIME
 from services.identity.hetu import Hetu
-from services.identity.housekeeping import PROVISIONAL_LIFETIME
 from services.identity.models import CodeChange, Credential, Link, Person
-from services.identity.vault import HetuVault
+from services.identity.persons.vault import HetuVault
 from services.runtime.clock import now
 from services.runtime.errors import already_exists, failed_precondition, not_found, unavailable
 

@@ -8,9 +8,9 @@ from sqlalchemy import ScalarSelect, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liity.v1.reason_pb2 import REASON_SESSION_ENDED
-from services.identity.account_store import StoredAccount
+from services.identity.accounts.queries import StoredAccount
+from services.identity.links.tokens import SealedIds, new_id
 from services.identity.models import Account, RefreshToken, Session
-from services.identity.sealed_ids import SealedIds, new_id
 from services.runtime.clock import now
 from services.runtime.errors import unauthenticated
 

@@ -52,16 +52,16 @@ from liity.v1.reason_pb2 import (
     REASON_SESSION_ENDED,
     REASON_WRONG_CREDENTIALS,
 )
-from services.identity.access_tokens import AccessTokens
-from services.identity.account_store import StoredAccount, find_account, find_accounts, fold_email
-from services.identity.known_places import KnownPlaces
+from services.identity.accounts.known_places import KnownPlaces
+from services.identity.accounts.password_reminders import PasswordAges
+from services.identity.accounts.password_reset import PasswordOrders
+from services.identity.accounts.passwords import Passwords
+from services.identity.accounts.queries import StoredAccount, find_account, find_accounts, fold_email
+from services.identity.accounts.sessions import RunningSession, Sessions
+from services.identity.accounts.throttle import LoginThrottle
+from services.identity.accounts.token_issue import AccessTokens
+from services.identity.links.tokens import new_id
 from services.identity.models import Account, Membership
-from services.identity.password_ages import PasswordAges
-from services.identity.password_orders import PasswordOrders
-from services.identity.passwords import Passwords
-from services.identity.sealed_ids import new_id
-from services.identity.sessions import RunningSession, Sessions
-from services.identity.throttle import LoginThrottle
 from services.runtime.clock import now
 from services.runtime.errors import FieldViolation, already_exists, invalid, not_found, unauthenticated
 

@@ -10,7 +10,7 @@ from liity.identity.v1.link_service_pb2 import LinkPurpose
 from liity.v1.customer_service_pb2 import CodeChange as CodeChangeKind
 from liity.v1.personal_data_pb2 import PersonalDataSection
 from services.identity.models import CodeChange, Credential, Link, Person
-from services.identity.vault import HetuVault
+from services.identity.persons.vault import HetuVault
 from services.runtime.personal_data import Kind, with_records
 
 _persons = cast(Table, Person.__table__)

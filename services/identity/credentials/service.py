@@ -22,10 +22,10 @@ from liity.identity.v1.credential_service_pb2 import (
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceServicer
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_PASSWORD
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_PERSON_NOT_FOUND
-from services.identity.links import LinkDoor, issue_link, redeem_link, void_links
+from services.identity.accounts.passwords import Passwords, require_strong
+from services.identity.links.service import LinkDoor, issue_link, redeem_link, void_links
+from services.identity.links.tokens import SealedIds
 from services.identity.models import Credential, Link, Person
-from services.identity.passwords import Passwords, require_strong
-from services.identity.sealed_ids import SealedIds
 from services.runtime.clock import now
 from services.runtime.errors import not_found, unavailable
 

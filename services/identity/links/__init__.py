@@ -1,0 +1,1 @@
+"""Links in mail and their tokens."""

@@ -1,0 +1,1 @@
+"""Registrars and their invitations."""
