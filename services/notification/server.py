@@ -5,12 +5,12 @@ import grpc
 from liity.notification.v1.notification_service_pb2 import DESCRIPTOR
 from liity.notification.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
-from services.notification.book_tips import BookTipsStore, sweep_edits
+from services.notification.book_tips.store import BookTipsStore, sweep_edits
+from services.notification.mail.deliveries import MessageStore
+from services.notification.mail.smtp import Transport
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
-from services.notification.store import MessageStore
-from services.notification.transport import Transport
 from services.runtime import logs
 from services.runtime.database import create_engine
 from services.runtime.errors import Contact

@@ -18,14 +18,14 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_UNAVAILABLE,
 )
-from services.notification.addresses import recipient
-from services.notification.book_tips import BookTipsStore
-from services.notification.mail import build
-from services.notification.personal_data import DELIVERIES
-from services.notification.rendering import render, template_of
+from services.notification.book_tips.store import BookTipsStore
+from services.notification.mail.addresses import recipient
+from services.notification.mail.deliveries import DeliveryRow, MessageStore
+from services.notification.mail.message import build
+from services.notification.mail.rendering import render, template_of
+from services.notification.mail.smtp import NotAccepted, Outcome, Refused, Transport
+from services.notification.privacy_export import DELIVERIES
 from services.notification.settings import MailSettings
-from services.notification.store import DeliveryRow, MessageStore
-from services.notification.transport import NotAccepted, Outcome, Refused, Transport
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.errors import Refusal, already_exists, not_found, unavailable
 from services.runtime.limits import Limit, Limiter

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from email_validator import EmailNotValidError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.notification.addresses import to_ascii
+from services.notification.mail.addresses import to_ascii
 from services.runtime.database import DatabaseSettings
 from services.runtime.server import ServerSettings
 

@@ -8,7 +8,7 @@ from sqlalchemy import MetaData
 import services.identity.models
 import services.identity.privacy_export
 import services.notification.models
-import services.notification.personal_data
+import services.notification.privacy_export
 import services.registration.db.models
 import services.registration.privacy.export
 from services.runtime.personal_data import Kind
@@ -16,7 +16,7 @@ from services.runtime.personal_data import Kind
 SERVICES = (
     (services.identity.models.Base.metadata, services.identity.privacy_export),
     (services.registration.db.models.Base.metadata, services.registration.privacy.export),
-    (services.notification.models.Base.metadata, services.notification.personal_data),
+    (services.notification.models.Base.metadata, services.notification.privacy_export),
 )
 
 

@@ -20,8 +20,8 @@ from deploy import certificates as local_certificates
 from deploy.certificates import Certificates
 from liity.identity.v1.account_service_pb2 import GetJwksRequest, GetJwksResponse
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
+from services.notification.mail.smtp import Outcome, Sent, Transport
 from services.notification.settings import MailSettings
-from services.notification.transport import Outcome, Sent, Transport
 from services.runtime.errors import Refusal
 from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
 from services.runtime.peer import Peer

@@ -18,8 +18,8 @@ from google.protobuf.message import Message
 
 from liity.notification.v1.notification_service_pb2 import SendMessageRequest
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
-from services.notification.mail import build
-from services.notification.rendering import Rendered, render
+from services.notification.mail.message import build
+from services.notification.mail.rendering import Rendered, render
 from services.notification.settings import MailSettings
 from services.runtime.interceptor import violations_of
 

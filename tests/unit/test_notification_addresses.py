@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notification.addresses import mask
+from services.notification.mail.addresses import mask
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ from liity.notification.v1.notification_service_pb2 import (
     WorkDigest,
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
-from services.notification.rendering import Rendered, render, template_of
+from services.notification.mail.rendering import Rendered, render, template_of
 from services.runtime.settings import RuntimeSettings
 
 TOKEN = "Zm9v-YmFy_cXV4"

@@ -85,12 +85,12 @@ from services.gateway.removal_workflows import RemovalWorkflows
 from services.gateway.workflows import RegistrationWorkflows
 from services.identity.server import compose as compose_identity
 from services.identity.settings import IdentitySettings
-from services.notification.book_tips import BookTipsStore
+from services.notification.book_tips.store import BookTipsStore
+from services.notification.mail.deliveries import MessageStore
+from services.notification.mail.smtp import Transport
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
-from services.notification.store import MessageStore
-from services.notification.transport import Transport
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.class_lists.service import ClassListServicer
 from services.registration.customers.service import CustomerServicer

@@ -26,12 +26,12 @@ from liity.notification.v1.notification_service_pb2_grpc import (
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
-from services.notification.book_tips import BookTipsStore
+from services.notification.book_tips.store import BookTipsStore
+from services.notification.mail.deliveries import MessageStore
+from services.notification.mail.smtp import Transport
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import MailSettings
-from services.notification.store import MessageStore
-from services.notification.transport import Transport
 from services.runtime.errors import Refusal
 from services.runtime.limits import Limiter
 from services.runtime.peer import Peer

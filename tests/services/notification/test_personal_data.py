@@ -16,7 +16,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ExportSubjectsResponse,
 )
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
-from services.notification.personal_data import DELIVERIES
+from services.notification.privacy_export import DELIVERIES
 from services.runtime.errors import Refusal
 from tests.services.notification.notifications import Notification, consent_request
 from tests.services.smtp_server import SmtpServer, hang

@@ -16,9 +16,9 @@ from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
 )
+from services.notification.mail.smtp import NotAccepted, Outcome, Refused, Sent
 from services.notification.models import Message
-from services.notification.personal_data import DELIVERIES
-from services.notification.transport import NotAccepted, Outcome, Refused, Sent
+from services.notification.privacy_export import DELIVERIES
 from services.runtime.database import is_away
 
 DeliveryRow = Row[Any]

@@ -6,7 +6,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from uuid import UUID
 
-from services.notification.rendering import Rendered
+from services.notification.mail.rendering import Rendered
 from services.notification.settings import MailSettings
 from services.runtime.clock import now
 

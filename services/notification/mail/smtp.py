@@ -6,7 +6,7 @@ from email.message import EmailMessage
 
 import aiosmtplib
 
-from services.notification.addresses import mask
+from services.notification.mail.addresses import mask
 from services.notification.settings import MailSettings
 from services.runtime.tls import client_context
 

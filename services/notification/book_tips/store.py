@@ -85,7 +85,7 @@ async def sweep_edits(engine: AsyncEngine) -> None:
 
 @cache
 def _defaults() -> dict[str, list[dict[str, Any]]]:
-    return tomllib.loads(resources.files(__package__).joinpath("book_tips.toml").read_text("utf-8"))
+    return tomllib.loads(resources.files(__package__).joinpath("defaults.toml").read_text("utf-8"))
 
 
 def default_tips(name: str) -> list[BookTip]:

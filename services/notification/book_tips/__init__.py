@@ -1,0 +1,1 @@
+"""Book tips in the welcome mail."""

@@ -1,0 +1,1 @@
+"""Mails: rendered, stored, sent."""
