@@ -15,7 +15,7 @@ from liity.v1.auth_service_pb2_grpc import (
     AuthServiceStub,
     add_AuthServiceServicer_to_server,
 )
-from services.gateway.accounts import AccountAuthenticator
+from services.gateway.authentication import AccountAuthenticator
 from services.runtime.interceptor import RequestInterceptor
 from services.runtime.peer import Peer
 from services.runtime.requests import current_actor

@@ -43,10 +43,10 @@ from liity.v1.reason_pb2 import (
     REASON_UNKNOWN_COLUMN,
     REASON_UNKNOWN_VALUE,
 )
-from services.gateway import class_list_reports
-from services.gateway.class_list_columns import CODE, columns, descriptor_of, field_of, heading_of
-from services.gateway.class_list_files import csv_file, xlsx_file
-from services.gateway.class_list_rows import ReadList, ReadRow, read_class_list
+from services.gateway.class_lists import reports
+from services.gateway.class_lists.columns import CODE, columns, descriptor_of, field_of, heading_of
+from services.gateway.class_lists.files import csv_file, xlsx_file
+from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
 from services.runtime.errors import FieldViolation, Refusal
 
 LANGUAGES = (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN)
@@ -99,7 +99,7 @@ def one(read: ReadList) -> ReadRow:
 @pytest.mark.parametrize("form", [CLASS_LIST_FORMAT_CSV, CLASS_LIST_FORMAT_XLSX])
 @pytest.mark.parametrize("school", [True, False])
 def test_the_template_can_be_read_as_a_list(language: Language.ValueType, form: Any, school: bool) -> None:
-    template = class_list_reports.template(form, language, school=school)
+    template = reports.template(form, language, school=school)
     assert template.file_name.endswith(".csv" if form == CLASS_LIST_FORMAT_CSV else ".xlsx")
     read = read_class_list(template.content, form)
     row = one(read)
@@ -337,7 +337,7 @@ def test_wrong_headings_are_told_all_at_once_and_no_row_is_read() -> None:
         ("", "form.first_names", REASON_MISSING_COLUMN),
     ]
     assert read.rows == []
-    report = class_list_reports.report_of_headings(read, LANGUAGE_SV)
+    report = reports.report_of_headings(read, LANGUAGE_SV)
     assert [error.column for error in report.errors] == ["Sukunimi", "Luokka", "Nimi", "Förnamn"]
     assert all(error.row == 1 and error.message for error in report.errors)
 
@@ -405,7 +405,7 @@ def test_a_report_names_the_columns_of_the_file() -> None:
             FieldViolation("form.address", REASON_REQUIRED),
         ]
     }
-    report = class_list_reports.report_of_rows(read, wrong, LANGUAGE_EN)
+    report = reports.report_of_rows(read, wrong, LANGUAGE_EN)
     assert (report.row_count, report.wrong_row_count, report.omitted_error_count) == (1, 1, 0)
     assert [error.column for error in report.errors] == [
         "Sähköposti",
@@ -417,7 +417,7 @@ def test_a_report_names_the_columns_of_the_file() -> None:
 def test_a_report_has_an_end() -> None:
     read = read_csv(with_cells())
     wrong = {row: [FieldViolation("form.email", REASON_INVALID_EMAIL)] * 30 for row in range(2, 202)}
-    report = class_list_reports.report_of_rows(read, wrong, LANGUAGE_FI)
+    report = reports.report_of_rows(read, wrong, LANGUAGE_FI)
     assert (len(report.errors), report.omitted_error_count) == (5000, 1000)
 
 
@@ -438,7 +438,7 @@ def test_the_result_tells_what_became_of_each_row() -> None:
             ],
         ),
     ]
-    lines = class_list_reports.result(outcomes, LANGUAGE_EN).content.decode("utf-8-sig").splitlines()
+    lines = reports.result(outcomes, LANGUAGE_EN).content.decode("utf-8-sig").splitlines()
     assert lines[:2] == ["Row;Outcome;Column;Reason;Registration", "2;registered;;;units/u1/registrations/r1"]
     assert [line.split(";")[:3] for line in lines[2:]] == [
         ["3", "not registered", "E-mail"],

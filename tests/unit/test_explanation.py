@@ -68,8 +68,8 @@ from liity.v1.registration_service_pb2 import (
     ExplainRegistrationResponse,
 )
 from liity.v1.work_service_pb2 import WorkItemKind
-from services.gateway.explanation import Explanation
-from services.gateway.explanation_texts import Words, texts
+from services.gateway.presentation.explanation import Explanation
+from services.gateway.presentation.explanation_texts import Words, texts
 from services.runtime.clock import to_proto_date
 
 SAVED = datetime(2026, 9, 1, 7, tzinfo=UTC)

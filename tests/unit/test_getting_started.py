@@ -31,7 +31,7 @@ from liity.v1.registration_pb2 import (
     STAGE_WITHDRAWN,
     Stage,
 )
-from services.gateway.getting_started import getting_started, next_steps
+from services.gateway.presentation.next_steps import getting_started, next_steps
 from services.runtime.texts import next_step_text
 
 ONLINE, CD = CUSTOMER_KIND_ONLINE, CUSTOMER_KIND_CD_BORROWER

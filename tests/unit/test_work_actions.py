@@ -14,7 +14,7 @@ from liity.v1.registration_pb2 import (
     Action,
 )
 from liity.v1.work_service_pb2 import WORK_ITEM_KIND_UNDELIVERABLE_MAIL
-from services.gateway.work_service import to_public
+from services.gateway.api.worklist import to_public
 
 
 @pytest.mark.parametrize(

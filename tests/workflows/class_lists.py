@@ -12,7 +12,7 @@ from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceSt
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_SYSTEM, Actor
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput
-from services.gateway.class_list_workflows import ClassListWorkflows
+from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.runtime.clock import to_proto_date
 from services.runtime.requests import set_current_actor
 from services.runtime.temporal_names import ClassListWorkflowNames

@@ -80,9 +80,9 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_YET_GIVEN
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
-from services.gateway.customer_workflows import CustomerWorkflows
-from services.gateway.removal_workflows import RemovalWorkflows
-from services.gateway.workflows import RegistrationWorkflows
+from services.gateway.temporal.customers import CustomerWorkflows
+from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.temporal.removals import RemovalWorkflows
 from services.identity.server import compose as compose_identity
 from services.identity.settings import IdentitySettings
 from services.notification.book_tips.store import BookTipsStore

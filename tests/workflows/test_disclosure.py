@@ -20,7 +20,7 @@ from liity.registration.v1.personal_data_service_pb2 import (
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.registration.v1.registration_service_pb2 import Registration
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
-from services.gateway.disclosure_workflows import DisclosureWorkflows
+from services.gateway.temporal.disclosures import DisclosureWorkflows
 from services.runtime.clock import now
 from services.runtime.disclosures import DisclosureSeal
 from services.runtime.errors import Refusal

@@ -22,7 +22,7 @@ from liity.registration.v1.unit_service_pb2 import GetUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
-from services.gateway.unit_workflows import UnitWorkflows
+from services.gateway.temporal.units import UnitWorkflows
 from services.runtime.errors import Refusal
 from services.runtime.search_attributes import DEADLINE, STAGE
 from services.runtime.temporal_names import InvitationWorkflowNames as Names

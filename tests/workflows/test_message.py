@@ -15,8 +15,8 @@ from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_FORM, SendMessageRequest
-from services.gateway.message_service import MessageService
-from services.gateway.message_workflows import MessageWorkflows
+from services.gateway.api.messages import MessageService
+from services.gateway.temporal.messages import MessageWorkflows
 from services.runtime.access import Caller
 from services.runtime.errors import Refusal
 from services.runtime.requests import RequestContext, set_current_request

@@ -24,7 +24,7 @@ from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
-from services.gateway.password_order_workflows import PasswordOrderWorkflows
+from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.notification.models import limits
 from services.notification.settings import MailSettings
 from services.runtime.clock import helsinki_day, helsinki_moment, now

@@ -14,7 +14,7 @@ from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER
 from liity.v1.registration_pb2 import STAGE_REJECTED, STAGE_WAITING_FOR_REACTIVATION
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest, RejectRequest, WithdrawRequest
-from services.gateway.password_order_workflows import PasswordOrderWorkflows
+from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.runtime.temporal_names import PasswordOrderWorkflowNames, TransferWorkflowNames
 from tests.workflows import messages
 from tests.workflows.conftest import World, adult_form, born, child_form

@@ -30,10 +30,10 @@ from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.use_log_service_pb2 import Use
 from services.codec.server import serving_codec
 from services.codec.settings import CodecSettings
-from services.gateway.accounts import AccountAuthenticator
-from services.gateway.auth_service import AuthService
-from services.gateway.password_order_workflows import PasswordOrderWorkflows
-from services.gateway.unit_workflows import UnitWorkflows
+from services.gateway.api.auth import AuthService
+from services.gateway.authentication import AccountAuthenticator
+from services.gateway.temporal.password_resets import PasswordOrderWorkflows
+from services.gateway.temporal.units import UnitWorkflows
 from services.identity.accounts.token_issue import AccessTokens
 from services.identity.models import Session
 from services.registration.audit.service import UseLogServicer

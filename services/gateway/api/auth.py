@@ -1,0 +1,173 @@
+"""`liity.v1.AuthService`: sessions of registrars and staff."""
+
+import grpc
+
+from liity.identity.v1 import account_service_pb2 as identity_pb2
+from liity.identity.v1 import registrar_service_pb2 as registrar_pb2
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.auth_service_pb2 import (
+    AcceptInvitationRequest,
+    AcceptInvitationResponse,
+    ChooseAccountPasswordRequest,
+    ChooseAccountPasswordResponse,
+    GetInvitationRequest,
+    GetInvitationResponse,
+    LogInRequest,
+    LogInResponse,
+    LogOutRequest,
+    LogOutResponse,
+    Membership,
+    OrderPasswordRequest,
+    OrderPasswordResponse,
+    RefreshSessionRequest,
+    RefreshSessionResponse,
+    Session,
+)
+from liity.v1.auth_service_pb2_grpc import AuthServiceServicer
+from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
+from services.gateway.resource_names import unit_name
+from services.gateway.temporal.password_resets import PasswordOrderWorkflows
+from services.gateway.temporal.units import UnitWorkflows
+from services.runtime.peer import Peer
+from services.runtime.requests import current_actor
+
+
+class AuthService(AuthServiceServicer):
+    """Logs in, goes on, logs out; lost passwords, and invitations to have an account."""
+
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        orders: PasswordOrderWorkflows,
+        invitations: UnitWorkflows,
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._orders = orders
+        self._invitations = invitations
+        self._accounts = AccountServiceStub(identity.channel)
+        self._registrars = RegistrarServiceStub(identity.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    async def LogIn(self, request: LogInRequest, context: grpc.ServicerContext) -> LogInResponse:  # noqa: ARG002, N802
+        """Opens a session."""
+        log_in = identity_pb2.LogInRequest(
+            email=request.email, password=request.password, caller_address=current_actor().caller_address
+        )
+        response = await self._identity.call(self._accounts.LogIn, log_in)
+        return LogInResponse(session=await self._session(response.tokens))
+
+    async def RefreshSession(  # noqa: N802
+        self,
+        request: RefreshSessionRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RefreshSessionResponse:
+        """Goes on with a session."""
+        refresh = identity_pb2.RefreshSessionRequest(
+            refresh_token=request.refresh_token, request_id=request.request_id
+        )
+        response = await self._identity.call(self._accounts.RefreshSession, refresh)
+        return RefreshSessionResponse(session=await self._session(response.tokens))
+
+    async def LogOut(self, request: LogOutRequest, context: grpc.ServicerContext) -> LogOutResponse:  # noqa: ARG002, N802
+        """Ends a session."""
+        log_out = identity_pb2.LogOutRequest(refresh_token=request.refresh_token)
+        await self._identity.call(self._accounts.LogOut, log_out)
+        return LogOutResponse()
+
+    async def OrderPassword(  # noqa: N802
+        self,
+        request: OrderPasswordRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> OrderPasswordResponse:
+        """Orders a new password (R22): whatever comes of it goes to the address."""
+        admit = identity_pb2.AdmitPasswordOrderRequest(email=request.email)
+        await self._identity.call(self._accounts.AdmitPasswordOrder, admit)
+        request_id = request.request_id
+        await self._orders.start(PasswordOrderWorkflowInput(request_id=request_id, email=request.email))
+        return OrderPasswordResponse()
+
+    async def ChooseAccountPassword(  # noqa: N802
+        self,
+        request: ChooseAccountPasswordRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ChooseAccountPasswordResponse:
+        """Chooses the new password; the link works once."""
+        choose = identity_pb2.ChooseAccountPasswordRequest(
+            request_id=request.request_id, link_token=request.token, password=request.password
+        )
+        await self._identity.call(self._accounts.ChooseAccountPassword, choose)
+        return ChooseAccountPasswordResponse()
+
+    async def GetInvitation(  # noqa: N802
+        self,
+        request: GetInvitationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetInvitationResponse:
+        """What an invitation's link invites to."""
+        check = registrar_pb2.CheckInvitationRequest(link_token=request.token)
+        checked = await self._identity.call(self._registrars.CheckInvitation, check)
+        invitation = checked.invitation
+        names = await self._unit_names([invitation.unit_id])
+        return GetInvitationResponse(
+            unit_display_name=names.get(invitation.unit_id, ""),
+            role=invitation.role,
+            email=invitation.email,
+            language=invitation.language,
+            expire_time=invitation.expire_time,
+            has_account=checked.has_account,
+        )
+
+    async def AcceptInvitation(  # noqa: N802
+        self,
+        request: AcceptInvitationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> AcceptInvitationResponse:
+        """Accepts an invitation. The password goes to identity alone: never through Temporal."""
+        accept = registrar_pb2.AcceptInvitationRequest(
+            request_id=request.request_id,
+            link_token=request.token,
+            display_name=request.display_name,
+            password=request.password,
+        )
+        accepted = await self._identity.call(self._registrars.AcceptInvitation, accept)
+        invitation = accepted.invitation
+        await self._invitations.invitation_accepted(invitation.invitation_id)
+        names = await self._unit_names([invitation.unit_id])
+        membership = Membership(
+            unit=unit_name(invitation.unit_id),
+            unit_display_name=names.get(invitation.unit_id, ""),
+            role=invitation.role,
+        )
+        return AcceptInvitationResponse(membership=membership)
+
+    async def _session(self, tokens: identity_pb2.SessionTokens) -> Session:
+        account = tokens.account
+        names = await self._unit_names([membership.unit_id for membership in account.memberships])
+        return Session(
+            access_token=tokens.access_token,
+            access_token_expire_time=tokens.access_token_expire_time,
+            refresh_token=tokens.refresh_token,
+            refresh_token_expire_time=tokens.refresh_token_expire_time,
+            display_name=account.display_name,
+            roles=account.roles,
+            memberships=[
+                Membership(
+                    unit=unit_name(membership.unit_id),
+                    unit_display_name=names.get(membership.unit_id, ""),
+                    role=membership.role,
+                )
+                for membership in account.memberships
+            ],
+        )
+
+    async def _unit_names(self, unit_ids: list[str]) -> dict[str, str]:
+        if not unit_ids:
+            return {}
+        request = BatchGetUnitsRequest(unit_ids=unit_ids)
+        response = await self._registration.call(self._units.BatchGetUnits, request)
+        return {unit.unit_id: unit.display_name for unit in response.units}

@@ -1,0 +1,304 @@
+"""`liity.v1.ClassListService`: many customers at once, from a file."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+
+import grpc
+
+from liity.identity.v1.person_service_pb2 import (
+    BatchEnsurePersonsRequest,
+    BatchFindPersonsRequest,
+    EnsurePersonResponse,
+    FoundPerson,
+)
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.registration.v1 import class_list_service_pb2 as registration_pb2
+from liity.registration.v1.class_list_service_pb2 import ClassList as StoredClassList
+from liity.registration.v1.class_list_service_pb2 import ClassListRow, WrongField
+from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceStub
+from liity.registration.v1.registration_service_pb2 import Registrar
+from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, BatchGetUnitsRequest, Unit
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_STATE_CANCELLED,
+    CLASS_LIST_STATE_DONE,
+    CLASS_LIST_STATE_RECEIVED,
+    CancelClassListRequest,
+    CancelClassListResponse,
+    CheckClassListRequest,
+    CheckClassListResponse,
+    ClassList,
+    GetClassListRequest,
+    GetClassListResponse,
+    GetClassListResultRequest,
+    GetClassListResultResponse,
+    GetClassListTemplateRequest,
+    GetClassListTemplateResponse,
+    ListClassListsRequest,
+    ListClassListsResponse,
+    RegisterClassListRequest,
+    RegisterClassListResponse,
+)
+from liity.v1.class_list_service_pb2_grpc import ClassListServiceServicer
+from liity.v1.reason_pb2 import (
+    REASON_CLASS_LIST_HAS_ENDED,
+    REASON_CLASS_LIST_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
+    REASON_TWICE_IN_CLASS_LIST,
+    REASON_UNIT_NOT_FOUND,
+)
+from liity.workflows.v1 import class_list_workflow_pb2 as workflow_pb2
+from services.gateway.class_lists import reports
+from services.gateway.class_lists.columns import CODE
+from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
+from services.gateway.resource_names import class_list_name, parse_class_list_name, parse_unit_name
+from services.gateway.temporal.class_lists import ClassListWorkflows
+from services.gateway.use_recording import UseRecorder
+from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
+from services.runtime.class_lists import PATIENCE
+from services.runtime.clock import now
+from services.runtime.errors import FieldViolation, Refusal, already_exists, failed_precondition, not_found
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+_LISTS = uuid.UUID("0f6c8a52-9b53-4f0e-8a3f-6d1b7f4f6f2e")
+"""The namespace of lists' IDs."""
+
+_WHOLE_LIST = 60.0
+"""Seconds that a service may take for a thousand rows."""
+
+
+class ClassListService(ClassListServiceServicer):
+    """Reads the file, trades the codes in it for persons, and lets the workflow do the rest."""
+
+    def __init__(
+        self, identity: Peer, registration: Peer, workflows: ClassListWorkflows, uses: UseRecorder
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._workflows = workflows
+        self._uses = uses
+        self._persons = PersonServiceStub(identity.channel)
+        self._lists = ClassListServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    async def GetClassListTemplate(  # noqa: N802
+        self,
+        request: GetClassListTemplateRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetClassListTemplateResponse:
+        """A file to start from."""
+        unit = await self._unit(parse_unit_name(request.parent))
+        language = current_request().language
+        return reports.template(request.format, language, school=unit.kind == UNIT_KIND_SCHOOL)
+
+    async def CheckClassList(  # noqa: N802
+        self,
+        request: CheckClassListRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> CheckClassListResponse:
+        """What is wrong with a list."""
+        unit_id, language = parse_unit_name(request.parent), current_request().language
+        read = await asyncio.to_thread(read_class_list, request.content, request.format)
+        if read.heading_errors:
+            return CheckClassListResponse(report=reports.report_of_headings(read, language))
+        wrong = await self._check(unit_id, read.rows)
+        return CheckClassListResponse(report=reports.report_of_rows(read, wrong, language))
+
+    async def RegisterClassList(  # noqa: N802
+        self,
+        request: RegisterClassListRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RegisterClassListResponse:
+        """Checks a list and has its rows registered."""
+        unit_id, asked = parse_unit_name(request.parent), current_request()
+        class_list_id = uuid.uuid5(_LISTS, request.request_id).hex
+        made_before = await self._made_before(class_list_id, unit_id)
+        if made_before is not None:
+            return RegisterClassListResponse(class_list=_to_public(made_before))
+        read = await asyncio.to_thread(read_class_list, request.content, request.format)
+        if read.heading_errors:
+            return RegisterClassListResponse(report=reports.report_of_headings(read, asked.language))
+        wrong = await self._check(unit_id, read.rows)
+        report = reports.report_of_rows(read, wrong, asked.language)
+        if wrong:
+            # The report tells of persons who are known: that is a look (R36).
+            await self._uses.record("class-list:check", asked, None, "OK")
+        # An open quotation mark swallows the rows after it: they are nowhere, not even among the wrong ones.
+        torn = any(row.torn for row in read.rows)
+        if torn or (wrong and not request.skip_wrong_rows):
+            return RegisterClassListResponse(report=report)
+        create = registration_pb2.CreateClassListRequest(
+            class_list_id=class_list_id,
+            unit_id=unit_id,
+            registrar=Registrar(account_id=asked.caller.account_id, display_name=asked.caller.display_name),
+            rows=await self._rows_to_store(read, wrong),
+        )
+        # The run first: no list is stored that nobody would register.
+        await self._workflows.start(_input(create))
+        stored = await self._registration.call(self._lists.CreateClassList, create, timeout=_WHOLE_LIST)
+        return RegisterClassListResponse(class_list=_to_public(stored.class_list), report=report)
+
+    async def GetClassList(  # noqa: N802
+        self,
+        request: GetClassListRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetClassListResponse:
+        """How far a list has come."""
+        return GetClassListResponse(class_list=_to_public(await self._get(request.name)))
+
+    async def ListClassLists(  # noqa: N802
+        self,
+        request: ListClassListsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ListClassListsResponse:
+        """The lists of a unit."""
+        unit = await self._unit(parse_unit_name(request.parent))
+        page = registration_pb2.ListClassListsRequest(
+            unit_id=unit.unit_id,
+            page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
+            page_token=request.page_token,
+        )
+        found = await self._registration.call(self._lists.ListClassLists, page)
+        return ListClassListsResponse(
+            class_lists=[_to_public(stored) for stored in found.class_lists],
+            next_page_token=found.next_page_token,
+        )
+
+    async def GetClassListResult(  # noqa: N802
+        self,
+        request: GetClassListResultRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetClassListResultResponse:
+        """What became of each row."""
+        stored, asked = await self._get(request.name), current_request()
+        of_list = registration_pb2.ListOutcomesRequest(class_list_id=stored.class_list_id)
+        outcomes = (await self._registration.call(self._lists.ListOutcomes, of_list)).outcomes
+        asked.subjects.update(outcome.registration_id for outcome in outcomes if outcome.registration_id)
+        return reports.result(outcomes, asked.language)
+
+    async def CancelClassList(  # noqa: N802
+        self,
+        request: CancelClassListRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> CancelClassListResponse:
+        """Registers no more of a list."""
+        stored = await self._get(request.name)
+        if stored.state == CLASS_LIST_STATE_DONE:
+            raise failed_precondition(REASON_CLASS_LIST_HAS_ENDED)
+        if stored.state != CLASS_LIST_STATE_CANCELLED:
+            cancel = workflow_pb2.CancelClassListRequest(request_id=request.request_id)
+            await self._workflows.cancel(_input(stored), cancel)
+            stored = await self._get(request.name)
+        return CancelClassListResponse(class_list=_to_public(stored))
+
+    async def _check(self, unit_id: str, rows: list[ReadRow]) -> reports.Wrong:
+        """What is wrong with each row, if anything."""
+        torn = {row.number: row.errors for row in rows if row.torn}
+        rows = [row for row in rows if not row.torn]
+        codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in rows])
+        answer = await self._identity.call(self._persons.BatchFindPersons, codes, timeout=_WHOLE_LIST)
+        persons = dict(zip((row.number for row in rows), answer.persons, strict=True))
+        current_request().subjects.update(person.person_id for person in persons.values() if person.person_id)
+        check = registration_pb2.CheckClassListRequest(
+            unit_id=unit_id, rows=[_row(row, persons[row.number]) for row in rows]
+        )
+        checked = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
+        found = {row.row_number: row.wrong_fields for row in checked.wrong_rows}
+        return torn | {
+            row.number: errors
+            for row in rows
+            if (errors := _errors(row, persons[row.number], found.get(row.number, ())))
+        }
+
+    async def _rows_to_store(self, read: ReadList, wrong: reports.Wrong) -> list[ClassListRow]:
+        """The rows: of those that are right the persons, held for as long as the list may take."""
+        right = [row for row in read.rows if row.number not in wrong]
+        ensure = BatchEnsurePersonsRequest(personal_identity_codes=[row.code for row in right])
+        ensure.hold_until.FromDatetime(now() + PATIENCE)
+        ensured = await self._identity.call(self._persons.BatchEnsurePersons, ensure, timeout=_WHOLE_LIST)
+        rows = [_row(row, person) for row, person in zip(right, ensured.persons, strict=True)]
+        rows += [
+            ClassListRow(
+                row_number=number,
+                wrong_fields=[WrongField(field=field, reason=reason) for field, reason in errors],
+            )
+            for number, errors in wrong.items()
+        ]
+        return rows
+
+    async def _made_before(self, class_list_id: str, unit_id: str) -> StoredClassList | None:
+        """The list that this very call has made, if any. REQUEST_ID_REUSED if for another unit."""
+        try:
+            stored = await self._stored(class_list_id)
+        except Refusal as refusal:
+            if refusal.reason == REASON_CLASS_LIST_NOT_FOUND:
+                return None
+            raise
+        if stored.unit_id != unit_id:
+            raise already_exists(REASON_REQUEST_ID_REUSED)
+        if stored.state == CLASS_LIST_STATE_RECEIVED:
+            # Its run may have ended without it: whoever stored it took too long.
+            await self._workflows.start(_input(stored))
+        return stored
+
+    async def _get(self, name: str) -> StoredClassList:
+        unit_id, class_list_id = parse_class_list_name(name)
+        stored = await self._stored(class_list_id)
+        if stored.unit_id != unit_id:
+            raise not_found(REASON_CLASS_LIST_NOT_FOUND)
+        return stored
+
+    async def _stored(self, class_list_id: str) -> StoredClassList:
+        request = registration_pb2.GetClassListRequest(class_list_id=class_list_id)
+        return (await self._registration.call(self._lists.GetClassList, request)).class_list
+
+    async def _unit(self, unit_id: str) -> Unit:
+        request = BatchGetUnitsRequest(unit_ids=[unit_id])
+        units = (await self._registration.call(self._units.BatchGetUnits, request)).units
+        if not units:
+            raise not_found(REASON_UNIT_NOT_FOUND)
+        return units[0]
+
+
+def _row(row: ReadRow, person: FoundPerson | EnsurePersonResponse) -> ClassListRow:
+    birth_date = person.birth_date if person.HasField("birth_date") else None
+    return ClassListRow(
+        row_number=row.number, person_id=person.person_id, birth_date=birth_date, form=row.form
+    )
+
+
+def _errors(row: ReadRow, person: FoundPerson, found: Iterable[WrongField]) -> list[FieldViolation]:
+    """What is wrong with a row, one error for each field: what was not understood comes first."""
+    errors = [*row.errors]
+    if person.reason:
+        errors.append(FieldViolation(CODE, person.reason))
+    if person.repeated:
+        errors.append(FieldViolation(CODE, REASON_TWICE_IN_CLASS_LIST))
+    errors += (FieldViolation(wrong.field, wrong.reason) for wrong in found)
+    first: dict[str, FieldViolation] = {}
+    for error in errors:
+        first.setdefault(error.field, error)
+    return list(first.values())
+
+
+def _input(of: StoredClassList | registration_pb2.CreateClassListRequest) -> workflow_pb2.ClassListInput:
+    return workflow_pb2.ClassListInput(
+        class_list_id=of.class_list_id, unit_id=of.unit_id, account_id=of.registrar.account_id
+    )
+
+
+def _to_public(stored: StoredClassList) -> ClassList:
+    """A list as the public API shows it."""
+    public = ClassList(
+        name=class_list_name(stored.unit_id, stored.class_list_id),
+        state=stored.state,
+        counts=stored.counts,
+        registrar_display_name=stored.registrar.display_name,
+        create_time=stored.create_time,
+        expire_time=stored.expire_time,
+    )
+    if stored.HasField("end_time"):
+        public.end_time.CopyFrom(stored.end_time)
+    return public

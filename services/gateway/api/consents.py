@@ -1,0 +1,127 @@
+"""`liity.v1.ConsentService`: the guardian's side, by the token of their link alone."""
+
+import grpc
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest, CheckLinkResponse
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.registration.v1 import registration_service_pb2 as registration_pb2
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.consent_service_pb2 import (
+    AcceptConsentRequest,
+    AcceptConsentResponse,
+    DeclineConsentRequest,
+    DeclineConsentResponse,
+    GetConsentRequestRequest,
+    GetConsentRequestResponse,
+)
+from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
+from liity.v1.customer_form_pb2 import Language
+from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_CONSENT, REASON_REQUIRED, REASON_UNKNOWN_VALUE
+from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
+from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
+from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.runtime.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+
+class ConsentService(ConsentServiceServicer):
+    """Reads and answers consent requests."""
+
+    def __init__(self, identity: Peer, registration: Peer, workflows: RegistrationWorkflows) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._links = LinkServiceStub(identity.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
+        self._workflows = workflows
+
+    async def GetConsentRequest(  # noqa: N802
+        self,
+        request: GetConsentRequestRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetConsentRequestResponse:
+        """Reads what the guardian is asked, in the language of the call."""
+        link = await self._check_link(request.token, "")
+        asked = await self._asked(link.subject, current_request().language)
+        return GetConsentRequestResponse(
+            child_first_names=asked.child_first_names,
+            unit_display_name=asked.unit_display_name,
+            deadline=asked.deadline,
+            wording=asked.wording,
+        )
+
+    async def AcceptConsent(  # noqa: N802
+        self,
+        request: AcceptConsentRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> AcceptConsentResponse:
+        """Gives the consent. Repeating an answer that was lost is fine."""
+        if not _shows_something(request.guardian_name):
+            raise invalid([FieldViolation("guardian_name", REASON_REQUIRED)])
+        link = await self._check_link(request.token, request.request_id)
+        if not link.subject:
+            # This very answer was taken, and what it was about has been erased since.
+            return AcceptConsentResponse()
+        registration = await self._get_registration(link.subject)
+        if registration.consent_state == CONSENT_STATE_GIVEN:
+            return AcceptConsentResponse()
+        _require_waiting(registration)
+        asked = await self._asked(link.subject, request.language)
+        if asked.wording.version != request.wording_version:
+            raise invalid([FieldViolation("wording_version", REASON_UNKNOWN_VALUE)])
+        evidence = ConsentEvidence(
+            method=ConsentEvidence.METHOD_LINK,
+            guardian_name=request.guardian_name,
+            wording_version=request.wording_version,
+            wording_language=request.language,
+        )
+        consent = workflow_pb2.RecordConsentRequest(
+            request_id=request.request_id, evidence=evidence, link_id=link.link_id
+        )
+        await self._workflows.record_consent(registration.person_id, consent)
+        return AcceptConsentResponse()
+
+    async def DeclineConsent(  # noqa: N802
+        self,
+        request: DeclineConsentRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> DeclineConsentResponse:
+        """Declines. Repeating an answer that was lost is fine."""
+        link = await self._check_link(request.token, request.request_id)
+        if not link.subject:
+            return DeclineConsentResponse()
+        registration = await self._get_registration(link.subject)
+        if registration.stage == STAGE_DECLINED:
+            return DeclineConsentResponse()
+        _require_waiting(registration)
+        decline = workflow_pb2.DeclineConsentRequest(request_id=request.request_id, link_id=link.link_id)
+        await self._workflows.decline_consent(registration.person_id, decline)
+        return DeclineConsentResponse()
+
+    async def _check_link(self, token: str, request_id: str) -> CheckLinkResponse:
+        check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CONSENT, request_id=request_id)
+        return await self._identity.call(self._links.CheckLink, check)
+
+    async def _get_registration(self, registration_id: str) -> Registration:
+        request = registration_pb2.GetRegistrationRequest(registration_id=registration_id)
+        response = await self._registration.call(self._registrations.GetRegistration, request)
+        return response.registration
+
+    async def _asked(
+        self, registration_id: str, language: Language.ValueType
+    ) -> registration_pb2.GetConsentRequestResponse:
+        request = registration_pb2.GetConsentRequestRequest(
+            registration_id=registration_id, language=language
+        )
+        return await self._registration.call(self._registrations.GetConsentRequest, request)
+
+
+def _require_waiting(registration: Registration) -> None:
+    if registration.stage != STAGE_WAITING_FOR_CONSENT:
+        raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+
+
+def _shows_something(text: str) -> bool:
+    """Whether a text is more than white space and invisible marks: a name, as evidence (R31)."""
+    return any(character.isprintable() and not character.isspace() for character in text)

@@ -1,0 +1,395 @@
+"""`liity.v1.CustomerService`: what registrars and customer service do with customers."""
+
+import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest, RedeemLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.identity.v1.person_service_pb2 import FindPersonRequest
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.registration.v1 import customer_service_pb2 as registration_pb2
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.registration_service_pb2 import (
+    LookUpPersonRequest,
+    Registrar,
+)
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
+    ChangedMeanwhile,
+    ConfirmEmailRequest,
+    ConfirmEmailResponse,
+    ConvertToOnlineRequest,
+    ConvertToOnlineResponse,
+    Customer,
+    EndCustomershipRequest,
+    EndCustomershipResponse,
+    GetCustomerRequest,
+    GetCustomerResponse,
+    MergeCustomersRequest,
+    MergeCustomersResponse,
+    SearchCustomersRequest,
+    SearchCustomersResponse,
+    SendCredentialsRequest,
+    SendCredentialsResponse,
+    SetPersonalIdentityCodeRequest,
+    SetPersonalIdentityCodeResponse,
+    TransferCustomerRequest,
+    TransferCustomerResponse,
+    UndoRemovalRequest,
+    UndoRemovalResponse,
+    UpdateCustomerRequest,
+    UpdateCustomerResponse,
+)
+from liity.v1.customer_service_pb2_grpc import CustomerServiceServicer
+from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_BEING_REGISTERED,
+    REASON_CUSTOMER_HAS_ENDED,
+    REASON_CUSTOMER_NOT_FOUND,
+    REASON_NOT_REGISTERED,
+)
+from liity.v1.work_service_pb2 import WORK_ITEM_KIND_POSSIBLE_DUPLICATE
+from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
+from services.gateway.api.worklist import Claims
+from services.gateway.presentation.available_actions import customer_actions
+from services.gateway.resource_names import (
+    customer_name,
+    parse_customer_name,
+    parse_unit_name,
+    registration_name,
+)
+from services.gateway.temporal.customers import CustomerWorkflows
+from services.gateway.temporal.removals import RemovalWorkflows
+from services.gateway.use_cases.set_identity_code import CodeChanges
+from services.gateway.use_recording import UseRecorder
+from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
+from services.runtime.errors import (
+    Refusal,
+    changed_meanwhile,
+    failed_precondition,
+    not_found,
+    reason_name,
+)
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+_TELLS_OF_A_PERSON = frozenset(
+    {
+        REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+        REASON_BEING_REGISTERED,
+        REASON_CUSTOMER_HAS_ENDED,
+        REASON_NOT_REGISTERED,
+    }
+)
+"""Refusals by which a transfer tells what is known of the person."""
+
+
+class CustomerService(CustomerServiceServicer):
+    """Reads, edits, searches and moves customers, and sends their credentials."""
+
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        workflows: CustomerWorkflows,
+        removals: RemovalWorkflows,
+        uses: UseRecorder,
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._workflows = workflows
+        self._claims = Claims(registration)
+        self._codes = CodeChanges(identity, registration, workflows, uses)
+        self._removals = removals
+        self._uses = uses
+        self._persons = PersonServiceStub(identity.channel)
+        self._links = LinkServiceStub(identity.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
+
+    async def GetCustomer(  # noqa: N802
+        self,
+        request: GetCustomerRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetCustomerResponse:
+        """One customer."""
+        return GetCustomerResponse(customer=_to_public(await self._get(request.name)))
+
+    async def UpdateCustomer(  # noqa: N802
+        self,
+        request: UpdateCustomerRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> UpdateCustomerResponse:
+        """Changes fields of a customer (R14)."""
+        unit_id, customer_id = parse_customer_name(request.name)
+        update = registration_pb2.UpdateCustomerRequest(
+            request_id=request.request_id,
+            customer_id=customer_id,
+            unit_id=unit_id,
+            etag=request.etag,
+            update_mask=request.update_mask,
+            form=request.form,
+        )
+        await self._claims.require_customer_unclaimed_by_others(update.customer_id)
+        updated: registration_pb2.UpdateCustomerResponse | ChangeAddressResponse
+        if _has_consequences(request.update_mask):
+            # Both addresses are told, a need is watched: the change and what follows must not come apart.
+            account_id = current_request().caller.account_id
+            updated = await self._workflows.change_address(update, account_id)
+            customer = await self._read(request.name)
+        else:
+            updated = await self._registration.call(self._customers.UpdateCustomer, update)
+            customer = _to_public(updated.customer)
+            if updated.repeated or updated.HasField("changed_meanwhile"):
+                await self._record_read(customer)
+        if updated.HasField("changed_meanwhile"):
+            raise changed_meanwhile(ChangedMeanwhile(customer=customer, changed=updated.changed_meanwhile))
+        return UpdateCustomerResponse(customer=customer)
+
+    async def SearchCustomers(  # noqa: N802
+        self,
+        request: SearchCustomersRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> SearchCustomersResponse:
+        """Searches a unit's customers by name (R15)."""
+        unit_id = parse_unit_name(request.parent)
+        search = registration_pb2.SearchCustomersRequest(
+            unit_id=unit_id,
+            query=request.query,
+            page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
+            page_token=request.page_token,
+        )
+        found = await self._registration.call(self._customers.SearchCustomers, search)
+        for customer in found.customers:
+            customer.name = customer_name(unit_id, customer.name)
+        return SearchCustomersResponse(customers=found.customers, next_page_token=found.next_page_token)
+
+    async def TransferCustomer(  # noqa: N802
+        self,
+        request: TransferCustomerRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> TransferCustomerResponse:
+        """Moves a person to this unit (R16)."""
+        unit_id = parse_unit_name(request.parent)
+        caller = current_request().caller
+        try:
+            person_id = await self._look_up(request.personal_identity_code, unit_id)
+            moved = await self._workflows.transfer(
+                registration_pb2.TransferCustomerRequest(
+                    request_id=request.request_id,
+                    person_id=person_id,
+                    unit_id=unit_id,
+                    registrar=Registrar(account_id=caller.account_id, display_name=caller.display_name),
+                )
+            )
+        except Refusal as refusal:
+            if refusal.reason in _TELLS_OF_A_PERSON:
+                # A transfer that is refused for this is a look-up by personal identity code (R36).
+                await self._uses.record(
+                    "customer:look-up", current_request(), None, reason_name(refusal.reason)
+                )
+            raise
+        response = TransferCustomerResponse(registration=registration_name(unit_id, moved.registration_id))
+        if moved.customer_id:
+            try:
+                response.customer.CopyFrom(await self._read(customer_name(unit_id, moved.customer_id)))
+            except Refusal as refusal:
+                # The transfer was made. Another one, or an end, has taken the customer out of sight since.
+                if refusal.reason != REASON_CUSTOMER_NOT_FOUND:
+                    raise
+        return response
+
+    async def SendCredentials(  # noqa: N802
+        self,
+        request: SendCredentialsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> SendCredentialsResponse:
+        """Sends credentials anew (R17)."""
+        unit_id, customer_id = parse_customer_name(request.name)
+        order = registration_pb2.OrderCredentialsRequest(
+            request_id=request.request_id,
+            customer_id=customer_id,
+            unit_id=unit_id,
+            recipient=request.recipient or CREDENTIALS_RECIPIENT_CUSTOMER,
+        )
+        await self._claims.require_customer_unclaimed_by_others(customer_id)
+        await self._workflows.send_credentials(order, current_request().caller.account_id)
+        return SendCredentialsResponse()
+
+    async def ConfirmEmail(  # noqa: N802
+        self,
+        request: ConfirmEmailRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ConfirmEmailResponse:
+        """Confirms a changed address by the link that was mailed there (R14)."""
+        check = CheckLinkRequest(
+            token=request.token, purpose=LINK_PURPOSE_EMAIL, request_id=request.request_id
+        )
+        link = await self._identity.call(self._links.CheckLink, check)
+        if not link.subject:
+            # This very request has confirmed it, and the customer has been erased since.
+            return ConfirmEmailResponse()
+        confirm = registration_pb2.ConfirmEmailRequest(change_request_id=link.issue_request_id)
+        await self._registration.call(self._customers.ConfirmEmail, confirm)
+        # Last: whoever is cut off before it may use the link once more.
+        redeem = RedeemLinkRequest(link_id=link.link_id, request_id=request.request_id)
+        await self._identity.call(self._links.RedeemLink, redeem)
+        return ConfirmEmailResponse()
+
+    async def EndCustomership(  # noqa: N802
+        self,
+        request: EndCustomershipRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> EndCustomershipResponse:
+        """Ends a customership (R19)."""
+        unit_id, customer_id = parse_customer_name(request.name)
+        kept = await self._removals.end(
+            registration_pb2.EndCustomershipRequest(
+                request_id=request.request_id,
+                customer_id=customer_id,
+                unit_id=unit_id,
+                reason=request.reason,
+            )
+        )
+        return EndCustomershipResponse(end_time=kept.end_time, erase_time=kept.erase_time)
+
+    async def UndoRemoval(  # noqa: N802
+        self,
+        request: UndoRemovalRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> UndoRemovalResponse:
+        """Takes that back (R19)."""
+        unit_id, customer_id = parse_customer_name(request.name)
+        # Before a run is started: it is of this unit.
+        await self._get(request.name)
+        await self._claims.require_customer_unclaimed_by_others(customer_id)
+        await self._removals.undo(customer_id, unit_id, request.request_id)
+        return UndoRemovalResponse(customer=await self._read(request.name))
+
+    async def SetPersonalIdentityCode(  # noqa: N802
+        self,
+        request: SetPersonalIdentityCodeRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> SetPersonalIdentityCodeResponse:
+        """Attaches or replaces a personal identity code (R24, R34)."""
+        stored = await self._get(request.name)
+        if stored.state != CUSTOMER_STATE_ACTIVE:
+            raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+        await self._claims.require_customer_unclaimed_by_others(stored.customer_id)
+        await self._codes.change(stored, request)
+        return SetPersonalIdentityCodeResponse(customer=await self._read(request.name))
+
+    async def MergeCustomers(  # noqa: N802
+        self,
+        request: MergeCustomersRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> MergeCustomersResponse:
+        """Makes one customer of two (R24, R34)."""
+        unit_id, customer_id = parse_customer_name(request.name)
+        merged_unit_id, merged_customer_id = parse_customer_name(request.merged_customer, "merged_customer")
+        caller = current_request().caller
+        merge = registration_pb2.MergeCustomersRequest(
+            request_id=request.request_id,
+            customer_id=customer_id,
+            unit_id=unit_id,
+            merged_customer_id=merged_customer_id,
+            merged_unit_id=merged_unit_id,
+            merger=Registrar(account_id=caller.account_id, display_name=caller.display_name),
+        )
+        # Before a run is started: there is such a customer.
+        await self._get(request.name)
+        pair = sorted((customer_id, merged_customer_id))
+        await self._claims.require_unclaimed_by_others(WORK_ITEM_KIND_POSSIBLE_DUPLICATE, *pair)
+        await self._workflows.merge(merge, request.personal_identity_code_of)
+        return MergeCustomersResponse(customer=await self._read(request.name))
+
+    async def ConvertToOnline(  # noqa: N802
+        self,
+        request: ConvertToOnlineRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ConvertToOnlineResponse:
+        """Makes an online customer of a CD borrower (R23)."""
+        stored = await self._get(request.name)
+        conversion = registration_pb2.ConvertToOnlineRequest(
+            request_id=request.request_id,
+            customer_id=stored.customer_id,
+            unit_id=stored.unit_id,
+            email=request.email,
+            credentials_recipient=request.credentials_recipient or CREDENTIALS_RECIPIENT_CUSTOMER,
+        )
+        await self._workflows.convert_to_online(stored.person_id, conversion)
+        return ConvertToOnlineResponse(customer=await self._read(request.name))
+
+    async def _look_up(self, code: str, unit_id: str) -> str:
+        """Who it is. NOT_FOUND (NOT_REGISTERED) if the code is nobody's; INVALID_ARGUMENT if it is wrong.
+
+        It counts as a look-up, whoever it is: RESOURCE_EXHAUSTED (TOO_MANY_LOOK_UPS) after too many.
+        """
+        find = FindPersonRequest(personal_identity_code=code)
+        person_id = (await self._identity.call(self._persons.FindPerson, find)).person_id
+        if person_id:
+            current_request().subjects.add(person_id)
+        look_up = LookUpPersonRequest(person_id=person_id, unit_id=unit_id)
+        await self._registration.call(self._registrations.LookUpPerson, look_up)
+        if not person_id:
+            raise not_found(REASON_NOT_REGISTERED)
+        return person_id
+
+    async def _read(self, name: str) -> Customer:
+        """A customer as they stand after a change by a run.
+
+        Whether the run has made it now or for an earlier call is not known: what is shown is a read (R36).
+        """
+        customer = _to_public(await self._get(name))
+        await self._record_read(customer)
+        return customer
+
+    async def _record_read(self, customer: Customer) -> None:
+        """Writes down that a customer is shown whose entry is not that of a change (R36)."""
+        await self._uses.record("customer:read", current_request(), customer, "OK")
+
+    async def _get(self, name: str) -> registration_pb2.Customer:
+        unit_id, customer_id = parse_customer_name(name)
+        request = registration_pb2.GetCustomerRequest(customer_id=customer_id)
+        customer = (await self._registration.call(self._customers.GetCustomer, request)).customer
+        hidden = (
+            customer.state != CUSTOMER_STATE_ACTIVE
+            and ROLE_CUSTOMER_SERVICE not in current_request().caller.roles
+        )
+        if customer.unit_id != unit_id or hidden:
+            raise not_found(REASON_CUSTOMER_NOT_FOUND)
+        return customer
+
+
+_WITH_CONSEQUENCES = frozenset({"email", "related_person", "temporary", "expected_end_date"})
+
+
+def _has_consequences(mask: FieldMask) -> bool:
+    """Whether an edit may change where mail goes to, or when it is asked whether the help is still needed."""
+    return any(path.partition(".")[0] in _WITH_CONSEQUENCES for path in mask.paths)
+
+
+def _to_public(stored: registration_pb2.Customer) -> Customer:
+    """A customer as the public API shows it."""
+    customer = Customer(
+        name=customer_name(stored.unit_id, stored.customer_id),
+        etag=stored.etag,
+        state=stored.state,
+        form=stored.form,
+        email_state=stored.email_state,
+        create_time=stored.create_time,
+        update_time=stored.update_time,
+        registration=registration_name(stored.unit_id, stored.registration_id)
+        if stored.registration_id
+        else "",
+        available_actions=customer_actions(stored.form.kind, active=stored.state == CUSTOMER_STATE_ACTIVE),
+        merged_customers=stored.merged_customers,
+    )
+    for merged in customer.merged_customers:
+        merged.name = customer_name(*merged.name.split("/"))
+    if stored.HasField("end_time"):
+        customer.end_time.CopyFrom(stored.end_time)
+    return customer

@@ -1,0 +1,378 @@
+"""`liity.v1.RegistrationService`: what registrars and customer service do with registrations."""
+
+from collections.abc import Mapping
+
+import grpc
+
+from liity.identity.v1.person_service_pb2 import (
+    FindPersonRequest,
+    FindPersonResponse,
+)
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.registration.v1 import registration_service_pb2 as registration_pb2
+from liity.registration.v1.customer_service_pb2 import GetCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.registration_service_pb2 import (
+    CheckConsentRequest,
+    ConsentEvidence,
+    ListPossibleDuplicatesRequest,
+    LookUpPersonRequest,
+)
+from liity.registration.v1.registration_service_pb2 import Registration as StoredRegistration
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CredentialsRecipient
+from liity.v1.customer_service_pb2 import ChangedMeanwhile
+from liity.v1.getting_started_pb2 import GettingStartedStep
+from liity.v1.reason_pb2 import (
+    REASON_HETU_IN_TEXT,
+    REASON_NOT_WAITING,
+    REASON_NOT_WAITING_FOR_DECISION,
+    REASON_REGISTRATION_NOT_FOUND,
+    REASON_UNIT_NOT_FOUND,
+)
+from liity.v1.registration_pb2 import (
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WITHDRAWN,
+    Stage,
+)
+from liity.v1.registration_service_pb2 import (
+    CheckPersonalIdentityCodeRequest,
+    CheckPersonalIdentityCodeResponse,
+    ExplainRegistrationRequest,
+    ExplainRegistrationResponse,
+    GetRegistrationRequest,
+    GetRegistrationResponse,
+    LinkToCustomerRequest,
+    LinkToCustomerResponse,
+    ListRegistrationsRequest,
+    ListRegistrationsResponse,
+    ReactivateRequest,
+    ReactivateResponse,
+    RecordConsentRequest,
+    RecordConsentResponse,
+    RegisterCustomerRequest,
+    RegisterCustomerResponse,
+    RejectRegistrationRequest,
+    RejectRegistrationResponse,
+    UpdateRegistrationRequest,
+    UpdateRegistrationResponse,
+    VerifyIdentityRequest,
+    VerifyIdentityResponse,
+    WithdrawRegistrationRequest,
+    WithdrawRegistrationResponse,
+)
+from liity.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from liity.v1.work_service_pb2 import (
+    WORK_ITEM_KIND_IDENTITY_CHECK,
+    WORK_ITEM_KIND_REACTIVATION,
+    WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
+    WorkItemKind,
+)
+from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
+from services.gateway.api.worklist import Claims
+from services.gateway.presentation.next_steps import getting_started
+from services.gateway.presentation.person_lookup import standing_of
+from services.gateway.resource_names import parse_customer_name, parse_registration_name, parse_unit_name
+from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.use_cases.explain import Explaining
+from services.gateway.use_cases.save import Saving
+from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE, to_public
+from services.runtime.errors import (
+    FieldViolation,
+    changed_meanwhile,
+    failed_precondition,
+    invalid,
+    not_found,
+)
+from services.runtime.hetu_in_text import looks_like_hetu
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+_Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
+
+_WORK: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
+    # If the guardian's address does not work.
+    STAGE_WAITING_FOR_CONSENT: WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
+    STAGE_WAITING_FOR_REACTIVATION: WORK_ITEM_KIND_REACTIVATION,
+    STAGE_WAITING_FOR_IDENTITY_CHECK: WORK_ITEM_KIND_IDENTITY_CHECK,
+}
+"""What may stand on customer service's work list, by the stage of a registration that waits."""
+
+
+class RegistrationService(RegistrationServiceServicer):
+    """Looks at registrations, and has their workflows do what is wanted."""
+
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        workflows: RegistrationWorkflows,
+        saving: Saving,
+        explaining: Explaining,
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._persons = PersonServiceStub(identity.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+        self._workflows = workflows
+        self._claims = Claims(registration)
+        self._saving = saving
+        self._explaining = explaining
+
+    async def CheckPersonalIdentityCode(  # noqa: N802
+        self,
+        request: CheckPersonalIdentityCodeRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> CheckPersonalIdentityCodeResponse:
+        """Where a person stands (R10)."""
+        unit_id = parse_unit_name(request.parent)
+        await self._require_unit(unit_id)
+        found = await self._find_person(request.personal_identity_code)
+        if found.person_id:
+            current_request().subjects.add(found.person_id)
+        # Somebody unknown is looked up too: it counts, and takes the same time.
+        look_up = LookUpPersonRequest(person_id=found.person_id, unit_id=unit_id)
+        known = await self._registration.call(self._registrations.LookUpPerson, look_up)
+        for_staff = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
+        return standing_of(known, unit_id, for_staff=for_staff)
+
+    async def RegisterCustomer(  # noqa: N802
+        self,
+        request: RegisterCustomerRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RegisterCustomerResponse:
+        """Saves a new customer (R11)."""
+        stored = await self._saving.save(request)
+        return RegisterCustomerResponse(
+            registration=to_public(stored),
+            getting_started=self._getting_started(stored, request.form.credentials_recipient),
+        )
+
+    async def GetRegistration(  # noqa: N802
+        self,
+        request: GetRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetRegistrationResponse:
+        """One registration."""
+        registration = await self._get(request.name)
+        response = GetRegistrationResponse(
+            registration=to_public(registration),
+            getting_started=self._getting_started(
+                registration, await self._credentials_recipient(registration)
+            ),
+        )
+        await self._add_form(registration, response)
+        checks = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
+        if checks and registration.stage == STAGE_WAITING_FOR_IDENTITY_CHECK:
+            search = ListPossibleDuplicatesRequest(registration_id=registration.registration_id)
+            found = await self._registration.call(self._registrations.ListPossibleDuplicates, search)
+            response.possible_duplicates.extend(found.possible_duplicates)
+        return response
+
+    async def UpdateRegistration(  # noqa: N802
+        self,
+        request: UpdateRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> UpdateRegistrationResponse:
+        """Corrects the form of a registration that waits (R14)."""
+        registration = await self._get(request.name)
+        if not registration.person_id:
+            raise failed_precondition(REASON_NOT_WAITING)
+        await self._require_unclaimed_by_others(registration)
+        update = registration_pb2.UpdateFormRequest(
+            registration_id=registration.registration_id,
+            unit_id=registration.unit_id,
+            etag=request.etag,
+            update_mask=request.update_mask,
+            form=request.form,
+        )
+        edit = workflow_pb2.EditRequest(request_id=request.request_id, update=update)
+        updated = (await self._workflows.edit(registration.person_id, edit)).updated
+        if updated.HasField("changed_meanwhile"):
+            raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
+        return UpdateRegistrationResponse(registration=to_public(updated.registration))
+
+    async def ListRegistrations(  # noqa: N802
+        self,
+        request: ListRegistrationsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ListRegistrationsResponse:
+        """The registrations of a unit."""
+        unit_id = parse_unit_name(request.parent)
+        await self._require_unit(unit_id)
+        page = registration_pb2.ListRegistrationsRequest(
+            unit_id=unit_id,
+            stage=request.stage,
+            page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
+            page_token=request.page_token,
+        )
+        response = await self._registration.call(self._registrations.ListRegistrations, page)
+        return ListRegistrationsResponse(
+            registrations=[to_public(registration) for registration in response.registrations],
+            next_page_token=response.next_page_token,
+        )
+
+    async def RecordConsent(  # noqa: N802
+        self,
+        request: RecordConsentRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RecordConsentResponse:
+        """Records a consent that came another way than by the link (R29)."""
+        registration = await self._get(request.name)
+        await self._require_unclaimed_by_others(registration)
+        check = CheckConsentRequest(consent=request.consent)
+        await self._registration.call(self._registrations.CheckConsent, check)
+        evidence = ConsentEvidence(
+            method=ConsentEvidence.METHOD_RECORDED,
+            guardian_name=request.consent.guardian_name,
+            sign_date=request.consent.sign_date,
+            recorded_by=current_request().caller.account_id,
+        )
+        consent = workflow_pb2.RecordConsentRequest(request_id=request.request_id, evidence=evidence)
+        recorded = await self._workflows.record_consent(registration.person_id, consent)
+        return RecordConsentResponse(registration=to_public(recorded))
+
+    async def WithdrawRegistration(  # noqa: N802
+        self,
+        request: WithdrawRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> WithdrawRegistrationResponse:
+        """Withdraws a registration that waits (R30)."""
+        registration = await self._get(request.name)
+        if registration.stage == STAGE_WITHDRAWN:
+            return WithdrawRegistrationResponse(registration=to_public(registration))
+        await self._require_unclaimed_by_others(registration)
+        withdraw = workflow_pb2.WithdrawRequest(request_id=request.request_id)
+        withdrawn = await self._workflows.withdraw(registration.person_id, withdraw)
+        return WithdrawRegistrationResponse(registration=to_public(withdrawn))
+
+    async def Reactivate(  # noqa: N802
+        self,
+        request: ReactivateRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ReactivateResponse:
+        """Activates a customer who was marked for deletion (R19)."""
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            reactivate = workflow_pb2.ReactivateRequest(request_id=request.request_id)
+            registration = await self._workflows.reactivate(registration.person_id, reactivate)
+        return ReactivateResponse(registration=to_public(registration))
+
+    async def VerifyIdentity(  # noqa: N802
+        self,
+        request: VerifyIdentityRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> VerifyIdentityResponse:
+        """Confirms who a person without a personal identity code is (R24)."""
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            verify = workflow_pb2.VerifyIdentityRequest(request_id=request.request_id)
+            registration = await self._workflows.verify_identity(registration.person_id, verify)
+        return VerifyIdentityResponse(registration=to_public(registration))
+
+    async def LinkToCustomer(  # noqa: N802
+        self,
+        request: LinkToCustomerRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> LinkToCustomerResponse:
+        """Tells which customer a person without a personal identity code is (R24)."""
+        unit_id, customer_id = parse_customer_name(request.customer)
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            link = workflow_pb2.LinkToCustomerRequest(
+                request_id=request.request_id, customer_id=customer_id, unit_id=unit_id
+            )
+            registration = await self._workflows.link_to_customer(registration.person_id, link)
+        return LinkToCustomerResponse(registration=to_public(registration))
+
+    async def RejectRegistration(  # noqa: N802
+        self,
+        request: RejectRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RejectRegistrationResponse:
+        """Declines a registration that waits for customer service (R19, R24)."""
+        if looks_like_hetu(request.note):
+            raise invalid([FieldViolation("note", REASON_HETU_IN_TEXT)])
+        registration, decided = await self._to_decide(request)
+        if not decided:
+            reject = workflow_pb2.RejectRequest(request_id=request.request_id, note=request.note)
+            registration = await self._workflows.reject(registration.person_id, reject)
+        return RejectRegistrationResponse(registration=to_public(registration))
+
+    async def _add_form(self, registration: StoredRegistration, response: GetRegistrationResponse) -> None:
+        """Of one that waits: later, the data is the customer's."""
+        request = registration_pb2.GetFormRequest(registration_id=registration.registration_id)
+        stored = await self._registration.call(self._registrations.GetForm, request)
+        if stored.HasField("form"):
+            response.form.CopyFrom(stored.form)
+            response.etag = stored.etag
+        if stored.HasField("birth_date"):
+            response.birth_date.CopyFrom(stored.birth_date)
+
+    async def _to_decide(self, request: _Decision) -> tuple[StoredRegistration, bool]:
+        """What customer service is to decide, and whether this very call has decided it before."""
+        registration = await self._get(request.name)
+        if registration.decision_request_id == request.request_id:
+            return registration, True
+        if not registration.person_id:
+            raise failed_precondition(REASON_NOT_WAITING_FOR_DECISION)
+        await self._require_unclaimed_by_others(registration)
+        return registration, False
+
+    async def _require_unclaimed_by_others(self, registration: StoredRegistration) -> None:
+        """An officer who has claimed it decides alone; those of the unit no claim stands in the way of."""
+        kind = _WORK.get(registration.stage)
+        if kind is not None and ROLE_CUSTOMER_SERVICE in current_request().caller.roles:
+            await self._claims.require_unclaimed_by_others(kind, registration.registration_id)
+
+    async def ExplainRegistration(  # noqa: N802
+        self,
+        request: ExplainRegistrationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ExplainRegistrationResponse:
+        """Why a registration or a customer is as it is."""
+        return await self._explaining.explain(request.name)
+
+    @staticmethod
+    def _getting_started(
+        stored: StoredRegistration, recipient: CredentialsRecipient.ValueType
+    ) -> list[GettingStartedStep]:
+        return getting_started(stored, recipient, current_request().language)
+
+    async def _credentials_recipient(self, stored: StoredRegistration) -> CredentialsRecipient.ValueType:
+        """To whom the credentials go: as it now stands, once the customership has begun."""
+        if stored.stage not in {STAGE_ACTIVE, STAGE_CREDENTIALS_SENT} or not stored.customer_id:
+            return CREDENTIALS_RECIPIENT_UNSPECIFIED
+        request = GetCustomerRequest(customer_id=stored.customer_id)
+        answer = await self._registration.call(self._customers.GetCustomer, request)
+        return answer.customer.form.credentials_recipient
+
+    async def _find_person(self, code: str) -> FindPersonResponse:
+        return await self._identity.call(
+            self._persons.FindPerson, FindPersonRequest(personal_identity_code=code)
+        )
+
+    async def _require_unit(self, unit_id: str) -> None:
+        """NOT_FOUND for a unit that is not there. Only staff can name one: all others' are their own."""
+        if unit_id in (current_request().caller.units or {}):
+            return
+        request = BatchGetUnitsRequest(unit_ids=[unit_id])
+        if not (await self._registration.call(self._units.BatchGetUnits, request)).units:
+            raise not_found(REASON_UNIT_NOT_FOUND)
+
+    async def _get(self, name: str) -> StoredRegistration:
+        unit_id, registration_id = parse_registration_name(name)
+        request = registration_pb2.GetRegistrationRequest(registration_id=registration_id)
+        response = await self._registration.call(self._registrations.GetRegistration, request)
+        if response.registration.unit_id != unit_id:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        return response.registration

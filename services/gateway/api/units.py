@@ -1,0 +1,252 @@
+"""`liity.v1.UnitService`: units and their registrars (R1, R2, R9)."""
+
+import uuid
+
+import grpc
+
+from liity.identity.v1 import registrar_service_pb2 as identity_pb2
+from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
+from liity.registration.v1 import unit_service_pb2 as registration_pb2
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER
+from liity.v1.reason_pb2 import (
+    REASON_PERMISSION_DENIED,
+    REASON_REGISTRAR_NOT_FOUND,
+    REASON_REQUEST_ID_REUSED,
+    REASON_UNIT_CLOSED,
+)
+from liity.v1.unit_service_pb2 import (
+    CloseUnitRequest,
+    CloseUnitResponse,
+    CreateUnitRequest,
+    CreateUnitResponse,
+    GetUnitRequest,
+    GetUnitResponse,
+    InviteRegistrarRequest,
+    InviteRegistrarResponse,
+    ListRegistrarsRequest,
+    ListRegistrarsResponse,
+    ListUnitsRequest,
+    ListUnitsResponse,
+    Registrar,
+    RemoveRegistrarRequest,
+    RemoveRegistrarResponse,
+    SetRegistrarRoleRequest,
+    SetRegistrarRoleResponse,
+    Unit,
+    UnitKind,
+    UpdateUnitRequest,
+    UpdateUnitResponse,
+)
+from liity.v1.unit_service_pb2_grpc import UnitServiceServicer
+from services.gateway.resource_names import parse_registrar_name, parse_unit_name, registrar_name, unit_name
+from services.gateway.temporal.units import UnitWorkflows
+from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
+from services.runtime.errors import (
+    Refusal,
+    already_exists,
+    changed_meanwhile,
+    failed_precondition,
+    permission_denied,
+)
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+
+class UnitService(UnitServiceServicer):
+    """Units for customer service, and their registrars for their main users too."""
+
+    def __init__(self, identity: Peer, registration: Peer, workflows: UnitWorkflows) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._workflows = workflows
+        self._registrars = RegistrarServiceStub(identity.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    async def CreateUnit(  # noqa: N802
+        self,
+        request: CreateUnitRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> CreateUnitResponse:
+        """Makes a unit."""
+        create = registration_pb2.CreateUnitRequest(
+            request_id=request.request_id,
+            display_name=request.display_name,
+            kind=registration_pb2.UnitKind.ValueType(request.kind),
+        )
+        created = await self._registration.call(self._units.CreateUnit, create)
+        return CreateUnitResponse(unit=_to_public(created.unit))
+
+    async def GetUnit(self, request: GetUnitRequest, context: grpc.ServicerContext) -> GetUnitResponse:  # noqa: ARG002, N802
+        """One unit."""
+        return GetUnitResponse(unit=_to_public(await self._unit(parse_unit_name(request.name))))
+
+    async def ListUnits(self, request: ListUnitsRequest, context: grpc.ServicerContext) -> ListUnitsResponse:  # noqa: ARG002, N802
+        """All units by name."""
+        list_units = registration_pb2.ListUnitsRequest(
+            query=request.query,
+            show_closed=request.show_closed,
+            page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
+            page_token=request.page_token,
+        )
+        found = await self._registration.call(self._units.ListUnits, list_units)
+        return ListUnitsResponse(
+            units=[_to_public(unit) for unit in found.units], next_page_token=found.next_page_token
+        )
+
+    async def UpdateUnit(  # noqa: N802
+        self,
+        request: UpdateUnitRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> UpdateUnitResponse:
+        """Changes a unit."""
+        update = registration_pb2.UpdateUnitRequest(
+            request_id=request.request_id,
+            unit_id=parse_unit_name(request.name),
+            etag=request.etag,
+            update_mask=request.update_mask,
+            display_name=request.display_name,
+            kind=registration_pb2.UnitKind.ValueType(request.kind),
+        )
+        updated = await self._registration.call(self._units.UpdateUnit, update)
+        unit = _to_public(updated.unit)
+        if updated.changed_meanwhile:
+            raise changed_meanwhile(unit)
+        return UpdateUnitResponse(unit=unit)
+
+    async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:  # noqa: ARG002, N802
+        """Closes a unit."""
+        unit_id, request_id = parse_unit_name(request.name), request.request_id
+        # Before a run is started: there is such a unit.
+        await self._unit(unit_id)
+        closed = await self._workflows.close(unit_id, request_id)
+        return CloseUnitResponse(unit=_to_public(closed))
+
+    async def InviteRegistrar(  # noqa: N802
+        self,
+        request: InviteRegistrarRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> InviteRegistrarResponse:
+        """Invites somebody to be a registrar."""
+        if request.role == ROLE_MAIN_USER and not _is_staff():
+            raise permission_denied(REASON_PERMISSION_DENIED)
+        unit_id, request_id = parse_unit_name(request.parent), uuid.UUID(request.request_id)
+        invitation = await self._invitation(request_id.hex)
+        # One that was made while the unit closed is void: its repetition is refused as its first call was.
+        if invitation is None or invitation.state == identity_pb2.INVITATION_STATE_VOID:
+            await self._require_open(unit_id)
+        if invitation is None:
+            invitation = await self._workflows.invite(
+                identity_pb2.InviteRegistrarRequest(
+                    request_id=str(request_id),
+                    unit_id=unit_id,
+                    email=request.email,
+                    role=request.role,
+                    language=request.language,
+                    inviter_account_id=current_request().caller.account_id,
+                )
+            )
+        elif (invitation.unit_id, invitation.email.casefold()) != (unit_id, request.email.casefold()):
+            raise already_exists(REASON_REQUEST_ID_REUSED)
+        registrar = Registrar(
+            name=registrar_name(unit_id, invitation.invitation_id),
+            email=invitation.email,
+            role=invitation.role,
+            invitation_expire_time=invitation.expire_time,
+        )
+        return InviteRegistrarResponse(registrar=registrar)
+
+    async def ListRegistrars(  # noqa: N802
+        self,
+        request: ListRegistrarsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ListRegistrarsResponse:
+        """The unit's registrars and open invitations."""
+        unit_id = parse_unit_name(request.parent)
+        await self._unit(unit_id)
+        list_registrars = identity_pb2.ListRegistrarsRequest(unit_id=unit_id)
+        found = await self._identity.call(self._registrars.ListRegistrars, list_registrars)
+        return ListRegistrarsResponse(
+            registrars=[_to_public_registrar(unit_id, registrar) for registrar in found.registrars]
+        )
+
+    async def SetRegistrarRole(  # noqa: N802
+        self,
+        request: SetRegistrarRoleRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> SetRegistrarRoleResponse:
+        """Makes a registrar a main user, or a main user a registrar."""
+        unit_id, registrar_id = parse_registrar_name(request.name)
+        set_role = identity_pb2.SetRegistrarRoleRequest(
+            request_id=request.request_id, unit_id=unit_id, registrar_id=registrar_id, role=request.role
+        )
+        changed = await self._identity.call(self._registrars.SetRegistrarRole, set_role)
+        return SetRegistrarRoleResponse(registrar=_to_public_registrar(unit_id, changed.registrar))
+
+    async def RemoveRegistrar(  # noqa: N802
+        self,
+        request: RemoveRegistrarRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> RemoveRegistrarResponse:
+        """Takes a registrar out of the unit, or an invitation back."""
+        unit_id, registrar_id = parse_registrar_name(request.name)
+        current_request().subjects.add(registrar_id)
+        remove = identity_pb2.RemoveRegistrarRequest(
+            request_id=request.request_id,
+            unit_id=unit_id,
+            registrar_id=registrar_id,
+            keep_last_main_user=not _is_staff(),
+        )
+        removed = await self._identity.call(self._registrars.RemoveRegistrar, remove)
+        if removed.invitation:
+            await self._workflows.invitation_withdrawn(registrar_id)
+        return RemoveRegistrarResponse()
+
+    async def _unit(self, unit_id: str) -> registration_pb2.Unit:
+        get = registration_pb2.GetUnitRequest(unit_id=unit_id)
+        return (await self._registration.call(self._units.GetUnit, get)).unit
+
+    async def _require_open(self, unit_id: str) -> None:
+        if (await self._unit(unit_id)).HasField("close_time"):
+            raise failed_precondition(REASON_UNIT_CLOSED)
+
+    async def _invitation(self, invitation_id: str) -> identity_pb2.Invitation | None:
+        """The invitation that this very call has made before, if any."""
+        get = identity_pb2.GetInvitationRequest(invitation_id=invitation_id)
+        try:
+            return (await self._identity.call(self._registrars.GetInvitation, get)).invitation
+        except Refusal as refusal:
+            if refusal.reason == REASON_REGISTRAR_NOT_FOUND:
+                return None
+            raise
+
+
+def _is_staff() -> bool:
+    return ROLE_CUSTOMER_SERVICE in current_request().caller.roles
+
+
+def _to_public(stored: registration_pb2.Unit) -> Unit:
+    """A unit as the public API shows it."""
+    unit = Unit(
+        name=unit_name(stored.unit_id),
+        etag=stored.etag,
+        display_name=stored.display_name,
+        kind=UnitKind.ValueType(stored.kind),
+        create_time=stored.create_time,
+    )
+    if stored.HasField("close_time"):
+        unit.close_time.CopyFrom(stored.close_time)
+    return unit
+
+
+def _to_public_registrar(unit_id: str, stored: identity_pb2.Registrar) -> Registrar:
+    """A registrar as the public API shows them."""
+    registrar = Registrar(
+        name=registrar_name(unit_id, stored.registrar_id),
+        email=stored.email,
+        display_name=stored.display_name,
+        role=stored.role,
+    )
+    if stored.HasField("invitation_expire_time"):
+        registrar.invitation_expire_time.CopyFrom(stored.invitation_expire_time)
+    return registrar

@@ -1,0 +1,226 @@
+"""`liity.v1.WorkService`: the work list of customer service."""
+
+from collections.abc import Mapping, Sequence
+
+import grpc
+
+from liity.registration.v1 import work_service_pb2 as stored_pb2
+from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
+from liity.v1.reason_pb2 import REASON_CLAIMED_BY_ANOTHER
+from liity.v1.registration_pb2 import (
+    ACTION_CLOSE_MESSAGE,
+    ACTION_DISMISS_DUPLICATE,
+    ACTION_EDIT,
+    ACTION_LINK_TO_CUSTOMER,
+    ACTION_MERGE,
+    ACTION_REACTIVATE,
+    ACTION_RECORD_CONSENT,
+    ACTION_REJECT,
+    ACTION_SEND_CREDENTIALS,
+    ACTION_VERIFY_IDENTITY,
+    ACTION_WITHDRAW,
+    PARTY_CUSTOMER_SERVICE,
+    PARTY_REGISTRAR,
+    Action,
+    AvailableAction,
+)
+from liity.v1.work_service_pb2 import (
+    WORK_ITEM_KIND_IDENTITY_CHECK,
+    WORK_ITEM_KIND_MESSAGE,
+    WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
+    WORK_ITEM_KIND_REACTIVATION,
+    WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
+    ClaimWorkItemRequest,
+    ClaimWorkItemResponse,
+    DismissDuplicateRequest,
+    DismissDuplicateResponse,
+    GetWorkItemRequest,
+    GetWorkItemResponse,
+    ListWorkItemsRequest,
+    ListWorkItemsResponse,
+    ReleaseWorkItemRequest,
+    ReleaseWorkItemResponse,
+    WorkClaim,
+    WorkItem,
+    WorkItemKind,
+    WorkSubject,
+)
+from liity.v1.work_service_pb2_grpc import WorkServiceServicer
+from services.gateway.presentation.explanation_texts import Words
+from services.gateway.resource_names import (
+    customer_name,
+    message_name,
+    parse_work_item_name,
+    registration_name,
+    unit_name,
+    work_item_name,
+)
+from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
+from services.runtime.errors import failed_precondition
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+_ACTIONS: Mapping[WorkItemKind.ValueType, Sequence[Action.ValueType]] = {
+    WORK_ITEM_KIND_REACTIVATION: (ACTION_REACTIVATE, ACTION_REJECT),
+    WORK_ITEM_KIND_IDENTITY_CHECK: (ACTION_VERIFY_IDENTITY, ACTION_LINK_TO_CUSTOMER, ACTION_REJECT),
+    WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (ACTION_MERGE, ACTION_DISMISS_DUPLICATE),
+    WORK_ITEM_KIND_MESSAGE: (ACTION_CLOSE_MESSAGE,),
+}
+"""What an item asks for, by kind; undeliverable mail asks for what suits whom it was about."""
+
+_ALSO_THE_UNIT = frozenset({ACTION_EDIT, ACTION_SEND_CREDENTIALS, ACTION_RECORD_CONSENT, ACTION_WITHDRAW})
+
+
+class WorkService(WorkServiceServicer):
+    """Shows what waits, and who works on it."""
+
+    def __init__(self, registration: Peer) -> None:
+        self._registration = registration
+        self._work = WorkServiceStub(registration.channel)
+
+    async def ListWorkItems(  # noqa: N802
+        self,
+        request: ListWorkItemsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ListWorkItemsResponse:
+        """What waits, oldest first."""
+        asked = stored_pb2.ListWorkItemsRequest(
+            kinds=request.kinds,
+            claims=request.claims,
+            page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
+            page_token=request.page_token,
+        )
+        page = await self._registration.call(self._work.ListWorkItems, asked)
+        return ListWorkItemsResponse(
+            work_items=[to_public(item) for item in page.work_items], next_page_token=page.next_page_token
+        )
+
+    async def GetWorkItem(  # noqa: N802
+        self,
+        request: GetWorkItemRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> GetWorkItemResponse:
+        """One item."""
+        asked = stored_pb2.GetWorkItemRequest(work_item_id=parse_work_item_name(request.name))
+        found = await self._registration.call(self._work.GetWorkItem, asked)
+        return GetWorkItemResponse(work_item=to_public(found.work_item))
+
+    async def ClaimWorkItem(  # noqa: N802
+        self,
+        request: ClaimWorkItemRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ClaimWorkItemResponse:
+        """Takes an item; whoever comes second is told who has it, and until when."""
+        claim = stored_pb2.ClaimWorkItemRequest(
+            request_id=request.request_id,
+            work_item_id=parse_work_item_name(request.name),
+            display_name=current_request().caller.display_name,
+        )
+        item = to_public((await self._registration.call(self._work.ClaimWorkItem, claim)).work_item)
+        if not item.claim.mine:
+            raise failed_precondition(REASON_CLAIMED_BY_ANOTHER, item.claim)
+        return ClaimWorkItemResponse(work_item=item)
+
+    async def ReleaseWorkItem(  # noqa: N802
+        self,
+        request: ReleaseWorkItemRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> ReleaseWorkItemResponse:
+        """Gives an item back."""
+        release = stored_pb2.ReleaseWorkItemRequest(
+            request_id=request.request_id, work_item_id=parse_work_item_name(request.name)
+        )
+        await self._registration.call(self._work.ReleaseWorkItem, release)
+        return ReleaseWorkItemResponse()
+
+    async def DismissDuplicate(  # noqa: N802
+        self,
+        request: DismissDuplicateRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> DismissDuplicateResponse:
+        """Two customers are two persons."""
+        dismiss = stored_pb2.DismissDuplicateRequest(
+            request_id=request.request_id, work_item_id=parse_work_item_name(request.name)
+        )
+        await self._registration.call(self._work.DismissDuplicate, dismiss)
+        return DismissDuplicateResponse()
+
+
+class Claims:
+    """What the handlers of decisions ask first: whether another officer works on it."""
+
+    def __init__(self, registration: Peer) -> None:
+        self._registration = registration
+        self._work = WorkServiceStub(registration.channel)
+
+    async def require_unclaimed_by_others(self, kind: WorkItemKind.ValueType, *row_ids: str) -> None:
+        """FAILED_PRECONDITION (CLAIMED_BY_ANOTHER) if another officer has claimed the item of these rows."""
+        check = stored_pb2.CheckClaimRequest(work_item_id="-".join((str(int(kind)), *row_ids)))
+        await self._registration.call(self._work.CheckClaim, check)
+
+    async def require_customer_unclaimed_by_others(self, customer_id: str) -> None:
+        """The same for all that waits of a customer. Those of the unit no claim stands in the way of."""
+        if ROLE_CUSTOMER_SERVICE in current_request().caller.roles:
+            check = stored_pb2.CheckClaimRequest(customer_id=customer_id)
+            await self._registration.call(self._work.CheckClaim, check)
+
+
+def to_public(item: stored_pb2.WorkItem) -> WorkItem:
+    """An item as the public API shows it, in the language of the call."""
+    words = Words(current_request().language)
+    public = WorkItem(
+        name=work_item_name(item.work_item_id),
+        kind=item.kind,
+        text=words.say("work", WorkItemKind.Name(item.kind).removeprefix("WORK_ITEM_KIND_")),
+        unit=unit_name(item.subjects[0].unit_id),
+        subjects=[_subject(subject) for subject in item.subjects],
+        possible_duplicates=[_subject(subject) for subject in item.possible_duplicates],
+        create_time=item.create_time,
+        available_actions=[
+            AvailableAction(
+                action=action,
+                parties=(PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
+                if action in _ALSO_THE_UNIT
+                else (PARTY_CUSTOMER_SERVICE,),
+            )
+            for action in _asked_for(item)
+        ],
+    )
+    if item.HasField("deadline"):
+        public.deadline.CopyFrom(item.deadline)
+    if item.HasField("claim"):
+        public.claim.CopyFrom(
+            WorkClaim(
+                officer_display_name=item.claim.display_name,
+                mine=item.claim.account_id == current_request().caller.account_id,
+                expire_time=item.claim.expire_time,
+            )
+        )
+    return public
+
+
+def _asked_for(item: stored_pb2.WorkItem) -> Sequence[Action.ValueType]:
+    if item.kind != WORK_ITEM_KIND_UNDELIVERABLE_MAIL:
+        return _ACTIONS[item.kind]
+    (subject,) = item.subjects
+    if subject.registration_id:
+        # The guardian who is asked is not reached: another address may do, or a consent on paper.
+        return ACTION_EDIT, ACTION_RECORD_CONSENT, ACTION_WITHDRAW
+    if subject.customer_kind == CUSTOMER_KIND_ONLINE:
+        return ACTION_EDIT, ACTION_SEND_CREDENTIALS
+    return (ACTION_EDIT,)
+
+
+def _subject(subject: stored_pb2.WorkSubject) -> WorkSubject:
+    name_of, row_id = {
+        "registration_id": (registration_name, subject.registration_id),
+        "customer_id": (customer_name, subject.customer_id),
+        "message_id": (message_name, subject.message_id),
+    }[subject.WhichOneof("subject") or ""]
+    return WorkSubject(
+        name=name_of(subject.unit_id, row_id),
+        display_name=subject.display_name,
+        unit_display_name=subject.unit_display_name,
+    )

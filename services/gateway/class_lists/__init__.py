@@ -1,0 +1,1 @@
+"""Class-list files: read, checked, reported on."""

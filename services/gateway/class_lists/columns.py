@@ -1,0 +1,113 @@
+"""The columns of a class list: their headings and the words in their cells, in three languages."""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from liity.v1.customer_form_pb2 import LANGUAGE_FI, CustomerForm, Language
+
+CODE = "personal_identity_code"
+"""The one column that is no field of the form."""
+
+REQUIRED = (
+    CODE,
+    "form.first_names",
+    "form.last_name",
+    "form.address.street_address",
+    "form.address.postcode",
+    "form.address.post_office",
+    "form.language",
+    "form.kind",
+    "form.entitlement_declared",
+    "form.applicant",
+    "form.terms_accepted",
+)
+"""Columns without which no row could be right."""
+
+_OF_SCHOOLS = "form.school_support"
+
+YES, NO = "yes", "no"
+"""The values of a choice, as the words name them."""
+
+
+def columns(*, school: bool) -> Sequence[str]:
+    """The fields that have a column in the template, in its order."""
+    return [field for field in _words()["columns"] if school or field != _OF_SCHOOLS]
+
+
+def field_of(heading: str) -> str | None:
+    """The field that a heading names, in any language; None if it names none."""
+    return _headings().get(_key(heading))
+
+
+def heading_of(field: str, language: Language.ValueType) -> str:
+    """A field's heading; of a field that has parts, the first part's."""
+    of_columns: Mapping[str, Any] = _words()["columns"]
+    whole = next((column for column in of_columns if column == field or column.startswith(f"{field}.")), None)
+    return str(of_columns[whole][_locale(language)][0]) if whole else ""
+
+
+def value_of(word: str, values: Sequence[str]) -> str | None:
+    """The one of `values` that a word stands for, in any language; None if it stands for none."""
+    return next((value for value in values if _key(word) in _spellings(value)), None)
+
+
+def word_of(value: str, language: Language.ValueType) -> str:
+    """The word for a value; anything else stays as it is."""
+    words: Mapping[str, Any] = _words()["words"]
+    return str(words[value][_locale(language)][0]) if value in words else value
+
+
+def result_word(name: str, language: Language.ValueType) -> str:
+    """What a result calls one of its columns, or an outcome."""
+    return str(_words()["result"][name][_locale(language)])
+
+
+def example(*, school: bool) -> Mapping[str, str]:
+    """The template's example by field."""
+    examples: Mapping[str, Mapping[str, str]] = _words()["examples"]
+    return examples["pupil" if school else "adult"]
+
+
+def descriptor_of(field: str) -> FieldDescriptor:
+    """The form's field that a path such as `form.address.postcode` leads to."""
+    _, *names = field.split(".")
+    fields = CustomerForm.DESCRIPTOR.fields_by_name
+    while len(names) > 1 and (parent := fields[names[0]].message_type) is not None:
+        fields, names = parent.fields_by_name, names[1:]
+    return fields[names[0]]
+
+
+def _key(text: str) -> str:
+    """What of a heading or a word counts: letters and digits, in one case."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", text)).casefold()
+
+
+def _locale(language: Language.ValueType) -> str:
+    return Language.Name(language or LANGUAGE_FI).removeprefix("LANGUAGE_").lower()
+
+
+@cache
+def _words() -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath("words.toml").read_text("utf-8"))
+
+
+@cache
+def _headings() -> dict[str, str]:
+    return {
+        _key(heading): field
+        for field, headings in _words()["columns"].items()
+        for heading in (heading for of_language in headings.values() for heading in of_language)
+    }
+
+
+@cache
+def _spellings(value: str) -> frozenset[str]:
+    words: Mapping[str, Sequence[str]] = _words()["words"][value]
+    return frozenset(_key(word) for of_language in words.values() for word in of_language)

@@ -1,0 +1,101 @@
+"""What is told of a class list: the report of a check, the template, and the result file."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from liity.registration.v1.class_list_service_pb2 import RowOutcome
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_FORMAT_CSV,
+    ClassListError,
+    ClassListFormat,
+    ClassListOutcome,
+    ClassListReport,
+    GetClassListResultResponse,
+    GetClassListTemplateResponse,
+)
+from liity.v1.customer_form_pb2 import Language
+from services.gateway.class_lists.columns import columns, example, heading_of, result_word, word_of
+from services.gateway.class_lists.files import csv_file, xlsx_file
+from services.gateway.class_lists.rows import ReadList
+from services.gateway.resource_names import registration_name
+from services.runtime.errors import FieldViolation
+from services.runtime.texts import reason_text
+
+_MOST_ERRORS = 5000
+
+Wrong = Mapping[int, Sequence[FieldViolation]]
+"""What is wrong with a list, by the number of the row."""
+
+
+def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassListReport:
+    """What is wrong with the headings: no row was looked at."""
+    return ClassListReport(
+        errors=[
+            ClassListError(
+                row=read.heading_row,
+                column=error.heading or heading_of(error.field, language),
+                field=error.field,
+                reason=error.reason,
+                message=reason_text(error.reason, language),
+            )
+            for error in read.heading_errors
+        ]
+    )
+
+
+def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -> ClassListReport:
+    """What is wrong with the rows."""
+    errors = [(row, *violation) for row, violations in sorted(wrong.items()) for violation in violations]
+    return ClassListReport(
+        row_count=len(read.rows),
+        wrong_row_count=len(wrong),
+        errors=[
+            ClassListError(
+                row=row,
+                column=_heading(field, read.headings, language),
+                field=field,
+                reason=reason,
+                message=reason_text(reason, language),
+            )
+            for row, field, reason in errors[:_MOST_ERRORS]
+        ],
+        omitted_error_count=max(len(errors) - _MOST_ERRORS, 0),
+    )
+
+
+def template(
+    form: ClassListFormat.ValueType, language: Language.ValueType, *, school: bool
+) -> GetClassListTemplateResponse:
+    """The headings and one example of nobody."""
+    fields, of_nobody = columns(school=school), example(school=school)
+    rows = (
+        [heading_of(field, language) for field in fields],
+        [word_of(of_nobody.get(field, ""), language) for field in fields],
+    )
+    name = f"liity-{result_word('template', language)}"
+    if form == CLASS_LIST_FORMAT_CSV:
+        return GetClassListTemplateResponse(content=csv_file(rows), file_name=f"{name}.csv")
+    return GetClassListTemplateResponse(content=xlsx_file(rows), file_name=f"{name}.xlsx")
+
+
+def result(outcomes: Iterable[RowOutcome], language: Language.ValueType) -> GetClassListResultResponse:
+    """What became of each row; of one with several errors a line for each."""
+    lines = [[result_word(name, language) for name in ("row", "outcome", "column", "reason", "registration")]]
+    for outcome in outcomes:
+        row, word = str(outcome.row_number), result_word(ClassListOutcome.Name(outcome.outcome), language)
+        name = (
+            registration_name(outcome.registration_unit_id, outcome.registration_id)
+            if outcome.registration_id
+            else ""
+        )
+        lines += [
+            [row, word, heading_of(wrong.field, language), reason_text(wrong.reason, language), name]
+            for wrong in outcome.wrong_fields
+        ] or [[row, word, "", "", name]]
+    file_name = f"liity-{result_word('result', language)}.csv"
+    return GetClassListResultResponse(content=csv_file(lines), file_name=file_name)
+
+
+def _heading(field: str, headings: Mapping[str, str], language: Language.ValueType) -> str:
+    """The heading of an error's column: the file's own, if it has one."""
+    own = next((named for named in headings if named == field or named.startswith(f"{field}.")), None)
+    return headings[own] if own else heading_of(field, language)

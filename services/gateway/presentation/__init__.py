@@ -1,0 +1,1 @@
+"""Texts and views that people read."""

@@ -1,0 +1,403 @@
+"""Why is it as it is? What has happened, what is waited for, who can do what, composed of data alone."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from liity.identity.v1.credential_service_pb2 import GetCredentialStateResponse
+from liity.notification.v1.notification_service_pb2 import (
+    DELIVERY_STATE_PENDING,
+    DELIVERY_STATE_SENT,
+    DELIVERY_STATE_UNDELIVERABLE,
+    Delivery,
+)
+from liity.registration.v1.history_service_pb2 import GetHistoryResponse, RecordedChange
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.v1.actor_pb2 import ACTOR_KIND_LINK, ACTOR_KIND_OPERATOR
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_MARKED_FOR_DELETION,
+    EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNDELIVERABLE,
+)
+from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_OUTGROWN,
+    PARTY_CUSTOMER_SERVICE,
+    PARTY_GUARDIAN,
+    PARTY_REGISTRAR,
+    PARTY_SYSTEM,
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_DECLINED,
+    STAGE_LAPSED,
+    STAGE_LINKED,
+    STAGE_RECEIVED,
+    STAGE_REJECTED,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WELCOMED,
+    STAGE_WITHDRAWN,
+    Action,
+    AvailableAction,
+    Party,
+    Stage,
+)
+from liity.v1.registration_service_pb2 import (
+    ExplainedAction,
+    ExplainedEvent,
+    ExplainedPassword,
+    ExplainedStep,
+    ExplainedWait,
+    ExplainRegistrationResponse,
+)
+from services.gateway.presentation.available_actions import ASK, customer_actions
+from services.gateway.presentation.explanation_texts import Words
+from services.gateway.resource_names import customer_name, registration_name
+from services.gateway.views import to_public
+from services.runtime.clock import from_proto_date, helsinki_day
+from services.runtime.search_attributes import stage_name
+
+_ENDINGS: Mapping[Stage.ValueType, ExplainedEvent.Kind.ValueType] = {
+    STAGE_DECLINED: ExplainedEvent.KIND_DECLINED,
+    STAGE_LAPSED: ExplainedEvent.KIND_LAPSED,
+    STAGE_WITHDRAWN: ExplainedEvent.KIND_WITHDRAWN,
+    STAGE_REJECTED: ExplainedEvent.KIND_REJECTED,
+    STAGE_LINKED: ExplainedEvent.KIND_LINKED,
+}
+"""The event by which a registration ends without a customership of its own."""
+
+_DELIVERIES: Mapping[int, ExplainedEvent.Kind.ValueType] = {
+    DELIVERY_STATE_PENDING: ExplainedEvent.KIND_MAIL_WAITS,
+    DELIVERY_STATE_SENT: ExplainedEvent.KIND_MAIL_SENT,
+    DELIVERY_STATE_UNDELIVERABLE: ExplainedEvent.KIND_MAIL_UNDELIVERABLE,
+}
+
+_CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
+    "registration:update": ExplainedEvent.KIND_CHANGED,
+    "customer:update": ExplainedEvent.KIND_CHANGED,
+    "customer:transfer": ExplainedEvent.KIND_MOVED,
+    "customer:confirm-email": ExplainedEvent.KIND_ADDRESS_CONFIRMED,
+    "credentials:send": ExplainedEvent.KIND_CREDENTIALS_ORDERED,
+    "registration:reactivate": ExplainedEvent.KIND_REACTIVATED,
+    "registration:verify-identity": ExplainedEvent.KIND_IDENTITY_VERIFIED,
+    "customership:undo": ExplainedEvent.KIND_REMOVAL_UNDONE,
+    "customership:extend": ExplainedEvent.KIND_NEED_EXTENDED,
+    "customer:convert": ExplainedEvent.KIND_CONVERTED,
+    "customer:merge": ExplainedEvent.KIND_MERGED,
+    "personal-identity-code:attach": ExplainedEvent.KIND_CODE_SET,
+    "personal-identity-code:correct": ExplainedEvent.KIND_CODE_SET,
+    "personal-identity-code:renew": ExplainedEvent.KIND_CODE_SET,
+}
+"""What the actions of the log of use were; others are told by the data that they have changed."""
+
+_ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
+
+_UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
+_STAFF = (PARTY_CUSTOMER_SERVICE,)
+
+_BEGUN = frozenset({STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED})
+_NOT_BEGUN = frozenset(
+    {
+        STAGE_RECEIVED,
+        STAGE_WAITING_FOR_CONSENT,
+        STAGE_WAITING_FOR_REACTIVATION,
+        STAGE_WAITING_FOR_IDENTITY_CHECK,
+    }
+)
+_STAFF_WAITS: Mapping[Stage.ValueType, str] = {
+    STAGE_WAITING_FOR_REACTIVATION: "REACTIVATION",
+    STAGE_WAITING_FOR_IDENTITY_CHECK: "IDENTITY_CHECK",
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is known of a registration and its customer, to be told in one language."""
+
+    history: GetHistoryResponse
+    deliveries: Sequence[Delivery]
+    credentials: GetCredentialStateResponse
+    names: Mapping[str, str]
+    """Display names of the accounts that the history names."""
+    words: Words
+    now: datetime
+    erase_time: datetime | None = None
+    """When the data of a customership that has ended is to be erased, if that is known (R20)."""
+
+    def tell(self) -> ExplainRegistrationResponse:
+        """All of it."""
+        registration = self.history.registration
+        unit_id = registration.unit_id
+        return ExplainRegistrationResponse(
+            registration=registration_name(unit_id, registration.registration_id),
+            customer=customer_name(unit_id, registration.customer_id) if registration.customer_id else "",
+            summary=self.words.say("stage", self._standing),
+            events=sorted(self._events(), key=lambda event: event.time.ToNanoseconds()),
+            waits=self._waits(),
+            actions=self._actions(),
+            next=self._next(),
+            password=self._password(),
+        )
+
+    @property
+    def _standing(self) -> str:
+        if self._has_ended:
+            return "ENDED"
+        stage = self.history.registration.stage
+        is_erased = stage in _BEGUN and not self.history.HasField("customership")
+        return "ERASED" if is_erased else stage_name(stage)
+
+    # What has happened
+
+    def _events(self) -> Iterator[ExplainedEvent]:
+        registration, kind = self.history.registration, ExplainedEvent
+        yield self._event(kind.KIND_SAVED, registration.create_time, registration.registrar_display_name)
+        yield from self._how_it_began()
+        if registration.stage in _ENDINGS:
+            yield self._event(_ENDINGS[registration.stage], registration.update_time, self._who_ended())
+        for change in self.history.changes:
+            if change.action in _CHANGES:
+                what = kind.KIND_ADDRESS_CHANGED if change.address_changed else _CHANGES[change.action]
+                yield self._event(what, change.time, self._who(change))
+        for delivery in self.deliveries:
+            template = delivery.template
+            yield self._event(
+                _DELIVERIES[delivery.state],
+                delivery.update_time,
+                self.words.say("who", "SYSTEM"),
+                mail=template,
+                text=self.words.mail(template),
+            )
+        if self.credentials.HasField("password_choose_time"):
+            chosen = self.credentials.password_choose_time
+            yield self._event(kind.KIND_PASSWORD_CHOSEN, chosen, self.words.say("who", "CUSTOMER"))
+        yield from self._messages()
+        if self._has_ended and self.history.customership.HasField("end_time"):
+            ended = [change for change in self.history.changes if change.action == _CUSTOMERSHIP_ENDED_BY]
+            who = self._who(ended[-1]) if ended else self.words.say("who", "SYSTEM")
+            yield self._event(kind.KIND_CUSTOMERSHIP_ENDED, self.history.customership.end_time, who)
+
+    def _how_it_began(self) -> Iterator[ExplainedEvent]:
+        history = self.history
+        if history.HasField("consent"):
+            yield self._event(
+                ExplainedEvent.KIND_CONSENT_GIVEN, history.consent_record_time, self._who_consented()
+            )
+        if not history.HasField("customership"):
+            return
+        begun, system = history.customership.create_time, self.words.say("who", "SYSTEM")
+        if history.registration.consent_state == CONSENT_STATE_OUTGROWN:
+            yield self._event(ExplainedEvent.KIND_CONSENT_OUTGROWN, begun, system)
+        yield self._event(ExplainedEvent.KIND_BEGAN, begun, system)
+
+    def _messages(self) -> Iterator[ExplainedEvent]:
+        for message in self.history.messages:
+            reference = message.reference
+            yield self._event(
+                ExplainedEvent.KIND_MESSAGE_SENT,
+                message.create_time,
+                message.sender_display_name,
+                reference=reference,
+            )
+            if message.HasField("close_time"):
+                yield self._event(
+                    ExplainedEvent.KIND_MESSAGE_CLOSED,
+                    message.close_time,
+                    self.words.say("who", "CUSTOMER_SERVICE"),
+                    reference=reference,
+                )
+
+    def _event(
+        self,
+        kind: ExplainedEvent.Kind.ValueType,
+        time: Timestamp,
+        who: str,
+        *,
+        mail: str = "",
+        text: str = "",
+        reference: str = "",
+    ) -> ExplainedEvent:
+        name = ExplainedEvent.Kind.Name(kind).removeprefix("KIND_")
+        said = self.words.say("event", name, mail=text, reference=reference)
+        return ExplainedEvent(kind=kind, time=time, who=who, text=said, mail=mail, reference=reference)
+
+    def _who(self, change: RecordedChange) -> str:
+        if change.actor_kind == ACTOR_KIND_LINK:
+            return self.words.say("who", "CUSTOMER")
+        if change.actor_kind == ACTOR_KIND_OPERATOR:
+            return self.words.say("who", "OPERATOR")
+        if change.actor_role == ROLE_CUSTOMER_SERVICE:
+            return self.words.say("who", "CUSTOMER_SERVICE")
+        return self.names.get(change.account_id, "") or self.words.say("who", "SYSTEM")
+
+    def _who_consented(self) -> str:
+        consent = self.history.consent
+        if consent.method == ConsentEvidence.METHOD_OPERATOR:
+            return self.words.say("who", "OPERATOR")
+        return consent.guardian_name or self.words.say("who", "GUARDIAN")
+
+    def _who_ended(self) -> str:
+        stage = self.history.registration.stage
+        ended = [change for change in self.history.changes if change.action == _ENDED_BY]
+        if stage == STAGE_DECLINED:
+            return self.words.say("who", "GUARDIAN")
+        if stage in {STAGE_REJECTED, STAGE_LINKED}:
+            return self.words.say("who", "CUSTOMER_SERVICE")
+        return self._who(ended[-1]) if ended else self.words.say("who", "SYSTEM")
+
+    # What is waited for
+
+    def _waits(self) -> Iterator[ExplainedWait]:
+        registration = self.history.registration
+        until, stage = registration.deadline, registration.stage
+        if stage == STAGE_WAITING_FOR_CONSENT:
+            request = self._last_mail("consent_request", "consent_reminder")
+            bounced = request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
+            # A guardian who cannot be mailed answers no link: then it waits for the unit.
+            party = PARTY_REGISTRAR if bounced else PARTY_GUARDIAN
+            yield self._wait("CONSENT_UNDELIVERABLE" if bounced else "CONSENT", party, until)
+        if stage in _STAFF_WAITS:
+            yield self._wait(_STAFF_WAITS[stage], PARTY_CUSTOMER_SERVICE, until)
+        password = self._password()
+        if password.state == ExplainedPassword.STATE_BEING_SENT:
+            yield self._wait("CREDENTIALS", PARTY_SYSTEM)
+        elif password.state == ExplainedPassword.STATE_LINK_OPEN:
+            # Whoever chooses it has no account: the unit can help them.
+            yield self._wait("PASSWORD", PARTY_REGISTRAR, password.expire_time)
+        if self._in_force:
+            yield from self._waits_of_the_customership()
+        for message in self.history.messages:
+            if message.state == MESSAGE_STATE_OPEN:
+                yield self._wait("MESSAGE", PARTY_CUSTOMER_SERVICE, message.deadline, message.reference)
+
+    def _waits_of_the_customership(self) -> Iterator[ExplainedWait]:
+        customership, registration = self.history.customership, self.history.registration
+        if customership.email_state == EMAIL_STATE_UNDELIVERABLE:
+            yield self._wait("ADDRESS", PARTY_REGISTRAR)
+        if customership.email_state == EMAIL_STATE_UNCONFIRMED and self._last_mail("email_confirmation"):
+            yield self._wait("CONFIRMATION", PARTY_REGISTRAR)
+        reminder = self._last_mail("change_address_reminder")
+        if registration.stage == STAGE_CREDENTIALS_SENT and reminder and not self._is_changed_since(reminder):
+            yield self._wait("REGISTRARS_ADDRESS", PARTY_REGISTRAR, registration.deadline)
+        is_watched, today = customership.HasField("expected_end_date"), helsinki_day(self.now)
+        if is_watched and from_proto_date(customership.expected_end_date) <= today:
+            # Whoever is asked has no account: the unit can answer for them.
+            yield self._wait("NEED", PARTY_REGISTRAR)
+
+    def _is_changed_since(self, mail: Delivery) -> bool:
+        """Whether the address for mail was changed after a mail went out."""
+        return any(
+            change.address_changed and change.time.ToNanoseconds() > mail.create_time.ToNanoseconds()
+            for change in self.history.changes
+        )
+
+    def _wait(
+        self, name: str, party: Party.ValueType, until: Timestamp | None = None, reference: str = ""
+    ) -> ExplainedWait:
+        moment = until.ToDatetime(UTC) if until is not None else None
+        text = self.words.say("wait", name, until=moment, reference=reference)
+        return ExplainedWait(party=party, deadline=until, text=text)
+
+    # What can be done
+
+    def _actions(self) -> Iterator[ExplainedAction]:
+        found = {available.action: available for available in self._available()}
+        for available in found.values():
+            name = Action.Name(available.action).removeprefix("ACTION_")
+            if self.words.knows("action", name):
+                yield ExplainedAction(action=available, text=self.words.say("action", name))
+
+    def _available(self) -> Iterable[AvailableAction]:
+        registration = self.history.registration
+        yield from to_public(registration).available_actions
+        if self._has_ended or self._in_force:
+            yield from customer_actions(registration.kind, active=self._in_force)
+        else:
+            yield ASK
+
+    # What comes by itself
+
+    def _next(self) -> ExplainedStep | None:
+        registration = self.history.registration
+        if self._has_ended:
+            erasure = ExplainedStep(text=self.words.say("next", "ERASURE"))
+            if self.erase_time is not None:
+                erasure.time.FromDatetime(self.erase_time)
+            return erasure
+        if not registration.HasField("deadline"):
+            return None
+        name = {
+            STAGE_WAITING_FOR_CONSENT: "LAPSE",
+            STAGE_WAITING_FOR_REACTIVATION: "UNDECIDED",
+            STAGE_WAITING_FOR_IDENTITY_CHECK: "UNDECIDED",
+            STAGE_CREDENTIALS_SENT: "WELCOME",
+            STAGE_ACTIVE: "WELCOME",
+        }.get(registration.stage)
+        if name is None:
+            return None
+        return ExplainedStep(time=registration.deadline, text=self.words.say("next", name))
+
+    # The password
+
+    def _password(self) -> ExplainedPassword:
+        """Why there is a password, or none."""
+        registration, state = self.history.registration, ExplainedPassword
+        if registration.kind != CUSTOMER_KIND_ONLINE:
+            return self._of_password(state.STATE_NOT_FOR_CD_BORROWER)
+        if registration.stage in _NOT_BEGUN:
+            return self._of_password(state.STATE_NOT_YET)
+        if not self._in_force:
+            return self._of_password(state.STATE_ENDED)
+        return self._of_the_mail()
+
+    def _of_the_mail(self) -> ExplainedPassword:
+        """What an online customer has done with the mailed link."""
+        credentials, state = self.credentials, ExplainedPassword
+        if credentials.HasField("password_choose_time"):
+            return self._of_password(state.STATE_CHOSEN, credentials.password_choose_time)
+        mail = self._last_mail("credentials")
+        if mail is None or mail.state == DELIVERY_STATE_PENDING:
+            return self._of_password(state.STATE_BEING_SENT)
+        if mail.state == DELIVERY_STATE_UNDELIVERABLE:
+            return self._of_password(state.STATE_UNDELIVERABLE, mail.update_time)
+        expiry = credentials.link_expire_time
+        is_open = expiry.ToDatetime(UTC) > self.now
+        found = state.STATE_LINK_OPEN if is_open else state.STATE_LINK_EXPIRED
+        return self._of_password(found, mail.update_time, expiry)
+
+    def _of_password(
+        self,
+        state: ExplainedPassword.State.ValueType,
+        since: Timestamp | None = None,
+        until: Timestamp | None = None,
+    ) -> ExplainedPassword:
+        days = {
+            "since": since.ToDatetime(UTC) if since else None,
+            "until": until.ToDatetime(UTC) if until else None,
+        }
+        name = ExplainedPassword.State.Name(state).removeprefix("STATE_")
+        text = self.words.say("password", name, **days)
+        return ExplainedPassword(state=state, text=text, since=since, expire_time=until)
+
+    # What is known
+
+    @property
+    def _has_ended(self) -> bool:
+        return self.history.customership.state == CUSTOMER_STATE_MARKED_FOR_DELETION
+
+    @property
+    def _in_force(self) -> bool:
+        return (
+            self.history.registration.stage in _BEGUN | {STAGE_LINKED}
+            and self.history.HasField("customership")
+            and not self._has_ended
+        )
+
+    def _last_mail(self, *templates: str) -> Delivery | None:
+        found = [delivery for delivery in self.deliveries if delivery.template in templates]
+        return max(found, key=lambda delivery: delivery.create_time.ToNanoseconds(), default=None)

@@ -1,0 +1,1 @@
+"""Workflows: started, updated, signalled."""

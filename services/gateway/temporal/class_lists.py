@@ -1,0 +1,37 @@
+"""The gateway's way to the class list workflows."""
+
+from temporalio.common import SearchAttributePair
+
+from liity.workflows.v1.class_list_workflow_pb2 import (
+    CancelClassListRequest,
+    CancelClassListResponse,
+    ClassListInput,
+)
+from services.gateway.temporal.starter import Run, WorkflowStarter
+from services.runtime.search_attributes import UNIT
+from services.runtime.temporal_names import ClassListWorkflowNames as Names
+
+
+class ClassListWorkflows(WorkflowStarter):
+    """Starts class lists, and cancels them."""
+
+    async def start(self, class_list: ClassListInput) -> None:
+        """Starts a list's run, unless it runs. UNAVAILABLE while Temporal is away."""
+        await self._start(_run(class_list))
+
+    async def cancel(self, class_list: ClassListInput, request: CancelClassListRequest) -> None:
+        """Cancels a list. FAILED_PRECONDITION (CLASS_LIST_HAS_ENDED) once it is done."""
+        # With start: a list whose run was never started, or has just ended, is decided all the same.
+        await self._update(
+            _run(class_list), Names.CANCEL, request, request.request_id, CancelClassListResponse
+        )
+
+
+def _run(class_list: ClassListInput) -> Run:
+    return Run(
+        Names.WORKFLOW,
+        Names.workflow_id(class_list.class_list_id),
+        "Registration of a class list",
+        class_list,
+        [SearchAttributePair(UNIT, class_list.unit_id)],
+    )

@@ -1,0 +1,127 @@
+"""The gateway's way to the workflows about customers: each call is a run of its own."""
+
+from temporalio.common import SearchAttributePair
+
+from liity.registration.v1.customer_service_pb2 import (
+    ConvertToOnlineRequest,
+    MergeCustomersRequest,
+    OrderCredentialsRequest,
+    RecordCodeChangeRequest,
+    TransferCustomerRequest,
+    TransferCustomerResponse,
+    UpdateCustomerRequest,
+)
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
+from liity.v1.customer_service_pb2 import CodeOf
+from liity.v1.registration_pb2 import STAGE_ACTIVE
+from liity.workflows.v1.address_workflow_pb2 import ChangeAddressRequest, ChangeAddressResponse
+from liity.workflows.v1.code_change_workflow_pb2 import ChangeCodeRequest, ChangeCodeResponse
+from liity.workflows.v1.credentials_workflow_pb2 import SendCredentialsRequest, SendCredentialsResponse
+from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
+from liity.workflows.v1.registration_workflow_pb2 import (
+    ConvertRequest,
+    ConvertResponse,
+    RegistrationWorkflowInput,
+)
+from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferResponse
+from services.gateway.temporal.starter import Run, WorkflowStarter
+from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
+from services.runtime.temporal_names import (
+    AddressChangeWorkflowNames,
+    CodeChangeWorkflowNames,
+    CredentialsWorkflowNames,
+    MergeWorkflowNames,
+    RegistrationWorkflowNames,
+    TransferWorkflowNames,
+)
+
+
+class CustomerWorkflows(WorkflowStarter):
+    """Starts what is done for customers."""
+
+    async def transfer(self, transfer: TransferCustomerRequest) -> TransferCustomerResponse:
+        """Moves a person to another unit (R16)."""
+        request_id = transfer.request_id
+        run = _run(
+            TransferWorkflowNames.WORKFLOW,
+            TransferWorkflowNames.workflow_id(request_id),
+            "Transfer to another unit",
+            transfer.unit_id,
+        )
+        update = TransferRequest(transfer=transfer)
+        name = TransferWorkflowNames.TRANSFER
+        return (await self._update(run, name, update, request_id, TransferResponse)).moved
+
+    async def send_credentials(self, order: OrderCredentialsRequest, account_id: str) -> None:
+        """Sends credentials anew (R17), ordered by an account."""
+        request_id = order.request_id
+        run = _run(
+            CredentialsWorkflowNames.WORKFLOW,
+            CredentialsWorkflowNames.workflow_id(request_id),
+            "Credentials sent anew",
+            order.unit_id,
+        )
+        update = SendCredentialsRequest(order=order, account_id=account_id)
+        await self._update(run, CredentialsWorkflowNames.SEND, update, request_id, SendCredentialsResponse)
+
+    async def change_address(self, edit: UpdateCustomerRequest, account_id: str) -> ChangeAddressResponse:
+        """Makes an edit that may change the address for mail (R14), by an account."""
+        request_id = edit.request_id
+        run = _run(
+            AddressChangeWorkflowNames.WORKFLOW,
+            AddressChangeWorkflowNames.workflow_id(request_id),
+            "Change of a customer's address",
+            edit.unit_id,
+        )
+        update = ChangeAddressRequest(update=edit, account_id=account_id)
+        name = AddressChangeWorkflowNames.CHANGE
+        return await self._update(run, name, update, request_id, ChangeAddressResponse)
+
+    async def merge(self, merge: MergeCustomersRequest, code_of: CodeOf.ValueType) -> None:
+        """Makes one customer of two (R24, R34)."""
+        request_id = merge.request_id
+        run = _run(
+            MergeWorkflowNames.WORKFLOW,
+            MergeWorkflowNames.workflow_id(request_id),
+            "Two customers become one",
+            merge.unit_id,
+        )
+        update = MergeRequest(merge=merge, code_of=code_of)
+        await self._update(run, MergeWorkflowNames.MERGE, update, request_id, MergeResponse)
+
+    async def change_code(self, person_id: str, record: RecordCodeChangeRequest, unit_id: str) -> str:
+        """Gives a person the code that identity keeps for the call (R24, R34).
+
+        Answers who else has got the code meanwhile, if somebody has.
+        """
+        request_id = record.request_id
+        run = _run(
+            CodeChangeWorkflowNames.WORKFLOW,
+            CodeChangeWorkflowNames.workflow_id(person_id),
+            "Change of a personal identity code",
+            unit_id,
+        )
+        update = ChangeCodeRequest(record=record)
+        name = CodeChangeWorkflowNames.CHANGE
+        return (await self._update(run, name, update, request_id, ChangeCodeResponse)).other_person_id
+
+    async def convert_to_online(self, person_id: str, conversion: ConvertToOnlineRequest) -> None:
+        """Makes an online customer of a CD borrower (R23): in the person's own run, as for a new customer."""
+        request_id = conversion.request_id
+        run = Run(
+            RegistrationWorkflowNames.WORKFLOW,
+            RegistrationWorkflowNames.workflow_id(person_id),
+            "A CD borrower becomes an online customer",
+            RegistrationWorkflowInput(person_id=person_id),
+            [
+                SearchAttributePair(STAGE, stage_name(STAGE_ACTIVE)),
+                SearchAttributePair(UNIT, conversion.unit_id),
+                SearchAttributePair(KIND, kind_name(CUSTOMER_KIND_ONLINE)),
+            ],
+        )
+        update = ConvertRequest(conversion=conversion)
+        await self._update(run, RegistrationWorkflowNames.CONVERT, update, request_id, ConvertResponse)
+
+
+def _run(workflow: str, workflow_id: str, summary: str, unit_id: str) -> Run:
+    return Run(workflow, workflow_id, summary, attributes=[SearchAttributePair(UNIT, unit_id)])

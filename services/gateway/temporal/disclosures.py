@@ -1,0 +1,19 @@
+"""The gateway's way to the disclosure workflows."""
+
+from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
+from services.gateway.temporal.starter import Run, WorkflowStarter
+from services.runtime.temporal_names import DisclosureWorkflowNames as Names
+
+
+class DisclosureWorkflows(WorkflowStarter):
+    """Starts disclosures."""
+
+    async def start(self, disclosure: DisclosureWorkflowInput) -> None:
+        """Starts a disclosure's run, unless it runs. UNAVAILABLE while Temporal is away."""
+        run = Run(
+            Names.WORKFLOW,
+            Names.workflow_id(disclosure.disclosure_id),
+            "Disclosure of a person's data",
+            disclosure,
+        )
+        await self._start(run)

@@ -1,0 +1,26 @@
+"""The gateway's way to the workflows of messages to customer service."""
+
+from temporalio.common import SearchAttributePair
+
+from liity.workflows.v1.message_workflow_pb2 import MessageClosed, MessageWorkflowInput
+from services.gateway.temporal.starter import Run, WorkflowStarter
+from services.runtime.search_attributes import UNIT
+from services.runtime.temporal_names import MessageWorkflowNames as Names
+
+
+class MessageWorkflows(WorkflowStarter):
+    """Starts the runs of messages, and tells them of answers."""
+
+    async def look(self, message_id: str, unit_id: str) -> None:
+        """Has a message's run look at the message; starts it unless it runs. UNAVAILABLE without Temporal.
+
+        One that is started anew finds what is done, and mails nobody twice.
+        """
+        run = Run(
+            Names.WORKFLOW,
+            Names.workflow_id(message_id),
+            "Message to customer service",
+            MessageWorkflowInput(message_id=message_id),
+            [SearchAttributePair(UNIT, unit_id)],
+        )
+        await self._start(run, Names.CLOSED, MessageClosed())

@@ -1,0 +1,121 @@
+"""The gateway's way to the registration workflows: start and update."""
+
+from google.protobuf.message import Message
+
+from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest, Registration
+from liity.v1.reason_pb2 import (
+    REASON_NOT_WAITING,
+    REASON_NOT_WAITING_FOR_CONSENT,
+    REASON_NOT_WAITING_FOR_DECISION,
+)
+from liity.workflows.v1.registration_workflow_pb2 import (
+    DeclineConsentRequest,
+    EditRequest,
+    EditResponse,
+    LinkToCustomerRequest,
+    MakeWayRequest,
+    MakeWayResponse,
+    ReactivateRequest,
+    RecordConsentRequest,
+    RejectRequest,
+    StageResponse,
+    VerifyIdentityRequest,
+    WithdrawRequest,
+)
+from services.gateway.temporal.starter import WorkflowStarter
+from services.runtime.errors import Refusal
+from services.runtime.refused import to_refusal
+from services.runtime.temporal_names import RegistrationWorkflowNames as Names
+from services.runtime.updates import patiently, save_registration
+
+_CLOSED = {
+    Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.DECLINE_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.WITHDRAW: REASON_NOT_WAITING,
+    Names.REACTIVATE: REASON_NOT_WAITING_FOR_DECISION,
+    Names.VERIFY_IDENTITY: REASON_NOT_WAITING_FOR_DECISION,
+    Names.LINK_TO_CUSTOMER: REASON_NOT_WAITING_FOR_DECISION,
+    Names.REJECT: REASON_NOT_WAITING_FOR_DECISION,
+}
+"""What a decision meets that comes after the workflow's end."""
+
+
+class RegistrationWorkflows(WorkflowStarter):
+    """Starts registrations and carries decisions to those that wait."""
+
+    async def save(self, request: CreateRegistrationRequest) -> Registration:
+        """Starts the person's registration, or meets the one that runs; returns once the outcome is decided.
+
+        The request's ID is the update's: whoever repeats it gets the first answer.
+        """
+        return await save_registration(self._temporal, request)
+
+    async def make_way(self, person_id: str, request_id: str) -> None:
+        """Ends the run of somebody whose customership has ended: it may still wait to welcome them."""
+        handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
+        message = MakeWayRequest(request_id=request_id)
+        update_id = f"{Names.MAKE_WAY}/{request_id}"
+
+        async def send() -> MakeWayResponse:
+            answer: MakeWayResponse = await handle.execute_update(
+                Names.MAKE_WAY, message, id=update_id, result_type=MakeWayResponse
+            )
+            return answer
+
+        try:
+            await patiently(send, closed=REASON_NOT_WAITING)
+        except Refusal as refusal:
+            # There is no run, as should be.
+            if refusal.reason != REASON_NOT_WAITING:
+                raise
+
+    async def edit(self, person_id: str, request: EditRequest) -> EditResponse:
+        """Corrects the form of one that waits."""
+        handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
+        response: EditResponse = await patiently(
+            lambda: handle.execute_update(
+                Names.EDIT, request, id=f"{Names.EDIT}/{request.request_id}", result_type=EditResponse
+            ),
+            closed=REASON_NOT_WAITING,
+        )
+        if response.HasField("refused"):
+            raise to_refusal(response.refused)
+        return response
+
+    async def record_consent(self, person_id: str, request: RecordConsentRequest) -> Registration:
+        """Gives the consent."""
+        return await self._decide(person_id, Names.RECORD_CONSENT, request.request_id, request)
+
+    async def decline_consent(self, person_id: str, request: DeclineConsentRequest) -> Registration:
+        """Declines the consent."""
+        return await self._decide(person_id, Names.DECLINE_CONSENT, request.request_id, request)
+
+    async def withdraw(self, person_id: str, request: WithdrawRequest) -> Registration:
+        """Withdraws the registration."""
+        return await self._decide(person_id, Names.WITHDRAW, request.request_id, request)
+
+    async def reactivate(self, person_id: str, request: ReactivateRequest) -> Registration:
+        """Activates somebody who was marked for deletion."""
+        return await self._decide(person_id, Names.REACTIVATE, request.request_id, request)
+
+    async def verify_identity(self, person_id: str, request: VerifyIdentityRequest) -> Registration:
+        """Confirms who somebody without a personal identity code is."""
+        return await self._decide(person_id, Names.VERIFY_IDENTITY, request.request_id, request)
+
+    async def link_to_customer(self, person_id: str, request: LinkToCustomerRequest) -> Registration:
+        """Tells which customer somebody without a personal identity code is."""
+        return await self._decide(person_id, Names.LINK_TO_CUSTOMER, request.request_id, request)
+
+    async def reject(self, person_id: str, request: RejectRequest) -> Registration:
+        """Declines a registration that waits for customer service."""
+        return await self._decide(person_id, Names.REJECT, request.request_id, request)
+
+    async def _decide(self, person_id: str, name: str, request_id: str, request: Message) -> Registration:
+        handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
+        # A run knows its updates by ID alone: a Save's must not answer for another message.
+        update_id = f"{name}/{request_id}"
+        response: StageResponse = await patiently(
+            lambda: handle.execute_update(name, request, id=update_id, result_type=StageResponse),
+            closed=_CLOSED[name],
+        )
+        return response.registration

@@ -1,0 +1,168 @@
+"""Saves a registration: trades the personal identity code for a person, and has the workflow register it."""
+
+import uuid
+
+from grpc import StatusCode
+
+from liity.identity.v1.person_service_pb2 import (
+    EnsurePersonRequest,
+    EnsurePersonResponse,
+    EnsurePersonWithoutCodeRequest,
+    ReleasePersonRequest,
+)
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.registration.v1.registration_service_pb2 import (
+    CreateRegistrationRequest,
+    PrepareRegistrationRequest,
+    PrepareRegistrationResponse,
+    Registrar,
+)
+from liity.registration.v1.registration_service_pb2 import Registration as StoredRegistration
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.reason_pb2 import (
+    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+    REASON_BEING_REGISTERED,
+    REASON_PERSON_NOT_FOUND,
+)
+from liity.v1.registration_service_pb2 import RegisterCustomerRequest
+from services.gateway.resource_names import parse_unit_name
+from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.use_recording import UseRecorder
+from services.runtime.errors import FieldViolation, Refusal, invalid, reason_name, unavailable
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+_ATTEMPTS = 3
+
+_TELLS_OF_A_PERSON = frozenset(
+    {
+        REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
+        REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
+        REASON_BEING_REGISTERED,
+    }
+)
+"""Refusals by which a Save tells what is known of the person."""
+
+
+class Saving:
+    """Saves registrations (R11)."""
+
+    def __init__(
+        self, identity: Peer, registration: Peer, workflows: RegistrationWorkflows, uses: UseRecorder
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._persons = PersonServiceStub(identity.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
+        self._workflows = workflows
+        self._uses = uses
+
+    async def save(self, request: RegisterCustomerRequest) -> StoredRegistration:
+        """What the Save comes to, once its outcome is decided."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._register(request)
+            except Refusal as refusal:
+                if refusal.reason in _TELLS_OF_A_PERSON:
+                    # A Save that is refused for this is a look-up by personal identity code (R36).
+                    outcome = reason_name(refusal.reason)
+                    await self._uses.record("customer:look-up", current_request(), None, outcome)
+                # The person was erased with an earlier registration, or became known: start anew.
+                if refusal.reason != REASON_PERSON_NOT_FOUND:
+                    raise
+        raise unavailable()
+
+    async def _register(self, request: RegisterCustomerRequest) -> StoredRegistration:
+        unit_id = parse_unit_name(request.parent)
+        caller = current_request().caller
+        prepare = PrepareRegistrationRequest(
+            request_id=request.request_id, unit_id=unit_id, form=request.form, account_id=caller.account_id
+        )
+        violations: list[FieldViolation] = []
+        if request.HasField("missing_personal_identity_code"):
+            missing = request.missing_personal_identity_code
+            prepare.person_id = await self._ensure_person_without_code(request.request_id, unit_id)
+            prepare.missing_personal_identity_code.CopyFrom(missing)
+            birth_date = missing.birth_date
+        else:
+            try:
+                person = await self._ensure_person(request.personal_identity_code)
+            except Refusal as refusal:
+                violations += _violations(refusal)
+            else:
+                prepare.person_id = person.person_id
+                prepare.birth_date.CopyFrom(person.birth_date)
+            birth_date = prepare.birth_date
+        if prepare.person_id:
+            current_request().subjects.add(prepare.person_id)
+        try:
+            prepared = await self._prepare(prepare, violations)
+        except Refusal:
+            await self._release_person(prepare.person_id)
+            raise
+        create = CreateRegistrationRequest(
+            request_id=request.request_id,
+            person_id=prepare.person_id,
+            unit_id=unit_id,
+            form=request.form,
+            birth_date=birth_date,
+            registrar=Registrar(account_id=caller.account_id, display_name=caller.display_name),
+            missing_code_reason=prepare.missing_personal_identity_code.reason,
+        )
+        if prepared.HasField("registration"):
+            await self._release_person(prepare.person_id)
+            if prepared.unfinished:
+                await self._make_known(create)
+            return prepared.registration
+        if prepared.returning:
+            await self._workflows.make_way(prepare.person_id, request.request_id)
+        return await self._workflows.save(create)
+
+    async def _make_known(self, create: CreateRegistrationRequest) -> None:
+        """Has a run know a registration that this Save has made before: the update may have been lost.
+
+        A run that knows it answers the update as before. UNAVAILABLE if no run can be reached.
+        """
+        try:
+            await self._workflows.save(create)
+        except Refusal as refusal:
+            # A run that came to know it otherwise, as by a conversion, refuses a Save.
+            if refusal.code is StatusCode.UNAVAILABLE:
+                raise
+
+    async def _prepare(
+        self, prepare: PrepareRegistrationRequest, violations: list[FieldViolation]
+    ) -> PrepareRegistrationResponse:
+        """Checks the form; raises what is wrong with it together with what was wrong with the code."""
+        prepared = PrepareRegistrationResponse()
+        try:
+            prepared = await self._registration.call(self._registrations.PrepareRegistration, prepare)
+        except Refusal as refusal:
+            violations += _violations(refusal)
+        if violations:
+            raise invalid(violations)
+        return prepared
+
+    async def _ensure_person(self, code: str) -> EnsurePersonResponse:
+        request = EnsurePersonRequest(personal_identity_code=code)
+        return await self._identity.call(self._persons.EnsurePerson, request)
+
+    async def _ensure_person_without_code(self, request_id: str, unit_id: str) -> str:
+        # The unit's own: else the same request for another unit would meet this one's person.
+        own = uuid.uuid5(uuid.UUID(request_id), unit_id)
+        request = EnsurePersonWithoutCodeRequest(request_id=str(own))
+        return (await self._identity.call(self._persons.EnsurePersonWithoutCode, request)).person_id
+
+    async def _release_person(self, person_id: str) -> None:
+        """Nothing came of the Save: a person made for it alone is forgotten."""
+        if person_id:
+            request = ReleasePersonRequest(person_id=person_id)
+            await self._identity.call(self._persons.ReleasePerson, request)
+
+
+def _violations(refusal: Refusal) -> list[FieldViolation]:
+    """The wrong fields of a form: gathered, to be told together. Any other refusal is one at once."""
+    if not refusal.violations:
+        raise refusal
+    return list(refusal.violations)

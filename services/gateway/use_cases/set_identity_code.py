@@ -1,0 +1,82 @@
+"""A person is given a personal identity code, or is found to be somebody else (R24, R34)."""
+
+import grpc
+
+from liity.identity.v1.person_service_pb2 import PrepareCodeChangeRequest
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.registration.v1.customer_service_pb2 import Customer, GetCustomerRequest, RecordCodeChangeRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.registration_service_pb2 import LookUpPersonRequest, LookUpPersonResponse
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.customer_service_pb2 import CodeOfAnotherPerson, SetPersonalIdentityCodeRequest
+from liity.v1.reason_pb2 import REASON_HETU_OF_ANOTHER_PERSON
+from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
+from services.gateway.resource_names import customer_name, registration_name
+from services.gateway.temporal.customers import CustomerWorkflows
+from services.gateway.use_recording import UseRecorder
+from services.runtime.errors import Refusal, reason_name
+from services.runtime.peer import Peer
+from services.runtime.requests import current_request
+
+
+class CodeChanges:
+    """Changes of codes: identity keeps the code, and a run, which never sees it, makes the change."""
+
+    def __init__(
+        self, identity: Peer, registration: Peer, workflows: CustomerWorkflows, uses: UseRecorder
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._workflows = workflows
+        self._uses = uses
+        self._persons = PersonServiceStub(identity.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
+
+    async def change(self, stored: Customer, request: SetPersonalIdentityCodeRequest) -> None:
+        """FAILED_PRECONDITION (HETU_OF_ANOTHER_PERSON) tells who has the code: a look-up by it (R36)."""
+        prepare = PrepareCodeChangeRequest(
+            request_id=request.request_id,
+            person_id=stored.person_id,
+            personal_identity_code=request.personal_identity_code,
+            change=request.change,
+        )
+        while other_id := await self._change(stored, prepare):
+            look_up = LookUpPersonRequest(person_id=other_id, unit_id=stored.unit_id)
+            known = await self._registration.call(self._registrations.LookUpPerson, look_up)
+            if known.standing == STANDING_NOT_REGISTERED and not prepare.nobody:
+                # Known to identity alone: nothing has come of their Save.
+                prepare.nobody = other_id
+                continue
+            current_request().subjects.update({stored.person_id, other_id})
+            outcome = reason_name(REASON_HETU_OF_ANOTHER_PERSON)
+            await self._uses.record("customer:look-up", current_request(), None, outcome)
+            raise Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                REASON_HETU_OF_ANOTHER_PERSON,
+                detail=await self._code_of_another(known),
+            )
+
+    async def _change(self, stored: Customer, prepare: PrepareCodeChangeRequest) -> str:
+        """Answers who else has the code, if somebody does: then nothing is changed."""
+        prepared = await self._identity.call(self._persons.PrepareCodeChange, prepare)
+        if prepared.other_person_id:
+            return prepared.other_person_id
+        record = RecordCodeChangeRequest(
+            request_id=prepare.request_id,
+            customer_id=stored.customer_id,
+            change=prepare.change,
+            birth_date=prepared.birth_date,
+        )
+        return await self._workflows.change_code(stored.person_id, record, stored.unit_id)
+
+    async def _code_of_another(self, known: LookUpPersonResponse) -> CodeOfAnotherPerson:
+        detail = CodeOfAnotherPerson()
+        if known.customer_id:
+            request = GetCustomerRequest(customer_id=known.customer_id)
+            customer = (await self._registration.call(self._customers.GetCustomer, request)).customer
+            detail.customer = customer_name(customer.unit_id, customer.customer_id)
+        registration = known.registration
+        if registration.registration_id:
+            detail.registration = registration_name(registration.unit_id, registration.registration_id)
+        return detail
