@@ -15,8 +15,8 @@ from deploy.ports import HOST, Ports
 from deploy.seed import seed
 from deploy.stack import Stack
 from deploy.wiring import Wiring
-from services.runtime import temporal
-from services.runtime.temporal import TemporalSettings
+from services.runtime.temporal import client as temporal_client
+from services.runtime.temporal.client import TemporalSettings
 
 _UNLIMITED = {
     f"LIITY_{limit}": str(1_000_000)
@@ -51,7 +51,7 @@ async def _measure(sizes: Sizes) -> None:
             settings = TemporalSettings.model_validate(
                 {"keys_dir": stack.keys_dir, "temporal_address": f"{HOST}:{stack.ports.temporal}"}
             )
-            client = await temporal.connect(settings)
+            client = await temporal_client.connect(settings)
             async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
                 account = accounts["registrar"]
                 await api.log_in(account.email, account.password)

@@ -15,10 +15,10 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput
-from services.runtime import temporal
-from services.runtime.server import stop_requested
+from services.runtime.rpc.server import stop_requested
 from services.runtime.settings import load
-from services.runtime.temporal import TemporalSettings
+from services.runtime.temporal import client as temporal_client
+from services.runtime.temporal.client import TemporalSettings
 from workflows.worker import WORKFLOW_RUNNER
 
 TASK_QUEUE = "engine"
@@ -71,7 +71,7 @@ async def start(client: Client) -> str:
 
 
 async def _run_worker() -> None:
-    client = await temporal.connect(load(TemporalSettings), lazy=False)
+    client = await temporal_client.connect(load(TemporalSettings), lazy=False)
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,

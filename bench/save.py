@@ -21,7 +21,7 @@ from deploy.stack import Stack
 from deploy.wiring import Wiring
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.temporal.names import RegistrationWorkflowNames
 
 
 @dataclass

@@ -23,7 +23,7 @@ from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.work_service_pb2_grpc import WorkServiceStub
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")

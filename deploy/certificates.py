@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.ports import HOST
-from services.runtime.keys import read_private_file, write_private_file
-from services.runtime.service_identity import SERVICES
-from services.runtime.tls import CertificateFiles
+from services.runtime.security.keys import read_private_file, write_private_file
+from services.runtime.security.service_identity import SERVICES
+from services.runtime.security.tls import CertificateFiles
 
 _VALID, _RENEWED = timedelta(days=90), timedelta(days=30)
 _CA_VALID = timedelta(days=3650)

@@ -20,7 +20,7 @@ from liity.v1.class_list_service_pb2 import (
     GetClassListRequest,
     RegisterClassListResponse,
 )
-from services.runtime.errors import reason_name
+from services.runtime.rpc.errors import reason_name
 
 _PAUSE = 0.5
 """Seconds between two looks at a list that is followed."""

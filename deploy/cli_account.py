@@ -201,7 +201,7 @@ def _run(
     from deploy.output import FAILED, ending_clearly, refusal_lines  # noqa: PLC0415
     from liity.v1.customer_form_pb2 import Language  # noqa: PLC0415
     from liity.v1.reason_pb2 import REASON_UNAVAILABLE  # noqa: PLC0415
-    from services.runtime.errors import Refusal  # noqa: PLC0415
+    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
 
     async def work_as_whom() -> ResultT:
         async with ApiClient(gateway, caller.language, gateway_ca) as api:

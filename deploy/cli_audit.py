@@ -133,7 +133,7 @@ async def _verify(database_url: str, tls_ca: Path | None, anchor: "Anchor | None
     from sqlalchemy.exc import ArgumentError, DBAPIError  # noqa: PLC0415
 
     from services.registration.audit.hash_chain import verify, waiting  # noqa: PLC0415
-    from services.runtime.database import is_away, open_engine  # noqa: PLC0415
+    from services.runtime.data.database import is_away, open_engine  # noqa: PLC0415
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 
     try:

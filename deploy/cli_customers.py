@@ -219,7 +219,7 @@ def set_code(
         CodeOfAnotherPerson,
         SetPersonalIdentityCodeRequest,
     )
-    from services.runtime.errors import Refusal  # noqa: PLC0415
+    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
 
     what = choice(CodeChange.items(), "CODE_CHANGE_", "--change", change)
     code = secret("Personal identity code")

@@ -60,7 +60,7 @@ def save(
         DISCLOSURE_STATE_READY,
         GetDisclosureRequest,
     )
-    from services.runtime.keys import write_private_file  # noqa: PLC0415
+    from services.runtime.security.keys import write_private_file  # noqa: PLC0415
 
     if json is None and html is None:
         raise typer.BadParameter("say where to: --json FILE, --html FILE, or both")

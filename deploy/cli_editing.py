@@ -22,7 +22,7 @@ Etag = Annotated[str, typer.Option(help="As `show` printed it: refused if somebo
 async def tell_what_changed(editing: Awaitable[AnswerT]) -> AnswerT:
     """What an edit answers; if somebody else was faster, tells which fields they have changed."""
     from liity.v1.customer_service_pb2 import ChangedMeanwhile  # noqa: PLC0415
-    from services.runtime.errors import Refusal  # noqa: PLC0415
+    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
 
     try:
         return await editing

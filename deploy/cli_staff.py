@@ -37,7 +37,7 @@ def create(
     from liity.identity.v1.account_service_pb2 import CreateAccountRequest  # noqa: PLC0415
     from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_OPERATOR  # noqa: PLC0415
     from liity.v1.customer_form_pb2 import LANGUAGE_EN, Language  # noqa: PLC0415
-    from services.runtime.errors import Refusal  # noqa: PLC0415
+    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
 
     if mail_language not in {"fi", "sv", "en"}:
         raise typer.BadParameter("--mail-language takes one of fi, sv, en")

@@ -22,12 +22,12 @@ def prepare() -> None:
     """
     from temporalio.service import RPCError  # noqa: PLC0415 - what a command needs is imported when it runs
 
-    from services.runtime import temporal  # noqa: PLC0415
     from services.runtime.settings import load  # noqa: PLC0415
-    from services.runtime.temporal_namespace import NamespaceSettings, prepare_namespace  # noqa: PLC0415
+    from services.runtime.temporal import client as temporal_client  # noqa: PLC0415
+    from services.runtime.temporal.namespace import NamespaceSettings, prepare_namespace  # noqa: PLC0415
 
     async def connect_and_prepare() -> list[str]:
-        client = await temporal.connect(load(temporal.TemporalSettings), lazy=False)
+        client = await temporal_client.connect(load(temporal_client.TemporalSettings), lazy=False)
         return await prepare_namespace(client, load(NamespaceSettings).temporal_retention)
 
     with ending_clearly():

@@ -31,7 +31,7 @@ def runner(component: str) -> Callable[[], Coroutine[Any, Any, None]]:
 async def migrate_database(component: str, url: str, tls_ca: Path | None = None) -> None:
     """Brings a component's database to its newest revision; over TLS if a CA is given."""
     # SQLAlchemy and Alembic take a while to import: only who migrates waits for them.
-    from services.runtime.database import migrate, open_engine  # noqa: PLC0415
+    from services.runtime.data.database import migrate, open_engine  # noqa: PLC0415
 
     engine = open_engine(url, tls_ca)
     try:

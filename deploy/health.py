@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 
 from deploy.ports import HOST
 from deploy.temporal_server import NAMESPACE
-from services.runtime.temporal_names import TASK_QUEUE
+from services.runtime.temporal.names import TASK_QUEUE
 
 _TIMEOUT = 1.0
 

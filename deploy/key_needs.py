@@ -15,12 +15,12 @@ from deploy.keys import Key
 from services.identity.models import Link, Session
 from services.identity.persons.key_check import forget_key, is_known, stored_codes
 from services.identity.settings import IdentitySettings
-from services.runtime import temporal
 from services.runtime.clock import now
-from services.runtime.database import create_engine, is_away
-from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_checks
+from services.runtime.data.database import create_engine, is_away
+from services.runtime.security.keys import TOKEN_SIGNING, KeysetPurpose, key_checks
 from services.runtime.settings import SettingsError, load
-from services.runtime.temporal import TemporalSettings
+from services.runtime.temporal import client as temporal_client
+from services.runtime.temporal.client import TemporalSettings
 
 LOSSES = {
     KeysetPurpose.HETU: "{count} personal identity codes, which can never be read again, though still found",
@@ -152,7 +152,7 @@ async def _runs(until: datetime | None) -> list[Need]:
     if until is None:
         return []
     try:
-        client = await temporal.connect(load(TemporalSettings), lazy=False)
+        client = await temporal_client.connect(load(TemporalSettings), lazy=False)
         counted = await client.count_workflows(f'StartTime < "{until.isoformat()}"')
     except (RPCError, RuntimeError):
         raise SettingsError("Temporal does not answer") from None

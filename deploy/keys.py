@@ -20,7 +20,7 @@ from tink.proto import tink_pb2
 from typing_extensions import override
 
 from services.runtime.clock import now
-from services.runtime.keys import (
+from services.runtime.security.keys import (
     TEMPLATES,
     TOKEN_SIGNING,
     create_token_signing_key,
@@ -34,7 +34,7 @@ from services.runtime.keys import (
     store_token_signing_keys,
     write_private_file,
 )
-from services.runtime.service_identity import SERVICES, create_service_keys, service_key_path
+from services.runtime.security.service_identity import SERVICES, create_service_keys, service_key_path
 from services.runtime.settings import SettingsError
 
 PURPOSES = (*TEMPLATES, TOKEN_SIGNING)

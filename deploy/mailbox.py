@@ -18,9 +18,9 @@ from pydantic import Field
 from deploy.maildir import Maildir, StoredMail
 from services.runtime import logs
 from services.runtime.clock import HELSINKI
-from services.runtime.server import stop_requested
+from services.runtime.rpc.server import stop_requested
+from services.runtime.security.tls import component_files, server_context
 from services.runtime.settings import RuntimeSettings, SettingsError, load
-from services.runtime.tls import component_files, server_context
 
 log = structlog.get_logger()
 

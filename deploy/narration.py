@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE, Reason
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 
 
 class StepFailed(Exception):

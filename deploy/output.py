@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from liity.v1.customer_form_pb2 import Language
-    from services.runtime.errors import Refusal
+    from services.runtime.rpc.errors import Refusal
 
 FAILED, WRONG_USE = 1, 2
 """Exit codes: something was tried and went wrong; nothing could be tried."""
@@ -44,8 +44,8 @@ def ending_clearly() -> Iterator[None]:
 
 def refusal_lines(refusal: "Refusal", language: "Language.ValueType") -> list[str]:
     """A refusal for a person: what the API says, its stable reason, and each field that is wrong."""
-    from services.runtime.errors import reason_name  # noqa: PLC0415
-    from services.runtime.texts import reason_text  # noqa: PLC0415
+    from services.runtime.rpc.errors import reason_name  # noqa: PLC0415
+    from services.runtime.rpc.texts import reason_text  # noqa: PLC0415
 
     lines = [f"{reason_text(refusal.reason, language)} ({reason_name(refusal.reason)})"]
     lines += [

@@ -14,8 +14,8 @@ import asyncpg
 from deploy.certificates import Certificates
 from deploy.ports import HOST
 from deploy.process import StackError
-from services.runtime.keys import read_private_file, write_private_file
-from services.runtime.tls import client_context
+from services.runtime.security.keys import read_private_file, write_private_file
+from services.runtime.security.tls import client_context
 
 with warnings.catch_warnings():
     # It looks for XDG_RUNTIME_DIR, which we do not use, and warns when there is none.

@@ -24,11 +24,11 @@ from liity.v1.auth_service_pb2 import (
     Role,
 )
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
-from services.runtime.keys import read_private_file, write_private_file
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.keys import read_private_file, write_private_file
+from services.runtime.security.service_identity import ServiceIdentity
+from services.runtime.security.tls import Certificate
 from services.runtime.settings import SettingsError
-from services.runtime.tls import Certificate
 
 _REQUESTS = uuid.UUID("5a1c1f5e-3f0b-4b7e-9f43-6f7d2a4d9c10")
 

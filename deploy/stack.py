@@ -19,7 +19,7 @@ from deploy.postgres import EmbeddedPostgres
 from deploy.process import Observer, Process, Spawn, StackError, spawn
 from deploy.temporal_server import prepare_server
 from deploy.wiring import Wiring, note_stack
-from services.runtime.tls import Certificate, channel_credentials
+from services.runtime.security.tls import Certificate, channel_credentials
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "postgres": (),

@@ -4,10 +4,10 @@ from pydantic import Field
 
 from liity.identity.v1.account_service_pb2 import Account, CreateAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.service_identity import ServiceIdentity
+from services.runtime.security.tls import component_certificate
 from services.runtime.settings import RuntimeSettings, load
-from services.runtime.tls import component_certificate
 
 
 class StaffSettings(RuntimeSettings):

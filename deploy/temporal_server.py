@@ -7,9 +7,9 @@ from pathlib import Path
 from temporalio.client import Client
 
 from deploy.ports import HOST, Ports
-from services.runtime.search_attributes import SEARCH_ATTRIBUTES
 from services.runtime.settings import load
-from services.runtime.temporal_namespace import NamespaceSettings, prepare_namespace
+from services.runtime.temporal.namespace import NamespaceSettings, prepare_namespace
+from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 
 NAMESPACE = "default"
 """The namespace the server always has."""

@@ -14,7 +14,7 @@ from deploy.ports import HOST, Ports
 from deploy.postgres import EmbeddedPostgres
 from deploy.process import Command
 from deploy.temporal_server import NAMESPACE, codec_url, temporal_command, ui_origin
-from services.runtime.keys import read_private_file, write_private_file
+from services.runtime.security.keys import read_private_file, write_private_file
 from services.runtime.settings import SettingsError
 
 _STACK = "stack.json"

@@ -26,14 +26,14 @@ from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import MailSettings
 from services.registration.settings import RegistrationSettings
-from services.runtime.access import ACCESS, ROLES, Accounts, Anyone, Services
-from services.runtime.database import DatabaseSettings
-from services.runtime.server import ServerSettings
+from services.runtime.data.database import DatabaseSettings
+from services.runtime.rpc.server import ServerSettings
+from services.runtime.rpc.texts import reason_text
+from services.runtime.security.access import ACCESS, ROLES, Accounts, Anyone, Services
+from services.runtime.security.tls import PublicTlsSettings
 from services.runtime.settings import KmsSettings, RuntimeSettings
-from services.runtime.temporal import TemporalSettings
-from services.runtime.temporal_namespace import NamespaceSettings
-from services.runtime.texts import reason_text
-from services.runtime.tls import PublicTlsSettings
+from services.runtime.temporal.client import TemporalSettings
+from services.runtime.temporal.namespace import NamespaceSettings
 from workflows.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
@@ -151,7 +151,7 @@ def access() -> str:
     lines = [
         "# Who may do what",
         "",
-        "`services/runtime/access.py`, which every server enforces on every call. An RPC that is not in it",
+        "`services/runtime/security/access.py`, which every server enforces on every call. An RPC that is not in it",
         "is refused, and a test fails.",
         "",
         "## People",

@@ -17,7 +17,7 @@ from deploy.components import migrate_database
 from deploy.keys import create_keys
 from deploy.postgres import DATABASES, EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
-from services.runtime.requests import set_current_actor
+from services.runtime.rpc.context import set_current_actor
 from tests.ports import free_port
 from tests.program import Program
 

@@ -8,7 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from services.runtime.errors import Refusal, is_permanent, reason_name
+from services.runtime.rpc.errors import Refusal, is_permanent, reason_name
 
 
 class RefusalInterceptor(Interceptor):

@@ -22,8 +22,15 @@ from temporalio.worker import (
 )
 
 from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR, Actor
-from services.runtime.actors import HEADER, ActorSeal, activity_of, start_of, unsealed_actor, update_of
-from services.runtime.requests import current_actor, set_current_actor
+from services.runtime.rpc.context import current_actor, set_current_actor
+from services.runtime.temporal.actor_header import (
+    HEADER,
+    ActorSeal,
+    activity_of,
+    start_of,
+    unsealed_actor,
+    update_of,
+)
 
 _OPERATOR = Actor(kind=ACTOR_KIND_OPERATOR)
 

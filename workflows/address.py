@@ -10,8 +10,8 @@ from liity.workflows.v1.address_workflow_pb2 import (
 )
 from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, RegistrationStep
-from services.runtime.search_attributes import REGISTRATION
-from services.runtime.temporal_names import AddressChangeWorkflowNames, RegistrationWorkflowNames
+from services.runtime.temporal.names import AddressChangeWorkflowNames, RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.address_activities import AddressActivities
 from workflows.need_activities import NeedActivities
 from workflows.operators import Operated

@@ -12,9 +12,9 @@ from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.workflows.v1.address_workflow_pb2 import AddressChange, AddressStep, ChangeAddressResponse
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
 from services.runtime.clock import now
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
 from workflows.customership_links import CustomershipLinks
 from workflows.mailing import Mailing, key
 

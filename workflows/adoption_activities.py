@@ -13,8 +13,8 @@ from liity.registration.v1.reconciliation_service_pb2_grpc import Reconciliation
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1.registration_workflow_pb2 import Adopt, CreatedRegistration, Timetable
 from services.runtime.clock import from_proto_date, helsinki_moment
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
 from workflows.deadlines import welcome_time
 
 

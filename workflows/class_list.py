@@ -12,9 +12,9 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
     ClassListProgress,
     ClassListResult,
 )
-from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import ClassListWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import ClassListWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from workflows.class_list_activities import ClassListActivities, progress_note
 from workflows.operators import Operated
 from workflows.steps import HEARTBEAT, RETRY, insist, mail_step, noted, quick_step

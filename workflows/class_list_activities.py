@@ -34,10 +34,10 @@ from liity.v1.reason_pb2 import REASON_CLASS_LIST_NOT_FOUND, REASON_NOT_DECIDED_
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput, ClassListProgress
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.clock import now
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
-from services.runtime.updates import save_registration
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.temporal.updates import save_registration
 from workflows.mailing import Mailing
 
 _BATCH = 96

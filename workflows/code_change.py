@@ -5,7 +5,7 @@ import asyncio
 from temporalio import workflow
 
 from liity.workflows.v1.code_change_workflow_pb2 import ChangeCodeRequest, ChangeCodeResponse
-from services.runtime.temporal_names import CodeChangeWorkflowNames
+from services.runtime.temporal.names import CodeChangeWorkflowNames
 from workflows.code_change_activities import CodeChangeActivities
 from workflows.operators import Operated
 from workflows.steps import first_message, quick_step

@@ -13,10 +13,10 @@ from liity.workflows.v1.credentials_workflow_pb2 import (
     SendCredentialsResponse,
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
-from services.runtime.errors import failed_precondition
-from services.runtime.refused import to_refused
-from services.runtime.search_attributes import REGISTRATION
-from services.runtime.temporal_names import CredentialsWorkflowNames
+from services.runtime.rpc.errors import failed_precondition
+from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.temporal.names import CredentialsWorkflowNames
+from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.credentials_activities import CredentialsActivities
 from workflows.operators import Operated
 from workflows.steps import first_message, mail_step, noted, quick_step

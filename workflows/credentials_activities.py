@@ -6,9 +6,9 @@ from liity.registration.v1.customer_service_pb2 import OrderCredentialsRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep, SendCredentialsResponse
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
 from workflows.mailing import Mailing
 
 

@@ -10,8 +10,8 @@ from liity.identity.v1.link_service_pb2 import (
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from services.runtime.clock import now
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
 
 
 class CustomershipLinks:

@@ -41,8 +41,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationStep,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment
-from services.runtime.errors import Refusal
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import Peer
 from workflows.erasure import Erasure
 from workflows.mailing import Mailing
 

@@ -7,8 +7,8 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput, DisclosureWorkflowResult
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import DisclosureWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import DisclosureWorkflowNames
 from workflows.disclosure_activities import DisclosureActivities
 from workflows.operators import Operated
 from workflows.steps import insist

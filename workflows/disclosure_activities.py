@@ -15,8 +15,8 @@ from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataSer
 from liity.v1.personal_data_pb2 import PersonalDataExport, ServicePersonalData
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.runtime.clock import now
-from services.runtime.disclosures import DisclosureSeal
-from services.runtime.peer import Peer
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.disclosure_seal import DisclosureSeal
 
 _EXPORT_TIMEOUT = 30.0
 """Seconds that a service may take to tell all it keeps."""

@@ -6,7 +6,7 @@ from liity.notification.v1.notification_service_pb2 import EraseSubjectsRequest
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest, ForgetPersonRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
-from services.runtime.peer import Peer
+from services.runtime.rpc.peer import Peer
 
 
 class Erasure:

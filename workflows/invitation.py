@@ -15,9 +15,9 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
     InviteResponse,
     WithdrawInvitation,
 )
-from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import InvitationWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import InvitationWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from workflows.invitation_activities import InvitationActivities
 from workflows.operators import Operated
 from workflows.steps import first_message, insist, mail_step, mail_while, noted, quick_step

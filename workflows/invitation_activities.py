@@ -30,9 +30,9 @@ from liity.v1.reason_pb2 import REASON_UNIT_CLOSED
 from liity.workflows.v1.invitation_workflow_pb2 import InvitationStep, InvitationStepResult, InviteResponse
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.clock import now
-from services.runtime.errors import Refusal, failed_precondition, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
+from services.runtime.rpc.errors import Refusal, failed_precondition, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
 from workflows.mailing import Mailing, key
 
 

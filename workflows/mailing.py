@@ -37,8 +37,8 @@ from liity.v1.customer_form_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
-from services.runtime.errors import Refusal, unavailable
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import Refusal, unavailable
+from services.runtime.rpc.peer import Peer
 
 _SMTP_TIMEOUT = 45.0
 """Seconds a mail may take: longer than the notification service waits for a mail server."""

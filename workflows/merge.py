@@ -7,8 +7,8 @@ from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep
 from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
 from liity.workflows.v1.registration_workflow_pb2 import Merged, RegistrationStep
 from liity.workflows.v1.transfer_workflow_pb2 import TransferStep
-from services.runtime.search_attributes import REGISTRATION
-from services.runtime.temporal_names import MergeWorkflowNames, RegistrationWorkflowNames
+from services.runtime.temporal.names import MergeWorkflowNames, RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.credentials_activities import CredentialsActivities
 from workflows.merge_activities import MergeActivities
 from workflows.operators import Operated

@@ -7,9 +7,9 @@ from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1.customer_service_pb2 import CheckMergeRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
 
 
 class MergeActivities:

@@ -16,9 +16,9 @@ from liity.workflows.v1.message_workflow_pb2 import (
     MessageWorkflowResult,
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
-from services.runtime.search_attributes import DEADLINE
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import MessageWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import MessageWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE
 from workflows.message_activities import MessageActivities
 from workflows.operators import Operated
 from workflows.steps import insist, quick_step

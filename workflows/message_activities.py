@@ -17,7 +17,7 @@ from liity.registration.v1.message_service_pb2 import GetMessageStatusRequest, L
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
 from liity.workflows.v1.message_workflow_pb2 import MessagePlan, MessageStep
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
-from services.runtime.peer import Peer
+from services.runtime.rpc.peer import Peer
 from workflows.mailing import Mailing
 
 

@@ -16,9 +16,9 @@ from liity.workflows.v1.need_workflow_pb2 import (
     NeedWorkflowInput,
 )
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
-from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import NeedWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import NeedWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 from workflows.need_activities import NeedActivities
 from workflows.operators import Operated
 from workflows.steps import first_message, insist, mail_step, noted, quick_step

@@ -20,11 +20,11 @@ from liity.workflows.v1.need_workflow_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.clock import from_proto_date, helsinki_day, helsinki_moment, now, to_proto_date
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import TASK_QUEUE, NeedWorkflowNames
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import TASK_QUEUE, NeedWorkflowNames
 from workflows.customership_links import CustomershipLinks
 from workflows.mailing import Mailing, key
 

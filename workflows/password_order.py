@@ -6,7 +6,7 @@ from liity.workflows.v1.password_order_workflow_pb2 import (
     PasswordOrderWorkflowInput,
     PasswordOrderWorkflowResult,
 )
-from services.runtime.temporal_names import PasswordOrderWorkflowNames
+from services.runtime.temporal.names import PasswordOrderWorkflowNames
 from workflows.password_order_activities import PasswordOrderActivities
 from workflows.steps import mail_step, noted
 

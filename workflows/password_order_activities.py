@@ -11,7 +11,7 @@ from liity.notification.v1.notification_service_pb2 import PasswordOrder, SendMe
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.runtime.clock import now
-from services.runtime.peer import Peer
+from services.runtime.rpc.peer import Peer
 
 _SMTP_TIMEOUT = 45.0
 """Seconds a mail may take: longer than the notification service waits for a mail server."""

@@ -2,8 +2,8 @@
 
 from temporalio import workflow
 
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import PasswordReminderWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import PasswordReminderWorkflowNames
 from workflows.password_reminder_activities import PasswordReminderActivities
 from workflows.steps import HEARTBEAT, MAIL, RETRY
 

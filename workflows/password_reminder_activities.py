@@ -11,8 +11,8 @@ from liity.identity.v1.account_service_pb2 import (
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.notification.v1.notification_service_pb2 import PasswordReminder, SendMessageRequest
 from liity.workflows.v1.password_reminder_workflow_pb2 import RemindOfPasswordsResult
-from services.runtime.errors import Refusal
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import Peer
 from workflows.mailing import Mailing, key
 
 _AT_ONCE = 20

@@ -11,9 +11,9 @@ from liity.workflows.v1.reconciliation_workflow_pb2 import (
     ReconciliationResult,
     ReconciliationStep,
 )
-from services.runtime.search_attributes import STAGE
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import ReconciliationWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import ReconciliationWorkflowNames
+from services.runtime.temporal.search_attributes import STAGE
 from workflows.reconciliation_activities import ReconciliationActivities
 from workflows.steps import HEARTBEAT, RETRY
 

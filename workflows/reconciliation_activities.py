@@ -33,10 +33,10 @@ from liity.v1.reason_pb2 import REASON_UNIT_NOT_FOUND
 from liity.workflows.v1.reconciliation_workflow_pb2 import ReconciliationCount, ReconciliationStep
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep, SaveRequest
 from services.runtime.clock import now
-from services.runtime.errors import Refusal
-from services.runtime.peer import Peer
-from services.runtime.search_attributes import REGISTRATION, UNIT
-from services.runtime.temporal_names import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import Peer
+from services.runtime.temporal.names import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.search_attributes import REGISTRATION, UNIT
 from workflows.mailing import Mailing
 from workflows.reconciliation_kinds import Kind, Row, kinds
 

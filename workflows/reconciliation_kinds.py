@@ -38,9 +38,8 @@ from liity.workflows.v1.need_workflow_pb2 import NeedChanged, NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import Adopt, RegistrationWorkflowInput
 from liity.workflows.v1.removal_workflow_pb2 import EndRequest, EndResponse, RemovalWorkflowInput
 from services.runtime.clock import from_proto_date, helsinki_moment, now
-from services.runtime.search_attributes import KIND, REGISTRATION, STAGE, UNIT, kind_name, stage_name
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import (
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import (
     TASK_QUEUE,
     ClassListWorkflowNames,
     DisclosureWorkflowNames,
@@ -50,7 +49,8 @@ from services.runtime.temporal_names import (
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
 )
-from services.runtime.updates import update_with_start
+from services.runtime.temporal.search_attributes import KIND, REGISTRATION, STAGE, UNIT, kind_name, stage_name
+from services.runtime.temporal.updates import update_with_start
 from workflows.need_activities import ASK_HOUR
 
 

@@ -37,8 +37,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     StageResponse,
     WithdrawRequest,
 )
-from services.runtime.search_attributes import KIND, UNIT, kind_name
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.temporal.names import RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import KIND, UNIT, kind_name
 from workflows.actors import acts_by_hand
 from workflows.adoption_activities import AdoptionActivities
 from workflows.registration_activities import RegistrationActivities, names_guardian

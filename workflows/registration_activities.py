@@ -77,9 +77,9 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WelcomePlanStep,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment, now
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
 from workflows.adoption_activities import consent_link_request, go_on
 from workflows.customership_links import CustomershipLinks
 from workflows.deadlines import lapse_time, welcome_time

@@ -24,7 +24,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationState,
     StageResponse,
 )
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.actors import acts_by_hand
 from workflows.deadlines import reminder_times
 from workflows.registration_activities import RegistrationActivities

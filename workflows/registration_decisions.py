@@ -31,8 +31,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     VerifyIdentityRequest,
 )
 from liity.workflows.v1.transfer_workflow_pb2 import TransferStep
-from services.runtime.hetu_in_text import looks_like_hetu
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.security.hetu_detector import looks_like_hetu
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.deadlines import lapse_time
 from workflows.decision_activities import DecisionActivities
 from workflows.registration_run import CUSTOMER, FOR_CUSTOMER_SERVICE, RegistrationRun, refusal

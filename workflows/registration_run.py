@@ -37,11 +37,11 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationWorkflowInput,
     StageResponse,
 )
-from services.runtime.errors import reason_name
-from services.runtime.requests import current_actor
-from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import reason_name
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
 from workflows.operators import Operated
 from workflows.registration_activities import RegistrationActivities
 from workflows.steps import AGAIN, mail_while, noted, quick_step

@@ -13,8 +13,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationState,
     WelcomePlanStep,
 )
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.deadlines import address_reminder_time, last_welcome_time, welcome_time
 from workflows.need_activities import NeedActivities
 from workflows.registration_activities import RegistrationActivities, first_credentials

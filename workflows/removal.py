@@ -22,10 +22,10 @@ from liity.workflows.v1.removal_workflow_pb2 import (
     UndoRequest,
     UndoResponse,
 )
-from services.runtime.errors import reason_name
-from services.runtime.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.rpc.errors import reason_name
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 from workflows.credentials_activities import CredentialsActivities
 from workflows.need_activities import NeedActivities
 from workflows.operators import Operated

@@ -38,11 +38,11 @@ from liity.workflows.v1.removal_workflow_pb2 import (
     ReturnResult,
     UndoResponse,
 )
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import TASK_QUEUE, RegistrationWorkflowNames
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import TASK_QUEUE, RegistrationWorkflowNames
 from workflows.customership_links import CustomershipLinks
 from workflows.erasure import Erasure
 from workflows.mailing import Mailing, key

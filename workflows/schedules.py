@@ -15,8 +15,8 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import (
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import (
     TASK_QUEUE,
     PasswordReminderWorkflowNames,
     ReconciliationWorkflowNames,

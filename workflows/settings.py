@@ -7,9 +7,9 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
-from services.runtime.class_lists import PATIENCE
-from services.runtime.temporal import TemporalSettings
-from services.runtime.temporal_namespace import NamespaceSettings
+from services.runtime.class_list_limits import PATIENCE
+from services.runtime.temporal.client import TemporalSettings
+from services.runtime.temporal.namespace import NamespaceSettings
 from workflows.retention import Retention
 
 

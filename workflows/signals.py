@@ -35,8 +35,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from liity.workflows.v1.removal_workflow_pb2 import Returned, UndoRequest
-from services.runtime.requests import set_current_actor
-from services.runtime.temporal_names import (
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.temporal.names import (
     ClassListWorkflowNames,
     InvitationWorkflowNames,
     MessageWorkflowNames,

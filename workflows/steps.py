@@ -12,8 +12,8 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from liity.workflows.v1.need_workflow_pb2 import NeedChanged
 from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, CustomershipEnded, Merged, Moved
 from liity.workflows.v1.removal_workflow_pb2 import Returned
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import NeedWorkflowNames, RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import NeedWorkflowNames, RegistrationWorkflowNames, RemovalWorkflowNames
 
 QUICK = timedelta(seconds=15)
 """For a local step: a few calls to services that are there."""

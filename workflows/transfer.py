@@ -5,8 +5,8 @@ from temporalio import workflow
 from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
 from liity.workflows.v1.registration_workflow_pb2 import Moved
 from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferResponse, TransferStep
-from services.runtime.search_attributes import REGISTRATION
-from services.runtime.temporal_names import RegistrationWorkflowNames, TransferWorkflowNames
+from services.runtime.temporal.names import RegistrationWorkflowNames, TransferWorkflowNames
+from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.operators import Operated
 from workflows.steps import first_message, mail_step, noted, quick_step, signal_registration
 from workflows.transfer_activities import TransferActivities

@@ -9,9 +9,9 @@ from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from liity.workflows.v1.transfer_workflow_pb2 import TransferResponse, TransferStep
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
 from workflows.mailing import Mailing
 
 

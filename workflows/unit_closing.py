@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
-from services.runtime.temporal_names import UnitClosingWorkflowNames
+from services.runtime.temporal.names import UnitClosingWorkflowNames
 from workflows.invitation import withdraw_invitation
 from workflows.operators import Operated
 from workflows.steps import first_message, quick_step

@@ -7,9 +7,9 @@ from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.registration.v1.unit_service_pb2 import CloseUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
-from services.runtime.errors import Refusal, is_permanent
-from services.runtime.peer import Peer
-from services.runtime.refused import to_refused
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
 
 
 class UnitClosingActivities:

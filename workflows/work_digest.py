@@ -2,8 +2,8 @@
 
 from temporalio import workflow
 
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import WorkDigestWorkflowNames
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import WorkDigestWorkflowNames
 from workflows.steps import HEARTBEAT, MAIL, RETRY
 from workflows.work_digest_activities import WorkDigestActivities
 

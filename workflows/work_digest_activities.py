@@ -19,7 +19,7 @@ from liity.v1.work_service_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.clock import now
-from services.runtime.peer import Peer
+from services.runtime.rpc.peer import Peer
 from workflows.mailing import Mailing
 
 _FIELDS: Mapping[WorkItemKind.ValueType, str] = {

@@ -12,18 +12,19 @@ from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from services.runtime import logs, temporal
-from services.runtime.actors import ActorSeal
-from services.runtime.disclosures import DisclosureSeal
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.payload_keys import check_payload_keys
-from services.runtime.peer import Peer
-from services.runtime.server import stop_requested
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime import logs
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.server import stop_requested
+from services.runtime.security.disclosure_seal import DisclosureSeal
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.security.payload_key_check import check_payload_keys
+from services.runtime.security.service_identity import ServiceIdentity
+from services.runtime.security.tls import component_certificate
 from services.runtime.settings import load
-from services.runtime.temporal_names import TASK_QUEUE
-from services.runtime.temporal_namespace import namespace_retention
-from services.runtime.tls import component_certificate
+from services.runtime.temporal import client as temporal_client
+from services.runtime.temporal.actor_header import ActorSeal
+from services.runtime.temporal.names import TASK_QUEUE
+from services.runtime.temporal.namespace import namespace_retention
 from workflows.activity_interceptors import HeartbeatInterceptor, RefusalInterceptor
 from workflows.actors import ActorInterceptor
 from workflows.address import AddressChangeWorkflow
@@ -284,7 +285,7 @@ async def run() -> None:
     def use(client: Client) -> None:
         worker.client = client
 
-    async with worker, temporal.follow_certificates(settings, use):
+    async with worker, temporal_client.follow_certificates(settings, use):
         await stop_requested()
     for peer in peers:
         await peer.close()
@@ -294,7 +295,7 @@ async def _connected(settings: WorkerSettings) -> Client:
     """A client that is connected, which a worker needs; Temporal may come up after us."""
     while True:
         try:
-            return await temporal.connect(settings, lazy=False)
+            return await temporal_client.connect(settings, lazy=False)
         except RuntimeError:
             log.warning("temporal away", address=settings.temporal_address)
             await asyncio.sleep(1)

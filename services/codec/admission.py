@@ -8,11 +8,11 @@ from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import Session
 from liity.v1.reason_pb2 import REASON_PERMISSION_DENIED, REASON_UNAUTHENTICATED
 from services.codec.settings import CodecSettings
-from services.runtime.access import ACCESS, Accounts, Caller
-from services.runtime.access_tokens import AccessTokenVerifier, bearer_token
 from services.runtime.clock import now
-from services.runtime.errors import permission_denied, unauthenticated
-from services.runtime.requests import current_actor, set_current_actor
+from services.runtime.rpc.context import current_actor, set_current_actor
+from services.runtime.rpc.errors import permission_denied, unauthenticated
+from services.runtime.security.access import ACCESS, Accounts, Caller
+from services.runtime.security.access_tokens import AccessTokenVerifier, bearer_token
 
 _RULE = ACCESS["/codec/decode"]
 if not isinstance(_RULE, Accounts):

@@ -7,8 +7,8 @@ from aiohttp import web
 
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import REASON_MALFORMED_MESSAGE
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.texts import reason_text
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.rpc.texts import reason_text
 
 _STATUSES = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,

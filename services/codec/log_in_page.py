@@ -14,9 +14,9 @@ from liity.v1.customer_form_pb2 import Language
 from services.codec.admission import Admission
 from services.codec.http import body_of, http_status, malformed
 from services.codec.settings import CodecSettings
-from services.runtime.errors import Refusal
-from services.runtime.requests import current_actor
-from services.runtime.texts import language_of, reason_text
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.texts import language_of, reason_text
 
 _HERE = Path(__file__).parent
 _TEXTS = tomllib.loads((_HERE / "texts.toml").read_text("utf-8"))

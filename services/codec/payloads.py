@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 
 import liity
-from services.runtime.temporal_codec import ENCRYPTED, EncryptionCodec
+from services.runtime.temporal.codec import ENCRYPTED, EncryptionCodec
 
 _SUBJECT_FIELDS = frozenset({"person_id", "registration_id", "registration_ids", "subject_id", "subject_ids"})
 """The fields of our messages that say whose data they hold."""

@@ -27,16 +27,16 @@ from services.codec.log_in_page import LogInPage
 from services.codec.payloads import PayloadReader
 from services.codec.settings import CodecSettings
 from services.runtime import logs
-from services.runtime.access_tokens import AccessTokenVerifier
-from services.runtime.errors import Refusal, permission_denied, unavailable
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.peer import Peer
-from services.runtime.requests import set_current_actor
-from services.runtime.server import stop_requested
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.rpc.errors import Refusal, permission_denied, unavailable
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.server import stop_requested
+from services.runtime.rpc.texts import language_of
+from services.runtime.security.access_tokens import AccessTokenVerifier
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.security.service_identity import ServiceIdentity
+from services.runtime.security.tls import component_certificate, server_context
 from services.runtime.settings import SettingsError, load
-from services.runtime.texts import language_of
-from services.runtime.tls import component_certificate, server_context
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from services.runtime.server import ServerSettings
-from services.runtime.tls import PublicTlsSettings
+from services.runtime.rpc.server import ServerSettings
+from services.runtime.security.tls import PublicTlsSettings
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -10,11 +10,11 @@ from liity.v1.reason_pb2 import (
     REASON_PERMISSION_DENIED,
     REASON_UNIT_NOT_FOUND,
 )
-from services.runtime.access import Accounts, Caller, Rule, Whose
-from services.runtime.access_tokens import AccessTokenVerifier, bearer_token
-from services.runtime.errors import FieldViolation, invalid, not_found, permission_denied
-from services.runtime.interceptor import Call
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import FieldViolation, invalid, not_found, permission_denied
+from services.runtime.rpc.interceptor import Call
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.access import Accounts, Caller, Rule, Whose
+from services.runtime.security.access_tokens import AccessTokenVerifier, bearer_token
 
 _UNIT = re.compile(r"units/([a-z0-9]{1,32})(?:/.*)?", re.DOTALL)
 

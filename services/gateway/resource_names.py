@@ -3,7 +3,7 @@
 import re
 
 from liity.v1.reason_pb2 import REASON_INVALID_FORMAT
-from services.runtime.errors import FieldViolation, invalid
+from services.runtime.rpc.errors import FieldViolation, invalid
 
 _UNIT = re.compile(r"units/([a-z0-9]{1,32})")
 _DISCLOSURE = re.compile(r"disclosures/([a-z0-9]{1,32})")

@@ -44,16 +44,17 @@ from services.gateway.temporal.units import UnitWorkflows
 from services.gateway.use_cases.explain import Explaining
 from services.gateway.use_cases.save import Saving
 from services.gateway.use_recording import UseRecorder
-from services.runtime import logs, temporal
-from services.runtime.disclosures import DisclosureSeal
-from services.runtime.errors import Contact
-from services.runtime.interceptor import RequestInterceptor
-from services.runtime.payload_keys import check_payload_keys
-from services.runtime.peer import Peer
-from services.runtime.server import serve
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime import logs
+from services.runtime.rpc.errors import Contact
+from services.runtime.rpc.interceptor import RequestInterceptor
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.server import serve
+from services.runtime.security.disclosure_seal import DisclosureSeal
+from services.runtime.security.payload_key_check import check_payload_keys
+from services.runtime.security.service_identity import ServiceIdentity
+from services.runtime.security.tls import component_certificate
 from services.runtime.settings import load
-from services.runtime.tls import component_certificate
+from services.runtime.temporal import client as temporal_client
 
 SERVICES = (
     "liity.v1.AuthService",
@@ -81,7 +82,7 @@ async def run() -> None:
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
     notification = Peer("notification", settings.notification_target, own)
-    client = await temporal.connect(settings)
+    client = await temporal_client.connect(settings)
     await check_payload_keys(client, settings.keys_dir)
     workflows = RegistrationWorkflows(client)
     customer_workflows = CustomerWorkflows(client)
@@ -147,7 +148,7 @@ async def run() -> None:
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
     interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses, settings.trusted_proxies)
     public = settings.public_files()
-    async with temporal.follow_certificates(settings, use):
+    async with temporal_client.follow_certificates(settings, use):
         await serve(settings, interceptor, SERVICES, add_services, public.follow() if public else None)
     await identity.close()
     await registration.close()

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from pydantic import Field, IPvAnyNetwork
 
-from services.runtime.server import ServerSettings
-from services.runtime.temporal import TemporalSettings
-from services.runtime.tls import PublicTlsSettings
+from services.runtime.rpc.server import ServerSettings
+from services.runtime.security.tls import PublicTlsSettings
+from services.runtime.temporal.client import TemporalSettings
 
 
 class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):

@@ -8,8 +8,8 @@ from google.protobuf.message import Message
 
 from liity.registration.v1.use_log_service_pb2 import RecordUseRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
-from services.runtime.peer import Peer
-from services.runtime.requests import RequestContext
+from services.runtime.rpc.context import RequestContext
+from services.runtime.rpc.peer import Peer
 
 _SUBJECT = re.compile(r"units/[a-z0-9]{1,32}/(?:registrations|customers|registrars)/([a-z0-9]{1,32})")
 

@@ -11,7 +11,7 @@ from liity.v1.customer_service_pb2 import CodeChange as CodeChangeKind
 from liity.v1.personal_data_pb2 import PersonalDataSection
 from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.persons.vault import HetuVault
-from services.runtime.personal_data import Kind, with_records
+from services.runtime.data.privacy import Kind, with_records
 
 _persons = cast(Table, Person.__table__)
 _code_changes = cast(Table, CodeChange.__table__)

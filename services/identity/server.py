@@ -31,15 +31,15 @@ from services.identity.persons.vault import HetuVault
 from services.identity.registrars.service import Registrars
 from services.identity.settings import IdentitySettings
 from services.runtime import logs
-from services.runtime.database import create_engine
-from services.runtime.errors import Contact
-from services.runtime.housekeeping import keeping_house
-from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
-from services.runtime.limits import sweep_limits
-from services.runtime.server import serve
-from services.runtime.service_identity import ServiceVerifier
+from services.runtime.data.database import create_engine
+from services.runtime.data.periodic import keeping_house
+from services.runtime.data.rate_limits import sweep_limits
+from services.runtime.rpc.errors import Contact
+from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.rpc.server import serve
+from services.runtime.security.service_identity import ServiceVerifier
+from services.runtime.security.tls import component_certificate
 from services.runtime.settings import load
-from services.runtime.tls import component_certificate
 
 SERVICES = tuple(
     f"liity.identity.v1.{name}"

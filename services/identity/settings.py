@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from services.runtime.database import DatabaseSettings
-from services.runtime.server import ServerSettings
+from services.runtime.data.database import DatabaseSettings
+from services.runtime.rpc.server import ServerSettings
 
 
 class IdentitySettings(ServerSettings, DatabaseSettings):

@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, S
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.runtime.database import NAMING
-from services.runtime.limits import limits_table
+from services.runtime.data.database import NAMING
+from services.runtime.data.rate_limits import limits_table
 
 
 class Base(DeclarativeBase):

@@ -6,7 +6,7 @@ from sqlalchemy import Table
 
 from liity.notification.v1.notification_service_pb2 import DeliveryState
 from services.notification.models import Message
-from services.runtime.personal_data import Kind
+from services.runtime.data.privacy import Kind
 
 DELIVERIES = Kind(
     name="deliveries",

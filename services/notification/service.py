@@ -27,9 +27,9 @@ from services.notification.mail.smtp import NotAccepted, Outcome, Refused, Trans
 from services.notification.privacy_export import DELIVERIES
 from services.notification.settings import MailSettings
 from services.runtime.clock import helsinki_day, helsinki_moment, now
-from services.runtime.errors import Refusal, already_exists, not_found, unavailable
-from services.runtime.limits import Limit, Limiter
-from services.runtime.personal_data import with_records
+from services.runtime.data.privacy import with_records
+from services.runtime.data.rate_limits import Limit, Limiter
+from services.runtime.rpc.errors import Refusal, already_exists, not_found, unavailable
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ from email_validator import EmailNotValidError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.notification.mail.addresses import to_ascii
-from services.runtime.database import DatabaseSettings
-from services.runtime.server import ServerSettings
+from services.runtime.data.database import DatabaseSettings
+from services.runtime.rpc.server import ServerSettings
 
 
 class MailSettings(ServerSettings):

@@ -47,7 +47,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.runtime.clock import from_proto_date
-from services.runtime.errors import FieldViolation
+from services.runtime.rpc.errors import FieldViolation
 
 AGE_OF_OWN_DECISION = 15
 """From this age on no guardian's consent is needed (R5, R6)."""

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from services.registration.audit.anomaly_rules import SuspicionRules
 from services.registration.worklist.items import Patience
-from services.runtime.database import DatabaseSettings
-from services.runtime.server import ServerSettings
+from services.runtime.data.database import DatabaseSettings
+from services.runtime.rpc.server import ServerSettings
 
 
 class RegistrationSettings(ServerSettings, DatabaseSettings):

@@ -15,8 +15,8 @@ from grpc_status import rpc_status
 
 from liity.v1.actor_pb2 import Actor
 from liity.v1.reason_pb2 import Reason
-from services.runtime.errors import DOMAIN
-from services.runtime.peer import ACTOR_METADATA
+from services.runtime.rpc.errors import DOMAIN
+from services.runtime.rpc.peer import ACTOR_METADATA
 from tests.fuzz.target import Rpc, Target
 
 Metadata = Sequence[tuple[str, str | bytes]]

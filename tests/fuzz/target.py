@@ -20,9 +20,9 @@ from deploy.process import Spawn, spawn
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
-from services.runtime.access import ACCESS, Accounts, Services
-from services.runtime.errors import Refusal
-from services.runtime.service_identity import SERVICES, ServiceIdentity
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.access import ACCESS, Accounts, Services
+from services.runtime.security.service_identity import SERVICES, ServiceIdentity
 from tests.fuzz.messages import Known
 from tests.ports import free_ports
 from tests.registration_forms import child_form

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health_pb2
 
-from services.runtime.interceptor import MAX_REQUEST_BYTES as LARGEST_OF_OURS
+from services.runtime.rpc.interceptor import MAX_REQUEST_BYTES as LARGEST_OF_OURS
 from tests.fuzz.attack import FAULTS, LARGEST_TAKEN, TIMEOUT, Attack, Report, send
 from tests.fuzz.target import Rpc, Target, open_channel, open_socket
 from tests.fuzz.wire import length_delimited

@@ -5,7 +5,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput, RegistrationWorkflowResult
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.registration import RegistrationWorkflow
 
 

@@ -33,7 +33,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.temporal_names import (
+from services.runtime.temporal.names import (
     CodeChangeWorkflowNames,
     NeedWorkflowNames,
     RemovalWorkflowNames,

@@ -14,8 +14,8 @@ from pathlib import Path
 import structlog
 
 from deploy.keys import create_keys
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal_codec import EncryptionCodec
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal.codec import EncryptionCodec
 from tests.conftest import running_postgres
 from tests.replay.histories import FOLDER, RELEASE, decrypt, write
 from tests.replay.paths import PATHS

@@ -13,10 +13,10 @@ from temporalio.workflow import NondeterminismError
 
 from liity.v1.actor_pb2 import Actor
 from liity.workflows.v1.registration_workflow_pb2 import SaveRequest
-from services.runtime.actors import SEALED, ActorSeal
-from services.runtime.keys import TEMPLATES, KeysetPurpose
-from services.runtime.temporal_codec import PLAIN_DATA_CONVERTER
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.security.keys import TEMPLATES, KeysetPurpose
+from services.runtime.temporal.actor_header import SEALED, ActorSeal
+from services.runtime.temporal.codec import PLAIN_DATA_CONVERTER
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.replay.changed_workflow import EndsAtOnce, WaitsFirst
 from tests.replay.histories import FOLDER, RELEASE, files, is_of, payloads_in, read
 from tests.replay.paths import PATHS

@@ -23,13 +23,13 @@ from deploy.postgres import EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
-from services.runtime.access import ACCESS, Services
-from services.runtime.database import DatabaseSettings, create_engine
-from services.runtime.errors import Contact, Refusal
-from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
-from services.runtime.peer import Peer
-from services.runtime.requests import set_current_actor
-from services.runtime.service_identity import ServiceIdentity, ServiceVerifier
+from services.runtime.data.database import DatabaseSettings, create_engine
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.rpc.errors import Contact, Refusal
+from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.access import ACCESS, Services
+from services.runtime.security.service_identity import ServiceIdentity, ServiceVerifier
 
 CONTACT = Contact("customer-service@liity.example", "https://liity.example/contact")
 

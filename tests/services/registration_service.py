@@ -39,8 +39,8 @@ from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.registration_service_pb2 import PossibleDuplicate
 from services.registration.db.models import Base
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.rpc.peer import Peer
 from tests.registration_forms import adult_form, changed, child_form
 
 BIRTH_OF_ADULT = Date(year=1990, month=1, day=1)

@@ -17,10 +17,15 @@ from liity.identity.v1.account_service_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_SESSION_ENDED, REASON_TOKEN_EXPIRED, REASON_UNAVAILABLE
 from services.identity.accounts.token_issue import AccessTokens
-from services.runtime import service_identity
-from services.runtime.access_tokens import AccessTokenVerifier
-from services.runtime.errors import Refusal, unauthenticated
-from services.runtime.service_identity import LEEWAY, ServiceIdentity, ServiceVerifier, create_service_keys
+from services.runtime.rpc.errors import Refusal, unauthenticated
+from services.runtime.security import service_identity
+from services.runtime.security.access_tokens import AccessTokenVerifier
+from services.runtime.security.service_identity import (
+    LEEWAY,
+    ServiceIdentity,
+    ServiceVerifier,
+    create_service_keys,
+)
 from tests.services.conftest import peer, serving
 
 OFF = LEEWAY - 5

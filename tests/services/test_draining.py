@@ -11,10 +11,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from deploy import process
 from liity.registration.v1.unit_service_pb2 import GetUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub, add_UnitServiceServicer_to_server
-from services.runtime import peer, server
-from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
-from services.runtime.server import ServerSettings, serve
-from services.runtime.service_identity import ServiceIdentity, ServiceVerifier
+from services.runtime.rpc import peer, server
+from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.rpc.server import ServerSettings, serve
+from services.runtime.security.service_identity import ServiceIdentity, ServiceVerifier
 from tests.conftest import free_port
 from tests.services.conftest import CONTACT
 from tests.services.test_outage_of_one_service import Units

@@ -42,9 +42,9 @@ from liity.v1.reason_pb2 import (
 from services.identity.accounts.passwords import Passwords
 from services.identity.models import Account, limits
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, Refusal
-from services.runtime.limits import sweep_limits
-from services.runtime.service_identity import ALGORITHM, ServiceIdentity
+from services.runtime.data.rate_limits import sweep_limits
+from services.runtime.rpc.errors import FieldViolation, Refusal
+from services.runtime.security.service_identity import ALGORITHM, ServiceIdentity
 from tests.services.conftest import Component, IdentityFactory, refused
 
 PASSWORD = "korrekt häst batteri"

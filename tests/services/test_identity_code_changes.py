@@ -46,7 +46,7 @@ from liity.v1.reason_pb2 import (
 from services.identity.cleanup import PROVISIONAL_LIFETIME, sweep
 from services.identity.models import CodeChange, Credential, Person
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation
+from services.runtime.rpc.errors import FieldViolation
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component, refused
 

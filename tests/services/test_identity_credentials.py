@@ -31,7 +31,7 @@ from liity.v1.reason_pb2 import (
 from services.identity.links.tokens import new_id
 from services.identity.models import Credential, Link
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.rpc.errors import FieldViolation, Refusal
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component, IdentityFactory, refused
 

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.identity.v1.account_service_pb2 import LogInRequest
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.services.conftest import Component, refused
 from tests.services.test_identity_accounts import log_in, new_account
 

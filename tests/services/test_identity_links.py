@@ -31,7 +31,7 @@ from liity.v1.reason_pb2 import (
 from services.identity.links.tokens import new_id
 from services.identity.models import Link
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.rpc.errors import FieldViolation, Refusal
 from tests.services.conftest import Component, refused
 
 

@@ -24,7 +24,7 @@ from liity.v1.reason_pb2 import REASON_TOO_MANY_ATTEMPTS, REASON_WRONG_CREDENTIA
 from services.identity.cleanup import KNOWN_PLACE_LIFETIME, LOCK_OUT_LIFETIME, sweep
 from services.identity.models import KnownPlace, LockOuts, limits
 from services.runtime.clock import now
-from services.runtime.limits import network_of
+from services.runtime.data.rate_limits import network_of
 from tests.services.conftest import Component, IdentityFactory, refused
 
 PASSWORD = "korrekt häst batteri"  # pragma: allowlist secret

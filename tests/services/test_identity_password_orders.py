@@ -42,7 +42,7 @@ from services.identity.links.tokens import SealedIds
 from services.identity.models import Account as AccountRow
 from services.identity.models import Link, Session
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.rpc.errors import FieldViolation, Refusal
 from tests.services.conftest import Component, IdentityFactory, refused
 
 OLD, NEW = "korrekt häst batteri", "fyra ord som räcker"

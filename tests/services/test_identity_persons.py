@@ -47,8 +47,8 @@ from services.identity.cleanup import PROVISIONAL_LIFETIME, sweep
 from services.identity.models import Link, Person
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation
-from services.runtime.keys import KeysetPurpose, keyset_path, load_primitive
+from services.runtime.rpc.errors import FieldViolation
+from services.runtime.security.keys import KeysetPurpose, keyset_path, load_primitive
 from services.runtime.settings import SettingsError
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component, IdentityFactory, refused

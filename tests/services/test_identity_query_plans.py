@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.identity import cleanup
 from services.identity.models import Base, limits
-from services.runtime.limits import sweep_limits
+from services.runtime.data.rate_limits import sweep_limits
 from tests.conftest import running_postgres
 from tests.services.query_plans import Plans, filled
 

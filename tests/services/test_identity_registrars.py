@@ -43,7 +43,7 @@ from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR, Role
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, LANGUAGE_SV
 from services.identity.models import Link
 from services.runtime.clock import now
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.services.conftest import Component, refused
 
 PASSWORD = "neljä sanaa on riittävästi"

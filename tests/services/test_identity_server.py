@@ -25,10 +25,10 @@ from liity.v1.reason_pb2 import REASON_MALFORMED_MESSAGE, REASON_PERMISSION_DENI
 from services.identity.models import Base
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
-from services.runtime.access import ACCESS, Services
-from services.runtime.errors import Refusal
-from services.runtime.service_identity import ALGORITHM, LEEWAY, ServiceIdentity
-from services.runtime.service_identity import SERVICES as COMPONENTS
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.access import ACCESS, Services
+from services.runtime.security.service_identity import ALGORITHM, LEEWAY, ServiceIdentity
+from services.runtime.security.service_identity import SERVICES as COMPONENTS
 from services.runtime.settings import SettingsError
 from tests.ports import free_port
 from tests.services.conftest import Component

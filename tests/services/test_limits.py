@@ -15,8 +15,8 @@ from deploy.postgres import EmbeddedPostgres
 from liity.v1.reason_pb2 import REASON_TOO_MANY_LOOK_UPS
 from services.notification.models import limits
 from services.runtime.clock import now
-from services.runtime.errors import Refusal
-from services.runtime.limits import Limit, Limiter, sweep_limits
+from services.runtime.data.rate_limits import Limit, Limiter, sweep_limits
+from services.runtime.rpc.errors import Refusal
 from tests.services.conftest import migrated_engine, refused
 
 HOUR = timedelta(hours=1)

@@ -10,14 +10,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from deploy.postgres import EmbeddedPostgres
-from services.runtime import database
-from services.runtime.database import migrate, sqlstate_of
+from services.runtime.data import database
+from services.runtime.data.database import migrate, sqlstate_of
 from tests.conftest import running_postgres
 
 ENV = """
 from alembic import context
 from sqlalchemy import MetaData
-from services.runtime.database import run_migration_environment
+from services.runtime.data.database import run_migration_environment
 run_migration_environment(context.config, MetaData())
 """
 FIRST = """
@@ -40,7 +40,7 @@ def upgrade():
     op.execute("ALTER TABLE busy ADD COLUMN b int")
 """
 FOURTH = """
-from services.runtime.database import create_index_concurrently
+from services.runtime.data.database import create_index_concurrently
 revision, down_revision = "0004", "0003"
 def upgrade():
     create_index_concurrently("ix_busy_a", "busy", ["a"], where="a > 0")

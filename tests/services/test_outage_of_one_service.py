@@ -16,11 +16,11 @@ from liity.registration.v1.unit_service_pb2_grpc import (
     UnitServiceStub,
     add_UnitServiceServicer_to_server,
 )
-from services.runtime import peer as peers
-from services.runtime.errors import Refusal
-from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ServiceIdentity, ServiceVerifier
+from services.runtime.rpc import peer as peers
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.service_identity import ServiceIdentity, ServiceVerifier
 from tests.conftest import free_port
 from tests.services.conftest import CONTACT
 

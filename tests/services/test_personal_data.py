@@ -11,7 +11,7 @@ import services.notification.models
 import services.notification.privacy_export
 import services.registration.db.models
 import services.registration.privacy.export
-from services.runtime.personal_data import Kind
+from services.runtime.data.privacy import Kind
 
 SERVICES = (
     (services.identity.models.Base.metadata, services.identity.privacy_export),

@@ -22,12 +22,11 @@ from liity.identity.v1.account_service_pb2 import GetJwksRequest, GetJwksRespons
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from services.notification.mail.smtp import Outcome, Sent, Transport
 from services.notification.settings import MailSettings
-from services.runtime.errors import Refusal
-from services.runtime.interceptor import RequestInterceptor, ServiceAuthenticator
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ServiceIdentity, ServiceVerifier
-from services.runtime.settings import RuntimeSettings, SettingsError
-from services.runtime.tls import (
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.service_identity import ServiceIdentity, ServiceVerifier
+from services.runtime.security.tls import (
     CertificateFiles,
     Pem,
     channel_credentials,
@@ -35,6 +34,7 @@ from services.runtime.tls import (
     server_context,
     server_credentials,
 )
+from services.runtime.settings import RuntimeSettings, SettingsError
 from tests.services.conftest import CONTACT
 from tests.services.smtp_server import smtp_server
 

@@ -16,10 +16,10 @@ from liity.v1.auth_service_pb2_grpc import (
     add_AuthServiceServicer_to_server,
 )
 from services.gateway.authentication import AccountAuthenticator
-from services.runtime.interceptor import RequestInterceptor
-from services.runtime.peer import Peer
-from services.runtime.requests import current_actor
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.interceptor import RequestInterceptor
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.service_identity import ServiceIdentity
 from tests.services.conftest import CONTACT
 
 LOOPBACK = IPv4Network("127.0.0.0/8")

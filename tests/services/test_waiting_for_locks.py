@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from deploy.postgres import EmbeddedPostgres
-from services.runtime.database import is_away
+from services.runtime.data.database import is_away
 from tests.services.conftest import migrated_engine
 
 _LOCK = text("LOCK TABLE use_entries IN ACCESS EXCLUSIVE MODE")

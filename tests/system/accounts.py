@@ -10,8 +10,8 @@ from liity.identity.v1.account_service_pb2 import CreateAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.v1.auth_service_pb2 import Role
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.service_identity import ServiceIdentity
 
 
 @dataclass(frozen=True)

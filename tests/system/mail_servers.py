@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP
 
 from deploy.demo_forms import DemoPerson
 from deploy.stack import Stack
-from services.runtime.tls import server_context
+from services.runtime.security.tls import server_context
 from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
 from tests.system.registering import PATIENCE, MailCounter, copy_of
 

@@ -25,9 +25,9 @@ from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
 from services.gateway.server import SERVICES
-from services.runtime.access import ACCESS, Accounts
-from services.runtime.errors import DOMAIN, Refusal, reason_name, reason_value
-from services.runtime.texts import reason_text
+from services.runtime.rpc.errors import DOMAIN, Refusal, reason_name, reason_value
+from services.runtime.rpc.texts import reason_text
+from services.runtime.security.access import ACCESS, Accounts
 from tests.system.registering import PATIENCE, database
 
 LANGUAGES = {"fi": LANGUAGE_FI, "sv": LANGUAGE_SV, "en": LANGUAGE_EN}

@@ -46,8 +46,8 @@ from liity.v1.message_service_pb2 import CustomerServiceMessage, SendMessageRequ
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from services.runtime.clock import now
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.service_identity import ServiceIdentity
 from tests.system.accounts import new_account
 from tests.system.registering import (
     MailCounter,

@@ -27,8 +27,8 @@ from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.registration_pb2 import Registration, Stage
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import Refusal
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.hetu_codes import code
 from tests.services.smtp_server import SmtpServer
 

@@ -31,9 +31,9 @@ from liity.v1.auth_service_pb2 import (
 )
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_service_pb2 import UpdateRegistrationRequest
-from services.runtime.access import ACCESS, Accounts, Anyone, Services, Whose
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.service_identity import ALGORITHM, SERVICES, ServiceIdentity
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.security.access import ACCESS, Accounts, Anyone, Services, Whose
+from services.runtime.security.service_identity import ALGORITHM, SERVICES, ServiceIdentity
 from tests.system.calls import right
 from tests.system.conftest import Api
 from tests.system.public_api import (

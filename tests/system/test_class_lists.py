@@ -22,7 +22,7 @@ from liity.v1.class_list_service_pb2 import (
     RegisterClassListRequest,
 )
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_REACTIVATION
-from services.runtime.errors import reason_name
+from services.runtime.rpc.errors import reason_name
 from tests.conftest import Amount
 from tests.system.class_lists import (
     adult_row,

@@ -10,8 +10,8 @@ import pytest
 
 from deploy.components import COMPONENTS, WITH_DATABASE
 from deploy.postgres import EmbeddedPostgres
-from services.runtime.keys import TEMPLATES
-from services.runtime.service_identity import SERVICES
+from services.runtime.security.keys import TEMPLATES
+from services.runtime.security.service_identity import SERVICES
 from tests.conftest import running_postgres
 from tests.program import Program, plain_environment
 

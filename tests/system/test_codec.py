@@ -16,7 +16,7 @@ from deploy.stack import Stack
 from deploy.temporal_server import codec_url, ui_origin
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
 from liity.v1.use_log_service_pb2 import ListUsesRequest
-from services.runtime.temporal_codec import ENCRYPTED
+from services.runtime.temporal.codec import ENCRYPTED
 from tests.system.conftest import Api
 from tests.system.public_api import connect_temporal
 from tests.system.registering import pupil, reaches, save, workflow_id

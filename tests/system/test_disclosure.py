@@ -26,7 +26,7 @@ from liity.v1.disclosure_service_pb2 import (
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from services.gateway.settings import GatewaySettings
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.marked import marked_pupil, marks
 from tests.system.registering import (

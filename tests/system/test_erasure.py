@@ -23,10 +23,10 @@ from liity.v1.registration_service_pb2 import (
     ListRegistrationsRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.keys import read_private_file
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.keys import read_private_file
+from services.runtime.security.service_identity import ServiceIdentity
 from tests.system.byte_search import find
 from tests.system.conftest import Api
 from tests.system.marked import marked_pupil, marks

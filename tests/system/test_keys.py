@@ -28,7 +28,7 @@ from liity.v1.registration_service_pb2 import (
     STANDING_REGISTERED_IN_THIS_UNIT,
     CheckPersonalIdentityCodeRequest,
 )
-from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path, write_private_file
+from services.runtime.security.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path, write_private_file
 from tests.conftest import copy_postgres
 from tests.ports import free_ports
 from tests.program import Program

@@ -19,8 +19,8 @@ from deploy.stack import Stack
 from liity.v1.auth_service_pb2 import LogInResponse, Session
 from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.customer_form_pb2 import PaperConsent
-from services.runtime.search_attributes import UNIT
-from services.runtime.temporal_codec import OperatorText
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.search_attributes import UNIT
 from tests.system.leaks import Leak, LeakWatch, Traffic, watched
 from tests.system.public_api import connect_temporal
 from tests.system.registering import pupil, save_request

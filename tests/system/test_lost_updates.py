@@ -12,7 +12,7 @@ from deploy.api_client import new_request_id
 from deploy.eventually import eventually
 from deploy.stack import Stack
 from liity.v1.registration_pb2 import STAGE_WELCOMED
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.system.conftest import Api
 from tests.system.registering import (
     PATIENCE,

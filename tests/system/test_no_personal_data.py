@@ -26,9 +26,9 @@ from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.registration_pb2 import STAGE_DECLINED, STAGE_LAPSED, STAGE_WELCOMED, Registration
 from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest, ListRegistrationsRequest
 from services.runtime.clock import now
-from services.runtime.errors import Refusal
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal_codec import EncryptionCodec
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal.codec import EncryptionCodec
 from tests.system.byte_search import find
 from tests.system.conftest import Api
 from tests.system.mail_servers import standing_in

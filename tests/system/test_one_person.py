@@ -24,7 +24,7 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
 from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED, STANDING_REGISTERED_IN_THIS_UNIT
 from liity.v1.use_log_service_pb2 import ListUsesRequest
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.registering import MailCounter, adult, reaches, save
 from tests.system.test_transfer import check, customer_of, get, refused

@@ -23,7 +23,7 @@ from liity.v1.registration_pb2 import (
     Registration,
     Stage,
 )
-from services.runtime.actors import SEALED
+from services.runtime.temporal.actor_header import SEALED
 from tests.system.conftest import Api
 from tests.system.registering import PATIENCE, MailCounter, get, pupil, reaches, save, workflow_id
 

@@ -18,8 +18,8 @@ from liity.v1.auth_service_pb2 import (
     RefreshSessionRequest,
 )
 from services.identity.settings import IdentitySettings
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.temporal_names import PasswordOrderWorkflowNames
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.temporal.names import PasswordOrderWorkflowNames
 from tests.system.accounts import TestAccount, new_account
 from tests.system.public_api import Gateway, Stores, connect_temporal, outcome
 from tests.system.registering import PATIENCE, settings

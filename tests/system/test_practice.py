@@ -47,7 +47,7 @@ from liity.v1.registration_service_pb2 import (
     UpdateRegistrationRequest,
 )
 from services.runtime.clock import helsinki_day
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.system.conftest import Api
 from tests.system.public_api import Gateway, outcome
 from tests.system.public_api_facts import Facts

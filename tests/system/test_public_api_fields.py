@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from services.runtime.interceptor import LARGE_REQUEST_BYTES, MAX_REQUEST_BYTES, violations_of
+from services.runtime.rpc.interceptor import LARGE_REQUEST_BYTES, MAX_REQUEST_BYTES, violations_of
 from tests.system.calls import CALLS, SERVICES, caller_of, of_service, right
 from tests.system.public_api import (
     LANGUAGES,

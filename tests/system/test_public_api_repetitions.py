@@ -13,7 +13,7 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.registration_forms import date_from_today
 from tests.system.conftest import Api
 from tests.system.registering import get, pupil, save

@@ -31,7 +31,7 @@ from liity.v1.registration_service_pb2 import (
     RegisterCustomerRequest,
 )
 from services.runtime.clock import helsinki_day, now
-from services.runtime.texts import reason_text
+from services.runtime.rpc.texts import reason_text
 from tests.hetu_codes import code
 from tests.registration_forms import date_from_today
 from tests.system.calls import right

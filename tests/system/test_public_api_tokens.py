@@ -28,8 +28,8 @@ from liity.v1.consent_service_pb2 import (
 )
 from liity.v1.use_log_service_pb2 import SUSPICION_RULE_LOCK_OUTS, ListSuspicionsRequest
 from services.identity.settings import IdentitySettings
-from services.runtime.keys import load_token_signing_keys
-from services.runtime.service_identity import ALGORITHM, ServiceIdentity
+from services.runtime.security.keys import load_token_signing_keys
+from services.runtime.security.service_identity import ALGORITHM, ServiceIdentity
 from tests.system.calls import CALLS, right
 from tests.system.conftest import Api
 from tests.system.public_api import (

@@ -21,7 +21,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT, Registration
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest, RegisterCustomerRequest
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.system.conftest import Api
 from tests.system.registering import (
     MailCounter,

@@ -41,8 +41,8 @@ from liity.v1.registration_pb2 import (
 )
 from liity.v1.registration_service_pb2 import ReactivateRequest
 from liity.v1.use_log_service_pb2 import ListUsesRequest, Use
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.temporal_names import RemovalWorkflowNames
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.temporal.names import RemovalWorkflowNames
 from tests.registration_forms import date_from_today
 from tests.system.byte_search import find
 from tests.system.conftest import Api, Liity

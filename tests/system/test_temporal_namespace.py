@@ -12,8 +12,8 @@ from temporalio.client import Client
 from deploy.ports import HOST
 from deploy.stack import Stack
 from deploy.temporal_server import NAMESPACE, prepare_server
-from services.runtime.search_attributes import SEARCH_ATTRIBUTES
-from services.runtime.temporal_namespace import NamespaceSettings, namespace_retention, prepare_namespace
+from services.runtime.temporal.namespace import NamespaceSettings, namespace_retention, prepare_namespace
+from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 from tests.system.public_api import connect_temporal
 
 DEFAULT: timedelta = NamespaceSettings.model_fields["temporal_retention"].default

@@ -20,8 +20,8 @@ from deploy.mailbox_client import MailboxClient
 from deploy.ports import HOST
 from deploy.seed import DemoAccount, seed
 from deploy.stack import Stack
-from services.runtime.database import is_away, open_engine
-from services.runtime.errors import Refusal
+from services.runtime.data.database import is_away, open_engine
+from services.runtime.rpc.errors import Refusal
 from tests.conftest import copy_postgres
 from tests.ports import free_ports
 from tests.program import Program

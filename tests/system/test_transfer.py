@@ -45,7 +45,7 @@ from liity.v1.registration_service_pb2 import (
     GetRegistrationRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.registering import PATIENCE, MailCounter, adult, database, link_token, pupil, save
 

@@ -48,7 +48,7 @@ from liity.v1.unit_service_pb2 import (
     UpdateUnitRequest,
 )
 from liity.v1.use_log_service_pb2 import ListUsesRequest
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.program import Program
 from tests.system.conftest import Api, Liity
 from tests.system.registering import PATIENCE, adult, pupil, save, save_request

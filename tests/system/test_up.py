@@ -26,7 +26,7 @@ from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT, Registration
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
 from services.runtime.clock import helsinki_day
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.ports import free_ports
 
 COMPONENTS = 9

@@ -43,9 +43,9 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
 )
 from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest, Use
-from services.runtime.access import ACCESS, Accounts, Recorded, Whose
-from services.runtime.errors import Refusal
-from services.runtime.peer import ACTOR_METADATA
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import ACTOR_METADATA
+from services.runtime.security.access import ACCESS, Accounts, Recorded, Whose
 from tests.registration_forms import date_from_today
 from tests.system.calls import CALLS, caller_of, of_service, right
 from tests.system.conftest import Api

@@ -64,7 +64,7 @@ from liity.v1.work_service_pb2 import (
     WorkItem,
     WorkItemKind,
 )
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.accounts import new_account
 from tests.system.conftest import Api, Liity
 from tests.system.registering import (

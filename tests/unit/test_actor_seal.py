@@ -7,9 +7,16 @@ import tink
 from temporalio.api.common.v1 import Payload
 
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
-from services.runtime.actors import HEADER, ActorSeal, activity_of, start_of, unsealed_actor, update_of
 from services.runtime.clock import now
-from services.runtime.keys import TEMPLATES, KeysetPurpose
+from services.runtime.security.keys import TEMPLATES, KeysetPurpose
+from services.runtime.temporal.actor_header import (
+    HEADER,
+    ActorSeal,
+    activity_of,
+    start_of,
+    unsealed_actor,
+    update_of,
+)
 
 ACTOR = Actor(kind=ACTOR_KIND_ACCOUNT, account_id="ac1", trace_id="tr1")
 UPDATE = update_of("registration/p1", "withdraw", "withdraw/r1")

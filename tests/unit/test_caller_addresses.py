@@ -4,8 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from services.runtime.addresses import caller_address
-from services.runtime.limits import network_of
+from services.runtime.data.rate_limits import network_of
+from services.runtime.rpc.client_address import caller_address
 
 PROXIES = (ip_network("10.1.0.0/16"), ip_network("2001:db8:1::/48"))
 

@@ -47,7 +47,7 @@ from services.gateway.class_lists import reports
 from services.gateway.class_lists.columns import CODE, columns, descriptor_of, field_of, heading_of
 from services.gateway.class_lists.files import csv_file, xlsx_file
 from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
-from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.rpc.errors import FieldViolation, Refusal
 
 LANGUAGES = (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN)
 

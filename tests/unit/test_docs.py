@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message_factory import GetMessageClass
 
 from docs.tables import CONTRACTS, DOCS, PAGES
-from services.runtime import temporal_names
+from services.runtime.temporal import names as temporal_names
 from workflows.worker import WORKFLOWS
 
 ROOT = DOCS.parent

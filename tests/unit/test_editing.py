@@ -5,7 +5,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from liity.v1.customer_form_pb2 import CustomerForm, RelatedPerson
 from services.registration.forms.edits import apply_mask
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 
 STORED = CustomerForm(
     first_names="Aino",

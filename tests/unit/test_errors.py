@@ -22,7 +22,7 @@ from liity.v1.reason_pb2 import (
     REASON_UNAVAILABLE,
     Reason,
 )
-from services.runtime.errors import (
+from services.runtime.rpc.errors import (
     Contact,
     FieldViolation,
     Refusal,
@@ -32,7 +32,7 @@ from services.runtime.errors import (
     reason_value,
     resource_exhausted,
 )
-from services.runtime.texts import language_of, reason_text
+from services.runtime.rpc.texts import language_of, reason_text
 
 CONTACT = Contact("help@liity.example", "https://liity.example/contact")
 LANGUAGES = (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN)

@@ -32,7 +32,7 @@ from liity.v1.registration_pb2 import (
     Stage,
 )
 from services.gateway.presentation.next_steps import getting_started, next_steps
-from services.runtime.texts import next_step_text
+from services.runtime.rpc.texts import next_step_text
 
 ONLINE, CD = CUSTOMER_KIND_ONLINE, CUSTOMER_KIND_CD_BORROWER
 CUSTOMER, RELATED = CREDENTIALS_RECIPIENT_CUSTOMER, CREDENTIALS_RECIPIENT_RELATED_PERSON

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.runtime.hetu_in_text import looks_like_hetu
+from services.runtime.security.hetu_detector import looks_like_hetu
 
 
 @pytest.mark.parametrize(

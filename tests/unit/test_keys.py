@@ -9,9 +9,9 @@ import tink
 from tink import aead, mac, prf
 
 from deploy.keys import PURPOSES, Key, KeyRing, create_keys
-from services.runtime import keys
 from services.runtime.clock import now
-from services.runtime.keys import (
+from services.runtime.security import keys
+from services.runtime.security.keys import (
     TOKEN_SIGNING,
     KeysetPurpose,
     key_checks,

@@ -11,8 +11,8 @@ from tink import aead
 from tink.testing import fake_kms
 
 from deploy.keys import PURPOSES, KeyRing, create_keys
-from services.runtime import kms
-from services.runtime.keys import (
+from services.runtime.security import kms
+from services.runtime.security.keys import (
     TOKEN_SIGNING,
     KeysetPurpose,
     key_file_path,
@@ -20,7 +20,12 @@ from services.runtime.keys import (
     load_primitive,
     load_token_signing_keys,
 )
-from services.runtime.service_identity import SERVICES, ServiceIdentity, ServiceVerifier, service_key_path
+from services.runtime.security.service_identity import (
+    SERVICES,
+    ServiceIdentity,
+    ServiceVerifier,
+    service_key_path,
+)
 from services.runtime.settings import SettingsError
 from tests.kms import new_fake_kms_key
 

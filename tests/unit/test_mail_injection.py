@@ -21,7 +21,7 @@ from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, La
 from services.notification.mail.message import build
 from services.notification.mail.rendering import Rendered, render
 from services.notification.settings import MailSettings
-from services.runtime.interceptor import violations_of
+from services.runtime.rpc.interceptor import violations_of
 
 ONE_LINE = "x"
 BREAKS = {

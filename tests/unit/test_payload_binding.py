@@ -15,8 +15,8 @@ from tink import aead
 
 from liity.workflows.v1.registration_workflow_pb2 import WithdrawRequest
 from services.codec.payloads import PayloadReader
-from services.runtime.keys import TEMPLATES, KeysetPurpose
-from services.runtime.temporal_codec import OperatorText, PayloadError, data_converter
+from services.runtime.security.keys import TEMPLATES, KeysetPurpose
+from services.runtime.temporal.codec import OperatorText, PayloadError, data_converter
 
 OWN = WithdrawRequest(request_id="secret")
 

@@ -24,8 +24,8 @@ from tink import json_proto_keyset_format, secret_key_access
 import workflows
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
-from services.runtime.keys import TEMPLATES, KeysetPurpose
-from services.runtime.temporal_codec import PLAIN_DATA_CONVERTER, OperatorText, PayloadError, data_converter
+from services.runtime.security.keys import TEMPLATES, KeysetPurpose
+from services.runtime.temporal.codec import PLAIN_DATA_CONVERTER, OperatorText, PayloadError, data_converter
 from workflows.worker import WORKFLOWS
 
 SECRET = "Aino Esimerkki, 010594Y9032, aino@koti.example"

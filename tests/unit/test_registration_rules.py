@@ -21,7 +21,7 @@ from services.registration.rules import (
     form_violations,
 )
 from services.runtime.clock import to_proto_date
-from services.runtime.errors import FieldViolation
+from services.runtime.rpc.errors import FieldViolation
 from tests.registration_forms import adult_form, changed, child_form
 
 TODAY = date(2026, 3, 15)

@@ -14,8 +14,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
-from services.runtime.errors import Refusal
-from services.runtime.service_identity import (
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.service_identity import (
     ALGORITHM,
     LEEWAY,
     SERVICES,

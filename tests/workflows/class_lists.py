@@ -14,8 +14,8 @@ from liity.v1.customer_form_pb2 import CustomerForm
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.runtime.clock import to_proto_date
-from services.runtime.requests import set_current_actor
-from services.runtime.temporal_names import ClassListWorkflowNames
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.temporal.names import ClassListWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 
 DONE = "Luettelon rekisteröinti on valmis"

@@ -101,14 +101,14 @@ from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.units.service import UnitServicer
 from services.registration.worklist.service import WorkServicer
-from services.runtime.actors import ActorClientInterceptor, ActorSeal
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.limits import Limiter
-from services.runtime.peer import Peer
-from services.runtime.search_attributes import SEARCH_ATTRIBUTES
-from services.runtime.temporal_codec import data_converter
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.data.rate_limits import Limiter
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal.actor_header import ActorClientInterceptor, ActorSeal
+from services.runtime.temporal.codec import data_converter
+from services.runtime.temporal.names import RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.services.smtp_server import SmtpServer, smtp_server

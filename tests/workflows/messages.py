@@ -15,8 +15,8 @@ from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR
 from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_FORM
 from services.gateway.temporal.messages import MessageWorkflows
-from services.runtime.requests import set_current_actor
-from services.runtime.temporal_names import MessageWorkflowNames
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.temporal.names import MessageWorkflowNames
 from tests.workflows.conftest import World
 
 WORDS, ANSWER = "Koululla on uusi luokka.", "Tervetuloa mukaan."

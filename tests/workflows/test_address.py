@@ -31,9 +31,9 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.reason_pb2 import REASON_INVALID_EMAIL, REASON_LINK_VOID
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import FieldViolation, Refusal
-from services.runtime.requests import set_current_actor
-from services.runtime.temporal_names import AddressChangeWorkflowNames
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.rpc.errors import FieldViolation, Refusal
+from services.runtime.temporal.names import AddressChangeWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 CONFIRM = "Vahvista uusi sähköpostiosoitteesi"

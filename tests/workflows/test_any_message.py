@@ -21,7 +21,7 @@ from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.registration_pb2 import STAGE_WELCOMED, STAGE_WITHDRAWN
 from liity.workflows.v1.operators_pb2 import WaitsFor
 from liity.workflows.v1.registration_workflow_pb2 import WithdrawRequest
-from services.runtime.temporal_names import (
+from services.runtime.temporal.names import (
     ClassListWorkflowNames,
     InvitationWorkflowNames,
     NeedWorkflowNames,

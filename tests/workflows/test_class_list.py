@@ -35,9 +35,9 @@ from liity.v1.reason_pb2 import (
 )
 from liity.workflows.v1.class_list_workflow_pb2 import CancelClassListRequest, ClassListInput
 from services.runtime.clock import now
-from services.runtime.errors import Refusal
-from services.runtime.search_attributes import DEADLINE, STAGE, UNIT
-from services.runtime.temporal_names import ClassListWorkflowNames, RegistrationWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import ClassListWorkflowNames, RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, STAGE, UNIT
 from tests.workflows.class_lists import Lists, address
 from tests.workflows.conftest import World, adult_form, born, child_form
 from workflows import class_list, class_list_activities

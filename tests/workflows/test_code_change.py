@@ -11,8 +11,8 @@ from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1.customer_service_pb2 import Customer
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import REASON_PERSON_NOT_FOUND
-from services.runtime.errors import Refusal
-from services.runtime.temporal_names import CodeChangeWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import CodeChangeWorkflowNames
 from tests.workflows.code_changes import make, person_of, prepared
 from tests.workflows.conftest import World, adult_form, born
 

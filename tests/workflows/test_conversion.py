@@ -21,7 +21,7 @@ from liity.v1.reason_pb2 import (
     REASON_NOT_A_CD_BORROWER,
 )
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.test_transfer import address
 

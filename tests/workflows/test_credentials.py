@@ -23,8 +23,8 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.customer_service_pb2 import EMAIL_STATE_UNCONFIRMED, EMAIL_STATE_UNDELIVERABLE
 from liity.v1.reason_pb2 import REASON_CUSTOMER_HAS_ENDED
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.temporal_names import CredentialsWorkflowNames
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.temporal.names import CredentialsWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from workflows.mailing import Mailing, key
 

@@ -47,9 +47,9 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import Refusal
-from services.runtime.search_attributes import STAGE
-from services.runtime.temporal_names import TASK_QUEUE, RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import TASK_QUEUE, RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.search_attributes import STAGE
 from tests.workflows.conftest import World, adult_form, born, child_form
 
 CUSTOMER_SERVICE = "customer-service@liity.example"

@@ -22,11 +22,11 @@ from liity.registration.v1.registration_service_pb2 import Registration
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.gateway.temporal.disclosures import DisclosureWorkflows
 from services.runtime.clock import now
-from services.runtime.disclosures import DisclosureSeal
-from services.runtime.errors import Refusal
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal_codec import EncryptionCodec
-from services.runtime.temporal_names import DisclosureWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.disclosure_seal import DisclosureSeal
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal.codec import EncryptionCodec
+from services.runtime.temporal.names import DisclosureWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World, adult_form, born
 from workflows.erasure import Erasure

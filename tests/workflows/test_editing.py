@@ -24,8 +24,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RecordConsentRequest,
     WithdrawRequest,
 )
-from services.runtime.errors import Refusal
-from services.runtime.search_attributes import DEADLINE
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.search_attributes import DEADLINE
 from tests.workflows.conftest import World, born, child_form
 from tests.workflows.test_registration import address, link_id, token_in
 

@@ -25,8 +25,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.clock import now
-from services.runtime.errors import Refusal
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import Peer
 from tests.ports import free_port
 from tests.services.conftest import peer
 from tests.workflows.conftest import World, born, child_form

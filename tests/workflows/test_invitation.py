@@ -23,9 +23,9 @@ from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from services.gateway.temporal.units import UnitWorkflows
-from services.runtime.errors import Refusal
-from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal_names import InvitationWorkflowNames as Names
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import InvitationWorkflowNames as Names
+from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from tests.workflows.conftest import World
 
 INVITED = "An invitation to the library's customer management"

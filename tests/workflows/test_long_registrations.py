@@ -11,8 +11,8 @@ from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Regi
 from liity.v1.reason_pb2 import REASON_TOO_MANY_EDITS
 from liity.v1.registration_pb2 import STAGE_WELCOMED
 from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest
-from services.runtime.errors import Refusal
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.workflows.conftest import World, born, child_form
 from tests.workflows.test_editing import edit
 from tests.workflows.test_registration import address

@@ -16,9 +16,9 @@ from liity.v1.reason_pb2 import (
     REASON_SAME_CUSTOMER,
 )
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WELCOMED
-from services.runtime.errors import Refusal
-from services.runtime.search_attributes import STAGE
-from services.runtime.temporal_names import MergeWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import MergeWorkflowNames
+from services.runtime.temporal.search_attributes import STAGE
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 from tests.workflows.test_transfer import address, told
 

@@ -17,10 +17,10 @@ from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_FORM, SendMessageRequest
 from services.gateway.api.messages import MessageService
 from services.gateway.temporal.messages import MessageWorkflows
-from services.runtime.access import Caller
-from services.runtime.errors import Refusal
-from services.runtime.requests import RequestContext, set_current_request
-from services.runtime.temporal_names import MessageWorkflowNames
+from services.runtime.rpc.context import RequestContext, set_current_request
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.access import Caller
+from services.runtime.temporal.names import MessageWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, born, child_form
 from tests.workflows.messages import ANSWER, WORDS, begun, close, look, sent, written
 

@@ -25,9 +25,9 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.reason_pb2 import REASON_NEED_NOT_TEMPORARY
 from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
 from services.runtime.clock import from_proto_date, helsinki_day, helsinki_moment, now, to_proto_date
-from services.runtime.errors import Refusal
-from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal_names import NeedWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import NeedWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.test_merge import merge
 from tests.workflows.test_removal import address, end, mailed, removal, subjects

@@ -28,10 +28,10 @@ from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.notification.models import limits
 from services.notification.settings import MailSettings
 from services.runtime.clock import helsinki_day, helsinki_moment, now
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.limits import Limit, Limiter
-from services.runtime.temporal_codec import EncryptionCodec
-from services.runtime.temporal_names import PasswordOrderWorkflowNames
+from services.runtime.data.rate_limits import Limit, Limiter
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal.codec import EncryptionCodec
+from services.runtime.temporal.names import PasswordOrderWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World
 

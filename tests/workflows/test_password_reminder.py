@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from liity.identity.v1.account_service_pb2 import Account
 from services.runtime.clock import now
-from services.runtime.temporal_names import TASK_QUEUE
-from services.runtime.temporal_names import PasswordReminderWorkflowNames as Names
+from services.runtime.temporal.names import TASK_QUEUE
+from services.runtime.temporal.names import PasswordReminderWorkflowNames as Names
 from tests.workflows.conftest import World
 
 SUBJECT = "Vaihda asiakashallinnan salasanasi"

@@ -23,8 +23,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from deploy.eventually import eventually
 from liity.workflows.v1.registration_workflow_pb2 import WithdrawRequest
-from services.runtime.temporal_codec import ENCRYPTED, OperatorText
-from services.runtime.temporal_names import PasswordReminderWorkflowNames, WorkDigestWorkflowNames
+from services.runtime.temporal.codec import ENCRYPTED, OperatorText
+from services.runtime.temporal.names import PasswordReminderWorkflowNames, WorkDigestWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World
 from tests.workflows.test_strangers_at_temporal import stranger

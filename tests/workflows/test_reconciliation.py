@@ -46,8 +46,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.clock import now
-from services.runtime.search_attributes import REGISTRATION, STAGE
-from services.runtime.temporal_names import (
+from services.runtime.temporal.names import (
     TASK_QUEUE,
     DisclosureWorkflowNames,
     MessageWorkflowNames,
@@ -56,6 +55,7 @@ from services.runtime.temporal_names import (
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
 )
+from services.runtime.temporal.search_attributes import REGISTRATION, STAGE
 from tests.workflows.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.messages import close, written

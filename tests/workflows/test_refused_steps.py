@@ -15,7 +15,7 @@ from liity.v1.registration_pb2 import STAGE_REJECTED, STAGE_WAITING_FOR_REACTIVA
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest, RejectRequest, WithdrawRequest
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
-from services.runtime.temporal_names import PasswordOrderWorkflowNames, TransferWorkflowNames
+from services.runtime.temporal.names import PasswordOrderWorkflowNames, TransferWorkflowNames
 from tests.workflows import messages
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.test_decisions import returning, saved_again

@@ -36,9 +36,9 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.clock import HELSINKI, helsinki_day, now, to_proto_date
-from services.runtime.errors import Refusal
-from services.runtime.requests import set_current_actor
-from services.runtime.search_attributes import DEADLINE, KIND, STAGE, UNIT
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.search_attributes import DEADLINE, KIND, STAGE, UNIT
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 WITHDRAWN = "Rekisteröinti on peruttu"

@@ -48,10 +48,10 @@ from liity.v1.registration_pb2 import (
 from liity.workflows.v1.registration_workflow_pb2 import RejectRequest
 from liity.workflows.v1.removal_workflow_pb2 import RemovalWorkflowInput, RemovedCustomer
 from services.runtime.clock import helsinki_day
-from services.runtime.errors import Refusal
-from services.runtime.requests import set_current_actor
-from services.runtime.search_attributes import DEADLINE, STAGE
-from services.runtime.temporal_names import TASK_QUEUE, RemovalWorkflowNames
+from services.runtime.rpc.context import set_current_actor
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import TASK_QUEUE, RemovalWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.test_erasure import traces
 from workflows.retention import Retention

@@ -13,7 +13,7 @@ from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_REGISTRAR, CustomerForm
 from liity.v1.registration_pb2 import STAGE_WELCOMED
 from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest
-from services.runtime.temporal_names import RegistrationWorkflowNames
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.test_need import UNANSWERED, temporary_form, watched
 from tests.workflows.test_registration import address

@@ -24,9 +24,9 @@ from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import PaperConsent
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest
-from services.runtime.actors import HEADER
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.temporal_names import RegistrationWorkflowNames as Names
+from services.runtime.temporal.actor_header import HEADER
+from services.runtime.temporal.names import RegistrationWorkflowNames as Names
 from tests.services.registration.uses import acting_as, an_account
 from tests.workflows.class_lists import address
 from tests.workflows.conftest import World, born, child_form

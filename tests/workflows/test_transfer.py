@@ -15,9 +15,9 @@ from liity.v1.reason_pb2 import (
     REASON_NOT_REGISTERED,
 )
 from liity.v1.registration_pb2 import STAGE_LAPSED, STAGE_WAITING_FOR_CONSENT, STAGE_WELCOMED
-from services.runtime.errors import Refusal
-from services.runtime.search_attributes import UNIT
-from services.runtime.temporal_names import TransferWorkflowNames
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import TransferWorkflowNames
+from services.runtime.temporal.search_attributes import UNIT
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 MOVED = "Asiakas on siirretty toiseen yksikköön"

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from liity.registration.v1.customer_service_pb2 import MarkEmailUndeliverableRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from services.runtime.clock import now
-from services.runtime.temporal_names import TASK_QUEUE
-from services.runtime.temporal_names import WorkDigestWorkflowNames as Names
+from services.runtime.temporal.names import TASK_QUEUE
+from services.runtime.temporal.names import WorkDigestWorkflowNames as Names
 from tests.workflows.conftest import World, adult_form, born
 
 CUSTOMER_SERVICE = "customer-service@liity.example"

@@ -8,10 +8,10 @@ from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
 from liity.workflows.v1.password_reminder_workflow_pb2 import RemindOfPasswordsResult
-from services.runtime.actors import ActorSeal
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.search_attributes import SEARCH_ATTRIBUTES
-from services.runtime.temporal_names import TASK_QUEUE, PasswordReminderWorkflowNames
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal.actor_header import ActorSeal
+from services.runtime.temporal.names import TASK_QUEUE, PasswordReminderWorkflowNames
+from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 from tests.workflows.conftest import TEMPORAL
 from workflows.worker import create_worker
 

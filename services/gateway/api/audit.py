@@ -21,8 +21,8 @@ from liity.v1.use_log_service_pb2 import (
 from liity.v1.use_log_service_pb2_grpc import UseLogServiceServicer
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.clock import helsinki_day, now
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.peer import Peer
 
 _LOOK_BACK = timedelta(days=30)
 _MOST_SUSPICIONS = 200

@@ -31,8 +31,8 @@ from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflow
 from services.gateway.resource_names import unit_name
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.gateway.temporal.units import UnitWorkflows
-from services.runtime.peer import Peer
-from services.runtime.requests import current_actor
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.peer import Peer
 
 
 class AuthService(AuthServiceServicer):

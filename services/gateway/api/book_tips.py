@@ -11,7 +11,7 @@ from liity.v1.book_tips_service_pb2 import (
     UpdateBookTipsResponse,
 )
 from liity.v1.book_tips_service_pb2_grpc import BookTipsServiceServicer
-from services.runtime.peer import Peer
+from services.runtime.rpc.peer import Peer
 
 
 class BookTipsService(BookTipsServiceServicer):

@@ -56,11 +56,17 @@ from services.gateway.resource_names import class_list_name, parse_class_list_na
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
-from services.runtime.class_lists import PATIENCE
+from services.runtime.class_list_limits import PATIENCE
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, Refusal, already_exists, failed_precondition, not_found
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import (
+    FieldViolation,
+    Refusal,
+    already_exists,
+    failed_precondition,
+    not_found,
+)
+from services.runtime.rpc.peer import Peer
 
 _LISTS = uuid.UUID("0f6c8a52-9b53-4f0e-8a3f-6d1b7f4f6f2e")
 """The namespace of lists' IDs."""

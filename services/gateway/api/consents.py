@@ -21,9 +21,9 @@ from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_CONSENT, REASON_REQUIRED,
 from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.temporal.registrations import RegistrationWorkflows
-from services.runtime.errors import FieldViolation, failed_precondition, invalid
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.rpc.peer import Peer
 
 
 class ConsentService(ConsentServiceServicer):

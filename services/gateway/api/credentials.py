@@ -6,7 +6,7 @@ from liity.identity.v1 import credential_service_pb2 as identity_pb2
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest, ChoosePasswordResponse
 from liity.v1.credential_service_pb2_grpc import CredentialServiceServicer
-from services.runtime.peer import Peer
+from services.runtime.rpc.peer import Peer
 
 
 class CredentialService(CredentialServiceServicer):

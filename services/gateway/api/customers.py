@@ -66,15 +66,15 @@ from services.gateway.temporal.removals import RemovalWorkflows
 from services.gateway.use_cases.set_identity_code import CodeChanges
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
-from services.runtime.errors import (
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import (
     Refusal,
     changed_meanwhile,
     failed_precondition,
     not_found,
     reason_name,
 )
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.peer import Peer
 
 _TELLS_OF_A_PERSON = frozenset(
     {

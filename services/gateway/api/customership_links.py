@@ -35,8 +35,8 @@ from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_LINK_VOID
 from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.runtime.clock import from_proto_date
-from services.runtime.errors import FieldViolation, failed_precondition, invalid
-from services.runtime.peer import Peer
+from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.rpc.peer import Peer
 
 
 class CustomershipLinkService(CustomershipLinkServiceServicer):

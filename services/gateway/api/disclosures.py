@@ -31,10 +31,10 @@ from services.gateway.presentation import disclosure_document
 from services.gateway.resource_names import disclosure_name, parse_disclosure_name, parse_registration_name
 from services.gateway.temporal.disclosures import DisclosureWorkflows
 from services.runtime.clock import now
-from services.runtime.disclosures import DisclosureSeal
-from services.runtime.errors import already_exists, not_found
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import already_exists, not_found
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.disclosure_seal import DisclosureSeal
 
 _DISCLOSURES = uuid.UUID("0d4f7f2c-52f4-4c1e-8f83-0f2d8f3ac6e7")
 

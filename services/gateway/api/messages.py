@@ -38,9 +38,9 @@ from services.gateway.resource_names import (
 )
 from services.gateway.temporal.messages import MessageWorkflows
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
-from services.runtime.errors import not_found
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import not_found
+from services.runtime.rpc.peer import Peer
 
 
 class MessageService(MessageServiceServicer):

@@ -84,16 +84,16 @@ from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.use_cases.explain import Explaining
 from services.gateway.use_cases.save import Saving
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE, to_public
-from services.runtime.errors import (
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import (
     FieldViolation,
     changed_meanwhile,
     failed_precondition,
     invalid,
     not_found,
 )
-from services.runtime.hetu_in_text import looks_like_hetu
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.hetu_detector import looks_like_hetu
 
 _Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 

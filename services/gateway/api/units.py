@@ -42,15 +42,15 @@ from liity.v1.unit_service_pb2_grpc import UnitServiceServicer
 from services.gateway.resource_names import parse_registrar_name, parse_unit_name, registrar_name, unit_name
 from services.gateway.temporal.units import UnitWorkflows
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
-from services.runtime.errors import (
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import (
     Refusal,
     already_exists,
     changed_meanwhile,
     failed_precondition,
     permission_denied,
 )
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.peer import Peer
 
 
 class UnitService(UnitServiceServicer):

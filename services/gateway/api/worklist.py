@@ -58,9 +58,9 @@ from services.gateway.resource_names import (
     work_item_name,
 )
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
-from services.runtime.errors import failed_precondition
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import failed_precondition
+from services.runtime.rpc.peer import Peer
 
 _ACTIONS: Mapping[WorkItemKind.ValueType, Sequence[Action.ValueType]] = {
     WORK_ITEM_KIND_REACTIVATION: (ACTION_REACTIVATE, ACTION_REJECT),

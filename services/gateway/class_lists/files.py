@@ -23,8 +23,8 @@ from liity.v1.reason_pb2 import (
     Reason,
 )
 from services.gateway.class_lists.columns import field_of
-from services.runtime.class_lists import MOST_BYTES, MOST_ROWS
-from services.runtime.errors import FieldViolation, Refusal, invalid
+from services.runtime.class_list_limits import MOST_BYTES, MOST_ROWS
+from services.runtime.rpc.errors import FieldViolation, Refusal, invalid
 
 _DELIMITERS = ";,\t"
 _TOLD = re.compile(r"\s*sep=(.)\r?\n", re.IGNORECASE)

@@ -17,8 +17,8 @@ from services.gateway.class_lists.columns import columns, example, heading_of, r
 from services.gateway.class_lists.files import csv_file, xlsx_file
 from services.gateway.class_lists.rows import ReadList
 from services.gateway.resource_names import registration_name
-from services.runtime.errors import FieldViolation
-from services.runtime.texts import reason_text
+from services.runtime.rpc.errors import FieldViolation
+from services.runtime.rpc.texts import reason_text
 
 _MOST_ERRORS = 5000
 

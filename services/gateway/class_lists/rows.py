@@ -36,7 +36,7 @@ from services.gateway.class_lists.columns import (
 )
 from services.gateway.class_lists.files import Row, read_table
 from services.runtime.clock import to_proto_date
-from services.runtime.errors import FieldViolation
+from services.runtime.rpc.errors import FieldViolation
 
 _LONGEST_CODE = 40
 _POSTCODE, _COUNTRY = "form.address.postcode", "form.address.country_code"

@@ -60,7 +60,7 @@ from services.gateway.presentation.explanation_texts import Words
 from services.gateway.resource_names import customer_name, registration_name
 from services.gateway.views import to_public
 from services.runtime.clock import from_proto_date, helsinki_day
-from services.runtime.search_attributes import stage_name
+from services.runtime.temporal.search_attributes import stage_name
 
 _ENDINGS: Mapping[Stage.ValueType, ExplainedEvent.Kind.ValueType] = {
     STAGE_DECLINED: ExplainedEvent.KIND_DECLINED,

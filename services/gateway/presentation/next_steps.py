@@ -33,7 +33,7 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
 )
-from services.runtime.texts import next_step_text
+from services.runtime.rpc.texts import next_step_text
 
 _BY_CUSTOMER_SERVICE = frozenset({STAGE_WAITING_FOR_IDENTITY_CHECK, STAGE_WAITING_FOR_REACTIVATION})
 _BEGUN = frozenset({STAGE_RECEIVED, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT})

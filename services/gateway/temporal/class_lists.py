@@ -8,8 +8,8 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
     ClassListInput,
 )
 from services.gateway.temporal.starter import Run, WorkflowStarter
-from services.runtime.search_attributes import UNIT
-from services.runtime.temporal_names import ClassListWorkflowNames as Names
+from services.runtime.temporal.names import ClassListWorkflowNames as Names
+from services.runtime.temporal.search_attributes import UNIT
 
 
 class ClassListWorkflows(WorkflowStarter):

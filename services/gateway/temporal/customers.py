@@ -25,8 +25,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferResponse
 from services.gateway.temporal.starter import Run, WorkflowStarter
-from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
-from services.runtime.temporal_names import (
+from services.runtime.temporal.names import (
     AddressChangeWorkflowNames,
     CodeChangeWorkflowNames,
     CredentialsWorkflowNames,
@@ -34,6 +33,7 @@ from services.runtime.temporal_names import (
     RegistrationWorkflowNames,
     TransferWorkflowNames,
 )
+from services.runtime.temporal.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
 
 
 class CustomerWorkflows(WorkflowStarter):

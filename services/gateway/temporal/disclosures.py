@@ -2,7 +2,7 @@
 
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.gateway.temporal.starter import Run, WorkflowStarter
-from services.runtime.temporal_names import DisclosureWorkflowNames as Names
+from services.runtime.temporal.names import DisclosureWorkflowNames as Names
 
 
 class DisclosureWorkflows(WorkflowStarter):

@@ -4,8 +4,8 @@ from temporalio.common import SearchAttributePair
 
 from liity.workflows.v1.message_workflow_pb2 import MessageClosed, MessageWorkflowInput
 from services.gateway.temporal.starter import Run, WorkflowStarter
-from services.runtime.search_attributes import UNIT
-from services.runtime.temporal_names import MessageWorkflowNames as Names
+from services.runtime.temporal.names import MessageWorkflowNames as Names
+from services.runtime.temporal.search_attributes import UNIT
 
 
 class MessageWorkflows(WorkflowStarter):

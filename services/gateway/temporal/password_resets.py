@@ -8,10 +8,10 @@ from temporalio.service import RPCError
 
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.gateway.temporal.starter import WorkflowStarter
-from services.runtime.errors import unavailable
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import TASK_QUEUE
-from services.runtime.temporal_names import PasswordOrderWorkflowNames as Names
+from services.runtime.rpc.errors import unavailable
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import TASK_QUEUE
+from services.runtime.temporal.names import PasswordOrderWorkflowNames as Names
 
 
 class PasswordOrderWorkflows(WorkflowStarter):

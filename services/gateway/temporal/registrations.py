@@ -23,10 +23,10 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.gateway.temporal.starter import WorkflowStarter
-from services.runtime.errors import Refusal
-from services.runtime.refused import to_refusal
-from services.runtime.temporal_names import RegistrationWorkflowNames as Names
-from services.runtime.updates import patiently, save_registration
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.refusal_message import to_refusal
+from services.runtime.temporal.names import RegistrationWorkflowNames as Names
+from services.runtime.temporal.updates import patiently, save_registration
 
 _CLOSED = {
     Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,

@@ -18,8 +18,8 @@ from liity.workflows.v1.removal_workflow_pb2 import (
     UndoResponse,
 )
 from services.gateway.temporal.starter import Run, WorkflowStarter
-from services.runtime.search_attributes import DEADLINE, UNIT
-from services.runtime.temporal_names import NeedWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.names import NeedWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, UNIT
 
 
 class RemovalWorkflows(WorkflowStarter):

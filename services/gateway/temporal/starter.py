@@ -16,11 +16,11 @@ from temporalio.service import RPCError
 
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from liity.workflows.v1.refused_pb2 import Refused
-from services.runtime.errors import unavailable
-from services.runtime.refused import to_refusal
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import TASK_QUEUE
-from services.runtime.updates import update_with_start
+from services.runtime.rpc.errors import unavailable
+from services.runtime.rpc.refusal_message import to_refusal
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import TASK_QUEUE
+from services.runtime.temporal.updates import update_with_start
 
 
 class Answer(Protocol):

@@ -17,8 +17,8 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
 )
 from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
 from services.gateway.temporal.starter import Run, WorkflowStarter
-from services.runtime.search_attributes import UNIT
-from services.runtime.temporal_names import InvitationWorkflowNames, UnitClosingWorkflowNames
+from services.runtime.temporal.names import InvitationWorkflowNames, UnitClosingWorkflowNames
+from services.runtime.temporal.search_attributes import UNIT
 
 
 class UnitWorkflows(WorkflowStarter):

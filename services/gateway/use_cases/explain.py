@@ -18,8 +18,8 @@ from services.gateway.presentation.explanation_texts import Words
 from services.gateway.resource_names import is_customer_name, parse_customer_name, parse_registration_name
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.runtime.clock import now
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.peer import Peer
 
 _MOST_ACCOUNTS = 200
 """How many accounts identity tells at once."""

@@ -29,9 +29,9 @@ from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from services.gateway.resource_names import parse_unit_name
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.use_recording import UseRecorder
-from services.runtime.errors import FieldViolation, Refusal, invalid, reason_name, unavailable
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, reason_name, unavailable
+from services.runtime.rpc.peer import Peer
 
 _ATTEMPTS = 3
 

@@ -14,9 +14,9 @@ from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
 from services.gateway.resource_names import customer_name, registration_name
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.use_recording import UseRecorder
-from services.runtime.errors import Refusal, reason_name
-from services.runtime.peer import Peer
-from services.runtime.requests import current_request
+from services.runtime.rpc.context import current_request
+from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.rpc.peer import Peer
 
 
 class CodeChanges:

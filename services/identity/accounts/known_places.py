@@ -11,7 +11,7 @@ from services.identity.accounts.throttle import LOCK_OUT_PREFIX
 from services.identity.links.tokens import SealedIds
 from services.identity.models import Account, KnownPlace, LockOuts
 from services.runtime.clock import helsinki_day, now
-from services.runtime.limits import network_of
+from services.runtime.data.rate_limits import network_of
 
 _MOST = 200
 """Days of lock-outs in one answer."""

@@ -20,8 +20,8 @@ from services.identity.links.service import LinkDoor, issue_link, redeem_link
 from services.identity.links.tokens import SealedIds
 from services.identity.models import Account, Session
 from services.runtime.clock import now
-from services.runtime.errors import not_found
-from services.runtime.requests import current_actor
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import not_found
 
 
 class PasswordOrders:

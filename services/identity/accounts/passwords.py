@@ -9,7 +9,7 @@ from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from liity.v1.reason_pb2 import REASON_PASSWORD_TOO_WEAK
-from services.runtime.errors import FieldViolation, invalid
+from services.runtime.rpc.errors import FieldViolation, invalid
 
 _MIN_LENGTH = 12
 """Characters of the shortest password."""

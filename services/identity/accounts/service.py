@@ -63,7 +63,7 @@ from services.identity.accounts.token_issue import AccessTokens
 from services.identity.links.tokens import new_id
 from services.identity.models import Account, Membership
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, already_exists, invalid, not_found, unauthenticated
+from services.runtime.rpc.errors import FieldViolation, already_exists, invalid, not_found, unauthenticated
 
 
 class Accounts(AccountServiceServicer):

@@ -12,7 +12,7 @@ from services.identity.accounts.queries import StoredAccount
 from services.identity.links.tokens import SealedIds, new_id
 from services.identity.models import Account, RefreshToken, Session
 from services.runtime.clock import now
-from services.runtime.errors import unauthenticated
+from services.runtime.rpc.errors import unauthenticated
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ from liity.v1.reason_pb2 import REASON_TOO_MANY_ATTEMPTS, REASON_TOO_MANY_ORDERS
 from services.identity.models import LockOuts, limits
 from services.identity.settings import IdentitySettings
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import Refusal
-from services.runtime.limits import Limit, Limiter, key_hash, network_of
+from services.runtime.data.rate_limits import Limit, Limiter, key_hash, network_of
+from services.runtime.rpc.errors import Refusal
 
 _VERIFIED = 10
 """How many times as many attempts of a throttled caller are looked at, where accounts are known."""

@@ -10,8 +10,8 @@ from joserfc import jwt
 
 from liity.identity.v1.account_service_pb2 import Account
 from liity.v1.auth_service_pb2 import Role
-from services.runtime.keys import load_token_signing_keys
-from services.runtime.service_identity import ALGORITHM
+from services.runtime.security.keys import load_token_signing_keys
+from services.runtime.security.service_identity import ALGORITHM
 
 _ISSUER = "liity"
 

@@ -27,7 +27,7 @@ from services.identity.links.service import LinkDoor, issue_link, redeem_link, v
 from services.identity.links.tokens import SealedIds
 from services.identity.models import Credential, Link, Person
 from services.runtime.clock import now
-from services.runtime.errors import not_found, unavailable
+from services.runtime.rpc.errors import not_found, unavailable
 
 _USER_NAME_ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
 """Neither look-alikes nor vowels, which would make words."""

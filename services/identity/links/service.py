@@ -40,7 +40,8 @@ from services.identity.accounts.throttle import LinkThrottle
 from services.identity.links.tokens import Purpose, SealedIds, new_id
 from services.identity.models import Link
 from services.runtime.clock import now
-from services.runtime.errors import (
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import (
     FieldViolation,
     Refusal,
     already_exists,
@@ -48,7 +49,6 @@ from services.runtime.errors import (
     invalid,
     not_found,
 )
-from services.runtime.requests import current_actor
 
 _PURPOSES: Mapping[LinkPurpose.ValueType, Purpose] = {
     LINK_PURPOSE_CONSENT: "consent",

@@ -12,7 +12,7 @@ from typing import Literal
 import tink
 from tink import mac
 
-from services.runtime.keys import KeysetPurpose, load_primitive
+from services.runtime.security.keys import KeysetPurpose, load_primitive
 
 _ID_BYTES = 16
 

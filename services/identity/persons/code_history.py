@@ -27,7 +27,7 @@ from services.identity.hetu import Hetu
 from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import now
-from services.runtime.errors import already_exists, failed_precondition, not_found, unavailable
+from services.runtime.rpc.errors import already_exists, failed_precondition, not_found, unavailable
 
 _COLUMNS = (Person.person_id, Person.hetu_ciphertext, Person.hetu_index, Person.merged_into)
 _VOIDED = func.coalesce(Link.voided_at, func.now())

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.identity.models import KnownKey, Person
 from services.runtime.clock import now
-from services.runtime.database import is_away
-from services.runtime.keys import TOKEN_SIGNING, KeyChecks, KeysetPurpose, key_checks, key_file_path
+from services.runtime.data.database import is_away
+from services.runtime.security.keys import TOKEN_SIGNING, KeyChecks, KeysetPurpose, key_checks, key_file_path
 from services.runtime.settings import SettingsError
 
 log = structlog.get_logger()

@@ -50,7 +50,7 @@ from services.identity.models import Link, Person
 from services.identity.persons import code_history
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import FieldViolation, Refusal, invalid, not_found
+from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, not_found
 
 _WHOSE = func.coalesce(Person.merged_into, Person.person_id).label("person_id")
 """Whom a row's code leads to: the code that was dropped in a merge, to the person who stayed."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tink import aead, prf
 
 from services.identity.hetu import Hetu
-from services.runtime.keys import (
+from services.runtime.security.keys import (
     KeysetPurpose,
     keyset_path,
     load_keyset,

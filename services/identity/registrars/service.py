@@ -37,7 +37,13 @@ from services.identity.registrars.invitations import (
     void_invitations,
 )
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, already_exists, failed_precondition, invalid, not_found
+from services.runtime.rpc.errors import (
+    FieldViolation,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+)
 
 
 class Registrars(RegistrarServiceServicer):

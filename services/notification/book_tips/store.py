@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from liity.v1.book_tips_service_pb2 import BookTip, BookTips
 from services.notification.models import BookTipsEdit, EditedBookTips
 from services.runtime.clock import now
-from services.runtime.errors import changed_meanwhile
+from services.runtime.rpc.errors import changed_meanwhile
 
 _UNEDITED = "0"
 """The etag of tips that nobody has edited."""

@@ -5,7 +5,7 @@ import re
 from email_validator import EmailNotValidError, validate_email
 
 from liity.v1.reason_pb2 import REASON_INVALID_EMAIL
-from services.runtime.errors import FieldViolation, invalid
+from services.runtime.rpc.errors import FieldViolation, invalid
 
 _ANY_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
 _MASK = "***"

@@ -19,7 +19,7 @@ from liity.notification.v1.notification_service_pb2 import (
 from services.notification.mail.smtp import NotAccepted, Outcome, Refused, Sent
 from services.notification.models import Message
 from services.notification.privacy_export import DELIVERIES
-from services.runtime.database import is_away
+from services.runtime.data.database import is_away
 
 DeliveryRow = Row[Any]
 

@@ -8,7 +8,7 @@ import aiosmtplib
 
 from services.notification.mail.addresses import mask
 from services.notification.settings import MailSettings
-from services.runtime.tls import client_context
+from services.runtime.security.tls import client_context
 
 _IDLE = 30.0
 """Seconds after which an unused connection is opened anew: firewalls drop idle ones in silence."""

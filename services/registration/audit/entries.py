@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.runtime.clock import now
-from services.runtime.database import is_away
-from services.runtime.requests import current_actor
+from services.runtime.data.database import is_away
+from services.runtime.rpc.context import current_actor
 from services.runtime.settings import SettingsError
 
 log = structlog.get_logger()

@@ -9,9 +9,9 @@ from liity.v1.reason_pb2 import REASON_TOO_MANY_LOOK_UPS
 from services.registration.db.models import limits
 from services.registration.settings import RegistrationSettings
 from services.runtime.clock import now
-from services.runtime.errors import Refusal
-from services.runtime.limits import Limit, Limiter
-from services.runtime.requests import current_actor
+from services.runtime.data.rate_limits import Limit, Limiter
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import Refusal
 
 
 class LookUps:

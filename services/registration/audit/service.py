@@ -29,7 +29,7 @@ from services.registration.db.models import use_chain, use_entries
 from services.registration.forms import proto_dates
 from services.registration.settings import RegistrationSettings
 from services.runtime.clock import HELSINKI, helsinki_day
-from services.runtime.errors import FieldViolation, invalid
+from services.runtime.rpc.errors import FieldViolation, invalid
 
 _MOST_SUSPICIONS = 200
 _LARGEST_SEQUENCE = 2**63 - 1

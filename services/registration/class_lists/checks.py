@@ -19,7 +19,7 @@ from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, normalise
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import failed_precondition, not_found
+from services.runtime.rpc.errors import failed_precondition, not_found
 
 CODE = "personal_identity_code"
 """The field that errors about the person name."""

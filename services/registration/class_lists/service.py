@@ -38,16 +38,16 @@ from services.registration.db.models import class_lists
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json, normalise, to_json
 from services.registration.registrations import queries
-from services.runtime.class_lists import PATIENCE
+from services.runtime.class_list_limits import PATIENCE
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import (
+from services.runtime.rpc.errors import (
     FieldViolation,
     already_exists,
     failed_precondition,
     invalid,
     not_found,
 )
-from services.runtime.interceptor import violations_of
+from services.runtime.rpc.interceptor import violations_of
 
 
 class ClassListServicer(ClassListServiceServicer):

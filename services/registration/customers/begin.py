@@ -23,7 +23,7 @@ from services.registration.db.models import (
 )
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
-from services.runtime.errors import failed_precondition
+from services.runtime.rpc.errors import failed_precondition
 
 _FORGET_NAMES = delete(customer_names).where(customer_names.c.customer_id == bindparam("customer"))
 _CHANGE_CUSTOMER = update(customers).where(customers.c.customer_id == bindparam("customer"))

@@ -23,7 +23,7 @@ from liity.v1.reason_pb2 import (
 from services.registration.audit.entries import use_row
 from services.registration.db.models import use_entries
 from services.registration.forms.normalise import from_json
-from services.runtime.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid
 
 _ACTION = "credentials:send"
 

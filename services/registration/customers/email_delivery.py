@@ -16,7 +16,7 @@ from services.registration.audit.entries import use_row
 from services.registration.db.models import customer_changes, customers, registrations
 from services.registration.registrations import queries
 from services.runtime.clock import now
-from services.runtime.errors import failed_precondition, not_found
+from services.runtime.rpc.errors import failed_precondition, not_found
 
 _OF_CUSTOMER = (customers.c.person_id == bindparam("person"), customers.c.email == bindparam("address"))
 _OF_GUARDIAN_ASKED = (

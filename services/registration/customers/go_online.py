@@ -18,7 +18,7 @@ from services.registration.db.models import customer_changes, customers, registr
 from services.registration.forms.normalise import form_errors, from_json, normalise
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid
 
 _FIELDS = ("kind", "email", "credentials_recipient")
 

@@ -31,7 +31,13 @@ from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import FieldViolation, already_exists, failed_precondition, invalid, not_found
+from services.runtime.rpc.errors import (
+    FieldViolation,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+)
 
 _PERSONS = select(customers.c.customer_id, customers.c.person_id).where(
     customers.c.customer_id.in_([bindparam("kept"), bindparam("merged")])

@@ -25,8 +25,8 @@ from services.registration.db.mapping import Row
 from services.registration.db.models import customers, registrations, removals
 from services.registration.registrations import queries
 from services.runtime.clock import now
-from services.runtime.errors import already_exists, failed_precondition, not_found
-from services.runtime.requests import current_actor
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import already_exists, failed_precondition, not_found
 
 _BY_ID = customers.c.customer_id == bindparam("id")
 

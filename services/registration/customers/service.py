@@ -46,7 +46,7 @@ from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import (
+from services.runtime.rpc.errors import (
     FieldViolation,
     already_exists,
     failed_precondition,

@@ -21,7 +21,7 @@ from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json, to_json
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import (
+from services.runtime.rpc.errors import (
     FieldViolation,
     already_exists,
     failed_precondition,

@@ -22,8 +22,8 @@ from services.registration.audit.entries import use_row
 from services.registration.db.models import customers, registrations, transfers, units
 from services.registration.registrations import queries
 from services.runtime.clock import now
-from services.runtime.errors import already_exists, failed_precondition, not_found
-from services.runtime.requests import current_actor
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import already_exists, failed_precondition, not_found
 
 _OF_PERSON = registrations.c.person_id == bindparam("person")
 

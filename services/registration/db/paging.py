@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from liity.v1.reason_pb2 import REASON_INVALID_PAGE_TOKEN
-from services.runtime.errors import FieldViolation, invalid
+from services.runtime.rpc.errors import FieldViolation, invalid
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -11,7 +11,7 @@ from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.reason_pb2 import REASON_NOT_EDITABLE, REASON_UNKNOWN_VALUE
 from services.registration.forms.normalise import form_errors
-from services.runtime.errors import FieldViolation, invalid
+from services.runtime.rpc.errors import FieldViolation, invalid
 
 _AS_REGISTERED = frozenset(
     {

@@ -23,8 +23,8 @@ from services.registration.rules import (
     parse_phone,
 )
 from services.runtime.clock import from_proto_date
-from services.runtime.errors import FieldViolation
-from services.runtime.interceptor import violations_of
+from services.runtime.rpc.errors import FieldViolation
+from services.runtime.rpc.interceptor import violations_of
 
 # Spaces of every width; tabs and line breaks are the contract's business.
 _SPACES = re.compile("[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")

@@ -7,7 +7,7 @@ from google.type.date_pb2 import Date
 
 from liity.v1.reason_pb2 import REASON_DATE_IN_FUTURE, REASON_INVALID_DATE, REASON_INVALID_FORMAT
 from services.runtime.clock import from_proto_date
-from services.runtime.errors import FieldViolation, invalid
+from services.runtime.rpc.errors import FieldViolation, invalid
 
 
 def calendar_day(day: Date, field: str) -> date:

@@ -34,7 +34,8 @@ from services.registration.db.models import messages, registrations, units
 from services.registration.registrations import queries
 from services.registration.worklist import claims, items
 from services.runtime.clock import now, working_days_later
-from services.runtime.errors import (
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import (
     FieldViolation,
     already_exists,
     failed_precondition,
@@ -42,8 +43,7 @@ from services.runtime.errors import (
     not_found,
     unavailable,
 )
-from services.runtime.hetu_in_text import looks_like_hetu
-from services.runtime.requests import current_actor
+from services.runtime.security.hetu_detector import looks_like_hetu
 
 _ALPHABET = "2345679ACDEFHJKLMNPQRTVWXY"
 """Nothing that looks like another: neither 0 and O, 1 and I, 8 and B, 5 and S, 2 and Z."""

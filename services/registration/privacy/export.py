@@ -34,7 +34,7 @@ from services.registration.db.models import (
 )
 from services.registration.forms.normalise import in_words
 from services.runtime.clock import HELSINKI
-from services.runtime.personal_data import Kind, with_records
+from services.runtime.data.privacy import Kind, with_records
 
 _ANOTHERS = "tells of a registrar, not of the person"
 _NAMES_A_CALL = "names a call"

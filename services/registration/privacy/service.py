@@ -21,7 +21,7 @@ from services.registration.privacy import erasure
 from services.registration.privacy import export as privacy_export
 from services.registration.registrations import queries as registration_queries
 from services.runtime.clock import now
-from services.runtime.errors import failed_precondition, not_found
+from services.runtime.rpc.errors import failed_precondition, not_found
 
 _BY_ID = disclosures.c.disclosure_id == bindparam("id")
 

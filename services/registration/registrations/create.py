@@ -53,7 +53,7 @@ from services.registration.forms.normalise import form_errors, missing_code_erro
 from services.registration.registrations import queries
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import (
+from services.runtime.rpc.errors import (
     FieldViolation,
     Refusal,
     already_exists,
@@ -62,7 +62,7 @@ from services.runtime.errors import (
     not_found,
     unavailable,
 )
-from services.runtime.interceptor import violations_of
+from services.runtime.rpc.interceptor import violations_of
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 

@@ -36,7 +36,7 @@ from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import failed_precondition, not_found
+from services.runtime.rpc.errors import failed_precondition, not_found
 
 _ACTIONS = {
     STAGE_WAITING_FOR_REACTIVATION: "registration:reactivate",

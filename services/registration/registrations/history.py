@@ -22,7 +22,7 @@ from services.registration.db.models import (
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.runtime.clock import to_proto_date
-from services.runtime.errors import not_found
+from services.runtime.rpc.errors import not_found
 
 TOLD = (
     "registration:activate",

@@ -18,7 +18,7 @@ from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise, to_json
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
-from services.runtime.errors import failed_precondition, invalid, not_found
+from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 
 GET = select(registrations.c.form, registrations.c.birth_date, registrations.c.missing_code_reason).where(
     registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(queries.WAITING)

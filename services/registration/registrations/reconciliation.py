@@ -43,7 +43,7 @@ from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.runtime.clock import to_proto_date
-from services.runtime.errors import not_found
+from services.runtime.rpc.errors import not_found
 
 
 def _fixed(value: int | str) -> ColumnElement[Any]:

@@ -42,7 +42,7 @@ from services.registration.registrations.create import Saving
 from services.registration.registrations.duplicates import possible_duplicates_of
 from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
-from services.runtime.errors import failed_precondition, invalid, not_found
+from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 
 
 class RegistrationServicer(RegistrationServiceServicer):

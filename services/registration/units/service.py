@@ -36,7 +36,13 @@ from liity.v1.reason_pb2 import (
 from services.registration.db.models import units
 from services.registration.forms import name_search
 from services.runtime.clock import now
-from services.runtime.errors import FieldViolation, already_exists, failed_precondition, invalid, not_found
+from services.runtime.rpc.errors import (
+    FieldViolation,
+    already_exists,
+    failed_precondition,
+    invalid,
+    not_found,
+)
 
 _EDITABLE = ("display_name", "kind")
 

@@ -22,8 +22,8 @@ from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.reason_pb2 import REASON_CLAIMED_BY_ANOTHER
 from services.registration.db.models import customers, registrations, work_claims
 from services.runtime.clock import now
-from services.runtime.errors import failed_precondition
-from services.runtime.requests import current_actor
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import failed_precondition
 
 _OF_ITEM = work_claims.c.item_id == bindparam("item")
 

@@ -51,7 +51,7 @@ from services.registration.db.models import (
     work_claims,
 )
 from services.registration.db.paging import Position
-from services.runtime.errors import not_found
+from services.runtime.rpc.errors import not_found
 
 ID_PATTERN = "[1-5](-[a-z0-9]{1,32}){1,2}"
 """An item's ID: the kind's number and the IDs of the rows."""

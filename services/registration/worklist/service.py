@@ -22,8 +22,8 @@ from services.registration.worklist import claims
 from services.registration.worklist import items as worklist_items
 from services.registration.worklist.items import Patience
 from services.runtime.clock import now
-from services.runtime.errors import not_found
-from services.runtime.requests import current_actor
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import not_found
 
 Key = tuple[date, str]
 """What possible duplicates share: birth date and sort key of the name."""

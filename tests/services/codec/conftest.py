@@ -40,9 +40,9 @@ from services.registration.audit.service import UseLogServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.units.service import UnitServicer
 from services.runtime.clock import now
-from services.runtime.interceptor import RequestInterceptor
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.temporal_codec import data_converter
+from services.runtime.rpc.interceptor import RequestInterceptor
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.temporal.codec import data_converter
 from tests.ports import free_port
 from tests.services.conftest import CONTACT, Component, migrated_engine, peer, running, serving
 

@@ -38,11 +38,11 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.codec.server import serving_codec
 from services.codec.settings import CodecSettings
 from services.identity.accounts.token_issue import AccessTokens
-from services.runtime.access import ROLES
-from services.runtime.keys import KeysetPurpose, load_keyset
-from services.runtime.service_identity import LEEWAY, ServiceIdentity
+from services.runtime.security.access import ROLES
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.security.service_identity import LEEWAY, ServiceIdentity
 from services.runtime.settings import SettingsError
-from services.runtime.temporal_codec import EncryptionCodec, data_converter
+from services.runtime.temporal.codec import EncryptionCodec, data_converter
 from tests.services.codec.conftest import UI, Codec, Person, body_of, forged_token, plain, value_in
 
 Encrypt = Callable[..., Awaitable[list[Payload]]]

@@ -19,7 +19,7 @@ from liity.v1.reason_pb2 import REASON_LINK_INVALID
 from services.identity.models import Account, Session
 from services.identity.persons.key_check import keys_checked
 from services.runtime.clock import now
-from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose
+from services.runtime.security.keys import TOKEN_SIGNING, KeysetPurpose
 from tests.services.conftest import Component, refused
 from tests.services.keys.conftest import Installation
 from tests.services.keys.test_start import PURPOSES as OF_IDENTITY

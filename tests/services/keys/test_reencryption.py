@@ -24,7 +24,7 @@ from liity.identity.v1.person_service_pb2 import (
 from services.identity.models import Person
 from services.identity.persons.key_rotation import Reencryption, ReencryptionError
 from services.identity.persons.vault import HetuVault
-from services.runtime.keys import KeysetPurpose
+from services.runtime.security.keys import KeysetPurpose
 from tests.hetu_codes import nth_code
 from tests.services.conftest import Component
 from tests.services.keys.conftest import Installation

@@ -24,7 +24,7 @@ from deploy.keys import KeyRing, create_keys
 from deploy.postgres import EmbeddedPostgres
 from services.identity.models import KnownKey
 from services.identity.persons.key_check import USES, keys_checked
-from services.runtime.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path
+from services.runtime.security.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path
 from services.runtime.settings import SettingsError
 from tests.conftest import running_postgres
 from tests.kms import new_fake_kms_key

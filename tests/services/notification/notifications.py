@@ -32,9 +32,9 @@ from services.notification.mail.smtp import Transport
 from services.notification.models import limits
 from services.notification.service import NotificationService
 from services.notification.settings import MailSettings
-from services.runtime.errors import Refusal
-from services.runtime.limits import Limiter
-from services.runtime.peer import Peer
+from services.runtime.data.rate_limits import Limiter
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import Peer
 from tests.services.conftest import peer, serving
 
 RECIPIENT = "aino.virtanen@example.org"

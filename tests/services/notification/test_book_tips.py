@@ -18,8 +18,8 @@ from liity.v1.book_tips_service_pb2 import BookTip, BookTips
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, Language
 from liity.v1.reason_pb2 import REASON_CHANGED_MEANWHILE
 from services.notification.book_tips.store import sweep_edits
-from services.runtime.errors import Refusal
-from services.runtime.interceptor import violations_of
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.interceptor import violations_of
 from tests.services.conftest import refused
 from tests.services.notification.notifications import Notification, consent_request
 from tests.services.smtp_server import SmtpServer

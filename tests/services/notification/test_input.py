@@ -33,7 +33,7 @@ from liity.v1.reason_pb2 import (
     Reason,
 )
 from services.notification.models import Base
-from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.rpc.errors import FieldViolation, Refusal
 from tests.services.notification.notifications import Notification, consent_request, running
 from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
 

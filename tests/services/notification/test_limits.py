@@ -12,7 +12,7 @@ from liity.notification.v1.notification_service_pb2 import DELIVERY_STATE_SENT, 
 from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED, REASON_MESSAGE_NOT_FOUND, REASON_TOO_MANY_MAILS
 from services.notification.models import limits
 from services.runtime.clock import helsinki_day, helsinki_moment, now
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.ports import free_port
 from tests.services.conftest import refused
 from tests.services.notification.notifications import consent_request, end_lease, running

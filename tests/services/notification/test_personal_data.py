@@ -17,7 +17,7 @@ from liity.notification.v1.notification_service_pb2 import (
 )
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from services.notification.privacy_export import DELIVERIES
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.services.notification.notifications import Notification, consent_request
 from tests.services.smtp_server import SmtpServer, hang
 

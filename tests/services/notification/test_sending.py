@@ -18,7 +18,7 @@ from liity.notification.v1.notification_service_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED, REASON_UNAVAILABLE
 from services.notification.mail.deliveries import MessageStore
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.ports import free_port
 from tests.services.notification.notifications import (
     RECIPIENT,

@@ -33,7 +33,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_DECLINED
 from services.registration.class_lists.service import sweep_class_lists
-from services.runtime.class_lists import MOST_ROWS, PATIENCE
+from services.runtime.class_list_limits import MOST_ROWS, PATIENCE
 from services.runtime.clock import now
 from tests.registration_forms import adult_form, changed
 from tests.services.registration.conftest import ServiceFactory

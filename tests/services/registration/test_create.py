@@ -18,7 +18,7 @@ from liity.registration.v1.unit_service_pb2 import (
 from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
 from services.runtime.clock import from_proto_date, helsinki_day, now, to_proto_date
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.registration_forms import adult_form, child_form, paper_consent
 from tests.services.registration_service import (
     BIRTH_OF_ADULT,

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from structlog.testing import capture_logs
 
 from deploy.postgres import EmbeddedPostgres
-from services.runtime import interceptor
-from services.runtime.database import is_away, open_engine
-from services.runtime.errors import Refusal
+from services.runtime.data.database import is_away, open_engine
 from services.runtime.logs import RareWarnings
+from services.runtime.rpc import interceptor
+from services.runtime.rpc.errors import Refusal
 from tests.services.registration.uses import an_account, owner, record
 from tests.services.registration_service import Service
 

@@ -24,7 +24,7 @@ from liity.v1.registration_service_pb2 import (
 )
 from services.registration.registrations.note_retention import NOTE_LIFETIME, sweep_notes
 from services.runtime.clock import now
-from services.runtime.errors import Refusal, reason_name
+from services.runtime.rpc.errors import Refusal, reason_name
 from tests.registration_forms import adult_form, changed, child_form, paper_consent
 from tests.services.registration_service import (
     BIRTH_OF_ADULT,

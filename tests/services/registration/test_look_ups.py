@@ -10,7 +10,7 @@ from liity.v1.reason_pb2 import (
     REASON_TOO_MANY_LOOK_UPS,
 )
 from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
-from services.runtime.requests import set_current_actor
+from services.runtime.rpc.context import set_current_actor
 from tests.registration_forms import adult_form
 from tests.services.conftest import refused
 from tests.services.registration.conftest import ServiceFactory

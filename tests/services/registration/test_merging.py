@@ -14,7 +14,7 @@ from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_LINKED, STAGE_WELCOMED
-from services.runtime.requests import set_current_actor
+from services.runtime.rpc.context import set_current_actor
 from tests.services.registration_service import BIRTH_OF_ADULT, REGISTRAR, Service, refusal
 
 

@@ -24,7 +24,7 @@ from liity.v1.message_service_pb2 import (
 )
 from services.registration.messages import service as message_service
 from services.runtime.clock import now, working_days_later
-from services.runtime.requests import set_current_actor
+from services.runtime.rpc.context import set_current_actor
 from tests.services.registration_service import REGISTRAR, Service, refusal, violations
 
 TEXT = "Asiakas tarvitsee tunnukset\njo tänään."

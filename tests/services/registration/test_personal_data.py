@@ -27,7 +27,7 @@ from liity.v1.personal_data_pb2 import PersonalDataSection
 from services.registration.db.models import dismissed_duplicates
 from services.registration.privacy import export as privacy_export
 from services.runtime.clock import HELSINKI, now
-from services.runtime.personal_data import Kind
+from services.runtime.data.privacy import Kind
 from tests.registration_forms import adult_form, child_form, paper_consent
 from tests.services.registration.test_class_lists import create as create_class_list
 from tests.services.registration.test_class_lists import row as class_list_row

@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from deploy.postgres import EmbeddedPostgres
 from liity.v1.reason_pb2 import REASON_PERMISSION_DENIED, REASON_UNAUTHENTICATED
 from services.registration.settings import RegistrationSettings
-from services.runtime.access import ACCESS, Services
-from services.runtime.errors import Refusal
-from services.runtime.service_identity import SERVICES, ServiceIdentity
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.access import ACCESS, Services
+from services.runtime.security.service_identity import SERVICES, ServiceIdentity
 from services.runtime.settings import SettingsError, load
 from tests.ports import free_port
 from tests.services.registration_service import Service

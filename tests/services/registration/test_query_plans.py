@@ -41,8 +41,8 @@ from services.registration.settings import RegistrationSettings
 from services.registration.worklist import claims
 from services.registration.worklist.service import WorkServicer
 from services.runtime.clock import now
-from services.runtime.errors import Refusal
-from services.runtime.limits import sweep_limits
+from services.runtime.data.rate_limits import sweep_limits
+from services.runtime.rpc.errors import Refusal
 from tests.conftest import running_postgres
 from tests.services.query_plans import Plans, filled
 from tests.services.registration_service import timestamp

@@ -38,7 +38,7 @@ from liity.v1.registration_pb2 import (
     STAGE_WELCOMED,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.registration_forms import adult_form, changed, date_from_today
 from tests.services.registration.uses import acting_as, an_account, entries
 from tests.services.registration_service import DEADLINE, Service, refusal, violations

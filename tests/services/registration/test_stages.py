@@ -13,7 +13,7 @@ from liity.registration.v1.unit_service_pb2 import (
     Unit,
 )
 from liity.v1 import registration_pb2 as life
-from services.runtime.errors import Refusal
+from services.runtime.rpc.errors import Refusal
 from tests.registration_forms import adult_form, child_form
 from tests.services.registration_service import (
     DEADLINE,

@@ -28,7 +28,7 @@ from liity.v1.registration_service_pb2 import (
     STANDING_REGISTERED_IN_ANOTHER_UNIT,
     STANDING_REGISTERED_IN_THIS_UNIT,
 )
-from services.runtime.requests import set_current_actor
+from services.runtime.rpc.context import set_current_actor
 from tests.registration_forms import adult_form
 from tests.services.registration_service import REGISTRAR, Service, refusal
 

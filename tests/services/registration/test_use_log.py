@@ -30,9 +30,9 @@ from liity.v1.registration_pb2 import (
 from liity.v1.use_log_service_pb2 import Use
 from services.registration.audit.entries import link_waiting
 from services.registration.audit.hash_chain import verify
-from services.runtime.errors import Refusal
-from services.runtime.peer import ACTOR_METADATA
-from services.runtime.service_identity import ServiceIdentity
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import ACTOR_METADATA
+from services.runtime.security.service_identity import ServiceIdentity
 from tests.registration_forms import adult_form, child_form, paper_consent
 from tests.services.registration.uses import (
     INSERT_ENTRY,

@@ -38,7 +38,7 @@ from liity.v1.work_service_pb2 import (
     WorkItemKind,
 )
 from services.runtime.clock import now
-from services.runtime.requests import set_current_actor
+from services.runtime.rpc.context import set_current_actor
 from tests.registration_forms import changed, child_form
 from tests.services.registration.conftest import ServiceFactory
 from tests.services.registration_service import DEADLINE, Service, birth_of_child, refusal

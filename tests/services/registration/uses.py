@@ -13,7 +13,7 @@ from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import ROLE_REGISTRAR
 from services.registration.audit.entries import link_waiting
-from services.runtime.requests import set_current_actor
+from services.runtime.rpc.context import set_current_actor
 from tests.services.registration_service import Service
 
 ResultT = TypeVar("ResultT")

@@ -6,7 +6,7 @@ from pathlib import Path
 from tink import aead
 
 from liity.v1.personal_data_pb2 import PersonalDataExport
-from services.runtime.keys import KeysetPurpose, load_primitive
+from services.runtime.security.keys import KeysetPurpose, load_primitive
 
 
 class DisclosureSeal:

@@ -38,7 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.v1.reason_pb2 import Reason
 from services.runtime.clock import now
-from services.runtime.errors import Refusal, resource_exhausted
+from services.runtime.rpc.errors import Refusal, resource_exhausted
 
 _SITE_BITS = 64
 """What one subscriber has of IPv6: whoever has one address of it has them all."""

@@ -34,11 +34,11 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_RECEIVED
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput, SaveRequest, SaveResponse
-from services.runtime.errors import Refusal, reason_value, unavailable
-from services.runtime.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
-from services.runtime.temporal_codec import OperatorText
-from services.runtime.temporal_names import TASK_QUEUE
-from services.runtime.temporal_names import RegistrationWorkflowNames as Names
+from services.runtime.rpc.errors import Refusal, reason_value, unavailable
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import TASK_QUEUE
+from services.runtime.temporal.names import RegistrationWorkflowNames as Names
+from services.runtime.temporal.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
 
 _CODES = {
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT: grpc.StatusCode.ALREADY_EXISTS,

@@ -34,10 +34,16 @@ from liity.v1.reason_pb2 import (
     REASON_UNKNOWN_VALUE,
     Reason,
 )
-from services.runtime.access import ACCESS, Accounts, Anyone, Caller, Recorded, Rule, Services
-from services.runtime.addresses import Networks, caller_address
-from services.runtime.database import is_away, sqlstate_of
-from services.runtime.errors import (
+from services.runtime.data.database import is_away, sqlstate_of
+from services.runtime.logs import RareWarnings
+from services.runtime.rpc.client_address import Networks, caller_address
+from services.runtime.rpc.context import (
+    RequestContext,
+    own_request_id,
+    set_current_actor,
+    set_current_request,
+)
+from services.runtime.rpc.errors import (
     Contact,
     FieldViolation,
     Refusal,
@@ -48,15 +54,9 @@ from services.runtime.errors import (
     unauthenticated,
     unavailable,
 )
-from services.runtime.logs import RareWarnings
-from services.runtime.peer import ACTOR_METADATA
-from services.runtime.requests import (
-    RequestContext,
-    own_request_id,
-    set_current_actor,
-    set_current_request,
-)
-from services.runtime.texts import language_of
+from services.runtime.rpc.peer import ACTOR_METADATA
+from services.runtime.rpc.texts import language_of
+from services.runtime.security.access import ACCESS, Accounts, Anyone, Caller, Recorded, Rule, Services
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
 
-from services.runtime.search_attributes import SEARCH_ATTRIBUTES
+from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 
 
 class NamespaceSettings(BaseSettings):

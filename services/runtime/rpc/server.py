@@ -11,9 +11,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from pydantic import Field
 
-from services.runtime.interceptor import RequestInterceptor
+from services.runtime.rpc.interceptor import RequestInterceptor
+from services.runtime.security.tls import Certificate, server_credentials
 from services.runtime.settings import RuntimeSettings, SettingsError
-from services.runtime.tls import Certificate, server_credentials
 
 log = structlog.get_logger()
 

@@ -10,11 +10,11 @@ import grpc
 import structlog
 
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
-from services.runtime.errors import Refusal, unavailable
 from services.runtime.logs import RareWarnings
-from services.runtime.requests import current_actor
-from services.runtime.service_identity import ServiceIdentity
-from services.runtime.tls import Certificate, Pem, channel_credentials
+from services.runtime.rpc.context import current_actor
+from services.runtime.rpc.errors import Refusal, unavailable
+from services.runtime.security.service_identity import ServiceIdentity
+from services.runtime.security.tls import Certificate, Pem, channel_credentials
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")

@@ -15,10 +15,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
-from services.runtime.errors import unauthenticated
-from services.runtime.keys import read_key_file, write_key_file, write_public_file
+from services.runtime.rpc.errors import unauthenticated
+from services.runtime.security.keys import read_key_file, write_key_file, write_public_file
+from services.runtime.security.tls import Certificate
 from services.runtime.settings import SettingsError
-from services.runtime.tls import Certificate
 
 SERVICES = ("identity", "registration", "notification", "gateway", "worker", "codec", "seed")
 """Every component there is. `seed` sets up the first units and accounts."""

@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
 from liity.v1.reason_pb2 import REASON_CHANGED_MEANWHILE, REASON_INTERNAL, REASON_UNAVAILABLE, Reason
-from services.runtime.texts import reason_text
+from services.runtime.rpc.texts import reason_text
 
 DOMAIN = "liity"
 _PREFIX = "REASON_"

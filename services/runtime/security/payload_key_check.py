@@ -11,10 +11,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from services.runtime.clock import now
-from services.runtime.keys import KeysetPurpose, key_checks, keyset_path
+from services.runtime.security.keys import KeysetPurpose, key_checks, keyset_path
 from services.runtime.settings import SettingsError
-from services.runtime.temporal_codec import PayloadError, payload_key_id
-from services.runtime.temporal_names import TASK_QUEUE
+from services.runtime.temporal.codec import PayloadError, payload_key_id
+from services.runtime.temporal.names import TASK_QUEUE
 
 log = structlog.get_logger()
 

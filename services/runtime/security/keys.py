@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet, OKPKey
 from tink import aead, json_proto_keyset_format, mac, prf, proto_keyset_format, secret_key_access
 from tink.proto import tink_pb2
 
-from services.runtime.kms import kms_key
+from services.runtime.security.kms import kms_key
 from services.runtime.settings import SettingsError
 
 aead.register()

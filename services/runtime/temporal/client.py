@@ -11,11 +11,11 @@ from pydantic import Field
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConfigProfile
 
-from services.runtime.actors import ActorClientInterceptor, ActorSeal
-from services.runtime.keys import KeysetPurpose, load_keyset
+from services.runtime.security.keys import KeysetPurpose, load_keyset
+from services.runtime.security.tls import CertificateFiles, FromFiles, client_context
 from services.runtime.settings import RuntimeSettings, SettingsError
-from services.runtime.temporal_codec import data_converter
-from services.runtime.tls import CertificateFiles, FromFiles, client_context
+from services.runtime.temporal.actor_header import ActorClientInterceptor, ActorSeal
+from services.runtime.temporal.codec import data_converter
 
 log = structlog.get_logger()
 

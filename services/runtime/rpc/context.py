@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
-from services.runtime.access import Caller
+from services.runtime.security.access import Caller
 
 
 @dataclass(frozen=True)

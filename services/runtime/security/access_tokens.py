@@ -11,10 +11,10 @@ from liity.identity.v1.account_service_pb2 import CheckSessionRequest, GetJwksRe
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.v1.auth_service_pb2 import Role
 from liity.v1.reason_pb2 import REASON_TOKEN_EXPIRED, REASON_UNAUTHENTICATED
-from services.runtime.access import Caller
-from services.runtime.errors import unauthenticated
-from services.runtime.peer import Peer
-from services.runtime.service_identity import ALGORITHM, LEEWAY
+from services.runtime.rpc.errors import unauthenticated
+from services.runtime.rpc.peer import Peer
+from services.runtime.security.access import Caller
+from services.runtime.security.service_identity import ALGORITHM, LEEWAY
 
 _NOT_A_TOKEN = (JoseError, ValueError, TypeError)
 """What decoding raises for whatever is none of our tokens: TypeError for a header of wrong types."""

@@ -26,7 +26,7 @@ from tink import aead
 
 from liity.v1.actor_pb2 import Actor
 from services.runtime.clock import now
-from services.runtime.requests import current_actor
+from services.runtime.rpc.context import current_actor
 
 HEADER = "liity-actor"
 

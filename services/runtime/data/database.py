@@ -16,8 +16,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from services.runtime.security.tls import client_context
 from services.runtime.settings import RuntimeSettings
-from services.runtime.tls import client_context
 
 log = structlog.get_logger()
 

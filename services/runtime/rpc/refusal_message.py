@@ -3,7 +3,7 @@
 import grpc
 
 from liity.workflows.v1.refused_pb2 import Refused, WrongField
-from services.runtime.errors import FieldViolation, Refusal
+from services.runtime.rpc.errors import FieldViolation, Refusal
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
