@@ -10,7 +10,7 @@ from liity.workflows.v1.registration_workflow_pb2 import Timetable
 from services.runtime.class_list_limits import PATIENCE
 from services.runtime.temporal.client import TemporalSettings
 from services.runtime.temporal.namespace import NamespaceSettings
-from workflows.retention import Retention
+from workflows.removal.retention import Retention
 
 
 class WorkerSettings(TemporalSettings, NamespaceSettings):

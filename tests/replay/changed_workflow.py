@@ -6,7 +6,7 @@ from temporalio import workflow
 
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput, RegistrationWorkflowResult
 from services.runtime.temporal.names import RegistrationWorkflowNames
-from workflows.registration import RegistrationWorkflow
+from workflows.registration.workflow import RegistrationWorkflow
 
 
 @workflow.defn(name=RegistrationWorkflowNames.WORKFLOW)

@@ -20,8 +20,8 @@ from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.replay.changed_workflow import EndsAtOnce, WaitsFirst
 from tests.replay.histories import FOLDER, RELEASE, files, is_of, payloads_in, read
 from tests.replay.paths import PATHS
-from workflows.actors import ActorInterceptor
-from workflows.signals import SignalInterceptor
+from workflows.support.actor_context import ActorInterceptor
+from workflows.support.signals import SignalInterceptor
 from workflows.worker import WORKFLOW_RUNNER, WORKFLOWS
 
 HISTORIES = files()

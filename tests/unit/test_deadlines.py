@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
 from services.runtime.clock import HELSINKI, helsinki_day, helsinki_moment
-from workflows.deadlines import (
+from workflows.settings import WorkerSettings
+from workflows.support.deadlines import (
     address_reminder_time,
     lapse_time,
     last_welcome_time,
     reminder_times,
     welcome_time,
 )
-from workflows.settings import WorkerSettings
 
 
 def settings(**own: object) -> WorkerSettings:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from services.runtime.clock import helsinki_day, helsinki_moment
 from tests.unit.test_deadlines import in_helsinki, settings
-from workflows.retention import Retention
+from workflows.removal.retention import Retention
 
 USUAL = settings().retention()
 

@@ -35,7 +35,7 @@ from tests.workflows.test_invitation import Inviting
 from tests.workflows.test_need import temporary_form, watched
 from tests.workflows.test_removal import end
 from tests.workflows.test_removal import removal as removal_of
-from workflows.signals import CANCELLATION_IGNORED
+from workflows.support.signals import CANCELLATION_IGNORED
 from workflows.worker import WORKFLOWS
 
 Run = WorkflowHandle[Any, Any]

@@ -40,7 +40,8 @@ from services.runtime.temporal.names import ClassListWorkflowNames, Registration
 from services.runtime.temporal.search_attributes import DEADLINE, STAGE, UNIT
 from tests.workflows.class_lists import Lists, address
 from tests.workflows.conftest import World, adult_form, born, child_form
-from workflows import class_list, class_list_activities
+from workflows.class_lists import activities
+from workflows.class_lists import workflow as class_list_workflow
 
 
 def cd_form() -> CustomerForm:
@@ -112,8 +113,8 @@ async def test_every_row_comes_to_what_a_save_comes_to(world: World, lists: List
 async def test_a_list_of_several_batches_shows_how_far_it_is(
     world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(class_list_activities, "_BATCH", 6)
-    monkeypatch.setattr(class_list_activities, "_RECORDED", 4)
+    monkeypatch.setattr(activities, "_BATCH", 6)
+    monkeypatch.setattr(activities, "_RECORDED", 4)
     of = await lists.store(await lists.adults(10))
     handle = await lists.run(of)
     assert (await lists.get(of)).counts.registered == 10
@@ -129,7 +130,7 @@ async def test_a_list_of_several_batches_shows_how_far_it_is(
 async def test_a_run_that_grows_long_goes_on_as_a_new_one(
     world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(class_list_activities, "_BATCH", 1)
+    monkeypatch.setattr(activities, "_BATCH", 1)
     rows = await lists.adults(4)
     of = await lists.store(rows)
     asked = iter([False, False, True])
@@ -145,9 +146,9 @@ async def test_a_run_that_grows_long_goes_on_as_a_new_one(
 async def test_a_cancelled_list_registers_no_more(
     world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch, by_signal: bool
 ) -> None:
-    monkeypatch.setattr(class_list_activities, "_BATCH", 2)
+    monkeypatch.setattr(activities, "_BATCH", 2)
     first_saved, go_on = asyncio.Event(), asyncio.Event()
-    save = class_list_activities._save
+    save = activities._save
 
     async def save_slowly(of: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
         decision = await save(of, row)
@@ -155,7 +156,7 @@ async def test_a_cancelled_list_registers_no_more(
         await go_on.wait()
         return decision
 
-    monkeypatch.setattr(class_list_activities, "_save", save_slowly)
+    monkeypatch.setattr(activities, "_save", save_slowly)
     rows = await lists.adults(6)
     of = await lists.store(rows)
     running = asyncio.create_task(lists.run(of))
@@ -188,7 +189,7 @@ async def test_all_lists_of_a_worker_share_the_rows_under_way(
 ) -> None:
     """However many lists there are: a registrar's own Save waits behind eight rows at most."""
     under_way, most = 0, 0
-    save = class_list_activities._save
+    save = activities._save
 
     async def counted(of: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
         nonlocal under_way, most
@@ -199,7 +200,7 @@ async def test_all_lists_of_a_worker_share_the_rows_under_way(
         finally:
             under_way -= 1
 
-    monkeypatch.setattr(class_list_activities, "_save", counted)
+    monkeypatch.setattr(activities, "_save", counted)
     stored = [await lists.store(await lists.adults(12)) for _ in range(3)]
     await asyncio.gather(*(lists.run(of) for of in stored))
     assert [(await lists.get(of)).counts.registered for of in stored] == [12] * 3
@@ -247,7 +248,7 @@ async def test_a_list_that_is_gone_ends_its_run(
     world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The server skips from timer to timer: few long pauses show the same as many short ones.
-    monkeypatch.setattr(class_list, "_PAUSE", timedelta(minutes=4))
+    monkeypatch.setattr(class_list_workflow, "_PAUSE", timedelta(minutes=4))
     of = ClassListInput(class_list_id=uuid.uuid4().hex, unit_id=world.unit_id, account_id="none")
     run = await lists.start(of)
     await world.environment.fast_forward(run)
@@ -280,7 +281,7 @@ async def test_a_list_that_is_erased_meanwhile_ends_its_run(
         )
         return away
 
-    monkeypatch.setattr(class_list_activities, "_save", save)
+    monkeypatch.setattr(activities, "_save", save)
     result = await (await lists.start(of)).result()
     assert result.counts.total == 0
     assert lists.told(of) == []
@@ -291,7 +292,7 @@ async def test_rows_that_cannot_be_decided_are_refused_at_the_deadline(
 ) -> None:
     of = await lists.store(await lists.adults(3))
     of.deadline.FromDatetime(now() + timedelta(seconds=2))
-    save, tried = class_list_activities._save, []
+    save, tried = activities._save, []
 
     async def fail_one(stored: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
         if row.row_number != 3:
@@ -300,7 +301,7 @@ async def test_rows_that_cannot_be_decided_are_refused_at_the_deadline(
         tried.append(details[DEADLINE].replace(microsecond=0))
         return Refusal(grpc.StatusCode.INTERNAL, REASON_INTERNAL)
 
-    monkeypatch.setattr(class_list_activities, "_save", fail_one)
+    monkeypatch.setattr(activities, "_save", fail_one)
     run = await lists.run(of)
     assert set(tried) == {of.deadline.ToDatetime(UTC).replace(microsecond=0)}
     assert len(tried) > 1
@@ -314,13 +315,13 @@ async def test_rows_that_cannot_be_decided_are_refused_at_the_deadline(
 
 async def test_a_list_is_tried_for_a_day(world: World, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
     of = await lists.store(await lists.adults(1))
-    save, deadlines = class_list_activities._save, []
+    save, deadlines = activities._save, []
 
     async def look(stored: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
         deadlines.append((await lists.handle(of).describe()).typed_search_attributes[DEADLINE])
         return await save(stored, row)
 
-    monkeypatch.setattr(class_list_activities, "_save", look)
+    monkeypatch.setattr(activities, "_save", look)
     begun = now()
     await lists.run(of)
     assert timedelta(hours=24) <= deadlines[0] - begun <= timedelta(hours=24, minutes=1)
@@ -345,7 +346,7 @@ async def test_rows_saved_twice_are_registered_once(
         await lists.row(3, cd_form(), born(41)),
     ]
     of = await lists.store(rows)
-    save, crashed = class_list_activities._save, []
+    save, crashed = activities._save, []
 
     async def crash_once(stored: pb.ClassList, row: pb.ClassListRow) -> pb.RowDecision | Refusal:
         decision = await save(stored, row)
@@ -358,7 +359,7 @@ async def test_rows_saved_twice_are_registered_once(
             raise RuntimeError("killed")
         return decision
 
-    monkeypatch.setattr(class_list_activities, "_save", crash_once)
+    monkeypatch.setattr(activities, "_save", crash_once)
     await lists.run(of)
     assert sorted(crashed) == [2, 3]
     assert (await lists.get(of)).counts.registered == 2

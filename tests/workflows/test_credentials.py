@@ -26,7 +26,7 @@ from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.rpc.errors import Refusal, reason_name
 from services.runtime.temporal.names import CredentialsWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
-from workflows.mailing import Mailing, key
+from workflows.mail.notifier import Mailing, key
 
 CREDENTIALS = "Tunnukset kirjaston palveluun"
 UNDELIVERABLE = "Viesti ei mennyt perille: tarkista sähköpostiosoite"

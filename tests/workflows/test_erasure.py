@@ -30,10 +30,10 @@ from services.runtime.rpc.peer import Peer
 from tests.ports import free_port
 from tests.services.conftest import peer
 from tests.workflows.conftest import World, born, child_form
-from workflows.customership_links import CustomershipLinks
-from workflows.erasure import Erasure
-from workflows.mailing import Mailing
-from workflows.registration_activities import RegistrationActivities
+from workflows.mail.customership_links import CustomershipLinks
+from workflows.mail.notifier import Mailing
+from workflows.registration.activities import RegistrationActivities
+from workflows.removal.erasure import Erasure
 
 REGISTRAR = "rekisteroija@kirjasto.example"
 

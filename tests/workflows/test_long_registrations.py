@@ -16,8 +16,8 @@ from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.workflows.conftest import World, born, child_form
 from tests.workflows.test_editing import edit
 from tests.workflows.test_registration import address
-from workflows import registration as registration_workflow
-from workflows import registration_run
+from workflows.registration import state
+from workflows.registration import workflow as registration_workflow
 
 _PATIENCE = 120
 """Seconds."""
@@ -54,7 +54,7 @@ async def consented(world: World, registration: Registration) -> None:
 async def test_a_guardian_is_heard_after_any_number_of_edits(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration_run, "EDITS_PER_RUN", _EDITS)
+    monkeypatch.setattr(state, "EDITS_PER_RUN", _EDITS)
     guardian = address()
     registration, first = await waiting(world, guardian)
     for number in range(2 * _EDITS + 1):
@@ -66,10 +66,10 @@ async def test_a_guardian_is_heard_after_any_number_of_edits(
     run = world.temporal.get_workflow_handle(workflow_id)
     await world.skip(run, timedelta(days=1))
     before = await run_id(world, registration)
-    monkeypatch.setattr(registration_run, "EDITS_PER_RUN", 0)
+    monkeypatch.setattr(state, "EDITS_PER_RUN", 0)
     await run.signal(RegistrationWorkflowNames.ADDRESS_CHANGED, {})
     await in_a_new_run(world, registration, before)
-    monkeypatch.setattr(registration_run, "EDITS_PER_RUN", _EDITS)
+    monkeypatch.setattr(state, "EDITS_PER_RUN", _EDITS)
     await world.environment.fast_forward(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED

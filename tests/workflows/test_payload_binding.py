@@ -28,7 +28,7 @@ from services.runtime.temporal.names import PasswordReminderWorkflowNames, WorkD
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World
 from tests.workflows.test_strangers_at_temporal import stranger
-from workflows.schedules import prepare_schedules
+from workflows.support.schedules import prepare_schedules
 
 AnyHandle = WorkflowHandle[Any, Any]
 

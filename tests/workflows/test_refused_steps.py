@@ -22,7 +22,8 @@ from tests.workflows.test_decisions import returning, saved_again
 from tests.workflows.test_need import temporary_form, watched
 from tests.workflows.test_removal import end
 from tests.workflows.test_removal import removal as removal_of
-from workflows import registration_run, steps
+from workflows.registration import state
+from workflows.support import steps
 
 Run = WorkflowHandle[Any, Any]
 
@@ -117,7 +118,7 @@ async def test_a_refused_step_fails_no_run(
     world: World, monkeypatch: pytest.MonkeyPatch, story: Callable[[World], Awaitable[Run]]
 ) -> None:
     # An hour in the skipped time of weeks would be a thousand tries.
-    for module in (steps, registration_run):
+    for module in (steps, state):
         monkeypatch.setattr(module, "AGAIN", timedelta(days=10))
     for step in STEPS[story]:
         run = await story(world)

@@ -54,7 +54,7 @@ from services.runtime.temporal.names import TASK_QUEUE, RemovalWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.test_erasure import traces
-from workflows.retention import Retention
+from workflows.removal.retention import Retention
 
 ENDED = "Asiakkuus kirjastossa on päättynyt"
 BEGUN = "Olet nyt kirjaston asiakas"
@@ -499,7 +499,7 @@ async def test_no_mail_server_keeps_a_removal_in_its_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # While a mail is tried, no time is skipped.
-    monkeypatch.setattr("workflows.removal._ONE_RUN", timedelta(seconds=3))
+    monkeypatch.setattr("workflows.removal.workflow._ONE_RUN", timedelta(seconds=3))
     email = address()
     _, customer, _ = await customer_of(world, adult_form(email))
     world.smtp.full.add(email)

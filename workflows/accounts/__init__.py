@@ -1,0 +1,1 @@
+"""Passwords: ordered, and reminded of."""

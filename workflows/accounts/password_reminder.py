@@ -1,0 +1,30 @@
+"""`PasswordReminderWorkflow`: whoever has an old password is asked to change it (R22)."""
+
+from temporalio import workflow
+
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import PasswordReminderWorkflowNames
+from workflows.accounts.password_reminder_activities import PasswordReminderActivities
+from workflows.support.steps import HEARTBEAT, MAIL, RETRY
+
+
+@workflow.defn(name=PasswordReminderWorkflowNames.WORKFLOW)
+class PasswordReminderWorkflow:
+    """Reminds some accounts at a time until nobody is left. A schedule starts it once a day."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """Goes on as a new run before its history grows long: who was reminded is noted by identity."""
+        workflow.set_current_details("**Reminds registrars and staff whose password is old**.")
+        while True:
+            step = await workflow.execute_activity_method(
+                PasswordReminderActivities.remind_of_passwords,
+                start_to_close_timeout=MAIL,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=RETRY,
+                summary=OperatorText("Remind some accounts"),
+            )
+            if not step.reminded:
+                return
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new()

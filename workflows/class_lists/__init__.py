@@ -1,0 +1,1 @@
+"""`ClassListWorkflow` and its activities."""

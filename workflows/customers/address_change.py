@@ -1,0 +1,85 @@
+"""`AddressChangeWorkflow`: an edit changes a customer's address, and both addresses are told."""
+
+from temporalio import workflow
+
+from liity.workflows.v1.address_workflow_pb2 import (
+    AddressChange,
+    AddressStep,
+    ChangeAddressRequest,
+    ChangeAddressResponse,
+)
+from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
+from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, RegistrationStep
+from services.runtime.temporal.names import AddressChangeWorkflowNames, RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import REGISTRATION
+from workflows.customers.address_change_activities import AddressActivities
+from workflows.customers.need_activities import NeedActivities
+from workflows.support.operators import Operated
+from workflows.support.steps import first_message, noted, quick_step, signal_registration
+from workflows.support.telling import Tellings
+
+
+@workflow.defn(name=AddressChangeWorkflowNames.WORKFLOW)
+class AddressChangeWorkflow(Operated):
+    """Coordinates one change of address (R14).
+
+    Started by the update `change`, which answers once the change is made. An edit of a temporary need comes
+    the same way: it has the need watched (R21). Nobody is told of other edits: they need no workflow.
+    """
+
+    def __init__(self) -> None:
+        self._request = ChangeAddressRequest()
+        self._change: AddressChange | None = None
+        self._tellings = Tellings()
+
+    @workflow.run
+    async def run(self) -> None:
+        """Mails both addresses and tells the registration that still runs, once the change is made."""
+        if not await first_message(lambda: self._change is not None):
+            return
+        if self._change is not None and self._change.person_id:
+            await self._tell(self._change)
+        await workflow.wait_condition(lambda: self._tellings.all_told() and workflow.all_handlers_finished())
+
+    @workflow.update(name=AddressChangeWorkflowNames.CHANGE)
+    async def change(self, request: ChangeAddressRequest) -> ChangeAddressResponse:
+        """Makes the change. Answers with why nothing was changed, if so."""
+        self._request = request
+        self._change = await quick_step(
+            AddressActivities.change_address, request.update, "Change the address"
+        )
+        return self._change.answer
+
+    async def _tell(self, change: AddressChange) -> None:
+        if change.need_changed:
+            customer = NeedWorkflowInput(customer_id=self._request.update.customer_id)
+            watching = "Watch the temporary need"
+            await noted(quick_step(NeedActivities.watch_need, customer, watching), watching)
+        workflow.upsert_search_attributes([REGISTRATION.value_set(change.registration_id)])
+        workflow.set_current_details(
+            f"**Tells the addresses of a change**.\n\nRegistration `{change.registration_id}`."
+        )
+        await signal_registration(
+            change.person_id, RegistrationWorkflowNames.ADDRESS_CHANGED, AddressChanged()
+        )
+        request_id = self._request.update.request_id
+        step = AddressStep(
+            step=RegistrationStep(
+                registration_id=change.registration_id,
+                person_id=change.person_id,
+                registrar_account_id=self._request.account_id,
+                event_id=request_id,
+            ),
+            email=change.email,
+            change_request_id=request_id,
+            previous_related_email=change.previous_related_email,
+        )
+        # Side by side: an address that takes no mail keeps the other one not waiting.
+        if change.email.after:
+            self._tellings.mail(AddressActivities.confirm_address, step, "Confirm the new address")
+        if change.email.before:
+            self._tellings.mail(AddressActivities.tell_previous_address, step, "Tell the old address")
+        if change.previous_related_email:
+            self._tellings.mail(
+                AddressActivities.tell_previous_related_address, step, "Tell the guardian's old"
+            )

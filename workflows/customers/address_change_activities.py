@@ -1,0 +1,126 @@
+"""The steps of a change of address (R14)."""
+
+from datetime import timedelta
+
+from temporalio import activity
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, IssueLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.notification.v1.notification_service_pb2 import EmailChanged, EmailConfirmation
+from liity.registration.v1.customer_service_pb2 import UpdateCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.workflows.v1.address_workflow_pb2 import AddressChange, AddressStep, ChangeAddressResponse
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
+from services.runtime.clock import now
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from workflows.mail.customership_links import CustomershipLinks
+from workflows.mail.notifier import Mailing, key
+
+_OF_NEED = frozenset({"temporary", "expected_end_date"})
+
+
+class AddressActivities:
+    """The steps, over the three services. `link_lifetime` is how long the link to confirm works."""
+
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        mailing: Mailing,
+        customership_links: CustomershipLinks,
+        link_lifetime: timedelta,
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._mailing = mailing
+        self._customership_links = customership_links
+        self._link_lifetime = link_lifetime
+        self._links = LinkServiceStub(identity.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+
+    @activity.defn
+    async def change_address(self, update: UpdateCustomerRequest) -> AddressChange:
+        """Makes the change; or says why not, which is an answer."""
+        try:
+            updated = await self._registration.call(self._customers.UpdateCustomer, update)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return AddressChange(answer=ChangeAddressResponse(refused=to_refused(refusal)))
+            raise
+        if updated.HasField("changed_meanwhile"):
+            answer = ChangeAddressResponse(changed_meanwhile=updated.changed_meanwhile)
+            return AddressChange(answer=answer)
+        customer = updated.customer
+        change = AddressChange(
+            person_id=customer.person_id,
+            registration_id=customer.registration_id,
+            need_changed=any(path.partition(".")[0] in _OF_NEED for path in update.update_mask.paths),
+        )
+        change.previous_related_email = updated.previous_related_email
+        if updated.HasField("previous_email"):
+            change.email.before = updated.previous_email
+            change.email.after = updated.email
+            change.email.link_expire_time.FromDatetime(now() + self._link_lifetime)
+        return change
+
+    @activity.defn
+    async def confirm_address(self, change: AddressStep) -> MailStepResult:
+        """Mails the new address a link to confirm it by, unless it was changed again meanwhile."""
+        details = await self._mailing.details(change.step)
+        if details is None or details.customer_email != change.email.after:
+            return MailStepResult()
+        issue = IssueLinkRequest(
+            # The change's own: the link confirms that address and no later one.
+            request_id=change.change_request_id,
+            purpose=LINK_PURPOSE_EMAIL,
+            subject=change.step.registration_id,
+            expire_time=change.email.link_expire_time,
+        )
+        link = await self._identity.call(self._links.IssueLink, issue)
+        own = key(change.change_request_id, "customership link")
+        own_token = await self._customership_links.issue(own, change.step.registration_id)
+        # Whoever reads the old address, perhaps only by mistake, ends nobody's customership any more.
+        await self._customership_links.void(change.step.registration_id, kept_request_id=own)
+        content = EmailConfirmation(
+            first_names=details.first_names,
+            link_token=link.token,
+            expire_time=change.email.link_expire_time,
+            customership_link_token=own_token,
+        )
+        mail = self._mailing.mail(
+            change.step, "email confirmation", change.email.after, details, email_confirmation=content
+        )
+        return await self._mailing.send_or_tell(change.step, details, mail)
+
+    @activity.defn
+    async def tell_previous_related_address(self, change: AddressStep) -> MailStepResult:
+        """Tells the old address of a guardian or contact person: credentials may go to the new one."""
+        details = await self._mailing.details(change.step)
+        if details is None:
+            return MailStepResult()
+        content = EmailChanged(first_names=details.first_names)
+        mail = self._mailing.mail(
+            change.step,
+            "related email changed",
+            change.previous_related_email,
+            details,
+            email_changed=content,
+        )
+        return MailStepResult(delivered=await self._mailing.send(mail))
+
+    @activity.defn
+    async def tell_previous_address(self, change: AddressStep) -> MailStepResult:
+        """Tells the old address. If it does not work, that is why it was changed."""
+        details = await self._mailing.details(change.step)
+        if details is None:
+            return MailStepResult()
+        if not details.customer_email:
+            # There is no other address that could get a new one.
+            await self._customership_links.void(change.step.registration_id)
+        content = EmailChanged(first_names=details.first_names)
+        mail = self._mailing.mail(
+            change.step, "email changed", change.email.before, details, email_changed=content
+        )
+        return MailStepResult(delivered=await self._mailing.send(mail))

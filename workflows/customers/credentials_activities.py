@@ -1,0 +1,43 @@
+"""The steps of sending credentials anew (R17)."""
+
+from temporalio import activity
+
+from liity.registration.v1.customer_service_pb2 import OrderCredentialsRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep, SendCredentialsResponse
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from workflows.mail.notifier import Mailing
+
+
+class CredentialsActivities:
+    """The steps, over the three services."""
+
+    def __init__(self, registration: Peer, mailing: Mailing) -> None:
+        self._registration = registration
+        self._mailing = mailing
+        self._customers = CustomerServiceStub(registration.channel)
+
+    @activity.defn
+    async def order_credentials(self, order: OrderCredentialsRequest) -> SendCredentialsResponse:
+        """Whether they may be sent; if not, says why not, which is an answer."""
+        try:
+            ordered = await self._registration.call(self._customers.OrderCredentials, order)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return SendCredentialsResponse(refused=to_refused(refusal))
+            raise
+        return SendCredentialsResponse(ordered=ordered)
+
+    @activity.defn
+    async def send_credentials_anew(self, anew: CredentialsStep) -> MailStepResult:
+        """Issues the credentials and mails them, unless the customership has ended or a later order came."""
+        details = await self._mailing.details(anew.step)
+        if details is None:
+            return MailStepResult(customership_ended=True)
+        mail = await self._mailing.credentials(anew.step, details, anew.recipient)
+        if mail is None:
+            return MailStepResult()
+        return await self._mailing.send_or_tell(anew.step, details, mail)

@@ -1,0 +1,72 @@
+"""`MergeWorkflow`: two customers are found to be the same person, and become one."""
+
+from temporalio import workflow
+
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
+from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep
+from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
+from liity.workflows.v1.registration_workflow_pb2 import Merged, RegistrationStep
+from liity.workflows.v1.transfer_workflow_pb2 import TransferStep
+from services.runtime.temporal.names import MergeWorkflowNames, RegistrationWorkflowNames
+from services.runtime.temporal.search_attributes import REGISTRATION
+from workflows.customers.credentials_activities import CredentialsActivities
+from workflows.customers.merge_activities import MergeActivities
+from workflows.customers.transfer_activities import TransferActivities
+from workflows.support.operators import Operated
+from workflows.support.steps import first_message, quick_step, signal_need, signal_registration
+from workflows.support.telling import Tellings
+
+
+@workflow.defn(name=MergeWorkflowNames.WORKFLOW)
+class MergeWorkflow(Operated):
+    """Coordinates one merge (R24, R34). Started by the update `merge`, which answers once it is done."""
+
+    def __init__(self) -> None:
+        self._request = MergeRequest()
+        self._answer: MergeResponse | None = None
+        self._tellings = Tellings()
+
+    @workflow.run
+    async def run(self) -> None:
+        """Ends what runs for the merged customer and tells who must know, once the two are one."""
+        if not await first_message(lambda: self._answer is not None):
+            return
+        if self._answer is not None and self._answer.HasField("merged"):
+            await self._tell(self._answer)
+        await workflow.wait_condition(lambda: self._tellings.all_told() and workflow.all_handlers_finished())
+
+    @workflow.update(name=MergeWorkflowNames.MERGE)
+    async def merge(self, request: MergeRequest) -> MergeResponse:
+        """Makes one customer of two. Answers with what was merged, or with why nothing was."""
+        self._request = request
+        self._answer = await quick_step(MergeActivities.merge_customers, request, "Make one customer of two")
+        return self._answer
+
+    async def _tell(self, answer: MergeResponse) -> None:
+        merge, moved = self._request.merge, answer.merged.moved
+        workflow.upsert_search_attributes([REGISTRATION.value_set(moved.registration_id)])
+        workflow.set_current_details(
+            f"**Ends what runs for the merged customer**.\n\nRegistration `{moved.registration_id}`."
+        )
+        await signal_registration(answer.merged.merged_person_id, RegistrationWorkflowNames.MERGED, Merged())
+        await signal_need(merge.merged_customer_id)
+        if answer.merged.credentials_erased:
+            step = RegistrationStep(
+                registration_id=moved.registration_id,
+                person_id=answer.merged.person_id,
+                event_id=merge.request_id,
+            )
+            anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
+            # Whoever has always logged in by those that are gone would stand before a closed door.
+            self._tellings.mail(
+                CredentialsActivities.send_credentials_anew, anew, "Send the credentials that stay"
+            )
+        if merge.merged_unit_id != merge.unit_id:
+            workflow.set_current_details(
+                f"**Tells the merged customer's unit** `{moved.previous_unit_id}`.\n\n"
+                f"Registration `{moved.registration_id}`."
+            )
+            left = TransferStep(moved=moved, event_id=merge.request_id)
+            self._tellings.mail(
+                TransferActivities.tell_previous_unit, left, "Tell the merged customer's unit"
+            )

@@ -1,0 +1,58 @@
+"""The steps of a transfer to another unit (R16)."""
+
+from temporalio import activity
+
+from liity.notification.v1.notification_service_pb2 import MovedToAnotherUnit
+from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from liity.workflows.v1.transfer_workflow_pb2 import TransferResponse, TransferStep
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from workflows.mail.notifier import Mailing
+
+
+class TransferActivities:
+    """The steps, over the three services."""
+
+    def __init__(self, registration: Peer, mailing: Mailing) -> None:
+        self._registration = registration
+        self._mailing = mailing
+        self._customers = CustomerServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    @activity.defn
+    async def transfer_customer(self, request: TransferCustomerRequest) -> TransferResponse:
+        """Moves the person; or says why not, which is an answer."""
+        try:
+            moved = await self._registration.call(self._customers.TransferCustomer, request)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return TransferResponse(refused=to_refused(refusal))
+            raise
+        return TransferResponse(moved=moved)
+
+    @activity.defn
+    async def tell_previous_unit(self, transfer: TransferStep) -> MailStepResult:
+        """Tells the unit that has lost sight of the person, without naming them."""
+        moved = transfer.moved
+        units = BatchGetUnitsRequest(unit_ids=[moved.previous_unit_id])
+        unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
+        content = MovedToAnotherUnit(
+            unit_display_name=unit.display_name,
+            registration_id=moved.registration_id,
+            registration_create_time=moved.registration_create_time,
+        )
+        step = RegistrationStep(registration_id=moved.registration_id, event_id=transfer.event_id)
+        responsible = await self._mailing.responsible(
+            moved.previous_unit_id, moved.previous_registrar_account_id
+        )
+        if not responsible and unit.HasField("close_time"):
+            # Whoever moves the customers of a closed unit knows it. Of an open one, customer service is told.
+            return MailStepResult()
+        return await self._mailing.tell_all(
+            step, responsible, "moved to another unit", moved_to_another_unit=content
+        )

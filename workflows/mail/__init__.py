@@ -1,0 +1,1 @@
+"""Recipients of mail, and the links in it."""

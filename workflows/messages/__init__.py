@@ -1,0 +1,1 @@
+"""`MessageWorkflow` and its activities."""

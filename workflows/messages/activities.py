@@ -1,0 +1,114 @@
+"""The steps of a message to customer service (R12, R25). Its words stay in the registration service."""
+
+from datetime import UTC, timedelta
+
+from google.protobuf.message import Message
+from temporalio import activity
+
+from liity.notification.v1.notification_service_pb2 import (
+    MessageAnswered,
+    MessageErased,
+    MessageLapsed,
+    MessageReceived,
+    MessageReminder,
+    MessageWaits,
+)
+from liity.registration.v1.message_service_pb2 import GetMessageStatusRequest, LapseMessageRequest
+from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
+from liity.workflows.v1.message_workflow_pb2 import MessagePlan, MessageStep
+from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from services.runtime.rpc.peer import Peer
+from workflows.mail.notifier import Mailing
+
+
+class MessageActivities:
+    """The steps, over the three services.
+
+    `reminder` is how long before the deadline customer service is reminded, and `lapse` how long after it a
+    message is closed without an answer.
+    """
+
+    def __init__(
+        self,
+        registration: Peer,
+        mailing: Mailing,
+        *,
+        reminder: timedelta,
+        lapse: timedelta,
+    ) -> None:
+        self._registration = registration
+        self._mailing = mailing
+        self._reminder = reminder
+        self._lapse = lapse
+        self._messages = MessageServiceStub(registration.channel)
+
+    @activity.defn
+    async def look_at_message(self, step: MessageStep) -> MessagePlan:
+        """How the message stands, and what is due when."""
+        request = GetMessageStatusRequest(message_id=step.message_id)
+        looked = await self._registration.call(self._messages.GetMessageStatus, request)
+        if not looked.HasField("status"):
+            return MessagePlan()
+        deadline = looked.status.deadline.ToDatetime(UTC)
+        plan = MessagePlan(status=looked.status)
+        for moment in (deadline - self._reminder, deadline):
+            plan.reminders.add().FromDatetime(moment)
+        plan.lapse_time.FromDatetime(deadline + self._lapse)
+        return plan
+
+    @activity.defn
+    async def tell_customer_service(self, step: MessageStep) -> MailStepResult:
+        """Mails customer service that a message waits: its reference, and none of its words."""
+        content = MessageWaits(reference=step.status.reference, deadline=step.status.deadline)
+        return await self._to_customer_service(step, "message waits", message_waits=content)
+
+    @activity.defn
+    async def remind_of_message(self, step: MessageStep) -> MailStepResult:
+        """Reminds customer service."""
+        content = MessageReminder(reference=step.status.reference, deadline=step.status.deadline)
+        return await self._to_customer_service(step, "message reminder", message_reminder=content)
+
+    @activity.defn
+    async def confirm_receipt(self, step: MessageStep) -> MailStepResult:
+        """Mails the sender the reference."""
+        content = MessageReceived(reference=step.status.reference, deadline=step.status.deadline)
+        return await self._to_sender(step, "message received", message_received=content)
+
+    @activity.defn
+    async def tell_answered(self, step: MessageStep) -> MailStepResult:
+        """Tells the sender where to read the answer."""
+        content = MessageAnswered(reference=step.status.reference)
+        return await self._to_sender(step, "message answered", message_answered=content)
+
+    @activity.defn
+    async def lapse_message(self, step: MessageStep) -> None:
+        """Closes a message that nobody has answered."""
+        request = LapseMessageRequest(message_id=step.message_id)
+        await self._registration.call(self._messages.LapseMessage, request)
+
+    @activity.defn
+    async def tell_lapsed(self, step: MessageStep) -> MailStepResult:
+        """Tells the sender that nobody has answered, and where to turn."""
+        content = MessageLapsed(reference=step.status.reference)
+        return await self._to_sender(step, "message lapsed", message_lapsed=content)
+
+    @activity.defn
+    async def tell_erased(self, step: MessageStep) -> MailStepResult:
+        """Tells the sender that the message went with whom it was about."""
+        content = MessageErased(reference=step.status.reference)
+        # The records of mail about that person are erased: this one is about the message alone.
+        step.status.subject_id = step.message_id
+        return await self._to_sender(step, "message erased", message_erased=content)
+
+    async def _to_customer_service(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
+        return await self._mailing.tell(_mailed(step), self._mailing.customer_service, name, **content)
+
+    async def _to_sender(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
+        """Tells whoever wrote; who answers for the unit now, if they have left; nobody of a closed unit."""
+        accounts = await self._mailing.responsible(step.status.unit_id, step.status.sender_account_id)
+        return await self._mailing.tell_each(_mailed(step), accounts, name, **content)
+
+
+def _mailed(step: MessageStep) -> RegistrationStep:
+    """What mail about a message is kept under, and sent once for."""
+    return RegistrationStep(registration_id=step.status.subject_id, event_id=step.event_id)

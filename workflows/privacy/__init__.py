@@ -1,0 +1,1 @@
+"""Disclosures of a person's data."""

@@ -1,0 +1,65 @@
+"""`DisclosureWorkflow`: one export of a person's data, from the request until it is erased."""
+
+from datetime import UTC, timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+
+from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput, DisclosureWorkflowResult
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import DisclosureWorkflowNames
+from workflows.privacy.disclosure_activities import DisclosureActivities
+from workflows.support.operators import Operated
+from workflows.support.steps import insist
+
+_STEP = timedelta(minutes=2)
+"""One try of a step."""
+
+_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
+)
+"""Without limit: whatever is away comes back, and until then Temporal UI shows what is tried."""
+
+
+@workflow.defn(name=DisclosureWorkflowNames.WORKFLOW)
+class DisclosureWorkflow(Operated):
+    """Gathers an export, keeps it until its time is over, and erases it."""
+
+    @workflow.run
+    async def run(self, disclosure: DisclosureWorkflowInput) -> DisclosureWorkflowResult:
+        """Lives as long as the export."""
+        end = disclosure.expire_time.ToDatetime(UTC)
+        await self._gather(disclosure, end - workflow.now())
+        workflow.set_current_details(f"**Kept** until {end:%Y-%m-%d %H:%M} UTC.")
+        await workflow.sleep(
+            max(end - workflow.now(), timedelta(0)), summary=OperatorText("The disclosure's end")
+        )
+        erasing = "Erase the export"
+        await insist(
+            lambda: workflow.execute_activity_method(
+                DisclosureActivities.delete_disclosure,
+                disclosure,
+                start_to_close_timeout=_STEP,
+                retry_policy=_RETRY,
+                summary=OperatorText(erasing),
+            ),
+            erasing,
+        )
+        return DisclosureWorkflowResult()
+
+    async def _gather(self, disclosure: DisclosureWorkflowInput, lifetime: timedelta) -> None:
+        """Gathers; gives up when nobody could read it any more, or the person is erased meanwhile."""
+        if lifetime <= timedelta(0):
+            return
+        try:
+            await workflow.execute_activity_method(
+                DisclosureActivities.gather_disclosure,
+                disclosure,
+                start_to_close_timeout=_STEP,
+                schedule_to_close_timeout=lifetime,
+                retry_policy=_RETRY,
+                summary=OperatorText("Ask every service"),
+            )
+        except ActivityError:
+            workflow.logger.warning("the disclosure could not be gathered")

@@ -1,0 +1,1 @@
+"""Rows and runs that have lost each other."""

@@ -1,0 +1,94 @@
+"""The step by which a run goes on with a registration whose row was there before it."""
+
+import uuid
+from datetime import UTC
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio import activity
+
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, IssueLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.registration.v1.reconciliation_service_pb2 import GetUnfinishedRegistrationRequest
+from liity.registration.v1.reconciliation_service_pb2_grpc import ReconciliationServiceStub
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
+from liity.workflows.v1.registration_workflow_pb2 import Adopt, CreatedRegistration, Timetable
+from services.runtime.clock import from_proto_date, helsinki_moment
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from workflows.support.deadlines import welcome_time
+
+
+class AdoptionActivities:
+    """The step, over identity and registration."""
+
+    def __init__(self, identity: Peer, registration: Peer, timetable: Timetable) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._timetable = timetable
+        self._links = LinkServiceStub(identity.channel)
+        self._rows = ReconciliationServiceStub(registration.channel)
+
+    @activity.defn
+    async def adopt_registration(self, adopted: Adopt) -> CreatedRegistration:
+        """What a run must know of a registration to go on with it; nothing of one that is at rest."""
+        request = GetUnfinishedRegistrationRequest(registration_id=adopted.registration_id)
+        try:
+            found = await self._registration.call(self._rows.GetUnfinishedRegistration, request)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return CreatedRegistration()
+            raise
+        if found.registration.person_id != adopted.person_id:
+            return CreatedRegistration()
+        created = CreatedRegistration(
+            registration=found.registration, timetable=self._timetable, temporary=found.temporary
+        )
+        if found.HasField("consent_outgrown_date"):
+            birthday = from_proto_date(found.consent_outgrown_date)
+            created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
+        go_on(created)
+        if found.registration.stage == STAGE_WAITING_FOR_CONSENT:
+            created.guardian_corrections = await self._corrections(created)
+        return created
+
+    async def _corrections(self, created: CreatedRegistration) -> int:
+        """How often the guardian's address was corrected: each correction has voided a link."""
+        until = Timestamp()
+        moments = (created.registration.deadline, created.consent_outgrown_time)
+        until.FromDatetime(min(moment.ToDatetime(UTC) for moment in moments))
+        corrections = 0
+        while True:
+            link = consent_link_request(created.registration.registration_id, corrections, until)
+            if not (await self._identity.call(self._links.IssueLink, link)).link_void:
+                return corrections
+            corrections += 1
+
+
+def go_on(created: CreatedRegistration) -> None:
+    """Sets the moments of the stage at hand, as the row tells them."""
+    registration, timetable = created.registration, created.timetable
+    changed, deadline = (
+        moment.ToDatetime(UTC) for moment in (registration.update_time, registration.deadline)
+    )
+    if registration.stage == STAGE_WAITING_FOR_CONSENT:
+        created.begin_time.FromDatetime(deadline - timetable.consent_lapse.ToTimedelta())
+    elif registration.stage == STAGE_ACTIVE:
+        created.begin_time.FromDatetime(changed)
+    elif registration.stage == STAGE_CREDENTIALS_SENT:
+        created.begin_time.FromDatetime(changed)
+        # While the welcome waits for the customer's own address, the row tells until when at most (R27).
+        created.welcome_time.FromDatetime(min(deadline, welcome_time(changed, timetable)))
+
+
+def consent_link_request(registration_id: str, corrections: int, expire_time: Timestamp) -> IssueLinkRequest:
+    """What issues the guardian's link, the same one again while the guardian's address stands.
+
+    It is keyed by the registration, not the event: a reminder repeats the link of the request.
+    """
+    name = f"consent link {corrections}" if corrections else "consent link"
+    return IssueLinkRequest(
+        request_id=str(uuid.uuid5(uuid.UUID(registration_id), name)),
+        purpose=LINK_PURPOSE_CONSENT,
+        subject=registration_id,
+        expire_time=expire_time,
+    )

@@ -1,0 +1,78 @@
+"""`ReconciliationWorkflow`: rows of which more is to come have a run that knows them, and runs a row."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from temporalio import workflow
+
+from liity.registration.v1.reconciliation_service_pb2 import UnfinishedKind
+from liity.workflows.v1.reconciliation_workflow_pb2 import (
+    ReconciliationCount,
+    ReconciliationResult,
+    ReconciliationStep,
+)
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import ReconciliationWorkflowNames
+from services.runtime.temporal.search_attributes import STAGE
+from workflows.reconciliation.activities import ReconciliationActivities
+from workflows.support.steps import HEARTBEAT, RETRY
+
+_ROUND = timedelta(hours=2)
+"""For a step that looks at all rows of a kind: many times what it takes."""
+
+_KINDS: Sequence[UnfinishedKind.ValueType] = sorted(UnfinishedKind.values())
+"""Each kind of row. The first, which names none, stands for invitations."""
+
+
+@workflow.defn(name=ReconciliationWorkflowNames.WORKFLOW)
+class ReconciliationWorkflow:
+    """Mends what a crash, a restored backup or an operator has torn apart.
+
+    A schedule starts it every few minutes, and each worker when it starts.
+    """
+
+    def __init__(self) -> None:
+        self._result = ReconciliationResult()
+
+    @workflow.run
+    async def run(self) -> ReconciliationResult:
+        """Begins the runs that are missing, and ends those whose row is gone. Shows how many."""
+        result = self._result
+        for kind in _KINDS:
+            name = UnfinishedKind.Name(kind).removeprefix("UNFINISHED_KIND_").lower().replace("_", " ")
+            count = await workflow.execute_activity_method(
+                ReconciliationActivities.begin_missing_runs,
+                ReconciliationStep(kind=kind),
+                start_to_close_timeout=_ROUND,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=RETRY,
+                summary=OperatorText(f"Rows without a run: {name if kind else 'invitation'}"),
+            )
+            result.rows += count.checked
+            result.begun += count.mended
+            result.failed += count.failed
+            self._show("Looks for rows without a run")
+        lost: ReconciliationCount = await workflow.execute_activity_method(
+            ReconciliationActivities.end_lost_runs,
+            start_to_close_timeout=_ROUND,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=RETRY,
+            summary=OperatorText("Runs without a row"),
+        )
+        result.ended += lost.mended
+        result.failed += lost.failed
+        self._show("Complete")
+        return result
+
+    def _show(self, note: str) -> None:
+        """Shows operators what was mended, in numbers."""
+        result = self._result
+        mended = result.begun + result.ended
+        stage = "INCOMPLETE" if result.failed else "MENDED" if mended else "CLEAN"
+        workflow.upsert_search_attributes([STAGE.value_set(stage)])
+        workflow.set_current_details(
+            f"**{note}**: {result.rows:,} rows looked at.\n\n"
+            f"Rows without a run that have one again: {result.begun:,}. "
+            f"Runs without a row that were ended: {result.ended:,}. "
+            f"Not mended: {result.failed:,}."
+        )

@@ -1,0 +1,1 @@
+"""`RegistrationWorkflow` and its activities."""

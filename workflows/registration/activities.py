@@ -1,0 +1,498 @@
+"""The steps of a registration, each one business step of idempotent calls.
+
+What is made on the way (links, user names, addresses) stays in the step: it never enters a history.
+"""
+
+import asyncio
+import uuid
+from datetime import UTC
+
+from temporalio import activity
+
+from liity.identity.v1.account_service_pb2 import FindAccountRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_CONSENT,
+    IssueLinkResponse,
+    RedeemLinkRequest,
+    VoidLinksRequest,
+)
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.identity.v1.person_service_pb2 import RetainPersonRequest, UnretainPersonRequest
+from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
+from liity.notification.v1.notification_service_pb2 import (
+    ChangeAddressReminder,
+    ConsentDeclined,
+    ConsentGiven,
+    ConsentLapsed,
+    ConsentOutgrown,
+    ConsentReminder,
+    ConsentRequest,
+    CustomershipBegun,
+    RegistrationWithdrawn,
+    Welcome,
+)
+from liity.registration.v1.customer_service_pb2 import ConvertToOnlineRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.personal_data_service_pb2 import IsPersonKnownRequest
+from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from liity.registration.v1.registration_service_pb2 import (
+    ActivateRegistrationRequest,
+    AdvanceRegistrationRequest,
+    CreateRegistrationRequest,
+    EndRegistrationRequest,
+    GetRegistrationRequest,
+    MailingDetails,
+    Registration,
+    UpdateFormRequest,
+)
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
+from liity.v1.reason_pb2 import REASON_NOT_WAITING
+from liity.v1.registration_pb2 import (
+    STAGE_ACTIVE,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_DECLINED,
+    STAGE_LINKED,
+    STAGE_REJECTED,
+    STAGE_WELCOMED,
+    Stage,
+)
+from liity.workflows.v1.registration_workflow_pb2 import (
+    ActivationStep,
+    AddressStepResult,
+    ConvertedRegistration,
+    CreatedRegistration,
+    EditRequest,
+    EditResponse,
+    EndStep,
+    MailStepResult,
+    OverStepResult,
+    RegistrationStep,
+    Resumed,
+    Timetable,
+    WelcomePlan,
+    WelcomePlanStep,
+)
+from services.runtime.clock import from_proto_date, helsinki_moment, now
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from workflows.mail.customership_links import CustomershipLinks
+from workflows.mail.notifier import Mailing, key
+from workflows.reconciliation.adoption_activities import consent_link_request, go_on
+from workflows.removal.erasure import Erasure
+from workflows.support.deadlines import lapse_time, welcome_time
+
+_AT_ONCE = 2.0
+"""Seconds a registrar may be kept waiting for a mail: Save answers after it."""
+
+
+class RegistrationActivities:
+    """The steps, over the three services."""
+
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        mailing: Mailing,
+        customership_links: CustomershipLinks,
+        erasure: Erasure,
+        timetable: Timetable,
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._timetable = timetable
+        self._erasure = erasure
+        self._persons = PersonServiceStub(identity.channel)
+        self._accounts = AccountServiceStub(identity.channel)
+        self._links = LinkServiceStub(identity.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+        self._personal_data = PersonalDataServiceStub(registration.channel)
+        self._mailing = mailing
+        self._customership_links = customership_links
+
+    @activity.defn
+    async def create_registration(self, request: CreateRegistrationRequest) -> CreatedRegistration:
+        """Keeps the person and stores the registration; or says why not, which is an answer.
+
+        Credentials are mailed in the same step if that takes no time: it spares a round of the engine.
+        """
+        begun = now()
+        request.consent_deadline.FromDatetime(lapse_time(begun, self._timetable))
+        request.reactivation_deadline.FromDatetime(begun + self._timetable.reactivation_lapse.ToTimedelta())
+        request.identity_check_deadline.FromDatetime(
+            begun + self._timetable.identity_check_lapse.ToTimedelta()
+        )
+        retain = RetainPersonRequest(person_id=request.person_id)
+        try:
+            await self._identity.call(self._persons.RetainPerson, retain)
+            response = await self._registration.call(self._registrations.CreateRegistration, request)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                await self._unretain_unless_known(request.person_id)
+                return CreatedRegistration(refusal=refusal.reason)
+            raise
+        registration = response.registration
+        created = CreatedRegistration(
+            registration=registration,
+            timetable=self._timetable,
+            temporary=request.form.temporary and request.form.HasField("expected_end_date"),
+        )
+        if response.HasField("consent_outgrown_date"):
+            birthday = from_proto_date(response.consent_outgrown_date)
+            created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
+        if not response.HasField("mailing_details"):
+            # An earlier try of this step, or an earlier run, has come so far, but was not heard of.
+            go_on(created)
+        online = registration.stage == STAGE_ACTIVE and registration.kind == CUSTOMER_KIND_ONLINE
+        if online and response.HasField("mailing_details"):
+            await self._send_credentials_at_once(created, response.mailing_details)
+        return created
+
+    @activity.defn
+    async def plan_welcome(self, step: WelcomePlanStep) -> WelcomePlan:
+        """When the welcome mail is due (R26)."""
+        plan = WelcomePlan()
+        plan.welcome_time.FromDatetime(welcome_time(step.begin_time.ToDatetime(UTC), step.timetable))
+        return plan
+
+    @activity.defn
+    async def convert_to_online(self, request: ConvertToOnlineRequest) -> ConvertedRegistration:
+        """Makes an online customer of a CD borrower (R23); or says why not, which is an answer."""
+        try:
+            response = await self._registration.call(self._customers.ConvertToOnline, request)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                created = CreatedRegistration(refusal=refusal.reason)
+                return ConvertedRegistration(created=created, refused=to_refused(refusal))
+            raise
+        registration = response.registration
+        created = CreatedRegistration(registration=registration, timetable=self._timetable)
+        if registration.stage == STAGE_CREDENTIALS_SENT:
+            created.welcome_time.CopyFrom(registration.deadline)
+        return ConvertedRegistration(created=created)
+
+    @activity.defn
+    async def edit_registration(self, request: EditRequest) -> EditResponse:
+        """Corrects the form; or says why not, which is an answer.
+
+        A guardian whose address is named is asked anew: the link that went to the one before is void.
+        """
+        update = request.update
+        try:
+            updated = await self._registration.call(self._registrations.UpdateForm, update)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return EditResponse(refused=to_refused(refusal))
+            raise
+        if names_guardian(update) and not updated.HasField("changed_meanwhile"):
+            await self._void_links(RegistrationStep(registration_id=update.registration_id))
+        return EditResponse(updated=updated)
+
+    @activity.defn
+    async def resume_registration(self, resumed: Resumed) -> CreatedRegistration:
+        """What is known of a registration that goes on; its credentials are sent anew beside it."""
+        request = GetRegistrationRequest(registration_id=resumed.registration_id)
+        response = await self._registration.call(self._registrations.GetRegistration, request)
+        registration = response.registration
+        created = CreatedRegistration(registration=registration, timetable=self._timetable)
+        if registration.HasField("deadline"):
+            created.welcome_time.CopyFrom(registration.deadline)
+        else:
+            # The first credentials had not gone out.
+            created.welcome_time.FromDatetime(welcome_time(now(), self._timetable))
+        return created
+
+    @activity.defn
+    async def request_consent(self, step: RegistrationStep) -> MailStepResult:
+        """Mails the guardian a link to answer by (R29)."""
+        return await self._ask_guardian(step, "consent_request", ConsentRequest)
+
+    @activity.defn
+    async def remind_of_consent(self, step: RegistrationStep) -> MailStepResult:
+        """Mails the guardian the same link again (R30)."""
+        return await self._ask_guardian(step, "consent_reminder", ConsentReminder)
+
+    @activity.defn
+    async def activate_registration(self, activation: ActivationStep) -> Registration:
+        """Begins the customership, by a consent or because the customer has turned 15 (R8)."""
+        step = activation.step
+        evidence = activation.consent.evidence if activation.HasField("consent") else None
+        await self._redeem_link(step, activation.consent.link_id)
+        request = ActivateRegistrationRequest(registration_id=step.registration_id, consent=evidence)
+        response = await self._registration.call(self._registrations.ActivateRegistration, request)
+        await self._void_links(step)
+        return response.registration
+
+    @activity.defn
+    async def tell_consent_given(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the registrar that the guardian consented."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        content = ConsentGiven(
+            child_first_names=details.first_names, unit_display_name=details.unit_display_name
+        )
+        return await self._mailing.tell_registrar(step, details, "consent given", consent_given=content)
+
+    @activity.defn
+    async def tell_consent_outgrown(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the registrar that consent is needed no more (R8)."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        content = ConsentOutgrown(
+            child_first_names=details.first_names, unit_display_name=details.unit_display_name
+        )
+        return await self._mailing.tell_registrar(step, details, "consent outgrown", consent_outgrown=content)
+
+    @activity.defn
+    async def end_registration(self, end: EndStep) -> Registration:
+        """Ends the registration and erases the person everywhere (R30), unless they are a customer (R19).
+
+        One that has ended meanwhile, as the person was erased, is answered as it stands.
+        """
+        step = end.step
+        await self._redeem_link(step, end.link_id)
+        request = EndRegistrationRequest(
+            registration_id=step.registration_id, stage=end.stage, rejection_note=end.rejection_note
+        )
+        if end.stage == STAGE_REJECTED:
+            request.decision_request_id = step.event_id
+        try:
+            response = await self._registration.call(self._registrations.EndRegistration, request)
+        except Refusal as refusal:
+            if refusal.reason != REASON_NOT_WAITING:
+                raise
+            return await self._get(step)
+        if response.is_customer:
+            await self._void_links(step)
+            await self._erasure.erase_registration(step.registration_id)
+        else:
+            await self._erasure.erase_person(step.person_id)
+        return response.registration
+
+    @activity.defn
+    async def tell_consent_not_given(self, end: EndStep) -> MailStepResult:
+        """Tells the registrar that the guardian declined, or never answered (R30)."""
+        declined = end.stage == STAGE_DECLINED
+        field, content = (
+            ("consent_declined", ConsentDeclined) if declined else ("consent_lapsed", ConsentLapsed)
+        )
+        return await self._tell_of_the_end(end.step, "consent not given", field, content)
+
+    @activity.defn
+    async def tell_withdrawn(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the registrar that somebody has withdrawn it for the unit."""
+        return await self._tell_of_the_end(step, "withdrawn", "registration_withdrawn", RegistrationWithdrawn)
+
+    @activity.defn
+    async def send_credentials(self, step: RegistrationStep) -> MailStepResult:
+        """Issues the credentials, mails them (R13) and records the stage."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        mail = await self._mailing.credentials(step, details, details.credentials_recipient)
+        result = (
+            # Others are on their way already.
+            MailStepResult(delivered=True)
+            if mail is None
+            else await self._mailing.send_or_tell(step, details, mail)
+        )
+        if result.delivered:
+            await self._advance(step, STAGE_CREDENTIALS_SENT)
+        return result
+
+    @activity.defn
+    async def tell_customership_begun(self, step: RegistrationStep) -> MailStepResult:
+        """Tells a CD borrower, with a link of their own (R21); not a registrar whose address is on file."""
+        details = await self._mailing.details(step)
+        if details is None or details.kind != CUSTOMER_KIND_CD_BORROWER or not details.customer_email:
+            return MailStepResult()
+        if await self._registrar_on_file(details) is not None:
+            return MailStepResult()
+        token = await self._customership_links.issue(
+            key(step.event_id, "customership link"), step.registration_id
+        )
+        content = CustomershipBegun(first_names=details.first_names, link_token=token)
+        mail = self._mailing.mail(
+            step, "customership begun", details.customer_email, details, customership_begun=content
+        )
+        return await self._mailing.send_or_tell(step, details, mail)
+
+    @activity.defn
+    async def remind_to_change_address(self, step: RegistrationStep) -> MailStepResult:
+        """Reminds the registrar whose own address is still on file (R27)."""
+        details = await self._mailing.details(step)
+        account_id = await self._registrar_on_file(details)
+        if details is None or account_id is None:
+            return MailStepResult()
+        content = ChangeAddressReminder(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            welcome_time=step.deadline,
+        )
+        # Of a customer who has moved since, whoever has the address can change nothing any more.
+        responsible = await self._mailing.responsible(
+            details.unit_id, account_id, details.registrar_account_id
+        )
+        return await self._mailing.tell_all(
+            step, responsible, "change address reminder", change_address_reminder=content
+        )
+
+    @activity.defn
+    async def look_whose_address(self, step: RegistrationStep) -> AddressStepResult:
+        """Whether the address on file is a registrar's; if so, records how long the welcome waits (R27)."""
+        registrars = await self._registrar_on_file(await self._mailing.details(step)) is not None
+        if registrars and step.HasField("deadline"):
+            await self._advance(step, STAGE_CREDENTIALS_SENT)
+        return AddressStepResult(registrars=registrars)
+
+    @activity.defn
+    async def send_welcome(self, step: RegistrationStep) -> MailStepResult:
+        """Mails the welcome to the address then on file (R26), unless the customership has ended."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        recipient = details.customer_email or await self._mailing.registrars_address(step, details)
+        token = await self._customership_links.issue(
+            key(step.event_id, "customership link"), step.registration_id
+        )
+        content = Welcome(first_names=details.first_names, link_token=token)
+        mail = self._mailing.mail(step, "welcome", recipient, details, welcome=content)
+        result = await self._mailing.send_or_tell(step, details, mail)
+        step.ClearField("deadline")
+        await self._advance(step, STAGE_WELCOMED)
+        return result
+
+    @activity.defn
+    async def look_whether_over(self, step: RegistrationStep) -> OverStepResult:
+        """Whether the registration's customership is over (R19), or has become another customer's (R24)."""
+        if await self._mailing.details(step) is None:
+            return OverStepResult(over=True)
+        return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
+
+    async def _tell_of_the_end(
+        self,
+        step: RegistrationStep,
+        name: str,
+        field: str,
+        content: type[ConsentDeclined] | type[ConsentLapsed] | type[RegistrationWithdrawn],
+    ) -> MailStepResult:
+        """Tells the registrar of one that has come to nothing: the mail names nobody, as all is erased."""
+        registration = await self._get(step)
+        units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
+        unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
+        told = content(
+            unit_display_name=unit.display_name,
+            registration_id=registration.registration_id,
+            registration_create_time=registration.create_time,
+        )
+        responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
+        return await self._mailing.tell_all(step, responsible, name, **{field: told})
+
+    async def _unretain_unless_known(self, person_id: str) -> None:
+        """Of whom nothing is stored, the code is not kept for good.
+
+        Nobody else saves the person meanwhile: that is what the one run per person is for.
+        """
+        known = await self._registration.call(
+            self._personal_data.IsPersonKnown, IsPersonKnownRequest(person_id=person_id)
+        )
+        if not known.known:
+            unretain = UnretainPersonRequest(person_id=person_id)
+            await self._identity.call(self._persons.UnretainPerson, unretain)
+
+    async def _get(self, step: RegistrationStep) -> Registration:
+        request = GetRegistrationRequest(registration_id=step.registration_id)
+        return (await self._registration.call(self._registrations.GetRegistration, request)).registration
+
+    async def _ask_guardian(
+        self, step: RegistrationStep, field: str, content: type[ConsentRequest] | type[ConsentReminder]
+    ) -> MailStepResult:
+        """Mails the guardian; nothing once the registration has ended, or with a link that works no more."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        link = await self._consent_link(step)
+        if link.link_void:
+            return MailStepResult()
+        registration = await self._get(step)
+        asked = content(
+            child_first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            link_token=link.token,
+            deadline=step.deadline,
+            # The guardian is told the 15th birthday if that comes before the lapse (R8).
+            outgrown=step.deadline.ToDatetime() < registration.deadline.ToDatetime(),
+        )
+        mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
+        return await self._mailing.send_or_tell(step, details, mail)
+
+    async def _send_credentials_at_once(self, created: CreatedRegistration, details: MailingDetails) -> None:
+        """Mails the credentials if all goes well within moments; if not, `send_credentials` will."""
+        registration = created.registration
+        begun = registration.create_time.ToDatetime(UTC)
+        step = RegistrationStep(
+            registration_id=registration.registration_id,
+            person_id=registration.person_id,
+            event_id=first_credentials(registration.registration_id),
+        )
+        step.deadline.FromDatetime(welcome_time(begun, self._timetable))
+        try:
+            async with asyncio.timeout(_AT_ONCE):
+                mail = await self._mailing.credentials(step, details, details.credentials_recipient)
+                if mail is not None and await self._mailing.send(mail):
+                    await self._advance(step, STAGE_CREDENTIALS_SENT)
+                    created.welcome_time.CopyFrom(step.deadline)
+        except (Refusal, TimeoutError) as error:
+            activity.logger.info("credentials not mailed at once: %s", type(error).__name__)
+
+    async def _registrar_on_file(self, details: MailingDetails | None) -> str | None:
+        """The account to whose address mail to the customer goes; None if it goes to nobody's with one.
+
+        Empty if it goes to whoever answers for the unit.
+        """
+        if details is None:
+            return None
+        if not details.customer_email:
+            return details.registrar_account_id
+        find = FindAccountRequest(email=details.customer_email)
+        return (await self._identity.call(self._accounts.FindAccount, find)).account_id or None
+
+    async def _consent_link(self, step: RegistrationStep) -> IssueLinkResponse:
+        request = consent_link_request(step.registration_id, step.guardian_corrections, step.deadline)
+        return await self._identity.call(self._links.IssueLink, request)
+
+    async def _redeem_link(self, step: RegistrationStep, link_id: str) -> None:
+        """Uses up the link a decision came by, before the decision counts: it works once."""
+        if link_id:
+            redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id)
+            await self._identity.call(self._links.RedeemLink, redeem)
+
+    async def _void_links(self, step: RegistrationStep) -> None:
+        void = VoidLinksRequest(purpose=LINK_PURPOSE_CONSENT, subject=step.registration_id)
+        await self._identity.call(self._links.VoidLinks, void)
+
+    async def _advance(self, step: RegistrationStep, stage: Stage.ValueType) -> None:
+        request = AdvanceRegistrationRequest(
+            registration_id=step.registration_id,
+            stage=stage,
+            deadline=step.deadline if step.HasField("deadline") else None,
+        )
+        await self._registration.call(self._registrations.AdvanceRegistration, request)
+
+
+def names_guardian(update: UpdateFormRequest) -> bool:
+    """Whether a correction names the guardian's address."""
+    return not {"related_person", "related_person.email"}.isdisjoint(update.update_mask.paths)
+
+
+def first_credentials(registration_id: str) -> str:
+    """The event of a registration's first credentials, however many steps try to mail them."""
+    return str(uuid.uuid5(uuid.UUID(registration_id), "first credentials"))

@@ -1,0 +1,172 @@
+"""The steps of what waits for customer service (R19, R24)."""
+
+from typing import Any
+
+from google.protobuf.message import Message
+from temporalio import activity
+
+from liity.notification.v1.notification_service_pb2 import (
+    DecisionLapsed,
+    DecisionMissed,
+    DecisionReminder,
+    IdentityCheckAsked,
+    IdentityCheckDeclined,
+    IdentityCheckDone,
+    ReactivationAsked,
+    ReactivationDeclined,
+    ReactivationDone,
+)
+from liity.registration.v1.registration_service_pb2 import (
+    ApproveRegistrationRequest,
+    GetRegistrationRequest,
+    LinkRegistrationRequest,
+    Registration,
+)
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_DECISION
+from liity.v1.registration_pb2 import (
+    STAGE_LAPSED,
+    STAGE_LINKED,
+    STAGE_REJECTED,
+    STAGE_WAITING_FOR_REACTIVATION,
+)
+from liity.workflows.v1.registration_workflow_pb2 import (
+    ApprovalStep,
+    ApprovedRegistration,
+    DecisionStep,
+    LinkStep,
+    MailStepResult,
+    RegistrationStep,
+)
+from services.runtime.clock import from_proto_date, helsinki_moment
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import Peer
+from workflows.mail.notifier import Mailing
+from workflows.removal.erasure import Erasure
+
+
+class DecisionActivities:
+    """The steps, over the three services. No mail of theirs names anybody (R35)."""
+
+    def __init__(self, registration: Peer, mailing: Mailing, erasure: Erasure) -> None:
+        self._registration = registration
+        self._mailing = mailing
+        self._erasure = erasure
+        self._registrations = RegistrationServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    @activity.defn
+    async def ask_customer_service(self, asked: DecisionStep) -> MailStepResult:
+        """Mails customer service that a registration waits for it."""
+        reactivation = asked.awaited == STAGE_WAITING_FOR_REACTIVATION
+        content = ReactivationAsked if reactivation else IdentityCheckAsked
+        field = "reactivation_asked" if reactivation else "identity_check_asked"
+        return await self._ask(asked, field, content)
+
+    @activity.defn
+    async def remind_customer_service(self, asked: DecisionStep) -> MailStepResult:
+        """Mails customer service that a registration still waits for it."""
+        return await self._ask(asked, "decision_reminder", DecisionReminder)
+
+    @activity.defn
+    async def approve_registration(self, approval: ApprovalStep) -> ApprovedRegistration:
+        """Customer service says yes. One that has ended meanwhile is answered as it stands."""
+        step = approval.step
+        approve = ApproveRegistrationRequest(
+            registration_id=step.registration_id,
+            decision_request_id=step.event_id,
+            decide_time=approval.decide_time,
+            consent_deadline=step.deadline,
+        )
+        try:
+            response = await self._registration.call(self._registrations.ApproveRegistration, approve)
+        except Refusal as refusal:
+            if refusal.reason != REASON_NOT_WAITING_FOR_DECISION:
+                raise
+            return ApprovedRegistration(registration=await self._get(step))
+        approved = ApprovedRegistration(registration=response.registration)
+        if response.HasField("consent_outgrown_date"):
+            birthday = from_proto_date(response.consent_outgrown_date)
+            approved.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
+        if response.HasField("previous"):
+            approved.previous.CopyFrom(response.previous)
+        return approved
+
+    @activity.defn
+    async def link_registration(self, link: LinkStep) -> ApprovedRegistration:
+        """Ends the registration as that of a customer, and erases the person who was made for it."""
+        step = link.step
+        request = LinkRegistrationRequest(
+            registration_id=step.registration_id,
+            customer_id=link.link.customer_id,
+            unit_id=link.link.unit_id,
+            decision_request_id=step.event_id,
+        )
+        response = await self._registration.call(self._registrations.LinkRegistration, request)
+        await self._erasure.erase_person(step.person_id)
+        linked = ApprovedRegistration(registration=response.registration)
+        if response.HasField("previous"):
+            linked.previous.CopyFrom(response.previous)
+        return linked
+
+    @activity.defn
+    async def tell_how_it_was_decided(self, decided: DecisionStep) -> MailStepResult:
+        """Tells the registrar how customer service has decided, or that it has not."""
+        registration = await self._get(decided.step)
+        reactivation = decided.awaited == STAGE_WAITING_FOR_REACTIVATION
+        told = await self._told(registration)
+        content: dict[str, Message]
+        if decided.stage == STAGE_LAPSED:
+            content = {"decision_lapsed": DecisionLapsed(**told)}
+        elif decided.stage == STAGE_REJECTED and reactivation:
+            content = {"reactivation_declined": ReactivationDeclined(**told)}
+        elif decided.stage == STAGE_REJECTED:
+            content = {"identity_check_declined": IdentityCheckDeclined(**told)}
+        elif reactivation:
+            content = {"reactivation_done": ReactivationDone(**told)}
+        else:
+            linked = decided.stage == STAGE_LINKED
+            content = {"identity_check_done": IdentityCheckDone(**told, linked=linked)}
+        responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
+        return await self._mailing.tell_all(decided.step, responsible, "decision", **content)
+
+    @activity.defn
+    async def tell_what_was_missed(self, decided: DecisionStep) -> MailStepResult:
+        """Tells customer service that a registration has lapsed, as nobody decided."""
+        told = await self._told(await self._get(decided.step))
+        return await self._mailing.tell(
+            decided.step, self._mailing.customer_service, "missed", decision_missed=DecisionMissed(**told)
+        )
+
+    async def _ask(
+        self,
+        asked: DecisionStep,
+        field: str,
+        content: type[ReactivationAsked] | type[IdentityCheckAsked] | type[DecisionReminder],
+    ) -> MailStepResult:
+        """Mails customer service; nothing once it has decided."""
+        registration = await self._get(asked.step)
+        if registration.stage != asked.awaited:
+            return MailStepResult()
+        message = content(**await self._told(registration), deadline=asked.step.deadline)
+        result = await self._mailing.tell(
+            asked.step, self._mailing.customer_service, field, **{field: message}
+        )
+        if not result.delivered:
+            activity.logger.error("customer service cannot be mailed: LIITY_CUSTOMER_SERVICE_EMAIL is wrong")
+        return result
+
+    async def _get(self, step: RegistrationStep) -> Registration:
+        request = GetRegistrationRequest(registration_id=step.registration_id)
+        return (await self._registration.call(self._registrations.GetRegistration, request)).registration
+
+    async def _told(self, registration: Registration) -> dict[str, Any]:
+        units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
+        unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
+        return {
+            "unit_display_name": unit.display_name,
+            "registration_id": registration.registration_id,
+            "registration_create_time": registration.create_time,
+        }

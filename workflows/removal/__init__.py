@@ -1,0 +1,1 @@
+"""`RemovalWorkflow`: a customership ends and its data is erased."""

@@ -1,0 +1,242 @@
+"""The steps of a customership's end and return (R19, R20)."""
+
+from datetime import UTC
+
+import grpc
+from temporalio import activity
+
+from liity.identity.v1.credential_service_pb2 import VoidCredentialsRequest
+from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
+from liity.notification.v1.notification_service_pb2 import (
+    CustomershipEnded,
+    CustomershipEndedNotice,
+    CustomershipGoesOn,
+    RemovalUndone,
+)
+from liity.registration.v1.customer_service_pb2 import (
+    Customer,
+    GetCustomerRequest,
+    UndoRemovalRequest,
+)
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.registration_service_pb2 import MailingDetails
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
+from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_ENDED, REASON_REGISTRATION_UNDECIDED
+from liity.workflows.v1.registration_workflow_pb2 import (
+    MailStepResult,
+    RegistrationStep,
+    RegistrationWorkflowInput,
+    Resumed,
+)
+from liity.workflows.v1.removal_workflow_pb2 import (
+    EndRequest,
+    EndResponse,
+    ErasureResult,
+    RemovalStep,
+    RemovedCustomer,
+    ReturnResult,
+    UndoResponse,
+)
+from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import TASK_QUEUE, RegistrationWorkflowNames
+from workflows.mail.customership_links import CustomershipLinks
+from workflows.mail.notifier import Mailing, key
+from workflows.removal.erasure import Erasure
+from workflows.removal.retention import Retention
+
+
+class RemovalActivities:
+    """The steps, over the three services."""
+
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        mailing: Mailing,
+        links: CustomershipLinks,
+        erasure: Erasure,
+        retention: Retention,
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._mailing = mailing
+        self._links = links
+        self._erasure = erasure
+        self._retention = retention
+        self._credentials = CredentialServiceStub(identity.channel)
+        self._customers = CustomerServiceStub(registration.channel)
+
+    @activity.defn
+    async def end_customership(self, request: EndRequest) -> EndResponse:
+        """Marks the customer and makes credentials and links void; or says why not, which is an answer."""
+        try:
+            response = await self._registration.call(self._customers.EndCustomership, request.end)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return EndResponse(refused=to_refused(refusal))
+            raise
+        kept = self._removed(response.customer)
+        await self._links.use_up(request.link_id, request.end.request_id)
+        if kept.registration_id:
+            await self._links.void(kept.registration_id)
+        void = VoidCredentialsRequest(person_id=kept.person_id)
+        await self._identity.call(self._credentials.VoidCredentials, void)
+        return EndResponse(kept=kept)
+
+    @activity.defn
+    async def tell_customership_ended(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the customer, and the guardian or contact person if there is one."""
+        told = MailStepResult()
+        if await self._mailing.details(step) is not None:
+            # The end was undone while the mail could not go out.
+            return told
+        details = await self._mailing.details(step, also_if_ended=True)
+        if details is None:
+            return told
+        content = CustomershipEnded(first_names=details.first_names, erase_time=step.deadline)
+        for address in _addresses(details):
+            name = f"customership ended {address == details.customer_email}"
+            mail = self._mailing.mail(step, name, address, details, customership_ended=content)
+            told.delivered |= await self._mailing.send(mail)
+        return told
+
+    @activity.defn
+    async def tell_registrar_of_the_end(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the registrar that the customer, or customer service, has ended it."""
+        details = await self._mailing.details(step, also_if_ended=True)
+        if details is None:
+            return MailStepResult()
+        content = CustomershipEndedNotice(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            erase_time=step.deadline,
+        )
+        return await self._mailing.tell_registrar(
+            step, details, "customership ended notice", customership_ended_notice=content
+        )
+
+    @activity.defn
+    async def undo_removal(self, step: RemovalStep) -> UndoResponse:
+        """Makes the person a customer again; or says why not, which is an answer."""
+        request = UndoRemovalRequest(request_id=step.event_id, customer_id=step.customer_id)
+        try:
+            response = await self._registration.call(self._customers.UndoRemoval, request)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return UndoResponse(refused=to_refused(refusal))
+            raise
+        customer = response.customer
+        online = customer.form.kind == CUSTOMER_KIND_ONLINE
+        return UndoResponse(
+            returned=self._removed(customer),
+            online=online,
+            resumed_registration_id=response.resumed_registration_id,
+        )
+
+    @activity.defn
+    async def look_whether_returned(self, step: RemovalStep) -> ReturnResult:
+        """Whether the customer is marked for deletion no more."""
+        customer = await self._find(step.customer_id)
+        return ReturnResult(returned=customer is None or customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION)
+
+    @activity.defn
+    async def resume_welcome(self, step: RegistrationStep) -> None:
+        """Has the registration's run go on, or starts one: the welcome is still to come (R26)."""
+        await activity.client().start_workflow(
+            RegistrationWorkflowNames.WORKFLOW,
+            RegistrationWorkflowInput(person_id=step.person_id),
+            id=RegistrationWorkflowNames.workflow_id(step.person_id),
+            task_queue=TASK_QUEUE,
+            start_signal=RegistrationWorkflowNames.RESUMED,
+            start_signal_args=[Resumed(registration_id=step.registration_id)],
+            static_summary=OperatorText("The customership goes on, and the welcome is still to come"),
+        )
+
+    @activity.defn
+    async def tell_removal_undone(self, step: RegistrationStep) -> MailStepResult:
+        """Tells the registrar."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        content = RemovalUndone(first_names=details.first_names, unit_display_name=details.unit_display_name)
+        return await self._mailing.tell_registrar(step, details, "removal undone", removal_undone=content)
+
+    @activity.defn
+    async def tell_customership_goes_on(self, step: RegistrationStep) -> MailStepResult:
+        """Tells whoever was told that it had ended; the customer with an own link anew (R21)."""
+        told = MailStepResult()
+        details = await self._mailing.details(step)
+        if details is None:
+            return told
+        for address in _addresses(details):
+            content = CustomershipGoesOn(first_names=details.first_names)
+            own = address == details.customer_email
+            if own:
+                link = key(step.event_id, "customership link")
+                content.link_token = await self._links.issue(link, step.registration_id)
+            name = f"customership goes on {own}"
+            mail = self._mailing.mail(step, name, address, details, customership_goes_on=content)
+            sent = await self._mailing.send_or_tell(step, details, mail)
+            told.delivered |= sent.delivered
+        return told
+
+    @activity.defn
+    async def erase_customer(self, step: RemovalStep) -> ErasureResult:
+        """Erases whoever is still kept and is due (R20). May break off anywhere, and be repeated."""
+        person_id = step.person_id
+        customer = await self._find(step.customer_id)
+        if customer is not None:
+            if customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
+                return ErasureResult(outcome=ErasureResult.OUTCOME_NOT_KEPT)
+            # As of now: something may have been lent since, or a setting have changed.
+            kept = self._removed(customer)
+            if step.moment.ToDatetime(UTC) < kept.erase_time.ToDatetime(UTC):
+                return ErasureResult(outcome=ErasureResult.OUTCOME_NOT_DUE, erase_time=kept.erase_time)
+            person_id = customer.person_id
+        try:
+            await self._erasure.erase_person(person_id, only_if_ended=True)
+        except Refusal as refusal:
+            if refusal.reason == REASON_REGISTRATION_UNDECIDED:
+                return ErasureResult(outcome=ErasureResult.OUTCOME_UNDECIDED)
+            if refusal.reason == REASON_CUSTOMER_NOT_ENDED:
+                return ErasureResult(outcome=ErasureResult.OUTCOME_NOT_KEPT)
+            raise
+        return ErasureResult(outcome=ErasureResult.OUTCOME_ERASED)
+
+    async def _find(self, customer_id: str) -> Customer | None:
+        request = GetCustomerRequest(customer_id=customer_id)
+        try:
+            return (await self._registration.call(self._customers.GetCustomer, request)).customer
+        except Refusal as refusal:
+            if refusal.code is grpc.StatusCode.NOT_FOUND:
+                # An earlier try of the step has come so far, or somebody else has erased them.
+                return None
+            raise
+
+    def _removed(self, customer: Customer) -> RemovedCustomer:
+        removed = RemovedCustomer(
+            person_id=customer.person_id,
+            registration_id=customer.registration_id,
+            unit_id=customer.unit_id,
+        )
+        if customer.HasField("end_time"):
+            removed.end_time.CopyFrom(customer.end_time)
+            ended = customer.end_time.ToDatetime(UTC)
+            removed.erase_time.FromDatetime(self._retention.erase_time(ended, lent=customer.lent))
+        return removed
+
+
+def _addresses(details: MailingDetails) -> list[str]:
+    """The customer's, and the guardian's or contact person's if there is one.
+
+    Without an address of their own, mail to the customer goes to the other.
+    """
+    return [
+        address
+        for address in dict.fromkeys((details.customer_email, details.related_person_email))
+        if address
+    ]

@@ -1,0 +1,258 @@
+"""`RemovalWorkflow`: a customership has ended; the data is kept for its time, and then erased."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
+from liity.v1.customer_service_pb2 import END_REASON_DECEASED
+from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_FOUND
+from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep
+from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
+from liity.workflows.v1.registration_workflow_pb2 import CustomershipEnded, RegistrationStep
+from liity.workflows.v1.removal_workflow_pb2 import (
+    EndRequest,
+    EndResponse,
+    ErasureResult,
+    RemovalStep,
+    RemovalWorkflowInput,
+    Returned,
+    UndoRequest,
+    UndoResponse,
+)
+from services.runtime.rpc.errors import reason_name
+from services.runtime.temporal.codec import OperatorText
+from services.runtime.temporal.names import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
+from workflows.customers.credentials_activities import CredentialsActivities
+from workflows.customers.need_activities import NeedActivities
+from workflows.registration.state import acts_for_the_unit
+from workflows.removal.activities import RemovalActivities
+from workflows.support.operators import Operated
+from workflows.support.steps import first_message, noted, quick_step, signal_need, signal_registration
+from workflows.support.telling import Tellings
+
+_ONE_RUN = timedelta(days=365)
+"""A longer wait goes on in a run of its own: so no run outlives a release by years."""
+
+_UNTIL_DECIDED = timedelta(days=1)
+"""How often it is looked whether a registration that waits is decided."""
+
+
+@workflow.defn(name=RemovalWorkflowNames.WORKFLOW)
+class RemovalWorkflow(Operated):
+    """Coordinates one customership's end (R19, R20).
+
+    Started by the update `end`, which answers once the customer is marked for deletion. Until the erasure the
+    update or signal `undo` takes it back; the signal `returned` tells that a new registration did.
+    """
+
+    @workflow.init
+    def __init__(self, input: RemovalWorkflowInput) -> None:  # noqa: A002
+        self._customer_id = input.customer_id
+        self._kept = input.kept
+        self._marked = input.HasField("kept")
+        # Whatever has started the run is decided.
+        self._begun = self._marked
+        self._erased = False
+        self._look_time = self._kept.erase_time.ToDatetime(UTC)
+        # Whoever holds it decides: an undo and the erasure may come at the same moment.
+        self._deciding = asyncio.Lock()
+        self._tellings = Tellings()
+        self._other_runs_told = True
+
+    @workflow.run
+    async def run(self, input: RemovalWorkflowInput) -> None:  # noqa: A002, ARG002
+        """Lives until the data is erased or the customership goes on."""
+        if not await first_message(lambda: self._begun):
+            return
+        while True:
+            if self._marked:
+                await self._keep()
+            # A mail server may be away for long; meanwhile the customership may end anew.
+            await workflow.wait_condition(lambda: self._marked or self._idle)
+            if not self._marked:
+                return
+
+    # The story
+
+    async def _keep(self) -> None:
+        """Keeps the data until its day, unless the customership goes on before."""
+        anew = workflow.now() + _ONE_RUN
+        self._show_kept()
+        while self._marked:
+            due = self._look_time
+            await self._wait_until(min(due, anew), due)
+            if workflow.now() >= anew or workflow.info().is_continue_as_new_suggested():
+                await self._go_on_in_a_new_run()
+            if workflow.now() >= self._look_time:
+                await self._erase_if_due()
+
+    async def _wait_until(self, moment: datetime, due: datetime) -> None:
+        try:
+            await workflow.wait_condition(
+                lambda: not self._marked or self._look_time != due,
+                timeout=max(moment - workflow.now(), timedelta(0)),
+                timeout_summary=OperatorText(f"Erasure, due {due:%Y-%m-%d}"),
+            )
+        except TimeoutError:
+            return
+
+    async def _erase_if_due(self) -> None:
+        async with self._deciding:
+            if not self._marked:
+                return
+            step = RemovalStep(customer_id=self._customer_id, person_id=self._kept.person_id)
+            step.moment.FromDatetime(workflow.now())
+            erasing = "Erase in every service"
+            result = await noted(quick_step(RemovalActivities.erase_customer, step, erasing), erasing)
+            if result is None:
+                self._look_time = workflow.now() + _UNTIL_DECIDED
+                self._show("Due, but a service refuses to erase: tried again", self._look_time)
+            elif result.outcome == ErasureResult.OUTCOME_UNDECIDED:
+                self._look_time = workflow.now() + _UNTIL_DECIDED
+                self._show("Due, but a registration of the person waits for a decision", self._look_time)
+            elif result.outcome == ErasureResult.OUTCOME_NOT_DUE:
+                self._kept.erase_time.CopyFrom(result.erase_time)
+                self._look_time = result.erase_time.ToDatetime(UTC)
+                self._show_kept()
+            else:
+                self._marked = False
+                self._erased = result.outcome == ErasureResult.OUTCOME_ERASED
+                self._show("Erased in every service: 1 customer" if self._erased else "Kept no more", None)
+
+    async def _go_on_in_a_new_run(self) -> None:
+        """Whoever could not be told by now is told no more: no mail server puts the erasure off."""
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() or not self._marked)
+        if self._marked:
+            workflow.continue_as_new(RemovalWorkflowInput(customer_id=self._customer_id, kept=self._kept))
+
+    # Messages
+
+    @workflow.update(name=RemovalWorkflowNames.END)
+    async def end(self, request: EndRequest) -> EndResponse:
+        """Ends the customership. Answers with until when the data is kept, or with why nothing has ended."""
+        async with self._deciding:
+            answer = await quick_step(RemovalActivities.end_customership, request, "Mark for deletion")
+            self._begun = True
+            if answer.HasField("kept"):
+                self._marked, self._kept = True, answer.kept
+                self._look_time = answer.kept.erase_time.ToDatetime(UTC)
+                self._tell_of_the_end(request)
+        return answer
+
+    @workflow.update(name=RemovalWorkflowNames.UNDO)
+    async def undo(self, request: UndoRequest) -> UndoResponse:
+        """Makes the person a customer again. Answers with why not, if so."""
+        return await self._undo(request.request_id)
+
+    @undo.validator
+    def _not_erased(self, request: UndoRequest) -> None:  # noqa: ARG002
+        if self._erased:
+            name = reason_name(REASON_CUSTOMER_NOT_FOUND)
+            raise ApplicationError(name, type=name, non_retryable=True)
+
+    @workflow.signal(name=RemovalWorkflowNames.UNDO)
+    async def undo_by_signal(self, request: UndoRequest) -> None:
+        """`undo` from Temporal UI or CLI; `{}` is enough."""
+        if self._marked:
+            await self._undo(request.request_id or str(workflow.uuid4()))
+
+    @workflow.signal(
+        name=RemovalWorkflowNames.RETURNED,
+        description="Sent by other runs, not by people: the run looks whether the customer is back.",
+    )
+    async def returned(self, returned: Returned) -> None:  # noqa: ARG002
+        """The person is a customer again by a new registration, which sees to the rest."""
+        if workflow.patched("look-whether-it-is-so"):
+            async with self._deciding:
+                step = RemovalStep(customer_id=self._customer_id)
+                looked = await quick_step(
+                    RemovalActivities.look_whether_returned, step, "Look whether the customer is back"
+                )
+            if not looked.returned:
+                return
+        self._marked = False
+        self._show("The customership goes on", None)
+
+    async def _undo(self, request_id: str) -> UndoResponse:
+        async with self._deciding:
+            step = RemovalStep(customer_id=self._customer_id, event_id=request_id)
+            answer = await quick_step(RemovalActivities.undo_removal, step, "Take the mark away")
+            self._begun = True
+            if answer.HasField("returned"):
+                self._marked, self._kept = False, answer.returned
+                self._show("The customership goes on", None)
+                self._tell_of_the_return(request_id, answer)
+        return answer
+
+    # Who is told
+
+    def _tell_of_the_end(self, request: EndRequest) -> None:
+        step = self._step(request.end.request_id)
+        step.deadline.CopyFrom(self._kept.erase_time)
+        self._other_runs_told = False
+        self._tellings.start(self._tell_other_runs(), "Tell the registration and the need")
+        if request.end.reason != END_REASON_DECEASED:
+            self._tellings.mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
+        if request.link_id or acts_for_the_unit():
+            self._tellings.mail(RemovalActivities.tell_registrar_of_the_end, step, "Tell the registrar")
+
+    def _tell_of_the_return(self, request_id: str, answer: UndoResponse) -> None:
+        step = self._step(request_id)
+        self._tellings.mail(RemovalActivities.tell_removal_undone, step, "Tell the registrar")
+        self._tellings.mail(RemovalActivities.tell_customership_goes_on, step, "Tell the customer")
+        if answer.online:
+            anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
+            self._tellings.mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
+        watch = NeedWorkflowInput(customer_id=self._customer_id)
+        watching = "Watch a temporary need"
+        self._tellings.start(quick_step(NeedActivities.watch_need, watch, watching), watching)
+        if answer.resumed_registration_id:
+            self._tellings.start(self._resume(answer.resumed_registration_id), "Go on to the welcome")
+
+    async def _resume(self, registration_id: str) -> None:
+        """Has the welcome follow, after the run that was told of the end has heard of it."""
+        await workflow.wait_condition(lambda: self._other_runs_told)
+        step = RegistrationStep(registration_id=registration_id, person_id=self._kept.person_id)
+        await quick_step(RemovalActivities.resume_welcome, step, "Go on to the welcome")
+
+    async def _tell_other_runs(self) -> None:
+        await signal_registration(
+            self._kept.person_id, RegistrationWorkflowNames.CUSTOMERSHIP_ENDED, CustomershipEnded()
+        )
+        await signal_need(self._customer_id)
+        self._other_runs_told = True
+
+    # What is known
+
+    @property
+    def _idle(self) -> bool:
+        return self._tellings.all_told() and workflow.all_handlers_finished()
+
+    def _step(self, event_id: str) -> RegistrationStep:
+        return RegistrationStep(
+            registration_id=self._kept.registration_id, person_id=self._kept.person_id, event_id=event_id
+        )
+
+    def _show_kept(self) -> None:
+        day = self._kept.erase_time.ToDatetime(UTC)
+        self._show("Ended, kept until it is erased", day)
+
+    def _show(self, note: str, deadline: datetime | None) -> None:
+        """Shows operators, without personal data, what the run waits for and until when."""
+        workflow.upsert_search_attributes(
+            [
+                STAGE.value_set(
+                    "MARKED_FOR_DELETION" if self._marked else "ERASED" if self._erased else "RETURNED"
+                ),
+                UNIT.value_set(self._kept.unit_id),
+                REGISTRATION.value_set(self._kept.registration_id),
+                DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
+            ]
+        )
+        until = f" {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
+        signal = f"\n\nSignal: `{RemovalWorkflowNames.UNDO}`, with the body `{{}}`." if self._marked else ""
+        workflow.set_current_details(f"**{note}**{until}.\n\nCustomer `{self._customer_id}`.{signal}")

@@ -1,0 +1,1 @@
+"""What all workflows and activities share."""

@@ -1,0 +1,1 @@
+"""Invitations to units, and their closing."""

@@ -1,0 +1,164 @@
+"""The steps of an invitation. The link stays in them: it never enters a history."""
+
+import uuid
+from datetime import UTC, timedelta
+
+from google.protobuf.message import Message
+from temporalio import activity
+
+from liity.identity.v1.registrar_service_pb2 import (
+    INVITATION_STATE_EXPIRED,
+    INVITATION_STATE_OPEN,
+    GetInvitationRequest,
+    Invitation,
+    InviteRegistrarRequest,
+    IssueInvitationLinkRequest,
+    IssueInvitationLinkResponse,
+    VoidInvitationRequest,
+)
+from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
+from liity.notification.v1.notification_service_pb2 import (
+    InvitationExpired,
+    InvitationReminder,
+    InvitationUndeliverable,
+    RegistrarInvitation,
+    SendMessageRequest,
+)
+from liity.registration.v1.unit_service_pb2 import GetUnitRequest, Unit
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.reason_pb2 import REASON_UNIT_CLOSED
+from liity.workflows.v1.invitation_workflow_pb2 import InvitationStep, InvitationStepResult, InviteResponse
+from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
+from services.runtime.clock import now
+from services.runtime.rpc.errors import Refusal, failed_precondition, is_permanent
+from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.refusal_message import to_refused
+from workflows.mail.notifier import Mailing, key
+
+
+class InvitationActivities:
+    """The steps, over the three services."""
+
+    def __init__(
+        self, identity: Peer, registration: Peer, mailing: Mailing, remind_before_end: timedelta
+    ) -> None:
+        self._identity = identity
+        self._registration = registration
+        self._mailing = mailing
+        self._remind_before_end = remind_before_end
+        self._registrars = RegistrarServiceStub(identity.channel)
+        self._units = UnitServiceStub(registration.channel)
+
+    @activity.defn
+    async def invite_registrar(self, request: InviteRegistrarRequest) -> InviteResponse:
+        """Makes the invitation; or says why not, which is an answer."""
+        try:
+            invited = await self._identity.call(self._registrars.InviteRegistrar, request)
+            await self._require_open_unit(invited.invitation)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return InviteResponse(refused=to_refused(refusal))
+            raise
+        answer = InviteResponse(
+            invitation=invited.invitation, voided_invitation_ids=invited.voided_invitation_ids
+        )
+        remind_at = invited.invitation.expire_time.ToDatetime(UTC) - self._remind_before_end
+        if remind_at > now():
+            answer.remind_time.FromDatetime(remind_at)
+        return answer
+
+    @activity.defn
+    async def mail_invitation(self, step: InvitationStep) -> InvitationStepResult:
+        """Mails the link. If the address takes no mail, the invitation ends and whoever invited is told."""
+        issued = await self._issued(step)
+        if issued.invitation.state != INVITATION_STATE_OPEN:
+            return InvitationStepResult()
+        unit = await self._unit(issued.invitation)
+        content = RegistrarInvitation(
+            unit_display_name=unit.display_name,
+            link_token=issued.link_token,
+            expire_time=issued.invitation.expire_time,
+        )
+        if await self._mail(issued.invitation, "invitation", registrar_invitation=content):
+            return InvitationStepResult(open=True)
+        await self._void(step)
+        undeliverable = InvitationUndeliverable(
+            unit_display_name=unit.display_name, email=issued.invitation.email
+        )
+        await self._tell_inviter(
+            issued.invitation, "invitation undeliverable", invitation_undeliverable=undeliverable
+        )
+        return InvitationStepResult()
+
+    @activity.defn
+    async def remind_of_invitation(self, step: InvitationStep) -> InvitationStepResult:
+        """Mails the link once more, if it can still be used."""
+        issued = await self._issued(step)
+        if issued.invitation.state != INVITATION_STATE_OPEN:
+            return InvitationStepResult()
+        content = InvitationReminder(
+            unit_display_name=(await self._unit(issued.invitation)).display_name,
+            link_token=issued.link_token,
+            expire_time=issued.invitation.expire_time,
+        )
+        await self._mail(issued.invitation, "invitation reminder", invitation_reminder=content)
+        return InvitationStepResult(open=True)
+
+    @activity.defn
+    async def void_invitation(self, step: InvitationStep) -> None:
+        """Takes the invitation back, if nobody has accepted it."""
+        await self._void(step)
+
+    @activity.defn
+    async def end_invitation(self, step: InvitationStep) -> None:
+        """Ends the invitation's time; whoever invited is told, if nobody has accepted or taken it back."""
+        get = GetInvitationRequest(invitation_id=step.invitation_id)
+        invitation = (await self._identity.call(self._registrars.GetInvitation, get)).invitation
+        if invitation.state not in {INVITATION_STATE_OPEN, INVITATION_STATE_EXPIRED}:
+            return
+        content = InvitationExpired(
+            unit_display_name=(await self._unit(invitation)).display_name, email=invitation.email
+        )
+        # First: a step that is tried again must still find what to tell.
+        await self._tell_inviter(invitation, "invitation expired", invitation_expired=content)
+        await self._void(step)
+
+    async def _require_open_unit(self, invitation: Invitation) -> None:
+        """FAILED_PRECONDITION (UNIT_CLOSED) for a closed unit: its invitation is void.
+
+        The invitation comes first: a unit that closes afterwards takes it back.
+        """
+        unit = await self._unit(invitation)
+        if unit.HasField("close_time"):
+            await self._void(InvitationStep(invitation_id=invitation.invitation_id))
+            raise failed_precondition(REASON_UNIT_CLOSED)
+
+    async def _issued(self, step: InvitationStep) -> IssueInvitationLinkResponse:
+        issue = IssueInvitationLinkRequest(invitation_id=step.invitation_id)
+        return await self._identity.call(self._registrars.IssueInvitationLink, issue)
+
+    async def _unit(self, invitation: Invitation) -> Unit:
+        get = GetUnitRequest(unit_id=invitation.unit_id)
+        return (await self._registration.call(self._units.GetUnit, get)).unit
+
+    async def _void(self, step: InvitationStep) -> None:
+        void = VoidInvitationRequest(invitation_id=step.invitation_id)
+        await self._identity.call(self._registrars.VoidInvitation, void)
+
+    async def _mail(self, invitation: Invitation, name: str, **content: Message) -> bool:
+        return await self._mailing.send(
+            SendMessageRequest(
+                request_id=key(invitation.invitation_id, name),
+                subject_id=invitation.invitation_id,
+                recipient_email=invitation.email,
+                language=invitation.language,
+                **content,  # type: ignore[arg-type] # one field of the oneof, by its name
+            )
+        )
+
+    async def _tell_inviter(self, invitation: Invitation, name: str, **content: Message) -> None:
+        step = RegistrationStep(
+            registration_id=invitation.invitation_id, event_id=str(uuid.UUID(invitation.invitation_id))
+        )
+        responsible = await self._mailing.responsible(invitation.unit_id, invitation.inviter_account_id)
+        await self._mailing.tell_all(step, responsible, name, **content)
