@@ -10,11 +10,11 @@ from rich.console import Console
 
 from bench import checks, class_lists, report, save, searches, waiting
 from bench.sizes import TINY, Sizes
-from deploy.api_client import ApiClient
-from deploy.ports import HOST, Ports
-from deploy.seed import seed
-from deploy.stack import Stack
-from deploy.wiring import Wiring
+from deploy.local.ports import HOST, Ports
+from deploy.local.seed import seed
+from deploy.local.stack import Stack
+from deploy.local.wiring import Wiring
+from frontends.client import ApiClient
 from services.runtime.temporal import client as temporal_client
 from services.runtime.temporal.client import TemporalSettings
 

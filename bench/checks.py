@@ -11,8 +11,8 @@ import asyncpg
 
 from bench.people import STORED, UNKNOWN, codes
 from bench.sizes import Sizes
-from deploy.api_client import ApiClient
-from deploy.stack import Stack
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest
 from services.identity import hetu
 from services.identity.persons.vault import HetuVault

@@ -10,8 +10,8 @@ from bench.load import Run, measure, stack_cpu_times
 from bench.people import LISTED, codes
 from bench.save import SaveCaller
 from bench.sizes import Sizes
-from deploy.api_client import ApiClient, new_request_id
-from deploy.stack import Stack
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
     CLASS_LIST_STATE_DONE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from deploy.stack import Stack
+from deploy.local.stack import Stack
 
 
 @dataclass

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from deploy.artificial_hetu import artificial_hetu
+from deploy.demo.artificial_hetu import artificial_hetu
 
 SAVED = (date(1950, 1, 1), date(1999, 12, 31))
 """Births of adults who are saved one by one. The ranges do not overlap: nobody is met twice."""

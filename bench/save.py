@@ -15,10 +15,10 @@ from bench import engine
 from bench.load import Run, measure, stack_cpu_times
 from bench.people import SAVED, codes
 from bench.sizes import Sizes
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import adult
-from deploy.stack import Stack
-from deploy.wiring import Wiring
+from deploy.demo.forms import adult
+from deploy.local.stack import Stack
+from deploy.local.wiring import Wiring
+from frontends.client import ApiClient, new_request_id
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from services.runtime.temporal.names import RegistrationWorkflowNames

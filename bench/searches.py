@@ -13,8 +13,8 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.sizes import Sizes
-from deploy.api_client import ApiClient
-from deploy.stack import Stack
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE, LANGUAGE_FI, CustomerForm, PostalAddress
 from liity.v1.customer_service_pb2 import SearchCustomersRequest
 from services.registration.db.mapping import customer_row

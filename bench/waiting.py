@@ -10,11 +10,11 @@ import asyncpg
 import psutil
 
 from bench.people import codes
-from deploy.api_client import ApiClient, new_request_id
 from deploy.components import WITH_DATABASE
-from deploy.demo_forms import pupil
-from deploy.stack import Stack
-from deploy.wiring import Wiring
+from deploy.demo.forms import pupil
+from deploy.local.stack import Stack
+from deploy.local.wiring import Wiring
+from frontends.client import ApiClient, new_request_id
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 

@@ -1,5 +1,5 @@
 """`python -m deploy` is the `liity` program."""
 
-from deploy.cli import main
+from deploy.liity import main
 
 main()

@@ -12,8 +12,8 @@ _SERVERS = {
     "gateway": "services.gateway.server",
     "codec": "services.codec.server",
     "worker": "workflows.worker",
-    "mailbox": "deploy.mailbox",
-    "tls-end": "deploy.tls_end",
+    "mailbox": "deploy.local.mailbox.server",
+    "tls-end": "deploy.local.tls_proxy",
 }
 
 COMPONENTS = tuple(_SERVERS)

@@ -1,7 +1,7 @@
 """Writes the pages that repeat what stands elsewhere: `python -m docs.tables`.
 
 `docs/reasons.md` comes from `liity.v1.Reason` and its texts, `docs/settings.md` from the settings classes,
-`docs/access.md` from the access table, the forms in `docs/examples/` from `deploy/example_forms.py`. A test
+`docs/access.md` from the access table, the forms in `docs/examples/` from `frontends/cli/example_forms.py`. A test
 fails where a page no longer says what its source says.
 """
 
@@ -15,10 +15,10 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from deploy import example_forms
-from deploy.mailbox import MailboxSettings
-from deploy.staff import StaffSettings
-from deploy.tls_end import TlsEndSettings
+from deploy.admin.staff import StaffSettings
+from deploy.local.mailbox.server import MailboxSettings
+from deploy.local.tls_proxy import TlsEndSettings
+from frontends.cli import example_forms
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import Reason
 from services.codec.settings import CodecSettings

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 
-from deploy.ports import HOST, Ports
+from deploy.local.ports import HOST, Ports
 
 # Below the ports that systems give to outgoing connections: a free one stays free until it is used.
 _SINGLE = range(10_000, 15_000)

@@ -23,15 +23,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from deploy import process
-from deploy.process import Command, Running
+from deploy.local import process
+from deploy.local.process import Command, Running
 
 _COMMANDS = (
-    "deploy.api_client",
-    "deploy.cli_account",
-    "deploy.output",
-    "deploy.seed",
-    "deploy.wiring",
+    "frontends.client",
+    "frontends.cli.session",
+    "frontends.cli.render.console",
+    "deploy.local.seed",
+    "deploy.local.wiring",
     "uvloop",
 )
 """What most commands import when they run."""
@@ -156,7 +156,7 @@ def plain_environment() -> dict[str, str]:
 
 def serve(path: str) -> None:
     """Forks a run for each connection, until it is ended."""
-    for name in ("deploy.cli", *_COMMANDS):
+    for name in ("deploy.liity", *_COMMANDS):
         import_module(name)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -213,7 +213,7 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["liity", *arguments]
-    from deploy.cli import main  # noqa: PLC0415 - only the server needs it
+    from deploy.liity import main  # noqa: PLC0415 - only the server needs it
 
     main()
     os._exit(70)

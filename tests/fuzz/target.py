@@ -14,11 +14,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 import liity
-from deploy.api_client import ApiClient
-from deploy.ports import HOST
-from deploy.process import Spawn, spawn
-from deploy.seed import DemoAccount, seed
-from deploy.stack import Stack
+from deploy.local.ports import HOST
+from deploy.local.process import Spawn, spawn
+from deploy.local.seed import DemoAccount, seed
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
 from services.runtime.rpc.errors import Refusal
 from services.runtime.security.access import ACCESS, Accounts, Services

@@ -9,7 +9,7 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest

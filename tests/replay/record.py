@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from deploy.keys import create_keys
+from deploy.admin.key_files import create_keys
 from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.temporal.codec import EncryptionCodec
 from tests.conftest import running_postgres

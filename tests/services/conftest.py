@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.components import migrate_database
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings

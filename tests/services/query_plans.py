@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from deploy.components import migrate_database
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 
 ROWS = int(os.environ.get("LIITY_TEST_PLAN_ROWS", "100000"))
 """How many rows each table gets. With a million the same tests take some minutes."""

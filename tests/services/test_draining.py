@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deploy import process
+from deploy.local import process
 from liity.registration.v1.unit_service_pb2 import GetUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub, add_UnitServiceServicer_to_server
 from services.runtime.rpc import peer, server

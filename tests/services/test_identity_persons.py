@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tink import aead
 
-from deploy.keys import KeyRing
+from deploy.admin.key_files import KeyRing
 from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
 from liity.identity.v1.person_service_pb2 import (
     BatchEnsurePersonsRequest,

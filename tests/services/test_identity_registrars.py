@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.identity.v1.account_service_pb2 import (
     Account,
     AccountMembership,

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.v1.reason_pb2 import REASON_TOO_MANY_LOOK_UPS
 from services.notification.models import limits
 from services.runtime.clock import now

@@ -9,7 +9,7 @@ import aiohttp
 import aiosmtplib
 import pytest
 
-from deploy.mailbox import MailboxSettings, serving_mailbox
+from deploy.local.mailbox.server import MailboxSettings, serving_mailbox
 from services.runtime.settings import SettingsError
 from tests.ports import free_port
 

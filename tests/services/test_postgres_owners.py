@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.components import migrate_database
-from deploy.postgres import DATABASES, EmbeddedPostgres
+from deploy.local.postgres import DATABASES, EmbeddedPostgres
 from services.registration.audit.entries import require_append_only
 from tests.ports import free_port
 

@@ -16,8 +16,8 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from deploy import certificates as local_certificates
-from deploy.certificates import Certificates
+from deploy.local import certificates as local_certificates
+from deploy.local.certificates import Certificates
 from liity.identity.v1.account_service_pb2 import GetJwksRequest, GetJwksResponse
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from services.notification.mail.smtp import Outcome, Sent, Transport

@@ -4,8 +4,8 @@ import secrets
 import uuid
 from dataclasses import dataclass
 
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
 from liity.identity.v1.account_service_pb2 import CreateAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.v1.auth_service_pb2 import Role

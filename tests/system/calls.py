@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from deploy.api_client import new_request_id
+from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import (
     ROLE_MAIN_USER,
     ROLE_REGISTRAR,

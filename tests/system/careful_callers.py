@@ -7,9 +7,9 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from deploy.api_client import ApiClient
-from deploy.demo_forms import DemoPerson
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.registration_pb2 import Registration
 from tests.system.registering import PATIENCE, accept_request, database, save_request
 

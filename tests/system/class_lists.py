@@ -7,9 +7,9 @@ from datetime import date, timedelta
 
 import openpyxl
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.artificial_hetu import artificial_hetu
-from deploy.eventually import eventually
+from deploy.demo.artificial_hetu import artificial_hetu
+from deploy.demo.polling import eventually
+from frontends.client import ApiClient, new_request_id
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
     CLASS_LIST_FORMAT_XLSX,

@@ -9,11 +9,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from deploy.api_client import ApiClient
-from deploy.mailbox_client import MailboxClient
-from deploy.ports import HOST
-from deploy.seed import DemoAccount, seed
-from deploy.stack import Stack
+from deploy.local.mailbox.client import MailboxClient
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount, seed
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
 from tests.conftest import copy_postgres
 from tests.ports import free_ports

@@ -23,8 +23,8 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from temporalio.client import Client
 
-from deploy.postgres import DATABASES
-from deploy.stack import Stack
+from deploy.local.postgres import DATABASES
+from deploy.local.stack import Stack
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from services.runtime.settings import RuntimeSettings
 from tests.system.byte_search import find

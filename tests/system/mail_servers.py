@@ -9,8 +9,8 @@ from email.policy import default
 
 from aiosmtpd.smtp import SMTP
 
-from deploy.demo_forms import DemoPerson
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
 from services.runtime.security.tls import server_context
 from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
 from tests.system.registering import PATIENCE, MailCounter, copy_of

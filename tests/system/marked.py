@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-from deploy.demo_forms import DemoPerson
+from deploy.demo.forms import DemoPerson
 from liity.v1.customer_form_pb2 import PRINT_DISABILITY_VISUAL_IMPAIRMENT
 from tests.registration_forms import date_from_today, paper_consent
 from tests.system.registering import pupil

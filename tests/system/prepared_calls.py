@@ -9,9 +9,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
-from deploy.api_client import new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,

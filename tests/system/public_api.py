@@ -16,11 +16,11 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from temporalio.client import Client
 
-from deploy.api_client import ApiClient
-from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.postgres import DATABASES
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.ports import HOST
+from deploy.local.postgres import DATABASES
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.identity.v1.account_service_pb2 import IssuePasswordLinkRequest, IssuePasswordLinkResponse
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest

@@ -16,12 +16,12 @@ import asyncpg
 import grpc
 
 import services.notification
-from deploy import demo_forms
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.maildir import Maildir
-from deploy.stack import Stack
+from deploy.demo import forms
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.mailbox.store import Maildir
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.consent_service_pb2 import AcceptConsentRequest
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.registration_pb2 import Registration, Stage
@@ -43,12 +43,12 @@ _TEMPLATES = Path(next(iter(services.notification.__path__))) / "templates"
 
 def adult() -> DemoPerson:
     """An adult online customer whose first name nobody else has."""
-    return _renamed(demo_forms.adult(_today(), _RANDOM))
+    return _renamed(forms.adult(_today(), _RANDOM))
 
 
 def pupil() -> DemoPerson:
     """A nine-year-old whose guardian has not consented yet, with a first name nobody else has."""
-    return _renamed(demo_forms.pupil(_today(), _RANDOM))
+    return _renamed(forms.pupil(_today(), _RANDOM))
 
 
 def namesake(person: DemoPerson) -> DemoPerson:

@@ -19,10 +19,10 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 import liity
-from deploy.api_client import ApiClient
-from deploy.demo_forms import DemoPerson
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.auth_service_pb2 import (
     ROLE_CUSTOMER_SERVICE,
     ROLE_MAIN_USER,

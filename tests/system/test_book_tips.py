@@ -4,8 +4,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from deploy.api_client import new_request_id
-from deploy.stack import Stack
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.book_tips_service_pb2 import BookTip, BookTips, GetBookTipsRequest, UpdateBookTipsRequest
 from tests.system.conftest import Api, Liity
 from tests.system.test_transfer import refused

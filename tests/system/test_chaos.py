@@ -10,9 +10,9 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from deploy.api_client import ApiClient
-from deploy.demo_forms import DemoPerson
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.registration_pb2 import STAGE_WELCOMED
 from services.runtime.clock import now
 from tests.conftest import Amount

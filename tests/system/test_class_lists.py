@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.eventually import eventually
-from deploy.maildir import Maildir
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.mailbox.store import Maildir
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
     CLASS_LIST_STATE_CANCELLED,

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from deploy.components import COMPONENTS, WITH_DATABASE
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from services.runtime.security.keys import TEMPLATES
 from services.runtime.security.service_identity import SERVICES
 from tests.conftest import running_postgres

@@ -1,6 +1,6 @@
 """`liity audit` against the running stack."""
 
-from deploy.seed import DemoAccount
+from deploy.local.seed import DemoAccount
 from liity.v1.registration_service_pb2 import GetRegistrationRequest
 from tests.system.conftest import Api, Liity
 from tests.system.registering import adult, save

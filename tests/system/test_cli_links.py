@@ -5,9 +5,9 @@ import re
 import subprocess
 from datetime import timedelta
 
-from deploy.mailbox_client import Mail, MailboxClient
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.local.mailbox.client import Mail, MailboxClient
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
 from liity.v1.registration_pb2 import STAGE_DECLINED
 from services.runtime.clock import helsinki_day, now
 from tests.system.conftest import Api, Liity

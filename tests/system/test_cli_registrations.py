@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import MessageToJson
 
-from deploy.api_client import new_request_id
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
 from docs.tables import DOCS
+from frontends.client import new_request_id
 from liity.v1.registration_pb2 import Registration
 from tests.system.conftest import Api, Liity
 from tests.system.registering import adult, pupil, save

@@ -9,11 +9,11 @@ import pytest
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
 
-from deploy.api_client import ApiClient
-from deploy.demo_forms import DemoPerson
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
-from deploy.temporal_server import codec_url, ui_origin
+from deploy.demo.forms import DemoPerson
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from deploy.local.temporal_server import codec_url, ui_origin
+from frontends.client import ApiClient
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
 from liity.v1.use_log_service_pb2 import ListUsesRequest
 from services.runtime.temporal.codec import ENCRYPTED

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from deploy.api_client import new_request_id
-from deploy.eventually import eventually
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from tests.system.conftest import Api
 from tests.system.mail_servers import Gate, standing_in

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from deploy.api_client import new_request_id
-from deploy.stack import Stack
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_RENEWED,

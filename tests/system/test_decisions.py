@@ -5,10 +5,10 @@ import subprocess
 import pytest
 from google.type.date_pb2 import Date
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_MARKED_FOR_DELETION,

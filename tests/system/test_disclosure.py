@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 import pytest
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.disclosure_service_pb2 import (
     DISCLOSURE_STATE_GATHERING,
     DISCLOSURE_STATE_READY,

@@ -6,10 +6,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.api_client import new_request_id
-from deploy.eventually import eventually
-from deploy.postgres import DATABASES
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.postgres import DATABASES
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.consent_service_pb2 import DeclineConsentRequest
 from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
 from docs.tables import DOCS
 
 

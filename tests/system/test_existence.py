@@ -14,10 +14,10 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from deploy.api_client import new_request_id
-from deploy.eventually import eventually
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,

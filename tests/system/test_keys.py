@@ -13,15 +13,15 @@ import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.keys import PURPOSES, KeyRing, create_keys
-from deploy.ports import HOST
-from deploy.seed import seed
-from deploy.stack import Stack
-from deploy.temporal_server import NAMESPACE
-from deploy.wiring import wiring_in
+from deploy.admin.key_files import PURPOSES, KeyRing, create_keys
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.ports import HOST
+from deploy.local.seed import seed
+from deploy.local.stack import Stack
+from deploy.local.temporal_server import NAMESPACE
+from deploy.local.wiring import wiring_in
+from frontends.client import ApiClient, new_request_id
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT, STAGE_WELCOMED
 from liity.v1.registration_service_pb2 import (

@@ -12,10 +12,10 @@ import grpc
 import pytest
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
-from deploy.demo_forms import DemoPerson
-from deploy.maildir import Maildir
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.mailbox.store import Maildir
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
 from liity.v1.auth_service_pb2 import LogInResponse, Session
 from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.customer_form_pb2 import PaperConsent

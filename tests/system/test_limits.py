@@ -7,8 +7,8 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from deploy.api_client import new_request_id
-from deploy.stack import Stack
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, OrderPasswordRequest
 from liity.v1.consent_service_pb2 import GetConsentRequestRequest
 from liity.v1.registration_service_pb2 import (

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from deploy.api_client import new_request_id
-from deploy.eventually import eventually
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.registration_pb2 import STAGE_WELCOMED
 from services.runtime.rpc.errors import Refusal
 from tests.system.conftest import Api

@@ -15,12 +15,12 @@ import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 
-from deploy.api_client import new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.consent_service_pb2 import DeclineConsentRequest, GetConsentRequestRequest
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.registration_pb2 import STAGE_DECLINED, STAGE_LAPSED, STAGE_WELCOMED, Registration

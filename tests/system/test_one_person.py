@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.stack import Stack
-from deploy.temporal_server import temporal_binary
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
+from deploy.local.temporal_server import temporal_binary
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_GIVEN,
     STAGE_CREDENTIALS_SENT,

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 import pytest
 
-from deploy.api_client import new_request_id
-from deploy.eventually import eventually
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED, STAGE_WITHDRAWN, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from tests.system.careful_callers import (

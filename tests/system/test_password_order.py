@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.eventually import eventually
-from deploy.maildir import Maildir
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.mailbox.store import Maildir
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.auth_service_pb2 import (
     ChooseAccountPasswordRequest,
     OrderPasswordRequest,

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from deploy import demo_forms
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.demo import forms
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.book_tips_service_pb2 import GetBookTipsRequest
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_CUSTOMER,
@@ -76,7 +76,7 @@ _SOON = {
 def sixteen_year_old() -> DemoPerson:
     """A pupil who joins alone."""
     today = helsinki_day(datetime.now(UTC))
-    return demo_forms.young_adult(today, random.Random())  # noqa: S311 - nobody's secret
+    return forms.young_adult(today, random.Random())  # noqa: S311 - nobody's secret
 
 
 async def next_steps(client: ApiClient, person: DemoPerson) -> list[NextStep.ValueType]:

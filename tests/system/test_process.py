@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.eventually import eventually
-from deploy.process import Command, Observer, Process, StackError
+from deploy.demo.polling import eventually
+from deploy.local.process import Command, Observer, Process, StackError
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
@@ -137,7 +137,7 @@ async def test_one_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     supervisor = f"""
 import asyncio, os, sys
 from pathlib import Path
-from deploy.process import Command, Observer, Process
+from deploy.local.process import Command, Observer, Process
 
 async def main():
     process = Process("stubborn", Path({str(tmp_path / "log")!r}), Observer(), restart=True)

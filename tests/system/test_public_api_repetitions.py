@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.stack import Stack
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.customer_form_pb2 import PaperConsent
 from liity.v1.registration_pb2 import STAGE_WITHDRAWN, Registration
 from liity.v1.registration_service_pb2 import (

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from deploy.api_client import new_request_id
-from deploy.demo_forms import DemoPerson
+from deploy.demo.forms import DemoPerson
+from frontends.client import new_request_id
 from liity.v1.customer_form_pb2 import (
     APPLICANT_CONTACT_PERSON,
     CREDENTIALS_RECIPIENT_CUSTOMER,

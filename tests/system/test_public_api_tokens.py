@@ -13,9 +13,9 @@ import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import OctKey, OKPKey
 
-from deploy.api_client import new_request_id
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import (
     LogInRequest,
     LogInResponse,

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import grpc
 import pytest
 
-from deploy.api_client import ApiClient
-from deploy.demo_forms import DemoPerson
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, SCHOOL_SUPPORT_UNSPECIFIED
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_INTENSIFIED
 from liity.v1.customer_service_pb2 import (

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.customer_service_pb2 import TransferCustomerRequest, TransferCustomerResponse
 from tests.system.conftest import Api
 from tests.system.registering import adult, database, pupil, save

@@ -2,7 +2,7 @@
 
 from datetime import UTC, timedelta
 
-from deploy.stack import Stack
+from deploy.local.stack import Stack
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from tests.system.conftest import Api

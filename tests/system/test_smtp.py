@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from temporalio.client import Client
 
-from deploy.eventually import eventually
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
 from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
     STAGE_WAITING_FOR_CONSENT,

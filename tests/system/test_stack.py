@@ -3,13 +3,13 @@
 import pytest
 from rich.console import Console
 
-from deploy.demo import Demonstration
-from deploy.eventually import eventually
-from deploy.health import worker_polls
-from deploy.ports import HOST
-from deploy.process import StackError
-from deploy.seed import DemoAccount, accounts_path, seed
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.demo.run import Demonstration
+from deploy.local.health import worker_polls
+from deploy.local.ports import HOST
+from deploy.local.process import StackError
+from deploy.local.seed import DemoAccount, accounts_path, seed
+from deploy.local.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
 from tests.system.conftest import Api
 

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 from temporalio.client import Client
 
-from deploy.ports import HOST
-from deploy.stack import Stack
-from deploy.temporal_server import NAMESPACE, prepare_server
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
+from deploy.local.temporal_server import NAMESPACE, prepare_server
 from services.runtime.temporal.namespace import NamespaceSettings, namespace_retention, prepare_namespace
 from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 from tests.system.public_api import connect_temporal

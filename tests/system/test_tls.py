@@ -13,13 +13,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import text
 
-from deploy.api_client import ApiClient
-from deploy.certificates import Certificates
-from deploy.eventually import eventually
-from deploy.mailbox_client import MailboxClient
-from deploy.ports import HOST
-from deploy.seed import DemoAccount, seed
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.certificates import Certificates
+from deploy.local.mailbox.client import MailboxClient
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount, seed
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from services.runtime.data.database import is_away, open_engine
 from services.runtime.rpc.errors import Refusal
 from tests.conftest import copy_postgres

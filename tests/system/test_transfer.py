@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_REGISTRAR, CustomerForm
 from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_CONFIRMED,

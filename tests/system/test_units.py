@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.maildir import Maildir
-from deploy.ports import HOST
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.mailbox.store import Maildir
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.registration.v1 import unit_service_pb2 as registration_pb2
 from liity.v1.auth_service_pb2 import (
     ROLE_MAIN_USER,

@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson, pupil
-from deploy.eventually import eventually
-from deploy.mailbox_client import MailboxClient
-from deploy.ports import HOST, Ports
-from deploy.seed import read_accounts
+from deploy.demo.forms import DemoPerson, pupil
+from deploy.demo.polling import eventually
+from deploy.local.mailbox.client import MailboxClient
+from deploy.local.ports import HOST, Ports
+from deploy.local.seed import read_accounts
+from frontends.client import ApiClient, new_request_id
 from liity.v1.consent_service_pb2 import AcceptConsentRequest
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT, Registration

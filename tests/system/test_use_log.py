@@ -16,11 +16,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.client import WorkflowUpdateStage
 from temporalio.service import RPCError
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.demo_forms import DemoPerson
-from deploy.eventually import eventually
-from deploy.seed import DemoAccount
-from deploy.stack import Stack
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.actor_pb2 import (
     ACTOR_KIND_ACCOUNT,
     ACTOR_KIND_LINK,

@@ -10,10 +10,10 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc_status import rpc_status
 
-from deploy.api_client import ApiClient, new_request_id
-from deploy.eventually import eventually
-from deploy.mailbox_client import Mail, MailboxClient
-from deploy.stack import Stack
+from deploy.demo.polling import eventually
+from deploy.local.mailbox.client import Mail, MailboxClient
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.customer_form_pb2 import CustomerForm

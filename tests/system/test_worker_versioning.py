@@ -2,9 +2,9 @@
 
 import asyncio
 
-from deploy.ports import HOST
-from deploy.stack import Stack
-from deploy.temporal_server import temporal_binary
+from deploy.local.ports import HOST
+from deploy.local.stack import Stack
+from deploy.local.temporal_server import temporal_binary
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from tests.system.conftest import Api
 from tests.system.registering import (

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.fi import hetu
 
-from deploy.artificial_hetu import artificial_hetu, random_artificial_hetu
+from deploy.demo.artificial_hetu import artificial_hetu, random_artificial_hetu
 
 DATES = st.dates(date(1850, 1, 1), date(2099, 12, 31))
 

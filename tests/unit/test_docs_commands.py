@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from deploy.cli import app
+from deploy.liity import app
 from docs.tables import DOCS
 from tests.unit.test_docs import ROOT, code, public_rpcs
 

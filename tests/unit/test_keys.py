@@ -8,7 +8,7 @@ import pytest
 import tink
 from tink import aead, mac, prf
 
-from deploy.keys import PURPOSES, Key, KeyRing, create_keys
+from deploy.admin.key_files import PURPOSES, Key, KeyRing, create_keys
 from services.runtime.clock import now
 from services.runtime.security import keys
 from services.runtime.security.keys import (
@@ -114,7 +114,9 @@ def test_a_promotion_that_broke_off_is_repeated(folder: Path, monkeypatch: pytes
     ring = KeyRing(folder, KeysetPurpose.LINKS)
     new = ring.rotate()
     with monkeypatch.context() as patched:
-        patched.setattr("deploy.keys._Dates.note", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(
+            "deploy.admin.key_files._Dates.note", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             ring.promote()
     assert ring.key(new).primary

@@ -10,7 +10,7 @@ import tink
 from tink import aead
 from tink.testing import fake_kms
 
-from deploy.keys import PURPOSES, KeyRing, create_keys
+from deploy.admin.key_files import PURPOSES, KeyRing, create_keys
 from services.runtime.security import kms
 from services.runtime.security.keys import (
     TOKEN_SIGNING,

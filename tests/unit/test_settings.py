@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
+from deploy.admin.key_files import create_keys
 from deploy.components import COMPONENTS
-from deploy.keys import create_keys
-from deploy.mailbox import MailboxSettings
-from deploy.tls_end import TlsEndSettings
+from deploy.local.mailbox.server import MailboxSettings
+from deploy.local.tls_proxy import TlsEndSettings
 from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.certificates import certificates_in
-from deploy.ports import Ports
-from deploy.postgres import EmbeddedPostgres
-from deploy.wiring import Wiring
+from deploy.local.certificates import certificates_in
+from deploy.local.ports import Ports
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.wiring import Wiring
 from services.notification.settings import MailSettings
 from services.runtime.settings import load
 

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.identity.v1.account_service_pb2 import Account, AccountMembership, CreateAccountRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.person_service_pb2 import EnsurePersonRequest, EnsurePersonWithoutCodeRequest

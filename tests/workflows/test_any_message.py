@@ -16,7 +16,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.registration_pb2 import STAGE_WELCOMED, STAGE_WITHDRAWN
 from liity.workflows.v1.operators_pb2 import WaitsFor

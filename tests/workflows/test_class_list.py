@@ -7,7 +7,7 @@ from datetime import UTC, timedelta
 import grpc
 import pytest
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1 import class_list_service_pb2 as pb
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.class_list_service_pb2 import (

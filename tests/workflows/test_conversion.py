@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.customer_service_pb2 import ConvertToOnlineRequest
 from liity.registration.v1.registration_service_pb2 import Registration
 from liity.v1.customer_form_pb2 import (

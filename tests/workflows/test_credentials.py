@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, IssueCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.registration.v1.customer_service_pb2 import OrderCredentialsRequest

@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registrar, Registration
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, CUSTOMER_STATE_MARKED_FOR_DELETION

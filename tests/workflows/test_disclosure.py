@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHandle
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.personal_data_service_pb2 import (
     GetDisclosureRequest,
     GetDisclosureResponse,

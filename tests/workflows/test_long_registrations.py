@@ -6,7 +6,7 @@ from datetime import timedelta
 import grpc
 import pytest
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.v1.reason_pb2 import REASON_TOO_MANY_EDITS
 from liity.v1.registration_pb2 import STAGE_WELCOMED

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.message_service_pb2 import StoredMessage
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub

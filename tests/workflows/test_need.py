@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.customer_service_pb2 import Customer, UpdateCustomerRequest
 from liity.registration.v1.registration_service_pb2 import Registration
 from liity.v1.customer_form_pb2 import (

@@ -12,7 +12,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.identity.v1.account_service_pb2 import (
     Account,
     ChooseAccountPasswordRequest,

@@ -21,7 +21,7 @@ from temporalio.common import RawValue, RetryPolicy, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.workflows.v1.registration_workflow_pb2 import WithdrawRequest
 from services.runtime.temporal.codec import ENCRYPTED, OperatorText
 from services.runtime.temporal.names import PasswordReminderWorkflowNames, WorkDigestWorkflowNames

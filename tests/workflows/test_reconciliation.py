@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.identity.v1.registrar_service_pb2 import InviteRegistrarRequest
 from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest

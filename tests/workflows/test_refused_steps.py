@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.registration_service_pb2 import Registration
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER
 from liity.v1.registration_pb2 import STAGE_REJECTED, STAGE_WAITING_FOR_REACTIVATION

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.registration.v1.customer_service_pb2 import (
     Customer,
     EndCustomershipRequest,

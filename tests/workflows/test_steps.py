@@ -5,7 +5,7 @@ import uuid
 
 from temporalio.api.enums.v1 import EventType
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.v1.registration_pb2 import STAGE_WELCOMED
 from tests.workflows.conftest import World, adult_form, born
 

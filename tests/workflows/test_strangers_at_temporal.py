@@ -17,7 +17,7 @@ from temporalio.client import (
     WorkflowUpdateStage,
 )
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK, ACTOR_KIND_OPERATOR, Actor
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE

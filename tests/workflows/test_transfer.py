@@ -6,7 +6,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CUSTOMER_KIND_CD_BORROWER
 from liity.v1.reason_pb2 import (

@@ -3,7 +3,7 @@
 import uuid
 from datetime import timedelta
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, ACTOR_KIND_SYSTEM, Actor, ActorKind
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_LAPSED

@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from temporalio.api.common.v1 import Payload
 
-from deploy.eventually import eventually
-from deploy.keys import create_keys
+from deploy.admin.key_files import create_keys
+from deploy.demo.polling import eventually
 from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest, Registration
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT
 from liity.v1.auth_service_pb2 import (

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.keys import KeyRing, create_keys
-from deploy.postgres import EmbeddedPostgres
+from deploy.admin.key_files import KeyRing, create_keys
+from deploy.local.postgres import EmbeddedPostgres
 from services.identity import hetu
 from services.identity.links.tokens import new_id
 from services.identity.models import Base, Person

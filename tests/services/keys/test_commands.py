@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, update
 
-from deploy.cli_keys import _PURPOSES as SHOWN
-from deploy.keys import PURPOSES, KeyRing
+from deploy.admin.key_commands import _PURPOSES as SHOWN
+from deploy.admin.key_files import PURPOSES, KeyRing
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
     CheckLinkRequest,

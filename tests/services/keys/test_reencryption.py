@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import func, select, update
 
-from deploy.eventually import eventually
-from deploy.keys import KeyRing
+from deploy.admin.key_files import KeyRing
+from deploy.demo.polling import eventually
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
     EnsurePersonWithoutCodeRequest,

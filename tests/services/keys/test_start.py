@@ -19,9 +19,9 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import services.identity
-from deploy.eventually import eventually
-from deploy.keys import KeyRing, create_keys
-from deploy.postgres import EmbeddedPostgres
+from deploy.admin.key_files import KeyRing, create_keys
+from deploy.demo.polling import eventually
+from deploy.local.postgres import EmbeddedPostgres
 from services.identity.models import KnownKey
 from services.identity.persons.key_check import USES, keys_checked
 from services.runtime.security.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from tests.services.conftest import migrated_engine
 from tests.services.notification.notifications import Notification, running
 from tests.services.smtp_server import SmtpServer, smtp_server

@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.eventually import eventually
+from deploy.demo.polling import eventually
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
     EraseSubjectsRequest,

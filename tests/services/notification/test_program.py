@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.notification.v1.notification_service_pb2 import DELIVERY_STATE_PENDING, DELIVERY_STATE_SENT
 from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED
 from services.notification.settings import NotificationSettings

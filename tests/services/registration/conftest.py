@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1.class_list_service_pb2_grpc import add_ClassListServiceServicer_to_server
 from liity.registration.v1.customer_service_pb2_grpc import add_CustomerServiceServicer_to_server
 from liity.registration.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server

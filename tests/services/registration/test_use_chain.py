@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from deploy.components import migrate_database
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from services.registration.audit.hash_chain import Anchor, BrokenChain, verify
 from services.registration.db.models import use_entries
 from tests.conftest import running_postgres

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest, ListUsesResponse, RecordUseRequest

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from services.registration.audit.entries import require_append_only
 from services.registration.audit.hash_chain import verify
 from services.runtime.settings import SettingsError

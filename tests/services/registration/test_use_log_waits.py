@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from services.registration.audit.entries import link_waiting

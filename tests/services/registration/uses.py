@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from deploy.postgres import EmbeddedPostgres
+from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1.use_log_service_pb2 import RecordUseRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor

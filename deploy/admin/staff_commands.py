@@ -1,0 +1,59 @@
+"""`liity staff`: accounts of the library's own people, made by whoever installs the system."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from frontends.cli.render.console import FAILED, ending_clearly, refusal_lines
+
+app = typer.Typer(help="Accounts of customer service and operators.", no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Accounts of customer service and operators."""
+
+
+@app.command()
+def create(
+    email: Annotated[str, typer.Argument(help="E-mail address: the user name.")],
+    name: Annotated[str, typer.Option(help="Name of the person.")],
+    operator: Annotated[
+        bool, typer.Option("--operator", help="Keeps the system running, and sees no personal data.")
+    ] = False,
+    mail_language: Annotated[str, typer.Option(help="fi, sv or en.")] = "fi",
+    request_id: Annotated[
+        str, typer.Option(help="A UUID that makes repeating the command safe; a new one if missing.")
+    ] = "",
+) -> None:
+    """Makes an account of customer service, or of an operator. Its password is asked for.
+
+    To be run with LIITY_KEYS_DIR, where the key of the service identity `seed` is, and LIITY_IDENTITY_TARGET.
+    Units are made afterwards by customer service, with `liity units create`, and registrars are invited.
+    """
+    from deploy.admin.staff import create_staff  # noqa: PLC0415
+    from frontends.client import new_request_id  # noqa: PLC0415 - what a command needs is imported when it runs
+    from liity.identity.v1.account_service_pb2 import CreateAccountRequest  # noqa: PLC0415
+    from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_OPERATOR  # noqa: PLC0415
+    from liity.v1.customer_form_pb2 import LANGUAGE_EN, Language  # noqa: PLC0415
+    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
+
+    if mail_language not in {"fi", "sv", "en"}:
+        raise typer.BadParameter("--mail-language takes one of fi, sv, en")
+    request = CreateAccountRequest(
+        request_id=request_id or new_request_id(),
+        email=email,
+        display_name=name,
+        # Not an option: those stay in the shell's history, and every user of the machine can see them.
+        password=typer.prompt("Password", hide_input=True, confirmation_prompt=True),
+        language=Language.Value(f"LANGUAGE_{mail_language.upper()}"),
+        roles=[ROLE_OPERATOR if operator else ROLE_CUSTOMER_SERVICE],
+    )
+    with ending_clearly():
+        try:
+            account = asyncio.run(create_staff(request))
+        except Refusal as refusal:
+            typer.echo("\n".join(refusal_lines(refusal, LANGUAGE_EN)), err=True)
+            raise typer.Exit(FAILED) from None
+    typer.echo(f"{account.email} can log in.")

@@ -1,0 +1,40 @@
+"""`liity temporal`: what Temporal must know of Liity."""
+
+import asyncio
+
+import typer
+
+from frontends.cli.render.console import FAILED, ending_clearly
+
+app = typer.Typer(help="Temporal's namespace.", no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Temporal's namespace."""
+
+
+@app.command()
+def prepare() -> None:
+    """Makes the search attributes known and sets how long closed runs are kept. Repeating it is fine.
+
+    To be run with the worker's environment, before the first start and with each new release.
+    """
+    from temporalio.service import RPCError  # noqa: PLC0415 - what a command needs is imported when it runs
+
+    from services.runtime.settings import load  # noqa: PLC0415
+    from services.runtime.temporal import client as temporal_client  # noqa: PLC0415
+    from services.runtime.temporal.namespace import NamespaceSettings, prepare_namespace  # noqa: PLC0415
+
+    async def connect_and_prepare() -> list[str]:
+        client = await temporal_client.connect(load(temporal_client.TemporalSettings), lazy=False)
+        return await prepare_namespace(client, load(NamespaceSettings).temporal_retention)
+
+    with ending_clearly():
+        try:
+            changes = asyncio.run(connect_and_prepare())
+        except (RPCError, RuntimeError) as error:
+            message = error.message if isinstance(error, RPCError) else str(error)
+            typer.echo(f"Temporal could not be prepared: {message}", err=True)
+            raise typer.Exit(FAILED) from None
+    typer.echo("; ".join(changes) or "Everything was prepared already.")

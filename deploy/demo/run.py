@@ -1,0 +1,44 @@
+"""The demonstration: what is done every day, step by step, through the public API and the mailbox alone."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.demo.cast import Cast
+from deploy.demo.narration import Narrator
+from deploy.demo.no_code import NoCodeStory
+from deploy.demo.registration import RegistrationStory
+from deploy.demo.removal import RemovalStory
+from deploy.demo.transfer import TransferStory
+from deploy.local.seed import DemoAccount
+
+
+class Demonstration:
+    """Tells the stories one after another. Each run makes up new people, so it can be repeated for ever."""
+
+    def __init__(
+        self,
+        gateway: str,
+        mailbox: str,
+        accounts: dict[str, DemoAccount],
+        console: Console,
+        gateway_ca: Path | None = None,
+    ) -> None:
+        self._narrator = Narrator(console)
+        self._cast = Cast(gateway, mailbox, accounts, self._narrator, gateway_ca)
+
+    async def run(self) -> None:
+        """Shows all of it. Raises `StepFailed` at the first step that is not as it should be."""
+        try:
+            await RegistrationStory(self._cast).tell()
+            await TransferStory(self._cast).tell()
+            await self._cast.log_in(self._cast.staff, "staff")
+            await RemovalStory(self._cast).tell()
+            await NoCodeStory(self._cast).tell()
+        finally:
+            await self._cast.close()
+        self._narrator.console.print(
+            f"\n[bold green]All {self._narrator.steps} steps went as they should.[/]"
+            " In Temporal UI every run shows what it waits for:"
+            ' try the query [cyan]LiityStage = "WAITING_FOR_CONSENT"[/]'
+        )

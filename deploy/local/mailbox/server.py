@@ -1,0 +1,222 @@
+"""The local stack's mail server: takes every mail, sends none on, and shows them to a person or a test."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import Field
+
+from deploy.local.mailbox.store import Maildir, StoredMail
+from services.runtime import logs
+from services.runtime.clock import HELSINKI
+from services.runtime.rpc.server import stop_requested
+from services.runtime.security.tls import component_files, server_context
+from services.runtime.settings import RuntimeSettings, SettingsError, load
+
+log = structlog.get_logger()
+
+_NAME = "mailbox"
+_HOST_NAME = "mailbox.liity.example"
+_LARGEST_MAIL = 10 * 1024 * 1024
+_PER_PAGE = 100
+
+_MAILDIR = web.AppKey("maildir", Maildir)
+_PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'"
+# Mail may be hostile: no script, no requests, no forms; its links open in a tab of their own.
+_MAIL_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox;"
+    " default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+)
+
+
+class MailboxSettings(RuntimeSettings):
+    """What the local stack's mailbox reads.
+
+    With a certificate (`LIITY_TLS_CERTIFICATE`, with the DNS name `smtp`) it takes mail over TLS alone.
+    """
+
+    mailbox_smtp_listen: str = Field("127.0.0.1:1025", description="host:port that takes mail.")
+    mailbox_http_listen: str = Field("127.0.0.1:8025", description="host:port that shows it.")
+    mailbox_dir: Path = Field(description="Folder the mail is kept in.")
+
+
+async def run() -> None:
+    """Takes and shows mail until told to stop."""
+    settings = load(MailboxSettings)
+    logs.configure(_NAME, settings)
+    # Its chatter names addresses.
+    logging.getLogger("mail.log").setLevel(logging.WARNING)
+    async with serving_mailbox(settings):
+        log.info("serving", smtp=settings.mailbox_smtp_listen, http=settings.mailbox_http_listen)
+        await stop_requested()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def serving_mailbox(settings: MailboxSettings) -> AsyncIterator[Maildir]:
+    """Takes and shows mail in the meantime. SettingsError if a port is taken."""
+    maildir = Maildir(settings.mailbox_dir)
+    async with _serving_mail(maildir, settings.mailbox_smtp_listen, _tls(settings)):
+        runner = web.AppRunner(_application(maildir), access_log=None)
+        await runner.setup()
+        try:
+            host, port = _address(settings.mailbox_http_listen)
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError:
+                raise _taken(settings.mailbox_http_listen) from None
+            yield maildir
+        finally:
+            await runner.cleanup()
+
+
+class _Delivery:
+    """What the mail server does with a mail."""
+
+    def __init__(self, maildir: Maildir) -> None:
+        self._maildir = maildir
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        content = envelope.original_content or b""
+        await asyncio.to_thread(self._maildir.add, envelope.rcpt_tos, content)
+        return "250 2.0.0 OK"
+
+
+@asynccontextmanager
+async def _serving_mail(maildir: Maildir, listen: str, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    delivery = _Delivery(maildir)
+    connections: list[SMTP] = []
+
+    def connect() -> SMTP:
+        connections[:] = [connection for connection in connections if connection.transport is not None]
+        connections.append(
+            SMTP(
+                delivery,
+                hostname=_HOST_NAME,
+                enable_SMTPUTF8=True,
+                data_size_limit=_LARGEST_MAIL,
+                loop=loop,
+                tls_context=tls,
+                require_starttls=tls is not None,
+            )
+        )
+        return connections[-1]
+
+    try:
+        server = await loop.create_server(connect, *_address(listen))
+    except OSError:
+        raise _taken(listen) from None
+    try:
+        yield
+    finally:
+        server.close()
+        for connection in connections:
+            if connection.transport is not None:
+                connection.transport.close()
+        await server.wait_closed()
+
+
+def _application(maildir: Maildir) -> web.Application:
+    application = web.Application()
+    application[_MAILDIR] = maildir
+    application.add_routes(
+        [
+            web.get("/", _list),
+            web.get("/messages/{id}", _show),
+            web.get("/messages/{id}/html", _show_html),
+            web.get("/api/messages", _list_json),
+            web.get("/healthz", _health),
+        ]
+    )
+    return application
+
+
+async def _list(request: web.Request) -> web.Response:
+    maildir = request.app[_MAILDIR]
+    before = request.query.get("before", "")
+    found = await asyncio.to_thread(maildir.ids)
+    ids = [mail_id for mail_id in found if not before or mail_id < before]
+    mails = [mail for mail_id in ids[:_PER_PAGE] if (mail := maildir.read(mail_id))]
+    return _page("list.html", mails=mails, before=before, more=len(ids) > _PER_PAGE)
+
+
+async def _show(request: web.Request) -> web.Response:
+    return _page("message.html", mail=_mail(request))
+
+
+async def _show_html(request: web.Request) -> web.Response:
+    html = _mail(request).html.replace("<head>", '<head><base target="_blank">', 1)
+    return web.Response(
+        text=html, content_type="text/html", headers={"Content-Security-Policy": _MAIL_POLICY}
+    )
+
+
+async def _list_json(request: web.Request) -> web.Response:
+    mails = await asyncio.to_thread(request.app[_MAILDIR].sent_to, request.query.get("to", ""))
+    return web.json_response({"messages": [_as_json(mail) for mail in mails]})
+
+
+async def _health(_request: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+def _mail(request: web.Request) -> StoredMail:
+    mail = request.app[_MAILDIR].read(request.match_info["id"])
+    if mail is None:
+        raise web.HTTPNotFound(
+            text=_PAGES.get_template("missing.html").render(),
+            content_type="text/html",
+            headers={"Content-Security-Policy": _PAGE_POLICY},
+        )
+    return mail
+
+
+def _as_json(mail: StoredMail) -> dict[str, Any]:
+    return {
+        "id": mail.id,
+        "to": list(mail.recipients),
+        "subject": mail.subject,
+        "time": mail.time.isoformat(),
+        "message_id": mail.message_id,
+        "text": mail.text,
+    }
+
+
+def _page(template: str, **variables: object) -> web.Response:
+    text = _PAGES.get_template(template).render(variables, zone=HELSINKI)
+    return web.Response(
+        text=text, content_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY}
+    )
+
+
+def _tls(settings: MailboxSettings) -> ssl.SSLContext | None:
+    files = component_files("smtp", settings)
+    # Who sends mail shows no certificate.
+    return server_context(replace(files, ca=None)) if files else None
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host, int(port)
+
+
+def _taken(listen: str) -> SettingsError:
+    return SettingsError(f"Cannot listen on {listen}: is something else running there?")

@@ -1,0 +1,181 @@
+"""The command and the environment of each process of the local stack."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from deploy.components import WITH_DATABASE
+from deploy.local.certificates import Certificates, certificates_in
+from deploy.local.ports import HOST, Ports
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.process import Command
+from deploy.local.temporal_server import NAMESPACE, codec_url, temporal_command, ui_origin
+from services.runtime.security.keys import read_private_file, write_private_file
+from services.runtime.settings import SettingsError
+
+_STACK = "stack.json"
+
+SMTP_HOST = "LIITY_SMTP_HOST"
+"""Who gives it sends through a mail server of their own instead of the stack's mailbox."""
+
+
+class Wiring:
+    """Knows where everything is and who is told what."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ports: Ports,
+        postgres: EmbeddedPostgres,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self.keys_dir = folder / "keys"
+        self.mail_dir = folder / "mail"
+        self.temporal_database = folder / "temporal" / "temporal.db"
+        self._ports = ports
+        self._postgres = postgres
+        self._certificates = certificates
+
+    def command(self, name: str, environment: Mapping[str, str]) -> Command:
+        """How to run a component; `environment` is added to that of our own programs."""
+        if name == "postgres":
+            return Command(
+                self._postgres.command(),
+                {"PATH": os.environ.get("PATH", "")},
+                user=self._postgres.system_user or "",
+                # It ends at once, not when the last client has gone, and leaves a clean database.
+                stop_signal=signal.SIGINT,
+                orphan_signal=signal.SIGINT,
+            )
+        if name == "temporal":
+            return Command(temporal_command(self.temporal_database, self._ports), _environment())
+        given = {**_environment(), **environment}
+        own = self.settings(name)
+        if name == "notification":
+            own = _without_given_mail_server(own, given)
+        return Command([sys.executable, "-m", "deploy", "serve", name], given | own)
+
+    def settings(self, name: str) -> dict[str, str]:
+        """The settings that tie one of our programs to the others."""
+        settings = {"LIITY_KEYS_DIR": str(self.keys_dir)}
+        if name in ("gateway", "codec", *WITH_DATABASE):
+            settings["LIITY_LISTEN"] = self.address(name)
+        if name in WITH_DATABASE:
+            settings["LIITY_DATABASE_URL"] = self._postgres.url(name)
+        if name in ("gateway", "worker"):
+            settings |= {f"LIITY_{peer.upper()}_TARGET": self.address(peer) for peer in WITH_DATABASE}
+            settings |= {
+                "LIITY_TEMPORAL_ADDRESS": self.address("temporal"),
+                "LIITY_TEMPORAL_NAMESPACE": NAMESPACE,
+                # Temporal's own profiles speak of other servers.
+                "TEMPORAL_CONFIG_FILE": os.devnull,
+            }
+        return settings | self._own_settings(name) | self._tls_settings(name)
+
+    def _tls_settings(self, name: str) -> dict[str, str]:
+        if self._certificates is None:
+            return {}
+        files = self._certificates.files("smtp" if name == "mailbox" else name)
+        ca = str(self._certificates.ca)
+        settings = {
+            "LIITY_TLS_CA": ca,
+            "LIITY_TLS_CERTIFICATE": str(files.certificate),
+            "LIITY_TLS_KEY": str(files.key),
+        }
+        if name in WITH_DATABASE:
+            settings["LIITY_DATABASE_TLS_CA"] = ca
+        if name in ("gateway", "worker"):
+            settings |= {
+                "LIITY_TEMPORAL_ADDRESS": self.address("temporal_tls"),
+                "TEMPORAL_TLS_SERVER_CA_CERT_PATH": ca,
+                "TEMPORAL_TLS_CLIENT_CERT_PATH": str(files.certificate),
+                "TEMPORAL_TLS_CLIENT_KEY_PATH": str(files.key),
+            }
+        if name == "gateway":
+            public = self._certificates.files("public")
+            settings["LIITY_PUBLIC_TLS_CERTIFICATE"] = str(public.certificate)
+            settings["LIITY_PUBLIC_TLS_KEY"] = str(public.key)
+        if name == "codec":
+            # To browsers it speaks plain HTTP, as Temporal UI does here: its cookie needs one scheme.
+            settings["LIITY_GATEWAY_CA"] = ca
+        if name == "notification":
+            settings |= {"LIITY_SMTP_TLS": "starttls", "LIITY_SMTP_TLS_CA": ca}
+        return settings
+
+    def _own_settings(self, name: str) -> dict[str, str]:
+        match name:
+            case "identity":
+                return {"LIITY_HETU_ALLOW_ARTIFICIAL": "true"}
+            case "codec":
+                peers = ("gateway", "identity", "registration")
+                return {f"LIITY_{peer.upper()}_TARGET": self.address(peer) for peer in peers} | {
+                    "LIITY_CODEC_URL": codec_url(self._ports),
+                    "LIITY_CODEC_UI_ORIGINS": json.dumps([ui_origin(self._ports)]),
+                }
+            case "notification":
+                return {
+                    SMTP_HOST: HOST,
+                    "LIITY_SMTP_PORT": str(self._ports.smtp),
+                    "LIITY_MAIL_FROM": "liity@liity.example",
+                }
+            case "mailbox":
+                return {
+                    "LIITY_MAILBOX_SMTP_LISTEN": self.address("smtp"),
+                    "LIITY_MAILBOX_HTTP_LISTEN": self.address("mailbox"),
+                    "LIITY_MAILBOX_DIR": str(self.mail_dir),
+                }
+            case "tls-end":
+                return {
+                    "LIITY_TLS_END_TEMPORAL_LISTEN": self.address("temporal_tls"),
+                    "LIITY_TLS_END_TEMPORAL": self.address("temporal"),
+                    "LIITY_TLS_END_POSTGRES_LISTEN": self.address("postgres"),
+                    "LIITY_TLS_END_POSTGRES": str(self._postgres.socket),
+                }
+            case _:
+                return {}
+
+    def address(self, name: str) -> str:
+        """Where a component listens: `host:port`."""
+        return f"{HOST}:{getattr(self._ports, name)}"
+
+    @property
+    def ca(self) -> Path | None:
+        """What the gateway's certificate is verified with; None without TLS."""
+        return self._certificates.ca if self._certificates else None
+
+
+def note_stack(folder: Path, ports: Ports, *, tls: bool) -> None:
+    """Notes in a stack's folder where it listens, and how."""
+    write_private_file(folder / _STACK, json.dumps({"ports": asdict(ports), "tls": tls}))
+
+
+def wiring_in(folder: Path) -> Wiring:
+    """The wiring of the stack that was started last in a folder. SettingsError if none was."""
+    folder = folder.absolute()
+    if not (folder / _STACK).exists():
+        raise SettingsError(f"No stack has been started in {folder}: liity up --state-dir {folder}")
+    noted = json.loads(read_private_file(folder / _STACK))
+    ports = Ports(**noted["ports"])
+    certificates = certificates_in(folder) if noted["tls"] else None
+    postgres = EmbeddedPostgres(folder / "postgres", ports.postgres, certificates)
+    return Wiring(folder, ports, postgres, certificates)
+
+
+def _environment() -> dict[str, str]:
+    """Our own environment without what would lead to another Temporal server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+
+
+def _without_given_mail_server(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Our settings without those of mail that were given, and without the mailbox beside another server."""
+    another = SMTP_HOST in given
+    return {
+        name: value
+        for name, value in own.items()
+        if not (name.startswith("LIITY_SMTP_") and (another or name in given))
+        and not (name == "LIITY_MAIL_FROM" and name in given)
+    }

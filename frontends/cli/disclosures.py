@@ -1,0 +1,83 @@
+"""`liity disclosures`: a person's whole data as one export, for access requests. For customer service."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from frontends.cli.session import account_options, call
+
+if TYPE_CHECKING:
+    from frontends.client import ApiClient
+    from liity.v1.disclosure_service_pb2 import Disclosure
+
+app = typer.Typer(help="Exports for access requests: create, save.", no_args_is_help=True)
+app.callback()(account_options)
+
+_PATIENCE = 60.0
+"""Seconds until an export that is not ready is left for later."""
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    registration: Annotated[str, typer.Option(help="units/UNIT/registrations/ID of the person.")] = "",
+    hetu_stdin: Annotated[
+        bool, typer.Option("--hetu-stdin", help="Read the personal identity code from standard input.")
+    ] = False,
+) -> None:
+    """Begins to gather all that is kept of a person; prints the name of the export."""
+    from frontends.client import new_request_id  # noqa: PLC0415 - what a command needs is imported then
+    from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest  # noqa: PLC0415
+
+    if bool(registration) == hetu_stdin:
+        raise typer.BadParameter("say whose data: either --registration or --hetu-stdin")
+    request = CreateDisclosureRequest(request_id=new_request_id())
+    if registration:
+        request.registration = registration
+    else:
+        # On the command line the code would stand in the shell's history and in the list of processes.
+        request.personal_identity_code = sys.stdin.readline().strip()
+
+    async def begin(api: "ApiClient") -> "Disclosure":
+        return (await api.call(api.disclosures.CreateDisclosure, request)).disclosure
+
+    typer.echo(call(context.obj, begin).name)
+
+
+@app.command()
+def save(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="disclosures/ID, as `create` has printed it.")],
+    json: Annotated[Path | None, typer.Option(help="File to write for a machine.")] = None,
+    html: Annotated[Path | None, typer.Option(help="File to write for a person.")] = None,
+) -> None:
+    """Writes an export to files that nobody but you may read. Waits until it is ready."""
+    from deploy.demo.polling import eventually  # noqa: PLC0415
+    from frontends.cli.render.console import FAILED  # noqa: PLC0415
+    from liity.v1.disclosure_service_pb2 import (  # noqa: PLC0415
+        DISCLOSURE_STATE_READY,
+        GetDisclosureRequest,
+    )
+    from services.runtime.security.keys import write_private_file  # noqa: PLC0415
+
+    if json is None and html is None:
+        raise typer.BadParameter("say where to: --json FILE, --html FILE, or both")
+
+    async def read(api: "ApiClient") -> "Disclosure":
+        async def get() -> "Disclosure":
+            request = GetDisclosureRequest(name=name)
+            return (await api.call(api.disclosures.GetDisclosure, request)).disclosure
+
+        return await eventually(get, lambda found: found.state == DISCLOSURE_STATE_READY, _PATIENCE)
+
+    try:
+        disclosure = call(context.obj, read)
+    except TimeoutError:
+        typer.echo("It is still being gathered: a service may be away. Try again later.", err=True)
+        raise typer.Exit(FAILED) from None
+    for path, content in ((json, disclosure.json), (html, disclosure.html)):
+        if path is not None:
+            write_private_file(path, content.decode())
+            typer.echo(f"{path}")

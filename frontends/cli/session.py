@@ -1,0 +1,227 @@
+"""In whose name a command calls the public API: the options all of them share."""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from deploy.local.seed import DemoAccount
+    from frontends.client import ApiClient
+
+ChoiceT = TypeVar("ChoiceT", bound=int)
+ResultT = TypeVar("ResultT")
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
+Gateway = Annotated[
+    str,
+    typer.Option(
+        envvar="LIITY_GATEWAY",
+        help="host:port; the local stack's for its demo accounts, else 127.0.0.1:7400.",
+        show_default=False,
+    ),
+]
+GatewayCa = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LIITY_GATEWAY_CA",
+        exists=True,
+        dir_okay=False,
+        help="PEM of the CA of the gateway's certificate: calls it over TLS.",
+    ),
+]
+RequestId = Annotated[
+    str, typer.Option(help="A UUID that makes repeating the command safe; a new one if missing.")
+]
+
+DEFAULT_GATEWAY = "127.0.0.1:7400"
+
+
+def stack_gateway(state_dir: Path) -> tuple[str, Path | None]:
+    """Where the gateway of the stack in a folder listens, and the CA of its certificate if it has one."""
+    from deploy.local.wiring import wiring_in  # noqa: PLC0415 - what a command needs is imported then
+
+    wiring = wiring_in(state_dir)
+    return wiring.address("gateway"), wiring.ca
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls which gateway."""
+
+    gateway: str
+    gateway_ca: Path | None
+    language: str
+    email: str = ""
+    password: str = ""
+    demo_account: str = ""
+    state_dir: Path = Path(".liity")
+
+    def way(self) -> tuple[str, Path | None]:
+        """The gateway and the CA of its certificate: those given, else those of the demo account's stack."""
+        if self.gateway or not self.demo_account:
+            return self.gateway or DEFAULT_GATEWAY, self.gateway_ca
+        return stack_gateway(self.state_dir)
+
+    def address(self) -> str:
+        """The account's e-mail address: given, of a demo account, or asked for."""
+        return self._demo().email if self.demo_account else self.email or typer.prompt("E-mail", err=True)
+
+    def credentials(self) -> tuple[str, str]:
+        """E-mail address and password: given, of a demo account, or asked for."""
+        email = self.address()
+        if self.demo_account:
+            return email, self._demo().password
+        return email, self.password or secret("Password")
+
+    def _demo(self) -> "DemoAccount":
+        from deploy.local.seed import read_accounts  # noqa: PLC0415 - what a command needs is imported then
+
+        accounts = read_accounts(self.state_dir)
+        if self.demo_account not in accounts:
+            raise typer.BadParameter(f"--as takes one of {', '.join(accounts)}")
+        return accounts[self.demo_account]
+
+
+def secret(what: str) -> str:
+    """What nobody else may read: typed unseen at a terminal, else a line of standard input.
+
+    Never an argument: those stay in the shell's history, and every user of the machine can see them.
+    """
+    if sys.stdin.isatty():
+        return str(typer.prompt(what, hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def new_password() -> str:
+    """A password that is being chosen: at a terminal typed twice."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
+    return secret("New password")
+
+
+def link_token() -> str:
+    """The token of a mailed link, which is asked for: the whole link will do, at whose end it stands."""
+    return secret("Link from the mail").rpartition("#")[2]
+
+
+def _language(value: str) -> str:
+    if value not in {"fi", "sv", "en"}:
+        raise typer.BadParameter("one of fi, sv, en")
+    return value
+
+
+MessageLanguage = Annotated[
+    str,
+    typer.Option(
+        "--language", envvar="LIITY_LANGUAGE", callback=_language, help="Of messages: fi, sv or en."
+    ),
+]
+
+
+def account_options(
+    context: typer.Context,
+    gateway: Gateway = "",
+    gateway_ca: GatewayCa = None,
+    email: Annotated[
+        str, typer.Option(envvar="LIITY_EMAIL", help="Your account; asked for if missing.")
+    ] = "",
+    password: Annotated[
+        str, typer.Option(envvar="LIITY_PASSWORD", help="Better in the environment; asked for if missing.")
+    ] = "",
+    demo_account: Annotated[
+        str,
+        typer.Option(
+            "--as", help="A demo account of the local stack: registrar, teacher, staff or operator."
+        ),
+    ] = "",
+    state_dir: Annotated[
+        Path, typer.Option(envvar="LIITY_STATE_DIR", help="Where the local stack keeps its demo accounts.")
+    ] = Path(".liity"),
+    language: MessageLanguage = "en",
+) -> None:
+    """What every command of the public API takes: which gateway, in whose name."""
+    context.obj = Caller(gateway, gateway_ca, language, email, password, demo_account, state_dir)
+
+
+def nobody_options(
+    context: typer.Context,
+    gateway: Gateway = "",
+    gateway_ca: GatewayCa = None,
+    language: MessageLanguage = "en",
+) -> None:
+    """What commands take that need no account: which gateway."""
+    context.obj = Caller(gateway, gateway_ca, language)
+
+
+def choice(values: Iterable[tuple[str, ChoiceT]], prefix: str, option: str, given: str) -> ChoiceT:
+    """The value of an enum that an option names, as in `related-person`."""
+    choices = {key.removeprefix(prefix).lower().replace("_", "-"): value for key, value in values if value}
+    if given not in choices:
+        raise typer.BadParameter(f"{option} takes one of {', '.join(choices)}")
+    return choices[given]
+
+
+def own_unit(api: "ApiClient") -> str:
+    """The one unit that the account belongs to."""
+    units = [membership.unit for membership in api.session.memberships]
+    if len(units) != 1:
+        which = f"one of {', '.join(units)}" if units else "you act for all"
+        raise typer.BadParameter(f"name the unit with --unit: {which}")
+    return units[0]
+
+
+def call(
+    caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]", *, request_id: str = ""
+) -> ResultT:
+    """Logs in, works, and gives the result; a refusal ends the program with its text and exit code.
+
+    With `request_id`, whoever loses the answer is told how the same call is repeated.
+    """
+    return _run(caller, work, caller.credentials, request_id)
+
+
+def call_as_nobody(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> ResultT:
+    """The same without an account: what is worked with opens the door itself."""
+    return _run(caller, work, None, "")
+
+
+def _run(
+    caller: Caller,
+    work: "Callable[[ApiClient], Awaitable[ResultT]]",
+    log_in_with: Callable[[], tuple[str, str]] | None,
+    request_id: str,
+) -> ResultT:
+    import asyncio  # noqa: PLC0415
+
+    from frontends.cli.render.console import FAILED, ending_clearly, refusal_lines  # noqa: PLC0415
+    from frontends.client import ApiClient  # noqa: PLC0415
+    from liity.v1.customer_form_pb2 import Language  # noqa: PLC0415
+    from liity.v1.reason_pb2 import REASON_UNAVAILABLE  # noqa: PLC0415
+    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
+
+    async def work_as_whom() -> ResultT:
+        async with ApiClient(gateway, caller.language, gateway_ca) as api:
+            if credentials is not None:
+                await api.log_in(*credentials)
+            return await work(api)
+
+    with ending_clearly():
+        gateway, gateway_ca = caller.way()
+        credentials = log_in_with() if log_in_with is not None else None
+        try:
+            return asyncio.run(work_as_whom())
+        except Refusal as refusal:
+            language = Language.Value(f"LANGUAGE_{caller.language.upper()}")
+            lines = refusal_lines(refusal, language)
+            if refusal.reason == REASON_UNAVAILABLE:
+                lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
+                if gateway_ca is None:
+                    lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
+                if request_id:
+                    lines.append(f"  Repeated with --request-id {request_id} it is the same call")
+            typer.echo("\n".join(lines), err=True)
+            raise typer.Exit(FAILED) from None
