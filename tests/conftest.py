@@ -18,8 +18,8 @@ from deploy.components import migrate_database
 from deploy.local.postgres import DATABASES, EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from services.runtime.rpc.context import set_current_actor
-from tests.ports import free_port
-from tests.program import Program
+from tests.support.ports import free_port
+from tests.support.program import Program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

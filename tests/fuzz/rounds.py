@@ -8,7 +8,7 @@ from tests.fuzz.attack import Attack, Metadata, Report, nasty_metadata, send
 from tests.fuzz.messages import requests
 from tests.fuzz.target import SERVERS, Rpc, Target
 from tests.fuzz.transport import ATTACKERS, Numbers, Scene, answers
-from tests.system.public_api import Stored, changes
+from tests.system.support.public_api import Stored, changes
 
 MEMORY_BOUND = 96 * 1024 * 1024
 """Bytes by which a server may have grown since its first round: one password being hashed takes 64 MiB."""

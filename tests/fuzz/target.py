@@ -24,12 +24,12 @@ from services.runtime.rpc.errors import Refusal
 from services.runtime.security.access import ACCESS, Accounts, Services
 from services.runtime.security.service_identity import SERVICES, ServiceIdentity
 from tests.fuzz.messages import Known
-from tests.ports import free_ports
-from tests.registration_forms import child_form
-from tests.system.calls import CALLS
-from tests.system.public_api import Stores, connect_temporal
-from tests.system.public_api_facts import Facts, create_facts
-from tests.system.registering import MailCounter, database
+from tests.support.ports import free_ports
+from tests.support.registration_forms import child_form
+from tests.system.support.calls import CALLS
+from tests.system.support.public_api import Stores, connect_temporal
+from tests.system.support.public_api_facts import Facts, create_facts
+from tests.system.support.registering import MailCounter, database
 
 SERVERS = ("gateway", "identity", "registration", "notification")
 """The components that serve gRPC."""

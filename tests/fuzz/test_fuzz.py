@@ -12,7 +12,7 @@ from tests.fuzz.attack import Attack
 from tests.fuzz.rounds import Siege
 from tests.fuzz.target import SERVERS, Target, running_target
 from tests.fuzz.transport import ATTACKERS, Numbers
-from tests.program import Program
+from tests.support.program import Program
 
 # A thousand calls of two hundred RPCs are one test.
 pytestmark = pytest.mark.timeout(1200)

@@ -39,9 +39,10 @@ from services.runtime.temporal.names import (
     RemovalWorkflowNames,
     TransferWorkflowNames,
 )
-from tests.workflows import code_changes, messages
-from tests.workflows.class_lists import Lists
+from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
+from tests.workflows.customers import code_changes
+from tests.workflows.messages import messages
 
 Run = WorkflowHandle[Any, Any]
 

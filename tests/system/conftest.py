@@ -16,12 +16,12 @@ from deploy.local.stack import Stack
 from frontends.client import ApiClient
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
 from tests.conftest import copy_postgres
-from tests.ports import free_ports
-from tests.program import Program
-from tests.system.leaks import LeakWatch, Traffic, database_folders, watched
-from tests.system.public_api import Gateway, Stores, changes, connect_temporal
-from tests.system.public_api_facts import Facts, create_facts
-from tests.system.registering import MailCounter
+from tests.support.ports import free_ports
+from tests.support.program import Program
+from tests.system.support.leaks import LeakWatch, Traffic, database_folders, watched
+from tests.system.support.public_api import Gateway, Stores, changes, connect_temporal
+from tests.system.support.public_api_facts import Facts, create_facts
+from tests.system.support.registering import MailCounter
 
 
 @dataclass(frozen=True)

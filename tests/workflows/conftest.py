@@ -109,10 +109,10 @@ from services.runtime.temporal.actor_header import ActorClientInterceptor, Actor
 from services.runtime.temporal.codec import data_converter
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
-from tests.hetu_codes import code
 from tests.services.conftest import migrated_engine, peer, serving
-from tests.services.smtp_server import SmtpServer, smtp_server
-from tests.workflows.faults import Faults
+from tests.support.hetu_codes import code
+from tests.support.smtp_server import SmtpServer, smtp_server
+from tests.workflows.support.faults import Faults
 from workflows.settings import WorkerSettings
 from workflows.worker import create_steps, create_worker
 

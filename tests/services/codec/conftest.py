@@ -43,8 +43,8 @@ from services.runtime.clock import now
 from services.runtime.rpc.interceptor import RequestInterceptor
 from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.temporal.codec import data_converter
-from tests.ports import free_port
 from tests.services.conftest import CONTACT, Component, migrated_engine, peer, running, serving
+from tests.support.ports import free_port
 
 UI = "http://127.0.0.1:8233"
 PASSWORD = "korrekt häst batteri"

@@ -19,8 +19,8 @@ from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInp
 from services.codec.server import serving_codec
 from services.codec.settings import CodecSettings
 from services.identity.models import Session
-from tests.ports import free_port
 from tests.services.codec.conftest import PASSWORD, UI, Answer, Codec, Person, value_in
+from tests.support.ports import free_port
 
 MakePerson = Callable[..., Awaitable[Person]]
 

@@ -20,9 +20,9 @@ from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
 from services.runtime.clock import helsinki_day, now
 from tests.conftest import running_postgres
-from tests.hetu_codes import nth_code
-from tests.program import Program, plain_environment
 from tests.services.conftest import Component, migrated_engine, running
+from tests.support.hetu_codes import nth_code
+from tests.support.program import Program, plain_environment
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from services.identity.models import Person
 from services.identity.persons.key_rotation import Reencryption, ReencryptionError
 from services.identity.persons.vault import HetuVault
 from services.runtime.security.keys import KeysetPurpose
-from tests.hetu_codes import nth_code
 from tests.services.conftest import Component
 from tests.services.keys.conftest import Installation
+from tests.support.hetu_codes import nth_code
 
 VAULT = (KeysetPurpose.HETU, KeysetPurpose.HETU_INDEX)
 

@@ -27,9 +27,9 @@ from services.identity.persons.key_check import USES, keys_checked
 from services.runtime.security.keys import TOKEN_SIGNING, KeysetPurpose, key_file_path
 from services.runtime.settings import SettingsError
 from tests.conftest import running_postgres
-from tests.kms import new_fake_kms_key
-from tests.ports import free_port
 from tests.services.keys.conftest import Installation
+from tests.support.kms import new_fake_kms_key
+from tests.support.ports import free_port
 
 PURPOSES = tuple(USES)
 

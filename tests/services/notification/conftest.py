@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.local.postgres import EmbeddedPostgres
 from tests.services.conftest import migrated_engine
 from tests.services.notification.notifications import Notification, running
-from tests.services.smtp_server import SmtpServer, smtp_server
+from tests.support.smtp_server import SmtpServer, smtp_server
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.interceptor import violations_of
 from tests.services.conftest import refused
 from tests.services.notification.notifications import Notification, consent_request
-from tests.services.smtp_server import SmtpServer
+from tests.support.smtp_server import SmtpServer
 
 TIP = BookTip(
     title="Kesä & <b>kirja</b>",

@@ -35,7 +35,7 @@ from liity.v1.reason_pb2 import (
 from services.notification.models import Base
 from services.runtime.rpc.errors import FieldViolation, Refusal
 from tests.services.notification.notifications import Notification, consent_request, running
-from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
+from tests.support.smtp_server import ACCEPTED, SmtpServer, smtp_server
 
 
 def with_content(**changes: Any) -> SendMessageRequest:

@@ -13,10 +13,10 @@ from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED, REASON_MESSAGE_NOT_FOU
 from services.notification.models import limits
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.rpc.errors import Refusal
-from tests.ports import free_port
 from tests.services.conftest import refused
 from tests.services.notification.notifications import consent_request, end_lease, running
-from tests.services.smtp_server import SmtpServer
+from tests.support.ports import free_port
+from tests.support.smtp_server import SmtpServer
 
 
 def mail(address: str) -> SendMessageRequest:

@@ -19,7 +19,7 @@ from liity.notification.v1.notification_service_pb2_grpc import NotificationServ
 from services.notification.privacy_export import DELIVERIES
 from services.runtime.rpc.errors import Refusal
 from tests.services.notification.notifications import Notification, consent_request
-from tests.services.smtp_server import SmtpServer, hang
+from tests.support.smtp_server import SmtpServer, hang
 
 
 async def export(notification: Notification, *subject_ids: str) -> ExportSubjectsResponse:

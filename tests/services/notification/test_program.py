@@ -25,7 +25,6 @@ from liity.notification.v1.notification_service_pb2 import DELIVERY_STATE_PENDIN
 from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED
 from services.notification.settings import NotificationSettings
 from services.runtime.settings import SettingsError, load
-from tests.ports import free_port
 from tests.services.notification.notifications import (
     Notification,
     called_at,
@@ -33,7 +32,8 @@ from tests.services.notification.notifications import (
     end_lease,
     running,
 )
-from tests.services.smtp_server import ACCEPTED, SmtpServer, smtp_server
+from tests.support.ports import free_port
+from tests.support.smtp_server import ACCEPTED, SmtpServer, smtp_server
 
 _PROGRAM = "import asyncio, services.notification.server as server; asyncio.run(server.run())"
 

@@ -19,7 +19,6 @@ from liity.notification.v1.notification_service_pb2 import (
 from liity.v1.reason_pb2 import REASON_MAIL_NOT_ACCEPTED, REASON_UNAVAILABLE
 from services.notification.mail.deliveries import MessageStore
 from services.runtime.rpc.errors import Refusal
-from tests.ports import free_port
 from tests.services.notification.notifications import (
     RECIPIENT,
     Notification,
@@ -29,7 +28,8 @@ from tests.services.notification.notifications import (
     running,
     stored,
 )
-from tests.services.smtp_server import ACCEPTED, SmtpServer, drop, hang, smtp_server
+from tests.support.ports import free_port
+from tests.support.smtp_server import ACCEPTED, SmtpServer, drop, hang, smtp_server
 
 
 async def test_a_mail_is_sent(notification: Notification, smtp: SmtpServer, engine: AsyncEngine) -> None:

@@ -41,7 +41,7 @@ from services.registration.settings import RegistrationSettings
 from services.registration.units.service import UnitServicer
 from services.registration.worklist.service import WorkServicer
 from tests.services.conftest import migrated_engine, peer, serving
-from tests.services.registration_service import Service
+from tests.support.registration_service import Service
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[Service]]
 

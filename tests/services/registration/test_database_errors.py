@@ -16,8 +16,8 @@ from services.runtime.data.database import is_away, open_engine
 from services.runtime.logs import RareWarnings
 from services.runtime.rpc import interceptor
 from services.runtime.rpc.errors import Refusal
-from tests.services.registration.uses import an_account, owner, record
-from tests.services.registration_service import Service
+from tests.services.registration.audit.uses import an_account, owner, record
+from tests.support.registration_service import Service
 
 PASSING = {
     "08006": "the connection failed",

@@ -18,8 +18,8 @@ from services.runtime.rpc.errors import Refusal
 from services.runtime.security.access import ACCESS, Services
 from services.runtime.security.service_identity import SERVICES, ServiceIdentity
 from services.runtime.settings import SettingsError, load
-from tests.ports import free_port
-from tests.services.registration_service import Service
+from tests.support.ports import free_port
+from tests.support.registration_service import Service
 
 METHODS = sorted(method for method in ACCESS if method.startswith("/liity.registration.v1."))
 PROGRAM = "import asyncio; from services.registration.server import run; asyncio.run(run())"

@@ -44,8 +44,8 @@ from services.runtime.clock import now
 from services.runtime.data.rate_limits import sweep_limits
 from services.runtime.rpc.errors import Refusal
 from tests.conftest import running_postgres
-from tests.services.query_plans import Plans, filled
-from tests.services.registration_service import timestamp
+from tests.support.query_plans import Plans, filled
+from tests.support.registration_service import timestamp
 
 _OF_UNIT = {"unit_id": "'un' || 1 + n % 1000"}
 

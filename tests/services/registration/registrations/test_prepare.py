@@ -1,0 +1,104 @@
+"""PrepareRegistration decides whether a form may be saved."""
+
+import secrets
+from typing import Any
+
+import pytest
+from google.type.date_pb2 import Date
+
+from liity.registration.v1.unit_service_pb2 import (
+    UNIT_KIND_SCHOOL,
+    Unit,
+)
+from liity.v1 import customer_form_pb2 as form_pb
+from tests.support.registration_forms import adult_form, child_form
+from tests.support.registration_service import Service, birth_of_child, refusal, violations
+
+
+async def test_a_good_form_may_be_saved_and_nothing_is_stored(service: Service, unit: Unit) -> None:
+    assert await service.prepare(unit.unit_id, adult_form(), person_id=secrets.token_hex(16)) is None
+    assert await service.prepare(unit.unit_id, adult_form()) is None
+    assert not (await service.page(unit.unit_id)).registrations
+
+
+async def test_all_errors_of_a_form_come_in_one_answer(service: Service) -> None:
+    school = await service.unit("Esimerkkikoulu", UNIT_KIND_SCHOOL)
+    form = child_form()
+    form.last_name = " "
+    form.address.postcode = "1"
+    form.applicant = form_pb.APPLICANT_SELF
+    form.related_person.email = ""
+    assert await violations(service.prepare(school.unit_id, form, birth_date=birth_of_child())) == {
+        "form.last_name": "REQUIRED",
+        "form.address.postcode": "INVALID_POSTCODE",
+        "form.school_support": "SCHOOL_SUPPORT_REQUIRED",
+        "form.applicant": "GUARDIAN_REQUIRED",
+        "form.related_person.email": "REQUIRED",
+    }
+
+
+async def test_without_a_birth_date_the_rest_of_the_form_is_checked(service: Service, unit: Unit) -> None:
+    form = child_form()
+    assert await service.prepare(unit.unit_id, form, birth_date=None) is None
+    form.terms_accepted = False
+    wrong = service.prepare(unit.unit_id, form, birth_date=None)
+    assert await violations(wrong) == {"form.terms_accepted": "TERMS_NOT_ACCEPTED"}
+
+
+async def test_a_missing_form_and_a_missing_unit(service: Service, unit: Unit) -> None:
+    found = await violations(service.prepare(unit.unit_id, None))
+    assert found["form.first_names"] == "REQUIRED"
+    missing = service.prepare("nosuchunit", adult_form())
+    assert await refusal(missing) == ("NOT_FOUND", "UNIT_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"request_id": ""}, {"request_id": "INVALID_FORMAT"}),
+        ({"unit_id": "../x"}, {"unit_id": "INVALID_FORMAT"}),
+        ({"person_id": "\x00"}, {"person_id": "INVALID_FORMAT"}),
+        ({"account_id": ""}, {"account_id": "INVALID_FORMAT"}),
+        ({"birth_date": Date(year=2001, month=2, day=29)}, {"birth_date": "INVALID_DATE"}),
+        ({"birth_date": Date()}, {"birth_date": "INVALID_DATE"}),
+        ({"birth_date": Date(year=9999, month=1, day=1)}, {"birth_date": "DATE_IN_FUTURE"}),
+    ],
+)
+async def test_a_malformed_preparation_is_refused(
+    service: Service, unit: Unit, fields: dict[str, Any], wrong: dict[str, str]
+) -> None:
+    good = {"unit_id": unit.unit_id}
+    assert await violations(service.prepare(form=adult_form(), **(good | fields))) == wrong
+
+
+async def test_a_known_person_is_not_registered_anew(service: Service, unit: Unit) -> None:
+    other = await service.unit("Toinen kirjasto")
+    customer, child = secrets.token_hex(16), secrets.token_hex(16)
+    await service.create(unit.unit_id, adult_form(), person_id=customer)
+    await service.waiting(unit.unit_id, person_id=child)
+    for attempt in (
+        lambda unit_id, person_id: service.prepare(unit_id, adult_form(), person_id=person_id),
+        lambda unit_id, person_id: service.create(unit_id, adult_form(), person_id=person_id),
+        lambda unit_id, person_id: service.waiting(unit_id, person_id=person_id),
+    ):
+        assert await refusal(attempt(unit.unit_id, customer)) == (
+            "ALREADY_EXISTS",
+            "ALREADY_REGISTERED_IN_THIS_UNIT",
+        )
+        assert await refusal(attempt(other.unit_id, customer)) == (
+            "ALREADY_EXISTS",
+            "ALREADY_REGISTERED_IN_ANOTHER_UNIT",
+        )
+        for unit_id in (unit.unit_id, other.unit_id):
+            assert await refusal(attempt(unit_id, child)) == ("ALREADY_EXISTS", "BEING_REGISTERED")
+
+
+async def test_errors_of_the_form_come_before_what_is_known_of_the_person(
+    service: Service, unit: Unit
+) -> None:
+    person_id = secrets.token_hex(16)
+    await service.create(unit.unit_id, adult_form(), person_id=person_id)
+    form = adult_form()
+    form.terms_accepted = False
+    wrong = service.prepare(unit.unit_id, form, person_id=person_id)
+    assert await violations(wrong) == {"form.terms_accepted": "TERMS_NOT_ACCEPTED"}

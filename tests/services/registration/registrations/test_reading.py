@@ -1,0 +1,245 @@
+"""What is told about registrations and persons."""
+
+import json
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from liity.registration.v1 import registration_service_pb2 as pb
+from liity.registration.v1.unit_service_pb2 import (
+    Unit,
+)
+from liity.v1 import customer_form_pb2 as form_pb
+from liity.v1 import registration_pb2 as life
+from liity.v1.registration_service_pb2 import Standing
+from tests.support.registration_forms import adult_form
+from tests.support.registration_service import REGISTRAR, Service, refusal, violations
+
+
+async def test_a_registration_that_is_not_there(service: Service) -> None:
+    missing = ("NOT_FOUND", "REGISTRATION_NOT_FOUND")
+    consent_request = service.gateway.call(
+        service.reads.GetConsentRequest, pb.GetConsentRequestRequest(registration_id="nosuch")
+    )
+    for call in (
+        service.get("nosuch"),
+        service.mailing("nosuch"),
+        consent_request,
+        service.activate("nosuch", None),
+        service.advance("nosuch", life.STAGE_WELCOMED),
+        service.end("nosuch", life.STAGE_LAPSED),
+    ):
+        assert await refusal(call) == missing
+
+
+@pytest.mark.parametrize("registration_id", ["", "\x00", "A" * 33, "x' OR '1'='1"])
+async def test_a_malformed_registration_id(service: Service, registration_id: str) -> None:
+    wrong = {"registration_id": "INVALID_FORMAT"}
+    calls: list[Callable[[str], Awaitable[object]]] = [
+        service.get,
+        service.mailing,
+        lambda id_: service.activate(id_, None),
+        lambda id_: service.advance(id_, life.STAGE_WELCOMED),
+        lambda id_: service.end(id_, life.STAGE_LAPSED),
+    ]
+    for call in calls:
+        assert await violations(call(registration_id)) == wrong
+
+
+async def test_where_a_person_stands(service: Service, unit: Unit) -> None:
+    other = await service.unit("Toinen kirjasto")
+    person_id = secrets.token_hex(16)
+
+    async def standing(unit_id: str) -> str:
+        return Standing.Name((await service.look_up(person_id, unit_id)).standing)
+
+    unknown = await service.look_up(person_id, unit.unit_id)
+    assert Standing.Name(unknown.standing) == "STANDING_NOT_REGISTERED"
+    assert not unknown.HasField("registration")
+    first = await service.waiting(unit.unit_id, person_id=person_id)
+    for unit_id in (unit.unit_id, other.unit_id):
+        assert await standing(unit_id) == "STANDING_BEING_REGISTERED"
+    assert (await service.look_up(person_id, other.unit_id)).registration == first
+    await service.end(first.registration_id, life.STAGE_WITHDRAWN)
+    assert await service.look_up(person_id, unit.unit_id) == unknown
+    await service.erase(person_id)
+    await service.forget(person_id)
+    second = await service.waiting(unit.unit_id, person_id=person_id)
+    active = await service.activate(second.registration_id, None)
+    assert (await service.look_up(person_id, unit.unit_id)).registration == active
+    assert await standing(unit.unit_id) == "STANDING_REGISTERED_IN_THIS_UNIT"
+    assert await standing(other.unit_id) == "STANDING_REGISTERED_IN_ANOTHER_UNIT"
+    welcomed = await service.advance(second.registration_id, life.STAGE_WELCOMED)
+    assert (await service.look_up(person_id, unit.unit_id)).registration == welcomed
+    assert await service.look_up("", unit.unit_id) == unknown
+    malformed = service.look_up("?", unit.unit_id)
+    assert await violations(malformed) == {"person_id": "INVALID_FORMAT"}
+
+
+async def test_pages_are_complete_and_stable_while_others_save(service: Service, unit: Unit) -> None:
+    made = [
+        (await service.create(unit.unit_id, adult_form())).registration.registration_id for _ in range(11)
+    ]
+    elsewhere = await service.unit("Toinen kirjasto")
+    await service.create(elsewhere.unit_id, adult_form())
+    seen: list[str] = []
+    token = ""
+    sizes = []
+    while True:
+        page = await service.page(unit.unit_id, page_size=4, page_token=token)
+        sizes.append(len(page.registrations))
+        seen += [registration.registration_id for registration in page.registrations]
+        await service.create(unit.unit_id, adult_form())
+        token = page.next_page_token
+        if not token:
+            break
+    assert sizes == [4, 4, 3]
+    assert seen == made[::-1]
+
+
+async def test_registrations_saved_at_one_moment_are_all_listed(service: Service, unit: Unit) -> None:
+    made = {(await service.create(unit.unit_id, adult_form())).registration.registration_id for _ in range(7)}
+    async with service.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE registrations SET created_at = now() WHERE unit_id = :u"), {"u": unit.unit_id}
+        )
+    seen: list[str] = []
+    token = ""
+    while len(seen) < 7:
+        page = await service.page(unit.unit_id, page_size=2, page_token=token)
+        seen += [registration.registration_id for registration in page.registrations]
+        token = page.next_page_token
+    assert not token
+    assert set(seen) == made
+    assert len(seen) == 7
+
+
+async def test_a_page_that_ends_with_the_list_gives_no_token(service: Service, unit: Unit) -> None:
+    for _ in range(2):
+        await service.create(unit.unit_id, adult_form())
+    page = await service.page(unit.unit_id, page_size=2)
+    assert (len(page.registrations), page.next_page_token) == (2, "")
+    assert not (await service.page("nosuchunit")).registrations
+
+
+async def test_registrations_of_one_stage(service: Service, unit: Unit) -> None:
+    await service.create(unit.unit_id, adult_form())
+    waiting = [await service.waiting(unit.unit_id) for _ in range(3)]
+    ended = await service.end((await service.waiting(unit.unit_id)).registration_id, life.STAGE_DECLINED)
+    stage = life.STAGE_WAITING_FOR_CONSENT
+    first = await service.page(unit.unit_id, stage=stage, page_size=2)
+    rest = await service.page(unit.unit_id, stage=stage, page_size=2, page_token=first.next_page_token)
+    assert [*first.registrations, *rest.registrations] == waiting[::-1]
+    assert not rest.next_page_token
+    assert list((await service.page(unit.unit_id, stage=life.STAGE_DECLINED)).registrations) == [ended]
+    assert not (await service.page(unit.unit_id, stage=life.STAGE_LAPSED)).registrations
+    assert len((await service.page(unit.unit_id)).registrations) == 5
+
+
+def token_of(fields: object) -> str:
+    return urlsafe_b64encode(json.dumps(fields).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "page_token",
+    [
+        "x",
+        "ääkkösiä",
+        "!!!!",
+        "e30=",
+        token_of([]),
+        token_of([1, 2]),
+        token_of(["1", "0" * 32]),
+        token_of([1, "0" * 32, 3]),
+        token_of([10**30, "0" * 32]),
+        token_of([1.5, "0" * 32]),
+        token_of([1, "0" * 31 + "\x00"]),
+        urlsafe_b64encode(b"[" * 140).decode(),
+        urlsafe_b64encode(b"\xff\xfe").decode(),
+    ],
+)
+async def test_a_page_token_of_ones_own_making(service: Service, unit: Unit, page_token: str) -> None:
+    found = await violations(service.page(unit.unit_id, page_token=page_token))
+    assert found == {"page_token": "INVALID_PAGE_TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"page_size": 0}, {"page_size": "INVALID_FORMAT"}),
+        ({"page_size": 201}, {"page_size": "INVALID_FORMAT"}),
+        ({"stage": 77}, {"stage": "UNKNOWN_VALUE"}),
+        ({"unit_id": ""}, {"unit_id": "INVALID_FORMAT"}),
+        ({"page_token": "x" * 201}, {"page_token": "TOO_LONG"}),
+    ],
+)
+async def test_a_malformed_list_is_refused(
+    service: Service, unit: Unit, fields: dict[str, Any], wrong: dict[str, str]
+) -> None:
+    assert await violations(service.page(**({"unit_id": unit.unit_id} | fields))) == wrong
+
+
+async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit) -> None:
+    waiting = await service.waiting(unit.unit_id)
+    details = pb.MailingDetails(
+        first_names="Eetu Ilmari",
+        language=form_pb.LANGUAGE_FI,
+        customer_email="kerttu.huoltaja@koti.example",
+        related_person_email="kerttu.huoltaja@koti.example",
+        credentials_recipient=form_pb.CREDENTIALS_RECIPIENT_RELATED_PERSON,
+        unit_display_name=unit.display_name,
+        registrar_account_id=REGISTRAR.account_id,
+        unit_id=unit.unit_id,
+        kind=form_pb.CUSTOMER_KIND_ONLINE,
+    )
+    expected = pb.GetMailingDetailsResponse(mailing_details=details)
+    assert await service.mailing(waiting.registration_id) == expected
+    await service.activate(waiting.registration_id, None)
+    assert await service.mailing(waiting.registration_id) == expected
+    await service.advance(waiting.registration_id, life.STAGE_WELCOMED)
+    assert await service.mailing(waiting.registration_id) == expected
+
+
+async def test_mail_of_a_customer_goes_to_the_address_now_on_file(service: Service, unit: Unit) -> None:
+    answer = await service.create(unit.unit_id, adult_form())
+    made = answer.registration
+    details = (await service.mailing(made.registration_id)).mailing_details
+    assert details == answer.mailing_details
+    assert details.customer_email == "aino.mallikas@koti.example"
+    assert details.related_person_email == ""
+    async with service.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE customers SET profile = profile || CAST(:change AS jsonb) WHERE person_id = :p"),
+            {"change": '{"email": "uusi@koti.example", "language": "LANGUAGE_SV"}', "p": made.person_id},
+        )
+    details = (await service.mailing(made.registration_id)).mailing_details
+    assert (details.customer_email, details.language) == ("uusi@koti.example", form_pb.LANGUAGE_SV)
+
+
+async def test_no_mail_where_nobody_stands(service: Service, unit: Unit) -> None:
+    gone = pb.GetMailingDetailsResponse()
+    ended = await service.waiting(unit.unit_id)
+    await service.end(ended.registration_id, life.STAGE_DECLINED)
+    assert await service.mailing(ended.registration_id) == gone
+    made = (await service.create(unit.unit_id, adult_form())).registration
+    async with service.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM customers WHERE person_id = :p"), {"p": made.person_id})
+    assert await service.mailing(made.registration_id) == gone
+
+
+async def test_a_person_whose_customership_was_erased_may_be_registered_again(
+    service: Service, unit: Unit
+) -> None:
+    made = (await service.create(unit.unit_id, adult_form())).registration
+    await service.advance(made.registration_id, life.STAGE_WELCOMED)
+    await service.erase(made.person_id)
+    answer = await service.look_up(made.person_id, unit.unit_id)
+    assert Standing.Name(answer.standing) == "STANDING_NOT_REGISTERED"
+    await service.forget(made.person_id)
+    assert await service.prepare(unit.unit_id, adult_form(), person_id=made.person_id) is None
+    again = (await service.create(unit.unit_id, adult_form(), person_id=made.person_id)).registration
+    assert (await service.look_up(made.person_id, unit.unit_id)).registration == again

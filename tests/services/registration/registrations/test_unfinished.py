@@ -1,0 +1,128 @@
+"""The rows of which more is to come are listed by kind, a page at a time, each by an index."""
+
+import secrets
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+
+from liity.registration.v1 import reconciliation_service_pb2 as pb
+from liity.registration.v1.reconciliation_service_pb2_grpc import ReconciliationServiceStub
+from liity.registration.v1.unit_service_pb2 import Unit
+from liity.v1 import registration_pb2 as life
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CUSTOMER_KIND_CD_BORROWER
+from services.registration.registrations.reconciliation import LISTS
+from services.runtime.clock import now
+from tests.support.registration_forms import adult_form, changed
+from tests.support.registration_service import DEADLINE, Service, refusal, timestamp
+
+REGISTRATION = pb.UNFINISHED_KIND_REGISTRATION
+
+
+async def listed(
+    service: Service, kind: pb.UnfinishedKind.ValueType = REGISTRATION, page_size: int = 500
+) -> dict[str, pb.Unfinished]:
+    """All rows of a kind, page by page."""
+    stub, rows = ReconciliationServiceStub(service.worker.channel), {}
+    request = pb.ListUnfinishedRequest(
+        kind=kind,
+        changed_before=timestamp(now() + timedelta(minutes=1)),
+        changed_since=timestamp(now() - timedelta(hours=1)),
+        page_size=page_size,
+    )
+    while True:
+        page = await service.worker.call(stub.ListUnfinished, request)
+        assert len(page.rows) <= page_size
+        rows |= {row.row_id: row for row in page.rows}
+        if not page.next_page_token:
+            return rows
+        request.page_token = page.next_page_token
+
+
+async def test_a_registration_is_listed_as_long_as_more_is_to_come_of_it(
+    service: Service, unit: Unit
+) -> None:
+    made = (await service.create(unit.unit_id, adult_form())).registration
+    waiting = await service.waiting(unit.unit_id)
+    rows = await listed(service, page_size=1)
+    assert rows[made.registration_id].person_id == made.person_id
+    assert rows[waiting.registration_id].stage == life.STAGE_WAITING_FOR_CONSENT
+    await service.advance(made.registration_id, life.STAGE_CREDENTIALS_SENT, DEADLINE)
+    assert (await listed(service))[made.registration_id].stage == life.STAGE_CREDENTIALS_SENT
+    await service.advance(made.registration_id, life.STAGE_WELCOMED)
+    await service.end(waiting.registration_id, life.STAGE_LAPSED)
+    assert not {made.registration_id, waiting.registration_id} & set(await listed(service))
+
+
+async def test_a_cd_borrower_is_a_kind_of_their_own(service: Service, unit: Unit) -> None:
+    form = changed(
+        adult_form(),
+        kind=CUSTOMER_KIND_CD_BORROWER,
+        credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    )
+    made = (await service.create(unit.unit_id, form)).registration
+    assert made.registration_id not in await listed(service)
+    assert made.registration_id in await listed(service, pb.UNFINISHED_KIND_CD_BORROWER)
+
+
+async def test_a_young_row_is_left_out(service: Service, unit: Unit) -> None:
+    made = (await service.create(unit.unit_id, adult_form())).registration
+    stub = ReconciliationServiceStub(service.worker.channel)
+    request = pb.ListUnfinishedRequest(
+        kind=REGISTRATION, changed_before=timestamp(now() - timedelta(minutes=1)), page_size=500
+    )
+    page = await service.worker.call(stub.ListUnfinished, request)
+    assert made.registration_id not in {row.row_id for row in page.rows}
+
+
+async def test_what_is_at_rest_is_given_to_no_run(service: Service, unit: Unit) -> None:
+    waiting = await service.waiting(unit.unit_id)
+    stub = ReconciliationServiceStub(service.worker.channel)
+    request = pb.GetUnfinishedRegistrationRequest(registration_id=waiting.registration_id)
+    found = await service.worker.call(stub.GetUnfinishedRegistration, request)
+    assert found.registration.deadline == waiting.deadline
+    assert found.consent_outgrown_date.year > now().year
+    await service.end(waiting.registration_id, life.STAGE_LAPSED)
+    asked = service.worker.call(stub.GetUnfinishedRegistration, request)
+    assert await refusal(asked) == ("NOT_FOUND", "REGISTRATION_NOT_FOUND")
+
+
+async def test_what_is_not_there_is_told(service: Service, unit: Unit) -> None:
+    made = (await service.create(unit.unit_id, adult_form())).registration
+    lost, gone = secrets.token_hex(16), secrets.token_hex(16)
+    stub = ReconciliationServiceStub(service.worker.channel)
+    request = pb.ListMissingRequest(
+        registration_ids=[made.registration_id, lost], customer_ids=[made.customer_id, gone]
+    )
+    missing = await service.worker.call(stub.ListMissing, request)
+    assert (list(missing.registration_ids), list(missing.customer_ids)) == ([lost], [gone])
+
+
+@pytest.mark.parametrize(
+    ("kind", "index"),
+    [
+        (pb.UNFINISHED_KIND_REGISTRATION, "ix_registrations_unfinished"),
+        (pb.UNFINISHED_KIND_CD_BORROWER, "ix_registrations_cd_borrowers"),
+        (pb.UNFINISHED_KIND_REMOVAL, "ix_customers_marked"),
+        (pb.UNFINISHED_KIND_NEED, "ix_customers_temporary"),
+        (pb.UNFINISHED_KIND_MESSAGE, "ix_messages_open"),
+        (pb.UNFINISHED_KIND_CLASS_LIST, "ix_class_lists_unfinished"),
+    ],
+)
+async def test_each_kind_has_an_index(
+    service: Service, kind: pb.UnfinishedKind.ValueType, index: str
+) -> None:
+    literal = {"literal_binds": True, "render_postcompile": True}
+    values = {"after": "", "before": now(), "since": now() - timedelta(hours=1), "limit": 100}
+    statement = LISTS[kind].params(**{name: values[name] for name in values})
+    compiled = statement.compile(dialect=postgresql.asyncpg.dialect(), compile_kwargs=literal)
+    async with service.engine.connect() as connection:
+        # Tables of a test are small: the plan tells only whether the index could be used.
+        plan: list[str] = []
+        for ways in (("enable_seqscan",), ("enable_bitmapscan", "enable_sort")):
+            for way in ways:
+                await connection.execute(text(f"SET {way} = off"))
+            plan += [row[0] for row in await connection.execute(text(f"EXPLAIN {compiled}"))]
+        await connection.rollback()
+    assert any(index in line for line in plan), plan

@@ -1,0 +1,63 @@
+"""Mail servers that stand in for the stack's mailbox, and keep their answers back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from email import message_from_bytes
+from email.policy import default
+
+from aiosmtpd.smtp import SMTP
+
+from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from services.runtime.security.tls import server_context
+from tests.support.smtp_server import ACCEPTED, SmtpServer, smtp_server
+from tests.system.support.registering import PATIENCE, MailCounter, copy_of
+
+_MANY = 1000
+
+
+@asynccontextmanager
+async def standing_in(stack: Stack, mails: MailCounter) -> AsyncIterator[SmtpServer]:
+    """A mail server where the mailbox has listened, which is stopped meanwhile."""
+    files = stack.certificates.files("smtp") if stack.certificates else None
+    tls = server_context(replace(files, ca=None)) if files else None
+    await stack.stop_component("mailbox")
+    try:
+        async with smtp_server(stack.ports.smtp, tls=tls) as server:
+            mails.others.append(server)
+            yield server
+    finally:
+        await stack.start_component("mailbox")
+
+
+class Gate:
+    """Keeps a mail server's answer back for some mails: they are read, but not yet said to be taken."""
+
+    def __init__(self, server: SmtpServer) -> None:
+        self._kept: dict[tuple[str, str], asyncio.Event] = {}
+        self._open = asyncio.Event()
+        server.on_data = [self._answer] * _MANY
+
+    def keep(self, person: DemoPerson, template: str) -> None:
+        """A mail to or about a person that is to be kept."""
+        self._kept[template, person.form.first_names] = asyncio.Event()
+
+    async def has(self, person: DemoPerson, template: str) -> None:
+        """Waits until the mail is kept."""
+        async with asyncio.timeout(PATIENCE):
+            await self._kept[template, person.form.first_names].wait()
+
+    def open(self) -> None:
+        """Lets go of every mail that is kept, and keeps no others."""
+        self._open.set()
+
+    async def _answer(self, server: SMTP) -> str:
+        assert server.envelope is not None
+        mail = copy_of(message_from_bytes(server.envelope.original_content or b"", policy=default))
+        for (template, first_names), kept in self._kept.items():
+            if template == mail.template and first_names in mail.text:
+                kept.set()
+                await self._open.wait()
+        return ACCEPTED

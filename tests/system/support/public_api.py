@@ -1,0 +1,281 @@
+"""What the tests of the public API share: calls of any kind, whole refusals, and what is stored."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from temporalio.client import Client
+
+from deploy.demo.polling import eventually
+from deploy.local.ports import HOST
+from deploy.local.postgres import DATABASES
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, Session
+from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
+from liity.v1.reason_pb2 import Reason
+from services.gateway.server import SERVICES
+from services.runtime.rpc.errors import DOMAIN, Refusal, reason_name, reason_value
+from services.runtime.rpc.texts import reason_text
+from services.runtime.security.access import ACCESS, Accounts
+from tests.system.support.registering import PATIENCE, database
+
+LANGUAGES = {"fi": LANGUAGE_FI, "sv": LANGUAGE_SV, "en": LANGUAGE_EN}
+CLIENT_ERRORS = frozenset(
+    {
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "FAILED_PRECONDITION",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "ABORTED",
+    }
+)
+"""What bad input may be answered with: never a fault of the system's own."""
+
+_OF_CALLS = 'WorkflowType != "ReconciliationWorkflow"'
+"""The runs that a call may have started: reconciliation comes by itself, every few minutes."""
+
+NOTED = {
+    "identity": {"limits", "lock_outs"},
+    "registration": {"limits", "use_entries", "use_chain", "use_waiting"},
+    "notification": {"limits"},
+}
+"""The tables that a refused call may write to: what fails is counted, what found nothing is logged."""
+
+
+def methods_of(services: Iterable[str]) -> dict[str, MethodDescriptor]:
+    """Every RPC of the services, by its path."""
+    pool = descriptor_pool.Default()
+    return {
+        f"/{service}/{method.name}": method
+        for service in services
+        for method in pool.FindServiceByName(service).methods
+    }
+
+
+METHODS = methods_of(SERVICES)
+"""The public API."""
+
+
+def request_class(path: str) -> type[Message]:
+    """What an RPC takes."""
+    return message_factory.GetMessageClass(METHODS[path].input_type)
+
+
+def needs_account(path: str) -> bool:
+    """Whether an RPC is for accounts that are logged in."""
+    return isinstance(ACCESS[path], Accounts)
+
+
+def is_for_staff(path: str) -> bool:
+    """Whether an RPC is for customer service alone."""
+    rule = ACCESS[path]
+    return isinstance(rule, Accounts) and rule.roles == {ROLE_CUSTOMER_SERVICE}
+
+
+def outcome(refusal: Refusal) -> tuple[str, str]:
+    """The code and the reason, by name."""
+    return refusal.code.name, reason_name(refusal.reason)
+
+
+def fields_of(refusal: Refusal) -> list[tuple[str, str]]:
+    """The wrong fields and why."""
+    return [(wrong.field, reason_name(wrong.reason)) for wrong in refusal.violations]
+
+
+class Gateway:
+    """The gateway, called with any bytes and any metadata."""
+
+    def __init__(self, channel: grpc.aio.Channel, clients: Mapping[str, ApiClient]) -> None:
+        self._channel = channel
+        self._clients = clients
+
+    def session(self, caller: str) -> Session:
+        """The session of a demo account."""
+        return self._clients[caller].session
+
+    def token(self, caller: str) -> str | None:
+        """The access token of a demo account; None for `anybody`."""
+        return None if caller == "anybody" else self.session(caller).access_token
+
+    async def send(self, path: str, request: Message | bytes, *metadata: tuple[str, str]) -> Message:
+        """Calls with this metadata alone. Raises `AioRpcError` as gRPC gives it."""
+        answers = message_factory.GetMessageClass(METHODS[path].output_type)
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, Message] = self._channel.unary_unary(
+            path, response_deserializer=answers.FromString
+        )
+        body = request if isinstance(request, bytes) else request.SerializeToString()
+        return await method(body, metadata=metadata, timeout=60)
+
+    async def send_anywhere(self, path: str, body: bytes) -> bytes:
+        """Calls any path with any bytes."""
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
+        return await method(body, timeout=60)
+
+    async def call(self, path: str, request: Message | bytes, caller: str = "anybody") -> Message:
+        """Calls as a demo account."""
+        return await self.send(path, request, *authorization(self.token(caller)))
+
+    async def refusal(
+        self, path: str, request: Message | bytes, caller: str = "anybody", **options: Any
+    ) -> Refusal:
+        """What a call is refused with: whole, and in the language asked for."""
+        return await self.refusal_with(path, request, authorization(self.token(caller)), **options)
+
+    async def refusal_with(
+        self, path: str, request: Message | bytes, metadata: list[tuple[str, str]], language: str = "sv"
+    ) -> Refusal:
+        """The same, with this metadata."""
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await self.send(path, request, ("accept-language", language), *metadata)
+        return whole_refusal(error.value, language)
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
+
+
+def authorization(token: str | None) -> list[tuple[str, str]]:
+    """The metadata of a token."""
+    return [] if token is None else [("authorization", f"Bearer {token}")]
+
+
+def whole_refusal(error: grpc.aio.AioRpcError, language: str) -> Refusal:
+    """A refusal that says all it must: code, reason, domain, text, wrong fields, whom to ask."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type] # it reads what both kinds of call have
+    assert status is not None, f"no details: {error.code()} {error.details()}"
+    assert error.code().name in CLIENT_ERRORS, error.code()
+    info = _only(status, error_details_pb2.ErrorInfo)
+    assert info.domain == DOMAIN
+    reason = reason_value(info.reason)
+    assert reason_name(reason) == info.reason != "UNSPECIFIED"
+    asked: Language.ValueType = LANGUAGES[language]
+    localized = _only(status, error_details_pb2.LocalizedMessage)
+    assert (localized.locale, localized.message) == (language, reason_text(reason, asked))
+    assert status.message == localized.message == error.details()
+    refusal = Refusal.from_rpc_error(error)
+    assert refusal.reason == reason
+    if not refusal.violations:
+        # Whom to ask (R25). Wrong fields are put right by whoever filled them in.
+        assert any(link.url.startswith("mailto:") for link in _only(status, error_details_pb2.Help).links)
+    else:
+        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+        for violation in _only(status, error_details_pb2.BadRequest).field_violations:
+            value: Reason.ValueType = reason_value(violation.reason)
+            assert reason_name(value) == violation.reason
+            assert violation.field
+            assert violation.description == reason_text(value, asked)
+    return refusal
+
+
+def _only(status: Any, kind: Any) -> Any:
+    found = [detail for detail in status.details if detail.Is(kind.DESCRIPTOR)]
+    assert len(found) == 1, kind
+    message = kind()
+    found[0].Unpack(message)
+    return message
+
+
+class Stored(NamedTuple):
+    """Everything the system keeps: every row of every table, and how many workflows there are."""
+
+    rows: dict[str, frozenset[str]]
+    counts: dict[str, int]
+    workflows: int
+
+
+@dataclass
+class Stores:
+    """The three databases and Temporal."""
+
+    stack: Stack
+    temporal: Client
+    last: Stored | None = None
+    """What was stored when it was last seen at rest."""
+    _connections: dict[str, asyncpg.Connection] = field(default_factory=dict)
+
+    async def contents(self, *, changed_since: bool = False) -> Stored:
+        """What is stored, once nothing goes on any more of what others, or a call just made, have started."""
+        async with self.connected() as connections:
+            earlier = await self._read(connections)
+            if not changed_since and earlier == self.last:
+                return earlier
+
+            async def settled() -> bool:
+                nonlocal earlier
+                await asyncio.sleep(0.2)
+                before, earlier = earlier, await self._read(connections)
+                return before == earlier
+
+            await eventually(settled, bool, PATIENCE)
+            self.last = earlier
+            return earlier
+
+    async def forget_attempts(self) -> None:
+        """Forgets everything that is counted."""
+        async with self.connected() as connections:
+            for connection in connections.values():
+                await connection.execute("DELETE FROM limits")
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Mapping[str, asyncpg.Connection]]:
+        """Connections to the databases, the same ones within: to open them costs more than to read it all."""
+        if self._connections:
+            yield self._connections
+            return
+        async with AsyncExitStack() as stack:
+            for name in DATABASES:
+                self._connections[name] = await stack.enter_async_context(database(self.stack, name))
+            try:
+                yield self._connections
+            finally:
+                self._connections = {}
+
+    async def _read(self, connections: Mapping[str, asyncpg.Connection]) -> Stored:
+        rows: dict[str, frozenset[str]] = {}
+        counts: dict[str, int] = {}
+        for name, connection in connections.items():
+            tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            kept = sorted({record["tablename"] for record in tables} - NOTED[name])
+            # When a code was last looked up for a Save changes even if the Save is refused.
+            read = " UNION ALL ".join(
+                f"SELECT '{table}', (to_jsonb(t) - 'ensured_at')::text FROM \"{table}\" t"  # noqa: S608
+                for table in kept
+            )
+            found: dict[str, list[str]] = {table: [] for table in kept}
+            for table, row in await connection.fetch(read):
+                found[table].append(row)
+            rows |= {f"{name}.{table}": frozenset(those) for table, those in found.items()}
+            counts |= {f"{name}.{table}": len(those) for table, those in found.items()}
+        workflows = await self.temporal.count_workflows(_OF_CALLS)
+        return Stored(rows, counts, workflows.count)
+
+
+def changes(before: Stored, after: Stored) -> dict[str, tuple[int, int]]:
+    """The tables that changed, with their numbers of rows; and the workflows, if their number did."""
+    changed = {
+        table: (before.counts[table], after.counts[table])
+        for table in before.rows
+        if before.rows[table] != after.rows[table]
+    }
+    if before.workflows != after.workflows:
+        changed["workflows"] = (before.workflows, after.workflows)
+    return changed
+
+
+async def connect_temporal(stack: Stack) -> Client:
+    """A client of the stack's Temporal."""
+    return await Client.connect(f"{HOST}:{stack.ports.temporal}")

@@ -1,0 +1,244 @@
+"""What system tests do through the public API, and how they count the mail that comes of it."""
+
+import asyncio
+import random
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import grpc
+
+import services.notification
+from deploy.demo import forms
+from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
+from deploy.local.mailbox.store import Maildir
+from deploy.local.stack import Stack
+from frontends.client import ApiClient, new_request_id
+from liity.v1.consent_service_pb2 import AcceptConsentRequest
+from liity.v1.customer_form_pb2 import LANGUAGE_FI
+from liity.v1.registration_pb2 import Registration, Stage
+from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
+from services.runtime.clock import helsinki_day, now
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.names import RegistrationWorkflowNames
+from tests.support.hetu_codes import code
+from tests.support.smtp_server import SmtpServer
+
+ResultT = TypeVar("ResultT")
+
+PATIENCE = 90.0
+"""Seconds until a test gives something up: many times what it takes on a busy machine."""
+
+_RANDOM = random.Random()  # noqa: S311 - nobody's secret
+_TEMPLATES = Path(next(iter(services.notification.__path__))) / "templates"
+
+
+def adult() -> DemoPerson:
+    """An adult online customer whose first name nobody else has."""
+    return _renamed(forms.adult(_today(), _RANDOM))
+
+
+def pupil() -> DemoPerson:
+    """A nine-year-old whose guardian has not consented yet, with a first name nobody else has."""
+    return _renamed(forms.pupil(_today(), _RANDOM))
+
+
+def namesake(person: DemoPerson) -> DemoPerson:
+    """Somebody of the same name, written otherwise, who was born on the same day."""
+    other = adult()
+    other.form.first_names = person.form.first_names.upper()
+    other.form.last_name = person.form.last_name
+    own = person.personal_identity_code
+    number = 900 + (int(own[7:10]) + 1) % 100
+    birth_date = datetime.strptime(own[:6], "%d%m%y").replace(tzinfo=UTC).date()
+    return DemoPerson(code(birth_date, own[6], number), other.form, other.email)
+
+
+def save_request(unit: str, person: DemoPerson, request_id: str = "") -> RegisterCustomerRequest:
+    """A Save of a person, with an ID of its own unless one is given."""
+    return RegisterCustomerRequest(
+        parent=unit,
+        request_id=request_id or new_request_id(),
+        personal_identity_code=person.personal_identity_code,
+        form=person.form,
+    )
+
+
+async def save(client: ApiClient, person: DemoPerson, request_id: str = "") -> Registration:
+    """Saves a person in the client's unit, again while a part of the system is away."""
+    request = save_request(client.unit, person, request_id)
+    answer = await persistently(lambda: client.call(client.registrations.RegisterCustomer, request))
+    return answer.registration
+
+
+async def get(client: ApiClient, name: str) -> Registration:
+    """A registration."""
+    request = GetRegistrationRequest(name=name)
+    answer = await persistently(lambda: client.call(client.registrations.GetRegistration, request))
+    return answer.registration
+
+
+async def reaches(client: ApiClient, name: str, *stages: Stage.ValueType) -> Registration:
+    """A registration, once it stands in one of these stages."""
+    return await eventually(lambda: get(client, name), lambda found: found.stage in stages, PATIENCE)
+
+
+def accept_request(token: str, person: DemoPerson) -> AcceptConsentRequest:
+    """The guardian's yes."""
+    return AcceptConsentRequest(
+        token=token,
+        request_id=new_request_id(),
+        guardian_name=person.form.related_person.full_name,
+        wording_version="2026-1",
+        language=LANGUAGE_FI,
+    )
+
+
+async def accept(guardian: ApiClient, token: str, person: DemoPerson) -> None:
+    """Accepts a consent request as the guardian, again while a part of the system is away."""
+    request = accept_request(token, person)
+    await persistently(lambda: guardian.call(guardian.consents.AcceptConsent, request))
+
+
+async def persistently(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Calls again and again while it is UNAVAILABLE, as a careful client does; every other refusal counts."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await call()
+            except Refusal as refusal:
+                if refusal.code is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of a mail, as a mail server took it."""
+
+    template: str
+    recipient: str
+    message_id: str
+    text: str
+
+
+class MailCounter:
+    """Counts what mail servers have taken: the stack's mailbox, and those that stood in for it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._maildir = Maildir(stack.folder / "mail")
+        self.others: list[SmtpServer] = []
+        """Those that stood in for the mailbox."""
+
+    def copies(self, person: DemoPerson, registration: Registration | None = None) -> list[Copy]:
+        """Every copy of every mail to a person, and to whoever is told about them or the registration."""
+        marks = [person.form.first_names]
+        if registration is not None:
+            marks.append(registration.name.rpartition("/")[2])
+        return [
+            copy
+            for copy in self._all()
+            if copy.recipient == person.email or any(mark in copy.text for mark in marks)
+        ]
+
+    def templates(self, person: DemoPerson, registration: Registration | None = None) -> dict[str, int]:
+        """How many copies of each template came."""
+        return dict(Counter(copy.template for copy in self.copies(person, registration)))
+
+    async def wait_for(
+        self, person: DemoPerson, template: str, registration: Registration | None = None
+    ) -> Copy:
+        """The first copy of a mail, once it is there."""
+
+        async def find() -> list[Copy]:
+            return [copy for copy in self.copies(person, registration) if copy.template == template]
+
+        return (await eventually(find, bool, PATIENCE))[0]
+
+    def _all(self) -> Iterable[Copy]:
+        for mail in self._maildir.sent_to():
+            template = template_of_subject(mail.subject)
+            yield Copy(template, ",".join(mail.recipients), mail.message_id, mail.text)
+        for server in self.others:
+            yield from map(copy_of, server.taken)
+
+
+def copy_of(mail: EmailMessage) -> Copy:
+    """A mail as a mail server took it."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return Copy(template_of_subject(mail["Subject"]), mail["To"], mail["Message-ID"], body.get_content())
+
+
+def link_token(copy: Copy) -> str:
+    """The token of the personal link in a mail."""
+    found = re.search(r"#([A-Za-z0-9_.~-]+)", copy.text)
+    assert found is not None
+    return found[1]
+
+
+def template_of_subject(subject: str) -> str:
+    """The template a subject belongs to."""
+    return _SUBJECTS[subject]
+
+
+@asynccontextmanager
+async def settings(stack: Stack, environment: Mapping[str, str], *components: str) -> AsyncIterator[None]:
+    """Components with other settings in the meantime."""
+    before = dict(stack.environment)
+    stack.environment |= environment
+    try:
+        for name in components:
+            await stack.restart_component(name)
+        yield
+    finally:
+        stack.environment = before
+        for name in components:
+            await stack.restart_component(name)
+
+
+@asynccontextmanager
+async def database(stack: Stack, name: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a service's database."""
+    connection = await stack.postgres.connect(name, name)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def workflow_id(stack: Stack, registration: Registration) -> str:
+    """The ID of a registration's run."""
+    async with database(stack, "registration") as connection:
+        person_id: Any = await connection.fetchval(
+            "SELECT person_id FROM registrations WHERE registration_id = $1",
+            registration.name.rpartition("/")[2],
+        )
+    return RegistrationWorkflowNames.workflow_id(person_id)
+
+
+def _renamed(person: DemoPerson) -> DemoPerson:
+    person.form.first_names = "Nimi" + "".join(_RANDOM.choices("abdefghijklmnoprstuvyäö", k=16))
+    return person
+
+
+def _today() -> date:
+    return helsinki_day(now())
+
+
+def _subjects() -> Iterable[tuple[str, str]]:
+    for path in _TEMPLATES.glob("*.*.txt"):
+        head = path.read_text("utf-8").partition("\n")[0]
+        if head.startswith("Subject:"):
+            yield head.removeprefix("Subject:").strip(), path.name.partition(".")[0]
+
+
+_SUBJECTS = dict(_subjects())

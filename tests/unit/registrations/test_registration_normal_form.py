@@ -1,0 +1,132 @@
+"""A form's normal form, its storage, and a consent recorded by itself."""
+
+from datetime import date, timedelta
+
+import pytest
+from google.type.date_pb2 import Date
+
+from liity.v1 import customer_form_pb2 as pb
+from liity.v1 import reason_pb2 as reasons
+from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
+from services.registration.forms.normalise import consent_errors, from_json, normalise, to_json
+from services.registration.rules import (
+    parse_email,
+    parse_phone,
+)
+from services.runtime.clock import to_proto_date
+from tests.support.registration_forms import changed, child_form
+
+TODAY = date(2026, 3, 15)
+ADULT = date(1990, 1, 1)
+YOUTH = date(2010, 1, 1)
+CHILD = date(2017, 1, 1)
+
+
+def signed(days_ago: int) -> PaperConsent:
+    return PaperConsent(
+        guardian_name="Kerttu Huoltaja", sign_date=to_proto_date(TODAY - timedelta(days=days_ago))
+    )
+
+
+def test_normalising_tidies_texts_and_leaves_the_original() -> None:
+    form = changed(
+        child_form(),
+        first_names="  A\u0308ino \u00a0 Maria ",
+        email=" Aino@KOTI.example ",
+        phone="040 123 4567",
+        related_person__phone="+46 8 123 456",
+        related_person__relation="\u200b",
+        address__country_code="",
+        additional_information="rivi\n\nriviä",
+    )
+    before = CustomerForm()
+    before.CopyFrom(form)
+    normal = normalise(form)
+    assert form == before
+    assert normal.first_names == "Äino Maria"
+    assert normal.email == "Aino@koti.example"
+    assert normal.phone == "+358401234567"
+    assert normal.related_person.phone == "+468123456"
+    assert normal.related_person.relation == ""
+    assert normal.address.country_code == "FI"
+    assert normal.additional_information == "rivi\n\nriviä"
+
+
+def test_normalising_adds_no_part_that_was_left_out() -> None:
+    normal = normalise(CustomerForm())
+    assert normal == CustomerForm()
+    assert not normal.HasField("address")
+    assert not normal.HasField("related_person")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("a@koti.example", "a@koti.example"),
+        ("A.B+c@EXAMPLE.com", "A.B+c@example.com"),
+        ("a@örebro.example", "a@xn--rebro-iua.example"),
+        ("a@localhost", None),
+        ("a b@koti.example", None),
+        ("Aino <a@koti.example>", None),
+        ("a@koti.example, b@koti.example", None),
+    ],
+)
+def test_email_addresses(text: str, address: str | None) -> None:
+    assert parse_email(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("040 1234567", "+358401234567"),
+        ("(09) 123-4567", "+35891234567"),
+        ("+46 8 123 456", "+468123456"),
+        ("00358401234567", "+358401234567"),
+        ("112x", None),
+        ("+999 123 456", None),
+        ("0" * 7, None),
+        ("0" * 30, None),
+    ],
+)
+def test_telephone_numbers(text: str, number: str | None) -> None:
+    assert parse_phone(text) == number
+
+
+def test_a_form_survives_its_storage() -> None:
+    form = changed(
+        child_form(),
+        paper_consent=signed(3),
+        print_disability=pb.PRINT_DISABILITY_COGNITIVE,
+        disability_storage_allowed=True,
+    )
+    assert from_json(to_json(form)) == form
+    assert from_json({**to_json(form), "field_of_tomorrow": {"x": 1}}) == form
+
+
+@pytest.mark.parametrize(
+    ("consent", "errors"),
+    [
+        (signed(0), {}),
+        (signed(90), {}),
+        (PaperConsent(), {"guardian_name": "REQUIRED", "sign_date": "REQUIRED"}),
+        (
+            PaperConsent(guardian_name=" ", sign_date=Date()),
+            {"guardian_name": "REQUIRED", "sign_date": "INVALID_DATE"},
+        ),
+        (signed(91), {"sign_date": "CONSENT_TOO_OLD"}),
+        (signed(-1), {"sign_date": "DATE_IN_FUTURE"}),
+        (
+            PaperConsent(guardian_name="x" * 101, sign_date=to_proto_date(TODAY)),
+            {"guardian_name": "TOO_LONG"},
+        ),
+        (
+            PaperConsent(guardian_name="K\x00", sign_date=to_proto_date(TODAY)),
+            {"guardian_name": "FORBIDDEN_CHARACTERS"},
+        ),
+    ],
+)
+def test_a_consent_on_paper(consent: PaperConsent, errors: dict[str, str]) -> None:
+    assert {
+        field: reasons.Reason.Name(reason).removeprefix("REASON_")
+        for field, reason in consent_errors(consent, TODAY)
+    } == {f"consent.{field}": reason for field, reason in errors.items()}

@@ -1,0 +1,125 @@
+"""The form is corrected while a registration waits (R14): a guardian is asked anew."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from liity.registration.v1.registration_service_pb2 import (
+    ConsentEvidence,
+    GetFormRequest,
+    GetFormResponse,
+    Registration,
+    UpdateFormRequest,
+)
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.customer_form_pb2 import CustomerForm, RelatedPerson
+from liity.v1.reason_pb2 import REASON_LINK_VOID, REASON_NOT_WAITING
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WAITING_FOR_CONSENT
+from liity.workflows.v1.registration_workflow_pb2 import (
+    EditRequest,
+    EditResponse,
+    RecordConsentRequest,
+    WithdrawRequest,
+)
+from services.runtime.rpc.errors import Refusal
+from services.runtime.temporal.search_attributes import DEADLINE
+from tests.workflows.conftest import World, born, child_form
+from tests.workflows.registration.test_registration import address, link_id, token_in
+
+
+async def form_of(world: World, registration: Registration) -> GetFormResponse:
+    gateway = world.gateway["registration"]
+    request = GetFormRequest(registration_id=registration.registration_id)
+    return await gateway.call(RegistrationServiceStub(gateway.channel).GetForm, request)
+
+
+async def edit(
+    world: World, registration: Registration, path: str, request_id: str = "", etag: str = "", **fields: Any
+) -> EditResponse:
+    update = UpdateFormRequest(
+        registration_id=registration.registration_id,
+        unit_id=registration.unit_id,
+        etag=etag or (await form_of(world, registration)).etag,
+        update_mask=FieldMask(paths=[path]),
+        form=CustomerForm(**fields),
+    )
+    request = EditRequest(request_id=request_id or str(uuid.uuid4()), update=update)
+    return await world.workflows.edit(registration.person_id, request)
+
+
+async def test_a_guardian_whose_address_is_corrected_is_asked_anew(world: World) -> None:
+    wrong, right = address(), address()
+    registration, run = await world.save(child_form(wrong), born(9))
+    await world.skip(run, timedelta(days=3))
+    first = token_in(world.mails_to(wrong)[0])
+    deadline = (await run.describe()).typed_search_attributes[DEADLINE]
+    request_id, etag = str(uuid.uuid4()), (await form_of(world, registration)).etag
+    for _ in range(2):
+        await edit(
+            world,
+            registration,
+            "related_person.email",
+            request_id,
+            etag,
+            related_person=RelatedPerson(email=right),
+        )
+    await world.skip(run, timedelta(hours=1))
+    assert len(world.mails_to(right)) == 1
+    with pytest.raises(Refusal) as refused:
+        await link_id(world, first)
+    assert refused.value.reason == REASON_LINK_VOID
+    assert (await run.describe()).typed_search_attributes[DEADLINE] == deadline
+    # A reminder repeats the new link, to the new address alone.
+    await world.skip(run, timedelta(days=5))
+    assert len(world.mails_to(wrong)) == 1
+    request, reminder = world.mails_to(right)
+    assert token_in(request) == token_in(reminder)
+    consent = RecordConsentRequest(
+        request_id=str(uuid.uuid4()),
+        evidence=ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja"),
+        link_id=await link_id(world, token_in(request)),
+    )
+    assert (await world.workflows.record_consent(registration.person_id, consent)).stage == STAGE_ACTIVE
+
+
+async def test_what_concerns_no_guardian_asks_nobody(world: World) -> None:
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(hours=1))
+    answer = await edit(world, registration, "first_names", first_names="Onni Oskari")
+    assert answer.updated.registration.customer_display_name == "Onni Oskari Esimerkki"
+    await world.skip(run, timedelta(days=1))
+    assert len(world.mails_to(guardian)) == 1
+    assert (await world.stored(registration)).stage == STAGE_WAITING_FOR_CONSENT
+
+
+async def test_of_two_the_later_is_told_and_nobody_is_asked(world: World) -> None:
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(hours=1))
+    stale = (await form_of(world, registration)).etag
+    await edit(world, registration, "first_names", first_names="Oiva")
+    late = await edit(
+        world,
+        registration,
+        "related_person.email",
+        etag=stale,
+        related_person=RelatedPerson(email=address()),
+    )
+    assert list(late.updated.changed_meanwhile.paths) == ["first_names"]
+    await world.skip(run, timedelta(days=1))
+    assert len(world.mails_to(guardian)) == 1
+    assert await link_id(world, token_in(world.mails_to(guardian)[0]))
+
+
+async def test_what_waits_no_more_is_not_corrected(world: World) -> None:
+    registration, run = await world.save(child_form(address()), born(9))
+    withdraw = WithdrawRequest(request_id=str(uuid.uuid4()))
+    await world.workflows.withdraw(registration.person_id, withdraw)
+    await run.result()
+    with pytest.raises(Refusal) as refused:
+        await edit(world, registration, "first_names", etag="b2Zub3RoaW5n", first_names="Oiva")
+    assert refused.value.reason == REASON_NOT_WAITING
