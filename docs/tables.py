@@ -1,8 +1,8 @@
 """Writes the pages that repeat what stands elsewhere: `python -m docs.tables`.
 
 `docs/reasons.md` comes from `liity.v1.Reason` and its texts, `docs/settings.md` from the settings classes,
-`docs/access.md` from the access table, the forms in `docs/examples/` from `frontends/cli/example_forms.py`. A test
-fails where a page no longer says what its source says.
+`docs/access.md` from the access table, the forms in `docs/examples/` from `frontends/cli/example_forms.py`. A
+test fails where a page no longer says what its source says.
 """
 
 from collections.abc import Iterable, Iterator
@@ -151,8 +151,8 @@ def access() -> str:
     lines = [
         "# Who may do what",
         "",
-        "`services/runtime/security/access.py`, which every server enforces on every call. An RPC that is not in it",
-        "is refused, and a test fails.",
+        "`services/runtime/security/access.py`: every server enforces it on every call. An RPC that is not",
+        "in it is refused, and a test fails.",
         "",
         "## People",
         "",

@@ -40,6 +40,8 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 @consent.command("show")
 def show_consent(context: typer.Context, as_json: AsJson = False) -> None:
     """What the guardian is asked, and until when."""
+    from frontends.cli.render import links as render_links  # noqa: PLC0415
+
     render_links.print_consent(_consent_request(context, link_token()), as_json=as_json)
 
 
@@ -94,6 +96,7 @@ def decline_consent(context: typer.Context, yes: Yes = False) -> None:
 @customership.command("show")
 def show_customership(context: typer.Context, as_json: AsJson = False) -> None:
     """Whose customership it is, and whether the need is temporary."""
+    from frontends.cli.render import links as render_links  # noqa: PLC0415
     from liity.v1.customership_link_service_pb2 import GetCustomershipLinkRequest  # noqa: PLC0415
 
     request = GetCustomershipLinkRequest(token=link_token())

@@ -28,6 +28,7 @@ def list_messages(
     as_json: AsJson = False,
 ) -> None:
     """The messages of a unit, newest first."""
+    from frontends.cli.render import worklist as render_worklist  # noqa: PLC0415
     from liity.v1.message_service_pb2 import ListMessagesRequest, MessageState  # noqa: PLC0415
 
     states = {name.removeprefix("MESSAGE_STATE_"): value for name, value in MessageState.items()}

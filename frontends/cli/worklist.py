@@ -30,6 +30,7 @@ def list_items(
     as_json: AsJson = False,
 ) -> None:
     """What waits for customer service, oldest first."""
+    from frontends.cli.render import worklist as render_worklist  # noqa: PLC0415
     from liity.v1.work_service_pb2 import (  # noqa: PLC0415
         CLAIM_FILTER_MINE,
         CLAIM_FILTER_UNCLAIMED,

@@ -19,7 +19,7 @@ from deploy.local.postgres import DATABASES, EmbeddedPostgres
 from services.registration.audit.entries import require_append_only
 from tests.support.ports import free_port
 
-SERVICES = Path(__file__).parents[2] / "services"
+SERVICES = Path(__file__).parents[3] / "services"
 
 UNIT = "INSERT INTO units VALUES ('un1', gen_random_uuid(), 'Esimerkkikirjasto', 1, now())"
 

@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message_factory import GetMessageClass
 
 from docs.tables import CONTRACTS, DOCS, PAGES
-from services.runtime.temporal import names as temporal_names
+from services.runtime.temporal import names as workflow_names
 from workflows.worker import WORKFLOWS
 
 ROOT = DOCS.parent
@@ -165,14 +165,19 @@ def test_every_signal_that_a_run_takes_is_told() -> None:
     }
     assert handlers
     page = (DOCS / "operating.md").read_text("utf-8")
-    signals = {getattr(getattr(temporal_names, names), signal) for names, signal in handlers}
+    signals = {getattr(getattr(workflow_names, names), signal) for names, signal in handlers}
     assert not [signal for signal in signals if f"`{signal}`" not in page]
 
 
 def test_every_variable_named_is_one_that_is_read() -> None:
     """And every one that the commands read stands in a page."""
     settings = set(re.findall(r"^\| `(LIITY_\w+)`", (DOCS / "settings.md").read_text("utf-8"), re.MULTILINE))
-    commands = {name for text in code("deploy") for name in re.findall(r'envvar="(LIITY_\w+)"', text)}
+    commands = {
+        name
+        for folder in ("deploy", "frontends")
+        for text in code(folder)
+        for name in re.findall(r'envvar="(LIITY_\w+)"', text)
+    }
     pages = {name for page in EVERY_PAGE for name in re.findall(r"LIITY_\w*[A-Z]\b", page.read_text("utf-8"))}
     assert commands <= pages <= settings | commands
 
@@ -180,7 +185,7 @@ def test_every_variable_named_is_one_that_is_read() -> None:
 def test_every_rule_the_code_names_stands_in_the_rules() -> None:
     rules = re.findall(r"^- \*\*(R\d+)\*\*", (DOCS / "rules.md").read_text("utf-8"), re.MULTILINE)
     assert len(rules) == len(set(rules)), "a rule stands twice"
-    folders = ("protos", "services", "workflows", "deploy", "docs")
+    folders = ("protos", "services", "workflows", "frontends", "deploy", "docs")
     named = {rule for folder in folders for text in code(folder) for rule in re.findall(r"\bR\d\d?\b", text)}
     assert named <= set(rules)
 

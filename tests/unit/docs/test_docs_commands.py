@@ -111,5 +111,5 @@ def test_pages_name_commands() -> None:
 
 
 def test_every_public_rpc_has_a_command() -> None:
-    called = {name for text in code("deploy") for name in re.findall(r"api\.\w+\.(\w+)", text)}
+    called = {name for text in code("frontends") for name in re.findall(r"api\.\w+\.(\w+)", text)}
     assert {rpc.name for rpc in public_rpcs()} - called == SESSIONS

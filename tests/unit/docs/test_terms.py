@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-SERVICES = Path(__file__).parents[2] / "services"
+SERVICES = Path(__file__).parents[3] / "services"
 
 _OTHER_WORDS = re.compile("kundskap|kundförhållande|användaruppgift", re.IGNORECASE)
 """Instead of kundrelation and inloggningsuppgifter; the first of them means knowledge."""

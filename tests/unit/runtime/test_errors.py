@@ -169,7 +169,7 @@ def test_each_reason_has_its_own_text_in_each_language(reason: Reason.ValueType)
 
 
 def test_no_text_is_for_no_reason() -> None:
-    text = (Path(services.__path__[0]) / "runtime" / "texts.toml").read_text("utf-8")
+    text = (Path(services.__path__[0]) / "runtime" / "rpc" / "texts.toml").read_text("utf-8")
     assert sorted(re.findall(r"^\[(\w+)\]$", text, re.MULTILINE)) == sorted(NAMES)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SUMMARIES = {"summary", "timeout_summary", "static_summary", "static_details"}
 TAKERS = {
     "execute_activity",
