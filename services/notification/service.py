@@ -7,6 +7,7 @@ from uuid import UUID
 
 import grpc
 import structlog
+from typing_extensions import override
 
 from liity.notification.v1 import notification_service_pb2 as pb
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceServicer
@@ -62,7 +63,8 @@ class NotificationService(NotificationServiceServicer):
         self._lease = timedelta(seconds=settings.smtp_timeout + _MARGIN)
         self._sendings: dict[_SendingKey, asyncio.Task[pb.Delivery]] = {}
 
-    async def SendMessage(self, request: pb.SendMessageRequest, _context: object) -> pb.SendMessageResponse:  # noqa: N802
+    @override
+    async def SendMessage(self, request: pb.SendMessageRequest, _context: object) -> pb.SendMessageResponse:
         """Sends a mail, or tells what became of it. Calls that meet during its sending share the answer."""
         address = recipient(request.recipient_email)
         key = (UUID(request.request_id), request.subject_id, template_of(request))
@@ -73,39 +75,45 @@ class NotificationService(NotificationServiceServicer):
             sending.add_done_callback(lambda done: self._finished(key, done))
         return pb.SendMessageResponse(delivery=await asyncio.shield(sending))
 
-    async def GetDelivery(self, request: pb.GetDeliveryRequest, _context: object) -> pb.GetDeliveryResponse:  # noqa: N802
+    @override
+    async def GetDelivery(self, request: pb.GetDeliveryRequest, _context: object) -> pb.GetDeliveryResponse:
         """The delivery state of one mail."""
         row = await self._store.find(UUID(request.request_id))
         if row is None:
             raise not_found(REASON_MESSAGE_NOT_FOUND)
         return pb.GetDeliveryResponse(delivery=_delivery(row))
 
-    async def ListDeliveries(  # noqa: N802
+    @override
+    async def ListDeliveries(
         self, request: pb.ListDeliveriesRequest, _context: object
     ) -> pb.ListDeliveriesResponse:
         """The delivery states of all mail about one subject, oldest first."""
         rows = await self._store.list_of(request.subject_id)
         return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
 
-    async def ExportSubjects(  # noqa: N802
+    @override
+    async def ExportSubjects(
         self, request: pb.ExportSubjectsRequest, _context: object
     ) -> pb.ExportSubjectsResponse:
         """All that is kept of mail about some subjects."""
         section = DELIVERIES.section(await self._store.told_of(request.subject_ids))
         return pb.ExportSubjectsResponse(sections=with_records([section]))
 
-    async def EraseSubjects(  # noqa: N802
+    @override
+    async def EraseSubjects(
         self, request: pb.EraseSubjectsRequest, _context: object
     ) -> pb.EraseSubjectsResponse:
         """Erases what is kept of mail about some subjects."""
         await self._store.erase(request.subject_ids)
         return pb.EraseSubjectsResponse()
 
-    async def GetBookTips(self, request: pb.GetBookTipsRequest, _context: object) -> pb.GetBookTipsResponse:  # noqa: N802
+    @override
+    async def GetBookTips(self, request: pb.GetBookTipsRequest, _context: object) -> pb.GetBookTipsResponse:
         """The book tips in one language (R28)."""
         return pb.GetBookTipsResponse(book_tips=await self._book_tips.read(request.name))
 
-    async def UpdateBookTips(  # noqa: N802
+    @override
+    async def UpdateBookTips(
         self, request: pb.UpdateBookTipsRequest, _context: object
     ) -> pb.UpdateBookTipsResponse:
         """Replaces the book tips in one language (R28)."""

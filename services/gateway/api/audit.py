@@ -5,6 +5,7 @@ from datetime import UTC, date, timedelta
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
+from typing_extensions import override
 
 from liity.identity.v1.account_service_pb2 import BatchGetAccountsRequest, ListLockOutsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
@@ -37,7 +38,8 @@ class UseLogService(UseLogServiceServicer):
         self._accounts = AccountServiceStub(identity.channel)
         self._uses = UseLogServiceStub(registration.channel)
 
-    async def ListUses(self, request: ListUsesRequest, context: grpc.ServicerContext) -> ListUsesResponse:  # noqa: ARG002, N802
+    @override
+    async def ListUses(self, request: ListUsesRequest, context: grpc.ServicerContext) -> ListUsesResponse:
         """Searches the log, newest first."""
         search = registration_pb2.ListUsesRequest(
             subject_id=request.subject_id,
@@ -58,10 +60,11 @@ class UseLogService(UseLogServiceServicer):
             use.account_display_name = names.get(use.account_id, "")
         return ListUsesResponse(uses=found.uses, next_page_token=found.next_page_token)
 
-    async def ListSuspicions(  # noqa: N802
+    @override
+    async def ListSuspicions(
         self,
         request: ListSuspicionsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ListSuspicionsResponse:
         """What the rules of suspicious use have found."""
         search = registration_pb2.ListSuspicionsRequest(start_time=request.start_time)

@@ -1,6 +1,7 @@
 """`liity.v1.AuthService`: sessions of registrars and staff."""
 
 import grpc
+from typing_extensions import override
 
 from liity.identity.v1 import account_service_pb2 as identity_pb2
 from liity.identity.v1 import registrar_service_pb2 as registrar_pb2
@@ -53,7 +54,8 @@ class AuthService(AuthServiceServicer):
         self._registrars = RegistrarServiceStub(identity.channel)
         self._units = UnitServiceStub(registration.channel)
 
-    async def LogIn(self, request: LogInRequest, context: grpc.ServicerContext) -> LogInResponse:  # noqa: ARG002, N802
+    @override
+    async def LogIn(self, request: LogInRequest, context: grpc.ServicerContext) -> LogInResponse:
         """Opens a session."""
         log_in = identity_pb2.LogInRequest(
             email=request.email, password=request.password, caller_address=current_actor().caller_address
@@ -61,10 +63,11 @@ class AuthService(AuthServiceServicer):
         response = await self._identity.call(self._accounts.LogIn, log_in)
         return LogInResponse(session=await self._session(response.tokens))
 
-    async def RefreshSession(  # noqa: N802
+    @override
+    async def RefreshSession(
         self,
         request: RefreshSessionRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> RefreshSessionResponse:
         """Goes on with a session."""
         refresh = identity_pb2.RefreshSessionRequest(
@@ -73,16 +76,18 @@ class AuthService(AuthServiceServicer):
         response = await self._identity.call(self._accounts.RefreshSession, refresh)
         return RefreshSessionResponse(session=await self._session(response.tokens))
 
-    async def LogOut(self, request: LogOutRequest, context: grpc.ServicerContext) -> LogOutResponse:  # noqa: ARG002, N802
+    @override
+    async def LogOut(self, request: LogOutRequest, context: grpc.ServicerContext) -> LogOutResponse:
         """Ends a session."""
         log_out = identity_pb2.LogOutRequest(refresh_token=request.refresh_token)
         await self._identity.call(self._accounts.LogOut, log_out)
         return LogOutResponse()
 
-    async def OrderPassword(  # noqa: N802
+    @override
+    async def OrderPassword(
         self,
         request: OrderPasswordRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> OrderPasswordResponse:
         """Orders a new password (R22): whatever comes of it goes to the address."""
         admit = identity_pb2.AdmitPasswordOrderRequest(email=request.email)
@@ -91,10 +96,11 @@ class AuthService(AuthServiceServicer):
         await self._orders.start(PasswordOrderWorkflowInput(request_id=request_id, email=request.email))
         return OrderPasswordResponse()
 
-    async def ChooseAccountPassword(  # noqa: N802
+    @override
+    async def ChooseAccountPassword(
         self,
         request: ChooseAccountPasswordRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ChooseAccountPasswordResponse:
         """Chooses the new password; the link works once."""
         choose = identity_pb2.ChooseAccountPasswordRequest(
@@ -103,10 +109,11 @@ class AuthService(AuthServiceServicer):
         await self._identity.call(self._accounts.ChooseAccountPassword, choose)
         return ChooseAccountPasswordResponse()
 
-    async def GetInvitation(  # noqa: N802
+    @override
+    async def GetInvitation(
         self,
         request: GetInvitationRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetInvitationResponse:
         """What an invitation's link invites to."""
         check = registrar_pb2.CheckInvitationRequest(link_token=request.token)
@@ -122,10 +129,11 @@ class AuthService(AuthServiceServicer):
             has_account=checked.has_account,
         )
 
-    async def AcceptInvitation(  # noqa: N802
+    @override
+    async def AcceptInvitation(
         self,
         request: AcceptInvitationRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> AcceptInvitationResponse:
         """Accepts an invitation. The password goes to identity alone: never through Temporal."""
         accept = registrar_pb2.AcceptInvitationRequest(

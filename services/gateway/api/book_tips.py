@@ -1,6 +1,7 @@
 """`liity.v1.BookTipsService`: the book tips that customer service edits (R28)."""
 
 import grpc
+from typing_extensions import override
 
 from liity.notification.v1 import notification_service_pb2 as notification_pb2
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
@@ -21,20 +22,22 @@ class BookTipsService(BookTipsServiceServicer):
         self._notification = notification
         self._notifications = NotificationServiceStub(notification.channel)
 
-    async def GetBookTips(  # noqa: N802
+    @override
+    async def GetBookTips(
         self,
         request: GetBookTipsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetBookTipsResponse:
         """The tips in one language."""
         get = notification_pb2.GetBookTipsRequest(name=request.name)
         answer = await self._notification.call(self._notifications.GetBookTips, get)
         return GetBookTipsResponse(book_tips=answer.book_tips)
 
-    async def UpdateBookTips(  # noqa: N802
+    @override
+    async def UpdateBookTips(
         self,
         request: UpdateBookTipsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> UpdateBookTipsResponse:
         """Replaces the tips in one language."""
         update = notification_pb2.UpdateBookTipsRequest(

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable
 
 import grpc
+from typing_extensions import override
 
 from liity.identity.v1.person_service_pb2 import (
     BatchEnsurePersonsRequest,
@@ -89,20 +90,22 @@ class ClassListService(ClassListServiceServicer):
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
 
-    async def GetClassListTemplate(  # noqa: N802
+    @override
+    async def GetClassListTemplate(
         self,
         request: GetClassListTemplateRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetClassListTemplateResponse:
         """A file to start from."""
         unit = await self._unit(parse_unit_name(request.parent))
         language = current_request().language
         return reports.template(request.format, language, school=unit.kind == UNIT_KIND_SCHOOL)
 
-    async def CheckClassList(  # noqa: N802
+    @override
+    async def CheckClassList(
         self,
         request: CheckClassListRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> CheckClassListResponse:
         """What is wrong with a list."""
         unit_id, language = parse_unit_name(request.parent), current_request().language
@@ -112,10 +115,11 @@ class ClassListService(ClassListServiceServicer):
         wrong = await self._check(unit_id, read.rows)
         return CheckClassListResponse(report=reports.report_of_rows(read, wrong, language))
 
-    async def RegisterClassList(  # noqa: N802
+    @override
+    async def RegisterClassList(
         self,
         request: RegisterClassListRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> RegisterClassListResponse:
         """Checks a list and has its rows registered."""
         unit_id, asked = parse_unit_name(request.parent), current_request()
@@ -146,18 +150,20 @@ class ClassListService(ClassListServiceServicer):
         stored = await self._registration.call(self._lists.CreateClassList, create, timeout=_WHOLE_LIST)
         return RegisterClassListResponse(class_list=_to_public(stored.class_list), report=report)
 
-    async def GetClassList(  # noqa: N802
+    @override
+    async def GetClassList(
         self,
         request: GetClassListRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetClassListResponse:
         """How far a list has come."""
         return GetClassListResponse(class_list=_to_public(await self._get(request.name)))
 
-    async def ListClassLists(  # noqa: N802
+    @override
+    async def ListClassLists(
         self,
         request: ListClassListsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ListClassListsResponse:
         """The lists of a unit."""
         unit = await self._unit(parse_unit_name(request.parent))
@@ -172,10 +178,11 @@ class ClassListService(ClassListServiceServicer):
             next_page_token=found.next_page_token,
         )
 
-    async def GetClassListResult(  # noqa: N802
+    @override
+    async def GetClassListResult(
         self,
         request: GetClassListResultRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetClassListResultResponse:
         """What became of each row."""
         stored, asked = await self._get(request.name), current_request()
@@ -184,10 +191,11 @@ class ClassListService(ClassListServiceServicer):
         asked.subjects.update(outcome.registration_id for outcome in outcomes if outcome.registration_id)
         return reports.result(outcomes, asked.language)
 
-    async def CancelClassList(  # noqa: N802
+    @override
+    async def CancelClassList(
         self,
         request: CancelClassListRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> CancelClassListResponse:
         """Registers no more of a list."""
         stored = await self._get(request.name)

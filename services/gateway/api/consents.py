@@ -1,6 +1,7 @@
 """`liity.v1.ConsentService`: the guardian's side, by the token of their link alone."""
 
 import grpc
+from typing_extensions import override
 
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest, CheckLinkResponse
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
@@ -36,10 +37,11 @@ class ConsentService(ConsentServiceServicer):
         self._registrations = RegistrationServiceStub(registration.channel)
         self._workflows = workflows
 
-    async def GetConsentRequest(  # noqa: N802
+    @override
+    async def GetConsentRequest(
         self,
         request: GetConsentRequestRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetConsentRequestResponse:
         """Reads what the guardian is asked, in the language of the call."""
         link = await self._check_link(request.token, "")
@@ -51,10 +53,11 @@ class ConsentService(ConsentServiceServicer):
             wording=asked.wording,
         )
 
-    async def AcceptConsent(  # noqa: N802
+    @override
+    async def AcceptConsent(
         self,
         request: AcceptConsentRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> AcceptConsentResponse:
         """Gives the consent. Repeating an answer that was lost is fine."""
         if not _shows_something(request.guardian_name):
@@ -82,10 +85,11 @@ class ConsentService(ConsentServiceServicer):
         await self._workflows.record_consent(registration.person_id, consent)
         return AcceptConsentResponse()
 
-    async def DeclineConsent(  # noqa: N802
+    @override
+    async def DeclineConsent(
         self,
         request: DeclineConsentRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> DeclineConsentResponse:
         """Declines. Repeating an answer that was lost is fine."""
         link = await self._check_link(request.token, request.request_id)

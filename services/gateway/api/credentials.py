@@ -1,6 +1,7 @@
 """`liity.v1.CredentialService`: a customer chooses a password."""
 
 import grpc
+from typing_extensions import override
 
 from liity.identity.v1 import credential_service_pb2 as identity_pb2
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
@@ -16,10 +17,11 @@ class CredentialService(CredentialServiceServicer):
         self._identity = identity
         self._credentials = CredentialServiceStub(identity.channel)
 
-    async def ChoosePassword(  # noqa: N802
+    @override
+    async def ChoosePassword(
         self,
         request: ChoosePasswordRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ChoosePasswordResponse:
         """Chooses the password; the link works once."""
         choose = identity_pb2.ChoosePasswordRequest(

@@ -2,6 +2,7 @@
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
+from typing_extensions import override
 
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest, RedeemLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
@@ -110,18 +111,20 @@ class CustomerService(CustomerServiceServicer):
         self._customers = CustomerServiceStub(registration.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
 
-    async def GetCustomer(  # noqa: N802
+    @override
+    async def GetCustomer(
         self,
         request: GetCustomerRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetCustomerResponse:
         """One customer."""
         return GetCustomerResponse(customer=_to_public(await self._get(request.name)))
 
-    async def UpdateCustomer(  # noqa: N802
+    @override
+    async def UpdateCustomer(
         self,
         request: UpdateCustomerRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> UpdateCustomerResponse:
         """Changes fields of a customer (R14)."""
         unit_id, customer_id = parse_customer_name(request.name)
@@ -149,10 +152,11 @@ class CustomerService(CustomerServiceServicer):
             raise changed_meanwhile(ChangedMeanwhile(customer=customer, changed=updated.changed_meanwhile))
         return UpdateCustomerResponse(customer=customer)
 
-    async def SearchCustomers(  # noqa: N802
+    @override
+    async def SearchCustomers(
         self,
         request: SearchCustomersRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> SearchCustomersResponse:
         """Searches a unit's customers by name (R15)."""
         unit_id = parse_unit_name(request.parent)
@@ -167,10 +171,11 @@ class CustomerService(CustomerServiceServicer):
             customer.name = customer_name(unit_id, customer.name)
         return SearchCustomersResponse(customers=found.customers, next_page_token=found.next_page_token)
 
-    async def TransferCustomer(  # noqa: N802
+    @override
+    async def TransferCustomer(
         self,
         request: TransferCustomerRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> TransferCustomerResponse:
         """Moves a person to this unit (R16)."""
         unit_id = parse_unit_name(request.parent)
@@ -202,10 +207,11 @@ class CustomerService(CustomerServiceServicer):
                     raise
         return response
 
-    async def SendCredentials(  # noqa: N802
+    @override
+    async def SendCredentials(
         self,
         request: SendCredentialsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> SendCredentialsResponse:
         """Sends credentials anew (R17)."""
         unit_id, customer_id = parse_customer_name(request.name)
@@ -219,10 +225,11 @@ class CustomerService(CustomerServiceServicer):
         await self._workflows.send_credentials(order, current_request().caller.account_id)
         return SendCredentialsResponse()
 
-    async def ConfirmEmail(  # noqa: N802
+    @override
+    async def ConfirmEmail(
         self,
         request: ConfirmEmailRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ConfirmEmailResponse:
         """Confirms a changed address by the link that was mailed there (R14)."""
         check = CheckLinkRequest(
@@ -239,10 +246,11 @@ class CustomerService(CustomerServiceServicer):
         await self._identity.call(self._links.RedeemLink, redeem)
         return ConfirmEmailResponse()
 
-    async def EndCustomership(  # noqa: N802
+    @override
+    async def EndCustomership(
         self,
         request: EndCustomershipRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> EndCustomershipResponse:
         """Ends a customership (R19)."""
         unit_id, customer_id = parse_customer_name(request.name)
@@ -256,10 +264,11 @@ class CustomerService(CustomerServiceServicer):
         )
         return EndCustomershipResponse(end_time=kept.end_time, erase_time=kept.erase_time)
 
-    async def UndoRemoval(  # noqa: N802
+    @override
+    async def UndoRemoval(
         self,
         request: UndoRemovalRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> UndoRemovalResponse:
         """Takes that back (R19)."""
         unit_id, customer_id = parse_customer_name(request.name)
@@ -269,10 +278,11 @@ class CustomerService(CustomerServiceServicer):
         await self._removals.undo(customer_id, unit_id, request.request_id)
         return UndoRemovalResponse(customer=await self._read(request.name))
 
-    async def SetPersonalIdentityCode(  # noqa: N802
+    @override
+    async def SetPersonalIdentityCode(
         self,
         request: SetPersonalIdentityCodeRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> SetPersonalIdentityCodeResponse:
         """Attaches or replaces a personal identity code (R24, R34)."""
         stored = await self._get(request.name)
@@ -282,10 +292,11 @@ class CustomerService(CustomerServiceServicer):
         await self._codes.change(stored, request)
         return SetPersonalIdentityCodeResponse(customer=await self._read(request.name))
 
-    async def MergeCustomers(  # noqa: N802
+    @override
+    async def MergeCustomers(
         self,
         request: MergeCustomersRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> MergeCustomersResponse:
         """Makes one customer of two (R24, R34)."""
         unit_id, customer_id = parse_customer_name(request.name)
@@ -306,10 +317,11 @@ class CustomerService(CustomerServiceServicer):
         await self._workflows.merge(merge, request.personal_identity_code_of)
         return MergeCustomersResponse(customer=await self._read(request.name))
 
-    async def ConvertToOnline(  # noqa: N802
+    @override
+    async def ConvertToOnline(
         self,
         request: ConvertToOnlineRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ConvertToOnlineResponse:
         """Makes an online customer of a CD borrower (R23)."""
         stored = await self._get(request.name)

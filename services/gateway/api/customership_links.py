@@ -2,6 +2,7 @@
 
 import grpc
 from google.type.date_pb2 import Date
+from typing_extensions import override
 
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CUSTOMERSHIP,
@@ -50,10 +51,11 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         self._customers = CustomerServiceStub(registration.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
 
-    async def GetCustomershipLink(  # noqa: N802
+    @override
+    async def GetCustomershipLink(
         self,
         request: GetCustomershipLinkRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetCustomershipLinkResponse:
         """Reads whose customership it is, and what can be done."""
         link = await self._check(request.token, "")
@@ -67,10 +69,11 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
             expected_end_date=form.expected_end_date if form.HasField("expected_end_date") else None,
         )
 
-    async def ExtendNeed(  # noqa: N802
+    @override
+    async def ExtendNeed(
         self,
         request: ExtendNeedRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ExtendNeedResponse:
         """The temporary need goes on. Repeating an answer that was lost is fine."""
         if request.HasField("expected_end_date"):
@@ -89,10 +92,11 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         day = await self._workflows.extend_need(extend, customer.unit_id)
         return ExtendNeedResponse(expected_end_date=day)
 
-    async def EndOwnCustomership(  # noqa: N802
+    @override
+    async def EndOwnCustomership(
         self,
         request: EndOwnCustomershipRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> EndOwnCustomershipResponse:
         """Ends the customership. Repeating an answer that was lost is fine."""
         link = await self._check(request.token, request.request_id)

@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import grpc
+from typing_extensions import override
 
 from liity.identity.v1.person_service_pb2 import FindPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
@@ -59,10 +60,11 @@ class DisclosureService(DisclosureServiceServicer):
         self._seal = seal
         self._lifetime = lifetime
 
-    async def CreateDisclosure(  # noqa: N802
+    @override
+    async def CreateDisclosure(
         self,
         request: CreateDisclosureRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> CreateDisclosureResponse:
         """Begins an export. A repetition begins nothing, and gives the same."""
         person_id = await self._find_person(request)
@@ -81,10 +83,11 @@ class DisclosureService(DisclosureServiceServicer):
         )
         return CreateDisclosureResponse(disclosure=_public(disclosure_id, stored))
 
-    async def GetDisclosure(  # noqa: N802
+    @override
+    async def GetDisclosure(
         self,
         request: GetDisclosureRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetDisclosureResponse:
         """An export, as JSON and as a page, once it is ready."""
         disclosure_id = parse_disclosure_name(request.name)

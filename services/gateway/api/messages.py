@@ -3,6 +3,7 @@
 import uuid
 
 import grpc
+from typing_extensions import override
 
 from liity.registration.v1 import message_service_pb2 as stored_pb2
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
@@ -51,10 +52,11 @@ class MessageService(MessageServiceServicer):
         self._messages = MessageServiceStub(registration.channel)
         self._workflows = workflows
 
-    async def SendMessage(  # noqa: N802
+    @override
+    async def SendMessage(
         self,
         request: SendMessageRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> SendMessageResponse:
         """Writes to customer service. A repetition begins what a first try has not come to."""
         unit_id, caller = parse_unit_name(request.parent), current_request().caller
@@ -82,10 +84,11 @@ class MessageService(MessageServiceServicer):
             await self._workflows.look(stored.message_id, unit_id)
         return SendMessageResponse(message=_to_public(stored))
 
-    async def GetMessage(  # noqa: N802
+    @override
+    async def GetMessage(
         self,
         request: GetMessageRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetMessageResponse:
         """One message."""
         unit_id, message_id = parse_message_name(request.name)
@@ -95,10 +98,11 @@ class MessageService(MessageServiceServicer):
             raise not_found(REASON_MESSAGE_NOT_FOUND)
         return GetMessageResponse(message=_to_public(stored))
 
-    async def ListMessages(  # noqa: N802
+    @override
+    async def ListMessages(
         self,
         request: ListMessagesRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ListMessagesResponse:
         """The messages of a unit, newest first."""
         asked = stored_pb2.ListMessagesRequest(
@@ -112,20 +116,22 @@ class MessageService(MessageServiceServicer):
             messages=[_to_public(stored) for stored in page.messages], next_page_token=page.next_page_token
         )
 
-    async def FindMessage(  # noqa: N802
+    @override
+    async def FindMessage(
         self,
         request: FindMessageRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> FindMessageResponse:
         """The message of a reference."""
         asked = stored_pb2.GetMessageRequest(reference=request.reference)
         stored = (await self._registration.call(self._messages.GetMessage, asked)).message
         return FindMessageResponse(message=_to_public(stored))
 
-    async def CloseMessage(  # noqa: N802
+    @override
+    async def CloseMessage(
         self,
         request: CloseMessageRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> CloseMessageResponse:
         """Answers and closes a message. A repetition tells its run what a first try has not come to tell."""
         unit_id, message_id = parse_message_name(request.name)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import grpc
+from typing_extensions import override
 
 from liity.identity.v1.person_service_pb2 import (
     FindPersonRequest,
@@ -128,10 +129,11 @@ class RegistrationService(RegistrationServiceServicer):
         self._saving = saving
         self._explaining = explaining
 
-    async def CheckPersonalIdentityCode(  # noqa: N802
+    @override
+    async def CheckPersonalIdentityCode(
         self,
         request: CheckPersonalIdentityCodeRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> CheckPersonalIdentityCodeResponse:
         """Where a person stands (R10)."""
         unit_id = parse_unit_name(request.parent)
@@ -145,10 +147,11 @@ class RegistrationService(RegistrationServiceServicer):
         for_staff = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
         return standing_of(known, unit_id, for_staff=for_staff)
 
-    async def RegisterCustomer(  # noqa: N802
+    @override
+    async def RegisterCustomer(
         self,
         request: RegisterCustomerRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> RegisterCustomerResponse:
         """Saves a new customer (R11)."""
         stored = await self._saving.save(request)
@@ -157,10 +160,11 @@ class RegistrationService(RegistrationServiceServicer):
             getting_started=self._getting_started(stored, request.form.credentials_recipient),
         )
 
-    async def GetRegistration(  # noqa: N802
+    @override
+    async def GetRegistration(
         self,
         request: GetRegistrationRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetRegistrationResponse:
         """One registration."""
         registration = await self._get(request.name)
@@ -178,10 +182,11 @@ class RegistrationService(RegistrationServiceServicer):
             response.possible_duplicates.extend(found.possible_duplicates)
         return response
 
-    async def UpdateRegistration(  # noqa: N802
+    @override
+    async def UpdateRegistration(
         self,
         request: UpdateRegistrationRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> UpdateRegistrationResponse:
         """Corrects the form of a registration that waits (R14)."""
         registration = await self._get(request.name)
@@ -201,10 +206,11 @@ class RegistrationService(RegistrationServiceServicer):
             raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
         return UpdateRegistrationResponse(registration=to_public(updated.registration))
 
-    async def ListRegistrations(  # noqa: N802
+    @override
+    async def ListRegistrations(
         self,
         request: ListRegistrationsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ListRegistrationsResponse:
         """The registrations of a unit."""
         unit_id = parse_unit_name(request.parent)
@@ -221,10 +227,11 @@ class RegistrationService(RegistrationServiceServicer):
             next_page_token=response.next_page_token,
         )
 
-    async def RecordConsent(  # noqa: N802
+    @override
+    async def RecordConsent(
         self,
         request: RecordConsentRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> RecordConsentResponse:
         """Records a consent that came another way than by the link (R29)."""
         registration = await self._get(request.name)
@@ -241,10 +248,11 @@ class RegistrationService(RegistrationServiceServicer):
         recorded = await self._workflows.record_consent(registration.person_id, consent)
         return RecordConsentResponse(registration=to_public(recorded))
 
-    async def WithdrawRegistration(  # noqa: N802
+    @override
+    async def WithdrawRegistration(
         self,
         request: WithdrawRegistrationRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> WithdrawRegistrationResponse:
         """Withdraws a registration that waits (R30)."""
         registration = await self._get(request.name)
@@ -255,10 +263,11 @@ class RegistrationService(RegistrationServiceServicer):
         withdrawn = await self._workflows.withdraw(registration.person_id, withdraw)
         return WithdrawRegistrationResponse(registration=to_public(withdrawn))
 
-    async def Reactivate(  # noqa: N802
+    @override
+    async def Reactivate(
         self,
         request: ReactivateRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ReactivateResponse:
         """Activates a customer who was marked for deletion (R19)."""
         registration, decided = await self._to_decide(request)
@@ -267,10 +276,11 @@ class RegistrationService(RegistrationServiceServicer):
             registration = await self._workflows.reactivate(registration.person_id, reactivate)
         return ReactivateResponse(registration=to_public(registration))
 
-    async def VerifyIdentity(  # noqa: N802
+    @override
+    async def VerifyIdentity(
         self,
         request: VerifyIdentityRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> VerifyIdentityResponse:
         """Confirms who a person without a personal identity code is (R24)."""
         registration, decided = await self._to_decide(request)
@@ -279,10 +289,11 @@ class RegistrationService(RegistrationServiceServicer):
             registration = await self._workflows.verify_identity(registration.person_id, verify)
         return VerifyIdentityResponse(registration=to_public(registration))
 
-    async def LinkToCustomer(  # noqa: N802
+    @override
+    async def LinkToCustomer(
         self,
         request: LinkToCustomerRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> LinkToCustomerResponse:
         """Tells which customer a person without a personal identity code is (R24)."""
         unit_id, customer_id = parse_customer_name(request.customer)
@@ -294,10 +305,11 @@ class RegistrationService(RegistrationServiceServicer):
             registration = await self._workflows.link_to_customer(registration.person_id, link)
         return LinkToCustomerResponse(registration=to_public(registration))
 
-    async def RejectRegistration(  # noqa: N802
+    @override
+    async def RejectRegistration(
         self,
         request: RejectRegistrationRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> RejectRegistrationResponse:
         """Declines a registration that waits for customer service (R19, R24)."""
         if looks_like_hetu(request.note):
@@ -334,10 +346,11 @@ class RegistrationService(RegistrationServiceServicer):
         if kind is not None and ROLE_CUSTOMER_SERVICE in current_request().caller.roles:
             await self._claims.require_unclaimed_by_others(kind, registration.registration_id)
 
-    async def ExplainRegistration(  # noqa: N802
+    @override
+    async def ExplainRegistration(
         self,
         request: ExplainRegistrationRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ExplainRegistrationResponse:
         """Why a registration or a customer is as it is."""
         return await self._explaining.explain(request.name)

@@ -3,6 +3,7 @@
 import uuid
 
 import grpc
+from typing_extensions import override
 
 from liity.identity.v1 import registrar_service_pb2 as identity_pb2
 from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
@@ -63,10 +64,11 @@ class UnitService(UnitServiceServicer):
         self._registrars = RegistrarServiceStub(identity.channel)
         self._units = UnitServiceStub(registration.channel)
 
-    async def CreateUnit(  # noqa: N802
+    @override
+    async def CreateUnit(
         self,
         request: CreateUnitRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> CreateUnitResponse:
         """Makes a unit."""
         create = registration_pb2.CreateUnitRequest(
@@ -77,11 +79,13 @@ class UnitService(UnitServiceServicer):
         created = await self._registration.call(self._units.CreateUnit, create)
         return CreateUnitResponse(unit=_to_public(created.unit))
 
-    async def GetUnit(self, request: GetUnitRequest, context: grpc.ServicerContext) -> GetUnitResponse:  # noqa: ARG002, N802
+    @override
+    async def GetUnit(self, request: GetUnitRequest, context: grpc.ServicerContext) -> GetUnitResponse:
         """One unit."""
         return GetUnitResponse(unit=_to_public(await self._unit(parse_unit_name(request.name))))
 
-    async def ListUnits(self, request: ListUnitsRequest, context: grpc.ServicerContext) -> ListUnitsResponse:  # noqa: ARG002, N802
+    @override
+    async def ListUnits(self, request: ListUnitsRequest, context: grpc.ServicerContext) -> ListUnitsResponse:
         """All units by name."""
         list_units = registration_pb2.ListUnitsRequest(
             query=request.query,
@@ -94,10 +98,11 @@ class UnitService(UnitServiceServicer):
             units=[_to_public(unit) for unit in found.units], next_page_token=found.next_page_token
         )
 
-    async def UpdateUnit(  # noqa: N802
+    @override
+    async def UpdateUnit(
         self,
         request: UpdateUnitRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> UpdateUnitResponse:
         """Changes a unit."""
         update = registration_pb2.UpdateUnitRequest(
@@ -114,7 +119,8 @@ class UnitService(UnitServiceServicer):
             raise changed_meanwhile(unit)
         return UpdateUnitResponse(unit=unit)
 
-    async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:  # noqa: ARG002, N802
+    @override
+    async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:
         """Closes a unit."""
         unit_id, request_id = parse_unit_name(request.name), request.request_id
         # Before a run is started: there is such a unit.
@@ -122,10 +128,11 @@ class UnitService(UnitServiceServicer):
         closed = await self._workflows.close(unit_id, request_id)
         return CloseUnitResponse(unit=_to_public(closed))
 
-    async def InviteRegistrar(  # noqa: N802
+    @override
+    async def InviteRegistrar(
         self,
         request: InviteRegistrarRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> InviteRegistrarResponse:
         """Invites somebody to be a registrar."""
         if request.role == ROLE_MAIN_USER and not _is_staff():
@@ -156,10 +163,11 @@ class UnitService(UnitServiceServicer):
         )
         return InviteRegistrarResponse(registrar=registrar)
 
-    async def ListRegistrars(  # noqa: N802
+    @override
+    async def ListRegistrars(
         self,
         request: ListRegistrarsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ListRegistrarsResponse:
         """The unit's registrars and open invitations."""
         unit_id = parse_unit_name(request.parent)
@@ -170,10 +178,11 @@ class UnitService(UnitServiceServicer):
             registrars=[_to_public_registrar(unit_id, registrar) for registrar in found.registrars]
         )
 
-    async def SetRegistrarRole(  # noqa: N802
+    @override
+    async def SetRegistrarRole(
         self,
         request: SetRegistrarRoleRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> SetRegistrarRoleResponse:
         """Makes a registrar a main user, or a main user a registrar."""
         unit_id, registrar_id = parse_registrar_name(request.name)
@@ -183,10 +192,11 @@ class UnitService(UnitServiceServicer):
         changed = await self._identity.call(self._registrars.SetRegistrarRole, set_role)
         return SetRegistrarRoleResponse(registrar=_to_public_registrar(unit_id, changed.registrar))
 
-    async def RemoveRegistrar(  # noqa: N802
+    @override
+    async def RemoveRegistrar(
         self,
         request: RemoveRegistrarRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> RemoveRegistrarResponse:
         """Takes a registrar out of the unit, or an invitation back."""
         unit_id, registrar_id = parse_registrar_name(request.name)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import grpc
+from typing_extensions import override
 
 from liity.registration.v1 import work_service_pb2 as stored_pb2
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
@@ -80,10 +81,11 @@ class WorkService(WorkServiceServicer):
         self._registration = registration
         self._work = WorkServiceStub(registration.channel)
 
-    async def ListWorkItems(  # noqa: N802
+    @override
+    async def ListWorkItems(
         self,
         request: ListWorkItemsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ListWorkItemsResponse:
         """What waits, oldest first."""
         asked = stored_pb2.ListWorkItemsRequest(
@@ -97,20 +99,22 @@ class WorkService(WorkServiceServicer):
             work_items=[to_public(item) for item in page.work_items], next_page_token=page.next_page_token
         )
 
-    async def GetWorkItem(  # noqa: N802
+    @override
+    async def GetWorkItem(
         self,
         request: GetWorkItemRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> GetWorkItemResponse:
         """One item."""
         asked = stored_pb2.GetWorkItemRequest(work_item_id=parse_work_item_name(request.name))
         found = await self._registration.call(self._work.GetWorkItem, asked)
         return GetWorkItemResponse(work_item=to_public(found.work_item))
 
-    async def ClaimWorkItem(  # noqa: N802
+    @override
+    async def ClaimWorkItem(
         self,
         request: ClaimWorkItemRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ClaimWorkItemResponse:
         """Takes an item; whoever comes second is told who has it, and until when."""
         claim = stored_pb2.ClaimWorkItemRequest(
@@ -123,10 +127,11 @@ class WorkService(WorkServiceServicer):
             raise failed_precondition(REASON_CLAIMED_BY_ANOTHER, item.claim)
         return ClaimWorkItemResponse(work_item=item)
 
-    async def ReleaseWorkItem(  # noqa: N802
+    @override
+    async def ReleaseWorkItem(
         self,
         request: ReleaseWorkItemRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> ReleaseWorkItemResponse:
         """Gives an item back."""
         release = stored_pb2.ReleaseWorkItemRequest(
@@ -135,10 +140,11 @@ class WorkService(WorkServiceServicer):
         await self._registration.call(self._work.ReleaseWorkItem, release)
         return ReleaseWorkItemResponse()
 
-    async def DismissDuplicate(  # noqa: N802
+    @override
+    async def DismissDuplicate(
         self,
         request: DismissDuplicateRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> DismissDuplicateResponse:
         """Two customers are two persons."""
         dismiss = stored_pb2.DismissDuplicateRequest(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ARRAY, RowMapping, String, cast, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1.use_log_service_pb2 import (
     ListSuspicionsRequest,
@@ -54,13 +55,15 @@ class UseLogServicer(UseLogServiceServicer):
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._rules = settings.suspicion_rules()
 
-    async def RecordUse(self, request: RecordUseRequest, _context: object) -> RecordUseResponse:  # noqa: N802
+    @override
+    async def RecordUse(self, request: RecordUseRequest, _context: object) -> RecordUseResponse:
         """Writes an entry."""
         async with self._engine.connect() as connection:
             await connection.execute(_RECORD, use_row(request.action, request.subject_ids, request.outcome))
         return RecordUseResponse()
 
-    async def ListUses(self, request: ListUsesRequest, _context: object) -> ListUsesResponse:  # noqa: N802
+    @override
+    async def ListUses(self, request: ListUsesRequest, _context: object) -> ListUsesResponse:
         """Searches the log, newest first."""
         statement = _USES.limit(request.page_size + 1)
         for column, value in (
@@ -93,7 +96,8 @@ class UseLogServicer(UseLogServiceServicer):
             next_page_token=str(page[-1]["sequence"]) if len(rows) > len(page) else "",
         )
 
-    async def ListSuspicions(  # noqa: N802
+    @override
+    async def ListSuspicions(
         self, request: ListSuspicionsRequest, _context: object
     ) -> ListSuspicionsResponse:
         """What the rules find."""

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import class_list_service_pb2 as pb
 from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceServicer
@@ -59,7 +60,8 @@ class ClassListServicer(ClassListServiceServicer):
         self._look_ups = look_ups
         self._lifetime = lifetime
 
-    async def CheckClassList(  # noqa: N802
+    @override
+    async def CheckClassList(
         self, request: pb.CheckClassListRequest, _context: object
     ) -> pb.CheckClassListResponse:
         """What is wrong with the rows of a list."""
@@ -67,7 +69,8 @@ class ClassListServicer(ClassListServiceServicer):
         wrong = await wrong_rows(self._autocommit, request.unit_id, request.rows)
         return pb.CheckClassListResponse(wrong_rows=wrong)
 
-    async def CreateClassList(  # noqa: N802
+    @override
+    async def CreateClassList(
         self, request: pb.CreateClassListRequest, _context: object
     ) -> pb.CreateClassListResponse:
         """Stores a list."""
@@ -94,14 +97,16 @@ class ClassListServicer(ClassListServiceServicer):
             raise already_exists(REASON_REQUEST_ID_REUSED)
         return pb.CreateClassListResponse(class_list=stored)
 
-    async def GetClassList(  # noqa: N802
+    @override
+    async def GetClassList(
         self, request: pb.GetClassListRequest, _context: object
     ) -> pb.GetClassListResponse:
         """One list."""
         async with self._autocommit.connect() as connection:
             return pb.GetClassListResponse(class_list=await _get(connection, request.class_list_id))
 
-    async def ListClassLists(  # noqa: N802
+    @override
+    async def ListClassLists(
         self, request: pb.ListClassListsRequest, _context: object
     ) -> pb.ListClassListsResponse:
         """A unit's lists, newest first."""
@@ -124,7 +129,8 @@ class ClassListServicer(ClassListServiceServicer):
             class_lists=lists, next_page_token=paging.encode(last) if last else ""
         )
 
-    async def ListOutcomes(  # noqa: N802
+    @override
+    async def ListOutcomes(
         self, request: pb.ListOutcomesRequest, _context: object
     ) -> pb.ListOutcomesResponse:
         """What became of each row, as of now."""
@@ -145,7 +151,8 @@ class ClassListServicer(ClassListServiceServicer):
             ]
         )
 
-    async def BeginClassList(  # noqa: N802
+    @override
+    async def BeginClassList(
         self, request: pb.BeginClassListRequest, _context: object
     ) -> pb.BeginClassListResponse:
         """The list's run has begun."""
@@ -153,7 +160,8 @@ class ClassListServicer(ClassListServiceServicer):
             await connection.execute(sql.BEGIN, {"id": request.class_list_id})
             return pb.BeginClassListResponse(class_list=await _get(connection, request.class_list_id))
 
-    async def ListUndecidedRows(  # noqa: N802
+    @override
+    async def ListUndecidedRows(
         self, request: pb.ListUndecidedRowsRequest, _context: object
     ) -> pb.ListUndecidedRowsResponse:
         """The next rows to be registered."""
@@ -174,7 +182,8 @@ class ClassListServicer(ClassListServiceServicer):
             class_list=stored,
         )
 
-    async def DecideRows(self, request: pb.DecideRowsRequest, _context: object) -> pb.DecideRowsResponse:  # noqa: N802
+    @override
+    async def DecideRows(self, request: pb.DecideRowsRequest, _context: object) -> pb.DecideRowsResponse:
         """Records what became of rows."""
         if any(not (decision.registration_id or decision.refusal) for decision in request.decisions):
             raise invalid([FieldViolation("decisions", REASON_REQUIRED)])
@@ -197,7 +206,8 @@ class ClassListServicer(ClassListServiceServicer):
             raise not_found(REASON_REGISTRATION_NOT_FOUND) from None
         return pb.DecideRowsResponse()
 
-    async def FinishClassList(  # noqa: N802
+    @override
+    async def FinishClassList(
         self, request: pb.FinishClassListRequest, _context: object
     ) -> pb.FinishClassListResponse:
         """Every row is decided."""
@@ -207,7 +217,8 @@ class ClassListServicer(ClassListServiceServicer):
             await connection.execute(sql.FORGET_CANCELLED, by_id)
             return pb.FinishClassListResponse(class_list=await _get(connection, request.class_list_id))
 
-    async def CancelClassList(  # noqa: N802
+    @override
+    async def CancelClassList(
         self, request: pb.CancelClassListRequest, _context: object
     ) -> pb.CancelClassListResponse:
         """Leaves out every row that is not decided."""

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import CTE, RowMapping, bindparam, delete, insert, intersect, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceServicer
@@ -89,7 +90,8 @@ class CustomerServicer(CustomerServiceServicer):
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def GetCustomer(self, request: pb.GetCustomerRequest, _context: object) -> pb.GetCustomerResponse:  # noqa: N802
+    @override
+    async def GetCustomer(self, request: pb.GetCustomerRequest, _context: object) -> pb.GetCustomerResponse:
         """One customer."""
         async with self._autocommit.connect() as connection:
             row = (await connection.execute(_GET, {"id": request.customer_id})).mappings().first()
@@ -97,7 +99,8 @@ class CustomerServicer(CustomerServiceServicer):
             raise not_found(REASON_CUSTOMER_NOT_FOUND)
         return pb.GetCustomerResponse(customer=_to_message(row))
 
-    async def UpdateCustomer(  # noqa: N802
+    @override
+    async def UpdateCustomer(
         self, request: pb.UpdateCustomerRequest, _context: object
     ) -> pb.UpdateCustomerResponse:
         """Changes fields of a customer (R14). Of two who edit at once, the later is told what has changed."""
@@ -125,7 +128,8 @@ class CustomerServicer(CustomerServiceServicer):
                 return pb.UpdateCustomerResponse(customer=_to_message(row), changed_meanwhile=changed)
             return await _change(connection, request, row)
 
-    async def SearchCustomers(  # noqa: N802
+    @override
+    async def SearchCustomers(
         self, request: pb.SearchCustomersRequest, _context: object
     ) -> pb.SearchCustomersResponse:
         """Searches a unit's customers by the beginnings of parts of their names (R15)."""
@@ -170,14 +174,16 @@ class CustomerServicer(CustomerServiceServicer):
             next_page_token=_page_token(page[-1]) if len(rows) > len(page) else "",
         )
 
-    async def TransferCustomer(  # noqa: N802
+    @override
+    async def TransferCustomer(
         self, request: pb.TransferCustomerRequest, _context: object
     ) -> pb.TransferCustomerResponse:
         """Moves a person to another unit (R16)."""
         async with self._engine.begin() as connection:
             return await transfer(connection, request)
 
-    async def OrderCredentials(  # noqa: N802
+    @override
+    async def OrderCredentials(
         self, request: pb.OrderCredentialsRequest, _context: object
     ) -> pb.OrderCredentialsResponse:
         """Decides whether credentials may be sent anew (R17)."""
@@ -190,7 +196,8 @@ class CustomerServicer(CustomerServiceServicer):
             person_id=row["person_id"], registration_id=row["registration_id"] or ""
         )
 
-    async def MarkEmailUndeliverable(  # noqa: N802
+    @override
+    async def MarkEmailUndeliverable(
         self, request: pb.MarkEmailUndeliverableRequest, _context: object
     ) -> pb.MarkEmailUndeliverableResponse:
         """Records that an address does not work, if mail about the person still goes there."""
@@ -198,7 +205,8 @@ class CustomerServicer(CustomerServiceServicer):
             await email_delivery.mark_undeliverable(connection, request.person_id, request.email)
         return pb.MarkEmailUndeliverableResponse()
 
-    async def MarkEmailDelivered(  # noqa: N802
+    @override
+    async def MarkEmailDelivered(
         self, request: pb.MarkEmailDeliveredRequest, _context: object
     ) -> pb.MarkEmailDeliveredResponse:
         """Records that it works after all."""
@@ -206,7 +214,8 @@ class CustomerServicer(CustomerServiceServicer):
             await email_delivery.mark_delivered(connection, request.person_id, request.email)
         return pb.MarkEmailDeliveredResponse()
 
-    async def ConfirmEmail(  # noqa: N802
+    @override
+    async def ConfirmEmail(
         self, request: pb.ConfirmEmailRequest, _context: object
     ) -> pb.ConfirmEmailResponse:
         """Records that somebody reads the mail at the address that a change has brought (R14)."""
@@ -214,7 +223,8 @@ class CustomerServicer(CustomerServiceServicer):
             await email_delivery.confirm(connection, request.change_request_id)
         return pb.ConfirmEmailResponse()
 
-    async def EndCustomership(  # noqa: N802
+    @override
+    async def EndCustomership(
         self, request: pb.EndCustomershipRequest, _context: object
     ) -> pb.EndCustomershipResponse:
         """Marks a customer for deletion (R19)."""
@@ -222,31 +232,29 @@ class CustomerServicer(CustomerServiceServicer):
             row = await removals.end(connection, request)
         return pb.EndCustomershipResponse(customer=_to_message(row))
 
-    async def UndoRemoval(  # noqa: N802
-        self, request: pb.UndoRemovalRequest, _context: object
-    ) -> pb.UndoRemovalResponse:
+    @override
+    async def UndoRemoval(self, request: pb.UndoRemovalRequest, _context: object) -> pb.UndoRemovalResponse:
         """Takes that back (R19)."""
         async with self._engine.begin() as connection:
             row, resumed = await removals.undo(connection, request)
         return pb.UndoRemovalResponse(customer=_to_message(row), resumed_registration_id=resumed)
 
-    async def ExtendNeed(  # noqa: N802
-        self, request: pb.ExtendNeedRequest, _context: object
-    ) -> pb.ExtendNeedResponse:
+    @override
+    async def ExtendNeed(self, request: pb.ExtendNeedRequest, _context: object) -> pb.ExtendNeedResponse:
         """Moves the expected end of a temporary need (R21)."""
         async with self._engine.begin() as connection:
             day = await temporary_need.extend(connection, request)
         return pb.ExtendNeedResponse(expected_end_date=day)
 
-    async def ReportLoan(  # noqa: N802
-        self, request: pb.ReportLoanRequest, _context: object
-    ) -> pb.ReportLoanResponse:
+    @override
+    async def ReportLoan(self, request: pb.ReportLoanRequest, _context: object) -> pb.ReportLoanResponse:
         """Records that something was lent to a customer (R20)."""
         async with self._engine.begin() as connection:
             await removals.report_loan(connection, request.customer_id)
         return pb.ReportLoanResponse()
 
-    async def RecordCodeChange(  # noqa: N802
+    @override
+    async def RecordCodeChange(
         self, request: pb.RecordCodeChangeRequest, _context: object
     ) -> pb.RecordCodeChangeResponse:
         """Records that the person was given a personal identity code (R24, R34)."""
@@ -260,21 +268,22 @@ class CustomerServicer(CustomerServiceServicer):
             changed = await identity_code.record(connection, request, row)
         return pb.RecordCodeChangeResponse(customer=_to_message({**row, **changed}))
 
-    async def CheckMerge(  # noqa: N802
-        self, request: pb.CheckMergeRequest, _context: object
-    ) -> pb.CheckMergeResponse:
+    @override
+    async def CheckMerge(self, request: pb.CheckMergeRequest, _context: object) -> pb.CheckMergeResponse:
         """Whether two customers may become one."""
         async with self._engine.begin() as connection:
             return await customer_merges.check(connection, request.merge)
 
-    async def MergeCustomers(  # noqa: N802
+    @override
+    async def MergeCustomers(
         self, request: pb.MergeCustomersRequest, _context: object
     ) -> pb.MergeCustomersResponse:
         """Makes one customer of two (R24, R34)."""
         async with self._engine.begin() as connection:
             return await customer_merges.merge(connection, request)
 
-    async def ConvertToOnline(  # noqa: N802
+    @override
+    async def ConvertToOnline(
         self, request: pb.ConvertToOnlineRequest, _context: object
     ) -> pb.ConvertToOnlineResponse:
         """Makes an online customer of a CD borrower (R23)."""

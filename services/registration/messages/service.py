@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, bindparam, delete, exists, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import message_service_pb2 as pb
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceServicer
@@ -91,7 +92,8 @@ class MessageServicer(MessageServiceServicer):
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._answer_days = answer_days
 
-    async def CreateMessage(  # noqa: N802
+    @override
+    async def CreateMessage(
         self, request: pb.CreateMessageRequest, _context: object
     ) -> pb.CreateMessageResponse:
         """Stores a message."""
@@ -130,7 +132,8 @@ class MessageServicer(MessageServiceServicer):
             stored = (await connection.execute(_BY_ID, {"id": message_id})).mappings().one()
         return pb.CreateMessageResponse(message=_to_message(stored))
 
-    async def GetMessage(self, request: pb.GetMessageRequest, _context: object) -> pb.GetMessageResponse:  # noqa: N802
+    @override
+    async def GetMessage(self, request: pb.GetMessageRequest, _context: object) -> pb.GetMessageResponse:
         """One message, by its ID or its reference."""
         if request.HasField("reference"):
             quoted = {"reference": _as_stored(request.reference)}
@@ -141,7 +144,8 @@ class MessageServicer(MessageServiceServicer):
             raise not_found(REASON_MESSAGE_NOT_FOUND)
         return pb.GetMessageResponse(message=_to_message(row))
 
-    async def ListMessages(  # noqa: N802
+    @override
+    async def ListMessages(
         self, request: pb.ListMessagesRequest, _context: object
     ) -> pb.ListMessagesResponse:
         """A unit's messages, newest first."""
@@ -164,7 +168,8 @@ class MessageServicer(MessageServiceServicer):
             messages=[_to_message(row) for row in page], next_page_token=paging.encode(last) if last else ""
         )
 
-    async def CloseMessage(  # noqa: N802
+    @override
+    async def CloseMessage(
         self, request: pb.CloseMessageRequest, _context: object
     ) -> pb.CloseMessageResponse:
         """Answers and closes a message. Of two officers who do so at once, the later is told."""
@@ -193,7 +198,8 @@ class MessageServicer(MessageServiceServicer):
             closed = (await connection.execute(_BY_ID, by_id)).mappings().one()
         return pb.CloseMessageResponse(message=_to_message(closed))
 
-    async def GetMessageStatus(  # noqa: N802
+    @override
+    async def GetMessageStatus(
         self, request: pb.GetMessageStatusRequest, _context: object
     ) -> pb.GetMessageStatusResponse:
         """What a workflow may hold of a message; nothing once it is erased."""
@@ -211,7 +217,8 @@ class MessageServicer(MessageServiceServicer):
             )
         )
 
-    async def LapseMessage(  # noqa: N802
+    @override
+    async def LapseMessage(
         self, request: pb.LapseMessageRequest, _context: object
     ) -> pb.LapseMessageResponse:
         """Closes a message that nobody has answered; changes nothing if somebody has."""

@@ -3,6 +3,7 @@
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import personal_data_service_pb2 as pb
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceServicer
@@ -53,7 +54,8 @@ class PersonalDataServicer(PersonalDataServiceServicer):
         # An export is one picture, also while registrars go on working.
         self._one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
 
-    async def ExportPerson(  # noqa: N802
+    @override
+    async def ExportPerson(
         self, request: pb.ExportPersonRequest, _context: object
     ) -> pb.ExportPersonResponse:
         """All that this service keeps of a person."""
@@ -63,9 +65,8 @@ class PersonalDataServicer(PersonalDataServiceServicer):
                 registration_ids=await privacy_export.registration_ids(connection, request.person_id),
             )
 
-    async def ErasePerson(  # noqa: N802
-        self, request: pb.ErasePersonRequest, _context: object
-    ) -> pb.ErasePersonResponse:
+    @override
+    async def ErasePerson(self, request: pb.ErasePersonRequest, _context: object) -> pb.ErasePersonResponse:
         """Erases it. A repetition answers the same until `ForgetPerson`."""
         person = {"person": request.person_id}
         async with self._engine.begin() as connection:
@@ -82,7 +83,8 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             await connection.execute(queries.ERASE_ROWS, person)
         return pb.ErasePersonResponse(registration_ids=registration_ids)
 
-    async def ForgetPerson(  # noqa: N802
+    @override
+    async def ForgetPerson(
         self, request: pb.ForgetPersonRequest, _context: object
     ) -> pb.ForgetPersonResponse:
         """Cuts erased registrations from their person."""
@@ -90,7 +92,8 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             await connection.execute(erasure.FORGET_PERSON, {"person": request.person_id})
         return pb.ForgetPersonResponse()
 
-    async def IsPersonKnown(  # noqa: N802
+    @override
+    async def IsPersonKnown(
         self, request: pb.IsPersonKnownRequest, _context: object
     ) -> pb.IsPersonKnownResponse:
         """Whether a person was ever saved, and is not forgotten."""
@@ -98,7 +101,8 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             known = (await connection.execute(erasure.IS_KNOWN, {"person": request.person_id})).scalar_one()
         return pb.IsPersonKnownResponse(known=known)
 
-    async def StoreDisclosure(  # noqa: N802
+    @override
+    async def StoreDisclosure(
         self, request: pb.StoreDisclosureRequest, _context: object
     ) -> pb.StoreDisclosureResponse:
         """Begins an export, or brings its content."""
@@ -126,7 +130,8 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             await connection.execute(_BEGIN_DISCLOSURE, begun)
         return pb.StoreDisclosureResponse()
 
-    async def GetDisclosure(  # noqa: N802
+    @override
+    async def GetDisclosure(
         self, request: pb.GetDisclosureRequest, _context: object
     ) -> pb.GetDisclosureResponse:
         """An export that has not expired."""
@@ -140,7 +145,8 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             expire_time=row["expires_at"],
         )
 
-    async def DeleteDisclosure(  # noqa: N802
+    @override
+    async def DeleteDisclosure(
         self, request: pb.DeleteDisclosureRequest, _context: object
     ) -> pb.DeleteDisclosureResponse:
         """Erases an export."""

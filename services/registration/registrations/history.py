@@ -4,6 +4,7 @@ from datetime import UTC
 
 from sqlalchemy import ARRAY, RowMapping, String, bindparam, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import history_service_pb2 as pb
 from liity.registration.v1.history_service_pb2_grpc import HistoryServiceServicer
@@ -82,7 +83,8 @@ class HistoryServicer(HistoryServiceServicer):
     def __init__(self, engine: AsyncEngine) -> None:
         self._one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
 
-    async def GetHistory(self, request: pb.GetHistoryRequest, _context: object) -> pb.GetHistoryResponse:  # noqa: N802
+    @override
+    async def GetHistory(self, request: pb.GetHistoryRequest, _context: object) -> pb.GetHistoryResponse:
         """The history of a registration, or of the one that made a customer."""
         async with self._one_picture.begin() as connection:
             registration = await _registration(connection, request)

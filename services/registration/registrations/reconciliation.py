@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import reconciliation_service_pb2 as pb
 from liity.registration.v1.reconciliation_service_pb2_grpc import ReconciliationServiceServicer
@@ -168,7 +169,8 @@ class ReconciliationServicer(ReconciliationServiceServicer):
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def ListUnfinished(  # noqa: N802
+    @override
+    async def ListUnfinished(
         self, request: pb.ListUnfinishedRequest, _context: object
     ) -> pb.ListUnfinishedResponse:
         """A page of the rows of one kind."""
@@ -186,7 +188,8 @@ class ReconciliationServicer(ReconciliationServiceServicer):
             rows=map(_to_row, found), next_page_token=found[-1]["row_id"] if full else ""
         )
 
-    async def GetUnfinishedRegistration(  # noqa: N802
+    @override
+    async def GetUnfinishedRegistration(
         self, request: pb.GetUnfinishedRegistrationRequest, _context: object
     ) -> pb.GetUnfinishedRegistrationResponse:
         """A registration of which more is to come."""
@@ -202,9 +205,8 @@ class ReconciliationServicer(ReconciliationServiceServicer):
             found.consent_outgrown_date.CopyFrom(to_proto_date(outgrown))
         return found
 
-    async def ListMissing(  # noqa: N802
-        self, request: pb.ListMissingRequest, _context: object
-    ) -> pb.ListMissingResponse:
+    @override
+    async def ListMissing(self, request: pb.ListMissingRequest, _context: object) -> pb.ListMissingResponse:
         """Those of some registrations and customers that are not there."""
         async with self._engine.connect() as connection:
             registration_ids = await connection.scalars(

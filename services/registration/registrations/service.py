@@ -4,6 +4,7 @@ import uuid
 
 from sqlalchemy import RowMapping, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceServicer
@@ -55,25 +56,29 @@ class RegistrationServicer(RegistrationServiceServicer):
         self._look_ups = look_ups
         self._saving = Saving(engine, look_ups)
 
-    async def PrepareRegistration(  # noqa: N802
+    @override
+    async def PrepareRegistration(
         self, request: pb.PrepareRegistrationRequest, _context: object
     ) -> pb.PrepareRegistrationResponse:
         """Decides whether a form may be saved, or was. Stores nothing."""
         return await self._saving.prepare(request)
 
-    async def CreateRegistration(  # noqa: N802
+    @override
+    async def CreateRegistration(
         self, request: pb.CreateRegistrationRequest, _context: object
     ) -> pb.CreateRegistrationResponse:
         """Stores a registration and decides its first stage (R5)."""
         return await self._saving.create(request)
 
-    async def GetRegistration(  # noqa: N802
+    @override
+    async def GetRegistration(
         self, request: pb.GetRegistrationRequest, _context: object
     ) -> pb.GetRegistrationResponse:
         """One registration."""
         return pb.GetRegistrationResponse(registration=await self._get(request.registration_id))
 
-    async def ListRegistrations(  # noqa: N802
+    @override
+    async def ListRegistrations(
         self, request: pb.ListRegistrationsRequest, _context: object
     ) -> pb.ListRegistrationsResponse:
         """A unit's registrations, newest first. Those saved while one pages through are on no later page."""
@@ -98,7 +103,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             next_page_token=paging.encode(last) if last else "",
         )
 
-    async def LookUpPerson(  # noqa: N802
+    @override
+    async def LookUpPerson(
         self, request: pb.LookUpPersonRequest, _context: object
     ) -> pb.LookUpPersonResponse:
         """Where a person stands, seen from a unit (R10). Somebody unknown is looked up like anybody."""
@@ -116,7 +122,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             customer_unit_id=row["customer_unit_id"] or "",
         )
 
-    async def CheckConsent(  # noqa: N802
+    @override
+    async def CheckConsent(
         self, request: pb.CheckConsentRequest, _context: object
     ) -> pb.CheckConsentResponse:
         """Checks a consent on paper. Stores nothing."""
@@ -125,7 +132,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             raise invalid(errors)
         return pb.CheckConsentResponse()
 
-    async def GetConsentRequest(  # noqa: N802
+    @override
+    async def GetConsentRequest(
         self, request: pb.GetConsentRequestRequest, _context: object
     ) -> pb.GetConsentRequestResponse:
         """What a guardian is asked. FAILED_PRECONDITION once it is no longer."""
@@ -142,7 +150,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             wording=current_wording(request.language),
         )
 
-    async def GetForm(self, request: pb.GetFormRequest, _context: object) -> pb.GetFormResponse:  # noqa: N802
+    @override
+    async def GetForm(self, request: pb.GetFormRequest, _context: object) -> pb.GetFormResponse:
         """The form of a registration that waits."""
         row = await row_of(self._autocommit, pending_form.GET, {"id": request.registration_id})
         if row is None:
@@ -151,14 +160,14 @@ class RegistrationServicer(RegistrationServiceServicer):
         birth_date = to_proto_date(row["birth_date"]) if row["missing_code_reason"] else None
         return pb.GetFormResponse(form=form, etag=pending_form.etag_of(form), birth_date=birth_date)
 
-    async def UpdateForm(  # noqa: N802
-        self, request: pb.UpdateFormRequest, _context: object
-    ) -> pb.UpdateFormResponse:
+    @override
+    async def UpdateForm(self, request: pb.UpdateFormRequest, _context: object) -> pb.UpdateFormResponse:
         """Corrects the form of a registration that waits (R14)."""
         async with self._engine.begin() as connection:
             return await pending_form.correct(connection, request)
 
-    async def GetMailingDetails(  # noqa: N802
+    @override
+    async def GetMailingDetails(
         self, request: pb.GetMailingDetailsRequest, _context: object
     ) -> pb.GetMailingDetailsResponse:
         """To whom mail of a registration goes now."""
@@ -174,7 +183,8 @@ class RegistrationServicer(RegistrationServiceServicer):
         details.was_refused = row["was_refused"]
         return pb.GetMailingDetailsResponse(mailing_details=details)
 
-    async def ActivateRegistration(  # noqa: N802
+    @override
+    async def ActivateRegistration(
         self, request: pb.ActivateRegistrationRequest, _context: object
     ) -> pb.ActivateRegistrationResponse:
         """Begins the customership of a registration that waits (R8, R29, R31)."""
@@ -218,7 +228,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             await connection.execute(queries.INSERT_USE, use)
         return pb.ActivateRegistrationResponse(registration=to_message(activated))
 
-    async def AdvanceRegistration(  # noqa: N802
+    @override
+    async def AdvanceRegistration(
         self, request: pb.AdvanceRegistrationRequest, _context: object
     ) -> pb.AdvanceRegistrationResponse:
         """Records a stage and its deadline. FAILED_PRECONDITION where no customership has begun."""
@@ -240,7 +251,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             raise failed_precondition(REASON_NOT_WAITING)
         return pb.AdvanceRegistrationResponse(registration=registration)
 
-    async def EndRegistration(  # noqa: N802
+    @override
+    async def EndRegistration(
         self, request: pb.EndRegistrationRequest, _context: object
     ) -> pb.EndRegistrationResponse:
         """Ends a registration that waits, and erases its form: nobody is mailed about it any more (R30)."""
@@ -265,21 +277,24 @@ class RegistrationServicer(RegistrationServiceServicer):
             is_customer = await connection.scalar(queries.IS_CUSTOMER, person)
         return pb.EndRegistrationResponse(registration=registration, is_customer=bool(is_customer))
 
-    async def ApproveRegistration(  # noqa: N802
+    @override
+    async def ApproveRegistration(
         self, request: pb.ApproveRegistrationRequest, _context: object
     ) -> pb.ApproveRegistrationResponse:
         """Customer service says yes (R19, R24)."""
         async with self._engine.begin() as connection:
             return await decisions.approve(connection, request)
 
-    async def LinkRegistration(  # noqa: N802
+    @override
+    async def LinkRegistration(
         self, request: pb.LinkRegistrationRequest, _context: object
     ) -> pb.LinkRegistrationResponse:
         """The person is a customer already (R24)."""
         async with self._engine.begin() as connection:
             return await decisions.link(connection, request)
 
-    async def ListPossibleDuplicates(  # noqa: N802
+    @override
+    async def ListPossibleDuplicates(
         self, request: pb.ListPossibleDuplicatesRequest, _context: object
     ) -> pb.ListPossibleDuplicatesResponse:
         """Who may be the person of a registration that waits for an identity check (R24)."""

@@ -8,6 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import RowMapping, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1.unit_service_pb2 import (
     BatchGetUnitsRequest,
@@ -67,7 +68,8 @@ class UnitServicer(UnitServiceServicer):
         # Most calls are one statement: a transaction around it would only cost round trips.
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def CreateUnit(self, request: CreateUnitRequest, _context: object) -> CreateUnitResponse:  # noqa: N802
+    @override
+    async def CreateUnit(self, request: CreateUnitRequest, _context: object) -> CreateUnitResponse:
         """Makes a unit. ALREADY_EXISTS (REQUEST_ID_REUSED) if the `request_id` made a different one."""
         creation = (
             insert(units)
@@ -90,7 +92,8 @@ class UnitServicer(UnitServiceServicer):
             raise already_exists(REASON_REQUEST_ID_REUSED)
         return CreateUnitResponse(unit=_to_message(row))
 
-    async def BatchGetUnits(self, request: BatchGetUnitsRequest, _context: object) -> BatchGetUnitsResponse:  # noqa: N802
+    @override
+    async def BatchGetUnits(self, request: BatchGetUnitsRequest, _context: object) -> BatchGetUnitsResponse:
         """Units by their IDs, each once, in the order of their names."""
         statement = (
             select(*units.c)
@@ -101,13 +104,15 @@ class UnitServicer(UnitServiceServicer):
             rows = (await connection.execute(statement)).mappings().all()
         return BatchGetUnitsResponse(units=[_to_message(row) for row in rows])
 
-    async def GetUnit(self, request: GetUnitRequest, _context: object) -> GetUnitResponse:  # noqa: N802
+    @override
+    async def GetUnit(self, request: GetUnitRequest, _context: object) -> GetUnitResponse:
         """One unit."""
         async with self._autocommit.connect() as connection:
             row = (await connection.execute(_GET, {"id": request.unit_id})).mappings().first()
         return GetUnitResponse(unit=_to_message(_known(row)))
 
-    async def ListUnits(self, request: ListUnitsRequest, _context: object) -> ListUnitsResponse:  # noqa: N802
+    @override
+    async def ListUnits(self, request: ListUnitsRequest, _context: object) -> ListUnitsResponse:
         """Units by name. A country has a few thousand: they are put in order here, as Finns do."""
         async with self._autocommit.connect() as connection:
             rows = (await connection.execute(select(*units.c))).mappings().all()
@@ -126,7 +131,8 @@ class UnitServicer(UnitServiceServicer):
             next_page_token=page[-1]["unit_id"] if len(found) > len(page) else "",
         )
 
-    async def UpdateUnit(self, request: UpdateUnitRequest, _context: object) -> UpdateUnitResponse:  # noqa: N802
+    @override
+    async def UpdateUnit(self, request: UpdateUnitRequest, _context: object) -> UpdateUnitResponse:
         """Changes a unit. Of two who change it at once, the later is told."""
         changes = _changes(request)
         request_id = uuid.UUID(request.request_id)
@@ -147,7 +153,8 @@ class UnitServicer(UnitServiceServicer):
             )
             return UpdateUnitResponse(unit=_to_message(changed.mappings().one()))
 
-    async def CloseUnit(self, request: CloseUnitRequest, _context: object) -> CloseUnitResponse:  # noqa: N802
+    @override
+    async def CloseUnit(self, request: CloseUnitRequest, _context: object) -> CloseUnitResponse:
         """Closes a unit, or finds it closed."""
         async with self._autocommit.connect() as connection:
             closed = await connection.execute(_CLOSE, {"id": request.unit_id, "moment": now()})

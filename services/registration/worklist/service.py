@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, bindparam, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import override
 
 from liity.registration.v1 import work_service_pb2 as pb
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceServicer
@@ -72,7 +73,8 @@ class WorkServicer(WorkServiceServicer):
         self._claim_lifetime = claim_lifetime
         self._patience = patience
 
-    async def ListWorkItems(  # noqa: N802
+    @override
+    async def ListWorkItems(
         self, request: pb.ListWorkItemsRequest, _context: object
     ) -> pb.ListWorkItemsResponse:
         """What waits, oldest first."""
@@ -87,14 +89,14 @@ class WorkServicer(WorkServiceServicer):
         last = paging.Position(found[-1]["since"], found[-1]["item_id"]) if more else None
         return pb.ListWorkItemsResponse(work_items=items, next_page_token=paging.encode(last) if last else "")
 
-    async def GetWorkItem(  # noqa: N802
-        self, request: pb.GetWorkItemRequest, _context: object
-    ) -> pb.GetWorkItemResponse:
+    @override
+    async def GetWorkItem(self, request: pb.GetWorkItemRequest, _context: object) -> pb.GetWorkItemResponse:
         """One item."""
         async with self._one_picture.begin() as connection:
             return pb.GetWorkItemResponse(work_item=await self._get(connection, request.work_item_id))
 
-    async def ClaimWorkItem(  # noqa: N802
+    @override
+    async def ClaimWorkItem(
         self, request: pb.ClaimWorkItemRequest, _context: object
     ) -> pb.ClaimWorkItemResponse:
         """Claims an item. Of two who do so at once one has it, and both are told who."""
@@ -107,7 +109,8 @@ class WorkServicer(WorkServiceServicer):
             # Read anew: it tells whose it is now.
             return pb.ClaimWorkItemResponse(work_item=await self._get(connection, item_id))
 
-    async def ReleaseWorkItem(  # noqa: N802
+    @override
+    async def ReleaseWorkItem(
         self, request: pb.ReleaseWorkItemRequest, _context: object
     ) -> pb.ReleaseWorkItemResponse:
         """Gives an item back. One that waits no more needs no giving back."""
@@ -117,7 +120,8 @@ class WorkServicer(WorkServiceServicer):
                 await connection.execute(queries.INSERT_USE, use)
         return pb.ReleaseWorkItemResponse()
 
-    async def DismissDuplicate(  # noqa: N802
+    @override
+    async def DismissDuplicate(
         self, request: pb.DismissDuplicateRequest, _context: object
     ) -> pb.DismissDuplicateResponse:
         """Two customers are two persons. A repetition changes nothing."""
@@ -138,9 +142,8 @@ class WorkServicer(WorkServiceServicer):
             await _record(connection, "work:dismiss-duplicate", item)
         return pb.DismissDuplicateResponse()
 
-    async def CheckClaim(  # noqa: N802
-        self, request: pb.CheckClaimRequest, _context: object
-    ) -> pb.CheckClaimResponse:
+    @override
+    async def CheckClaim(self, request: pb.CheckClaimRequest, _context: object) -> pb.CheckClaimResponse:
         """Refuses an officer who would decide what another one has claimed."""
         async with self._engine.connect() as connection:
             if request.HasField("customer_id"):
@@ -149,7 +152,8 @@ class WorkServicer(WorkServiceServicer):
                 await claims.require_unclaimed_by_others(connection, request.work_item_id)
         return pb.CheckClaimResponse()
 
-    async def CountDueWork(  # noqa: N802
+    @override
+    async def CountDueWork(
         self, request: pb.CountDueWorkRequest, _context: object
     ) -> pb.CountDueWorkResponse:
         """How many items are late, or will be soon."""

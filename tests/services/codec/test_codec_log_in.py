@@ -12,6 +12,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from temporalio.api.common.v1 import Payload
+from typing_extensions import override
 
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_OPERATOR, ROLE_REGISTRAR, LogInRequest
 from liity.v1.auth_service_pb2_grpc import AuthServiceServicer, add_AuthServiceServicer_to_server
@@ -89,7 +90,8 @@ async def test_the_gateway_is_told_which_browser_logs_in(
     called: list[str] = []
 
     class Gateway(AuthServiceServicer):
-        async def LogIn(self, _request: LogInRequest, context: Any) -> None:  # noqa: N802
+        @override
+        async def LogIn(self, _request: LogInRequest, context: Any) -> None:
             called.extend(value for key, value in context.invocation_metadata() if key == "x-forwarded-for")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED)
 

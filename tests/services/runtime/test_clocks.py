@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from typing_extensions import override
 
 from liity.identity.v1 import account_service_pb2_grpc
 from liity.identity.v1.account_service_pb2 import (
@@ -77,12 +78,12 @@ class Sessions(account_service_pb2_grpc.AccountServiceServicer):
         self._jwks = jwks
         self.ended = False
 
-    async def GetJwks(self, _request: GetJwksRequest, _context: object) -> GetJwksResponse:  # noqa: N802
+    @override
+    async def GetJwks(self, _request: GetJwksRequest, _context: object) -> GetJwksResponse:
         return GetJwksResponse(jwks_json=self._jwks)
 
-    async def CheckSession(  # noqa: N802
-        self, _request: CheckSessionRequest, _context: object
-    ) -> CheckSessionResponse:
+    @override
+    async def CheckSession(self, _request: CheckSessionRequest, _context: object) -> CheckSessionResponse:
         if self.ended:
             raise unauthenticated(REASON_SESSION_ENDED)
         return CheckSessionResponse()

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from typing_extensions import override
 
 from liity.registration.v1.unit_service_pb2 import GetUnitRequest, GetUnitResponse
 from liity.registration.v1.unit_service_pb2_grpc import (
@@ -34,7 +35,8 @@ class Units(UnitServiceServicer):
         self.running = 0
         self.most = 0
 
-    async def GetUnit(self, _request: GetUnitRequest, _context: object) -> GetUnitResponse:  # noqa: N802
+    @override
+    async def GetUnit(self, _request: GetUnitRequest, _context: object) -> GetUnitResponse:
         self.running += 1
         self.most = max(self.most, self.running)
         await self.may_answer.wait()

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from typing_extensions import override
 
 from liity.v1.actor_pb2 import Actor
 from liity.v1.auth_service_pb2 import LogOutRequest, LogOutResponse
@@ -31,7 +32,8 @@ class Asked(AuthServiceServicer):
     def __init__(self) -> None:
         self.actors: list[Actor] = []
 
-    async def LogOut(self, _request: LogOutRequest, _context: Any) -> LogOutResponse:  # noqa: N802
+    @override
+    async def LogOut(self, _request: LogOutRequest, _context: Any) -> LogOutResponse:
         self.actors.append(current_actor())
         return LogOutResponse()
 
