@@ -1,1 +1,1 @@
-"""How Liity runs: the local stack, the program `liity`, and the files for compose and Kubernetes."""
+"""The program `liity`: the local stack, the demonstration, what administrators do."""

@@ -1,10 +1,12 @@
 """Writes the pages that repeat what stands elsewhere: `python -m docs.tables`.
 
-`docs/reasons.md` comes from `liity.v1.Reason` and its texts, `docs/settings.md` from the settings classes,
-`docs/access.md` from the access table, the forms in `docs/examples/` from `frontends/cli/example_forms.py`. A
-test fails where a page no longer says what its source says.
+`docs/folders.md` comes from the packages' docstrings, `docs/reasons.md` from `liity.v1.Reason` and its texts,
+`docs/settings.md` from the settings classes, `docs/access.md` from the access table, the forms in
+`docs/examples/` from `frontends/cli/example_forms.py`. A test fails where a page says what its source no
+longer does.
 """
 
+import ast
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +40,8 @@ from workflows.settings import WorkerSettings
 
 DOCS = Path(__file__).parent
 CONTRACTS = DOCS.parent / "gen" / "liity.binpb"
+
+_CODE = ("services", "workflows", "frontends", "deploy")
 
 _ENUM_IN_FILE, _VALUE_IN_ENUM = 5, 2
 """Numbers of fields in descriptor.proto, of which paths to comments are made."""
@@ -201,7 +205,30 @@ def pupil_form() -> str:
     return example_forms.as_json(example_forms.pupil())
 
 
+def folders() -> str:
+    """The page of the folders of code: each package with its own words, and its modules."""
+    lines = [
+        "# Where things are",
+        "",
+        "Every floor is cut by the same domains: registrations, customers, class lists, units, the work",
+        "list, messages, audit, privacy, accounts, links. In each package `service.py` is the gRPC door,",
+        "`queries.py` the SQL, `workflow.py` the workflow and `activities.py` its steps.",
+        "",
+        _row(("folder", "what", "modules")),
+        _row(("---", "---", "---")),
+    ]
+    for top in _CODE:
+        for package in sorted((DOCS.parent / top).rglob("__init__.py")):
+            tree = ast.parse(package.read_text("utf-8"))
+            modules = sorted(path.stem for path in package.parent.glob("*.py") if path != package)
+            folder = package.parent.relative_to(DOCS.parent)
+            shown = ", ".join(f"`{module}`" for module in modules)
+            lines.append(_row((f"`{folder}/`", _one_line(ast.get_docstring(tree) or ""), shown)))
+    return "\n".join([*lines, ""])
+
+
 PAGES = {
+    DOCS / "folders.md": folders,
     DOCS / "reasons.md": reasons,
     DOCS / "settings.md": settings,
     DOCS / "access.md": access,

@@ -1,1 +1,1 @@
-"""The workflows: one file each, with their activities and the worker that runs them."""
+"""The workflows, a package per domain, and the worker that runs them."""

@@ -28,7 +28,7 @@ from liity.v1.registration_pb2 import (
     Registration,
     Stage,
 )
-from services.gateway.resource_names import customer_name, registration_name
+from services.gateway.resource_names import CUSTOMER, REGISTRATION
 
 DEFAULT_PAGE = 50
 """How many items a list answers if it is not asked for a number."""
@@ -66,7 +66,7 @@ _WHILE_WAITING: Mapping[Stage.ValueType, Sequence[AvailableAction]] = {
 def to_public(stored: StoredRegistration) -> Registration:
     """The registration as the public API shows it: with whom it waits for and what can be done."""
     public = Registration(
-        name=registration_name(stored.unit_id, stored.registration_id),
+        name=REGISTRATION.format(stored.unit_id, stored.registration_id),
         stage=stored.stage,
         customer_display_name=stored.customer_display_name,
         kind=stored.kind,
@@ -76,7 +76,7 @@ def to_public(stored: StoredRegistration) -> Registration:
         waiting_for=_waiting_for(stored),
         available_actions=_WHILE_WAITING.get(stored.stage, ()),
         registrar_display_name=stored.registrar_display_name,
-        customer=customer_name(stored.unit_id, stored.customer_id) if stored.customer_id else "",
+        customer=CUSTOMER.format(stored.unit_id, stored.customer_id) if stored.customer_id else "",
         rejection_note=stored.rejection_note,
         missing_code_reason=stored.missing_code_reason,
     )

@@ -24,9 +24,10 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationState,
     StageResponse,
 )
+from services.runtime.stages import ENDED
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.registration.activities import RegistrationActivities
-from workflows.registration.state import ENDED, RegistrationRun, acts_for_the_unit, refusal
+from workflows.registration.state import RegistrationRun, acts_for_the_unit, refusal
 from workflows.support.actor_context import acts_by_hand
 from workflows.support.deadlines import reminder_times
 from workflows.support.steps import quick_step

@@ -32,10 +32,11 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from liity.workflows.v1.transfer_workflow_pb2 import TransferStep
 from services.runtime.security.hetu_detector import looks_like_hetu
+from services.runtime.stages import BEGUN
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.customers.transfer_activities import TransferActivities
 from workflows.registration.decision_activities import DecisionActivities
-from workflows.registration.state import CUSTOMER, FOR_CUSTOMER_SERVICE, RegistrationRun, refusal
+from workflows.registration.state import FOR_CUSTOMER_SERVICE, RegistrationRun, refusal
 from workflows.support.deadlines import lapse_time
 from workflows.support.steps import quick_step, signal_registration, signal_removal
 
@@ -102,7 +103,7 @@ class CustomerServiceWait(RegistrationRun):
 
     @property
     def _is_back(self) -> bool:
-        return self._returns and self._registration.stage in CUSTOMER
+        return self._returns and self._registration.stage in BEGUN
 
     def _tell_previous_unit(self) -> None:
         previous = self._previous

@@ -13,11 +13,12 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationState,
     WelcomePlanStep,
 )
+from services.runtime.stages import BEGUN
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.customers.need_activities import NeedActivities
 from workflows.registration.activities import RegistrationActivities, first_credentials
-from workflows.registration.state import CUSTOMER, RegistrationRun
+from workflows.registration.state import RegistrationRun
 from workflows.support.deadlines import address_reminder_time, last_welcome_time, welcome_time
 from workflows.support.steps import mail_step, noted, quick_step
 
@@ -42,12 +43,12 @@ class GettingStarted(RegistrationRun):
         if self._welcome_time is not None:
             await self._await_welcome(self._begun or workflow.now(), self._welcome_time)
             return
-        if self._registration.stage in CUSTOMER and self._created.temporary:
+        if self._registration.stage in BEGUN and self._created.temporary:
             customer = NeedWorkflowInput(customer_id=self._registration.customer_id)
             watching = "Watch the temporary need"
             await noted(quick_step(NeedActivities.watch_need, customer, watching), watching)
         stage, kind = self._registration.stage, self._registration.kind
-        if stage not in CUSTOMER or stage == STAGE_WELCOMED:
+        if stage not in BEGUN or stage == STAGE_WELCOMED:
             return
         if kind != CUSTOMER_KIND_ONLINE:
             if workflow.patched("tell-a-cd-borrower"):

@@ -16,17 +16,9 @@ from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.reason_pb2 import Reason
 from liity.v1.registration_pb2 import (
-    STAGE_ACTIVE,
-    STAGE_CREDENTIALS_SENT,
-    STAGE_DECLINED,
-    STAGE_LAPSED,
-    STAGE_LINKED,
-    STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
-    STAGE_WELCOMED,
-    STAGE_WITHDRAWN,
     Stage,
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
@@ -254,15 +246,6 @@ _SIGNALS: Mapping[Stage.ValueType, Sequence[str]] = {
         RegistrationWorkflowNames.WITHDRAW,
     ),
 }
-
-WAITING = frozenset({STAGE_WAITING_FOR_CONSENT, *FOR_CUSTOMER_SERVICE})
-"""The unit may withdraw."""
-
-ENDED = frozenset({STAGE_DECLINED, STAGE_LAPSED, STAGE_WITHDRAWN, STAGE_REJECTED, STAGE_LINKED})
-"""No customership has begun, nor will."""
-
-CUSTOMER = frozenset({STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED})
-"""The customership has begun."""
 
 
 def acts_for_the_unit() -> bool:

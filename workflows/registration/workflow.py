@@ -37,6 +37,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     StageResponse,
     WithdrawRequest,
 )
+from services.runtime.stages import BEGUN, ENDED, WAITING
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import KIND, UNIT, kind_name
 from workflows.reconciliation.adoption_activities import AdoptionActivities
@@ -45,10 +46,7 @@ from workflows.registration.consent import ConsentWait
 from workflows.registration.decisions import CustomerServiceWait
 from workflows.registration.getting_started import GettingStarted
 from workflows.registration.state import (
-    CUSTOMER,
-    ENDED,
     FOR_CUSTOMER_SERVICE,
-    WAITING,
     refusal,
 )
 from workflows.support.actor_context import acts_by_hand
@@ -162,7 +160,7 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         if stage in ENDED:
             # Somebody marked for deletion may be saved anew at once; if nothing is kept, the step refuses.
             return
-        if stage not in CUSTOMER:
+        if stage not in BEGUN:
             raise refusal(REASON_BEING_REGISTERED)
         same_unit = self._unit_id == request.registration.unit_id
         raise refusal(
@@ -211,7 +209,7 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     @workflow.update(name=RegistrationWorkflowNames.MAKE_WAY)
     async def make_way(self, request: MakeWayRequest) -> MakeWayResponse:  # noqa: ARG002
         """The person is saved anew: if the customership has ended, this run is over (R19)."""
-        if self._registration.stage in CUSTOMER:
+        if self._registration.stage in BEGUN:
             looked = await quick_step(
                 RegistrationActivities.look_whether_over, self._step(), "Look whether it has ended"
             )
@@ -276,7 +274,7 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     )
     async def customership_ended(self, ended: CustomershipEnded) -> None:  # noqa: ARG002
         """The customership has ended (R19): there is nobody to welcome any more."""
-        if self._registration.stage in CUSTOMER and await self._is_so():
+        if self._registration.stage in BEGUN and await self._is_so():
             self._over = "The customership has ended"
 
     @workflow.signal(
@@ -302,7 +300,7 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
     )
     async def merged(self, merged: Merged) -> None:  # noqa: ARG002
         """The person was found to be another one, whose own run goes on: this one mails nothing more."""
-        if self._registration.stage in CUSTOMER | WAITING and await self._is_so():
+        if self._registration.stage in (*BEGUN, *WAITING) and await self._is_so():
             self._registration.stage = STAGE_LINKED
             self._over = "Merged into another customer"
 

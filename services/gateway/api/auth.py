@@ -29,7 +29,7 @@ from liity.v1.auth_service_pb2 import (
 )
 from liity.v1.auth_service_pb2_grpc import AuthServiceServicer
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
-from services.gateway.resource_names import unit_name
+from services.gateway.resource_names import UNIT
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.gateway.temporal.units import UnitWorkflows
 from services.runtime.rpc.context import current_actor
@@ -147,7 +147,7 @@ class AuthService(AuthServiceServicer):
         await self._invitations.invitation_accepted(invitation.invitation_id)
         names = await self._unit_names([invitation.unit_id])
         membership = Membership(
-            unit=unit_name(invitation.unit_id),
+            unit=UNIT.format(invitation.unit_id),
             unit_display_name=names.get(invitation.unit_id, ""),
             role=invitation.role,
         )
@@ -165,7 +165,7 @@ class AuthService(AuthServiceServicer):
             roles=account.roles,
             memberships=[
                 Membership(
-                    unit=unit_name(membership.unit_id),
+                    unit=UNIT.format(membership.unit_id),
                     unit_display_name=names.get(membership.unit_id, ""),
                     role=membership.role,
                 )

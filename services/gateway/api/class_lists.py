@@ -53,7 +53,7 @@ from liity.workflows.v1 import class_list_workflow_pb2 as workflow_pb2
 from services.gateway.class_lists import reports
 from services.gateway.class_lists.columns import CODE
 from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
-from services.gateway.resource_names import class_list_name, parse_class_list_name, parse_unit_name
+from services.gateway.resource_names import CLASS_LIST, UNIT
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
@@ -97,7 +97,7 @@ class ClassListService(ClassListServiceServicer):
         context: grpc.ServicerContext,
     ) -> GetClassListTemplateResponse:
         """A file to start from."""
-        unit = await self._unit(parse_unit_name(request.parent))
+        unit = await self._unit(UNIT.parse_id(request.parent, "parent"))
         language = current_request().language
         return reports.template(request.format, language, school=unit.kind == UNIT_KIND_SCHOOL)
 
@@ -108,7 +108,7 @@ class ClassListService(ClassListServiceServicer):
         context: grpc.ServicerContext,
     ) -> CheckClassListResponse:
         """What is wrong with a list."""
-        unit_id, language = parse_unit_name(request.parent), current_request().language
+        unit_id, language = UNIT.parse_id(request.parent, "parent"), current_request().language
         read = await asyncio.to_thread(read_class_list, request.content, request.format)
         if read.heading_errors:
             return CheckClassListResponse(report=reports.report_of_headings(read, language))
@@ -122,7 +122,7 @@ class ClassListService(ClassListServiceServicer):
         context: grpc.ServicerContext,
     ) -> RegisterClassListResponse:
         """Checks a list and has its rows registered."""
-        unit_id, asked = parse_unit_name(request.parent), current_request()
+        unit_id, asked = UNIT.parse_id(request.parent, "parent"), current_request()
         class_list_id = uuid.uuid5(_LISTS, request.request_id).hex
         made_before = await self._made_before(class_list_id, unit_id)
         if made_before is not None:
@@ -166,7 +166,7 @@ class ClassListService(ClassListServiceServicer):
         context: grpc.ServicerContext,
     ) -> ListClassListsResponse:
         """The lists of a unit."""
-        unit = await self._unit(parse_unit_name(request.parent))
+        unit = await self._unit(UNIT.parse_id(request.parent, "parent"))
         page = registration_pb2.ListClassListsRequest(
             unit_id=unit.unit_id,
             page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
@@ -258,7 +258,7 @@ class ClassListService(ClassListServiceServicer):
         return stored
 
     async def _get(self, name: str) -> StoredClassList:
-        unit_id, class_list_id = parse_class_list_name(name)
+        unit_id, class_list_id = CLASS_LIST.parse(name)
         stored = await self._stored(class_list_id)
         if stored.unit_id != unit_id:
             raise not_found(REASON_CLASS_LIST_NOT_FOUND)
@@ -306,7 +306,7 @@ def _input(of: StoredClassList | registration_pb2.CreateClassListRequest) -> wor
 def _to_public(stored: StoredClassList) -> ClassList:
     """A list as the public API shows it."""
     public = ClassList(
-        name=class_list_name(stored.unit_id, stored.class_list_id),
+        name=CLASS_LIST.format(stored.unit_id, stored.class_list_id),
         state=stored.state,
         counts=stored.counts,
         registrar_display_name=stored.registrar.display_name,

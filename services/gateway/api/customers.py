@@ -56,12 +56,7 @@ from liity.v1.work_service_pb2 import WORK_ITEM_KIND_POSSIBLE_DUPLICATE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from services.gateway.api.worklist import Claims
 from services.gateway.presentation.available_actions import customer_actions
-from services.gateway.resource_names import (
-    customer_name,
-    parse_customer_name,
-    parse_unit_name,
-    registration_name,
-)
+from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.gateway.use_cases.set_identity_code import CodeChanges
@@ -127,7 +122,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> UpdateCustomerResponse:
         """Changes fields of a customer (R14)."""
-        unit_id, customer_id = parse_customer_name(request.name)
+        unit_id, customer_id = CUSTOMER.parse(request.name)
         update = registration_pb2.UpdateCustomerRequest(
             request_id=request.request_id,
             customer_id=customer_id,
@@ -159,7 +154,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> SearchCustomersResponse:
         """Searches a unit's customers by name (R15)."""
-        unit_id = parse_unit_name(request.parent)
+        unit_id = UNIT.parse_id(request.parent, "parent")
         search = registration_pb2.SearchCustomersRequest(
             unit_id=unit_id,
             query=request.query,
@@ -168,7 +163,7 @@ class CustomerService(CustomerServiceServicer):
         )
         found = await self._registration.call(self._customers.SearchCustomers, search)
         for customer in found.customers:
-            customer.name = customer_name(unit_id, customer.name)
+            customer.name = CUSTOMER.format(unit_id, customer.name)
         return SearchCustomersResponse(customers=found.customers, next_page_token=found.next_page_token)
 
     @override
@@ -178,7 +173,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> TransferCustomerResponse:
         """Moves a person to this unit (R16)."""
-        unit_id = parse_unit_name(request.parent)
+        unit_id = UNIT.parse_id(request.parent, "parent")
         caller = current_request().caller
         try:
             person_id = await self._look_up(request.personal_identity_code, unit_id)
@@ -197,10 +192,10 @@ class CustomerService(CustomerServiceServicer):
                     "customer:look-up", current_request(), None, reason_name(refusal.reason)
                 )
             raise
-        response = TransferCustomerResponse(registration=registration_name(unit_id, moved.registration_id))
+        response = TransferCustomerResponse(registration=REGISTRATION.format(unit_id, moved.registration_id))
         if moved.customer_id:
             try:
-                response.customer.CopyFrom(await self._read(customer_name(unit_id, moved.customer_id)))
+                response.customer.CopyFrom(await self._read(CUSTOMER.format(unit_id, moved.customer_id)))
             except Refusal as refusal:
                 # The transfer was made. Another one, or an end, has taken the customer out of sight since.
                 if refusal.reason != REASON_CUSTOMER_NOT_FOUND:
@@ -214,7 +209,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> SendCredentialsResponse:
         """Sends credentials anew (R17)."""
-        unit_id, customer_id = parse_customer_name(request.name)
+        unit_id, customer_id = CUSTOMER.parse(request.name)
         order = registration_pb2.OrderCredentialsRequest(
             request_id=request.request_id,
             customer_id=customer_id,
@@ -253,7 +248,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> EndCustomershipResponse:
         """Ends a customership (R19)."""
-        unit_id, customer_id = parse_customer_name(request.name)
+        unit_id, customer_id = CUSTOMER.parse(request.name)
         kept = await self._removals.end(
             registration_pb2.EndCustomershipRequest(
                 request_id=request.request_id,
@@ -271,7 +266,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> UndoRemovalResponse:
         """Takes that back (R19)."""
-        unit_id, customer_id = parse_customer_name(request.name)
+        unit_id, customer_id = CUSTOMER.parse(request.name)
         # Before a run is started: it is of this unit.
         await self._get(request.name)
         await self._claims.require_customer_unclaimed_by_others(customer_id)
@@ -299,8 +294,8 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> MergeCustomersResponse:
         """Makes one customer of two (R24, R34)."""
-        unit_id, customer_id = parse_customer_name(request.name)
-        merged_unit_id, merged_customer_id = parse_customer_name(request.merged_customer, "merged_customer")
+        unit_id, customer_id = CUSTOMER.parse(request.name)
+        merged_unit_id, merged_customer_id = CUSTOMER.parse(request.merged_customer, "merged_customer")
         caller = current_request().caller
         merge = registration_pb2.MergeCustomersRequest(
             request_id=request.request_id,
@@ -364,7 +359,7 @@ class CustomerService(CustomerServiceServicer):
         await self._uses.record("customer:read", current_request(), customer, "OK")
 
     async def _get(self, name: str) -> registration_pb2.Customer:
-        unit_id, customer_id = parse_customer_name(name)
+        unit_id, customer_id = CUSTOMER.parse(name)
         request = registration_pb2.GetCustomerRequest(customer_id=customer_id)
         customer = (await self._registration.call(self._customers.GetCustomer, request)).customer
         hidden = (
@@ -387,21 +382,21 @@ def _has_consequences(mask: FieldMask) -> bool:
 def _to_public(stored: registration_pb2.Customer) -> Customer:
     """A customer as the public API shows it."""
     customer = Customer(
-        name=customer_name(stored.unit_id, stored.customer_id),
+        name=CUSTOMER.format(stored.unit_id, stored.customer_id),
         etag=stored.etag,
         state=stored.state,
         form=stored.form,
         email_state=stored.email_state,
         create_time=stored.create_time,
         update_time=stored.update_time,
-        registration=registration_name(stored.unit_id, stored.registration_id)
+        registration=REGISTRATION.format(stored.unit_id, stored.registration_id)
         if stored.registration_id
         else "",
         available_actions=customer_actions(stored.form.kind, active=stored.state == CUSTOMER_STATE_ACTIVE),
         merged_customers=stored.merged_customers,
     )
     for merged in customer.merged_customers:
-        merged.name = customer_name(*merged.name.split("/"))
+        merged.name = CUSTOMER.format(*merged.name.split("/"))
     if stored.HasField("end_time"):
         customer.end_time.CopyFrom(stored.end_time)
     return customer

@@ -29,7 +29,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.gateway.presentation import disclosure_document
-from services.gateway.resource_names import disclosure_name, parse_disclosure_name, parse_registration_name
+from services.gateway.resource_names import DISCLOSURE, REGISTRATION
 from services.gateway.temporal.disclosures import DisclosureWorkflows
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_request
@@ -90,7 +90,7 @@ class DisclosureService(DisclosureServiceServicer):
         context: grpc.ServicerContext,
     ) -> GetDisclosureResponse:
         """An export, as JSON and as a page, once it is ready."""
-        disclosure_id = parse_disclosure_name(request.name)
+        disclosure_id = DISCLOSURE.parse_id(request.name)
         stored = await self._get(disclosure_id)
         current_request().subjects.add(stored.person_id)
         disclosure = _public(disclosure_id, stored)
@@ -103,7 +103,7 @@ class DisclosureService(DisclosureServiceServicer):
     async def _find_person(self, request: CreateDisclosureRequest) -> str:
         """The person's ID. NOT_FOUND if nobody is known by what the request names."""
         if request.HasField("registration"):
-            unit_id, registration_id = parse_registration_name(request.registration)
+            unit_id, registration_id = REGISTRATION.parse(request.registration)
             get = GetRegistrationRequest(registration_id=registration_id)
             response = await self._registration.call(self._registrations.GetRegistration, get)
             if response.registration.unit_id != unit_id:
@@ -124,7 +124,7 @@ class DisclosureService(DisclosureServiceServicer):
 def _public(disclosure_id: str, stored: stored_pb2.GetDisclosureResponse) -> Disclosure:
     """A disclosure without its content."""
     return Disclosure(
-        name=disclosure_name(disclosure_id),
+        name=DISCLOSURE.format(disclosure_id),
         state=DISCLOSURE_STATE_READY if stored.ciphertext else DISCLOSURE_STATE_GATHERING,
         create_time=stored.create_time,
         expire_time=stored.expire_time,

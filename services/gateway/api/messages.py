@@ -28,15 +28,7 @@ from liity.v1.reason_pb2 import (
     REASON_REGISTRATION_NOT_FOUND,
 )
 from liity.v1.registration_pb2 import ACTION_CLOSE_MESSAGE, PARTY_CUSTOMER_SERVICE, AvailableAction
-from services.gateway.resource_names import (
-    customer_name,
-    message_name,
-    parse_customer_name,
-    parse_message_name,
-    parse_registration_name,
-    parse_unit_name,
-    registration_name,
-)
+from services.gateway.resource_names import CUSTOMER, MESSAGE, REGISTRATION, UNIT
 from services.gateway.temporal.messages import MessageWorkflows
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
@@ -59,7 +51,7 @@ class MessageService(MessageServiceServicer):
         context: grpc.ServicerContext,
     ) -> SendMessageResponse:
         """Writes to customer service. A repetition begins what a first try has not come to."""
-        unit_id, caller = parse_unit_name(request.parent), current_request().caller
+        unit_id, caller = UNIT.parse_id(request.parent, "parent"), current_request().caller
         create = stored_pb2.CreateMessageRequest(
             message_id=uuid.UUID(request.request_id).hex,
             request_id=request.request_id,
@@ -68,11 +60,11 @@ class MessageService(MessageServiceServicer):
             text=request.text,
         )
         if request.HasField("registration"):
-            of_unit, create.registration_id = parse_registration_name(request.registration)
+            of_unit, create.registration_id = REGISTRATION.parse(request.registration)
             if of_unit != unit_id:
                 raise not_found(REASON_REGISTRATION_NOT_FOUND)
         elif request.HasField("customer"):
-            of_unit, create.customer_id = parse_customer_name(request.customer)
+            of_unit, create.customer_id = CUSTOMER.parse(request.customer)
             if of_unit != unit_id:
                 raise not_found(REASON_CUSTOMER_NOT_FOUND)
         else:
@@ -91,7 +83,7 @@ class MessageService(MessageServiceServicer):
         context: grpc.ServicerContext,
     ) -> GetMessageResponse:
         """One message."""
-        unit_id, message_id = parse_message_name(request.name)
+        unit_id, message_id = MESSAGE.parse(request.name)
         asked = stored_pb2.GetMessageRequest(message_id=message_id)
         stored = (await self._registration.call(self._messages.GetMessage, asked)).message
         if stored.unit_id != unit_id:
@@ -106,7 +98,7 @@ class MessageService(MessageServiceServicer):
     ) -> ListMessagesResponse:
         """The messages of a unit, newest first."""
         asked = stored_pb2.ListMessagesRequest(
-            unit_id=parse_unit_name(request.parent),
+            unit_id=UNIT.parse_id(request.parent, "parent"),
             state=request.state,
             page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
             page_token=request.page_token,
@@ -134,7 +126,7 @@ class MessageService(MessageServiceServicer):
         context: grpc.ServicerContext,
     ) -> CloseMessageResponse:
         """Answers and closes a message. A repetition tells its run what a first try has not come to tell."""
-        unit_id, message_id = parse_message_name(request.name)
+        unit_id, message_id = MESSAGE.parse(request.name)
         close = stored_pb2.CloseMessageRequest(
             request_id=request.request_id, message_id=message_id, unit_id=unit_id, answer=request.answer
         )
@@ -145,7 +137,7 @@ class MessageService(MessageServiceServicer):
 
 def _to_public(stored: stored_pb2.StoredMessage) -> CustomerServiceMessage:
     message = CustomerServiceMessage(
-        name=message_name(stored.unit_id, stored.message_id),
+        name=MESSAGE.format(stored.unit_id, stored.message_id),
         reference=stored.reference,
         state=stored.state,
         subject=_subject(stored),
@@ -170,5 +162,5 @@ def _subject(stored: stored_pb2.StoredMessage) -> str:
     if not stored.registration_id or stored.subject_unit_id != stored.unit_id:
         return ""
     if stored.customer_id:
-        return customer_name(stored.unit_id, stored.customer_id)
-    return registration_name(stored.unit_id, stored.registration_id)
+        return CUSTOMER.format(stored.unit_id, stored.customer_id)
+    return REGISTRATION.format(stored.unit_id, stored.registration_id)

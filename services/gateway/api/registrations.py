@@ -80,7 +80,7 @@ from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.api.worklist import Claims
 from services.gateway.presentation.next_steps import getting_started
 from services.gateway.presentation.person_lookup import standing_of
-from services.gateway.resource_names import parse_customer_name, parse_registration_name, parse_unit_name
+from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.use_cases.explain import Explaining
 from services.gateway.use_cases.save import Saving
@@ -136,7 +136,7 @@ class RegistrationService(RegistrationServiceServicer):
         context: grpc.ServicerContext,
     ) -> CheckPersonalIdentityCodeResponse:
         """Where a person stands (R10)."""
-        unit_id = parse_unit_name(request.parent)
+        unit_id = UNIT.parse_id(request.parent, "parent")
         await self._require_unit(unit_id)
         found = await self._find_person(request.personal_identity_code)
         if found.person_id:
@@ -213,7 +213,7 @@ class RegistrationService(RegistrationServiceServicer):
         context: grpc.ServicerContext,
     ) -> ListRegistrationsResponse:
         """The registrations of a unit."""
-        unit_id = parse_unit_name(request.parent)
+        unit_id = UNIT.parse_id(request.parent, "parent")
         await self._require_unit(unit_id)
         page = registration_pb2.ListRegistrationsRequest(
             unit_id=unit_id,
@@ -296,7 +296,7 @@ class RegistrationService(RegistrationServiceServicer):
         context: grpc.ServicerContext,
     ) -> LinkToCustomerResponse:
         """Tells which customer a person without a personal identity code is (R24)."""
-        unit_id, customer_id = parse_customer_name(request.customer)
+        unit_id, customer_id = CUSTOMER.parse(request.customer)
         registration, decided = await self._to_decide(request)
         if not decided:
             link = workflow_pb2.LinkToCustomerRequest(
@@ -383,7 +383,7 @@ class RegistrationService(RegistrationServiceServicer):
             raise not_found(REASON_UNIT_NOT_FOUND)
 
     async def _get(self, name: str) -> StoredRegistration:
-        unit_id, registration_id = parse_registration_name(name)
+        unit_id, registration_id = REGISTRATION.parse(name)
         request = registration_pb2.GetRegistrationRequest(registration_id=registration_id)
         response = await self._registration.call(self._registrations.GetRegistration, request)
         if response.registration.unit_id != unit_id:

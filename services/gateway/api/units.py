@@ -40,7 +40,7 @@ from liity.v1.unit_service_pb2 import (
     UpdateUnitResponse,
 )
 from liity.v1.unit_service_pb2_grpc import UnitServiceServicer
-from services.gateway.resource_names import parse_registrar_name, parse_unit_name, registrar_name, unit_name
+from services.gateway.resource_names import REGISTRAR, UNIT
 from services.gateway.temporal.units import UnitWorkflows
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
@@ -82,7 +82,7 @@ class UnitService(UnitServiceServicer):
     @override
     async def GetUnit(self, request: GetUnitRequest, context: grpc.ServicerContext) -> GetUnitResponse:
         """One unit."""
-        return GetUnitResponse(unit=_to_public(await self._unit(parse_unit_name(request.name))))
+        return GetUnitResponse(unit=_to_public(await self._unit(UNIT.parse_id(request.name, "parent"))))
 
     @override
     async def ListUnits(self, request: ListUnitsRequest, context: grpc.ServicerContext) -> ListUnitsResponse:
@@ -107,7 +107,7 @@ class UnitService(UnitServiceServicer):
         """Changes a unit."""
         update = registration_pb2.UpdateUnitRequest(
             request_id=request.request_id,
-            unit_id=parse_unit_name(request.name),
+            unit_id=UNIT.parse_id(request.name, "parent"),
             etag=request.etag,
             update_mask=request.update_mask,
             display_name=request.display_name,
@@ -122,7 +122,7 @@ class UnitService(UnitServiceServicer):
     @override
     async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:
         """Closes a unit."""
-        unit_id, request_id = parse_unit_name(request.name), request.request_id
+        unit_id, request_id = UNIT.parse_id(request.name, "parent"), request.request_id
         # Before a run is started: there is such a unit.
         await self._unit(unit_id)
         closed = await self._workflows.close(unit_id, request_id)
@@ -137,7 +137,7 @@ class UnitService(UnitServiceServicer):
         """Invites somebody to be a registrar."""
         if request.role == ROLE_MAIN_USER and not _is_staff():
             raise permission_denied(REASON_PERMISSION_DENIED)
-        unit_id, request_id = parse_unit_name(request.parent), uuid.UUID(request.request_id)
+        unit_id, request_id = UNIT.parse_id(request.parent, "parent"), uuid.UUID(request.request_id)
         invitation = await self._invitation(request_id.hex)
         # One that was made while the unit closed is void: its repetition is refused as its first call was.
         if invitation is None or invitation.state == identity_pb2.INVITATION_STATE_VOID:
@@ -156,7 +156,7 @@ class UnitService(UnitServiceServicer):
         elif (invitation.unit_id, invitation.email.casefold()) != (unit_id, request.email.casefold()):
             raise already_exists(REASON_REQUEST_ID_REUSED)
         registrar = Registrar(
-            name=registrar_name(unit_id, invitation.invitation_id),
+            name=REGISTRAR.format(unit_id, invitation.invitation_id),
             email=invitation.email,
             role=invitation.role,
             invitation_expire_time=invitation.expire_time,
@@ -170,7 +170,7 @@ class UnitService(UnitServiceServicer):
         context: grpc.ServicerContext,
     ) -> ListRegistrarsResponse:
         """The unit's registrars and open invitations."""
-        unit_id = parse_unit_name(request.parent)
+        unit_id = UNIT.parse_id(request.parent, "parent")
         await self._unit(unit_id)
         list_registrars = identity_pb2.ListRegistrarsRequest(unit_id=unit_id)
         found = await self._identity.call(self._registrars.ListRegistrars, list_registrars)
@@ -185,7 +185,7 @@ class UnitService(UnitServiceServicer):
         context: grpc.ServicerContext,
     ) -> SetRegistrarRoleResponse:
         """Makes a registrar a main user, or a main user a registrar."""
-        unit_id, registrar_id = parse_registrar_name(request.name)
+        unit_id, registrar_id = REGISTRAR.parse(request.name)
         set_role = identity_pb2.SetRegistrarRoleRequest(
             request_id=request.request_id, unit_id=unit_id, registrar_id=registrar_id, role=request.role
         )
@@ -199,7 +199,7 @@ class UnitService(UnitServiceServicer):
         context: grpc.ServicerContext,
     ) -> RemoveRegistrarResponse:
         """Takes a registrar out of the unit, or an invitation back."""
-        unit_id, registrar_id = parse_registrar_name(request.name)
+        unit_id, registrar_id = REGISTRAR.parse(request.name)
         current_request().subjects.add(registrar_id)
         remove = identity_pb2.RemoveRegistrarRequest(
             request_id=request.request_id,
@@ -238,7 +238,7 @@ def _is_staff() -> bool:
 def _to_public(stored: registration_pb2.Unit) -> Unit:
     """A unit as the public API shows it."""
     unit = Unit(
-        name=unit_name(stored.unit_id),
+        name=UNIT.format(stored.unit_id),
         etag=stored.etag,
         display_name=stored.display_name,
         kind=UnitKind.ValueType(stored.kind),
@@ -252,7 +252,7 @@ def _to_public(stored: registration_pb2.Unit) -> Unit:
 def _to_public_registrar(unit_id: str, stored: identity_pb2.Registrar) -> Registrar:
     """A registrar as the public API shows them."""
     registrar = Registrar(
-        name=registrar_name(unit_id, stored.registrar_id),
+        name=REGISTRAR.format(unit_id, stored.registrar_id),
         email=stored.email,
         display_name=stored.display_name,
         role=stored.role,

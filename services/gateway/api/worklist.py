@@ -50,14 +50,7 @@ from liity.v1.work_service_pb2 import (
 )
 from liity.v1.work_service_pb2_grpc import WorkServiceServicer
 from services.gateway.presentation.explanation_texts import Words
-from services.gateway.resource_names import (
-    customer_name,
-    message_name,
-    parse_work_item_name,
-    registration_name,
-    unit_name,
-    work_item_name,
-)
+from services.gateway.resource_names import CUSTOMER, MESSAGE, REGISTRATION, UNIT, WORK_ITEM
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import failed_precondition
@@ -106,7 +99,7 @@ class WorkService(WorkServiceServicer):
         context: grpc.ServicerContext,
     ) -> GetWorkItemResponse:
         """One item."""
-        asked = stored_pb2.GetWorkItemRequest(work_item_id=parse_work_item_name(request.name))
+        asked = stored_pb2.GetWorkItemRequest(work_item_id=WORK_ITEM.parse_id(request.name))
         found = await self._registration.call(self._work.GetWorkItem, asked)
         return GetWorkItemResponse(work_item=to_public(found.work_item))
 
@@ -119,7 +112,7 @@ class WorkService(WorkServiceServicer):
         """Takes an item; whoever comes second is told who has it, and until when."""
         claim = stored_pb2.ClaimWorkItemRequest(
             request_id=request.request_id,
-            work_item_id=parse_work_item_name(request.name),
+            work_item_id=WORK_ITEM.parse_id(request.name),
             display_name=current_request().caller.display_name,
         )
         item = to_public((await self._registration.call(self._work.ClaimWorkItem, claim)).work_item)
@@ -135,7 +128,7 @@ class WorkService(WorkServiceServicer):
     ) -> ReleaseWorkItemResponse:
         """Gives an item back."""
         release = stored_pb2.ReleaseWorkItemRequest(
-            request_id=request.request_id, work_item_id=parse_work_item_name(request.name)
+            request_id=request.request_id, work_item_id=WORK_ITEM.parse_id(request.name)
         )
         await self._registration.call(self._work.ReleaseWorkItem, release)
         return ReleaseWorkItemResponse()
@@ -148,7 +141,7 @@ class WorkService(WorkServiceServicer):
     ) -> DismissDuplicateResponse:
         """Two customers are two persons."""
         dismiss = stored_pb2.DismissDuplicateRequest(
-            request_id=request.request_id, work_item_id=parse_work_item_name(request.name)
+            request_id=request.request_id, work_item_id=WORK_ITEM.parse_id(request.name)
         )
         await self._registration.call(self._work.DismissDuplicate, dismiss)
         return DismissDuplicateResponse()
@@ -177,10 +170,10 @@ def to_public(item: stored_pb2.WorkItem) -> WorkItem:
     """An item as the public API shows it, in the language of the call."""
     words = Words(current_request().language)
     public = WorkItem(
-        name=work_item_name(item.work_item_id),
+        name=WORK_ITEM.format(item.work_item_id),
         kind=item.kind,
         text=words.say("work", WorkItemKind.Name(item.kind).removeprefix("WORK_ITEM_KIND_")),
-        unit=unit_name(item.subjects[0].unit_id),
+        unit=UNIT.format(item.subjects[0].unit_id),
         subjects=[_subject(subject) for subject in item.subjects],
         possible_duplicates=[_subject(subject) for subject in item.possible_duplicates],
         create_time=item.create_time,
@@ -221,9 +214,9 @@ def _asked_for(item: stored_pb2.WorkItem) -> Sequence[Action.ValueType]:
 
 def _subject(subject: stored_pb2.WorkSubject) -> WorkSubject:
     name_of, row_id = {
-        "registration_id": (registration_name, subject.registration_id),
-        "customer_id": (customer_name, subject.customer_id),
-        "message_id": (message_name, subject.message_id),
+        "registration_id": (REGISTRATION.format, subject.registration_id),
+        "customer_id": (CUSTOMER.format, subject.customer_id),
+        "message_id": (MESSAGE.format, subject.message_id),
     }[subject.WhichOneof("subject") or ""]
     return WorkSubject(
         name=name_of(subject.unit_id, row_id),

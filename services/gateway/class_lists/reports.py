@@ -16,7 +16,7 @@ from liity.v1.customer_form_pb2 import Language
 from services.gateway.class_lists.columns import columns, example, heading_of, result_word, word_of
 from services.gateway.class_lists.files import csv_file, xlsx_file
 from services.gateway.class_lists.rows import ReadList
-from services.gateway.resource_names import registration_name
+from services.gateway.resource_names import REGISTRATION
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.rpc.texts import reason_text
 
@@ -83,7 +83,7 @@ def result(outcomes: Iterable[RowOutcome], language: Language.ValueType) -> GetC
     for outcome in outcomes:
         row, word = str(outcome.row_number), result_word(ClassListOutcome.Name(outcome.outcome), language)
         name = (
-            registration_name(outcome.registration_unit_id, outcome.registration_id)
+            REGISTRATION.format(outcome.registration_unit_id, outcome.registration_id)
             if outcome.registration_id
             else ""
         )

@@ -35,12 +35,10 @@ from liity.v1.registration_pb2 import (
     STAGE_DECLINED,
     STAGE_LAPSED,
     STAGE_LINKED,
-    STAGE_RECEIVED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
-    STAGE_WELCOMED,
     STAGE_WITHDRAWN,
     Action,
     AvailableAction,
@@ -57,9 +55,10 @@ from liity.v1.registration_service_pb2 import (
 )
 from services.gateway.presentation.available_actions import ASK, customer_actions
 from services.gateway.presentation.explanation_texts import Words
-from services.gateway.resource_names import customer_name, registration_name
+from services.gateway.resource_names import CUSTOMER, REGISTRATION
 from services.gateway.views import to_public
 from services.runtime.clock import from_proto_date, helsinki_day
+from services.runtime.stages import BEGUN, NOT_BEGUN
 from services.runtime.temporal.search_attributes import stage_name
 
 _ENDINGS: Mapping[Stage.ValueType, ExplainedEvent.Kind.ValueType] = {
@@ -100,15 +99,6 @@ _ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
 _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
 _STAFF = (PARTY_CUSTOMER_SERVICE,)
 
-_BEGUN = frozenset({STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED})
-_NOT_BEGUN = frozenset(
-    {
-        STAGE_RECEIVED,
-        STAGE_WAITING_FOR_CONSENT,
-        STAGE_WAITING_FOR_REACTIVATION,
-        STAGE_WAITING_FOR_IDENTITY_CHECK,
-    }
-)
 _STAFF_WAITS: Mapping[Stage.ValueType, str] = {
     STAGE_WAITING_FOR_REACTIVATION: "REACTIVATION",
     STAGE_WAITING_FOR_IDENTITY_CHECK: "IDENTITY_CHECK",
@@ -134,8 +124,8 @@ class Explanation:
         registration = self.history.registration
         unit_id = registration.unit_id
         return ExplainRegistrationResponse(
-            registration=registration_name(unit_id, registration.registration_id),
-            customer=customer_name(unit_id, registration.customer_id) if registration.customer_id else "",
+            registration=REGISTRATION.format(unit_id, registration.registration_id),
+            customer=CUSTOMER.format(unit_id, registration.customer_id) if registration.customer_id else "",
             summary=self.words.say("stage", self._standing),
             events=sorted(self._events(), key=lambda event: event.time.ToNanoseconds()),
             waits=self._waits(),
@@ -149,7 +139,7 @@ class Explanation:
         if self._has_ended:
             return "ENDED"
         stage = self.history.registration.stage
-        is_erased = stage in _BEGUN and not self.history.HasField("customership")
+        is_erased = stage in BEGUN and not self.history.HasField("customership")
         return "ERASED" if is_erased else stage_name(stage)
 
     # What has happened
@@ -349,7 +339,7 @@ class Explanation:
         registration, state = self.history.registration, ExplainedPassword
         if registration.kind != CUSTOMER_KIND_ONLINE:
             return self._of_password(state.STATE_NOT_FOR_CD_BORROWER)
-        if registration.stage in _NOT_BEGUN:
+        if registration.stage in NOT_BEGUN:
             return self._of_password(state.STATE_NOT_YET)
         if not self._in_force:
             return self._of_password(state.STATE_ENDED)
@@ -393,7 +383,7 @@ class Explanation:
     @property
     def _in_force(self) -> bool:
         return (
-            self.history.registration.stage in _BEGUN | {STAGE_LINKED}
+            self.history.registration.stage in {*BEGUN, STAGE_LINKED}
             and self.history.HasField("customership")
             and not self._has_ended
         )

@@ -30,12 +30,10 @@ from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
     STAGE_RECEIVED,
     STAGE_WAITING_FOR_CONSENT,
-    STAGE_WAITING_FOR_IDENTITY_CHECK,
-    STAGE_WAITING_FOR_REACTIVATION,
 )
 from services.runtime.rpc.texts import next_step_text
+from services.runtime.stages import WAITING_FOR_CUSTOMER_SERVICE
 
-_BY_CUSTOMER_SERVICE = frozenset({STAGE_WAITING_FOR_IDENTITY_CHECK, STAGE_WAITING_FOR_REACTIVATION})
 _BEGUN = frozenset({STAGE_RECEIVED, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT})
 _CREDENTIALS_TO: Mapping[CredentialsRecipient.ValueType, NextStep.ValueType] = {
     CREDENTIALS_RECIPIENT_CUSTOMER: NEXT_STEP_CREDENTIALS_TO_CUSTOMER,
@@ -58,7 +56,7 @@ def next_steps(
     registration: Registration, recipient: CredentialsRecipient.ValueType
 ) -> Iterator[NextStep.ValueType]:
     """What comes next; `recipient` is to whom the credentials go."""
-    if registration.stage in _BY_CUSTOMER_SERVICE:
+    if registration.stage in WAITING_FOR_CUSTOMER_SERVICE:
         yield NEXT_STEP_WAIT_FOR_CUSTOMER_SERVICE
     elif registration.stage == STAGE_WAITING_FOR_CONSENT:
         yield NEXT_STEP_ASK_GUARDIAN

@@ -23,7 +23,7 @@ from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeResponse,
     Standing,
 )
-from services.gateway.resource_names import customer_name, registration_name
+from services.gateway.resource_names import CUSTOMER, REGISTRATION
 
 _NEXT: Mapping[Standing.ValueType, Action.ValueType] = {
     STANDING_NOT_REGISTERED: ACTION_REGISTER,
@@ -55,9 +55,9 @@ def standing_of(
     if known.standing == STANDING_BEING_REGISTERED:
         response.stage = known.registration.stage
     if own:
-        response.registration = registration_name(unit_id, known.registration.registration_id)
+        response.registration = REGISTRATION.format(unit_id, known.registration.registration_id)
     if known.standing == STANDING_REGISTERED_IN_THIS_UNIT:
-        response.customer = customer_name(unit_id, known.customer_id)
+        response.customer = CUSTOMER.format(unit_id, known.customer_id)
     action = _NEXT.get(known.standing)
     if known.standing == STANDING_BEING_REGISTERED and own:
         action = ACTION_OPEN
@@ -77,7 +77,7 @@ def _of_one_marked(
 ) -> CheckPersonalIdentityCodeResponse:
     response = CheckPersonalIdentityCodeResponse(standing=known.standing, available_actions=_OF_ONE_MARKED)
     if for_staff:
-        response.customer = customer_name(known.customer_unit_id, known.customer_id)
+        response.customer = CUSTOMER.format(known.customer_unit_id, known.customer_id)
     if known.customer_unit_id != unit_id:
         response.recognition = f"{known.initials}, {known.unit_display_name}"
     return response

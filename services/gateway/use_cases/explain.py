@@ -15,7 +15,7 @@ from liity.v1.registration_pb2 import STAGE_LINKED
 from liity.v1.registration_service_pb2 import ExplainRegistrationResponse
 from services.gateway.presentation.explanation import Explanation
 from services.gateway.presentation.explanation_texts import Words
-from services.gateway.resource_names import is_customer_name, parse_customer_name, parse_registration_name
+from services.gateway.resource_names import CUSTOMER, REGISTRATION
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_request
@@ -91,8 +91,8 @@ class Explaining:
 
 
 def _asked(name: str) -> GetHistoryRequest:
-    if is_customer_name(name):
-        unit_id, customer_id = parse_customer_name(name)
+    if CUSTOMER.matches(name):
+        unit_id, customer_id = CUSTOMER.parse(name)
         return GetHistoryRequest(unit_id=unit_id, customer_id=customer_id)
-    unit_id, registration_id = parse_registration_name(name)
+    unit_id, registration_id = REGISTRATION.parse(name)
     return GetHistoryRequest(unit_id=unit_id, registration_id=registration_id)

@@ -26,7 +26,7 @@ from liity.v1.reason_pb2 import (
     REASON_PERSON_NOT_FOUND,
 )
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
-from services.gateway.resource_names import parse_unit_name
+from services.gateway.resource_names import UNIT
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.use_recording import UseRecorder
 from services.runtime.rpc.context import current_request
@@ -74,7 +74,7 @@ class Saving:
         raise unavailable()
 
     async def _register(self, request: RegisterCustomerRequest) -> StoredRegistration:
-        unit_id = parse_unit_name(request.parent)
+        unit_id = UNIT.parse_id(request.parent, "parent")
         caller = current_request().caller
         prepare = PrepareRegistrationRequest(
             request_id=request.request_id, unit_id=unit_id, form=request.form, account_id=caller.account_id

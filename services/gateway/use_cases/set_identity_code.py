@@ -11,7 +11,7 @@ from liity.registration.v1.registration_service_pb2_grpc import RegistrationServ
 from liity.v1.customer_service_pb2 import CodeOfAnotherPerson, SetPersonalIdentityCodeRequest
 from liity.v1.reason_pb2 import REASON_HETU_OF_ANOTHER_PERSON
 from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
-from services.gateway.resource_names import customer_name, registration_name
+from services.gateway.resource_names import CUSTOMER, REGISTRATION
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.use_recording import UseRecorder
 from services.runtime.rpc.context import current_request
@@ -75,8 +75,8 @@ class CodeChanges:
         if known.customer_id:
             request = GetCustomerRequest(customer_id=known.customer_id)
             customer = (await self._registration.call(self._customers.GetCustomer, request)).customer
-            detail.customer = customer_name(customer.unit_id, customer.customer_id)
+            detail.customer = CUSTOMER.format(customer.unit_id, customer.customer_id)
         registration = known.registration
         if registration.registration_id:
-            detail.registration = registration_name(registration.unit_id, registration.registration_id)
+            detail.registration = REGISTRATION.format(registration.unit_id, registration.registration_id)
         return detail

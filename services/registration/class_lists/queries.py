@@ -34,26 +34,8 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
 from liity.v1.reason_pb2 import REASON_NOT_DECIDED_IN_TIME, REASON_PERSON_NOT_FOUND
-from liity.v1.registration_pb2 import (
-    STAGE_DECLINED,
-    STAGE_LAPSED,
-    STAGE_RECEIVED,
-    STAGE_REJECTED,
-    STAGE_WAITING_FOR_CONSENT,
-    STAGE_WAITING_FOR_IDENTITY_CHECK,
-    STAGE_WAITING_FOR_REACTIVATION,
-    STAGE_WITHDRAWN,
-)
 from services.registration.db.models import class_list_rows, class_lists, customers, registrations, units
-from services.registration.registrations.queries import BEGUN, RUNNING
-
-_WAITING = (
-    STAGE_RECEIVED,
-    STAGE_WAITING_FOR_CONSENT,
-    STAGE_WAITING_FOR_REACTIVATION,
-    STAGE_WAITING_FOR_IDENTITY_CHECK,
-)
-_ENDED = (STAGE_DECLINED, STAGE_LAPSED, STAGE_WITHDRAWN, STAGE_REJECTED)
+from services.runtime.stages import BEGUN, FAILED, NOT_BEGUN, UNFINISHED
 
 _LIST = class_lists.c.class_list_id == bindparam("id")
 _ROWS = class_list_rows.c.class_list_id == bindparam("id")
@@ -76,7 +58,7 @@ KNOWN_CUSTOMERS = select(customers.c.person_id, customers.c.unit_id).where(
 """Which of some persons are customers, and where. Who is marked for deletion may be saved anew (R19)."""
 
 BEING_REGISTERED = select(registrations.c.person_id).where(
-    registrations.c.person_id == func.any(_OF_PERSONS), registrations.c.stage.in_(RUNNING)
+    registrations.c.person_id == func.any(_OF_PERSONS), registrations.c.stage.in_(UNFINISHED)
 )
 """For which of some persons a registration is running."""
 
@@ -85,8 +67,8 @@ _STILL_OF_THE_UNIT = registrations.c.unit_id == class_lists.c.unit_id
 
 _OUTCOME: ColumnElement[Any] = case(
     (class_list_rows.c.outcome != CLASS_LIST_OUTCOME_REGISTERED, class_list_rows.c.outcome),
-    (and_(_STILL_OF_THE_UNIT, registrations.c.stage.in_(_WAITING)), CLASS_LIST_OUTCOME_WAITING),
-    (and_(_STILL_OF_THE_UNIT, registrations.c.stage.in_(_ENDED)), CLASS_LIST_OUTCOME_ENDED),
+    (and_(_STILL_OF_THE_UNIT, registrations.c.stage.in_(NOT_BEGUN)), CLASS_LIST_OUTCOME_WAITING),
+    (and_(_STILL_OF_THE_UNIT, registrations.c.stage.in_(FAILED)), CLASS_LIST_OUTCOME_ENDED),
     else_=CLASS_LIST_OUTCOME_REGISTERED,
 ).label("outcome")
 """What became of a row, as its registration stands now; of who has moved away, that they were registered."""

@@ -24,6 +24,7 @@ from services.registration.db.models import (
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.runtime.rpc.errors import failed_precondition
+from services.runtime.stages import BEGUN
 
 _FORGET_NAMES = delete(customer_names).where(customer_names.c.customer_id == bindparam("customer"))
 _CHANGE_CUSTOMER = update(customers).where(customers.c.customer_id == bindparam("customer"))
@@ -32,13 +33,13 @@ _INSERT_TRANSFER = insert(transfers)
 
 _BEFORE = (
     select(registrations)
-    .where(registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(queries.BEGUN))
+    .where(registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(BEGUN))
     .order_by(registrations.c.created_at.desc())
     .limit(1)
 )
 _MOVE_REGISTRATIONS = (
     update(registrations)
-    .where(registrations.c.person_id == bindparam("person"), queries.GOES_ALONG)
+    .where(registrations.c.person_id == bindparam("person"), queries.MOVES_WITH_PERSON)
     .values(unit_id=bindparam("unit"))
 )
 _MOVED = (

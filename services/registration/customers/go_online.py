@@ -19,6 +19,7 @@ from services.registration.forms.normalise import form_errors, from_json, normal
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.stages import BEGUN, UNFINISHED
 
 _FIELDS = ("kind", "email", "credentials_recipient")
 
@@ -26,10 +27,8 @@ _FIELDS = ("kind", "email", "credentials_recipient")
 # locked before the customer, as by a transfer.
 _LOCK_REGISTRATIONS = (
     select(registrations.c.registration_id)
-    .where(registrations.c.customer_id == bindparam("id"), registrations.c.stage.in_(queries.BEGUN))
-    .order_by(
-        case((registrations.c.stage.in_(queries.RUNNING), 0), else_=1), registrations.c.created_at.desc()
-    )
+    .where(registrations.c.customer_id == bindparam("id"), registrations.c.stage.in_(BEGUN))
+    .order_by(case((registrations.c.stage.in_(UNFINISHED), 0), else_=1), registrations.c.created_at.desc())
     .with_for_update()
 )
 _BEGIN_ANEW = (
@@ -40,7 +39,7 @@ _BEGIN_ANEW = (
 )
 _CONVERTED_BEFORE = (
     select(*queries.COLUMNS)
-    .where(registrations.c.customer_id == bindparam("id"), registrations.c.stage.in_(queries.BEGUN))
+    .where(registrations.c.customer_id == bindparam("id"), registrations.c.stage.in_(BEGUN))
     .where(registrations.c.kind == CUSTOMER_KIND_ONLINE)
     .order_by(registrations.c.updated_at.desc())
     .limit(1)

@@ -38,6 +38,7 @@ from services.runtime.rpc.errors import (
     invalid,
     not_found,
 )
+from services.runtime.stages import NOT_BEGUN, UNFINISHED
 
 _PERSONS = select(customers.c.customer_id, customers.c.person_id).where(
     customers.c.customer_id.in_([bindparam("kept"), bindparam("merged")])
@@ -66,7 +67,7 @@ _MADE_BEFORE = (
     .join(registrations, registrations.c.registration_id == merges.c.registration_id)
     .where(merges.c.request_id == bindparam("request"))
 )
-_RUNS = registrations.c.stage.in_(queries.RUNNING)
+_RUNS = registrations.c.stage.in_(UNFINISHED)
 _TAKE_REGISTRATIONS = (
     update(registrations)
     .where(registrations.c.person_id == bindparam("merged_person"))
@@ -237,7 +238,7 @@ async def _locked(
     if merged["kind"] == CUSTOMER_KIND_ONLINE and kept["kind"] == CUSTOMER_KIND_CD_BORROWER:
         # The merged person's credentials are erased, and nobody would be given others.
         raise failed_precondition(REASON_ONLINE_ACCESS_WOULD_END)
-    if any(row["stage"] in queries.WAITING for row in saved):
+    if any(row["stage"] in NOT_BEGUN for row in saved):
         raise failed_precondition(REASON_REGISTRATION_WAITS)
     of_merged = [row for row in saved if row["customer_id"] == request.merged_customer_id]
     if not of_merged:

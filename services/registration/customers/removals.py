@@ -18,7 +18,7 @@ from liity.v1.reason_pb2 import (
     REASON_REGISTRATION_UNDECIDED,
     REASON_REQUEST_ID_REUSED,
 )
-from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from liity.v1.registration_pb2 import STAGE_WELCOMED
 from services.registration.audit.entries import use_row
 from services.registration.customers.merges import MERGES
 from services.registration.db.mapping import Row
@@ -27,6 +27,7 @@ from services.registration.registrations import queries
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import already_exists, failed_precondition, not_found
+from services.runtime.stages import NOT_BEGUN, STARTING
 
 _BY_ID = customers.c.customer_id == bindparam("id")
 
@@ -63,14 +64,13 @@ _MARK = (
     .returning(*customers.c)
 )
 
-_UNDER_WAY = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)
 
 # Nothing more is to come of them; and the person can be registered anew.
 _COMPLETE_REGISTRATIONS = (
     update(registrations)
     .where(
         registrations.c.customer_id == bindparam("id"),
-        registrations.c.stage.in_(_UNDER_WAY),
+        registrations.c.stage.in_(STARTING),
     )
     .values(stage=STAGE_WELCOMED, deadline=None, updated_at=bindparam("moment"))
 )
@@ -107,12 +107,10 @@ _RESUME = (
 _RESUMED = select(registrations.c.registration_id).where(
     registrations.c.registration_id == bindparam("interrupted"),
     registrations.c.kind == CUSTOMER_KIND_ONLINE,
-    registrations.c.stage.in_(_UNDER_WAY),
+    registrations.c.stage.in_(STARTING),
 )
 _SAVED_ANEW = select(
-    exists().where(
-        registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(queries.WAITING)
-    )
+    exists().where(registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(NOT_BEGUN))
 )
 
 _REPORT_LOAN = (
@@ -215,7 +213,7 @@ async def _lock(connection: AsyncConnection, customer_id: str) -> tuple[RowMappi
 
 def _interrupted(saved: Sequence[RowMapping]) -> dict[str, Any]:
     """The columns that tell which registration was under way: a person has one such at most (R18)."""
-    under_way = next((row for row in saved if row["stage"] in _UNDER_WAY), None)
+    under_way = next((row for row in saved if row["stage"] in STARTING), None)
     return {
         "interrupted_registration_id": under_way and under_way["registration_id"],
         "interrupted_stage": under_way and under_way["stage"],

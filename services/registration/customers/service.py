@@ -58,7 +58,7 @@ from services.runtime.rpc.errors import (
 _REGISTRATION = (
     select(registrations.c.registration_id)
     .where(registrations.c.customer_id == customers.c.customer_id)
-    .order_by(*queries.STANDS_FOR_CUSTOMER)
+    .order_by(*queries.CURRENT_FIRST)
     .limit(1)
     .correlate(customers)
     .scalar_subquery()

@@ -24,6 +24,7 @@ from services.registration.registrations import queries
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import already_exists, failed_precondition, not_found
+from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 _OF_PERSON = registrations.c.person_id == bindparam("person")
 
@@ -51,13 +52,13 @@ def _of_running(column: str) -> object:
 
     Customer service moves for others: then it goes to the unit's main users.
     """
-    running = registrations.c.stage.in_(queries.RUNNING)
+    running = registrations.c.stage.in_(UNFINISHED)
     return case((running, bindparam(f"mover_{column}")), else_=registrations.c[column])
 
 
 _MOVE_REGISTRATIONS = (
     update(registrations)
-    .where(_OF_PERSON, queries.GOES_ALONG)
+    .where(_OF_PERSON, queries.MOVES_WITH_PERSON)
     .values(
         unit_id=bindparam("unit"),
         registrar_account_id=_of_running("registrar_account_id"),
@@ -120,8 +121,8 @@ def _in_force(
     request: TransferCustomerRequest, saved: Sequence[RowMapping], customer: RowMapping | None
 ) -> RowMapping:
     """The registration that stands for the person; errors as the contract's, if nothing can be moved."""
-    in_force = [row for row in saved if row["stage"] in (*queries.WAITING, *queries.BEGUN)]
-    waits = bool(in_force) and in_force[0]["stage"] in queries.WAITING
+    in_force = [row for row in saved if row["stage"] in (*NOT_BEGUN, *BEGUN)]
+    waits = bool(in_force) and in_force[0]["stage"] in NOT_BEGUN
     if not in_force or (customer is None and not waits):
         raise not_found(REASON_NOT_REGISTERED)
     if customer is not None and customer["state"] != CUSTOMER_STATE_ACTIVE:

@@ -26,12 +26,12 @@ from services.registration.db.models import (
     transfers,
     work_claims,
 )
-from services.registration.registrations.queries import BEGUN, WAITING
 from services.registration.worklist import claims
+from services.runtime.stages import BEGUN, NOT_BEGUN
 
 _HELSINKI = "Europe/Helsinki"
 
-_WAITS = registrations.c.stage.in_(WAITING)
+_WAITS = registrations.c.stage.in_(NOT_BEGUN)
 _AWAITS_CONSENT = registrations.c.consent_state == CONSENT_STATE_AWAITED
 _HAS_BEGUN = registrations.c.stage.in_(BEGUN)
 _OF_PERSON = registrations.c.person_id == bindparam("person")

@@ -23,6 +23,7 @@ from services.registration.privacy import export as privacy_export
 from services.registration.registrations import queries as registration_queries
 from services.runtime.clock import now
 from services.runtime.rpc.errors import failed_precondition, not_found
+from services.runtime.stages import NOT_BEGUN
 
 _BY_ID = disclosures.c.disclosure_id == bindparam("id")
 
@@ -165,7 +166,7 @@ async def _require_ended(connection: AsyncConnection, person_id: str) -> None:
         return
     if customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
         raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
-    if any(stage in registration_queries.WAITING for stage in stages):
+    if any(stage in NOT_BEGUN for stage in stages):
         raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
     use = use_row("customership:erase", [customer.customer_id, person_id])
     await connection.execute(registration_queries.INSERT_USE, use)

@@ -63,6 +63,7 @@ from services.runtime.rpc.errors import (
     unavailable,
 )
 from services.runtime.rpc.interceptor import violations_of
+from services.runtime.stages import UNDER_WAY
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
@@ -82,7 +83,7 @@ class Saving:
         if known["registration_id"] is not None:
             return PrepareRegistrationResponse(
                 registration=_made_before(known, request, request.account_id),
-                unfinished=known["stage"] in queries.UNDER_WAY and not known["over"],
+                unfinished=known["stage"] in UNDER_WAY and not known["over"],
             )
         _require_open_unit(known)
         today = helsinki_day(now())

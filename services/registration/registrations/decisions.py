@@ -37,6 +37,7 @@ from services.registration.registrations import queries
 from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.rpc.errors import failed_precondition, not_found
+from services.runtime.stages import BEGUN, WAITING_FOR_CUSTOMER_SERVICE
 
 _ACTIONS = {
     STAGE_WAITING_FOR_REACTIVATION: "registration:reactivate",
@@ -59,7 +60,7 @@ async def approve(
     day = helsinki_day(proto_dates.moment(request.decide_time, "decide_time"))
     deadline = proto_dates.moment(request.consent_deadline, "consent_deadline")
     row = await _locked(connection, request.registration_id)
-    if row["stage"] not in queries.WAITING_FOR_DECISION:
+    if row["stage"] not in WAITING_FOR_CUSTOMER_SERVICE:
         return await _approved_before(connection, row)
     decision = {"decision": uuid.UUID(request.decision_request_id)}
     await connection.execute(queries.SET_DECISION, by_id | decision)
@@ -143,7 +144,7 @@ async def _approved_before(connection: AsyncConnection, row: RowMapping) -> pb.A
             consent_outgrown_date=to_proto_date(_birthday(row)),
             previous=await customer_begin.previous_of(connection, row),
         )
-    if row["stage"] in queries.BEGUN and row["decision_request_id"] is not None:
+    if row["stage"] in BEGUN and row["decision_request_id"] is not None:
         previous = await customer_begin.moved_by(connection, str(row["decision_request_id"]))
         return pb.ApproveRegistrationResponse(registration=to_message(row), previous=previous)
     raise failed_precondition(REASON_NOT_WAITING_FOR_DECISION)

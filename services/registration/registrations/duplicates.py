@@ -11,8 +11,9 @@ from liity.v1.registration_service_pb2 import PossibleDuplicate
 from services.registration.db.models import customers, registrations, units
 from services.registration.forms import name_search
 from services.registration.forms.normalise import from_json
-from services.registration.registrations.queries import COLUMNS, WAITING_FOR_SOMEBODY
+from services.registration.registrations.queries import COLUMNS
 from services.runtime.clock import to_proto_date
+from services.runtime.stages import WAITING
 
 _MOST = 20
 """How many are told."""
@@ -52,7 +53,7 @@ _WAITING = (
     .where(
         registrations.c.birth_date.in_(bindparam("birth_dates", expanding=True)),
         # Literals: they are what the index holds.
-        registrations.c.stage.in_([literal(stage, literal_execute=True) for stage in WAITING_FOR_SOMEBODY]),
+        registrations.c.stage.in_([literal(stage, literal_execute=True) for stage in WAITING]),
         registrations.c.form.is_not(None),
     )
     .order_by(units.c.display_name, registrations.c.registration_id)

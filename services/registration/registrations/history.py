@@ -47,7 +47,7 @@ TOLD = (
 _OF_CUSTOMER = (
     select(registrations.c.registration_id)
     .where(registrations.c.customer_id == bindparam("customer"))
-    .order_by(*queries.STANDS_FOR_CUSTOMER)
+    .order_by(*queries.CURRENT_FIRST)
     .limit(1)
 )
 _CUSTOMERSHIP = select(

@@ -19,9 +19,10 @@ from services.registration.forms.normalise import from_json, normalise, to_json
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
+from services.runtime.stages import NOT_BEGUN
 
 GET = select(registrations.c.form, registrations.c.birth_date, registrations.c.missing_code_reason).where(
-    registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(queries.WAITING)
+    registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(NOT_BEGUN)
 )
 
 _UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
@@ -41,7 +42,7 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
     if row is None or row["unit_id"] != request.unit_id:
         raise not_found(REASON_REGISTRATION_NOT_FOUND)
-    if row["stage"] not in queries.WAITING:
+    if row["stage"] not in NOT_BEGUN:
         raise failed_precondition(REASON_NOT_WAITING)
     before = from_json(row["form"])
     after = normalise(apply_mask(before, request.form, request.update_mask))

@@ -35,13 +35,9 @@ from liity.v1.registration_pb2 import (
     CONSENT_STATE_NOT_GIVEN,
     CONSENT_STATE_NOT_NEEDED,
     STAGE_ACTIVE,
-    STAGE_CREDENTIALS_SENT,
     STAGE_LINKED,
-    STAGE_RECEIVED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
-    STAGE_WAITING_FOR_REACTIVATION,
-    STAGE_WELCOMED,
 )
 from services.registration.db.models import (
     consents,
@@ -52,32 +48,15 @@ from services.registration.db.models import (
     units,
     use_entries,
 )
+from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
-WAITING_FOR_DECISION = (STAGE_WAITING_FOR_REACTIVATION, STAGE_WAITING_FOR_IDENTITY_CHECK)
-"""Customer service has to say yes first (R19, R24)."""
-
-WAITING_FOR_SOMEBODY = (STAGE_WAITING_FOR_CONSENT, *WAITING_FOR_DECISION)
-"""A guardian or customer service has to say yes first."""
-
-WAITING = (STAGE_RECEIVED, *WAITING_FOR_SOMEBODY)
-"""The customership has not begun."""
-
-BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
-"""The customership has begun."""
-
-RUNNING = (*WAITING, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)
-"""Something is still to come: a person has one such registration at most, unless it is over (R18)."""
-
-UNDER_WAY = frozenset({*WAITING_FOR_SOMEBODY, STAGE_ACTIVE, STAGE_CREDENTIALS_SENT})
-"""Stages of a stored registration of which more is to come, unless it is over: a run must know it."""
-
-IN_FORCE = registrations.c.stage.in_((*WAITING, *BEGUN))
+NOT_ABANDONED = registrations.c.stage.in_((*NOT_BEGUN, *BEGUN))
 """Not one that came to nothing: it tells nothing any more, though it may be the person's newest."""
 
-GOES_ALONG = or_(IN_FORCE, registrations.c.customer_id.is_not(None))
+MOVES_WITH_PERSON = or_(NOT_ABANDONED, registrations.c.customer_id.is_not(None))
 """What moves with a person to another unit; what came to nothing stays where it was tried."""
 
-STANDS_FOR_CUSTOMER = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.created_at.desc())
+CURRENT_FIRST = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.created_at.desc())
 """The order in which a customer's registrations stand for them: what was linked or merged later does not."""
 
 
@@ -213,20 +192,20 @@ def _prepare() -> Select[object]:
         select(units.c.closed_at).where(unit).scalar_subquery().label("unit_closed_at"),
         _of_customer(customers.c.unit_id, "customer_unit_id"),
         _of_customer(customers.c.state, "customer_state"),
-        of_person.where(others.c.stage.in_(RUNNING), ~others.c.over).label("running"),
-        of_person.where(others.c.stage.in_(WAITING)).label("waiting"),
+        of_person.where(others.c.stage.in_(UNFINISHED), ~others.c.over).label("running"),
+        of_person.where(others.c.stage.in_(NOT_BEGUN)).label("waiting"),
     ).select_from(_one_row().outerjoin(registrations, made_before))
 
 
 PREPARE = _prepare()
 
-_IN_FORCE_OF_PERSON = (registrations.c.person_id == bindparam("person_id")) & IN_FORCE
+_NOT_ABANDONED_OF_PERSON = (registrations.c.person_id == bindparam("person_id")) & NOT_ABANDONED
 
 _KNOWN = customers.alias("known")
 """The customer that a person is, whichever registration made them."""
 
 _UNIT_IN_FORCE = case(
-    (registrations.c.stage.in_(WAITING), registrations.c.unit_id),
+    (registrations.c.stage.in_(NOT_BEGUN), registrations.c.unit_id),
     else_=func.coalesce(_KNOWN.c.unit_id, registrations.c.unit_id),
 )
 """Of somebody who is marked for deletion and saved anew: the unit that registers."""
@@ -243,7 +222,7 @@ LOOK_UP = (
     )
     .select_from(
         _one_row()
-        .outerjoin(registrations, _IN_FORCE_OF_PERSON)
+        .outerjoin(registrations, _NOT_ABANDONED_OF_PERSON)
         .outerjoin(_KNOWN, _KNOWN.c.person_id == bindparam("person_id"))
         .outerjoin(units, units.c.unit_id == _UNIT_IN_FORCE)
     )
@@ -377,7 +356,7 @@ def _end() -> Select[object]:
     """Ends a registration that waits, and writes its entry in the log of use; no row if it does not wait."""
     ended = (
         update(registrations)
-        .where(_BY_ID, registrations.c.stage.in_(WAITING))
+        .where(_BY_ID, registrations.c.stage.in_(NOT_BEGUN))
         .values(
             stage=bindparam("new_stage"),
             consent_state=case(

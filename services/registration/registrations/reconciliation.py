@@ -45,6 +45,7 @@ from services.registration.registrations import queries
 from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import not_found
+from services.runtime.stages import UNDER_WAY
 
 
 def _fixed(value: int | str) -> ColumnElement[Any]:
@@ -57,7 +58,7 @@ _REGISTRATIONS = registrations.c
 _CUSTOMERS = customers.c
 
 _UNFINISHED = and_(
-    _REGISTRATIONS.stage.in_([_fixed(stage) for stage in sorted(queries.UNDER_WAY)]),
+    _REGISTRATIONS.stage.in_([_fixed(stage) for stage in sorted(UNDER_WAY)]),
     ~_REGISTRATIONS.over,
     or_(_REGISTRATIONS.stage != _fixed(STAGE_ACTIVE), _REGISTRATIONS.kind == _fixed(CUSTOMER_KIND_ONLINE)),
 )

@@ -44,6 +44,7 @@ from services.registration.registrations.duplicates import possible_duplicates_o
 from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
+from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 
 class RegistrationServicer(RegistrationServiceServicer):
@@ -200,7 +201,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
             if row is None:
                 raise not_found(REASON_REGISTRATION_NOT_FOUND)
-            if row["stage"] in queries.BEGUN:
+            if row["stage"] in BEGUN:
                 # Read anew: a statement that waited for the lock does not see what others made meanwhile.
                 row = (await connection.execute(queries.GET, by_id)).mappings().one()
                 return pb.ActivateRegistrationResponse(registration=to_message(row))
@@ -247,7 +248,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row is not None:
             return pb.AdvanceRegistrationResponse(registration=to_message(row))
         registration = await self._get(request.registration_id)
-        if registration.stage not in {*queries.BEGUN, STAGE_LINKED}:
+        if registration.stage not in {*BEGUN, STAGE_LINKED}:
             raise failed_precondition(REASON_NOT_WAITING)
         return pb.AdvanceRegistrationResponse(registration=registration)
 
@@ -317,10 +318,10 @@ class RegistrationServicer(RegistrationServiceServicer):
 
 def _standing(row: RowMapping, unit_id: str) -> Standing.ValueType:
     if row["customer_state"] == CUSTOMER_STATE_MARKED_FOR_DELETION:
-        waits = row["stage"] in queries.WAITING
+        waits = row["stage"] in NOT_BEGUN
         return STANDING_BEING_REGISTERED if waits else STANDING_MARKED_FOR_DELETION
     if row["customer_unit_id"] == unit_id:
         return STANDING_REGISTERED_IN_THIS_UNIT
     if row["customer_unit_id"] is not None:
         return STANDING_REGISTERED_IN_ANOTHER_UNIT
-    return STANDING_BEING_REGISTERED if row["stage"] in queries.RUNNING else STANDING_NOT_REGISTERED
+    return STANDING_BEING_REGISTERED if row["stage"] in UNFINISHED else STANDING_NOT_REGISTERED

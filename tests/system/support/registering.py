@@ -38,7 +38,7 @@ PATIENCE = 90.0
 """Seconds until a test gives something up: many times what it takes on a busy machine."""
 
 _RANDOM = random.Random()  # noqa: S311 - nobody's secret
-_TEMPLATES = Path(next(iter(services.notification.__path__))) / "templates"
+_TEMPLATES = Path(next(iter(services.notification.__path__))) / "mail" / "templates"
 
 
 def adult() -> DemoPerson:

@@ -123,7 +123,7 @@ def handlers() -> Iterator[tuple[str, list[type] | None, type | None]]:
             yield f"signal {name} {signal.name}", signal.arg_types, None
         for query in definition.queries.values():
             yield f"query {name} {query.name}", query.arg_types, query.ret_type
-    for module in pkgutil.iter_modules(workflows.__path__, "workflows."):
+    for module in pkgutil.walk_packages(workflows.__path__, "workflows."):
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             for _, member in inspect.getmembers(kind, inspect.isfunction):
                 step = activity._Definition.from_callable(member)
