@@ -12,14 +12,13 @@ import uvloop
 from temporalio import activity, workflow
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput
 from services.runtime.rpc.server import stop_requested
 from services.runtime.settings import load
 from services.runtime.temporal import client as temporal_client
 from services.runtime.temporal.client import TemporalSettings
-from workflows.worker import WORKFLOW_RUNNER
 
 TASK_QUEUE = "engine"
 
@@ -77,7 +76,7 @@ async def _run_worker() -> None:
         task_queue=TASK_QUEUE,
         workflows=[EngineWorkflow],
         activities=[nothing],
-        workflow_runner=WORKFLOW_RUNNER,
+        workflow_runner=UnsandboxedWorkflowRunner(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
     )

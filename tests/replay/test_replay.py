@@ -22,7 +22,7 @@ from tests.replay.histories import FOLDER, RELEASE, files, is_of, payloads_in, r
 from tests.replay.paths import PATHS
 from workflows.support.actor_context import ActorInterceptor
 from workflows.support.signals import SignalInterceptor
-from workflows.worker import WORKFLOW_RUNNER, WORKFLOWS
+from workflows.worker import SANDBOX, WORKFLOWS
 
 HISTORIES = files()
 REGISTRATIONS = [path for path in HISTORIES if is_of(path, RegistrationWorkflowNames.WORKFLOW)]
@@ -44,7 +44,7 @@ def replayer(*workflows: type) -> Replayer:
         workflows=workflows,
         data_converter=PLAIN_DATA_CONVERTER,
         interceptors=[ActorInterceptor(_SEAL), SignalInterceptor()],
-        workflow_runner=WORKFLOW_RUNNER,
+        workflow_runner=SANDBOX,
     )
 
 

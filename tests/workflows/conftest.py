@@ -114,7 +114,7 @@ from tests.support.hetu_codes import code
 from tests.support.smtp_server import SmtpServer, smtp_server
 from tests.workflows.support.faults import Faults
 from workflows.settings import WorkerSettings
-from workflows.worker import create_steps, create_worker
+from workflows.worker import SANDBOX, create_steps, create_worker
 
 REGISTRARS_ADDRESS = "rekisteroija@kirjasto.example"
 """Where mail to the world's registrar goes."""
@@ -409,7 +409,9 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         steps = create_steps(*worker_peers.values(), settings=settings)
 
         async def start_worker() -> Any:
-            return await stack.enter_async_context(create_worker(environment.client, steps, seal))
+            return await stack.enter_async_context(
+                create_worker(environment.client, steps, seal, runner=SANDBOX)
+            )
 
         await start_worker()
         yield World(
