@@ -1,6 +1,7 @@
 """What comes from Temporal UI and CLI: signals typed by hand, so they may be wrong, and cancellations."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -16,58 +17,9 @@ from temporalio.worker import (
 )
 
 from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR, Actor
-from liity.workflows.v1.class_list_workflow_pb2 import CancelClassListRequest
-from liity.workflows.v1.invitation_workflow_pb2 import InvitationAccepted, WithdrawInvitation
-from liity.workflows.v1.message_workflow_pb2 import MessageClosed
-from liity.workflows.v1.need_workflow_pb2 import NeedChanged
-from liity.workflows.v1.registration_workflow_pb2 import (
-    AddressChanged,
-    Adopt,
-    CustomershipEnded,
-    DeclineConsentRequest,
-    Merged,
-    Moved,
-    ReactivateRequest,
-    RecordConsentRequest,
-    RejectRequest,
-    Resumed,
-    VerifyIdentityRequest,
-    WithdrawRequest,
-)
-from liity.workflows.v1.removal_workflow_pb2 import Returned, UndoRequest
 from services.runtime.rpc.context import set_current_actor
-from services.runtime.temporal.names import (
-    ClassListWorkflowNames,
-    InvitationWorkflowNames,
-    MessageWorkflowNames,
-    NeedWorkflowNames,
-    RegistrationWorkflowNames,
-    RemovalWorkflowNames,
-)
+from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.support.operators import Operated
-
-_BODIES = {
-    RegistrationWorkflowNames.RECORD_CONSENT: RecordConsentRequest,
-    RegistrationWorkflowNames.DECLINE_CONSENT: DeclineConsentRequest,
-    RegistrationWorkflowNames.WITHDRAW: WithdrawRequest,
-    RegistrationWorkflowNames.MOVED: Moved,
-    RegistrationWorkflowNames.ADDRESS_CHANGED: AddressChanged,
-    ClassListWorkflowNames.CANCEL: CancelClassListRequest,
-    RegistrationWorkflowNames.CUSTOMERSHIP_ENDED: CustomershipEnded,
-    RegistrationWorkflowNames.RESUMED: Resumed,
-    RemovalWorkflowNames.UNDO: UndoRequest,
-    RemovalWorkflowNames.RETURNED: Returned,
-    NeedWorkflowNames.CHANGED: NeedChanged,
-    RegistrationWorkflowNames.REACTIVATE: ReactivateRequest,
-    RegistrationWorkflowNames.VERIFY_IDENTITY: VerifyIdentityRequest,
-    RegistrationWorkflowNames.REJECT: RejectRequest,
-    InvitationWorkflowNames.WITHDRAW: WithdrawInvitation,
-    InvitationWorkflowNames.ACCEPTED: InvitationAccepted,
-    MessageWorkflowNames.CLOSED: MessageClosed,
-    RegistrationWorkflowNames.MERGED: Merged,
-    RegistrationWorkflowNames.ADOPT: Adopt,
-}
-"""The message that each signal takes."""
 
 _SAYING = frozenset({RegistrationWorkflowNames.MOVED, RegistrationWorkflowNames.RESUMED})
 """Signals of runs that mean nothing without a body. The others of runs only have a run look how it stands."""
@@ -114,7 +66,7 @@ class _SignalInbound(WorkflowInboundInterceptor):
         return await super().handle_update_handler(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
-        if [type(argument) for argument in input.args] != [_BODIES.get(input.signal)]:
+        if [type(argument) for argument in input.args] != list(_body(input.signal)) or not input.args:
             workflow.logger.warning("signal dropped: its body is not the one message that it takes")
             return
         body = input.args[0]
@@ -125,6 +77,13 @@ class _SignalInbound(WorkflowInboundInterceptor):
             await super().handle_signal(input)
         except FailureError:
             workflow.logger.warning("signal dropped: a service refused what it asks for")
+
+
+def _body(signal: str) -> Sequence[type]:
+    """The types of what the run's handler of a signal takes: one message. Empty if it has no such handler."""
+    # The SDK has no public way to a definition.
+    handler = workflow._Definition.must_from_class(type(workflow.instance())).signals.get(signal)
+    return handler.arg_types or () if handler else ()
 
 
 async def _take_cancellation(run: Operated) -> None:
