@@ -14,9 +14,9 @@ from services.runtime.temporal.names import AddressChangeWorkflowNames, Registra
 from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.customers.address_change_activities import AddressActivities
 from workflows.customers.need_activities import NeedActivities
+from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated
 from workflows.support.steps import first_message, noted, quick_step, signal_registration
-from workflows.support.telling import Tellings
 
 
 @workflow.defn(name=AddressChangeWorkflowNames.WORKFLOW)
@@ -30,7 +30,7 @@ class AddressChangeWorkflow(Operated):
     def __init__(self) -> None:
         self._request = ChangeAddressRequest()
         self._change: AddressChange | None = None
-        self._tellings = Tellings()
+        self._mails = BackgroundMails()
 
     @workflow.run
     async def run(self) -> None:
@@ -39,7 +39,7 @@ class AddressChangeWorkflow(Operated):
             return
         if self._change is not None and self._change.person_id:
             await self._tell(self._change)
-        await workflow.wait_condition(lambda: self._tellings.all_told() and workflow.all_handlers_finished())
+        await workflow.wait_condition(lambda: self._mails.all_sent() and workflow.all_handlers_finished())
 
     @workflow.update(name=AddressChangeWorkflowNames.CHANGE)
     async def change(self, request: ChangeAddressRequest) -> ChangeAddressResponse:
@@ -76,10 +76,8 @@ class AddressChangeWorkflow(Operated):
         )
         # Side by side: an address that takes no mail keeps the other one not waiting.
         if change.email.after:
-            self._tellings.mail(AddressActivities.confirm_address, step, "Confirm the new address")
+            self._mails.mail(AddressActivities.confirm_address, step, "Confirm the new address")
         if change.email.before:
-            self._tellings.mail(AddressActivities.tell_previous_address, step, "Tell the old address")
+            self._mails.mail(AddressActivities.tell_previous_address, step, "Tell the old address")
         if change.previous_related_email:
-            self._tellings.mail(
-                AddressActivities.tell_previous_related_address, step, "Tell the guardian's old"
-            )
+            self._mails.mail(AddressActivities.tell_previous_related_address, step, "Tell the guardian's old")

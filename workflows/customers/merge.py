@@ -12,9 +12,9 @@ from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.customers.credentials_activities import CredentialsActivities
 from workflows.customers.merge_activities import MergeActivities
 from workflows.customers.transfer_activities import TransferActivities
+from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated
 from workflows.support.steps import first_message, quick_step, signal_need, signal_registration
-from workflows.support.telling import Tellings
 
 
 @workflow.defn(name=MergeWorkflowNames.WORKFLOW)
@@ -24,7 +24,7 @@ class MergeWorkflow(Operated):
     def __init__(self) -> None:
         self._request = MergeRequest()
         self._answer: MergeResponse | None = None
-        self._tellings = Tellings()
+        self._mails = BackgroundMails()
 
     @workflow.run
     async def run(self) -> None:
@@ -33,7 +33,7 @@ class MergeWorkflow(Operated):
             return
         if self._answer is not None and self._answer.HasField("merged"):
             await self._tell(self._answer)
-        await workflow.wait_condition(lambda: self._tellings.all_told() and workflow.all_handlers_finished())
+        await workflow.wait_condition(lambda: self._mails.all_sent() and workflow.all_handlers_finished())
 
     @workflow.update(name=MergeWorkflowNames.MERGE)
     async def merge(self, request: MergeRequest) -> MergeResponse:
@@ -58,7 +58,7 @@ class MergeWorkflow(Operated):
             )
             anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
             # Whoever has always logged in by those that are gone would stand before a closed door.
-            self._tellings.mail(
+            self._mails.mail(
                 CredentialsActivities.send_credentials_anew, anew, "Send the credentials that stay"
             )
         if merge.merged_unit_id != merge.unit_id:
@@ -67,6 +67,4 @@ class MergeWorkflow(Operated):
                 f"Registration `{moved.registration_id}`."
             )
             left = TransferStep(moved=moved, event_id=merge.request_id)
-            self._tellings.mail(
-                TransferActivities.tell_previous_unit, left, "Tell the merged customer's unit"
-            )
+            self._mails.mail(TransferActivities.tell_previous_unit, left, "Tell the merged customer's unit")

@@ -20,9 +20,9 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import NeedWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 from workflows.customers.need_activities import NeedActivities
+from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated
 from workflows.support.steps import first_message, insist, mail_step, noted, quick_step
-from workflows.support.telling import Tellings
 
 _ONE_RUN = timedelta(days=365)
 """A longer wait goes on in a run of its own: so no run outlives a release by years."""
@@ -41,7 +41,7 @@ class NeedWorkflow(Operated):
         self._customer_id = input.customer_id
         self._need = Need()
         self._changed = self._begun = workflow.info().continued_run_id is not None
-        self._tellings = Tellings()
+        self._mails = BackgroundMails()
 
     @workflow.run
     async def run(self, input: NeedWorkflowInput) -> None:  # noqa: A002, ARG002
@@ -56,7 +56,7 @@ class NeedWorkflow(Operated):
                 if await self._see_through():
                     break
             await workflow.wait_condition(
-                lambda: workflow.all_handlers_finished() and (self._changed or self._tellings.all_told())
+                lambda: workflow.all_handlers_finished() and (self._changed or self._mails.all_sent())
             )
 
     # The story
@@ -81,9 +81,9 @@ class NeedWorkflow(Operated):
                 return False
             if asking.done() and not asking.result():
                 break
-        self._tellings.mail(NeedActivities.tell_need_unanswered, self._step(), "Tell the registrar")
+        self._mails.mail(NeedActivities.tell_need_unanswered, self._step(), "Tell the registrar")
         if not workflow.patched("hear-while-mail-is-on-its-way"):
-            await workflow.wait_condition(self._tellings.all_told)
+            await workflow.wait_condition(self._mails.all_sent)
         self._show("UNANSWERED", "No answer came, and the registrar was told", None)
         return True
 

@@ -20,9 +20,9 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import MessageWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE
 from workflows.messages.activities import MessageActivities
+from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated
 from workflows.support.steps import insist, quick_step
-from workflows.support.telling import Tellings
 
 _STORING = timedelta(minutes=10)
 """How long a run waits for its message to be stored: longer than any call takes."""
@@ -38,7 +38,7 @@ class MessageWorkflow(Operated):
         self._plan = MessagePlan()
         self._told_closed = False
         self._is_gone = False
-        self._tellings = Tellings()
+        self._mails = BackgroundMails()
 
     @workflow.run
     async def run(self, input: MessageWorkflowInput) -> MessageWorkflowResult:  # noqa: A002, ARG002
@@ -50,7 +50,7 @@ class MessageWorkflow(Operated):
             self._mail(MessageActivities.tell_customer_service, "Tell customer service")
             self._mail(MessageActivities.confirm_receipt, "Confirm the receipt to the sender")
             if not workflow.patched("hear-while-mail-is-on-its-way"):
-                await workflow.wait_condition(self._tellings.all_told)
+                await workflow.wait_condition(self._mails.all_sent)
             await self._await_the_answer()
         if self._is_gone:
             self._tell_if_it_was_there()
@@ -58,7 +58,7 @@ class MessageWorkflow(Operated):
             self._mail(MessageActivities.tell_answered, "Tell the sender of the answer")
         elif self._state == MESSAGE_STATE_LAPSED:
             self._mail(MessageActivities.tell_lapsed, "Tell the sender that nobody answered")
-        await workflow.wait_condition(self._tellings.all_told)
+        await workflow.wait_condition(self._mails.all_sent)
         self._show("Ended", None)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return MessageWorkflowResult()
@@ -90,9 +90,9 @@ class MessageWorkflow(Operated):
             if await self._closed_by(moment, "Message: reminder"):
                 return
             step = self._step(f"reminder {number}")
-            self._tellings.mail(MessageActivities.remind_of_message, step, "Remind customer service")
+            self._mails.mail(MessageActivities.remind_of_message, step, "Remind customer service")
             if not workflow.patched("hear-while-mail-is-on-its-way"):
-                await workflow.wait_condition(self._tellings.all_told)
+                await workflow.wait_condition(self._mails.all_sent)
         lapse = self._plan.lapse_time.ToDatetime(UTC)
         self._show("Is late; waits for customer service", lapse)
         if not await self._closed_by(lapse, "Message: lapse"):
@@ -137,7 +137,7 @@ class MessageWorkflow(Operated):
     def _mail(
         self, step: Callable[[MessageActivities, MessageStep], Awaitable[MailStepResult]], summary: str
     ) -> None:
-        self._tellings.mail(step, self._step(), summary)
+        self._mails.mail(step, self._step(), summary)
 
     @workflow.signal(name=MessageWorkflowNames.CLOSED)
     def closed(self, closed: MessageClosed) -> None:  # noqa: ARG002

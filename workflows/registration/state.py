@@ -1,4 +1,4 @@
-"""One run of a registration: its state, its waits, and how it ends."""
+"""`RegistrationRun`: the state of one run of a registration, and what its phases share."""
 
 import asyncio
 import uuid
@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from liity.registration.v1.registration_service_pb2 import Registration
+from liity.registration.v1.registration_service_pb2 import PreviousCustomership, Registration
 from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.reason_pb2 import Reason
@@ -35,53 +36,130 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
 from workflows.registration.activities import RegistrationActivities
-from workflows.support.operators import Operated
+from workflows.support.background_mails import BackgroundMails
 from workflows.support.steps import AGAIN, mail_while, noted, quick_step
-from workflows.support.telling import Tellings
 
-_LAST_TELLINGS = timedelta(minutes=10)
-"""How long a run that has grown long waits for mails that are on their way."""
+_LAST_MAILS = timedelta(minutes=10)
+"""How long a run that continues as new waits for mails that are on their way."""
 
 EDITS_PER_RUN = 1000
-"""A run takes 2,000 updates at most: after so many edits the registration goes on in a new run."""
+"""A run takes 2,000 updates at most: after so many edits it continues as new."""
 
 
-class RegistrationRun(Operated):
-    """What is known of a registration, and what all that it waits for share."""
+class RegistrationRun:
+    """State of one run, read and changed by its phases and handlers, with the helpers they share."""
 
-    def __init__(self, person_id: str) -> None:
-        self._person_id = person_id
-        self._created = CreatedRegistration()
-        self._registration = Registration()
-        self._unit_id = ""
-        self._for_the_unit = False
-        """Whether customer service or an operator has decided for the unit, which does not know it yet."""
-        self._over = ""
-        """Why the story is over, if something has ended it from outside."""
-        self._tellings = Tellings()
-        self._edits = 0
-        self._asked = False
-        """Whether whoever is waited for was mailed, in this run or an earlier one."""
-        # Whoever holds it decides: an answer and the deadline may come at the same moment.
-        self._deciding = asyncio.Lock()
+    def __init__(self, given: RegistrationWorkflowInput) -> None:
+        """Takes up the state of the run before, if there is one."""
+        before = given.state
+        self.person_id = given.person_id
+        self.created = CreatedRegistration()
+        self.created.CopyFrom(before.created)
+        self.registration = Registration()
+        self.registration.CopyFrom(before.registration)
+        self.unit_id = before.unit_id
+        self.save_request_id = before.save_request_id
+        """The request that the registration comes from; a Save with another is refused."""
+        self.decided_for_unit = before.decided_for_unit
+        """Whether customer service or an operator decided for the unit, which is to be told."""
+        self.asked = before.asked
+        """Whether the guardian or customer service was mailed at the beginning of this wait."""
+        self.consent_method = before.consent_method
+        self.guardian_corrections = before.guardian_corrections
+        """How often the guardian's address was corrected: each is asked by a mail of its own."""
+        self.consent_asked_at = _moment(before, "wait_begin_time")
+        """When this wait for consent began."""
+        self.returning = before.returning
+        """Whether the person was marked for deletion when saved (R19)."""
+        self.previous = PreviousCustomership()
+        self.previous.CopyFrom(before.previous)
+        self.begun = _moment(before, "begin_time")
+        """When the customership began, once the credentials are sent."""
+        self.welcome_time = _moment(before, "welcome_time")
+        self.waited_for_welcome_before = self.welcome_time is not None
+        """Whether the run before waited for the welcome, and may have sent the reminder."""
+        self.address_changed = False
+        """Whether the address on file may have changed since it was last looked at."""
+        self.ended_by = ""
+        """What ended the run from outside, in words for operators."""
+        self.edits = 0
+        self.mails = BackgroundMails()
+        # An answer and a deadline may come at the same moment: who holds the lock decides.
+        self.decision_lock = asyncio.Lock()
 
-    async def _wait_while(self, awaited: Stage.ValueType, until: datetime, summary: str) -> None:
-        """Waits while a stage lasts, until a moment at most."""
+    @property
+    def is_long(self) -> bool:
+        """Whether the run nears the limit of its history or of its updates, and should continue as new."""
+        return self.edits >= EDITS_PER_RUN or workflow.info().is_continue_as_new_suggested()
+
+    async def wait_while(self, awaited: Stage.ValueType, until: datetime, summary: str) -> None:
+        """Waits while a stage lasts, until a moment at most. Returns early if the run is long."""
         remaining = max(until - workflow.now(), timedelta(0))
         try:
             await workflow.wait_condition(
-                lambda: self._registration.stage != awaited or self._is_long,
+                lambda: self.registration.stage != awaited or self.is_long,
                 timeout=remaining,
                 timeout_summary=OperatorText(summary),
             )
         except TimeoutError:
-            # Someone may be deciding at this very moment: theirs counts.
-            async with self._deciding:
+            # A decision that is being made at this moment counts.
+            async with self.decision_lock:
                 return
-        if self._registration.stage == awaited:
-            await self._go_on_in_a_new_run()
+        if self.registration.stage == awaited:
+            await self.continue_as_new()
 
-    async def _mail_while(
+    async def continue_as_new(self) -> None:
+        """Continues as a new run with this one's state, unless a decision comes first.
+
+        Mails that cannot go out within minutes are dropped; the one who is waited for is mailed anew.
+        """
+        stage = self.registration.stage
+        if not self.mails.all_sent():
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    self.mails.all_sent,
+                    timeout=_LAST_MAILS,
+                    timeout_summary=OperatorText("Last mails of the run"),
+                )
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self.ended_by:
+            # The phase is cancelled in a moment.
+            await asyncio.Event().wait()
+        if self.registration.stage == stage:
+            state = self._state()
+            workflow.continue_as_new(RegistrationWorkflowInput(person_id=self.person_id, state=state))
+
+    def _state(self) -> RegistrationState:
+        """What the next run must know."""
+        state = RegistrationState(
+            created=self.created,
+            registration=self.registration,
+            unit_id=self.unit_id,
+            save_request_id=self.save_request_id,
+            decided_for_unit=self.decided_for_unit,
+            asked=self.asked,
+            consent_method=self.consent_method,
+            guardian_corrections=self.guardian_corrections,
+            returning=self.returning,
+            previous=self.previous,
+        )
+        if self.consent_asked_at is not None:
+            state.wait_begin_time.FromDatetime(self.consent_asked_at)
+        if self.begun is not None and self.welcome_time is not None:
+            state.begin_time.FromDatetime(self.begun)
+            state.welcome_time.FromDatetime(self.welcome_time)
+        return state
+
+    async def decide_at_last(
+        self, awaited: Stage.ValueType, decide: Callable[[], Awaitable[None]], summary: str
+    ) -> None:
+        """Makes a decision whose time has come; again every hour while a service refuses it."""
+        await noted(decide(), summary)
+        while self.registration.stage == awaited:
+            await self.wait_while(awaited, workflow.now() + AGAIN, f"{summary}: again")
+            await noted(decide(), summary)
+
+    async def mail_while(
         self,
         awaited: Stage.ValueType,
         activity: Callable[..., Any],
@@ -89,68 +167,14 @@ class RegistrationRun(Operated):
         summary: str,
         until: datetime,
     ) -> None:
-        """Mails who is waited for; an answer, or the lapse, does not wait for a mail server that is away."""
+        """Mails the one who is waited for. An answer, or the lapse, does not wait for the mail."""
         await mail_while(
-            lambda: self._registration.stage == awaited and not self._is_long, activity, step, summary, until
+            lambda: self.registration.stage == awaited and not self.is_long, activity, step, summary, until
         )
-        # A run that has grown long leaves it to the next.
-        self._asked = not self._is_long
+        # A long run leaves the mail to the next run.
+        self.asked = not self.is_long
 
-    async def _see_to(
-        self, awaited: Stage.ValueType, decide: Callable[[], Awaitable[None]], summary: str
-    ) -> None:
-        """Has a decision made whose time has come; again every hour if a service refuses it."""
-        await noted(decide(), summary)
-        while self._registration.stage == awaited:
-            await self._wait_while(awaited, workflow.now() + AGAIN, f"{summary}: again")
-            await noted(decide(), summary)
-
-    @property
-    def _is_long(self) -> bool:
-        """Whether the run nears the limits of a history or of updates."""
-        return self._edits >= EDITS_PER_RUN or workflow.info().is_continue_as_new_suggested()
-
-    async def _go_on_in_a_new_run(self) -> None:
-        """Goes on in a new run, which knows what this one does, unless a decision comes first.
-
-        Whoever could not be told by now is told no more; those who are waited for are asked anew.
-        """
-        stage = self._registration.stage
-        if not self._tellings.all_told():
-            with suppress(TimeoutError):
-                await workflow.wait_condition(
-                    self._tellings.all_told,
-                    timeout=_LAST_TELLINGS,
-                    timeout_summary=OperatorText("Last mails of the run"),
-                )
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        if self._over:
-            # What has ended the story cancels it in a moment.
-            await asyncio.Event().wait()
-        if self._registration.stage == stage:
-            workflow.continue_as_new(
-                RegistrationWorkflowInput(person_id=self._person_id, state=self._state())
-            )
-
-    def _state(self) -> RegistrationState:
-        """What a new run must know to go on."""
-        return RegistrationState(
-            created=self._created,
-            registration=self._registration,
-            unit_id=self._unit_id,
-            decided_for_unit=self._for_the_unit,
-            asked=self._asked,
-        )
-
-    def _take_up(self, state: RegistrationState) -> None:
-        """Goes on with what the run before knew."""
-        self._created.CopyFrom(state.created)
-        self._registration.CopyFrom(state.registration)
-        self._unit_id = state.unit_id
-        self._for_the_unit = state.decided_for_unit
-        self._asked = state.asked
-
-    async def _end(
+    async def end(
         self,
         awaited: Collection[Stage.ValueType],
         stage: Stage.ValueType,
@@ -159,55 +183,57 @@ class RegistrationRun(Operated):
         link_id: str = "",
         note: str = "",
     ) -> None:
-        """Ends and erases, if one of these stages lasts when it is this one's turn."""
-        async with self._deciding:
-            if self._registration.stage not in awaited:
+        """Ends and erases the registration, if it is in one of the awaited stages once the lock is held."""
+        async with self.decision_lock:
+            if self.registration.stage not in awaited:
                 return
             end = EndStep(step=step, stage=stage, link_id=link_id, rejection_note=note)
             ended = await quick_step(RegistrationActivities.end_registration, end, "End and erase")
-            self._registration.CopyFrom(ended)
-            self._for_the_unit = acts_for_the_unit()
-            self._show("Ended", None)
+            self.registration.CopyFrom(ended)
+            self.decided_for_unit = acts_for_the_unit()
+            self.show("Ended", None)
 
-    def _tell_of_the_withdrawal(self) -> None:
-        """Tells the registrar, unless it was a person of the unit who withdrew."""
-        if self._for_the_unit and workflow.patched("tell-what-was-decided-for-the-unit"):
-            self._tellings.mail(RegistrationActivities.tell_withdrawn, self._step(), "Tell the registrar")
+    def mail_withdrawal(self) -> None:
+        """Mails the registrar that the registration was withdrawn, unless the unit itself withdrew it."""
+        if self.decided_for_unit and workflow.patched("tell-what-was-decided-for-the-unit"):
+            self.mails.mail(RegistrationActivities.tell_withdrawn, self.step(), "Tell the registrar")
 
-    def _event(self, name: str) -> str:
-        """The ID of an event that a registration has once: the same in whichever run it comes.
+    def event_id(self, name: str) -> str:
+        """The ID of an event that a registration has once: every run makes the same one.
 
-        So a run that goes on from the row mails nobody what was mailed before.
+        So no run mails what an earlier run has mailed.
         """
-        return str(uuid.uuid5(uuid.UUID(self._registration.registration_id), name))
+        return str(uuid.uuid5(uuid.UUID(self.registration.registration_id), name))
 
-    def _stage_begun(self) -> datetime:
-        """When the stage at hand began: now, unless the run goes on from a row that tells it."""
-        if not self._created.HasField("begin_time"):
+    def stage_begun(self) -> datetime:
+        """When the present stage began: as the row says, if the run was begun anew from it, otherwise now."""
+        if not self.created.HasField("begin_time"):
             return workflow.now()
-        begun = self._created.begin_time.ToDatetime(UTC)
-        # It tells of the first stage of the run alone.
-        self._created.ClearField("begin_time")
+        begun = self.created.begin_time.ToDatetime(UTC)
+        # The row tells of the run's first stage alone.
+        self.created.ClearField("begin_time")
         return begun
 
-    def _step(self, deadline: datetime | None = None, event_id: str = "") -> RegistrationStep:
+    def step(self, deadline: datetime | None = None, event_id: str = "") -> RegistrationStep:
+        """The input of an activity."""
         step = RegistrationStep(
-            registration_id=self._registration.registration_id,
-            person_id=self._person_id,
+            registration_id=self.registration.registration_id,
+            person_id=self.person_id,
             event_id=event_id or str(workflow.uuid4()),
         )
         if deadline:
             step.deadline.FromDatetime(deadline)
         return step
 
-    def _answer(self, otherwise: Reason.ValueType, *, decided: bool) -> StageResponse:
+    def answer(self, otherwise: Reason.ValueType, *, decided: bool) -> StageResponse:
+        """The registration, if the update has decided. Refuses the update with a reason if it has not."""
         if not decided:
             raise refusal(otherwise)
-        return StageResponse(registration=self._registration)
+        return StageResponse(registration=self.registration)
 
-    def _show(self, note: str, deadline: datetime | None) -> None:
+    def show(self, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""
-        registration = self._registration
+        registration = self.registration
         workflow.upsert_search_attributes(
             [
                 STAGE.value_set(stage_name(registration.stage)),
@@ -258,3 +284,11 @@ def refusal(reason: Reason.ValueType) -> ApplicationError:
     """What an update is refused with: the gateway tells the reason."""
     name = reason_name(reason)
     return ApplicationError(name, type=name, non_retryable=True)
+
+
+def _moment(state: RegistrationState, field: str) -> datetime | None:
+    """A time that the run before has noted, if it has."""
+    if not state.HasField(field):  # type: ignore[arg-type]
+        return None
+    moment: Timestamp = getattr(state, field)
+    return moment.ToDatetime(UTC)

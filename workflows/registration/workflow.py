@@ -13,43 +13,55 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
     REASON_NOT_WAITING,
+    REASON_NOT_WAITING_FOR_CONSENT,
     REASON_TOO_MANY_EDITS,
 )
-from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WAITING_FOR_REACTIVATION, STAGE_WITHDRAWN
+from liity.v1.registration_pb2 import (
+    STAGE_DECLINED,
+    STAGE_LINKED,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+    STAGE_WITHDRAWN,
+)
 from liity.workflows.v1.registration_workflow_pb2 import (
+    AddressChanged,
     Adopt,
     ConvertRequest,
     ConvertResponse,
     CreatedRegistration,
     CustomershipEnded,
+    DeclineConsentRequest,
     EditRequest,
     EditResponse,
+    LinkToCustomerRequest,
     MakeWayRequest,
     MakeWayResponse,
     Merged,
     Moved,
-    RegistrationState,
+    ReactivateRequest,
+    RecordConsentRequest,
     RegistrationWorkflowInput,
     RegistrationWorkflowResult,
+    RejectRequest,
     Resumed,
     SaveRequest,
     SaveResponse,
     StageResponse,
+    VerifyIdentityRequest,
     WithdrawRequest,
 )
+from services.runtime.security.hetu_detector import looks_like_hetu
 from services.runtime.stages import BEGUN, ENDED, WAITING
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import KIND, UNIT, kind_name
 from workflows.reconciliation.adoption_activities import AdoptionActivities
 from workflows.registration.activities import RegistrationActivities, names_guardian
-from workflows.registration.consent import ConsentWait
-from workflows.registration.decisions import CustomerServiceWait
-from workflows.registration.getting_started import GettingStarted
-from workflows.registration.state import (
-    FOR_CUSTOMER_SERVICE,
-    refusal,
-)
+from workflows.registration.consent import ConsentPhase
+from workflows.registration.decisions import DecisionPhase
+from workflows.registration.state import FOR_CUSTOMER_SERVICE, RegistrationRun, refusal
+from workflows.registration.welcome import WelcomePhase
 from workflows.support.actor_context import acts_by_hand
+from workflows.support.operators import Operated
 from workflows.support.steps import first_message, quick_step
 
 EDITS_AT_ONCE = 30
@@ -59,110 +71,112 @@ EDITS_WITHIN = timedelta(minutes=1)
 
 
 @workflow.defn(name=RegistrationWorkflowNames.WORKFLOW)
-class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
+class RegistrationWorkflow(Operated):
     """Coordinates one registration.
 
     Started by the update `save`, which answers once the outcome is decided. While customer service is waited
     for, the updates `reactivate`, `verify_identity`, `link_to_customer` and `reject` decide; while consent is
-    awaited, `record_consent` and `decline_consent`; `withdraw` ends either wait. So do signals of the same
-    names, but for `link_to_customer`.
+    awaited, `record_consent` and `decline_consent`; `withdraw` ends either wait. Signals of the same names do
+    the same, but for `link_to_customer`. A signal that comes too late changes nothing.
     """
 
     @workflow.init
     def __init__(self, input: RegistrationWorkflowInput) -> None:  # noqa: A002
-        super().__init__(input.person_id)
-        self._saving = ""
-        # Whoever holds it stores, or finds, the registration that the run is about.
-        self._storing = asyncio.Lock()
+        self._run = RegistrationRun(input)
+        self._decision = DecisionPhase(self._run)
+        self._consent = ConsentPhase(self._run)
+        self._welcome = WelcomePhase(self._run)
+        # Held by who stores, or finds, the registration that the run is about.
+        self._store_lock = asyncio.Lock()
         self._begins_anew = False
         self._edit_times: deque[datetime] = deque(maxlen=EDITS_AT_ONCE)
-        if input.HasField("state"):
-            self._take_up(input.state)
 
     @workflow.run
     async def run(self, input: RegistrationWorkflowInput) -> RegistrationWorkflowResult:  # noqa: A002, ARG002
-        """Takes care of the customer until the welcome mail, or until the registration ends otherwise."""
-        if not await first_message(lambda: self._created.ByteSize() > 0):
+        """Runs the phases, until the welcome mail or another end."""
+        if not await first_message(lambda: self._run.created.ByteSize() > 0):
             return RegistrationWorkflowResult()
-        await self._unless_over(self._tell_the_story())
+        await self._run_until_ended(self._run_phases())
         await workflow.wait_condition(self._is_at_rest)
         while self._begins_anew:
-            # While a mail was on its way, or in the very moment in which the run came to its end.
-            self._begins_anew, self._over = False, ""
-            await self._unless_over(self._tell_the_story())
+            # While a mail was on its way, or at the very moment of the run's end.
+            self._begins_anew, self._run.ended_by = False, ""
+            await self._run_until_ended(self._run_phases())
             await workflow.wait_condition(self._is_at_rest)
-        return RegistrationWorkflowResult(stage=self._registration.stage)
+        return RegistrationWorkflowResult(stage=self._run.registration.stage)
 
     def _is_at_rest(self) -> bool:
-        told = self._tellings.all_told()
-        return workflow.all_handlers_finished() and (told or self._begins_anew)
+        sent = self._run.mails.all_sent()
+        return workflow.all_handlers_finished() and (sent or self._begins_anew)
 
-    async def _unless_over(self, part: Coroutine[object, object, None]) -> None:
-        """Tells a part of the story, until something ends it from outside."""
-        story = asyncio.ensure_future(part)
-        await workflow.wait_condition(lambda: story.done() or bool(self._over))
-        if not story.done():
-            story.cancel()
-            self._show(self._over, None)
-        await asyncio.wait([story])
-        error = None if story.cancelled() else story.exception()
-        if error is not None and not (self._over and is_cancelled_exception(error)):
+    async def _run_until_ended(self, phases: Coroutine[object, object, None]) -> None:
+        """Runs the phases; cancels them when the run is superseded, merged or ended."""
+        running = asyncio.ensure_future(phases)
+        await workflow.wait_condition(lambda: running.done() or bool(self._run.ended_by))
+        if not running.done():
+            running.cancel()
+            self._run.show(self._run.ended_by, None)
+        await asyncio.wait([running])
+        error = None if running.cancelled() else running.exception()
+        if error is not None and not (self._run.ended_by and is_cancelled_exception(error)):
             raise error
 
-    async def _tell_the_story(self) -> None:
-        awaited = self._registration.stage
-        self._returns = self._returns or awaited == STAGE_WAITING_FOR_REACTIVATION
+    async def _run_phases(self) -> None:
+        """Customer service's decision, the guardian's consent, and the welcome, each if it is needed."""
+        run = self._run
+        awaited = run.registration.stage
+        run.returning = run.returning or awaited == STAGE_WAITING_FOR_REACTIVATION
         if awaited in FOR_CUSTOMER_SERVICE:
-            await self._await_customer_service(awaited)
-            self._tell_how_it_was_decided(awaited)
-        await self._await_guardian()
+            await self._decision.run(awaited)
+            self._decision.mail_outcome(awaited)
+        mails = self._consent.awaited or run.returning
+        if self._consent.awaited:
+            await self._consent.run()
+            self._consent.mail_outcome()
+        if self._decision.is_back:
+            run.returning = False
+            run.mails.start(self._decision.tell_return(), "Tell the removal and the previous unit")
+        # A task begins after the mails: the order in the histories of earlier releases.
+        await (asyncio.ensure_future(self._welcome.run()) if mails else self._welcome.run())
 
-    async def _await_guardian(self) -> None:
-        """The guardian's consent, if it is needed, and how a new customer gets started."""
-        tells = self._waits_for_consent or self._returns
-        if self._waits_for_consent:
-            await self._await_consent()
-            self._tell_how_consent_ended()
-        if self._is_back:
-            self._returns = False
-            self._tellings.start(self._tell_of_the_return(), "Tell the removal and the previous unit")
-        # As a task it begins after what is told: the order in the histories of earlier releases.
-        await (asyncio.ensure_future(self._get_started()) if tells else self._get_started())
+    # Saving
 
     @workflow.update(name=RegistrationWorkflowNames.SAVE)
     async def save(self, request: SaveRequest) -> SaveResponse:
-        """Stores the registration. Answers with it, or with why there is none."""
-        self._saving = request.registration.request_id
+        """Stores the registration. Answers with it, or with the reason why it was refused."""
+        run = self._run
+        run.save_request_id = request.registration.request_id
         if acts_by_hand():
-            # A consent on paper is told by who registers: an operator may only record one as their own.
+            # Only the registrar can tell of a consent on paper; an operator records one as their own.
             request.registration.form.ClearField("paper_consent")
-        async with self._storing:
-            if self._created.ByteSize() and self._registration.stage not in ENDED:
-                return SaveResponse(registration=self._registration, refusal=self._created.refusal)
-            # One whose row is there already, as an earlier run stored it, goes on from the row's stage.
+        async with self._store_lock:
+            if run.created.ByteSize() and run.registration.stage not in ENDED:
+                return SaveResponse(registration=run.registration, refusal=run.created.refusal)
+            # If an earlier run has stored the row, this run goes on from the row's stage.
             created = await quick_step(
                 RegistrationActivities.create_registration, request.registration, "Store the registration"
             )
-            if not self._created.ByteSize():
-                self._unit_id = self._unit_id or created.registration.unit_id
+            if not run.created.ByteSize():
+                run.unit_id = run.unit_id or created.registration.unit_id
                 self._take(created)
-            elif not created.refusal and self._registration.stage in ENDED:
+            elif not created.refusal and run.registration.stage in ENDED:
                 self._begin_anew(created)
         return SaveResponse(registration=created.registration, refusal=created.refusal)
 
     @save.validator
     def _save_comes_first(self, request: SaveRequest) -> None:
-        """Refuses whoever saves the same person beside the first (R18); leaves nothing in the history."""
-        if self._saving in {"", request.registration.request_id}:
-            # The first, or the first delivered once more: storing it again gives the same registration.
+        """Refuses a second Save of the same person (R18); leaves nothing in the history."""
+        run = self._run
+        if run.save_request_id in {"", request.registration.request_id}:
+            # The first Save, or the same delivered once more: storing it again gives the same registration.
             return
-        stage = self._registration.stage
+        stage = run.registration.stage
         if stage in ENDED:
-            # Somebody marked for deletion may be saved anew at once; if nothing is kept, the step refuses.
+            # A person marked for deletion may be saved anew: the activity decides.
             return
         if stage not in BEGUN:
             raise refusal(REASON_BEING_REGISTERED)
-        same_unit = self._unit_id == request.registration.unit_id
+        same_unit = run.unit_id == request.registration.unit_id
         raise refusal(
             REASON_ALREADY_REGISTERED_IN_THIS_UNIT if same_unit else REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT
         )
@@ -172,65 +186,70 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         description="Sent by reconciliation, not by people: the run goes on from a row that no run knows.",
     )
     async def adopt(self, adopted: Adopt) -> None:
-        """Reconciliation has found a row that no run knows: this one goes on from the row's stage."""
+        """Goes on from the stage of a row that reconciliation has found without a run."""
+        run = self._run
         if not (adopted.registration_id and adopted.request_id):
             return
-        if self._saving not in {"", adopted.request_id}:
+        if run.save_request_id not in {"", adopted.request_id}:
             return
-        self._saving = adopted.request_id
-        adopted.person_id = self._person_id
-        async with self._storing:
-            if self._created.ByteSize():
+        run.save_request_id = adopted.request_id
+        adopted.person_id = run.person_id
+        async with self._store_lock:
+            if run.created.ByteSize():
                 return
             created = await quick_step(
                 AdoptionActivities.adopt_registration, adopted, "Go on with the registration"
             )
             if not created.HasField("registration"):
-                self._saving = ""
+                run.save_request_id = ""
                 return
             self._take(created)
-            self._unit_id = self._unit_id or self._registration.unit_id
+            run.unit_id = run.unit_id or run.registration.unit_id
 
     @workflow.update(name=RegistrationWorkflowNames.CONVERT)
     async def convert(self, request: ConvertRequest) -> ConvertResponse:
-        """A CD borrower becomes an online customer, and gets started as a new one does (R23)."""
-        self._saving = self._saving or request.conversion.request_id
+        """Converts a CD borrower to an online customer, who is then welcomed as a new one is (R23)."""
+        run = self._run
+        run.save_request_id = run.save_request_id or request.conversion.request_id
         converted = await quick_step(
-            RegistrationActivities.convert_to_online, request.conversion, "Make an online customer"
+            RegistrationActivities.convert_to_online, request.conversion, "Convert to online customer"
         )
-        if not self._created.ByteSize() or not converted.HasField("refused"):
-            self._begins_anew = self._created.ByteSize() > 0
-            self._unit_id = self._unit_id or converted.created.registration.unit_id
+        if not run.created.ByteSize() or not converted.HasField("refused"):
+            self._begins_anew = run.created.ByteSize() > 0
+            run.unit_id = run.unit_id or converted.created.registration.unit_id
             self._take(converted.created)
         if converted.HasField("refused"):
             return ConvertResponse(refused=converted.refused)
         return ConvertResponse(registration=converted.created.registration)
 
     @workflow.update(name=RegistrationWorkflowNames.MAKE_WAY)
-    async def make_way(self, request: MakeWayRequest) -> MakeWayResponse:  # noqa: ARG002
-        """The person is saved anew: if the customership has ended, this run is over (R19)."""
-        if self._registration.stage in BEGUN:
+    async def supersede(self, request: MakeWayRequest) -> MakeWayResponse:  # noqa: ARG002
+        """Ends the run of an ended customership, whose person is saved anew (R19)."""
+        run = self._run
+        if run.registration.stage in BEGUN:
             looked = await quick_step(
-                RegistrationActivities.look_whether_over, self._step(), "Look whether it has ended"
+                RegistrationActivities.look_whether_over, run.step(), "Check whether it has ended"
             )
-            self._over = self._over or ("A new registration has taken its place" if looked.over else "")
+            run.ended_by = run.ended_by or ("A new registration has taken its place" if looked.over else "")
         return MakeWayResponse()
+
+    # While the registration waits
 
     @workflow.update(name=RegistrationWorkflowNames.EDIT)
     async def edit(self, request: EditRequest) -> EditResponse:
-        """The unit corrects the form while the registration waits (R14)."""
-        self._edits += 1
+        """Corrects the form while the registration waits (R14)."""
+        self._run.edits += 1
         self._edit_times.append(workflow.now())
-        async with self._deciding:
+        async with self._run.decision_lock:
             edited = await quick_step(RegistrationActivities.edit_registration, request, "Correct the form")
         if not edited.HasField("refused") and not edited.updated.HasField("changed_meanwhile"):
-            self._created.temporary = edited.updated.temporary
+            self._run.created.temporary = edited.updated.temporary
             if names_guardian(request.update):
-                self._ask_guardian_anew()
+                self._consent.ask_anew()
         return edited
 
     @edit.validator
-    def _something_waits_for_it(self, request: EditRequest) -> None:  # noqa: ARG002
+    def _edit_is_possible(self, request: EditRequest) -> None:  # noqa: ARG002
         self._require_waiting()
         times = self._edit_times
         if len(times) == EDITS_AT_ONCE and workflow.now() - times[0] < EDITS_WITHIN:
@@ -238,12 +257,13 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
 
     @workflow.update(name=RegistrationWorkflowNames.WITHDRAW)
     async def withdraw(self, request: WithdrawRequest) -> StageResponse:
-        """The unit withdraws: the registration ends and is erased (R30)."""
+        """Ends and erases the registration: the unit withdraws it (R30)."""
         await self._withdraw(request)
-        return self._answer(REASON_NOT_WAITING, decided=self._registration.stage == STAGE_WITHDRAWN)
+        decided = self._run.registration.stage == STAGE_WITHDRAWN
+        return self._run.answer(REASON_NOT_WAITING, decided=decided)
 
     @withdraw.validator
-    def _something_waits(self, request: WithdrawRequest) -> None:  # noqa: ARG002
+    def _withdrawal_is_possible(self, request: WithdrawRequest) -> None:  # noqa: ARG002
         self._require_waiting()
 
     @workflow.signal(name=RegistrationWorkflowNames.WITHDRAW)
@@ -254,18 +274,135 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
 
     async def take_cancellation(self) -> bool:
         """Withdraws a registration that waits, with the erasure; ignored in every other stage."""
-        if self._registration.stage in WAITING:
+        if self._run.registration.stage in WAITING:
             await self._withdraw(WithdrawRequest())
-            return self._registration.stage == STAGE_WITHDRAWN
+            return self._run.registration.stage == STAGE_WITHDRAWN
         return False
+
+    async def _withdraw(self, request: WithdrawRequest) -> None:
+        run = self._run
+        await run.end(WAITING, STAGE_WITHDRAWN, run.step(event_id=request.request_id))
+
+    def _require_waiting(self) -> None:
+        if self._run.registration.stage not in WAITING:
+            raise refusal(REASON_NOT_WAITING)
+
+    # The guardian's answer
+
+    @workflow.update(name=RegistrationWorkflowNames.RECORD_CONSENT)
+    async def record_consent(self, request: RecordConsentRequest) -> StageResponse:
+        """Begins the customership: the guardian consents (R5)."""
+        await self._consent.record(request, by_hand=acts_by_hand())
+        decided = self._run.registration.stage not in ENDED
+        return self._run.answer(REASON_NOT_WAITING_FOR_CONSENT, decided=decided)
+
+    @record_consent.validator
+    def _consent_is_awaited(self, request: RecordConsentRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
+
+    @workflow.update(name=RegistrationWorkflowNames.DECLINE_CONSENT)
+    async def decline_consent(self, request: DeclineConsentRequest) -> StageResponse:
+        """Ends and erases the registration: the guardian declines (R30)."""
+        await self._consent.decline(request, by_hand=acts_by_hand())
+        decided = self._run.registration.stage == STAGE_DECLINED
+        return self._run.answer(REASON_NOT_WAITING_FOR_CONSENT, decided=decided)
+
+    @decline_consent.validator
+    def _consent_is_still_awaited(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
+
+    @workflow.signal(name=RegistrationWorkflowNames.RECORD_CONSENT)
+    async def record_consent_by_signal(self, request: RecordConsentRequest) -> None:
+        """`record_consent` from Temporal UI or CLI; `{}` is enough."""
+        await self._consent.record(request, by_hand=True)
+
+    @workflow.signal(name=RegistrationWorkflowNames.DECLINE_CONSENT)
+    async def decline_consent_by_signal(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
+        """`decline_consent` from Temporal UI or CLI; `{}` is enough."""
+        await self._consent.decline(DeclineConsentRequest(), by_hand=True)
+
+    def _require_consent_awaited(self) -> None:
+        if not self._consent.awaited:
+            raise refusal(REASON_NOT_WAITING_FOR_CONSENT)
+
+    # Customer service's decision
+
+    @workflow.update(name=RegistrationWorkflowNames.REACTIVATE)
+    async def reactivate(self, request: ReactivateRequest) -> StageResponse:
+        """Activates a person who was marked for deletion (R19)."""
+        await self._decision.approve(STAGE_WAITING_FOR_REACTIVATION, request.request_id)
+        return self._decision.answer(request.request_id)
+
+    @reactivate.validator
+    def _reactivation_is_awaited(self, request: ReactivateRequest) -> None:  # noqa: ARG002
+        self._decision.require(STAGE_WAITING_FOR_REACTIVATION)
+
+    @workflow.update(name=RegistrationWorkflowNames.VERIFY_IDENTITY)
+    async def verify_identity(self, request: VerifyIdentityRequest) -> StageResponse:
+        """Activates a person whose identity customer service has checked (R24)."""
+        await self._decision.approve(STAGE_WAITING_FOR_IDENTITY_CHECK, request.request_id)
+        return self._decision.answer(request.request_id)
+
+    @verify_identity.validator
+    def _identity_check_is_awaited(self, request: VerifyIdentityRequest) -> None:  # noqa: ARG002
+        self._decision.require(STAGE_WAITING_FOR_IDENTITY_CHECK)
+
+    @workflow.update(name=RegistrationWorkflowNames.LINK_TO_CUSTOMER)
+    async def link_to_customer(self, request: LinkToCustomerRequest) -> StageResponse:
+        """Links the registration to a customer that the person turns out to be (R24)."""
+        await self._decision.link(request)
+        return self._decision.answer(request.request_id)
+
+    @link_to_customer.validator
+    def _identity_check_is_still_awaited(self, request: LinkToCustomerRequest) -> None:  # noqa: ARG002
+        self._decision.require(STAGE_WAITING_FOR_IDENTITY_CHECK)
+
+    @workflow.update(name=RegistrationWorkflowNames.REJECT)
+    async def reject(self, request: RejectRequest) -> StageResponse:
+        """Ends and erases the registration: customer service rejects it (R19, R24)."""
+        await self._decision.reject(request)
+        return self._decision.answer(request.request_id)
+
+    @reject.validator
+    def _decision_is_awaited(self, request: RejectRequest) -> None:  # noqa: ARG002
+        self._decision.require(*FOR_CUSTOMER_SERVICE)
+
+    @workflow.signal(name=RegistrationWorkflowNames.REACTIVATE)
+    async def reactivate_by_signal(self, request: ReactivateRequest) -> None:  # noqa: ARG002
+        """`reactivate` from Temporal UI or CLI; `{}` is enough."""
+        await self._decision.approve(STAGE_WAITING_FOR_REACTIVATION, "")
+
+    @workflow.signal(name=RegistrationWorkflowNames.VERIFY_IDENTITY)
+    async def verify_identity_by_signal(self, request: VerifyIdentityRequest) -> None:  # noqa: ARG002
+        """`verify_identity` from Temporal UI or CLI; `{}` is enough."""
+        await self._decision.approve(STAGE_WAITING_FOR_IDENTITY_CHECK, "")
+
+    @workflow.signal(name=RegistrationWorkflowNames.REJECT)
+    async def reject_by_signal(self, request: RejectRequest) -> None:
+        """`reject` from Temporal UI or CLI; `{}` is enough, and then the unit reads no reason."""
+        request.request_id = ""
+        if looks_like_hetu(request.note):
+            workflow.logger.warning("signal dropped: its note holds what looks like a personal identity code")
+            return
+        await self._decision.reject(request)
+
+    # What other runs signal
+
+    @workflow.signal(
+        name=RegistrationWorkflowNames.ADDRESS_CHANGED,
+        description="Sent by other runs, not by people: a welcome that waits for an address looks again.",
+    )
+    def address_changed(self, changed: AddressChanged) -> None:  # noqa: ARG002
+        """Lets a welcome that waits for the customer's own address look again (R27)."""
+        self._run.address_changed = True
 
     @workflow.signal(
         name=RegistrationWorkflowNames.MOVED,
         description="Sent by other runs, not by people: the person was moved to another unit.",
     )
     def moved(self, moved: Moved) -> None:
-        """The person was moved to another unit (R16): operators find the run by it from now on."""
-        self._unit_id = moved.unit_id
+        """Notes the unit that the person was moved to (R16), by which operators find the run."""
+        self._run.unit_id = moved.unit_id
         workflow.upsert_search_attributes([UNIT.value_set(moved.unit_id)])
 
     @workflow.signal(
@@ -273,23 +410,24 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         description="Sent by other runs, not by people: the run looks whether the customership has ended.",
     )
     async def customership_ended(self, ended: CustomershipEnded) -> None:  # noqa: ARG002
-        """The customership has ended (R19): there is nobody to welcome any more."""
-        if self._registration.stage in BEGUN and await self._is_so():
-            self._over = "The customership has ended"
+        """Ends the run if the customership has ended (R19)."""
+        if self._run.registration.stage in BEGUN and await self._has_ended():
+            self._run.ended_by = "The customership has ended"
 
     @workflow.signal(
         name=RegistrationWorkflowNames.RESUMED,
         description="Sent by other runs, not by people: the customership goes on.",
     )
     async def resumed(self, resumed: Resumed) -> None:
-        """The end was undone: the welcome is still to come (R19, R26)."""
-        if self._saving and not self._over:
+        """Goes on towards the welcome: the end of the customership was undone (R19, R26)."""
+        run = self._run
+        if run.save_request_id and not run.ended_by:
             return
-        self._saving = self._saving or resumed.registration_id
+        run.save_request_id = run.save_request_id or resumed.registration_id
         created = await quick_step(
-            RegistrationActivities.resume_registration, resumed, "Look how far it had come"
+            RegistrationActivities.resume_registration, resumed, "Check how far the welcome had come"
         )
-        if created.registration.person_id != self._person_id:
+        if created.registration.person_id != run.person_id:
             workflow.logger.warning("signal dropped: the registration is another person's")
             return
         self._begin_anew(created)
@@ -299,46 +437,32 @@ class RegistrationWorkflow(CustomerServiceWait, ConsentWait, GettingStarted):
         description="Sent by other runs, not by people: the run looks whether the customer was merged.",
     )
     async def merged(self, merged: Merged) -> None:  # noqa: ARG002
-        """The person was found to be another one, whose own run goes on: this one mails nothing more."""
-        if self._registration.stage in (*BEGUN, *WAITING) and await self._is_so():
-            self._registration.stage = STAGE_LINKED
-            self._over = "Merged into another customer"
+        """Ends the run if the person was merged into another, whose own run goes on."""
+        run = self._run
+        if run.registration.stage in (*BEGUN, *WAITING) and await self._has_ended():
+            run.registration.stage = STAGE_LINKED
+            run.ended_by = "Merged into another customer"
 
-    async def _is_so(self) -> bool:
-        """Whether nothing more is to come for the registration, as another run says, or an operator."""
+    async def _has_ended(self) -> bool:
+        """Whether the row agrees with a signal that nothing more is to come."""
         if not workflow.patched("look-whether-it-is-so"):
             return True
         looked = await quick_step(
-            RegistrationActivities.look_whether_over, self._step(), "Look whether it has ended"
+            RegistrationActivities.look_whether_over, self._run.step(), "Check whether it has ended"
         )
         return looked.over
 
-    def _require_waiting(self) -> None:
-        if self._registration.stage not in WAITING:
-            raise refusal(REASON_NOT_WAITING)
-
     def _begin_anew(self, created: CreatedRegistration) -> None:
-        """Goes on with what is saved anew, or goes on again, once this run's story is over."""
-        self._begins_anew = self._created.ByteSize() > 0
+        """Has the phases run again, for a person who is saved anew or whose end was undone."""
+        run = self._run
+        self._begins_anew = run.created.ByteSize() > 0
         self._take(created)
-        self._unit_id = self._registration.unit_id
-        self._for_the_unit = self._returns = False
-        self._guardian_corrections = 0
-        kind = kind_name(self._registration.kind)
-        workflow.upsert_search_attributes([UNIT.value_set(self._unit_id), KIND.value_set(kind)])
+        run.unit_id = run.registration.unit_id
+        run.decided_for_unit = run.returning = False
+        run.guardian_corrections = 0
+        kind = kind_name(run.registration.kind)
+        workflow.upsert_search_attributes([UNIT.value_set(run.unit_id), KIND.value_set(kind)])
 
     def _take(self, created: CreatedRegistration) -> None:
-        self._created = created
-        self._registration.CopyFrom(created.registration)
-
-    def _state(self) -> RegistrationState:
-        state = super()._state()
-        state.save_request_id = self._saving
-        return state
-
-    def _take_up(self, state: RegistrationState) -> None:
-        super()._take_up(state)
-        self._saving = state.save_request_id
-
-    async def _withdraw(self, request: WithdrawRequest) -> None:
-        await self._end(WAITING, STAGE_WITHDRAWN, self._step(event_id=request.request_id))
+        self._run.created = created
+        self._run.registration.CopyFrom(created.registration)

@@ -30,9 +30,9 @@ from workflows.customers.credentials_activities import CredentialsActivities
 from workflows.customers.need_activities import NeedActivities
 from workflows.registration.state import acts_for_the_unit
 from workflows.removal.activities import RemovalActivities
+from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated
 from workflows.support.steps import first_message, noted, quick_step, signal_need, signal_registration
-from workflows.support.telling import Tellings
 
 _ONE_RUN = timedelta(days=365)
 """A longer wait goes on in a run of its own: so no run outlives a release by years."""
@@ -60,7 +60,7 @@ class RemovalWorkflow(Operated):
         self._look_time = self._kept.erase_time.ToDatetime(UTC)
         # Whoever holds it decides: an undo and the erasure may come at the same moment.
         self._deciding = asyncio.Lock()
-        self._tellings = Tellings()
+        self._mails = BackgroundMails()
         self._other_runs_told = True
 
     @workflow.run
@@ -194,24 +194,24 @@ class RemovalWorkflow(Operated):
         step = self._step(request.end.request_id)
         step.deadline.CopyFrom(self._kept.erase_time)
         self._other_runs_told = False
-        self._tellings.start(self._tell_other_runs(), "Tell the registration and the need")
+        self._mails.start(self._tell_other_runs(), "Tell the registration and the need")
         if request.end.reason != END_REASON_DECEASED:
-            self._tellings.mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
+            self._mails.mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
         if request.link_id or acts_for_the_unit():
-            self._tellings.mail(RemovalActivities.tell_registrar_of_the_end, step, "Tell the registrar")
+            self._mails.mail(RemovalActivities.tell_registrar_of_the_end, step, "Tell the registrar")
 
     def _tell_of_the_return(self, request_id: str, answer: UndoResponse) -> None:
         step = self._step(request_id)
-        self._tellings.mail(RemovalActivities.tell_removal_undone, step, "Tell the registrar")
-        self._tellings.mail(RemovalActivities.tell_customership_goes_on, step, "Tell the customer")
+        self._mails.mail(RemovalActivities.tell_removal_undone, step, "Tell the registrar")
+        self._mails.mail(RemovalActivities.tell_customership_goes_on, step, "Tell the customer")
         if answer.online:
             anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
-            self._tellings.mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
+            self._mails.mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
         watch = NeedWorkflowInput(customer_id=self._customer_id)
         watching = "Watch a temporary need"
-        self._tellings.start(quick_step(NeedActivities.watch_need, watch, watching), watching)
+        self._mails.start(quick_step(NeedActivities.watch_need, watch, watching), watching)
         if answer.resumed_registration_id:
-            self._tellings.start(self._resume(answer.resumed_registration_id), "Go on to the welcome")
+            self._mails.start(self._resume(answer.resumed_registration_id), "Go on to the welcome")
 
     async def _resume(self, registration_id: str) -> None:
         """Has the welcome follow, after the run that was told of the end has heard of it."""
@@ -230,7 +230,7 @@ class RemovalWorkflow(Operated):
 
     @property
     def _idle(self) -> bool:
-        return self._tellings.all_told() and workflow.all_handlers_finished()
+        return self._mails.all_sent() and workflow.all_handlers_finished()
 
     def _step(self, event_id: str) -> RegistrationStep:
         return RegistrationStep(

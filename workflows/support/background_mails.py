@@ -1,4 +1,4 @@
-"""Telling somebody beside what a run does: a mail that cannot go out ends no run, nor delays it."""
+"""Mails that a run sends in the background: one that cannot go out neither ends nor delays the run."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,8 +11,8 @@ ArgumentT = TypeVar("ArgumentT")
 ResultT = TypeVar("ResultT")
 
 
-class Tellings:
-    """What a run tells others in the background. A step that is refused for good is logged."""
+class BackgroundMails:
+    """The mails under way. An activity that is refused for good is logged."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
@@ -23,15 +23,15 @@ class Tellings:
         argument: ArgumentT,
         summary: str,
     ) -> None:
-        """Has a step mail."""
+        """Starts an activity that mails."""
         self.start(mail_step(step, argument, summary), summary)
 
-    def start(self, telling: Awaitable[object], summary: str) -> None:
-        """Has something else done, such as a step that tells another run."""
-        task = asyncio.ensure_future(noted(telling, summary))
+    def start(self, task_of: Awaitable[object], summary: str) -> None:
+        """Starts something else, such as a signal to another run."""
+        task = asyncio.ensure_future(noted(task_of, summary))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def all_told(self) -> bool:
-        """Whether nothing is left to be told: a run must not end before."""
+    def all_sent(self) -> bool:
+        """Whether none is under way: a run must not end before."""
         return not self._tasks

@@ -9,13 +9,10 @@ from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import (
-    AddressChanged,
-    RegistrationState,
     WelcomePlanStep,
 )
 from services.runtime.stages import BEGUN
 from services.runtime.temporal.codec import OperatorText
-from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.customers.need_activities import NeedActivities
 from workflows.registration.activities import RegistrationActivities, first_credentials
 from workflows.registration.state import RegistrationRun
@@ -23,47 +20,41 @@ from workflows.support.deadlines import address_reminder_time, last_welcome_time
 from workflows.support.steps import mail_step, noted, quick_step
 
 
-class GettingStarted(RegistrationRun):
-    """Sends the credentials, reminds of the customer's own address, and welcomes."""
+class WelcomePhase:
+    """Sends the credentials, reminds the registrar of the customer's own address, and welcomes."""
 
-    def __init__(self, person_id: str) -> None:
-        super().__init__(person_id)
-        self._address_changed = False
-        self._begun: datetime | None = None
-        """When the customership began, if an earlier run has sent the credentials."""
-        self._welcome_time: datetime | None = None
-        self._goes_on = False
-        """Whether an earlier run of the registration has waited for the welcome."""
+    def __init__(self, run: RegistrationRun) -> None:
+        self._run = run
 
-    async def _get_started(self) -> None:
+    async def run(self) -> None:
         """Of an online customer: credentials now, the welcome two weeks later (R26).
 
         A CD borrower needs neither, and gets the link of their own at once (R21).
         """
-        if self._welcome_time is not None:
-            await self._await_welcome(self._begun or workflow.now(), self._welcome_time)
+        if self._run.welcome_time is not None:
+            await self._await_welcome(self._run.begun or workflow.now(), self._run.welcome_time)
             return
-        if self._registration.stage in BEGUN and self._created.temporary:
-            customer = NeedWorkflowInput(customer_id=self._registration.customer_id)
+        if self._run.registration.stage in BEGUN and self._run.created.temporary:
+            customer = NeedWorkflowInput(customer_id=self._run.registration.customer_id)
             watching = "Watch the temporary need"
             await noted(quick_step(NeedActivities.watch_need, customer, watching), watching)
-        stage, kind = self._registration.stage, self._registration.kind
+        stage, kind = self._run.registration.stage, self._run.registration.kind
         if stage not in BEGUN or stage == STAGE_WELCOMED:
             return
         if kind != CUSTOMER_KIND_ONLINE:
             if workflow.patched("tell-a-cd-borrower"):
                 if workflow.patched("show-a-cd-borrower"):
-                    self._show("Tells the CD borrower", None)
+                    self._run.show("Tells the CD borrower", None)
                 # In the background: whoever becomes an online customer meanwhile does not wait for it (R23).
-                step = self._step(event_id=self._event("customership begun"))
-                self._tellings.mail(
+                step = self._run.step(event_id=self._run.event_id("customership begun"))
+                self._run.mails.mail(
                     RegistrationActivities.tell_customership_begun, step, "Tell the CD borrower"
                 )
             return
-        begun = self._stage_begun()
-        if self._created.HasField("welcome_time"):
-            welcome = self._created.welcome_time.ToDatetime(UTC)
-            self._registration.stage = STAGE_CREDENTIALS_SENT
+        begun = self._run.stage_begun()
+        if self._run.created.HasField("welcome_time"):
+            welcome = self._run.created.welcome_time.ToDatetime(UTC)
+            self._run.registration.stage = STAGE_CREDENTIALS_SENT
         else:
             welcome = await self._plan_welcome(begun)
             await self._send_credentials(welcome)
@@ -71,7 +62,7 @@ class GettingStarted(RegistrationRun):
 
     async def _plan_welcome(self, begun: datetime) -> datetime:
         """When the welcome mail is due (R26): by the time zone, whose rules no run may read for itself."""
-        timetable = self._created.timetable
+        timetable = self._run.created.timetable
         if not workflow.patched("plan-the-welcome-in-a-step"):
             return welcome_time(begun, timetable)
         step = WelcomePlanStep(timetable=timetable)
@@ -84,25 +75,25 @@ class GettingStarted(RegistrationRun):
 
     async def _await_welcome(self, begun: datetime, welcome: datetime) -> None:
         """Waits for the day, and welcomes."""
-        self._begun, self._welcome_time = begun, welcome
-        self._show("Waits to send the welcome mail", welcome)
-        if self._created.timetable.HasField("address_reminder"):
+        self._run.begun, self._run.welcome_time = begun, welcome
+        self._run.show("Waits to send the welcome mail", welcome)
+        if self._run.created.timetable.HasField("address_reminder"):
             # Side by side: a registrar who cannot be mailed keeps no customer waiting.
             await asyncio.gather(self._welcome(welcome), self._remind_to_change_address(begun, welcome))
         else:
             # Saved by a release that knew neither the reminder nor the longer wait.
             await self._sleep_until(welcome, "Welcome mail")
             await self._send_welcome()
-        self._begun = self._welcome_time = None
+        self._run.begun = self._run.welcome_time = None
 
     async def _remind_to_change_address(self, begun: datetime, welcome: datetime) -> None:
         """A week in, reminds the registrar whose own address is still on file (R27)."""
-        reminder = address_reminder_time(begun, self._created.timetable)
-        sent_before = self._goes_on and reminder <= workflow.now()
+        reminder = address_reminder_time(begun, self._run.created.timetable)
+        sent_before = self._run.waited_for_welcome_before and reminder <= workflow.now()
         if reminder < welcome and not sent_before:
             remaining = max(reminder - workflow.now(), timedelta(0))
             await workflow.sleep(remaining, summary=OperatorText("Change-the-address reminder"))
-            step = self._step(welcome, self._event("change address reminder"))
+            step = self._run.step(welcome, self._run.event_id("change address reminder"))
             reminding = "Remind the registrar"
             await noted(
                 mail_step(RegistrationActivities.remind_to_change_address, step, reminding), reminding
@@ -111,74 +102,52 @@ class GettingStarted(RegistrationRun):
     async def _welcome(self, welcome: datetime) -> None:
         """Welcomes on the 14th day; later if the address on file is a registrar's then (R26, R27)."""
         await self._sleep_until(welcome, "Welcome mail")
-        last = last_welcome_time(welcome, self._created.timetable)
+        last = last_welcome_time(welcome, self._run.created.timetable)
         while workflow.now() < last and await self._registrars_address(last):
-            self._show("Waits for the customer's own address", last)
+            self._run.show("Waits for the customer's own address", last)
             try:
                 await workflow.wait_condition(
-                    lambda: self._address_changed or self._is_long,
+                    lambda: self._run.address_changed or self._run.is_long,
                     timeout=last - workflow.now(),
                     timeout_summary=OperatorText("Welcome mail at last"),
                 )
             except TimeoutError:
                 break
-            if self._is_long:
-                await self._go_on_in_a_new_run()
+            if self._run.is_long:
+                await self._run.continue_as_new()
         await self._send_welcome()
 
     async def _registrars_address(self, last: datetime) -> bool:
         """Whether the address on file is a registrar's, as of now."""
-        self._address_changed = False
-        sent = self._registration.stage == STAGE_CREDENTIALS_SENT
-        step = self._step(last if sent else None)
+        self._run.address_changed = False
+        sent = self._run.registration.stage == STAGE_CREDENTIALS_SENT
+        step = self._run.step(last if sent else None)
         looking = "Look whose address it is"
         looked = await noted(quick_step(RegistrationActivities.look_whose_address, step, looking), looking)
         return looked is not None and looked.registrars
 
     async def _send_welcome(self) -> None:
-        sending, step = "Send the welcome", self._step(event_id=self._event("welcome"))
+        sending, step = "Send the welcome", self._run.step(event_id=self._run.event_id("welcome"))
         await noted(mail_step(RegistrationActivities.send_welcome, step, sending), sending)
-        self._registration.stage = STAGE_WELCOMED
-        self._show("Complete", None)
+        self._run.registration.stage = STAGE_WELCOMED
+        self._run.show("Complete", None)
 
     async def _sleep_until(self, moment: datetime, summary: str) -> None:
-        """Sleeps; a run that has grown long meanwhile goes on in a new one."""
+        """Sleeps. A long run continues as new."""
         try:
             await workflow.wait_condition(
-                lambda: self._is_long,
+                lambda: self._run.is_long,
                 timeout=max(moment - workflow.now(), timedelta(0)),
                 timeout_summary=OperatorText(summary),
             )
         except TimeoutError:
             return
-        await self._go_on_in_a_new_run()
+        await self._run.continue_as_new()
 
     async def _send_credentials(self, welcome: datetime) -> None:
-        self._show("Sends the credentials", None)
-        step = self._step(welcome, first_credentials(self._registration.registration_id))
+        self._run.show("Sends the credentials", None)
+        step = self._run.step(welcome, first_credentials(self._run.registration.registration_id))
         sending = "Send the credentials"
         sent = await noted(mail_step(RegistrationActivities.send_credentials, step, sending), sending)
         if sent is not None and sent.delivered:
-            self._registration.stage = STAGE_CREDENTIALS_SENT
-
-    def _state(self) -> RegistrationState:
-        state = super()._state()
-        if self._begun is not None and self._welcome_time is not None:
-            state.begin_time.FromDatetime(self._begun)
-            state.welcome_time.FromDatetime(self._welcome_time)
-        return state
-
-    def _take_up(self, state: RegistrationState) -> None:
-        super()._take_up(state)
-        if state.HasField("welcome_time"):
-            self._begun = state.begin_time.ToDatetime(UTC)
-            self._welcome_time = state.welcome_time.ToDatetime(UTC)
-            self._goes_on = True
-
-    @workflow.signal(
-        name=RegistrationWorkflowNames.ADDRESS_CHANGED,
-        description="Sent by other runs, not by people: a welcome that waits for an address looks again.",
-    )
-    def address_changed(self, changed: AddressChanged) -> None:  # noqa: ARG002
-        """The address on file may have changed: a welcome that waits for it looks again (R27)."""
-        self._address_changed = True
+            self._run.registration.stage = STAGE_CREDENTIALS_SENT
