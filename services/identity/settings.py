@@ -9,7 +9,7 @@ from services.runtime.rpc.server import ServerSettings
 
 
 class IdentitySettings(ServerSettings, DatabaseSettings):
-    """What identity reads besides. Durations are ISO 8601, as in PT15M or P30D."""
+    """Settings of identity beyond the common ones. Durations are ISO 8601, as in PT15M or P30D."""
 
     hetu_allow_artificial: bool = Field(
         default=False,
