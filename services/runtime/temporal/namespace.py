@@ -1,4 +1,4 @@
-"""What Temporal's namespace must know and keep to: search attributes, and how long closed runs are kept."""
+"""Setup of Temporal's namespace: search attributes, and retention of closed runs."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 
 
 class NamespaceSettings(BaseSettings):
-    """What is to hold for the namespace."""
+    """Settings of the namespace."""
 
     model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
 
@@ -26,9 +26,9 @@ class NamespaceSettings(BaseSettings):
 
 
 async def prepare_namespace(client: Client, retention: timedelta) -> list[str]:
-    """Makes the search attributes known and sets the retention; tells what it has changed.
+    """Adds missing search attributes and sets the retention; returns a line for each change.
 
-    RPCError if it may not. Repeating it changes nothing.
+    RPCError if the caller may not. Idempotent.
     """
     changes = []
     known = await client.operator_service.list_search_attributes(
