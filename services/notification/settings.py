@@ -1,4 +1,4 @@
-"""What the notification service reads from its environment."""
+"""Settings of the notification service."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from services.runtime.rpc.server import ServerSettings
 
 
 class MailSettings(ServerSettings):
-    """What writing and sending mail takes."""
+    """Settings for rendering and sending mail."""
 
     mail_from: str = Field(
         "no-reply@liity.example",
@@ -65,9 +65,9 @@ class MailSettings(ServerSettings):
 
     @property
     def mail_domain(self) -> str:
-        """The domain mail comes from."""
+        """The domain of the sender's address."""
         return self.mail_from.rpartition("@")[2]
 
 
 class NotificationSettings(MailSettings, DatabaseSettings):
-    """What the notification service reads."""
+    """Settings of the notification service."""
