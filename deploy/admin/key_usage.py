@@ -78,8 +78,8 @@ async def release(purpose: str, key: Key, margin: timedelta) -> None:
     until = _written_until(key, margin)
     if until is not None and until > now():
         raise KeyNeeded(
-            f"Components not restarted since then may still write with key {key.key_id} of {purpose}:"
-            f" wait until {shown(until)}, or give by --margin how long restarting them took"
+            f"Components not restarted since the promotion may still write with key {key.key_id} of"
+            f" {purpose}: wait until {shown(until)}, or give by --margin how long restarting them took"
         )
     if purpose == KeysetPurpose.PAYLOADS:
         _refuse(purpose, key, await _runs(until))
