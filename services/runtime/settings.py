@@ -21,8 +21,8 @@ class KmsSettings(BaseSettings):
 
     kms_key_uri: str = Field(
         "",
-        description="The KMS key that secret key files are encrypted under: `gcp-kms://…`, `aws-kms://…` or "
-        "`hcvault://…`. Without one they lie in the clear. Credentials come from the provider's own "
+        description="The KMS key under which secret key files are encrypted: `gcp-kms://…`, `aws-kms://…` "
+        "or `hcvault://…`. Without one they are not encrypted. Credentials come from the provider's own "
         "environment.",
     )
 
@@ -34,7 +34,7 @@ class RuntimeSettings(KmsSettings):
     log_format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
     web_url: str = Field(
-        "https://liity.example", description="Where the pages are: links in mail begin with it."
+        "https://liity.example", description="Address of the web pages: links in mail begin with it."
     )
     customer_service_email: str = Field(
         "customer-service@liity.example",

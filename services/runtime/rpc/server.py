@@ -34,8 +34,8 @@ class ServerSettings(RuntimeSettings):
     drain_pause: timedelta = Field(
         timedelta(0),
         ge=timedelta(0),
-        description="How long a server that was told to stop says NOT_SERVING and still takes calls, so that"
-        " load balancers notice.",
+        description="How long a stopping server reports NOT_SERVING but still accepts calls, so that load "
+        "balancers notice.",
     )
 
 

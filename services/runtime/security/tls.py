@@ -31,7 +31,7 @@ class PublicTlsSettings(RuntimeSettings):
 
     public_tls_certificate: Path | None = Field(
         None,
-        description="PEM of the certificate that people outside see, with its chain: turns TLS on.",
+        description="PEM of the certificate shown to frontends and browsers, with its chain: turns TLS on.",
     )
     public_tls_key: Path | None = Field(None, description="PEM of its key (a file of mode 0600).")
 

@@ -21,7 +21,7 @@ class NamespaceSettings(BaseSettings):
     temporal_retention: timedelta = Field(
         timedelta(days=30),
         ge=timedelta(days=1),
-        description="How long Temporal keeps the (encrypted) history of a run that is over.",
+        description="How long Temporal keeps the (encrypted) history of a closed run.",
     )
 
 
