@@ -132,7 +132,7 @@ class _Caller(_Side):
             await self.ready(transport)
         except OSError as error:
             # The server is away, or the caller has left: the caller may connect again.
-            log.debug("not joined", problem=type(error).__name__)
+            log.debug("connection not forwarded", problem=type(error).__name__)
             transport.abort()
         if self.transport is None and side.transport:
             side.transport.close()
