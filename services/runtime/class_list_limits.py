@@ -1,4 +1,4 @@
-"""Limits of class lists, shared by frontends' API, registration and worker."""
+"""Limits of class lists, shared by gateway, registration and worker."""
 
 from datetime import timedelta
 

@@ -200,7 +200,7 @@ class Peer:
     ) -> ResponseT:
         """Calls an RPC; raises the service's refusal. `timeout` in seconds, over all retries.
 
-        Raises UNAVAILABLE at once if the service is known to be away, or if too many calls to it are running.
+        Raises UNAVAILABLE at once if too many calls to the service run, and soon if it is known to be away.
         """
         if self._running >= _MOST_CALLS:
             _warnings.warning("service holds too many calls", service=self.name)
