@@ -1,1 +1,1 @@
-"""What an administrator does beside the running system."""
+"""Commands for administrators: keys, staff accounts, Temporal's namespace."""

@@ -1,4 +1,4 @@
-"""`liity keys`: makes key files, and gives a purpose a new key in the place of an old one."""
+"""`liity keys`: creates key files and rotates their keys."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ _HOLDERS = {
     "links": "every identity",
     "token-signing": "every identity",
 }
-"""Who has the file of a purpose."""
+"""Components that have the file of a purpose."""
 
 _INTERRUPTED = 130
 
@@ -58,9 +58,9 @@ Margin = Annotated[
 
 @app.command()
 def create(keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
-    """Makes every key file that is missing. Keys that are there stay as they are.
+    """Creates every missing key file. Existing keys stay as they are.
 
-    With LIITY_KMS_KEY_URI, files that lie in the clear are encrypted by the KMS.
+    With LIITY_KMS_KEY_URI, plain files are encrypted by the KMS.
     """
     from deploy.admin import key_files  # noqa: PLC0415
 
@@ -70,7 +70,7 @@ def create(keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
 
 @app.command()
 def show(keys_dir: KeysDir = None, state_dir: StateDir = None, margin: Margin = "PT1H") -> None:  # type: ignore[assignment]  # parsed
-    """Shows the keys of each purpose, and what still needs each."""
+    """Shows the keys of each purpose, and what still needs each key."""
     from rich.table import Table  # noqa: PLC0415
 
     from deploy.admin.key_files import KeyRing  # noqa: PLC0415
@@ -90,7 +90,7 @@ def show(keys_dir: KeysDir = None, state_dir: StateDir = None, margin: Margin = 
 
 @app.command()
 def rotate(purpose: Purpose, keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
-    """Adds a new key, which reads and does not write yet."""
+    """Adds a new key, which can read but does not write yet."""
     from deploy.admin.key_files import KeyRing  # noqa: PLC0415
 
     with ending_clearly():
@@ -103,7 +103,7 @@ def rotate(purpose: Purpose, keys_dir: KeysDir = None, state_dir: StateDir = Non
 
 @app.command()
 def promote(purpose: Purpose, keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
-    """Lets the newest key write. Whoever has the file must know that key by now."""
+    """Makes the newest key the one that writes. Every component with the file must have that key by now."""
     from deploy.admin.key_files import KeyRing  # noqa: PLC0415
 
     with ending_clearly():
@@ -119,10 +119,10 @@ def promote(purpose: Purpose, keys_dir: KeysDir = None, state_dir: StateDir = No
 
 @app.command()
 def reencrypt(keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
-    """Brings all personal identity codes under the primary keys, while everything runs.
+    """Re-encrypts all personal identity codes under the primary keys, while everything runs.
 
-    May be stopped and run again, and several times at once. Payloads in Temporal are never written anew:
-    their keys stay until the last history is gone.
+    May be stopped and run again, and several times at once. Payloads in Temporal are never re-encrypted:
+    their keys stay until the last history is deleted.
     """
     with ending_clearly():
         folder = _folder(keys_dir, state_dir)
@@ -141,7 +141,7 @@ def retire(
     state_dir: StateDir = None,
     margin: Margin = "PT1H",  # type: ignore[assignment]  # parsed
 ) -> None:
-    """Removes a key that nothing needs any more; refuses while something does."""
+    """Removes a key that is not needed any more; refuses while something needs it."""
     from deploy.admin.key_files import KeyRing  # noqa: PLC0415
     from deploy.admin.key_usage import KeyNeeded, release  # noqa: PLC0415
 
@@ -180,7 +180,7 @@ def forget(
 
 
 def _folder(keys_dir: Path | None, state_dir: Path | None) -> Path:
-    """The folder of the keys. What else a command needs to know stands in the environment afterwards."""
+    """The folder of the keys. With a state folder, sets the stack's settings in the environment."""
     from services.runtime.settings import SettingsError  # noqa: PLC0415
 
     if state_dir is not None:
@@ -240,6 +240,6 @@ async def _reencrypt(keys_dir: Path) -> None:
                 progress.stop()
                 typer.echo(str(error), err=True)
                 raise typer.Exit(FAILED) from None
-            # Others may have done a part of it.
+            # Another run may have done a part of it.
             progress.update(bar, completed=total)
     typer.echo("All personal identity codes lie under the primary keys. Next: liity keys retire")

@@ -1,6 +1,6 @@
-"""The key files of an installation, and how a purpose gets a new key and loses an old one.
+"""The key files of an installation: creating, rotating and removing keys.
 
-When keys were made and promoted stands in `key-dates.json` beside them.
+`key-dates.json` beside them holds the dates of creation and promotion.
 """
 
 import fcntl
@@ -38,15 +38,15 @@ from services.runtime.security.service_identity import SERVICES, create_service_
 from services.runtime.settings import SettingsError
 
 PURPOSES = (*TEMPLATES, TOKEN_SIGNING)
-"""What keys are rotated for."""
+"""Purposes whose keys are rotated."""
 
 
 class Key(NamedTuple):
-    """A key of a purpose, without its secret. A moment that is None is not known, or has not come."""
+    """A key of a purpose, without its secret. A moment is None if unknown, or not yet come."""
 
     key_id: str
     primary: bool
-    """Whether it is the one that writes."""
+    """Whether this key writes."""
     made: datetime | None
     promoted: datetime | None
     succeeded: datetime | None
@@ -54,14 +54,14 @@ class Key(NamedTuple):
 
     @property
     def waiting(self) -> bool:
-        """Whether nobody has written with it yet."""
+        """Whether the key has never been used for writing."""
         return self.made is not None and self.promoted is None
 
 
 def create_keys(folder: Path) -> None:
-    """Makes every key file that is missing, and leaves the keys of the others as they are.
+    """Creates every missing key file; existing keys stay as they are.
 
-    Where a KMS is set, files that lie in the clear are encrypted by it.
+    If a KMS is set, plain files are encrypted by it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(folder):
@@ -87,13 +87,13 @@ class KeyRing:
         self._dates = _Dates(folder, purpose)
 
     def create(self) -> None:
-        """Makes the purpose's first key."""
+        """Creates the purpose's first key."""
         key_id = self._file.create()
         self._dates.note(key_id, "made")
         self._dates.note(key_id, "promoted")
 
     def read(self) -> list[Key]:
-        """All keys, as they stand in the file. SettingsError if it cannot be read."""
+        """All keys, in the file's order. SettingsError if it cannot be read."""
         ids, primary_id = self._file.read()
         dates = {key_id: self._dates.of(key_id) for key_id in ids}
         promotions = sorted(promoted for _, promoted in dates.values() if promoted is not None)
@@ -101,7 +101,7 @@ class KeyRing:
         def succeeded(made: datetime | None, promoted: datetime | None) -> datetime | None:
             if promoted is not None:
                 return next((moment for moment in promotions if moment > promoted), None)
-            # Who was there before anything was noted came before everybody noted.
+            # A key older than the first noted date was replaced by the first noted promotion.
             return promotions[0] if made is None and promotions else None
 
         return [
@@ -116,7 +116,7 @@ class KeyRing:
         ]
 
     def key(self, key_id: str) -> Key:
-        """One key. SettingsError if there is none of this ID."""
+        """One key. SettingsError if there is none with this ID."""
         for key in self.read():
             if key.key_id == key_id:
                 return key
@@ -125,7 +125,7 @@ class KeyRing:
         )
 
     def rotate(self) -> str:
-        """Adds a key that reads and does not write yet; its ID. SettingsError if one waits already."""
+        """Adds a key that reads but does not write yet; returns its ID. SettingsError if one waits."""
         with _alone(self._folder):
             if waiting := self._waiting():
                 raise SettingsError(
@@ -136,7 +136,7 @@ class KeyRing:
             return key_id
 
     def promote(self) -> str:
-        """Lets the key that waits write from now on; its ID. SettingsError if none waits."""
+        """Makes the waiting key the one that writes; returns its ID. SettingsError if none waits."""
         with _alone(self._folder):
             key_id = self._waiting()
             if key_id is None:
@@ -157,11 +157,11 @@ class KeyRing:
 
 
 class _KeyFile(ABC):
-    """A file of keys, one of which writes. Read anew each time: somebody else may have written it."""
+    """A file of keys, one of which writes. Read again for each call: another process may have changed it."""
 
     @abstractmethod
     def create(self) -> str:
-        """Makes the file with one key; its ID."""
+        """Creates the file with one key; returns its ID."""
 
     @abstractmethod
     def read(self) -> tuple[list[str], str]:
@@ -169,7 +169,7 @@ class _KeyFile(ABC):
 
     @abstractmethod
     def add(self) -> str:
-        """Adds a key that does not write; its ID."""
+        """Adds a key that does not write; returns its ID."""
 
     @abstractmethod
     def promote(self, key_id: str) -> None:
@@ -228,7 +228,7 @@ class _Keyset(_KeyFile):
 
 
 class _Jwks(_KeyFile):
-    """Access tokens are signed by the first key."""
+    """JSON Web Keys: the first key signs access tokens."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -265,7 +265,7 @@ class _Jwks(_KeyFile):
 
 
 class _Dates:
-    """When the keys of a purpose were made and promoted: `{purpose: {key ID: {"made": …}}}`."""
+    """Dates of creation and promotion of a purpose's keys: `{purpose: {key ID: {"made": …}}}`."""
 
     def __init__(self, folder: Path, purpose: str) -> None:
         self._path = folder / "key-dates.json"
@@ -295,7 +295,7 @@ class _Dates:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else changes the folder's keys meanwhile."""
+    """Locks the folder, so that no other process changes its keys meanwhile."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

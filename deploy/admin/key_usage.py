@@ -1,4 +1,4 @@
-"""What still needs a key: what could not be read, found or verified without it."""
+"""What still needs a key: data that could not be read, found or verified without it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,36 +24,36 @@ from services.runtime.temporal.client import TemporalSettings
 
 LOSSES = {
     KeysetPurpose.HETU: "{count} personal identity codes, which can never be read again, though still found",
-    KeysetPurpose.HETU_INDEX: "the way to {count} persons, whom nobody finds by their code any more",
+    KeysetPurpose.HETU_INDEX: "the index of {count} persons, who cannot be found by their code any more",
     KeysetPurpose.LINKS: "links in mail and log-ins under it, which are refused from now on",
     TOKEN_SIGNING: "access tokens under it, which are refused from now on",
 }
-"""What a lost key of identity's takes along, by its purpose."""
+"""What is lost with a key of identity, by purpose."""
 
 
 class Need(NamedTuple):
     """Things of one kind that need a key."""
 
     what: str
-    """What, and how many: `12 personal identity codes`."""
+    """Number and kind: `12 personal identity codes`."""
     advice: str
-    """How they come to need it no more."""
+    """What to do until they need it no more."""
 
 
 class KeyNeeded(Exception):
-    """A key cannot go. Its text is the one line to show."""
+    """A key must not be removed. The text is the one line to show."""
 
 
 class KeysSettings(IdentitySettings):
-    """What identity reads, for who only looks at its database and its keys."""
+    """Identity's settings, for commands that only use its database and keys."""
 
     listen: str = ""
 
 
 async def needs(purpose: str, key: Key, margin: timedelta) -> list[Need]:
-    """What needs a key; rather too much than too little. SettingsError if it cannot be asked.
+    """What needs a key; an upper bound. SettingsError if the database or Temporal does not answer.
 
-    `margin` is how long after a promotion the key before may still have been written with.
+    `margin` is how long after a promotion components may still have written with the previous key.
     """
     until = _written_until(key, margin)
     if purpose == KeysetPurpose.PAYLOADS:
@@ -63,9 +63,9 @@ async def needs(purpose: str, key: Key, margin: timedelta) -> list[Need]:
 
 
 async def release(purpose: str, key: Key, margin: timedelta) -> None:
-    """Sees that nothing needs a key, and that no start asks for it any more.
+    """Checks that nothing needs a key, and stops identity from requiring it at its start.
 
-    `KeyNeeded` if something does. SettingsError if it cannot be asked.
+    `KeyNeeded` if something needs it. SettingsError if the database or Temporal does not answer.
     """
     if key.primary:
         raise KeyNeeded(
@@ -78,8 +78,8 @@ async def release(purpose: str, key: Key, margin: timedelta) -> None:
     until = _written_until(key, margin)
     if until is not None and until > now():
         raise KeyNeeded(
-            f"Who was not restarted since the promotion may still write with key {key.key_id} of {purpose}:"
-            f" wait until {shown(until)}, or tell by --margin when all had been"
+            f"Components not restarted since the promotion may still write with key {key.key_id} of"
+            f" {purpose}: wait until {shown(until)}, or give by --margin how long restarting them took"
         )
     if purpose == KeysetPurpose.PAYLOADS:
         _refuse(purpose, key, await _runs(until))
@@ -90,10 +90,10 @@ async def release(purpose: str, key: Key, margin: timedelta) -> None:
 
 
 async def loss(keys_dir: Path, purpose: str, key_id: str) -> str:
-    """What is lost with a key that is. SettingsError if it is not lost, or the database never knew it."""
+    """What is lost with a lost key. SettingsError if it is not lost, or the database never used it."""
     if purpose == KeysetPurpose.PAYLOADS:
         raise SettingsError(
-            "Runs in Temporal under a lost key must be terminated: their people register anew"
+            "Runs in Temporal under a lost key must be terminated: their persons must be registered anew"
         )
     if key_id in key_checks(keys_dir, purpose).values:
         raise SettingsError(f"Key {key_id} of {purpose} is not lost: liity keys retire {purpose} {key_id}")
@@ -112,7 +112,7 @@ async def give_up(purpose: str, key_id: str) -> None:
 
 @asynccontextmanager
 async def identity_engine() -> AsyncIterator[AsyncEngine]:
-    """The database of `LIITY_DATABASE_URL`. SettingsError if it is missing or does not answer."""
+    """An engine for `LIITY_DATABASE_URL`. SettingsError if it is missing or the database does not answer."""
     engine = create_engine(load(KeysSettings))
     try:
         yield engine
@@ -138,16 +138,16 @@ def _refuse(purpose: str, key: Key, found: list[Need]) -> None:
 
 
 def _written_until(key: Key, margin: timedelta) -> datetime | None:
-    """Until when something may have been written with a key; None if nobody ever did."""
+    """The last moment at which something may have been written with a key; None if never."""
     if key.waiting:
         return None
     return now() if key.succeeded is None else key.succeeded + margin
 
 
 async def _runs(until: datetime | None) -> list[Need]:
-    """Runs that Temporal holds, open or closed, and that were begun while the key was in use.
+    """Runs in Temporal, open or closed, that started while the key was in use.
 
-    What else lies under the keys of payloads, the exports of disclosures, is erased before their runs end.
+    The payloads keyset also encrypts exports of disclosures, but these are erased before their runs end.
     """
     if until is None:
         return []
@@ -176,7 +176,7 @@ async def _identity_needs(
 
 
 async def _signed(connection: AsyncConnection, until: datetime, session_lifetime: timedelta) -> list[Need]:
-    """Links that may still be used, and log-ins not renewed since."""
+    """Links that can still be used, and sessions not renewed since."""
     moment = now()
     links = select(func.count(), func.max(Link.expires_at)).where(
         Link.created_at < until, Link.expires_at > moment, Link.used_at.is_(None), Link.voided_at.is_(None)
@@ -200,5 +200,5 @@ def _counted(count: int, what: str) -> str:
 
 
 def shown(moment: datetime) -> str:
-    """A moment for a person, in UTC."""
+    """A moment as text, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Accounts of the library's own people."""
+"""Creating accounts of customer service and operators."""
 
 from pydantic import Field
 
@@ -11,13 +11,13 @@ from services.runtime.settings import RuntimeSettings, load
 
 
 class StaffSettings(RuntimeSettings):
-    """What the command reads, prefix `LIITY_`."""
+    """Settings of the command, prefix `LIITY_`."""
 
     identity_target: str = Field(description="host:port of the identity service.")
 
 
 async def create_staff(request: CreateAccountRequest) -> Account:
-    """Makes an account, in the name of the service identity `seed`. SettingsError if a setting is missing."""
+    """Creates an account by the service identity `seed`. SettingsError if a setting is missing."""
     settings = load(StaffSettings)
     seed = ServiceIdentity("seed", settings.keys_dir, component_certificate("seed", settings))
     identity = Peer("identity", settings.identity_target, seed)

@@ -1,4 +1,4 @@
-"""`liity staff`: accounts of the library's own people, made by whoever installs the system."""
+"""`liity staff`: accounts of customer service and operators, created at installation."""
 
 import asyncio
 from typing import Annotated
@@ -27,10 +27,10 @@ def create(
         str, typer.Option(help="A UUID that makes repeating the command safe; a new one if missing.")
     ] = "",
 ) -> None:
-    """Makes an account of customer service, or of an operator. Its password is asked for.
+    """Creates an account of customer service, or of an operator. Asks for its password.
 
-    To be run with LIITY_KEYS_DIR, where the key of the service identity `seed` is, and LIITY_IDENTITY_TARGET.
-    Units are made afterwards by customer service, with `liity units create`, and registrars are invited.
+    Needs LIITY_KEYS_DIR with the key of the service identity `seed`, and LIITY_IDENTITY_TARGET. Customer
+    service then creates units with `liity units create`, and invites registrars.
     """
     from deploy.admin.staff import create_staff  # noqa: PLC0415
     from frontends.client import new_request_id  # noqa: PLC0415 - what a command needs is imported when it runs
@@ -45,7 +45,7 @@ def create(
         request_id=request_id or new_request_id(),
         email=email,
         display_name=name,
-        # Not an option: those stay in the shell's history, and every user of the machine can see them.
+        # Not an option: options stay in the shell's history, and every user of the machine can see them.
         password=typer.prompt("Password", hide_input=True, confirmation_prompt=True),
         language=Language.Value(f"LANGUAGE_{mail_language.upper()}"),
         roles=[ROLE_OPERATOR if operator else ROLE_CUSTOMER_SERVICE],

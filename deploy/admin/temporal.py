@@ -1,4 +1,4 @@
-"""`liity temporal`: what Temporal must know of Liity."""
+"""`liity temporal`: sets up Temporal's namespace."""
 
 import asyncio
 
@@ -16,9 +16,9 @@ def main() -> None:
 
 @app.command()
 def prepare() -> None:
-    """Makes the search attributes known and sets how long closed runs are kept. Repeating it is fine.
+    """Adds the search attributes and sets how long closed runs are kept. May be repeated.
 
-    To be run with the worker's environment, before the first start and with each new release.
+    Run it with the worker's environment, before the first start and with each new release.
     """
     from temporalio.service import RPCError  # noqa: PLC0415 - what a command needs is imported when it runs
 

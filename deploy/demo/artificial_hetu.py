@@ -1,4 +1,4 @@
-"""Personal identity codes of nobody: individual numbers 900 to 999 are never given to a person (R33)."""
+"""Artificial personal identity codes: individual numbers 900 to 999 are never given to a person (R33)."""
 
 import random
 from datetime import date, timedelta
@@ -8,9 +8,9 @@ _SIGNS = {1800: "+", 1900: "-YXWVU", 2000: "ABCDEF"}
 
 
 def artificial_hetu(birth_date: date, individual_number: int = 900, sign: str = "") -> str:
-    """The valid code of a birth date, an individual number and a century sign; the first that fits if none.
+    """The valid code of a birth date, an individual number and a century sign (by default the first one).
 
-    ValueError if the individual number is a person's, or the sign another century's.
+    ValueError if the individual number is not artificial, or the sign is another century's.
     """
     signs = _SIGNS[birth_date.year // 100 * 100]
     if not 900 <= individual_number <= 999:  # noqa: PLR2004 - the artificial range
@@ -23,7 +23,7 @@ def artificial_hetu(birth_date: date, individual_number: int = 900, sign: str = 
 
 
 def random_artificial_hetu(age: int, today: date, choice: random.Random) -> str:
-    """The code of somebody who has this age in full years today, and still has in a month."""
+    """The code of a person who has this age in full years today, and still in a month."""
     last_birthday = today.replace(year=today.year - age, day=min(today.day, 28))
     birth_date = last_birthday - timedelta(days=choice.randint(1, 330))
     sign = choice.choice(_SIGNS[birth_date.year // 100 * 100])

@@ -1,4 +1,4 @@
-"""Who plays in the demonstration, and what they all do: log in, look somebody up, save, read mail."""
+"""The accounts of the demonstration and their common actions: log in, look up, save, read mail."""
 
 import random
 import secrets
@@ -27,14 +27,14 @@ from liity.v1.work_service_pb2 import ClaimWorkItemRequest, ListWorkItemsRequest
 from services.runtime.clock import HELSINKI, helsinki_day
 
 SECONDS = 30.0
-"""How long a step may take that goes on by itself."""
+"""How long to wait for a background step."""
 
 _DRAWS = 5
-"""How often another person is made up, should one be registered since an earlier demonstration."""
+"""How many persons to try, as some may be registered since an earlier demonstration."""
 
 
 class Cast:
-    """A registrar of a library, a teacher of a school, customer service, and somebody without an account."""
+    """A library's registrar, a school's teacher, customer service, and a caller without an account."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class Cast:
         self._random = random.Random()  # noqa: S311 - people are made up, not secrets
 
     async def close(self) -> None:
-        """Gives the connections back."""
+        """Closes the connections."""
         for client in (self.registrar, self.teacher, self.staff, self.outsider):
             await client.close()
 
     async def log_in(self, client: ApiClient, key: str) -> None:
-        """Logs one of the demo accounts in."""
+        """Logs in one of the demo accounts."""
         account = self.accounts[key]
         async with self.narrator.step(f"{account.display_name} logs in") as taken:
             session = await client.log_in(account.email, account.password)
@@ -71,7 +71,7 @@ class Cast:
     async def find_new_person(
         self, client: ApiClient, make_up: Callable[[date, random.Random], DemoPerson]
     ) -> DemoPerson:
-        """Makes up somebody who is not registered yet."""
+        """Makes up a person who is not registered yet."""
         async with self.narrator.step("Is the person registered already?") as taken:
             for _ in range(_DRAWS):
                 person = make_up(self.today, self._random)
@@ -82,7 +82,7 @@ class Cast:
             raise AssertionError("everybody made up seems to be registered")
 
     async def choose_password(self, token: str, whose: str) -> None:
-        """Chooses a password by the link of a mail with credentials."""
+        """Chooses a password by the link in a credentials mail."""
         async with self.narrator.step(f"{whose} chooses a password through the mail's link") as taken:
             answer = await self.outsider.call(
                 self.outsider.credentials.ChoosePassword,
@@ -94,7 +94,7 @@ class Cast:
             taken.note(f"user name {answer.user_name}")
 
     async def check(self, client: ApiClient, person: DemoPerson) -> CheckPersonalIdentityCodeResponse:
-        """Where the person stands, as the client's unit is told (R10)."""
+        """The person's standing, as the client's unit sees it (R10)."""
         return await client.call(
             client.registrations.CheckPersonalIdentityCode,
             CheckPersonalIdentityCodeRequest(
@@ -108,7 +108,7 @@ class Cast:
         return answer.registration
 
     async def get(self, client: ApiClient, name: str) -> Registration:
-        """A registration, as the client sees it."""
+        """Gets a registration as the client."""
         answer = await client.call(client.registrations.GetRegistration, GetRegistrationRequest(name=name))
         return answer.registration
 
@@ -119,7 +119,7 @@ class Cast:
         )
 
     async def claim(self, subject: str) -> None:
-        """Customer service claims what waits for it about a registration (R19, R24)."""
+        """Claims the registration's work item for customer service (R19, R24)."""
         request = ListWorkItemsRequest(page_size=200)
         while True:
             page = await self.staff.call(self.staff.work.ListWorkItems, request)
@@ -133,7 +133,7 @@ class Cast:
             request.page_token = page.next_page_token
 
     async def mails_so_far(self, key: str) -> frozenset[str]:
-        """The IDs of the mails that a demo account has got."""
+        """IDs of the mails that a demo account has received."""
         return frozenset(mail.id for mail in await self.mailbox.mails(self.accounts[key].email))
 
     async def new_mail(self, key: str, so_far: frozenset[str]) -> Mail:
@@ -144,7 +144,7 @@ class Cast:
 
 
 def save_request(client: ApiClient, person: DemoPerson) -> RegisterCustomerRequest:
-    """A Save of a person for the client's unit."""
+    """The Save request of a person for the client's unit."""
     return RegisterCustomerRequest(
         parent=client.unit,
         request_id=new_request_id(),
@@ -154,15 +154,15 @@ def save_request(client: ApiClient, person: DemoPerson) -> RegisterCustomerReque
 
 
 def stage_name(stage: Stage.ValueType) -> str:
-    """`ACTIVE` of STAGE_ACTIVE."""
+    """The stage's name without the prefix `STAGE_`."""
     return Stage.Name(stage).removeprefix("STAGE_")
 
 
 def stage_is(registration: Registration) -> str:
-    """What is said when a stage is not as it should be."""
+    """The reason of a failed step: the unexpected stage."""
     return f"its stage is {stage_name(registration.stage)}"
 
 
 def moment_text(timestamp: Timestamp) -> str:
-    """A moment as people in Finland write it."""
+    """A moment as written in Finland."""
     return f"{timestamp.ToDatetime(UTC).astimezone(HELSINKI):%-d.%-m.%Y %H:%M} Helsinki time"

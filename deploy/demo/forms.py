@@ -1,4 +1,4 @@
-"""The forms of the demonstration's people, who do not exist."""
+"""Forms of the demonstration's made-up persons."""
 
 import random
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ _LAST_NAMES = ("Esimerkkinen", "Mallila", "Näytelä", "Testinen")
 
 @dataclass(frozen=True)
 class DemoPerson:
-    """Somebody to register."""
+    """A person to register."""
 
     personal_identity_code: str
     form: CustomerForm
     email: str
-    """Where mail to the customer, or to the guardian, arrives."""
+    """The address that receives mail to the customer, or to the guardian."""
 
 
 def adult(today: date, choice: random.Random) -> DemoPerson:
@@ -32,7 +32,7 @@ def adult(today: date, choice: random.Random) -> DemoPerson:
 
 
 def pupil(today: date, choice: random.Random) -> DemoPerson:
-    """A nine-year-old online customer whose guardian applies, and has not consented yet."""
+    """A nine-year-old online customer whose guardian applies and has not consented yet."""
     email = f"huoltaja-{choice.getrandbits(40):010x}@posti.example"
     form = example_forms.pupil()
     form.first_names, form.last_name = choice.choice(_FIRST_NAMES), choice.choice(_LAST_NAMES)
@@ -41,7 +41,7 @@ def pupil(today: date, choice: random.Random) -> DemoPerson:
 
 
 def young_adult(today: date, choice: random.Random) -> DemoPerson:
-    """A sixteen-year-old pupil who joins alone (R6)."""
+    """A sixteen-year-old pupil who joins without a guardian (R6)."""
     person = adult(today, choice)
     form = CustomerForm()
     form.CopyFrom(person.form)

@@ -1,4 +1,4 @@
-"""Shows what is done, step by step, as it happens."""
+"""Prints the demonstration's steps as they run."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -13,34 +13,34 @@ from services.runtime.rpc.errors import Refusal, reason_name
 
 
 class StepFailed(Exception):
-    """A step did not go as it should. Its text names the step and the reason."""
+    """A step of the demonstration failed. The text names the step and the reason."""
 
 
 class Step:
-    """A step being taken."""
+    """A running step."""
 
     def __init__(self) -> None:
         self.outcome = ""
 
     def note(self, outcome: str) -> None:
-        """Keeps what came of it, to be shown beside it."""
+        """Sets the outcome that is shown beside the step."""
         self.outcome = outcome
 
 
 class Narrator:
-    """Tells of steps on a console, and counts them."""
+    """Prints steps on a console, and counts them."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.steps = 0
 
     def chapter(self, title: str) -> None:
-        """Begins a new part of the story."""
+        """Prints the title of the next steps."""
         self.console.print(f"\n[bold]{escape(title)}[/]")
 
     @asynccontextmanager
     async def step(self, title: str) -> AsyncIterator[Step]:
-        """One step: shown as running, then with its time. StepFailed if anything in it goes wrong."""
+        """Runs one step: shows it, then its time. StepFailed if anything in it fails."""
         step = Step()
         started = time.perf_counter()
         try:

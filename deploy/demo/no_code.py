@@ -1,4 +1,4 @@
-"""A short story: somebody without a personal identity code is registered (R24)."""
+"""Demonstration: registering a person without a personal identity code (R24)."""
 
 from google.type.date_pb2 import Date
 
@@ -21,13 +21,13 @@ from liity.v1.registration_service_pb2 import (
 
 
 class NoCodeStory:
-    """Somebody who has moved to Finland is registered before their code has come."""
+    """Registers a person who has moved to Finland and has no code yet."""
 
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
 
     async def tell(self) -> None:
-        """Shows all of it; the registrar and customer service have logged in."""
+        """Runs all steps; the registrar and customer service must be logged in."""
         self._cast.narrator.chapter("Somebody has no personal identity code yet")
         person = await self._cast.find_new_person(self._cast.registrar, adult)
         waiting = await self._save(person)

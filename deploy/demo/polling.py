@@ -1,4 +1,4 @@
-"""Waits for what comes by itself."""
+"""Polls until a condition holds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ ValueT = TypeVar("ValueT")
 async def eventually(
     read: Callable[[], Awaitable[ValueT]], wanted: Callable[[ValueT], bool], seconds: float
 ) -> ValueT:
-    """Reads until the value is wanted, and gives it. TimeoutError if it is not in time."""
+    """Reads until the value is wanted; returns it. TimeoutError after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:
             value = await read()

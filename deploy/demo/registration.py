@@ -1,4 +1,4 @@
-"""The main story: an adult and a child are registered, from Save to the welcome mail."""
+"""Demonstration: registering an adult and a child, from Save to the welcome mail."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,13 +28,13 @@ from services.runtime.clock import helsinki_day, helsinki_moment
 
 
 class RegistrationStory:
-    """Registers an adult, who is welcomed, and two children, of whom one is left waiting."""
+    """Registers an adult, who gets the welcome, and two children, one of whom is left waiting."""
 
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
 
     async def tell(self) -> None:
-        """Shows all of it."""
+        """Runs all steps."""
         customer = await self._register_adult()
         await self._guard_against_doubles()
         await self._register_child()

@@ -1,4 +1,4 @@
-"""A short story: a customership ends, and the customer comes back (R19)."""
+"""Demonstration: a customership ends, and the customer comes back (R19)."""
 
 from deploy.demo.cast import SECONDS, Cast, moment_text, stage_name
 from deploy.demo.forms import DemoPerson, adult
@@ -19,13 +19,13 @@ from liity.v1.registration_service_pb2 import STANDING_MARKED_FOR_DELETION, Reac
 
 
 class RemovalStory:
-    """A library's customer leaves, and registers anew at the school's door."""
+    """Ends a library customer's customership and registers the person again."""
 
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
 
     async def tell(self) -> None:
-        """Shows all of it; the registrar and customer service have logged in."""
+        """Runs all steps; the registrar and customer service must be logged in."""
         self._cast.narrator.chapter("A customer leaves, and comes back")
         person = await self._cast.find_new_person(self._cast.registrar, adult)
         customer = await self._end(person)

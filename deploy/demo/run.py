@@ -1,4 +1,4 @@
-"""The demonstration: what is done every day, step by step, through the public API and the mailbox alone."""
+"""The demonstration: everyday tasks, step by step, using only the public API and the mailbox."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from deploy.local.seed import DemoAccount
 
 
 class Demonstration:
-    """Tells the stories one after another. Each run makes up new people, so it can be repeated for ever."""
+    """Runs all parts in order. Each run makes up new persons, so it can be repeated."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Demonstration:
         self._cast = Cast(gateway, mailbox, accounts, self._narrator, gateway_ca)
 
     async def run(self) -> None:
-        """Shows all of it. Raises `StepFailed` at the first step that is not as it should be."""
+        """Runs all steps. Raises `StepFailed` at the first that fails."""
         try:
             await RegistrationStory(self._cast).tell()
             await TransferStory(self._cast).tell()

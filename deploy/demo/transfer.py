@@ -1,4 +1,4 @@
-"""A short story: a school's customer moves to the library (R16)."""
+"""Demonstration: a school's customer moves to the library (R16)."""
 
 from deploy.demo.cast import SECONDS, Cast, stage_name
 from deploy.demo.forms import DemoPerson, young_adult
@@ -11,13 +11,13 @@ from liity.v1.registration_service_pb2 import STANDING_REGISTERED_IN_ANOTHER_UNI
 
 
 class TransferStory:
-    """Somebody who was registered at school comes to the library."""
+    """Registers a person at the school and transfers them to the library."""
 
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
 
     async def tell(self) -> None:
-        """Shows all of it; the registrar and the teacher have logged in."""
+        """Runs all steps; the registrar and the teacher must be logged in."""
         self._cast.narrator.chapter("A customer moves from the school to the library")
         person, old_name = await self._register_at_school()
         await self._find_elsewhere(person)

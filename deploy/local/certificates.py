@@ -1,4 +1,4 @@
-"""The local stack's certificates: a CA of its own, and what it has signed, in one folder."""
+"""The local stack's certificates, in one folder: its own CA, and the certificates it has signed."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -24,7 +24,7 @@ _VALID, _RENEWED = timedelta(days=90), timedelta(days=30)
 _CA_VALID = timedelta(days=3650)
 
 _NAMED_BY_HOST = ("public", "smtp", "tls-end", "codec")
-"""Those known by the host they run on: `public` is the gateway's port for frontends."""
+"""Certificates that name their host: `public` is the gateway's port for frontends."""
 
 _NAMES = tuple(dict.fromkeys((*SERVICES, *_NAMED_BY_HOST)))
 
@@ -35,14 +35,14 @@ class Certificates:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.ca = folder / "ca.crt"
-        """What all of them are verified with."""
+        """The CA certificate that verifies the others."""
 
     def files(self, name: str) -> CertificateFiles:
         """A certificate of a component, `public`, `smtp` or `tls-end`, and the CA."""
         return CertificateFiles(self._folder / f"{name}.crt", self._folder / f"{name}.key", self.ca, name)
 
     def create(self) -> None:
-        """Makes what is missing or valid for less than 30 days; a new CA signs all of it anew."""
+        """Creates certificates that are missing or valid for less than 30 days; a new CA signs all anew."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _expires_within(self.ca, _VALID):
             for path in self._folder.glob("*.crt"):

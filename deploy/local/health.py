@@ -1,4 +1,4 @@
-"""Whether a component answers: one question each, answered within a second or so."""
+"""Health checks of components, each answered within about a second."""
 
 import asyncio
 import http.client
@@ -20,7 +20,7 @@ _TIMEOUT = 1.0
 
 
 async def serves_grpc(channel: grpc.aio.Channel) -> bool:
-    """Whether a gRPC server says that it is serving. Closes the channel."""
+    """Whether a gRPC server reports SERVING. Closes the channel."""
     async with channel:
         try:
             stub = health_pb2_grpc.HealthStub(channel)
@@ -49,7 +49,7 @@ async def serves_http(port: int, path: str) -> bool:
 
 
 async def listens(*ports: int) -> bool:
-    """Whether somebody takes connections on all of the ports."""
+    """Whether all of the ports accept connections."""
     for port in ports:
         try:
             _, writer = await asyncio.open_connection(HOST, port)
@@ -72,7 +72,7 @@ async def temporal_serves(port: int) -> bool:
 
 
 async def worker_polls(port: int, pid: int | None) -> bool:
-    """Whether the worker of a process ID asks Temporal for work."""
+    """Whether the worker with this process ID polls Temporal."""
     try:
         client = await Client.connect(f"{HOST}:{port}")
         answer = await client.workflow_service.describe_task_queue(
@@ -85,5 +85,5 @@ async def worker_polls(port: int, pid: int | None) -> bool:
         )
     except (RPCError, RuntimeError):
         return False
-    # The SDK's default identity. Pollers that are gone stay listed for minutes.
+    # The SDK's default identity. Pollers stay listed for minutes after they have ended.
     return any(poller.identity.startswith(f"{pid}@") for poller in answer.pollers)

@@ -8,17 +8,17 @@ import psutil
 
 HOST = "127.0.0.1"
 
-# Below the ports that systems give to outgoing connections: a free one stays free until it is used.
+# Below the range of ports for outgoing connections, so that a free port stays free until it is used.
 _FREE_RANGE = range(15_000, 32_000, 20)
 
 
 class PortTaken(Exception):
-    """Somebody listens on a port of the stack. Its text is the one line to show."""
+    """Another program listens on a port of the stack. The text is the one line to show."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each component listens on loopback."""
+    """The port of each component on loopback."""
 
     gateway: int = 7400
     identity: int = 7401
@@ -34,12 +34,12 @@ class Ports:
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
-        """Ports in a row, the gateway's first."""
+        """Consecutive ports, the gateway's first."""
         return cls(*range(base, base + len(fields(cls))))
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports in a row that nobody listens on."""
+        """Consecutive ports, all of them free."""
         while True:
             ports = cls.from_base(random.choice(_FREE_RANGE))  # noqa: S311 - not a secret
             if not any(_is_taken(port) for _, port in ports.named()):
@@ -50,7 +50,7 @@ class Ports:
         return [(field.name, getattr(self, field.name)) for field in fields(self)]
 
     def check(self, *, tls: bool) -> None:
-        """Raises `PortTaken` for the first port we need that somebody listens on."""
+        """Raises `PortTaken` for the first needed port on which a program listens."""
         for name, port in self.named():
             if (tls or name != "temporal_tls") and _is_taken(port):
                 raise PortTaken(
@@ -76,6 +76,6 @@ def _by_whom(port: int) -> str:
             if listens_there and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
-        # Whose it is may be hidden from us: the line is clear enough without.
+        # The owner may be hidden from us: the message is clear enough without it.
         pass
     return ""

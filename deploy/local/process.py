@@ -1,4 +1,4 @@
-"""One process of the local stack: started, watched, started again when it dies, stopped."""
+"""One process of the local stack: start, health check, restart after a crash, stop."""
 
 import asyncio
 import os
@@ -14,27 +14,27 @@ from typing import Protocol
 from deploy.local import tether
 
 _GRACE = 75.0
-"""Seconds from the signal to stop until the process is killed: longer than servers (65) and workers (20) give
-to what runs."""
+"""Seconds from the stop signal until the process is killed: longer than servers (65) and workers (20) give
+to running work."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 _SETTLED = 60.0
-"""Seconds after which a process counts as well: its next death starts the pauses from the first again."""
+"""Seconds after which a process counts as stable: its next crash starts again with the first pause."""
 
 _ATTEMPTS = 5
-"""How often a process may die before it has answered once."""
+"""How often a process may die before its first answer."""
 
 _WRONG_SETTINGS = 2
-"""Exit code of `liity serve` when trying again cannot help."""
+"""Exit code of `liity serve` when a retry cannot help."""
 
 
 class StackError(Exception):
-    """The stack cannot go on. Its text is the one line to show."""
+    """The stack cannot go on. The text is the one line to show."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run, and how it ends."""
+    """A command line, its environment and user, and the signals that end it."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -42,47 +42,47 @@ class Command:
     """The system user to run as; empty for our own."""
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
-    """What it gets when we are killed ourselves and cannot stop it."""
+    """The signal it gets if we are killed and cannot stop it."""
 
 
 class Observer:
-    """Is told what happens to processes. This one keeps it to itself."""
+    """Receives events of processes; this one ignores them."""
 
     def ready(self, name: str, seconds: float) -> None:
-        """A process answers, so many seconds after its start."""
+        """A process answers, that many seconds after its start."""
 
     def died(self, name: str, how: str, pause: float) -> None:
-        """A process ended by itself and is started again after so many seconds."""
+        """A process ended by itself and is restarted after that many seconds."""
 
 
 class Running(Protocol):
-    """A process that was started, as asyncio's."""
+    """A started process, as asyncio's."""
 
     @property
     def pid(self) -> int:
-        """Its process ID."""
+        """The process ID."""
         ...
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs."""
+        """The exit code, negative for a signal; None while it runs."""
         ...
 
     async def wait(self) -> int:
-        """Waits for its end; returns its exit code."""
+        """Waits until it ends; returns the exit code."""
         ...
 
     def send_signal(self, signal: int, /) -> None:
-        """Sends it a signal. ProcessLookupError if it has ended."""
+        """Sends a signal. ProcessLookupError if it has ended."""
         ...
 
 
 Spawn = Callable[[Command, Path], Awaitable[Running]]
-"""Starts a command whose output is appended to a log file."""
+"""Starts a command and appends its output to a log file."""
 
 
 async def spawn(command: Command, log: Path) -> Running:
-    """Starts a command that ends when we do."""
+    """Starts a command that ends when this process does."""
     tethered = [sys.executable, "-I", "-S", tether.__file__]
     terms = [str(command.orphan_signal.value), str(os.getpid()), command.user]
     with log.open("ab") as output:
@@ -94,13 +94,13 @@ async def spawn(command: Command, log: Path) -> Running:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # Ctrl-C in the terminal reaches us alone: we stop the others in their order.
+            # Ctrl-C in the terminal reaches only us: we stop the others in order.
             start_new_session=True,
         )
 
 
 class Process:
-    """A process that lives until `stop` or `kill`. Its output goes to a log file."""
+    """A process that runs until `stop` or `kill`. Its output goes to a log file."""
 
     def __init__(
         self,
@@ -125,12 +125,12 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Its process ID while it runs."""
+        """The process ID while it runs."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
     async def start(self, command: Command, probe: Callable[[], Awaitable[bool]], seconds: float) -> None:
-        """Starts the command and asks `probe` until it answers. StackError if it does not in time."""
+        """Starts the command and calls `probe` until it is true. StackError if it is not in time."""
         if self._keeper is not None:
             raise StackError(f"{self.name} is running already")
         started = time.monotonic()
@@ -147,7 +147,7 @@ class Process:
         self._observer.ready(self.name, time.monotonic() - started)
 
     async def stop(self) -> None:
-        """Asks it to end, and kills it if it has not in time."""
+        """Sends the stop signal, and kills the process if it has not ended in time."""
         if self._command is not None:
             await self._end(self._command.stop_signal)
 

@@ -1,4 +1,4 @@
-"""The units and accounts of the demonstration. Repeating it changes nothing."""
+"""Creates the demonstration's units and accounts. Idempotent."""
 
 import json
 import secrets
@@ -35,7 +35,7 @@ _REQUESTS = uuid.UUID("5a1c1f5e-3f0b-4b7e-9f43-6f7d2a4d9c10")
 
 @dataclass(frozen=True)
 class DemoUnit:
-    """A unit that the demonstration registers customers in."""
+    """A unit of the demonstration."""
 
     key: str
     display_name: str
@@ -44,14 +44,14 @@ class DemoUnit:
 
 @dataclass(frozen=True)
 class DemoAccount:
-    """Somebody the demonstration logs in as."""
+    """An account of the demonstration."""
 
     key: str
     email: str
     display_name: str
     password: str
     unit: str = ""
-    """`units/{unit}` they belong to; empty for customer service and operators."""
+    """Name of its unit, `units/{unit}`; empty for customer service and operators."""
     unit_display_name: str = ""
 
 
@@ -67,12 +67,12 @@ _PEOPLE: tuple[tuple[str, str, str, DemoUnit | None, Role.ValueType], ...] = (
 
 
 def accounts_path(folder: Path) -> Path:
-    """Where a stack's folder keeps the demo accounts with their passwords."""
+    """Path of the file with a stack's demo accounts and their passwords."""
     return folder / "demo-accounts.json"
 
 
 def read_accounts(folder: Path) -> dict[str, DemoAccount]:
-    """The demo accounts of a stack's folder by their keys: `registrar`, `teacher`, `staff`, `operator`.
+    """A stack's demo accounts by key: `registrar`, `teacher`, `staff`, `operator`.
 
     SettingsError if there are none.
     """
@@ -85,9 +85,9 @@ def read_accounts(folder: Path) -> dict[str, DemoAccount]:
 async def seed(
     folder: Path, keys_dir: Path, ports: Ports, certificate: Certificate | None = None
 ) -> dict[str, DemoAccount]:
-    """Makes the units and accounts that are missing, each password anew and random.
+    """Creates missing units and accounts; each new password is random.
 
-    With TLS it takes the certificate of `seed`.
+    With TLS, `certificate` is that of `seed`.
     """
     known = read_accounts(folder) if accounts_path(folder).exists() else {}
     passwords = {key: known[key].password if key in known else secrets.token_hex(10) for key, *_ in _PEOPLE}
@@ -107,7 +107,7 @@ async def seed(
             )
             for key, email, name, unit, _ in _PEOPLE
         }
-        # Kept before they are used: a start that breaks off here goes on with the same ones.
+        # Store passwords before use: after an interrupted start, the next one goes on with the same ones.
         write_private_file(
             accounts_path(folder),
             json.dumps({key: asdict(account) for key, account in accounts.items()}, indent=2),

@@ -1,4 +1,4 @@
-"""The local stack: every component as a process of its own, in one folder."""
+"""The local stack: every component as its own process, all state in one folder."""
 
 import asyncio
 import fcntl
@@ -43,11 +43,11 @@ _STOP_ORDER = (
 )
 
 _PATIENCE = 60.0
-"""Seconds until a component that does not answer is given up."""
+"""Seconds after which a component that does not answer is given up."""
 
 
 class Way(NamedTuple):
-    """How to reach a gRPC server: its host:port, what to show it, and options of the channel."""
+    """How to reach a gRPC server: host:port, credentials, and channel options."""
 
     target: str
     credentials: grpc.ChannelCredentials | None = None
@@ -55,7 +55,7 @@ class Way(NamedTuple):
 
 
 class Stack:
-    """Starts, watches and stops the components. All state is in `folder`. `tls` is for every connection.
+    """Starts, watches and stops the components. All state is in `folder`. `tls` applies to every connection.
 
     `environment` is added to that of our own programs whenever one is started.
     """
@@ -89,12 +89,12 @@ class Stack:
 
     @property
     def components(self) -> tuple[str, ...]:
-        """The names of the components, those first that others need."""
+        """The names of the components, in the order of their dependencies."""
         return tuple(TopologicalSorter(self._needs).static_order())
 
     @property
     def ca(self) -> Path | None:
-        """What the gateway's certificate is verified with; None without TLS."""
+        """The CA of the gateway's certificate; None without TLS."""
         return self.certificates.ca if self.certificates else None
 
     def certificate(self, name: str) -> Certificate | None:
@@ -102,7 +102,7 @@ class Stack:
         return self.certificates.files(name).follow() if self.certificates else None
 
     def way_to(self, name: str, as_component: str = "seed") -> Way:
-        """How to reach a component that serves gRPC. With TLS, another component's certificate is shown."""
+        """How to reach a component's gRPC server. With TLS, calls show `as_component`'s certificate."""
         target = f"{HOST}:{getattr(self.ports, name)}"
         if self.certificates is None:
             return Way(target)
@@ -112,14 +112,14 @@ class Stack:
         return Way(target, channel_credentials(pem), (("grpc.default_authority", name),))
 
     def channel(self, name: str, as_component: str = "seed") -> grpc.aio.Channel:
-        """A channel there."""
+        """A channel to a component's gRPC server; parameters as `way_to`."""
         way = self.way_to(name, as_component)
         if way.credentials is None:
             return grpc.aio.insecure_channel(way.target)
         return grpc.aio.secure_channel(way.target, way.credentials, options=way.options)
 
     async def start(self) -> None:
-        """Starts all of it, each component as soon as those it needs answer; returns when every one does.
+        """Starts all components, each once those it needs answer; returns when all answer.
 
         Raises `StackError` or `PortTaken` with one line to show; nothing is left running then.
         """
@@ -133,7 +133,7 @@ class Stack:
             raise
 
     async def stop(self) -> None:
-        """Stops all of it, those first that need the others."""
+        """Stops all components, those that need others first."""
         for wave in _STOP_ORDER:
             await asyncio.gather(*(self.stop_component(name) for name in wave if name in self._needs))
         if self._lock is not None:
@@ -141,7 +141,7 @@ class Stack:
             self._lock = None
 
     async def start_component(self, name: str) -> None:
-        """Starts one component, and returns when it answers."""
+        """Starts one component; returns when it answers."""
         if name == "postgres":
             await asyncio.to_thread(self.postgres.prepare)
         command = self._wiring.command(name, self.environment)
@@ -154,7 +154,7 @@ class Stack:
                 await migrate_database(database, self.postgres.owner_url(database), self.ca)
 
     async def stop_component(self, name: str) -> None:
-        """Stops one component the orderly way; kills it if that takes too long."""
+        """Stops one component gracefully; kills it if that takes too long."""
         await self._processes[name].stop()
 
     async def kill_component(self, name: str) -> None:
@@ -167,7 +167,7 @@ class Stack:
         await self.start_component(name)
 
     def pid(self, name: str) -> int | None:
-        """The process ID of a component that runs."""
+        """The process ID of a running component."""
         return self._processes[name].pid
 
     async def _start_all(self) -> None:

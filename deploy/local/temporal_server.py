@@ -1,4 +1,4 @@
-"""Temporal's own server, as its command-line program brings it: real, with its UI, on one file."""
+"""Temporal's development server from its command-line program: a real server with UI, on one file."""
 
 import shutil
 import sys
@@ -12,11 +12,11 @@ from services.runtime.temporal.namespace import NamespaceSettings, prepare_names
 from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 
 NAMESPACE = "default"
-"""The namespace the server always has."""
+"""The namespace that the server always has."""
 
 
 def temporal_binary() -> str:
-    """The path of the `temporal` program that came with our packages, else one on the PATH."""
+    """Path of the `temporal` program: the one from our packages, or else one on the PATH."""
     beside_python = shutil.which("temporal", path=str(Path(sys.executable).parent))
     found = beside_python or shutil.which("temporal")
     if found is None:
@@ -26,7 +26,7 @@ def temporal_binary() -> str:
 
 def temporal_command(database: Path, ports: Ports) -> list[str]:
     """The server's command line, for a supervisor."""
-    # Its default pragmas are three times as slow; a killed process loses nothing with these either.
+    # The default pragmas are three times as slow; with these, too, a killed process loses nothing.
     pragmas = ("journal_mode=WAL", "synchronous=NORMAL")
     attributes = (
         f"{key.name}={key.indexed_value_type.name.title().replace('_', '')}" for key in SEARCH_ATTRIBUTES
@@ -45,16 +45,16 @@ def temporal_command(database: Path, ports: Ports) -> list[str]:
 
 
 def ui_origin(ports: Ports) -> str:
-    """Where a browser finds Temporal UI."""
+    """Origin of Temporal UI."""
     return f"http://{HOST}:{ports.temporal_ui}"
 
 
 def codec_url(ports: Ports) -> str:
-    """Where a browser finds the codec server: on the same site, for its cookie is for no other."""
+    """Origin of the codec server: on the UI's site, as its cookie is SameSite=Strict."""
     return f"http://{HOST}:{ports.codec}"
 
 
 async def prepare_server(port: int) -> None:
-    """Makes known what the server's file lacks (it may be of an earlier release), and sets the retention."""
+    """Adds missing search attributes (the file may be of an earlier release), and sets the retention."""
     client = await Client.connect(f"{HOST}:{port}", namespace=NAMESPACE)
     await prepare_namespace(client, load(NamespaceSettings).temporal_retention)

@@ -1,8 +1,8 @@
-"""Starts a command that ends when its starter does, even if that is killed.
+"""Starts a command that ends when its starter does, even if the starter is killed.
 
 `tether.py SIGNAL PARENT USER COMMAND…`: the command gets SIGNAL when the process PARENT ends, and runs as
-USER unless that is empty. A program of its own, because a process with threads cannot safely run Python
-between fork and exec. Without prctl(2), so elsewhere than on Linux, the command is merely started.
+USER unless that is empty. A separate program, because a process with threads cannot safely run Python between
+fork and exec. On systems without prctl(2), i.e. other than Linux, the command is only started.
 """
 
 import ctypes
@@ -14,14 +14,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(signal: str, parent: str, user: str, *command: str) -> None:
-    """Becomes the command."""
+    """Replaces this process by the command."""
     if user:
         entry = pwd.getpwnam(user)
         os.initgroups(user, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
     if sys.platform == "linux":
-        # After the change of user, which would undo it.
+        # After the change of user, which clears it.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal))
     if os.getppid() == int(parent):
         os.execvp(command[0], command)  # noqa: S606 - our own command

@@ -1,7 +1,7 @@
-"""The TLS end in front of what speaks none in the local stack: Temporal's development server and PostgreSQL.
+"""The TLS end: TLS for Temporal's development server and PostgreSQL, which have none in the local stack.
 
-It takes connections over TLS, passes on what they carry, and refuses any other. To Temporal it lets in those
-who show the certificate of the gateway or the worker.
+Forwards TLS connections and refuses plain ones. Callers of Temporal must show the certificate of the gateway
+or the worker.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _NAME = "tls-end"
 _CALLERS_OF_TEMPORAL = frozenset({"gateway", "worker"})
 
-# PostgreSQL's frontend/backend protocol: the first message of a connection, and what it is answered with.
+# PostgreSQL's frontend/backend protocol: the first messages of a connection, and the answers.
 _SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 _GSS_REQUEST = (8).to_bytes(4, "big") + (80877104).to_bytes(4, "big")
 _YES, _NO = b"S", b"N"
@@ -35,7 +35,7 @@ _REFUSED = b"E" + (4 + len(_REFUSAL)).to_bytes(4, "big") + _REFUSAL
 
 
 class TlsEndSettings(RuntimeSettings):
-    """What the TLS end reads. `LIITY_TLS_CERTIFICATE` is its own, with the DNS name `tls-end`."""
+    """Settings of the TLS end. `LIITY_TLS_CERTIFICATE` is its own, with the DNS name `tls-end`."""
 
     tls_end_temporal_listen: str = Field(description="host:port to take connections to Temporal on.")
     tls_end_temporal: str = Field(description="host:port of Temporal.")
@@ -44,7 +44,7 @@ class TlsEndSettings(RuntimeSettings):
 
 
 async def run() -> None:
-    """Takes connections until told to stop."""
+    """Forwards connections until SIGTERM or SIGINT."""
     settings = load(TlsEndSettings)
     logs.configure(_NAME, settings)
     files = component_files(_NAME, settings)
@@ -58,7 +58,7 @@ async def run() -> None:
         await loop.create_connection(lambda: side, *_address(settings.tls_end_temporal))
 
     async def postgres(side: "_Side") -> None:
-        # The path of a socket must be short, and folders may lie deep.
+        # A socket's path must be short, but folders may be deep.
         os.chdir(settings.tls_end_postgres.parent)
         await loop.create_unix_connection(lambda: side, settings.tls_end_postgres.name)
 
@@ -78,7 +78,7 @@ async def run() -> None:
 
 
 class _Side(asyncio.Protocol):
-    """One side of a connection that is passed on: what it reads, the other side writes."""
+    """One side of a forwarded connection: writes what the other side reads."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -106,7 +106,7 @@ class _Side(asyncio.Protocol):
 
 
 class _Caller(_Side):
-    """The side that has called."""
+    """The side of the caller."""
 
     def __init__(self, call: Callable[[_Side], Awaitable[None]]) -> None:
         super().__init__()
@@ -114,13 +114,13 @@ class _Caller(_Side):
         self._work: asyncio.Task[None] | None = None
 
     def join(self) -> None:
-        """Calls the other side, and goes on with it."""
+        """Connects to the server and starts forwarding."""
         if self.transport:
             self.transport.pause_reading()
             self._work = asyncio.create_task(self._join(self.transport))
 
     async def ready(self, transport: asyncio.Transport) -> None:
-        """What is left to be done once the other side is there."""
+        """Called once the server is connected; resumes reading."""
         transport.resume_reading()
 
     async def _join(self, transport: asyncio.Transport) -> None:
@@ -131,15 +131,15 @@ class _Caller(_Side):
             self.other = side
             await self.ready(transport)
         except OSError as error:
-            # The other side is away, or this one has left: it may call again.
-            log.debug("not joined", problem=type(error).__name__)
+            # The server is away, or the caller has left: the caller may connect again.
+            log.debug("connection not forwarded", problem=type(error).__name__)
             transport.abort()
         if self.transport is None and side.transport:
             side.transport.close()
 
 
 class _TemporalCaller(_Caller):
-    """Temporal's callers speak TLS from the beginning."""
+    """A caller of Temporal: speaks TLS from the start."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -152,7 +152,7 @@ class _TemporalCaller(_Caller):
 
 
 class _PostgresCaller(_Caller):
-    """PostgreSQL's callers ask for TLS first."""
+    """A caller of PostgreSQL: asks for TLS first."""
 
     def __init__(self, call: Callable[[_Side], Awaitable[None]], context: ssl.SSLContext) -> None:
         super().__init__(call)

@@ -1,4 +1,4 @@
-"""`liity up`: the local stack with its demonstration, until somebody stops it."""
+"""`liity up`: runs the local stack with its demonstration until it is stopped."""
 
 import asyncio
 import os
@@ -25,17 +25,17 @@ _DEMO_WELCOME_DELAY = "PT5S"
 
 
 async def up(folder: Path, ports: Ports, *, demo: bool, tls: bool, console: Console) -> None:
-    """Starts everything, shows the main job, and stays up until cancelled. Leaves nothing running.
+    """Starts the stack, runs the demonstration, and stays up until cancelled. Leaves nothing running.
 
     Raises `StackError`, `PortTaken` or `SettingsError` if it cannot start, `StepFailed` if the demonstration
     fails.
     """
     stack = Stack(folder, ports, observer=_ConsoleObserver(console), tls=tls)
     if demo and SMTP_HOST in os.environ:
-        # Its people do not exist, and it reads their mail in the mailbox.
+        # The demonstration reads its made-up persons' mail in the mailbox.
         console.print(f"[dim]No demonstration: mail goes to {SMTP_HOST}, not to the mailbox.[/]")
         demo = False
-    # Who has chosen a delay sees it throughout. Otherwise the demonstration's people alone are welcomed soon.
+    # A delay given in the environment always holds. Otherwise only the demonstration uses a short one.
     shorten = demo and _WELCOME_DELAY not in os.environ
     if shorten:
         stack.environment[_WELCOME_DELAY] = _DEMO_WELCOME_DELAY
@@ -61,7 +61,7 @@ async def up(folder: Path, ports: Ports, *, demo: bool, tls: bool, console: Cons
 
 
 async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
-    """Does the work; SIGINT or SIGTERM cancels it, once, and is then no error."""
+    """Runs the work; SIGINT or SIGTERM cancels it, once, which is no error."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     signalled = False

@@ -1,4 +1,4 @@
-"""The command and the environment of each process of the local stack."""
+"""Command and environment of each process of the local stack."""
 
 import json
 import os
@@ -20,11 +20,11 @@ from services.runtime.settings import SettingsError
 _STACK = "stack.json"
 
 SMTP_HOST = "LIITY_SMTP_HOST"
-"""Who gives it sends through a mail server of their own instead of the stack's mailbox."""
+"""If set, mail goes to this mail server instead of the stack's mailbox."""
 
 
 class Wiring:
-    """Knows where everything is and who is told what."""
+    """Knows all paths and ports, and makes each process's command and settings."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class Wiring:
         self._certificates = certificates
 
     def command(self, name: str, environment: Mapping[str, str]) -> Command:
-        """How to run a component; `environment` is added to that of our own programs."""
+        """The command of a component; `environment` is added to that of our own programs."""
         if name == "postgres":
             return Command(
                 self._postgres.command(),
                 {"PATH": os.environ.get("PATH", "")},
                 user=self._postgres.system_user or "",
-                # It ends at once, not when the last client has gone, and leaves a clean database.
+                # SIGINT: a fast shutdown that does not wait for clients and leaves a clean database.
                 stop_signal=signal.SIGINT,
                 orphan_signal=signal.SIGINT,
             )
@@ -60,7 +60,7 @@ class Wiring:
         return Command([sys.executable, "-m", "deploy", "serve", name], given | own)
 
     def settings(self, name: str) -> dict[str, str]:
-        """The settings that tie one of our programs to the others."""
+        """Settings that connect one of our programs to the others."""
         settings = {"LIITY_KEYS_DIR": str(self.keys_dir)}
         if name in ("gateway", "codec", *WITH_DATABASE):
             settings["LIITY_LISTEN"] = self.address(name)
@@ -71,7 +71,7 @@ class Wiring:
             settings |= {
                 "LIITY_TEMPORAL_ADDRESS": self.address("temporal"),
                 "LIITY_TEMPORAL_NAMESPACE": NAMESPACE,
-                # Temporal's own profiles speak of other servers.
+                # Temporal's own profiles may name other servers.
                 "TEMPORAL_CONFIG_FILE": os.devnull,
             }
         return settings | self._own_settings(name) | self._tls_settings(name)
@@ -100,7 +100,7 @@ class Wiring:
             settings["LIITY_PUBLIC_TLS_CERTIFICATE"] = str(public.certificate)
             settings["LIITY_PUBLIC_TLS_KEY"] = str(public.key)
         if name == "codec":
-            # To browsers it speaks plain HTTP, as Temporal UI does here: its cookie needs one scheme.
+            # Plain HTTP for browsers, as Temporal UI does here: the cookie needs one scheme.
             settings["LIITY_GATEWAY_CA"] = ca
         if name == "notification":
             settings |= {"LIITY_SMTP_TLS": "starttls", "LIITY_SMTP_TLS_CA": ca}
@@ -139,22 +139,22 @@ class Wiring:
                 return {}
 
     def address(self, name: str) -> str:
-        """Where a component listens: `host:port`."""
+        """The address of a component: `host:port`."""
         return f"{HOST}:{getattr(self._ports, name)}"
 
     @property
     def ca(self) -> Path | None:
-        """What the gateway's certificate is verified with; None without TLS."""
+        """The CA of the gateway's certificate; None without TLS."""
         return self._certificates.ca if self._certificates else None
 
 
 def note_stack(folder: Path, ports: Ports, *, tls: bool) -> None:
-    """Notes in a stack's folder where it listens, and how."""
+    """Stores the stack's ports and TLS mode in its folder."""
     write_private_file(folder / _STACK, json.dumps({"ports": asdict(ports), "tls": tls}))
 
 
 def wiring_in(folder: Path) -> Wiring:
-    """The wiring of the stack that was started last in a folder. SettingsError if none was."""
+    """The wiring of the last stack started in a folder. SettingsError if there was none."""
     folder = folder.absolute()
     if not (folder / _STACK).exists():
         raise SettingsError(f"No stack has been started in {folder}: liity up --state-dir {folder}")
@@ -166,12 +166,12 @@ def wiring_in(folder: Path) -> Wiring:
 
 
 def _environment() -> dict[str, str]:
-    """Our own environment without what would lead to another Temporal server."""
+    """Our environment without `TEMPORAL_*`, which could lead to another server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
 
 
 def _without_given_mail_server(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Our settings without those of mail that were given, and without the mailbox beside another server."""
+    """Our settings without the mail settings that were given, without the mailbox if another server was."""
     another = SMTP_HOST in given
     return {
         name: value

@@ -1,1 +1,1 @@
-"""Shows the payloads of Temporal's histories readably, to those who may read them. It keeps no state."""
+"""The codec server: decodes payloads of Temporal's histories for authorised accounts. It is stateless."""

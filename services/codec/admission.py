@@ -1,4 +1,4 @@
-"""Who is let in: browsers from the pages we know, accounts by their access token and the access table."""
+"""Authentication and authorisation: known pages by origin, accounts by access token and access table."""
 
 from datetime import UTC
 
@@ -19,46 +19,46 @@ if not isinstance(_RULE, Accounts):
     raise TypeError("Payloads are decoded for accounts alone")
 
 ACTION = _RULE.action
-"""The name of decoding in the log of use."""
+"""The action's name in the log of use."""
 
 _ROLES = _RULE.roles
 
 
 class Admission:
-    """Lets in those who may read payloads."""
+    """Admits accounts that may decode payloads."""
 
     def __init__(self, settings: CodecSettings, tokens: AccessTokenVerifier) -> None:
         self._tokens = tokens
         self._own_origin = settings.codec_url
         self._ui_origins = frozenset(settings.codec_ui_origins)
         self._secure = settings.codec_url.startswith("https:")
-        # The prefix keeps neighbours on the same site from setting it (RFC 6265bis).
+        # The prefix prevents other hosts of the same site from setting the cookie (RFC 6265bis).
         self._cookie = "__Host-liity-codec" if self._secure else "liity-codec"
 
     def is_from_ui(self, request: web.Request) -> bool:
-        """Whether a page of a Temporal UI that we know makes the call."""
+        """Whether a page of a configured Temporal UI makes the call."""
         return request.headers.get("Origin") in self._ui_origins
 
     def require_known_page(self, request: web.Request) -> None:
-        """PERMISSION_DENIED if any other page makes the call. What is no browser names no page."""
+        """PERMISSION_DENIED for other pages' calls. Programs other than browsers send no origin and pass."""
         if "Origin" in request.headers and not self.is_from_ui(request):
             raise permission_denied(REASON_PERMISSION_DENIED)
 
     def require_own_page(self, request: web.Request) -> None:
-        """PERMISSION_DENIED if it is not our own page that sends a form."""
+        """PERMISSION_DENIED unless our own page sends the form."""
         if request.headers.get("Origin") != self._own_origin:
             raise permission_denied(REASON_PERMISSION_DENIED)
 
     async def admit(self, request: web.Request) -> None:
-        """Lets the caller of `/decode` in, on whose behalf the task works from now on.
+        """Admits the caller of `/decode` and sets the task's actor.
 
-        UNAUTHENTICATED without a valid token, PERMISSION_DENIED if it is of no role that may decode.
+        UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the account has no role that may decode.
         """
         self.require_known_page(request)
         if "Authorization" in request.headers:
             token = bearer_token(request.headers["Authorization"])
         else:
-            # A browser sends the cookie along whichever page calls: it counts from the UI alone.
+            # A browser sends the cookie whichever page calls: accept it from the UI only.
             token = self._token_in_cookie(request) if self.is_from_ui(request) else ""
         account = await self.account(token)
         actor = Actor()
@@ -71,7 +71,7 @@ class Admission:
         set_current_actor(actor)
 
     async def account(self, token: str) -> Caller:
-        """The account of an access token, if it may decode."""
+        """The account of an access token. Errors as `admit`."""
         if not token:
             raise unauthenticated(REASON_UNAUTHENTICATED)
         account = await self._tokens.caller(token)
@@ -80,11 +80,11 @@ class Admission:
         return account
 
     async def logged_in(self, request: web.Request) -> Caller:
-        """The account that our own page is shown to; refused as `account` is."""
+        """The account logged in on our own page. Errors as `account`."""
         return await self.account(self._token_in_cookie(request))
 
     def remember(self, response: web.Response, session: Session) -> None:
-        """Has the browser keep the access token for as long as it is good for."""
+        """Sets the cookie with the access token, until the token expires."""
         end = session.access_token_expire_time.ToDatetime(UTC)
         response.set_cookie(
             self._cookie,
@@ -96,7 +96,7 @@ class Admission:
         )
 
     def forget(self, response: web.Response) -> None:
-        """Has the browser forget it."""
+        """Deletes the cookie."""
         response.del_cookie(self._cookie, httponly=True, secure=self._secure, samesite="Strict")
 
     def _token_in_cookie(self, request: web.Request) -> str:

@@ -1,4 +1,4 @@
-"""What every HTTP handler needs: the body of a request, and refusals as answers."""
+"""HTTP helpers: body of a request, refusals as responses."""
 
 import math
 
@@ -20,12 +20,12 @@ _STATUSES = {
 
 
 def http_status(refusal: Refusal) -> int:
-    """The HTTP status of a refusal; 500 if it is our fault."""
+    """The HTTP status of a refusal; 500 if it is not the caller's fault."""
     return _STATUSES.get(refusal.code, 500)
 
 
 def refusal_answer(refusal: Refusal, language: Language.ValueType, log_in_url: str) -> web.Response:
-    """A refusal for programs and the people behind them: why, and where to log in if that helps."""
+    """A refusal as JSON: reason, message, and the log-in page if logging in may help."""
     status = http_status(refusal)
     answer = {"reason": reason_name(refusal.reason), "message": reason_text(refusal.reason, language)}
     headers = {}
@@ -39,7 +39,7 @@ def refusal_answer(refusal: Refusal, language: Language.ValueType, log_in_url: s
 
 
 async def body_of(request: web.Request) -> bytes:
-    """The whole body. INVALID_ARGUMENT if it breaks off, 413 if it is too large."""
+    """The whole body. INVALID_ARGUMENT if the connection breaks, 413 if it is too large."""
     try:
         return await request.read()
     except (OSError, web.RequestPayloadError):
@@ -47,5 +47,5 @@ async def body_of(request: web.Request) -> bytes:
 
 
 def malformed() -> Refusal:
-    """INVALID_ARGUMENT for a body that nobody can read."""
+    """INVALID_ARGUMENT for a body that cannot be parsed."""
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, REASON_MALFORMED_MESSAGE)

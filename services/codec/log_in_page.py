@@ -1,4 +1,4 @@
-"""The codec server's own page: a browser logs in here, for Temporal UI has no log-in of ours."""
+"""The log-in page of the codec server: Temporal UI does not know Liity's accounts."""
 
 import tomllib
 from pathlib import Path
@@ -38,7 +38,7 @@ _TIMEOUT = 10.0
 
 
 class LogInPage:
-    """Logs in at the gateway, as any frontend does, and gives the browser the access token to keep."""
+    """Logs in at the gateway, as any frontend does, and stores the access token in a cookie."""
 
     def __init__(self, settings: CodecSettings, admission: Admission, gateway: grpc.aio.Channel) -> None:
         self._admission = admission
@@ -46,7 +46,7 @@ class LogInPage:
         self._auth = AuthServiceStub(gateway)
 
     async def show(self, request: web.Request) -> web.Response:
-        """The form; for whom is logged in, the way on and the way out."""
+        """The log-in form; for an account that is logged in, links back to the UI and out."""
         try:
             account = await self._admission.logged_in(request)
         except Refusal:
@@ -54,7 +54,7 @@ class LogInPage:
         return self._page(request, name=account.display_name)
 
     async def log_in(self, request: web.Request) -> web.Response:
-        """Takes the form."""
+        """Handles the form."""
         self._admission.require_own_page(request)
         form = await _form(request)
         email = form.get("email", "")
@@ -69,18 +69,18 @@ class LogInPage:
         return response
 
     async def log_out(self, request: web.Request) -> web.Response:
-        """Forgets who is logged in."""
+        """Logs out: deletes the cookie."""
         self._admission.require_own_page(request)
         response = _to_page()
         self._admission.forget(response)
         return response
 
     async def _open_session(self, request: web.Request, email: str, password: str) -> Session:
-        """A session of which the access token alone is kept: nothing here could go on with it.
+        """Logs in; only the access token is kept, so the session cannot be refreshed from here.
 
-        It is left to end by itself, as its access token is good for no longer than it.
+        The session is not revoked, as its access token is valid only as long as the session lives.
         """
-        # As every proxy does: the gateway decides whom it believes, and counts log-ins by it.
+        # Append the caller as proxies do: the gateway decides which proxies it trusts, and counts log-ins.
         forwarded = ", ".join((*request.headers.getall("X-Forwarded-For", ()), request.remote or ""))
         metadata = (("x-request-id", current_actor().trace_id), ("x-forwarded-for", forwarded))
         try:

@@ -1,4 +1,4 @@
-"""Payloads in the form that Temporal UI shows readably, and whose data they are."""
+"""Decoding payloads for Temporal UI, and finding whose data they hold."""
 
 import importlib
 import json
@@ -17,32 +17,32 @@ import liity
 from services.runtime.temporal.codec import ENCRYPTED, EncryptionCodec
 
 _SUBJECT_FIELDS = frozenset({"person_id", "registration_id", "registration_ids", "subject_id", "subject_ids"})
-"""The fields of our messages that say whose data they hold."""
+"""Fields of our messages that name the persons and registrations they are about."""
 
 _ID = re.compile("[a-z0-9]{1,32}")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was asked to be read."""
+    """Result of decoding."""
 
     payloads: list[Payload]
-    """As many as were asked about, in their order: in clear, or as they came where they cannot be read."""
+    """As many payloads as given, in their order: decoded, or unchanged where they cannot be decoded."""
     read: int
-    """How many of them were encrypted and are in clear now."""
+    """Number of encrypted payloads that were decoded."""
     subject_ids: frozenset[str]
-    """IDs of the persons and registrations that those are about."""
+    """IDs of the persons and registrations that these are about."""
 
 
 class PayloadReader:
-    """Decrypts payloads, and gives our messages as JSON."""
+    """Decrypts payloads and converts our messages to JSON."""
 
     def __init__(self, keyset: tink.KeysetHandle) -> None:
         self._codec = EncryptionCodec(keyset)
         _import_messages()
 
     async def read(self, payloads: Iterable[Payload]) -> Reading:
-        """Reads what can be read; leaves the rest as it is."""
+        """Decodes what it can; leaves other payloads unchanged."""
         shown, read, subjects = [], 0, set[str]()
         for payload in payloads:
             found = await self._readable(payload) if _is_encrypted(payload) else None
@@ -56,7 +56,7 @@ class PayloadReader:
         return Reading(shown, read, frozenset(subjects))
 
     async def _readable(self, payload: Payload) -> tuple[Payload, Any] | None:
-        """The payload in clear with what it says, or None if we cannot tell: then nobody is shown it."""
+        """The decrypted payload and its content; None if unreadable, as its subjects are then unknown."""
         try:
             (plain,) = await self._codec.decode([payload])
             match plain.metadata.get("encoding"):
@@ -69,7 +69,7 @@ class PayloadReader:
                 case _:
                     return None
         except (tink.TinkError, DecodeError, ValueError, KeyError):
-            # Another key, damaged, or a message of a newer release.
+            # Encrypted under a missing key, damaged, or a message of a newer release.
             return None
 
 
@@ -78,7 +78,7 @@ def _is_encrypted(payload: Payload) -> bool:
 
 
 def _as_json(payload: Payload) -> tuple[Payload, Any]:
-    """A message as JSON, with its fields by the names the contracts give them. KeyError if it is unknown."""
+    """Converts a message to JSON with the contracts' field names. KeyError if its type is unknown."""
     message_type = payload.metadata["messageType"]
     descriptor = descriptor_pool.Default().FindMessageTypeByName(message_type.decode())
     message = message_factory.GetMessageClass(descriptor).FromString(payload.data)
@@ -101,7 +101,7 @@ def _subjects(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON there is
 
 
 def _import_messages() -> None:
-    """Makes every message of the contracts known: also of workflows that come later."""
+    """Imports all messages of the contracts, also those of workflows added later."""
     for root in map(Path, liity.__path__):
         for module in root.rglob("*_pb2.py"):
             importlib.import_module(".".join(("liity", *module.relative_to(root).with_suffix("").parts)))

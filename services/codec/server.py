@@ -1,8 +1,8 @@
-"""The codec server's process: Temporal's remote codec protocol over HTTP.
+"""The codec server: Temporal's remote codec protocol over HTTP.
 
-`POST /decode` and `POST /encode` take and give `{"payloads": […]}`, each a `temporal.api.common.v1.Payload`
-in protobuf's JSON. Who decodes is told by an access token: as `Authorization: Bearer`, or from the cookie of
-our own page `/`. `GET /healthz` is for probes.
+`POST /decode` and `POST /encode` take and return `{"payloads": […]}`, each a `temporal.api.common.v1.Payload`
+in protobuf's JSON. Decoding needs an access token: as `Authorization: Bearer`, or in the cookie of our own
+page `/`. `GET /healthz` is for probes.
 """
 
 import logging
@@ -45,13 +45,13 @@ _HEALTH = "/healthz"
 _PROTOCOL = ("/decode", "/encode")
 
 _LARGEST_BODY = 4 * 1024 * 1024
-"""Temporal takes no payload above 2 MiB; base64 adds a third."""
+"""Bytes. Temporal accepts payloads up to 2 MiB; base64 adds a third."""
 
 _MOST_SUBJECTS = 1000
-"""What one entry of the log of use holds."""
+"""Most subjects in one entry of the log of use."""
 
 _GRACE = 15.0
-"""Seconds that running calls get to finish at the end: longer than what they call may take."""
+"""Seconds that running calls get at shutdown: longer than the calls they make may take."""
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "POST",
@@ -64,7 +64,7 @@ async def run() -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = load(CodecSettings)
     logs.configure(_NAME, settings)
-    # Its chatter repeats what callers have sent.
+    # Its lines repeat what callers have sent.
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     async with serving_codec(settings):
         log.info("serving", listen=settings.listen)
@@ -74,19 +74,19 @@ async def run() -> None:
 
 @asynccontextmanager
 async def serving_codec(settings: CodecSettings) -> AsyncIterator[None]:
-    """Serves in the meantime. SettingsError if the port is taken, or a key or certificate cannot be used."""
+    """Serves while the body runs. SettingsError if the port is taken, or a key or certificate is unusable."""
     public = settings.public_files()
     ssl_context = server_context(public) if public else None
     reader = PayloadReader(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
     own = ServiceIdentity(_NAME, settings.keys_dir, component_certificate(_NAME, settings))
     identity = Peer("identity", settings.identity_target, own)
     registration = Peer("registration", settings.registration_target, own)
-    # The public API: we come as a frontend, without an identity of our own.
+    # The public API: called as a frontend, without a service identity.
     gateway = _frontend_channel(settings)
     admission = Admission(settings, AccessTokenVerifier(identity))
     page = LogInPage(settings, admission, gateway)
     application = CodecServer(settings, admission, reader, registration).application(page)
-    # What comes compressed is no JSON, and is not blown up either.
+    # Compressed bodies stay compressed, and fail as JSON: no decompression bombs.
     runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=_GRACE)
     await runner.setup()
     try:
@@ -116,7 +116,7 @@ def _frontend_channel(settings: CodecSettings) -> grpc.aio.Channel:
 
 
 class CodecServer:
-    """Decodes for those who may read, and writes into the log of use what it has decoded (R36)."""
+    """Decodes payloads for authorised accounts and records it in the log of use (R36)."""
 
     def __init__(
         self, settings: CodecSettings, admission: Admission, reader: PayloadReader, registration: Peer
@@ -128,7 +128,7 @@ class CodecServer:
         self._uses = UseLogServiceStub(registration.channel)
 
     def application(self, page: LogInPage) -> web.Application:
-        """What is served where."""
+        """The routes."""
         application = web.Application(client_max_size=_LARGEST_BODY, middlewares=[self._answer])
         application.on_response_prepare.append(self._add_headers)
         application.add_routes(
@@ -153,7 +153,7 @@ class CodecServer:
         return _answer_with(reading.payloads)
 
     async def _encode(self, request: web.Request) -> web.Response:
-        """Gives everything back as it came: what operators send goes plain, and the UI asks us before."""
+        """Returns payloads unchanged: the UI calls this before sending, but messages stay plain."""
         self._admission.require_known_page(request)
         return _answer_with(await _payloads(request))
 
@@ -163,7 +163,7 @@ class CodecServer:
         return web.Response(status=204, headers=_PREFLIGHT)
 
     async def _record(self, subject_ids: list[str]) -> None:
-        """Writes who has read whose data. UNAVAILABLE if that cannot be done: then nobody is shown it."""
+        """Records whose data is read. UNAVAILABLE if it cannot: then nothing is shown."""
         try:
             for start in range(0, max(len(subject_ids), 1), _MOST_SUBJECTS):
                 use = RecordUseRequest(
@@ -178,12 +178,12 @@ class CodecServer:
     async def _answer(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Turns refusals into answers; one log line for each call but probes."""
+        """Turns refusals into responses; logs one line for each call except probes."""
         if request.path == _HEALTH:
             return await handler(request)
         started, trace_id = time.perf_counter(), uuid.uuid4().hex
         set_current_actor(Actor(kind=ACTOR_KIND_LINK, trace_id=trace_id, caller_address=request.remote or ""))
-        # A path that is none of ours may hold anything.
+        # An unknown path may hold anything: keep it out of the log.
         resource = request.match_info.route.resource
         method = resource.canonical if resource else "unknown"
         with structlog.contextvars.bound_contextvars(method=method, trace_id=trace_id):
@@ -195,7 +195,7 @@ class CodecServer:
             except web.HTTPException as error:
                 _log_call(f"HTTP {error.status}", started, refused=True)
                 raise
-            except Exception:  # whatever it is, the caller is told nothing of our insides
+            except Exception:  # hide internals from the caller
                 log.exception("call failed")
                 return self._refused(request, Refusal(grpc.StatusCode.INTERNAL, REASON_INTERNAL))
             _log_call("OK", started, refused=False)
@@ -207,7 +207,7 @@ class CodecServer:
         )
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Nothing is kept anywhere; Temporal UI alone may read what its own page has asked for."""
+        """Forbids caching; allows only pages of Temporal UI to read responses across origins."""
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         if request.path in _PROTOCOL:
@@ -227,7 +227,7 @@ async def _health(_request: web.Request) -> web.Response:
 
 
 async def _payloads(request: web.Request) -> list[Payload]:
-    """The payloads of a body. INVALID_ARGUMENT if it is none of the protocol."""
+    """The payloads of a body. INVALID_ARGUMENT if it is not of the protocol."""
     body = await body_of(request)
     try:
         return list(json_format.Parse(body, Payloads(), ignore_unknown_fields=True).payloads)

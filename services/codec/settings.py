@@ -1,4 +1,4 @@
-"""The codec server's settings."""
+"""Settings of the codec server."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _is_origin(origin: str) -> str:
-    """Refuses what a browser never sends as an origin (RFC 6454): it would match nothing."""
+    """Refuses values that a browser never sends as an origin (RFC 6454), as they would match nothing."""
     parts = urlsplit(origin)
     in_form = origin == f"{parts.scheme}://{parts.netloc}".lower() and "@" not in parts.netloc
     if parts.scheme not in {"http", "https"} or not parts.hostname or not in_form:
@@ -27,7 +27,7 @@ Origin = Annotated[str, AfterValidator(_is_origin)]
 
 
 class CodecSettings(ServerSettings, PublicTlsSettings):
-    """What the codec server reads, prefix `LIITY_`."""
+    """Settings of the codec server, prefix `LIITY_`."""
 
     codec_url: Origin = Field(
         description="Where browsers find the codec server: an origin, such as https://codec.library.example."

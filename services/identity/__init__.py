@@ -1,1 +1,1 @@
-"""Who people are: personal identity codes, accounts and sessions, links in mail, customers' credentials."""
+"""Personal identity codes, accounts and sessions, links in mail, customers' credentials."""

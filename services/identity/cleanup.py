@@ -1,4 +1,4 @@
-"""What identity forgets by itself."""
+"""Periodic deletion of expired rows."""
 
 from datetime import timedelta
 
@@ -18,26 +18,26 @@ from services.identity.models import (
 from services.runtime.clock import helsinki_day, now
 
 PROVISIONAL_LIFETIME = timedelta(hours=1)
-"""How long a person is kept whom nobody has said to retain, or a code: far longer than a call takes."""
+"""How long a person who is not retained, or a change of a code that is not committed, is kept."""
 
 
 EXPIRED_LINK_LIFETIME = timedelta(days=30)
-"""How long whoever opens a link is still told that it has expired, was used, or was replaced."""
+"""How long after its expiry an opened link is still answered with expired, used or replaced."""
 
 
 REPETITION_LIFETIME = timedelta(days=30)
-"""How long a repeated call is told that it has been done: far longer than anybody repeats it."""
+"""How long a repeated call is recognised: far longer than any client repeats one."""
 
 KNOWN_PLACE_LIFETIME = timedelta(days=180)
-"""How long an account is known where it has logged in last."""
+"""How long an account is known at a network after its last log-in there."""
 
 
 LOCK_OUT_LIFETIME = timedelta(days=90)
-"""How long it is told that log-ins to an account were locked."""
+"""How long lock-outs are kept."""
 
 
 async def sweep(engine: AsyncEngine) -> None:
-    """Erases provisional persons, and changes, sessions and links that are over."""
+    """Deletes provisional persons, and changes, sessions, links and other rows that have expired."""
     moment = now()
     async with engine.begin() as connection:
         await connection.execute(

@@ -21,7 +21,7 @@ _CENTURIES = {"+": 1800, **dict.fromkeys("-YXWVU", 1900), **dict.fromkeys("ABCDE
 _FIRST_ARTIFICIAL = 900
 _NEVER_GIVEN = {"000", "001"}
 
-# What word processors, web pages and phones make of a hyphen, and the spaces that come along with it.
+# Characters that word processors, web pages and phones put in place of a hyphen, and spaces pasted with it.
 _DASHES = "\u00ad\u02d7\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d"
 _SPACES = (
     " \t\r\n\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b"
@@ -33,7 +33,7 @@ _NORMALISED = str.maketrans(_DASHES + _LOWER, "-" * len(_DASHES) + _LOWER.upper(
 
 @dataclass(frozen=True, repr=False)
 class Hetu:
-    """A valid code, normalised. Its text never shows the code (R35)."""
+    """A valid code, normalised. Its repr hides the code (R35)."""
 
     code: str
     birth_date: date
@@ -43,7 +43,7 @@ class Hetu:
 
 
 class InvalidHetu(ValueError):
-    """A text is no valid code; `reason` is one of the `HETU_` reasons."""
+    """The text is not a valid code; `reason` is one of the `HETU_` reasons."""
 
     def __init__(self, reason: Reason.ValueType) -> None:
         self.reason = reason
@@ -51,10 +51,10 @@ class InvalidHetu(ValueError):
 
 
 def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
-    """The code a person typed; lower case, spaces and odd dashes are fine (R32).
+    """Parses a code as a person typed it; lower case, spaces and odd dashes are accepted (R32).
 
-    `today` is the day in Helsinki. Raises `InvalidHetu` with the first thing that is wrong, in the order a
-    person would mend it: form, date, check character.
+    `today` is the day in Helsinki. Raises `InvalidHetu` with the first fault, in the order in which a person
+    would correct them: form, date, check character.
     """
     code = text.translate(_NORMALISED)
     if len(code) > 1 and len(set(code)) == 1:

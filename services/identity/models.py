@@ -22,7 +22,7 @@ from services.runtime.data.rate_limits import limits_table
 
 
 class Base(DeclarativeBase):
-    """All tables of identity."""
+    """Base of identity's tables."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it so
@@ -33,9 +33,9 @@ class Base(DeclarativeBase):
 
 
 class Person(Base):
-    """A person known by a personal identity code, which is kept encrypted and found by a blind index.
+    """A person. The personal identity code is stored encrypted and found by a blind index.
 
-    A person without one (R24) has none of the columns about it, and is known by the ID alone.
+    For a person without a code (R24) the columns of the code are NULL: only the ID identifies them.
     """
 
     __tablename__ = "persons"
@@ -52,15 +52,15 @@ class Person(Base):
     ensured_at: Mapped[datetime]
     retained_at: Mapped[datetime | None]
     hold_until: Mapped[datetime | None]
-    """A class list waits for the person until then, even if not retained."""
+    """Until then a class list needs the person: the row stays, even if not retained."""
     without_code_request_id: Mapped[str | None] = mapped_column(unique=True)
-    """The Save that a person without a code was made for."""
+    """The request ID of the Save that created a person without a code."""
     merged_into: Mapped[str | None] = mapped_column(ForeignKey("persons.person_id", ondelete="CASCADE"))
-    """Whose other code the row's is, since two persons became one: it leads to them."""
+    """After a merge: the person whom this row's code now identifies."""
 
 
 class CodeChange(Base):
-    """A code that is about to be a person's (R24, R34). Once it is, a repeated call finds it done."""
+    """A prepared change of a person's code (R24, R34). Kept after the commit, to recognise repeated calls."""
 
     __tablename__ = "code_changes"
     __table_args__ = (
@@ -74,13 +74,13 @@ class CodeChange(Base):
     hetu_ciphertext: Mapped[bytes | None]
     change: Mapped[int] = mapped_column(SmallInteger)
     nobody: Mapped[str]
-    """Whoever has the code, if nothing has come of their Save; empty if nobody has."""
+    """The person who has the code now, if their Save came to nothing; empty if there is none."""
     prepared_at: Mapped[datetime]
     committed_at: Mapped[datetime | None]
 
 
 class Credential(Base):
-    """A customer's user name, and the password once it is chosen."""
+    """A customer's user name, and the hash of the password once it is chosen."""
 
     __tablename__ = "credentials"
 
@@ -92,7 +92,7 @@ class Credential(Base):
 
 
 class Link(Base):
-    """A link in mail: opens `subject` for one purpose, once, for a time."""
+    """A link in mail: gives access to `subject` for one purpose, once, until it expires."""
 
     __tablename__ = "links"
     __table_args__ = (
@@ -143,7 +143,7 @@ class Membership(Base):
 
 
 class Invitation(Base):
-    """An invitation to be a registrar of a unit. It goes with its link, which tells where it stands."""
+    """An invitation to be a registrar of a unit. Its state is that of its link, and it is deleted with it."""
 
     __tablename__ = "invitations"
     __table_args__ = (Index(None, "unit_id", "email"),)
@@ -158,7 +158,7 @@ class Invitation(Base):
 
 
 class RegistrarRemoval(Base):
-    """A registrar was taken out of a unit: a repeated call finds it done."""
+    """The removal of a registrar from a unit, kept to recognise repeated calls."""
 
     __tablename__ = "registrar_removals"
 
@@ -169,7 +169,7 @@ class RegistrarRemoval(Base):
 
 
 class RoleChange(Base):
-    """A registrar was given a role: a repeated call finds it done."""
+    """A change of a registrar's role, kept to recognise repeated calls."""
 
     __tablename__ = "role_changes"
 
@@ -181,7 +181,7 @@ class RoleChange(Base):
 
 
 class Session(Base):
-    """Somebody logged in. Revoking a session deletes it."""
+    """A log-in session. Revoking it deletes the row."""
 
     __tablename__ = "sessions"
 
@@ -192,7 +192,7 @@ class Session(Base):
 
 
 class RefreshToken(Base):
-    """One refresh token of a session. Once used it has a successor, which is the session's newest."""
+    """A refresh token of a session. Once used, it names its successor."""
 
     __tablename__ = "refresh_tokens"
 
@@ -203,7 +203,7 @@ class RefreshToken(Base):
 
 
 class KnownPlace(Base):
-    """A network from which an account has logged in: a keyed hash, so that no address can be read."""
+    """A network from which an account has logged in, as a keyed hash: no address can be read from it."""
 
     __tablename__ = "known_places"
     __table_args__ = (Index(None, "place"), Index(None, "seen_at"))
@@ -216,7 +216,7 @@ class KnownPlace(Base):
 
 
 class LockOuts(Base):
-    """How often log-ins to an e-mail address, stored as a hash, were locked on a day in Helsinki."""
+    """Number of lock-outs of an e-mail address (stored as a hash) on one day in Helsinki."""
 
     __tablename__ = "lock_outs"
     __table_args__ = (Index(None, "day"),)
@@ -229,7 +229,7 @@ class LockOuts(Base):
 
 
 class LoginAttempts(Base):
-    """Where the release before counts failed log-ins. It goes with the next release."""
+    """Failed log-ins as the previous release counts them; dropped with the next release."""
 
     __tablename__ = "login_attempts"
 
@@ -239,7 +239,7 @@ class LoginAttempts(Base):
 
 
 class KnownKey(Base):
-    """A key this database has been used with: without it the start is refused."""
+    """A key this database has been used with: identity does not start without it."""
 
     __tablename__ = "known_keys"
 

@@ -1,4 +1,4 @@
-"""What identity keeps of a person, and why: for access requests."""
+"""Personal data that identity stores about a person, and why: for access requests."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -83,13 +83,13 @@ NOT_OF_PERSONS = {
     "known_keys": "names the keys that have been used",
     "login_attempts": "counts by a hash of an account or a network address",
 }
-"""Tables that keep nothing of those who are registered, each with the reason."""
+"""Tables without data of registered persons, each with the reason."""
 
 
 async def export(
     connection: AsyncConnection, vault: HetuVault, person_id: str, subject_ids: Sequence[str]
 ) -> list[PersonalDataSection]:
-    """All that is kept of a person; `subject_ids` are what else of theirs links open."""
+    """All data stored about a person; `subject_ids` are their further IDs that links may have as subject."""
     of_person = (
         select(*PERSON.columns, _persons.c.hetu_ciphertext)
         .where(or_(_persons.c.person_id == person_id, _persons.c.merged_into == person_id))

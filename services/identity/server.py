@@ -48,7 +48,7 @@ SERVICES = tuple(
 
 
 def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.aio.Server], None]:
-    """Puts the parts together and gives what adds them to a server. SettingsError for a missing key."""
+    """Builds the services; returns what adds them to a server. Raises SettingsError for a missing key."""
     sealed_ids = SealedIds(settings.keys_dir)
     passwords = Passwords()
     log_ins = LoginThrottle(engine, settings)
@@ -88,7 +88,7 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
 
 
 async def run() -> None:
-    """Serves until told to stop. SettingsError if a setting or a key is missing or wrong."""
+    """Serves until SIGTERM or SIGINT. Raises SettingsError if a setting or a key is missing or wrong."""
     settings = load(IdentitySettings)
     logs.configure("identity", settings)
     engine = create_engine(settings)

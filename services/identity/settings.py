@@ -9,7 +9,7 @@ from services.runtime.rpc.server import ServerSettings
 
 
 class IdentitySettings(ServerSettings, DatabaseSettings):
-    """What identity reads besides. Durations are ISO 8601, as in PT15M or P30D."""
+    """Settings of identity beyond the common ones. Durations are ISO 8601, as in PT15M or P30D."""
 
     hetu_allow_artificial: bool = Field(
         default=False,
@@ -18,14 +18,14 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
     login_failures_per_account: int = Field(
         default=5,
         ge=1,
-        description="Failed log-ins per account and window before it is throttled, but for who proves the "
-        "password from a network where the account has logged in before.",
+        description="Failed log-ins per account and window before it is throttled. The right password still "
+        "works from a network where the account has logged in before.",
     )
     login_failures_per_place: int = Field(
         default=20,
         ge=1,
-        description="Failed log-ins per account and network address together, and window, before nobody is "
-        "let into the account from there.",
+        description="Failed log-ins per account and network address, per window, before log-ins to the "
+        "account are refused from there.",
     )
     login_failures_per_caller: int = Field(
         default=50, ge=1, description="Failed log-ins per network address and window before it is throttled."
@@ -36,15 +36,17 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
     suspicious_lock_outs: int = Field(
         default=2,
         ge=0,
-        description="How often an account may be throttled a day: more than this is shown as suspicious.",
+        description="Lock-outs of an account per day above which it is shown as suspicious.",
     )
     link_failures_per_caller: int = Field(
         default=100,
         ge=1,
-        description="Tokens of links that are none, per network address and window before it is throttled.",
+        description="Invalid link tokens per network address and window before it is throttled.",
     )
     link_window: timedelta = Field(
-        default=timedelta(minutes=15), gt=timedelta(0), description="How long wrong tokens are counted."
+        default=timedelta(minutes=15),
+        gt=timedelta(0),
+        description="How long invalid link tokens are counted.",
     )
     password_orders_per_address: int = Field(
         default=5, ge=1, description="Orders of a new password per e-mail address and window (R22)."
@@ -64,7 +66,7 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
     password_link_lifetime: timedelta = Field(
         default=timedelta(days=30),
         gt=timedelta(0),
-        description="How long a customer may take to choose a password by the link.",
+        description="How long a customer's link to choose a password works.",
     )
     password_order_lifetime: timedelta = Field(
         default=timedelta(hours=1),
@@ -74,10 +76,10 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
     password_reminder_age: timedelta = Field(
         default=timedelta(days=365),
         gt=timedelta(0),
-        description="How old a registrar's or staff's password is when they are reminded to change it (R22).",
+        description="Age of a registrar's or staff's password at which they are reminded to change it (R22).",
     )
     invitation_lifetime: timedelta = Field(
         default=timedelta(days=14),
         gt=timedelta(0),
-        description="How long somebody may take to accept to be a registrar.",
+        description="How long an invitation to be a registrar can be accepted.",
     )

@@ -1,1 +1,1 @@
-"""Mail: what is written, and whether it went out."""
+"""Mail: rendering, sending, delivery state; book tips."""

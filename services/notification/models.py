@@ -1,4 +1,4 @@
-"""The tables of the notification service: one row per mail, and no word of it nor any address; book tips."""
+"""Tables of the notification service: one row per mail, without its text or address; book tips."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,13 +12,13 @@ from services.runtime.data.rate_limits import limits_table
 
 
 class Base(DeclarativeBase):
-    """Declares the tables."""
+    """Base of the tables."""
 
     metadata = MetaData(naming_convention=NAMING)
 
 
 class Message(Base):
-    """A mail to be sent once."""
+    """A mail that is to be sent once."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -34,25 +34,25 @@ class Message(Base):
     attempts: Mapped[int]
     last_error: Mapped[str] = mapped_column(String(200))
     lease_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    """Until then the mail belongs to the call that is sending it."""
+    """Until then, one call has claimed the mail for sending."""
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class EditedBookTips(Base):
-    """The book tips in one language, once somebody has edited them."""
+    """Book tips in one language, edited by customer service."""
 
     __tablename__ = "book_tips"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger)
-    """Grows by one with every change."""
+    """Grows by one with every change; the etag."""
     tips: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class BookTipsEdit(Base):
-    """Somebody has edited book tips: a repeated call finds it done."""
+    """A call that has edited book tips, kept to recognise its repetitions."""
 
     __tablename__ = "book_tips_edits"
 

@@ -1,4 +1,4 @@
-"""What the notification service keeps of mail about a person, and why: for access requests."""
+"""Personal data that notification stores about mail to a person, and why: for access requests."""
 
 from typing import cast
 
@@ -24,4 +24,4 @@ NOT_OF_PERSONS = {
     "book_tips": "of books",
     "book_tips_edits": "of calls that have edited those",
 }
-"""Tables that keep nothing of those who are registered, each with the reason."""
+"""Tables without data of registered persons, each with the reason."""

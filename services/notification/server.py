@@ -1,4 +1,4 @@
-"""The notification service as a program."""
+"""The notification server."""
 
 import grpc
 
@@ -26,7 +26,7 @@ NAME = "notification"
 
 
 async def run() -> None:
-    """Serves until told to stop, then sees what is being sent through."""
+    """Serves until SIGTERM or SIGINT, then waits for mails being sent."""
     settings = load(NotificationSettings)
     logs.configure(NAME, settings)
     certificate = component_certificate(NAME, settings)

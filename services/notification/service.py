@@ -1,4 +1,4 @@
-"""The RPCs of NotificationService."""
+"""NotificationService: mail, delivery state, book tips."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,16 +35,16 @@ from services.runtime.rpc.errors import Refusal, already_exists, not_found, unav
 log = structlog.get_logger()
 
 _MARGIN = 5.0
-"""Seconds that a lease outlasts the longest sending."""
+"""Seconds by which a lease outlasts the longest sending."""
 
 _SendingKey = tuple[UUID, str, str]
 
 
 class NotificationService(NotificationServiceServicer):
-    """Sends each mail once: claimed in the database, sent, its outcome recorded.
+    """Sends each mail once: claims it in the database, sends it, records the outcome.
 
-    What was begun is carried through even when the caller has given up. Should the process die between a
-    server's word and its recording, the next call sends again after the lease, with the same Message-ID.
+    A sending goes on when its caller has given up. If the process dies between the server's answer and the
+    recording, the next call sends again after the lease, with the same Message-ID.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class NotificationService(NotificationServiceServicer):
 
     @override
     async def SendMessage(self, request: pb.SendMessageRequest, _context: object) -> pb.SendMessageResponse:
-        """Sends a mail, or tells what became of it. Calls that meet during its sending share the answer."""
+        """Sends a mail, or returns its delivery. Calls during its sending share the answer."""
         address = recipient(request.recipient_email)
         key = (UUID(request.request_id), request.subject_id, template_of(request))
         sending = self._sendings.get(key)
@@ -95,7 +95,7 @@ class NotificationService(NotificationServiceServicer):
     async def ExportSubjects(
         self, request: pb.ExportSubjectsRequest, _context: object
     ) -> pb.ExportSubjectsResponse:
-        """All that is kept of mail about some subjects."""
+        """All data stored about mail on some subjects."""
         section = DELIVERIES.section(await self._store.told_of(request.subject_ids))
         return pb.ExportSubjectsResponse(sections=with_records([section]))
 
@@ -103,7 +103,7 @@ class NotificationService(NotificationServiceServicer):
     async def EraseSubjects(
         self, request: pb.EraseSubjectsRequest, _context: object
     ) -> pb.EraseSubjectsResponse:
-        """Erases what is kept of mail about some subjects."""
+        """Deletes all data about mail on some subjects."""
         await self._store.erase(request.subject_ids)
         return pb.EraseSubjectsResponse()
 
@@ -121,7 +121,7 @@ class NotificationService(NotificationServiceServicer):
         return pb.UpdateBookTipsResponse(book_tips=replaced)
 
     async def finish(self) -> None:
-        """Waits, for a lease at most, until what is being sent is recorded."""
+        """Waits, for a lease at most, until running sendings are recorded."""
         if self._sendings:
             await asyncio.wait(self._sendings.values(), timeout=self._lease.total_seconds())
 
@@ -144,23 +144,23 @@ class NotificationService(NotificationServiceServicer):
         return _delivery(recorded)
 
     def _at_last(self, claimed: DeliveryRow, outcome: Outcome) -> Outcome:
-        """What an attempt comes to: what a server puts off for days is refused."""
+        """The outcome of an attempt: a mail put off for longer than `mail_patience` is refused."""
         long_ago = now() - self._settings.mail_patience
         if isinstance(outcome, NotAccepted) and outcome.put_off and claimed.create_time <= long_ago:
             return Refused(outcome.error)
         return outcome
 
     async def _tips_of(self, request: pb.SendMessageRequest) -> Sequence[BookTip]:
-        """The book tips of a welcome, as of now; no other mail has any."""
+        """The current book tips for a welcome; other mails have none."""
         if not request.HasField("welcome"):
             return ()
         language = Language.Name(request.language).removeprefix("LANGUAGE_").lower()
         return (await self._book_tips.read(f"bookTips/{language}")).tips
 
     async def _admit(self, request_id: UUID, address: str) -> None:
-        """Counts a new mail. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) if the address has had its share.
+        """Counts a new mail. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) beyond the address's daily limit.
 
-        Customer service has no share: what waits for it comes to one address.
+        Customer service has no limit: all notices about waiting work go to its one address.
         """
         if address.casefold() == self._settings.customer_service_email.casefold():
             return
@@ -173,21 +173,21 @@ class NotificationService(NotificationServiceServicer):
         try:
             await self._limiter.admit(share)
         except Refusal:
-            # It is as new tomorrow as it is today.
+            # Tomorrow's attempt must count as new.
             await self._store.forget(request_id)
             raise
 
     async def _finished_before(self, key: _SendingKey) -> pb.Delivery:
-        """What another attempt led to. UNAVAILABLE while it runs, ALREADY_EXISTS if for another mail.
+        """The result of another attempt. UNAVAILABLE while it runs, ALREADY_EXISTS if it is another mail's.
 
-        ABORTED if its subject was erased meanwhile: the caller must look whether anybody is to be mailed.
+        ABORTED if the subject was erased meanwhile: the caller must check whether to mail anybody.
         """
         request_id, subject_id, template = key
         row = await self._store.find(request_id)
         if row is not None and (row.subject_id, row.template) != (subject_id, template):
             raise already_exists(REASON_REQUEST_ID_REUSED)
         if row is None:
-            # UNAVAILABLE would have the very same mail sent once more.
+            # UNAVAILABLE would make the caller send the same mail again.
             raise Refusal(grpc.StatusCode.ABORTED, REASON_UNAVAILABLE)
         if row.state == pb.DELIVERY_STATE_PENDING:
             raise unavailable()
@@ -195,7 +195,7 @@ class NotificationService(NotificationServiceServicer):
 
     def _finished(self, key: _SendingKey, sending: asyncio.Task[pb.Delivery]) -> None:
         del self._sendings[key]
-        # The caller may have gone: then nobody else looks at the error.
+        # Retrieve the error: if the caller has gone, nobody else does.
         if not sending.cancelled():
             sending.exception()
 

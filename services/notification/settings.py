@@ -1,4 +1,4 @@
-"""What the notification service reads from its environment."""
+"""Settings of the notification service."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +13,13 @@ from services.runtime.rpc.server import ServerSettings
 
 
 class MailSettings(ServerSettings):
-    """What writing and sending mail takes."""
+    """Settings for rendering and sending mail."""
 
     mail_from: str = Field(
         "no-reply@liity.example",
         description="The address mail comes from; its domain also names us to mail servers.",
     )
-    smtp_host: str = Field(description="The mail server that takes our mail.")
+    smtp_host: str = Field(description="Host of the mail server that sends our mail.")
     smtp_port: int = Field(587, ge=1, le=65535, description="Its port (587 is submission, RFC 6409).")
     smtp_username: str | None = Field(None, description="User name, if the server asks for one.")
     smtp_password: SecretStr | None = Field(None, description="Password of the user name.")
@@ -36,11 +36,11 @@ class MailSettings(ServerSettings):
     mail_patience: timedelta = Field(
         timedelta(days=5),
         gt=timedelta(0),
-        description="How long a mail that the mail server puts off is tried again (RFC 5321 4.5.4.1): then "
-        "it counts as undeliverable. A server that cannot be reached is waited for without limit.",
+        description="How long a mail that the mail server refuses temporarily is retried (RFC 5321 4.5.4.1) "
+        "before it counts as undeliverable. An unreachable server is retried without limit.",
     )
     mails_per_address: int = Field(
-        300, ge=1, description="Mails per address and day in Helsinki; the others go out the next day."
+        300, ge=1, description="Most mails to one address per day in Helsinki; others go out the next day."
     )
 
     @field_validator("mail_from")
@@ -65,9 +65,9 @@ class MailSettings(ServerSettings):
 
     @property
     def mail_domain(self) -> str:
-        """The domain mail comes from."""
+        """The domain of the sender's address."""
         return self.mail_from.rpartition("@")[2]
 
 
 class NotificationSettings(MailSettings, DatabaseSettings):
-    """What the notification service reads."""
+    """Settings of the notification service."""

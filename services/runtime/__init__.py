@@ -1,1 +1,1 @@
-"""What every service shares. Nothing here knows any one of them."""
+"""Code shared by all services; it knows none of them."""

@@ -1,12 +1,12 @@
-"""What the parts of Liity agree on about class lists."""
+"""Limits of class lists, shared by gateway, registration and worker."""
 
 from datetime import timedelta
 
 MOST_ROWS = 1000
-"""Rows of a list."""
+"""Most rows of a list."""
 
 MOST_BYTES = 512 * 1024
-"""Size of a list's file, and of the text in it: as forms it fits into one call."""
+"""Largest file of a list, and largest text in it, in bytes: its forms then fit into one call."""
 
 PATIENCE = timedelta(days=7)
-"""How long a list may take: so long its persons are held, and then what is not decided is refused."""
+"""How long a list may take: its persons are held so long; rows undecided by then are refused."""

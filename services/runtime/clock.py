@@ -1,4 +1,4 @@
-"""The time, and the day in Finland."""
+"""The current time, days in Finland, working days."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -11,31 +11,31 @@ HELSINKI = ZoneInfo("Europe/Helsinki")
 _SATURDAY = 5
 
 _HOLIDAYS = country_holidays("FI")
-"""Finland's public holidays, Midsummer Eve and Christmas Eve included; it fills in a year when asked."""
+"""Finland's public holidays, Midsummer Eve and Christmas Eve included; years are computed on demand."""
 
 
 def now() -> datetime:
-    """The moment, in UTC."""
+    """The current moment, in UTC."""
     return datetime.now(UTC)
 
 
 def helsinki_day(moment: datetime) -> date:
-    """The calendar day in Helsinki at a moment: ages and deadlines count in it."""
+    """The calendar day in Helsinki at a moment: ages and deadlines are counted in it."""
     return moment.astimezone(HELSINKI).date()
 
 
 def helsinki_moment(day: date, hour: int = 0) -> datetime:
-    """The moment a day reaches an hour in Helsinki, in UTC."""
+    """The moment at which a day reaches an hour in Helsinki, in UTC."""
     return datetime.combine(day, time(hour), HELSINKI).astimezone(UTC)
 
 
 def to_proto_date(day: date) -> Date:
-    """A day as `google.type.Date`."""
+    """Converts a day to `google.type.Date`."""
     return Date(year=day.year, month=day.month, day=day.day)
 
 
 def from_proto_date(day: Date) -> date:
-    """A `google.type.Date` as a day. ValueError if the calendar has none such."""
+    """Converts a `google.type.Date` to a day. ValueError if there is no such date."""
     return date(day.year, day.month, day.day)
 
 
@@ -45,7 +45,7 @@ def is_working_day(day: date) -> bool:
 
 
 def working_days_later(moment: datetime, days: int) -> datetime:
-    """The same hour in Helsinki so many working days later (R46)."""
+    """The moment that many working days later, at the same time of day in Helsinki (R46)."""
     local = moment.astimezone(HELSINKI)
     day = local.date()
     while days:

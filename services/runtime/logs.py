@@ -10,20 +10,20 @@ import structlog
 from services.runtime.settings import RuntimeSettings
 
 _INTERVAL = 10.0
-"""Seconds between two lines of the same warning, at least."""
+"""Least seconds between two lines of the same warning."""
 
 _log = structlog.get_logger()
 
 
 class RareWarnings:
-    """Warnings that an outage would repeat with every call: at most one line in ten seconds for each."""
+    """Logs a warning that every call repeats during an outage: one line in ten seconds at most."""
 
     def __init__(self) -> None:
         self._next: dict[tuple[str, str], float] = {}
         self._held_back: dict[tuple[str, str], int] = {}
 
     def warning(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - structlog's
-        """Logs, unless it has a moment ago; `held_back` counts those left out before this one."""
+        """Logs unless the same line was logged recently; `held_back` counts the lines left out since."""
         key = (event, repr(sorted(fields.items())))
         now = time.monotonic()
         if now < self._next.get(key, 0.0):
@@ -34,14 +34,14 @@ class RareWarnings:
 
 
 def configure(component: str, settings: RuntimeSettings) -> None:
-    """Sets logging up for the process. Every line names its component."""
+    """Configures logging for the process. Every line names the component."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    # Tracebacks without the values of local variables: those may be personal data.
+    # Tracebacks without the values of local variables: they may hold personal data.
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if settings.log_format == "console"
@@ -66,7 +66,7 @@ def configure(component: str, settings: RuntimeSettings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    # Their chatter names addresses and statements.
+    # Their lines hold addresses and SQL statements.
     for noisy in ("sqlalchemy", "aiosmtplib", "alembic", "asyncio", "grpc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(component=component)

@@ -1,4 +1,4 @@
-"""Settings: one class per component, read from the environment, refused with one clear line."""
+"""Settings: one class per component, read from the environment; a wrong one is reported in one line."""
 
 import re
 from pathlib import Path
@@ -11,30 +11,30 @@ from pydantic_settings import SettingsError as UnreadableValue
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong. Its text is the one line to show."""
+    """A setting is missing or wrong. The text is the one line to show."""
 
 
 class KmsSettings(BaseSettings):
-    """What whoever has key files reads, prefix `LIITY_`."""
+    """Settings of every program that reads key files, prefix `LIITY_`."""
 
     model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
 
     kms_key_uri: str = Field(
         "",
-        description="The KMS key that secret key files are encrypted under: `gcp-kms://…`, `aws-kms://…` or "
-        "`hcvault://…`. Without one they lie in the clear. Credentials come from the provider's own "
+        description="The KMS key under which secret key files are encrypted: `gcp-kms://…`, `aws-kms://…` "
+        "or `hcvault://…`. Without one they are not encrypted. Credentials come from the provider's own "
         "environment.",
     )
 
 
 class RuntimeSettings(KmsSettings):
-    """What every component reads besides."""
+    """Settings of every component."""
 
     keys_dir: Path = Field(description="Folder of keysets and service keys (files of mode 0600).")
     log_format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
     web_url: str = Field(
-        "https://liity.example", description="Where the pages are: links in mail begin with it."
+        "https://liity.example", description="Address of the web pages: links in mail begin with it."
     )
     customer_service_email: str = Field(
         "customer-service@liity.example",
@@ -62,7 +62,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load(settings: type[SettingsT]) -> SettingsT:
-    """Reads settings from the environment. Raises `SettingsError` naming each wrong variable."""
+    """Reads settings from the environment. Raises `SettingsError` that names each wrong variable."""
     prefix = settings.model_config.get("env_prefix", "")
     try:
         return settings()
@@ -72,7 +72,7 @@ def load(settings: type[SettingsT]) -> SettingsT:
         )
         raise SettingsError("Wrong settings: " + "; ".join(complaints)) from None
     except UnreadableValue as error:
-        # A list that is no JSON: it names the field, and not the value.
+        # A list that is not JSON: the error names the field, not its value.
         named = re.search('field "([^"]+)"', str(error))
         variable = f"{prefix}{named[1]}".upper() if named else prefix
         raise SettingsError(f"Wrong settings: {variable}: JSON is expected here") from None
@@ -81,5 +81,5 @@ def load(settings: type[SettingsT]) -> SettingsT:
 def _complaint(prefix: str, problem: ErrorDetails) -> str:
     variable = f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper()
     message = problem["msg"].removeprefix("Value error, ")
-    # What is wrong with several together names them itself.
+    # An error about several settings names them itself.
     return f"{variable}: {message}" if problem["loc"] else message

@@ -1,4 +1,4 @@
-"""Stages of a registration: which wait, which are a customership, which have come to nothing."""
+"""Stages of a registration, grouped: waiting, customership begun, failed, ended."""
 
 from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
@@ -16,28 +16,28 @@ from liity.v1.registration_pb2 import (
 )
 
 WAITING_FOR_CUSTOMER_SERVICE = (STAGE_WAITING_FOR_REACTIVATION, STAGE_WAITING_FOR_IDENTITY_CHECK)
-"""Customer service decides first (R19, R24)."""
+"""Customer service must decide (R19, R24)."""
 
 WAITING = (STAGE_WAITING_FOR_CONSENT, *WAITING_FOR_CUSTOMER_SERVICE)
-"""A guardian or customer service decides first; the unit may withdraw."""
+"""A guardian or customer service must decide; the unit may withdraw."""
 
 NOT_BEGUN = (STAGE_RECEIVED, *WAITING)
-"""The customership has not begun, but may."""
+"""The customership has not begun, but still may."""
 
 BEGUN = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WELCOMED)
 """The customership has begun."""
 
 STARTING = (STAGE_ACTIVE, STAGE_CREDENTIALS_SENT)
-"""The customership has begun, and credentials or the welcome are still to come."""
+"""The customership has begun; credentials or the welcome are still to come."""
 
 UNFINISHED = (*NOT_BEGUN, *STARTING)
-"""Something is still to come: a person has at most one such registration in force (R18)."""
+"""Not finished: a person has at most one such registration in force (R18)."""
 
 UNDER_WAY = (*WAITING, *STARTING)
-"""Stages of a stored registration of which more is to come: a run must know it."""
+"""Stages of a stored registration that needs a running workflow."""
 
 FAILED = (STAGE_DECLINED, STAGE_LAPSED, STAGE_WITHDRAWN, STAGE_REJECTED)
-"""The registration came to nothing."""
+"""The registration ended without a customership."""
 
 ENDED = (*FAILED, STAGE_LINKED)
-"""No customership has begun by this registration, nor will."""
+"""No customership has begun or will begin by this registration."""

@@ -1,4 +1,4 @@
-"""Keys of Tink's fake KMS, which stands for a provider's."""
+"""Tink's fake KMS and its keys, in place of a provider's."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Ports for tests. Several processes look for some at once: what one has found, no other is given."""
+"""Ports for tests. Processes look for ports in parallel: each port is given out once."""
 
 import fcntl
 import random

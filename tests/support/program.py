@@ -1,8 +1,8 @@
-"""Runs the `liity` program: commands to their end as its users run them, and the components of a stack.
+"""Runs the `liity` program: commands to their end, and components of a stack.
 
-A start of Python and of all that the program imports takes a second of CPU, and tests start it hundreds of
-times. So each run is forked from one process per test process that has imported the program and done nothing
-else: no thread, no connection and no event loop exists there.
+Starting Python and importing the program takes a second of CPU, and tests start it hundreds of times. So each
+test process has one helper process that has imported the program, and every run is forked from it. The helper
+has no threads, connections or event loop.
 """
 
 import asyncio

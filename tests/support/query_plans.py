@@ -1,4 +1,4 @@
-"""Plans of the statements that a service runs, on tables that are filled with very many rows."""
+"""Query plans of a service's statements, on tables with very many rows."""
 
 import json
 import os

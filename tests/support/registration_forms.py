@@ -1,4 +1,4 @@
-"""Forms that are right in every field, to be made wrong in one."""
+"""Valid forms, in which tests make one field wrong."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The registration service as its callers use it, with what their calls need."""
+"""The registration service as its clients call it, and the data that calls need."""
 
 import secrets
 import uuid

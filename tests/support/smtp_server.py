@@ -1,4 +1,4 @@
-"""A mail server that tests can make awkward."""
+"""A mail server whose answers tests can script."""
 
 import asyncio
 import ssl

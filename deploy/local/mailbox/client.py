@@ -1,4 +1,4 @@
-"""Reads the mailbox of the local stack."""
+"""Client of the local stack's mailbox."""
 
 import asyncio
 import http.client
@@ -14,7 +14,7 @@ _LINK = re.compile(r"https?://\S+#([A-Za-z0-9_.~-]+)")
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail that came."""
+    """A received mail."""
 
     id: str
     to: tuple[str, ...]
@@ -23,7 +23,7 @@ class Mail:
 
     @property
     def link_token(self) -> str:
-        """The token of the personal link in the text. LookupError if there is none."""
+        """The token of the link in the text. LookupError if there is none."""
         found = _LINK.search(self.text)
         if found is None:
             raise LookupError(f"The mail “{self.subject}” holds no personal link")
@@ -31,7 +31,7 @@ class Mail:
 
 
 class MailboxClient:
-    """Reads the mailbox at host:port."""
+    """Client of the mailbox at host:port."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -46,7 +46,7 @@ class MailboxClient:
     async def wait_for(
         self, to: str, seconds: float = 20, wanted: Callable[[Mail], bool] = lambda _: True
     ) -> Mail:
-        """The newest mail to an address that is wanted, once it comes. TimeoutError if none does."""
+        """Waits for a wanted mail to an address; returns the newest. TimeoutError if none comes."""
         async with asyncio.timeout(seconds):
             while True:
                 for mail in await self.mails(to):

@@ -1,4 +1,4 @@
-"""The local stack's mail server: takes every mail, sends none on, and shows them to a person or a test."""
+"""The local stack's mail server: accepts every mail, forwards none, and shows them on pages and as JSON."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ _PAGES = Environment(
 )
 
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'"
-# Mail may be hostile: no script, no requests, no forms; its links open in a tab of their own.
+# Mail may be hostile: no scripts, requests or forms; links open in a tab of their own.
 _MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox;"
     " default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -47,9 +47,9 @@ _MAIL_POLICY = (
 
 
 class MailboxSettings(RuntimeSettings):
-    """What the local stack's mailbox reads.
+    """Settings of the local stack's mailbox.
 
-    With a certificate (`LIITY_TLS_CERTIFICATE`, with the DNS name `smtp`) it takes mail over TLS alone.
+    With a certificate (`LIITY_TLS_CERTIFICATE`, with the DNS name `smtp`) it accepts mail over TLS only.
     """
 
     mailbox_smtp_listen: str = Field("127.0.0.1:1025", description="host:port that takes mail.")
@@ -58,10 +58,10 @@ class MailboxSettings(RuntimeSettings):
 
 
 async def run() -> None:
-    """Takes and shows mail until told to stop."""
+    """Accepts and shows mail until SIGTERM or SIGINT."""
     settings = load(MailboxSettings)
     logs.configure(_NAME, settings)
-    # Its chatter names addresses.
+    # Its lines contain addresses.
     logging.getLogger("mail.log").setLevel(logging.WARNING)
     async with serving_mailbox(settings):
         log.info("serving", smtp=settings.mailbox_smtp_listen, http=settings.mailbox_http_listen)
@@ -71,7 +71,7 @@ async def run() -> None:
 
 @asynccontextmanager
 async def serving_mailbox(settings: MailboxSettings) -> AsyncIterator[Maildir]:
-    """Takes and shows mail in the meantime. SettingsError if a port is taken."""
+    """Accepts and shows mail while the body runs. SettingsError if a port is taken."""
     maildir = Maildir(settings.mailbox_dir)
     async with _serving_mail(maildir, settings.mailbox_smtp_listen, _tls(settings)):
         runner = web.AppRunner(_application(maildir), access_log=None)
@@ -88,7 +88,7 @@ async def serving_mailbox(settings: MailboxSettings) -> AsyncIterator[Maildir]:
 
 
 class _Delivery:
-    """What the mail server does with a mail."""
+    """Stores accepted mail."""
 
     def __init__(self, maildir: Maildir) -> None:
         self._maildir = maildir
@@ -209,7 +209,7 @@ def _page(template: str, **variables: object) -> web.Response:
 
 def _tls(settings: MailboxSettings) -> ssl.SSLContext | None:
     files = component_files("smtp", settings)
-    # Who sends mail shows no certificate.
+    # Senders of mail show no certificate.
     return server_context(replace(files, ca=None)) if files else None
 
 

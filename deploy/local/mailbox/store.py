@@ -1,4 +1,4 @@
-"""A folder of mail: one file each, named by the time it came."""
+"""A folder of mail: one file per mail, named by its time of arrival."""
 
 import re
 import secrets
@@ -21,7 +21,7 @@ _NANOSECONDS = 1_000_000_000
 
 @dataclass(frozen=True)
 class StoredMail:
-    """A mail as it came."""
+    """A stored mail."""
 
     id: str
     recipients: tuple[str, ...]
@@ -34,16 +34,16 @@ class StoredMail:
 
 
 class Maildir:
-    """A folder of mail. What is in it survives restarts; nobody ever sees a file half written."""
+    """A folder of mail. It survives restarts; a file appears only when complete."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, recipients: Sequence[str], content: bytes) -> str:
-        """Keeps a mail; gives its ID. Names of later mails sort later."""
+        """Stores a mail; returns its ID. IDs sort by time of arrival."""
         mail_id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
-        # As a mail server does on delivery: the addresses of the envelope.
+        # The envelope's addresses, as mail servers add them on delivery.
         delivered = "".join(f"{_DELIVERED_TO}{recipient}\r\n" for recipient in recipients)
         partial = self._folder / f"{mail_id}.partial"
         partial.write_bytes(delivered.encode("utf-8", "surrogateescape") + content)
@@ -56,7 +56,7 @@ class Maildir:
         return sorted((mail_id for mail_id in found if _ID.fullmatch(mail_id)), reverse=True)
 
     def read(self, mail_id: str) -> StoredMail | None:
-        """A mail. None if there is none such."""
+        """The mail with this ID; None if there is none."""
         if not _ID.fullmatch(mail_id):
             return None
         try:

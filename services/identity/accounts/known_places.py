@@ -1,4 +1,4 @@
-"""From where accounts have logged in before, and which of them were locked again and again."""
+"""Networks from which accounts have logged in, and accounts that were locked repeatedly."""
 
 from datetime import datetime
 
@@ -14,11 +14,11 @@ from services.runtime.clock import helsinki_day, now
 from services.runtime.data.rate_limits import network_of
 
 _MOST = 200
-"""Days of lock-outs in one answer."""
+"""Most rows in one answer: one per account and day."""
 
 
 class KnownPlaces:
-    """Networks by keyed hashes: who reads the table learns no address. New keys make places unknown again."""
+    """Networks by account, as keyed hashes: the table shows no address. A new primary key forgets them."""
 
     def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, suspicious_lock_outs: int) -> None:
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -26,13 +26,13 @@ class KnownPlaces:
         self._suspicious_lock_outs = suspicious_lock_outs
 
     async def anybody_at(self, caller_address: str) -> bool:
-        """Whether any account has logged in from there."""
+        """Whether any account has logged in from the address's network."""
         found = select(KnownPlace.account_id).where(KnownPlace.place == self._mark(caller_address)).limit(1)
         async with self._single.connect() as connection:
             return await connection.scalar(found) is not None
 
     async def know(self, account_id: str, caller_address: str) -> bool:
-        """Whether the account has logged in from there."""
+        """Whether the account has logged in from the address's network."""
         found = select(KnownPlace.account_id).where(
             KnownPlace.account_id == account_id, KnownPlace.place == self._mark(caller_address)
         )
@@ -40,7 +40,7 @@ class KnownPlaces:
             return await connection.scalar(found) is not None
 
     async def remember(self, account_id: str, caller_address: str) -> None:
-        """The account has logged in from there."""
+        """Records a log-in of the account from the address's network."""
         moment = now()
         seen = insert(KnownPlace).values(
             account_id=account_id, place=self._mark(caller_address), seen_at=moment
@@ -53,7 +53,7 @@ class KnownPlaces:
             )
 
     async def lock_outs(self, since: datetime) -> ListLockOutsResponse:
-        """Accounts by days on which their log-ins were locked suspiciously often, the most recent first."""
+        """Accounts and days with suspiciously many lock-outs, the latest day first."""
         threshold = self._suspicious_lock_outs
         key = func.sha256(func.convert_to(literal(LOCK_OUT_PREFIX) + Account.email, "UTF8"))
         found = (

@@ -1,4 +1,4 @@
-"""Passwords that are old: registrars and staff are asked to change theirs yearly (R22)."""
+"""Yearly reminders to registrars and staff to change their password (R22)."""
 
 from datetime import datetime, timedelta
 
@@ -12,16 +12,16 @@ from services.runtime.clock import now
 
 
 class PasswordAges:
-    """Who is to be reminded."""
+    """Finds accounts whose password is old and records reminders."""
 
     def __init__(self, engine: AsyncEngine, age: timedelta) -> None:
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._age = age
 
     async def aged(self, page_size: int) -> list[AgedPassword]:
-        """Accounts whose password is old, and that were not reminded for as long.
+        """Accounts with an old password and no reminder for as long.
 
-        Whoever may do nothing, as they belong to no unit any more, is left in peace.
+        Leaves out accounts without a role and without a unit: they can do nothing.
         """
         old = now() - self._age
         belongs = exists().where(Membership.account_id == Account.account_id)
@@ -59,7 +59,7 @@ class PasswordAges:
         ]
 
     async def mark_reminded(self, account_id: str) -> None:
-        """Notes that an account was reminded now."""
+        """Records that the account was reminded now."""
         statement = update(Account).where(Account.account_id == account_id).values(password_reminded_at=now())
         async with self._single.connect() as connection:
             await connection.execute(statement)

@@ -1,4 +1,4 @@
-"""Lost passwords of accounts: an order, a link by mail, a new password (R22)."""
+"""Password reset for accounts: order, link by mail, new password (R22)."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ from services.runtime.rpc.errors import not_found
 
 
 class PasswordOrders:
-    """Orders of new passwords."""
+    """Orders, links and choices of new passwords."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class PasswordOrders:
         self._link_lifetime = link_lifetime
 
     async def admit(self, request: AdmitPasswordOrderRequest) -> None:
-        """Counts an order. It does not look whether anybody has the address."""
+        """Counts an order against its limits, without looking up whether the address has an account."""
         await self._orders.admit(fold_email(request.email), current_actor().caller_address)
 
     async def issue(self, request: IssuePasswordLinkRequest) -> IssuePasswordLinkResponse:
-        """The link of an order, which makes earlier ones void; empty if nobody has the address."""
+        """Issues the link of an order and voids earlier ones; empty if no account has the address."""
         async with self._engine.begin() as connection:
-            # The account's row stays locked until the end.
+            # Locks the account's row until the transaction ends.
             found = await connection.execute(
                 select(Account.account_id, Account.email, Account.language)
                 .where(Account.email == fold_email(request.email))
@@ -79,15 +79,15 @@ class PasswordOrders:
         return response
 
     async def choose(self, request: ChooseAccountPasswordRequest) -> None:
-        """Chooses the password. Whoever was logged in, or locked out, is so no more."""
+        """Sets the password, ends the account's sessions and lifts its lock-out."""
         link = await self._door.open(LINK_PURPOSE_ACCOUNT_PASSWORD, request.link_token, request.request_id)
         require_strong(request.password)
         if link.used:
             return
-        # Hashing takes its time: no transaction waits for it.
+        # Hash outside the transaction: hashing is slow.
         password_hash = await self._passwords.hash(request.password)
         async with self._engine.begin() as connection:
-            # The account before its links, the order in which issuing locks them.
+            # Lock the account before its links, as issuing does.
             email = await connection.scalar(
                 update(Account)
                 .where(Account.account_id == link.subject)

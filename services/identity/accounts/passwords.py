@@ -1,4 +1,4 @@
-"""Passwords: argon2id (RFC 9106), hashed beside the event loop."""
+"""Passwords: argon2id (RFC 9106), hashed in threads."""
 
 import asyncio
 import secrets
@@ -12,10 +12,10 @@ from liity.v1.reason_pb2 import REASON_PASSWORD_TOO_WEAK
 from services.runtime.rpc.errors import FieldViolation, invalid
 
 _MIN_LENGTH = 12
-"""Characters of the shortest password."""
+"""Characters of the shortest password accepted."""
 
 _AT_ONCE = 2
-"""Each hash takes 64 MiB and four threads for a moment: more at once would be slower, not faster."""
+"""Hashes computed at a time. Each takes 64 MiB and four threads: more at once would be slower."""
 
 
 class Passwords:
@@ -32,7 +32,7 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, normalise(password))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password is the one hashed. Without a hash: no, after the same time."""
+        """Whether the password matches the hash. Without a hash: False, after the same time."""
         async with self._turns:
             return await asyncio.to_thread(self._verify, password_hash, normalise(password))
 
@@ -45,11 +45,11 @@ class Passwords:
 
 
 def require_strong(password: str) -> None:
-    """INVALID_ARGUMENT (PASSWORD_TOO_WEAK) for one that nobody may choose."""
+    """Raises INVALID_ARGUMENT (PASSWORD_TOO_WEAK) for a password that is too short."""
     if len(normalise(password)) < _MIN_LENGTH:
         raise invalid([FieldViolation("password", REASON_PASSWORD_TOO_WEAK)])
 
 
 def normalise(password: str) -> str:
-    """A password as it is hashed: keyboards compose letters differently (RFC 8265, OpaqueString)."""
+    """The password as it is hashed: keyboards compose letters differently (RFC 8265, OpaqueString)."""
     return unicodedata.normalize("NFC", password)

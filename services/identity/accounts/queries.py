@@ -1,4 +1,4 @@
-"""Accounts as they are stored."""
+"""Queries of accounts."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from services.identity.models import Account, Membership
 
 
 def fold_email(email: str) -> str:
-    """An address as it is stored and compared. PostgreSQL knows no NUL, and no address has one."""
+    """The form in which an address is stored and compared. NUL is replaced: PostgreSQL cannot store it."""
     return email.strip().replace("\0", "\ufffd").casefold()
 
 
@@ -23,13 +23,13 @@ class StoredAccount(NamedTuple):
 
 
 async def find_account(connection: AsyncConnection, condition: ColumnElement[bool]) -> StoredAccount | None:
-    """The one account a condition on the table finds; None if there is none."""
+    """The one account that satisfies the condition; None if there is none."""
     found = await find_accounts(connection, condition)
     return found[0] if found else None
 
 
 async def find_accounts(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[StoredAccount]:
-    """The accounts a condition on the table finds, with their memberships by unit ID."""
+    """The accounts that satisfy the condition, each with its memberships by unit ID."""
     units = (
         select(func.jsonb_object_agg(Membership.unit_id, Membership.role))
         .where(Membership.account_id == Account.account_id)

@@ -67,7 +67,7 @@ from services.runtime.rpc.errors import FieldViolation, already_exists, invalid,
 
 
 class Accounts(AccountServiceServicer):
-    """Accounts and their sessions."""
+    """Accounts, log-ins and sessions."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Accounts(AccountServiceServicer):
         attempt = await self._throttle.admit(email, request.caller_address)
         if attempt.throttled is not None and not await self._places.anybody_at(request.caller_address):
             raise attempt.throttled
-        # Where accounts are known the work is the same for all, so that its time does not tell which are.
+        # Verify a hash even if there is no such account: the time must not reveal which addresses have one.
         async with self._single.connect() as connection:
             stored = await find_account(connection, Account.email == email)
         matches = await self._passwords.verify(stored and stored.password_hash, request.password)
@@ -153,7 +153,8 @@ class Accounts(AccountServiceServicer):
         if session is None:
             raise unauthenticated(REASON_WRONG_CREDENTIALS)
         await self._places.remember(session.account_id, request.caller_address)
-        # Read anew: whoever was taken out of a unit until now has lost it, and later on loses this session.
+        # Read the account again: a registrar removed from a unit during the log-in must not get a token for
+        # it.
         async with self._single.connect() as connection:
             stored = await find_account(connection, Account.account_id == session.account_id)
         return LogInResponse(tokens=self._tokens(_known(stored), session))
@@ -237,7 +238,7 @@ def _known(stored: StoredAccount | None) -> AccountMessage:
 async def _insert_account(
     connection: AsyncConnection, request: CreateAccountRequest, password_hash: str
 ) -> bool:
-    """Whether the account was made: not if its address or request is known."""
+    """Inserts the account; False if its address or its request ID is already stored."""
     account_id = await connection.scalar(
         insert(Account)
         .values(
@@ -266,7 +267,7 @@ async def _insert_account(
 
 
 async def _check_repetition(connection: AsyncConnection, request: CreateAccountRequest) -> None:
-    """Lets a repeated request pass. ALREADY_EXISTS with ACCOUNT_EXISTS or REQUEST_ID_REUSED otherwise."""
+    """Accepts a repeated request; raises ALREADY_EXISTS (ACCOUNT_EXISTS, REQUEST_ID_REUSED) for any other."""
     email = await connection.scalar(select(Account.email).where(Account.request_id == request.request_id))
     if email is None:
         raise already_exists(REASON_ACCOUNT_EXISTS)

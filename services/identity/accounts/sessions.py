@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens: each works once, and one used twice ends the session (RFC 9700)."""
+"""Sessions and refresh tokens: a token works once, and using it twice ends the session (RFC 9700)."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,7 +22,7 @@ _LIVES = select(Session.account_id).where(
 
 
 class RunningSession(NamedTuple):
-    """A session: whose it is, its newest refresh token and when that ends."""
+    """A session: its account, its newest refresh token and when that expires."""
 
     session_id: str
     account_id: str
@@ -31,7 +31,7 @@ class RunningSession(NamedTuple):
 
 
 class Sessions:
-    """Sessions. A revoked one is deleted, so that none of its tokens is known any more."""
+    """Starts, refreshes and ends sessions. Revoking one deletes its row, so all its tokens become unknown."""
 
     def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, lifetime: timedelta) -> None:
         self._engine = engine
@@ -40,13 +40,14 @@ class Sessions:
         self._lifetime = lifetime
 
     async def start(self, verified: StoredAccount) -> RunningSession | None:
-        """A new session of an account whose password was verified; None if it has another one by now."""
+        """Starts a session after a verified password; None if the account's password has changed since."""
         moment = now()
         account_id = verified.account.account_id
         session_id, token_id = new_id(), new_id()
         expires_at = moment + self._lifetime
         async with self._engine.begin() as connection:
-            # Whoever is choosing a new password, which ends all sessions, waits for this one, or it for them.
+            # Choosing a new password ends all sessions: the row lock makes it wait for this one, or this one
+            # for it.
             current = await connection.scalar(
                 select(Account.password_hash)
                 .where(Account.account_id == account_id)
@@ -63,10 +64,10 @@ class Sessions:
         return RunningSession(session_id, account_id, self._sealed_ids.seal("refresh", token_id), expires_at)
 
     async def rotate(self, refresh_token: str, request_id: str) -> RunningSession:
-        """The session with its next refresh token; the same one for the same request.
+        """Replaces the session's refresh token; the same request gets the same token again.
 
-        UNAUTHENTICATED (SESSION_ENDED) if the session has ended, and if the token was used before by
-        another request: somebody has stolen it, so nobody keeps the session.
+        Raises UNAUTHENTICATED (SESSION_ENDED) if the session has ended, or if another request has used the
+        token: it was stolen, so the session is revoked.
         """
         token_id = self._sealed_ids.open("refresh", refresh_token)
         if token_id is None:
@@ -74,7 +75,7 @@ class Sessions:
         moment = now()
         expires_at = moment + self._lifetime
         async with self._engine.begin() as connection:
-            # The session's row stays locked until the end: its tokens rotate one after another.
+            # Locks the session's row until the transaction ends, so that its tokens rotate one at a time.
             running = await connection.execute(
                 update(Session)
                 .where(Session.session_id == _session_of(token_id), Session.expires_at > moment)
@@ -98,14 +99,14 @@ class Sessions:
         )
 
     async def require(self, session_id: str) -> None:
-        """UNAUTHENTICATED (SESSION_ENDED) unless a session lives. It is asked with every call."""
+        """Raises UNAUTHENTICATED (SESSION_ENDED) unless the session is alive. Called for every API call."""
         async with self._single.connect() as connection:
             lives = await connection.scalar(_LIVES, {"session": session_id, "moment": now()})
         if lives is None:
             raise unauthenticated(REASON_SESSION_ENDED)
 
     async def end(self, refresh_token: str) -> None:
-        """Revokes the session of a token; an unknown token is fine."""
+        """Revokes the token's session; does nothing for an unknown token."""
         token_id = self._sealed_ids.open("refresh", refresh_token)
         if token_id is not None:
             async with self._single.connect() as connection:
@@ -119,7 +120,7 @@ def _session_of(token_id: str) -> ScalarSelect[str]:
 async def _successor(
     connection: AsyncConnection, token_id: str, session_id: str, request_id: str
 ) -> str | None:
-    """The token after one, made or as the same request made it before; None if another request did."""
+    """Makes the next token, or finds the one this request made before; None if another request made it."""
     successor_id = new_id()
     used = await connection.execute(
         update(RefreshToken)

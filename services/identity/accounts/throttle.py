@@ -1,7 +1,7 @@
-"""The throttles of what is tried at the door: log-ins, links, and orders of a new password.
+"""Rate limits of log-ins, of wrong link tokens, and of orders of a new password.
 
-A log-in or an order is counted before it is looked at, so that guesses at once count too. Callers come before
-accounts: a throttled caller is counted no further, and so locks no accounts.
+Every attempt is counted before it is examined, so that parallel guesses count too. The caller's limit comes
+before the account's: a throttled caller is counted no further and cannot lock accounts.
 """
 
 from typing import NamedTuple
@@ -17,24 +17,25 @@ from services.runtime.data.rate_limits import Limit, Limiter, key_hash, network_
 from services.runtime.rpc.errors import Refusal
 
 _VERIFIED = 10
-"""How many times as many attempts of a throttled caller are looked at, where accounts are known."""
+"""Factor by which a throttled caller may exceed its limit where accounts are known."""
 
 
 class Attempt(NamedTuple):
-    """A log-in that was counted, and may be looked at."""
+    """A log-in attempt that was counted and may be verified."""
 
     email: str
     caller_address: str
     throttled: Refusal | None
-    """What it is answered with, unless it is right and comes from where the account is known."""
+    """The refusal, unless the password is right and the account is known at the caller's network."""
 
 
 class LoginThrottle:
-    """Counts the log-ins that fail: per account, per caller, and per account and caller.
+    """Counts failed log-ins per account, per caller, and per account and caller.
 
-    The first two keep strangers out. They stop nobody who proves the password from a network where the
-    account has logged in before: else anybody could lock out anybody. There the limit of account and caller
-    together counts. It holds whether the account is known there or not, so that no answer tells which are.
+    The limits per account and per caller do not stop a right password from a network where the account has
+    logged in before: otherwise anybody could lock anybody out. There, the limit per account and caller
+    applies. It applies whether or not the account is known there, so that no answer reveals which accounts
+    are.
     """
 
     def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
@@ -46,14 +47,17 @@ class LoginThrottle:
         self._window = settings.login_window
 
     async def admit(self, email: str, caller_address: str) -> Attempt:
-        """Counts an attempt. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once nobody is let in from there."""
+        """Counts an attempt.
+
+        Raises RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once no password is accepted from the address.
+        """
         until = now() + self._window
         verified = Limit(_verified(caller_address), _VERIFIED * self._per_caller, until)
         place = Limit(_place(email, caller_address), self._per_place, until)
         caller = Limit(_caller(caller_address), self._per_caller, until)
         account = Limit(lock_out_key(email), self._per_account, until)
         reached = await self._limiter.count(verified, place, caller, account)
-        # The first event beyond the limit locks; the others find it locked.
+        # Only the first attempt beyond the limit records the lock-out.
         if any(one.limit in {place, account} and one.events == one.limit.most + 1 for one in reached):
             await self._record_lock_out(email)
         if any(one.limit in {verified, place} for one in reached):
@@ -61,9 +65,9 @@ class LoginThrottle:
         return Attempt(email, caller_address, self._limiter.refusal(reached) if reached else None)
 
     async def forgive(self, attempt: Attempt) -> None:
-        """The attempt succeeded: it is no failure of the caller, and the account's are forgotten.
+        """Takes a successful attempt off the counts, and clears the account's failures.
 
-        Those that have locked the account stay: they were not of whoever has proved the password.
+        Failures that have locked the account stay: they were not made by its owner.
         """
         if attempt.throttled is None:
             await self._limiter.forget(lock_out_key(attempt.email))
@@ -74,12 +78,12 @@ class LoginThrottle:
         await self._limiter.forgive(_verified(attempt.caller_address))
 
     async def forget(self, email: str, caller_address: str) -> None:
-        """The account's failures count no more, wherever from, and those from this address."""
+        """Clears the account's failures: those from anywhere, and those from this address."""
         await self._limiter.forget(lock_out_key(email))
         await self._limiter.forget(_place(email, caller_address))
 
     async def _record_lock_out(self, email: str) -> None:
-        """Whether there is such an account or not: it makes no difference to the answer, nor to its time."""
+        """Records a lock-out, also if no account has the address: the answer and its time stay the same."""
         moment = now()
         new = insert(LockOuts).values(
             key=key_hash(lock_out_key(email)),
@@ -96,7 +100,7 @@ class LoginThrottle:
 
 
 class LinkThrottle:
-    """Counts the tokens of links that are none, per caller."""
+    """Counts invalid link tokens, per caller."""
 
     def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
         self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ATTEMPTS)
@@ -104,13 +108,13 @@ class LinkThrottle:
         self._window = settings.link_window
 
     async def count(self, caller_address: str) -> None:
-        """Counts a wrong token. RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) once there were too many."""
+        """Counts an invalid token; raises RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) after too many."""
         until = now() + self._window
         await self._limiter.admit(Limit(f"link:caller:{network_of(caller_address)}", self._per_caller, until))
 
 
 class OrderThrottle:
-    """Counts the orders of a new password, per address and per caller (R22)."""
+    """Counts orders of a new password, per address and per caller (R22)."""
 
     def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
         self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ORDERS)
@@ -119,7 +123,7 @@ class OrderThrottle:
         self._window = settings.password_order_window
 
     async def admit(self, email: str, caller_address: str) -> None:
-        """Counts an order. RESOURCE_EXHAUSTED (TOO_MANY_ORDERS) once there were too many."""
+        """Counts an order; raises RESOURCE_EXHAUSTED (TOO_MANY_ORDERS) after too many."""
         until = now() + self._window
         await self._limiter.admit(
             Limit(f"order:caller:{network_of(caller_address)}", self._per_caller, until),
@@ -128,11 +132,11 @@ class OrderThrottle:
 
 
 LOCK_OUT_PREFIX = "log-in:account:"
-"""What the key of an account's failures begins with; the e-mail address follows."""
+"""Prefix of the key that counts an account's failures; the e-mail address follows."""
 
 
 def lock_out_key(email: str) -> str:
-    """The key of an account's failures, wherever from."""
+    """The key that counts an account's failures from anywhere."""
     return LOCK_OUT_PREFIX + email
 
 

@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs that say who an account is and what it may do (RFC 7519)."""
+"""Access tokens: short-lived JWTs with an account's ID, roles and units (RFC 7519)."""
 
 import json
 import time
@@ -17,7 +17,7 @@ _ISSUER = "liity"
 
 
 class AccessToken(NamedTuple):
-    """A signed token and when it ends."""
+    """A signed token and when it expires."""
 
     token: str
     expires_at: datetime
@@ -31,10 +31,10 @@ class AccessTokens:
         self._active = keys.keys[0]
         self._lifetime = lifetime
         self.jwks_json = json.dumps(keys.as_dict(private=False))
-        """The public keys of tokens signed by any key there is (RFC 7517)."""
+        """The public keys (JWKS, RFC 7517), one for each signing key."""
 
     def sign(self, account: Account, session_id: str) -> AccessToken:
-        """A token of a session, with the account's roles and units as they are now."""
+        """Signs a token for a session, with the account's current roles and units."""
         issued = int(time.time())
         expiry = issued + int(self._lifetime.total_seconds())
         claims = {

@@ -30,13 +30,13 @@ from services.runtime.clock import now
 from services.runtime.rpc.errors import not_found, unavailable
 
 _USER_NAME_ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
-"""Neither look-alikes nor vowels, which would make words."""
+"""Without look-alikes, and without vowels, which could form words."""
 
 _USER_NAME_LENGTH = 8
 
 
 class Credentials(CredentialServiceServicer):
-    """Customers' credentials."""
+    """Issues, sets and voids customers' credentials."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Credentials(CredentialServiceServicer):
         self, request: IssueCredentialsRequest, context: object
     ) -> IssueCredentialsResponse:
         async with self._engine.begin() as connection:
-            # Its row stays locked until the end.
+            # Locks the credential's row until the transaction ends.
             user_name = await _ensure_user_name(connection, request.person_id)
             link = await issue_link(
                 connection,
@@ -78,13 +78,13 @@ class Credentials(CredentialServiceServicer):
     async def ChoosePassword(self, request: ChoosePasswordRequest, context: object) -> ChoosePasswordResponse:
         link = await self._door.open(LINK_PURPOSE_PASSWORD, request.link_token, request.request_id)
         require_strong(request.password)
-        # Hashing takes its time: no transaction waits for it.
+        # Hash outside the transaction: hashing is slow.
         password_hash = None if link.used else await self._passwords.hash(request.password)
         async with self._engine.begin() as connection:
             if password_hash is None:
                 user_name = await _user_name(connection, link.subject)
             else:
-                # Credentials before links, the order in which issuing locks them.
+                # Lock credentials before links, as issuing does.
                 user_name = await _set_password(connection, link.subject, password_hash)
                 await redeem_link(connection, link.link_id, request.request_id)
         if user_name is None:
@@ -96,7 +96,7 @@ class Credentials(CredentialServiceServicer):
         self, request: VoidCredentialsRequest, context: object
     ) -> VoidCredentialsResponse:
         async with self._engine.begin() as connection:
-            # Credentials before links, the order in which issuing locks them.
+            # Lock credentials before links, as issuing does.
             await connection.execute(
                 update(Credential)
                 .where(Credential.person_id == request.person_id)
@@ -147,7 +147,7 @@ _STATE = select(
     _NEWEST_LINK.scalar_subquery().label("expires_at"),
 )
 
-# Issuing is part of every Save: its statement is prepared once.
+# Every Save issues credentials: build the statement once.
 
 _ENSURE_USER_NAME = (
     insert(Credential)
@@ -167,13 +167,13 @@ _ENSURE_USER_NAME = (
 
 
 async def _ensure_user_name(connection: AsyncConnection, person_id: str) -> str:
-    """The person's user name, made if there is none; locks its row. NOT_FOUND (PERSON_NOT_FOUND)."""
+    """The person's user name, created if missing; locks its row. Raises NOT_FOUND (PERSON_NOT_FOUND)."""
     new_name = "liity-" + "".join(secrets.choice(_USER_NAME_ALPHABET) for _ in range(_USER_NAME_LENGTH))
     parameters = {"id": person_id, "new_name": new_name, "moment": now()}
     try:
         user_name: str | None = await connection.scalar(_ENSURE_USER_NAME, parameters)
     except IntegrityError:
-        # Another person drew the same name at random: the next try draws anew.
+        # Another person has the same random name: the caller's retry draws a new one.
         raise unavailable() from None
     if user_name is None:
         raise not_found(REASON_PERSON_NOT_FOUND)

@@ -61,7 +61,7 @@ _PURPOSES: Mapping[LinkPurpose.ValueType, Purpose] = {
 
 
 class UsableLink(NamedTuple):
-    """A link that may be used; `used` if the very request at hand has used it already."""
+    """A link that may be used; `used` if this request has already used it."""
 
     link_id: str
     subject: str
@@ -70,17 +70,17 @@ class UsableLink(NamedTuple):
 
 
 class IssuedLink(NamedTuple):
-    """A link as it was issued."""
+    """A link after issuing."""
 
     link_id: str
     subject: str
     expires_at: datetime
     void: bool
-    """The same request made it before, and a later one has made it void."""
+    """The same request issued it before, and a later request has voided it."""
 
 
 class LinkDoor:
-    """Opens links by their tokens. Throttles callers that try many wrong ones; right ones always open."""
+    """Resolves link tokens; throttles callers who send many invalid ones, but always accepts valid ones."""
 
     def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, throttle: LinkThrottle) -> None:
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -88,10 +88,11 @@ class LinkDoor:
         self._throttle = throttle
 
     async def open(self, purpose: LinkPurpose.ValueType, token: str, request_id: str) -> UsableLink:
-        """A link that `request_id` may use, or has used: errors as the contract of `CheckLink`.
+        """Resolves a link that `request_id` may use or has used; raises the errors of `CheckLink`.
 
-        RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) for a wrong token after too many from the caller's address. A
-        right one is always looked at: a token cannot be guessed, and a school or a proxy shares one address.
+        Raises RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) for an invalid token after too many from the caller's
+        address. A valid token is never throttled: it cannot be guessed, and a school or a proxy shares one
+        address.
         """
         try:
             return await self._usable(purpose, token, request_id)
@@ -109,7 +110,7 @@ class LinkDoor:
 
 
 class Links(LinkServiceServicer):
-    """Links by their rows; their tokens are sealed IDs."""
+    """Issues, checks, redeems and voids links. A token is the sealed ID of the link's row."""
 
     def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, door: LinkDoor) -> None:
         self._engine = engine
@@ -166,7 +167,7 @@ class Links(LinkServiceServicer):
 async def void_links(
     connection: AsyncConnection, purpose: LinkPurpose.ValueType, subject: str, kept_request_id: str = ""
 ) -> None:
-    """Makes every unused link of a subject void, but for the one that was issued by a call."""
+    """Voids the subject's unused links, except the one that `kept_request_id` issued."""
     await connection.execute(
         update(Link)
         .where(
@@ -181,7 +182,7 @@ async def void_links(
 
 
 async def usable_link(connection: AsyncConnection, link_id: str, request_id: str) -> UsableLink:
-    """A link that `request_id` may use, or has used: errors as the contract of `CheckLink`."""
+    """A link that `request_id` may use or has used; raises the errors of `CheckLink`."""
     found = await connection.execute(
         select(
             Link.subject,
@@ -207,7 +208,7 @@ async def usable_link(connection: AsyncConnection, link_id: str, request_id: str
 
 
 async def redeem_link(connection: AsyncConnection, link_id: str, request_id: str) -> str:
-    """Uses a link up and gives its subject; of several at once, one wins. Errors as `usable_link`."""
+    """Marks the link as used and returns its subject; one of several wins. Errors as `usable_link`."""
     moment = now()
     subject = await connection.scalar(
         update(Link)
@@ -224,7 +225,7 @@ async def redeem_link(connection: AsyncConnection, link_id: str, request_id: str
 
 
 def _issue_statement() -> Select[str, str, datetime]:
-    """Inserts a link and makes the subject's earlier ones void; no row if the request made one before."""
+    """Inserts a link and voids the subject's earlier ones; no row if the request issued one before."""
     purpose = bindparam("for_purpose", type_=Link.purpose.type)
     issued = (
         insert(Link)
@@ -240,7 +241,7 @@ def _issue_statement() -> Select[str, str, datetime]:
         .returning(Link.link_id, Link.subject, Link.expires_at)
         .cte("issued")
     )
-    # It sees the table as it was before the statement: never the link just made.
+    # The update sees the table as it was before the statement, so it does not void the new link.
     voided = (
         update(Link)
         .where(
@@ -255,7 +256,7 @@ def _issue_statement() -> Select[str, str, datetime]:
     return select(issued).add_cte(voided)
 
 
-# Issuing is part of every Save: its statement is prepared once.
+# Every Save issues a link: build the statement once.
 _ISSUE = _issue_statement()
 
 
@@ -266,9 +267,10 @@ async def issue_link(
     request_id: str,
     lifetime: timedelta,
 ) -> IssuedLink:
-    """A new link, which makes the subject's earlier ones void; or the one the same request made before.
+    """Issues a link and voids the subject's earlier ones, or returns the one this request issued before.
 
-    The caller holds a lock on the subject's row: of two that issue at once, the later voids the earlier.
+    The caller must hold a lock on the subject's row: of two concurrent calls, the later voids the earlier's
+    link.
     """
     moment = now()
     parameters = {

@@ -1,6 +1,6 @@
-"""Tokens that stand for a row: a random ID under a MAC that binds what the token is for.
+"""Tokens that stand for a row: a random ID and a MAC over the ID and the token's purpose.
 
-Nobody can make one, use one for another purpose, or learn anything from it.
+A token cannot be forged or used for another purpose, and reveals nothing.
 """
 
 import base64
@@ -17,35 +17,36 @@ from services.runtime.security.keys import KeysetPurpose, load_primitive
 _ID_BYTES = 16
 
 Purpose = Literal["refresh", "consent", "password", "account-password", "email", "customership", "invitation"]
-"""What a token may be for."""
+"""What a token may be used for."""
 
 
 def new_id() -> str:
-    """A random ID, in hexadecimal."""
+    """A random ID of 16 bytes, in hexadecimal."""
     return secrets.token_hex(_ID_BYTES)
 
 
 class SealedIds:
-    """Makes and opens tokens. SettingsError if the keyset is missing or wrong."""
+    """Makes and opens tokens. Raises SettingsError if the keyset is missing or wrong."""
 
     def __init__(self, keys_dir: Path) -> None:
         self._mac = load_primitive(keys_dir, KeysetPurpose.LINKS, mac.Mac)
 
     def seal(self, purpose: Purpose, sealed_id: str) -> str:
-        """The token of an ID: URL-safe, and the same each time."""
+        """The token of an ID: URL-safe and deterministic."""
         raw = bytes.fromhex(sealed_id)
         return _encode(raw + self._mac.compute_mac(purpose.encode() + raw))
 
     def mark(self, name: str) -> bytes:
-        """A keyed hash of what nobody is to read or guess; another one once the primary key is another."""
+        """A keyed hash of a value that must not be readable; changes with the primary key."""
         mark: bytes = self._mac.compute_mac(b"mark " + name.encode())
         return mark
 
     def open(self, purpose: Purpose, token: str) -> str | None:
-        """The ID in a token; None if it is not one of ours for this purpose."""
+        """The ID in a token; None if it was not sealed for this purpose."""
         try:
             decoded = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-            # Stray characters and bits, which decoding overlooks, would make several tokens of one.
+            # Decoding ignores stray characters and bits: without this check several texts would be the same
+            # token.
             if _encode(decoded) != token:
                 return None
             raw, tag = decoded[:_ID_BYTES], decoded[_ID_BYTES:]

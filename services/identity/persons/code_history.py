@@ -1,4 +1,4 @@
-"""A person's code is attached or replaced, and two persons become one: the code is never a key (R24, R34)."""
+"""Attaching and replacing a person's code, and merging two persons: the code is never a key (R24, R34)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ _VOIDED = func.coalesce(Link.voided_at, func.now())
 async def prepare(
     connection: AsyncConnection, vault: HetuVault, request: PrepareCodeChangeRequest, code: Hetu
 ) -> str:
-    """Keeps a change, in the connection's transaction. Answers who else has the code, if somebody does."""
+    """Stores a change, in the connection's transaction. Returns another person who has the code, or ""."""
     request_id = request.request_id
     made = await _kept(connection, request_id)
     if made is not None and made.person_id != request.person_id:
@@ -58,7 +58,7 @@ async def prepare(
         keep.on_conflict_do_update(
             index_elements=[CodeChange.request_id],
             set_=change,
-            # Another try of the call may have made it in this very moment: nothing is kept of it any more.
+            # A concurrent retry may have committed the change: then leave it as it is.
             where=CodeChange.committed_at.is_(None),
         )
     )
@@ -68,7 +68,7 @@ async def prepare(
 async def commit(
     connection: AsyncConnection, vault: HetuVault, request_id: str, parse: Callable[[str], Hetu]
 ) -> str:
-    """Makes a change, in the connection's transaction. Answers who else has the code, if somebody does."""
+    """Commits a change, in the connection's transaction. Returns another person who has the code, or ""."""
     change = await _kept(connection, request_id)
     if change is None:
         raise not_found(REASON_PERSON_NOT_FOUND)
@@ -80,7 +80,7 @@ async def commit(
         erased = delete(Person).where(gives_way).returning(Person.person_id)
         if await connection.scalar(erased) is None:
             return _whose(other)
-    # Of two tries at once the later waits for the person's row, and may find the change made.
+    # Of two concurrent retries, the later waits for the row's lock and then finds the change committed.
     made = await connection.scalar(
         update(CodeChange)
         .where(CodeChange.request_id == request_id, CodeChange.committed_at.is_(None))
@@ -95,7 +95,10 @@ async def commit(
 async def code_that_goes_over(
     connection: AsyncConnection, vault: HetuVault, request: CheckMergeRequest
 ) -> str | None:
-    """The merged person's code, if it counts; raises if it is not said which of two does."""
+    """The merged person's code, if it is the one to keep.
+
+    None if not. Raises FAILED_PRECONDITION if both have a code and the request does not say which to keep.
+    """
     rows = await _locked(connection, Person.person_id.in_([request.person_id, request.merged_person_id]))
     if request.person_id not in rows:
         raise not_found(REASON_PERSON_NOT_FOUND)
@@ -110,17 +113,17 @@ async def code_that_goes_over(
 
 
 async def merge(connection: AsyncConnection, vault: HetuVault, request: MergePersonsRequest) -> None:
-    """Makes one person of two, in the connection's transaction.
+    """Merges two persons into one, in the connection's transaction.
 
-    Nothing of the merged one is left but, where both have codes, the code that does not count: it goes on
-    leading to the person who stays, so that a Save by it does not make them anew.
+    Erases the merged person. If both have codes, the row with the dropped code stays and leads to the
+    remaining person, so that a Save by that code does not create the merged person again.
     """
     rows = await _locked(connection, Person.person_id.in_([request.person_id, request.merged_person_id]))
     kept, merged = rows.get(request.person_id), rows.get(request.merged_person_id)
     if merged is None or merged.merged_into is not None:
         return
     if kept is not None:
-        # The codes that were dropped when others were merged into the merged one go over, too.
+        # Codes dropped in earlier merges into the merged person move to the remaining person, too.
         of_merged = update(Person).where(Person.merged_into == merged.person_id)
         await connection.execute(of_merged.values(merged_into=kept.person_id))
     if kept is None or merged.hetu_ciphertext is None:
@@ -136,21 +139,21 @@ async def merge(connection: AsyncConnection, vault: HetuVault, request: MergePer
     await _write(connection, merged.person_id, {"merged_into": kept.person_id})
     if request.code_of == CODE_OF_MERGED:
         dropped = vault.reseal(kept.hetu_ciphertext, kept.person_id, merged.person_id)
-        # A code stands in one row at any time.
+        # The code's column is unique: clear it in one row before writing it to the other.
         await _write(connection, merged.person_id, dict.fromkeys(taken._fields))
         await _write(connection, kept.person_id, taken._asdict())
         await _write(connection, merged.person_id, dropped._asdict())
 
 
 async def erase(connection: AsyncConnection, subjects: Sequence[str], person_id: str) -> None:
-    """Erases a person, and what links open of theirs."""
-    # The credentials go with the person, and so do codes that were dropped in merges.
+    """Erases a person, and detaches their links."""
+    # Credentials, and rows of codes dropped in merges, are deleted by cascade.
     await connection.execute(delete(Person).where(Person.person_id == person_id))
     await _void_links(connection, subjects)
 
 
 async def _void_links(connection: AsyncConnection, subjects: Sequence[str]) -> None:
-    """Links open nothing of theirs any more."""
+    """Voids the subjects' links and removes the subject from them."""
     await connection.execute(
         update(Link)
         .where(Link.subject.in_(subjects))
@@ -159,10 +162,10 @@ async def _void_links(connection: AsyncConnection, subjects: Sequence[str]) -> N
 
 
 async def lock_code(connection: AsyncConnection, indexes: Sequence[bytes]) -> None:
-    """Makes callers of one code queue.
+    """Serialises callers that use the same code, until the transaction ends.
 
-    While a key is rotated, replicas may write it under different keys, which the unique index of the column
-    cannot see.
+    During a key rotation, replicas may write the code under different keys; the column's unique constraint
+    cannot detect that.
     """
     lock = int.from_bytes(indexes[0][:8], signed=True)
     await connection.execute(select(func.pg_advisory_xact_lock(lock)))
@@ -175,7 +178,7 @@ async def _locked(connection: AsyncConnection, which: ColumnElement[bool]) -> di
 
 
 async def _kept(connection: AsyncConnection, request_id: str) -> Row[Any] | None:
-    """The change of a call, if one is kept."""
+    """The stored change of a call, if there is one."""
     kept: Result[Any] = await connection.execute(
         select(*CodeChange.__table__.c).where(CodeChange.request_id == request_id)
     )
@@ -185,7 +188,7 @@ async def _kept(connection: AsyncConnection, request_id: str) -> Row[Any] | None
 async def _others(
     connection: AsyncConnection, person_id: str, change: CodeChangeKind.ValueType, indexes: Sequence[bytes]
 ) -> Sequence[Any]:
-    """The rows of who else has a code that is to be a person's; raises if it cannot be, whoever has it."""
+    """Locks and returns the rows of others who have the code; raises if the person cannot get it."""
     await lock_code(connection, indexes)
     rows = await _locked(connection, or_(Person.person_id == person_id, Person.hetu_index.in_(indexes)))
     person = rows.pop(person_id, None)
@@ -201,16 +204,16 @@ async def _others(
 
 
 def _whose(row: Any) -> str:  # noqa: ANN401 - a row of `_COLUMNS`
-    """Whom a row's code leads to."""
+    """The ID of the person whom a row's code identifies."""
     whose: str = row.merged_into or row.person_id
     return whose
 
 
 def _gives_way(other: Any, person_id: str, nobody: str) -> ColumnElement[bool]:  # noqa: ANN401
-    """Whether a row with the code gives it up to a person.
+    """The condition under which a row gives up its code to the person.
 
-    So does one of which nothing has come of the Save, while a Save under way ensures it anew; and one that
-    holds the person's own code, which was dropped in a merge.
+    A row gives it up if it is not retained, or if it holds a code of the person's own, dropped in a merge. A
+    row whose Save came to nothing gives it up too, unless a running Save has ensured it recently.
     """
     other_id: str = other.person_id
     came_to_nothing: ColumnElement[bool] = Person.retained_at.is_(None) | (Person.merged_into == person_id)
@@ -223,5 +226,5 @@ async def _write(connection: AsyncConnection, person_id: str, code: dict[str, ob
     try:
         await connection.execute(update(Person).where(Person.person_id == person_id).values(code))
     except IntegrityError:
-        # A Save has ensured somebody with this code in this very moment: the next try meets them.
+        # A concurrent Save has inserted a person with this code: the retry finds them.
         raise unavailable() from None

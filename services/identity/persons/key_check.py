@@ -1,4 +1,4 @@
-"""The keys identity has written with. A start without one of them, or with another of its ID, is refused."""
+"""Refuses to start if a key that identity has used is missing, or if another key has its ID."""
 
 import asyncio
 import hmac
@@ -27,23 +27,23 @@ USES = {
     KeysetPurpose.LINKS: "which has signed links in mail and log-ins",
     TOKEN_SIGNING: "which has signed access tokens",
 }
-"""What each key of identity's is for, by its purpose."""
+"""What each of identity's keys is used for, by purpose."""
 
 _KEY_COLUMNS = {KeysetPurpose.HETU: Person.hetu_key_id, KeysetPurpose.HETU_INDEX: Person.index_key_id}
 
 _PATIENCE = 5.0
-"""Seconds until a database that does not answer counts as away."""
+"""Seconds after which a database that does not answer counts as unavailable."""
 
 _PAUSE = 1.0
-"""Seconds between two tries to reach the database."""
+"""Seconds between two attempts to reach the database."""
 
 
 @asynccontextmanager
 async def keys_checked(engine: AsyncEngine, keys_dir: Path) -> AsyncIterator[None]:
-    """Checks the keys before what is inside runs. SettingsError if one is lost or wrong.
+    """Checks the keys before the body runs. Raises SettingsError if one is missing or wrong.
 
-    While the database is away nothing can be checked, nor written: the check is made up for as soon as it
-    is back, and then ends what runs inside.
+    While the database is unavailable nothing can be checked, nor written: the check runs as soon as it is
+    back, and cancels the body if it fails.
     """
     checks = {purpose: key_checks(keys_dir, purpose) for purpose in USES}
     try:
@@ -60,7 +60,7 @@ async def keys_checked(engine: AsyncEngine, keys_dir: Path) -> AsyncIterator[Non
 
 
 async def stored_codes(connection: AsyncConnection, purpose: str, key_id: str) -> int:
-    """How many persons' codes lie under a key of the vault or of its index; 0 for other purposes."""
+    """Number of persons' codes stored under a key of the vault or its index; 0 for other purposes."""
     if purpose not in _KEY_COLUMNS:
         return 0
     counted = select(func.count()).where(_KEY_COLUMNS[purpose] == int(key_id))
@@ -68,13 +68,13 @@ async def stored_codes(connection: AsyncConnection, purpose: str, key_id: str) -
 
 
 async def is_known(connection: AsyncConnection, purpose: str, key_id: str) -> bool:
-    """Whether this database has been used with a key."""
+    """Whether this database has been used with the key."""
     found = select(KnownKey.key_id).where(KnownKey.purpose == purpose, KnownKey.key_id == key_id)
     return await connection.scalar(found) is not None
 
 
 async def forget_key(connection: AsyncConnection, purpose: str, key_id: str) -> None:
-    """From now on the start no longer asks for a key."""
+    """Removes the key from those that the start requires."""
     await connection.execute(delete(KnownKey).where(KnownKey.purpose == purpose, KnownKey.key_id == key_id))
 
 
@@ -105,7 +105,7 @@ async def _check_unless_away(engine: AsyncEngine, keys_dir: Path, checks: dict[s
 
 
 async def _check(connection: AsyncConnection, keys_dir: Path, purpose: str, found: KeyChecks) -> None:
-    """Compares the keys of a purpose with those known, and makes the primary one known."""
+    """Compares the keys of a purpose with those recorded, and records the primary one."""
     await connection.execute(
         insert(KnownKey)
         .values(

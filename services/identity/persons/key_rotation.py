@@ -1,7 +1,7 @@
-"""Re-encryption of the vault: codes stored under older keys are brought under the primary ones.
+"""Re-encryption of the vault: moves codes stored under older keys to the primary keys.
 
-It may run beside identity, several times at once, and be stopped at any moment: what is done and what is
-not stands in the rows themselves. Meanwhile identity finds every code, under whichever key its row lies.
+May run beside identity, several times at once, and may be stopped at any moment: each row shows by its key
+IDs whether it is done. Meanwhile identity finds every code, whichever key its row uses.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from services.identity.models import Person
 from services.identity.persons.vault import HetuVault, SealedHetu
 
 _BATCH = 200
-"""Rows of one transaction: a Save that needs one of them waits a moment only."""
+"""Rows per transaction: few, so that a Save that needs a locked row waits only briefly."""
 
 _PAUSE = 0.2
-"""Seconds until rows are asked for anew that somebody else had locked."""
+"""Seconds before another pass over rows that were locked by others."""
 
 _PERSONS = cast(Table, Person.__table__)
 
 
 class ReencryptionError(Exception):
-    """A code cannot be brought under the primary keys. Its text is the one line to show."""
+    """A code cannot be moved to the primary keys. The text is the one line to show."""
 
 
 _RESEAL = (
@@ -37,34 +37,34 @@ _RESEAL = (
 
 
 class Reencryption:
-    """Brings the codes of a database under the vault's primary keys."""
+    """Moves the codes of a database to the vault's primary keys."""
 
     def __init__(self, engine: AsyncEngine, vault: HetuVault) -> None:
         self._engine = engine
         self._vault = vault
-        # A person without a code lies under no key: there is nothing to compare, and nothing is outdated.
+        # A person without a code has NULL here: the comparison is NULL, so the row is never selected.
         self._outdated = or_(Person.hetu_key_id != vault.key_id, Person.index_key_id != vault.index_key_id)
 
     async def remaining(self) -> int:
-        """How many codes lie under older keys."""
+        """Number of codes stored under older keys."""
         async with self._engine.connect() as connection:
             return await connection.scalar(select(func.count()).where(self._outdated)) or 0
 
     async def run(self, advanced: Callable[[int], None]) -> None:
-        """Re-encrypts until nothing lies under older keys; `advanced` is told of each batch's size.
+        """Re-encrypts until no code is stored under an older key; calls `advanced` with each batch's size.
 
-        Raises `ReencryptionError` if a code cannot be read, or two persons turn out to have the same one.
+        Raises `ReencryptionError` if a code cannot be read, or if two persons turn out to have the same one.
         """
         while await self.remaining():
             last: str | None = ""
             while last is not None:
                 last, done = await self._batch(last)
                 advanced(done)
-            # What is left now was locked by somebody else, or written meanwhile.
+            # Rows that remain were locked by others, or written meanwhile.
             await asyncio.sleep(_PAUSE)
 
     async def _batch(self, after: str) -> tuple[str | None, int]:
-        """The next rows after a person's; the last one's ID, or None at the end, and how many they were."""
+        """Re-encrypts the next batch; returns its last person's ID (None at the end) and its size."""
         outdated = (
             select(*(_PERSONS.c[column] for column in ("person_id", "hetu_ciphertext", "hetu_key_id")))
             .where(Person.person_id > after, self._outdated)

@@ -1,4 +1,4 @@
-"""PersonService: who a personal identity code belongs to."""
+"""PersonService: personal identity codes and the persons they belong to."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -53,9 +53,9 @@ from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, not_found
 
 _WHOSE = func.coalesce(Person.merged_into, Person.person_id).label("person_id")
-"""Whom a row's code leads to: the code that was dropped in a merge, to the person who stayed."""
+"""The person whom a row's code identifies; for a code dropped in a merge, the remaining person."""
 
-# What a Save needs is prepared once: to build a statement costs more than to run it.
+# Statements of a Save are built once: building one costs more than running it.
 
 _SEALED = insert(Person).values(
     {
@@ -73,11 +73,11 @@ _SEALED = insert(Person).values(
 )
 
 _ENSURE = _SEALED.on_conflict_do_update(
-    # Updating what is there, rather than doing nothing, makes the statement answer with its ID.
+    # DO UPDATE instead of DO NOTHING, so that the statement returns the ID of an existing row.
     index_elements=[Person.hetu_index],
     set_={
         "ensured_at": _SEALED.excluded.ensured_at,
-        # The longest hold counts; one that is not there counts for nothing.
+        # The longest hold wins; GREATEST ignores NULL.
         "hold_until": func.greatest(Person.hold_until, _SEALED.excluded.hold_until),
     },
 ).returning(_WHOSE)
@@ -114,11 +114,11 @@ _VOIDED = func.coalesce(Link.voided_at, func.now())
 
 
 class Persons(PersonServiceServicer):
-    """The vault of personal identity codes."""
+    """The vault of personal identity codes, and the persons' rows."""
 
     def __init__(self, engine: AsyncEngine, vault: HetuVault, *, allow_artificial: bool) -> None:
         self._engine = engine
-        # One statement is a transaction of its own: it needs no BEGIN and COMMIT around it.
+        # A single statement is a transaction of its own: autocommit saves BEGIN and COMMIT.
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._vault = vault
         self._allow_artificial = allow_artificial
@@ -164,7 +164,7 @@ class Persons(PersonServiceServicer):
     ) -> BatchEnsurePersonsResponse:
         parsed = [self._parse(code) for code in request.personal_identity_codes]
         hold_until = _moment(request.hold_until)
-        # One after another, each by itself: two lists with the same persons cannot wait for one another.
+        # One at a time, each in its own transaction: two lists with the same persons cannot deadlock.
         persons = [await self._ensure(code, hold_until) for code in parsed]
         return BatchEnsurePersonsResponse(persons=persons)
 
@@ -307,7 +307,7 @@ async def _find(connection: AsyncConnection, indexes: Sequence[bytes]) -> str | 
 
 
 def _moment(timestamp: Timestamp) -> datetime:
-    """A moment. INVALID_ARGUMENT if it lies outside of what a timestamp may say."""
+    """Converts a timestamp. Raises INVALID_ARGUMENT if it is out of range."""
     try:
         return timestamp.ToDatetime(UTC)
     except (ValueError, OverflowError):

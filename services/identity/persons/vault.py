@@ -1,4 +1,4 @@
-"""The cryptography of the vault: codes are stored encrypted and found by a blind index (R35)."""
+"""Cryptography of the vault: codes are stored encrypted and found by a blind index (R35)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ _INDEX_BYTES = 32
 
 
 class SealedHetu(NamedTuple):
-    """A code as it is stored."""
+    """A code in the form that is stored."""
 
     hetu_ciphertext: bytes
     hetu_key_id: int
@@ -28,35 +28,35 @@ class SealedHetu(NamedTuple):
 
 
 class HetuVault:
-    """Seals codes and computes the indexes that find them. SettingsError if a keyset is missing or wrong."""
+    """Encrypts codes and computes blind indexes. Raises SettingsError if a keyset is missing or wrong."""
 
     def __init__(self, keys_dir: Path) -> None:
         keyset = load_keyset(keys_dir, KeysetPurpose.HETU)
         self._aead = primitive_of(keyset, keyset_path(keys_dir, KeysetPurpose.HETU), aead.Aead)
         self._index = load_primitive(keys_dir, KeysetPurpose.HETU_INDEX, prf.PrfSet)
         self.key_id: int = keyset.keyset_info().primary_key_id
-        """The key that codes are encrypted under now."""
+        """The key under which codes are encrypted."""
         self.index_key_id: int = self._index.primary_id()
-        """The key that indexes are computed under now."""
+        """The key under which indexes are computed."""
 
     def seal(self, hetu: Hetu, person_id: str) -> SealedHetu:
-        """A code encrypted for one person: moved to another's row it cannot be read."""
+        """Encrypts a code for one person: copied to another person's row it cannot be decrypted."""
         return self._seal(hetu.code.encode(), person_id)
 
     def reseal(self, ciphertext: bytes, person_id: str, owner_id: str = "") -> SealedHetu:
-        """A person's stored code under the keys of now, for another owner if one is given.
+        """Re-encrypts a person's stored code under the primary keys, for `owner_id` if given.
 
-        `tink.TinkError` if it cannot be read.
+        Raises `tink.TinkError` if it cannot be decrypted.
         """
         return self._seal(self.open(ciphertext, person_id).encode(), owner_id or person_id)
 
     def open(self, ciphertext: bytes, person_id: str) -> str:
-        """The code that was encrypted for a person. TinkError if it was for another, or the key is gone."""
+        """Decrypts a person's code. `tink.TinkError` if it is another person's, or the key is missing."""
         code: bytes = self._aead.decrypt(ciphertext, person_id.encode())
         return code.decode()
 
     def indexes(self, hetu: Hetu) -> Sequence[bytes]:
-        """The code's index under every key, by key ID: rows written before a rotation are found too."""
+        """The code's index under every key, by key ID, so that rows written before a rotation are found."""
         keys = self._index.all()
         return [keys[key_id].compute(hetu.code.encode(), _INDEX_BYTES) for key_id in sorted(keys)]
 

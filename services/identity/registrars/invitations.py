@@ -1,4 +1,4 @@
-"""Invitations as they are stored: each with the link that tells where it stands."""
+"""Queries of invitations. An invitation's state is that of its link."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,7 +34,7 @@ _COLUMNS = (
 
 
 async def find_invitations(connection: AsyncConnection, condition: ColumnElement[bool]) -> Sequence[Row[Any]]:
-    """The invitations a condition finds, by their addresses."""
+    """The invitations that satisfy the condition, by address."""
     found: Result[Any] = await connection.execute(
         select(*_COLUMNS)
         .join(Link, Link.link_id == Invitation.link_id)
@@ -46,13 +46,13 @@ async def find_invitations(connection: AsyncConnection, condition: ColumnElement
 
 
 async def find_invitation(connection: AsyncConnection, condition: ColumnElement[bool]) -> Row[Any] | None:
-    """The one invitation a condition finds; None if there is none."""
+    """The one invitation that satisfies the condition; None if there is none."""
     found = await find_invitations(connection, condition)
     return found[0] if found else None
 
 
 def open_invitations(after: str, made_before: datetime, limit: int) -> Executable:
-    """The invitations that wait for an answer and were made before a moment, by ID, after one."""
+    """Selects open invitations made before a moment, in the order of their IDs, after the ID `after`."""
     return (
         select(*_COLUMNS)
         .join(Link, Link.link_id == Invitation.link_id)
@@ -63,12 +63,12 @@ def open_invitations(after: str, made_before: datetime, limit: int) -> Executabl
 
 
 def is_open(moment: datetime) -> ColumnElement[bool]:
-    """Whether an invitation's link can be used."""
+    """Whether an invitation's link can still be used."""
     return Link.used_at.is_(None) & Link.voided_at.is_(None) & (Link.expires_at > moment)
 
 
 async def void_invitations(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[str]:
-    """Takes back those that are open among the invitations a condition finds; gives their IDs."""
+    """Voids the open ones among the invitations that satisfy the condition; returns their IDs."""
     moment = now()
     statement = (
         update(Link)
@@ -80,12 +80,12 @@ async def void_invitations(connection: AsyncConnection, condition: ColumnElement
 
 
 async def one_after_another(connection: AsyncConnection, unit_id: str, email: str) -> None:
-    """Until the transaction's end nobody else invites the address to the unit."""
+    """Takes an advisory lock on (unit, e-mail) for the transaction."""
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(unit_id + email, 0))))
 
 
 def to_message(row: Row[Any]) -> InvitationMessage:
-    """An invitation as the contract has it."""
+    """Converts a row to the contract's message."""
     message = InvitationMessage(
         invitation_id=row.invitation_id,
         unit_id=row.unit_id,

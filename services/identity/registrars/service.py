@@ -1,4 +1,4 @@
-"""RegistrarService: which accounts belong to a unit, and who is invited to."""
+"""RegistrarService: registrars of units and their invitations."""
 
 import uuid
 from datetime import UTC, timedelta
@@ -47,7 +47,7 @@ from services.runtime.rpc.errors import (
 
 
 class Registrars(RegistrarServiceServicer):
-    """Invites registrars, and takes them out again. Whoever loses a unit loses their sessions with it."""
+    """Invites and removes registrars and changes their role; the latter two end their sessions."""
 
     def __init__(
         self,
@@ -151,15 +151,15 @@ class Registrars(RegistrarServiceServicer):
             return pb.AcceptInvitationResponse(invitation=invitation)
         password_hash = None
         if has_account:
-            # A link in mail gives an account a unit, and nothing else: least of all another password.
+            # A link in mail adds a unit to an existing account; it must not change the account's password.
             if request.password or request.display_name:
                 raise already_exists(REASON_ACCOUNT_EXISTS)
         else:
             _require_details(request)
-            # Hashing takes its time: no transaction waits for it.
+            # Hash outside the transaction: hashing is slow.
             password_hash = await self._passwords.hash(request.password)
         async with self._engine.begin() as connection:
-            # Of two that accept at once, the later waits here, and finds the link used.
+            # Of two concurrent calls, the later waits here and then finds the link used.
             await redeem_link(connection, link.link_id, request.request_id)
             if password_hash is not None:
                 await _create_account(connection, request, invitation, password_hash)
@@ -266,7 +266,7 @@ class Registrars(RegistrarServiceServicer):
     async def ReleaseUnit(self, request: pb.ReleaseUnitRequest, context: object) -> pb.ReleaseUnitResponse:
         members = select(Membership.account_id).where(Membership.unit_id == request.unit_id)
         async with self._engine.begin() as connection:
-            # First: whoever is just accepting is a registrar afterwards, or finds the link void.
+            # Void first: a concurrent acceptance either completes before, or finds its link void.
             voided = await void_invitations(connection, Invitation.unit_id == request.unit_id)
             await _lock_accounts(connection, list((await connection.execute(members)).scalars()))
             released = await connection.execute(
@@ -288,7 +288,7 @@ async def _invitation(connection: AsyncConnection, invitation_id: str) -> pb.Inv
 
 
 async def _opened(connection: AsyncConnection, invitation_id: str) -> pb.Invitation:
-    """The invitation of a link that opens; LINK_INVALID if there is none behind it."""
+    """The invitation of a resolved link; raises NOT_FOUND (LINK_INVALID) if it does not exist."""
     row = await find_invitation(connection, Invitation.invitation_id == invitation_id)
     if row is None:
         raise not_found(REASON_LINK_INVALID)
@@ -309,7 +309,7 @@ async def _is_registrar(connection: AsyncConnection, unit_id: str, email: str) -
 
 
 def _require_details(request: pb.AcceptInvitationRequest) -> None:
-    """INVALID_ARGUMENT for what an account to be made lacks."""
+    """Raises INVALID_ARGUMENT for missing details of a new account."""
     missing = [
         FieldViolation(field, REASON_REQUIRED)
         for field in ("display_name", "password")
@@ -326,7 +326,7 @@ async def _create_account(
     invitation: pb.Invitation,
     password_hash: str,
 ) -> None:
-    """Makes the account. ALREADY_EXISTS (ACCOUNT_EXISTS) if another call has made it meanwhile."""
+    """Creates the account. ALREADY_EXISTS (ACCOUNT_EXISTS) if another call has created it meanwhile."""
     moment = now()
     made = await connection.scalar(
         insert(Account)
@@ -361,7 +361,7 @@ async def _add_membership(connection: AsyncConnection, invitation: pb.Invitation
 
 
 async def _lock_accounts(connection: AsyncConnection, account_ids: list[str]) -> None:
-    """Whoever is just logging in to one of the accounts waits for the transaction's end, or it for them."""
+    """Locks the accounts' rows: concurrent log-ins wait for this transaction, or this one for them."""
     await connection.execute(
         select(Account.account_id)
         .where(Account.account_id.in_(account_ids))
@@ -375,7 +375,7 @@ async def _end_sessions(connection: AsyncConnection, account_ids: list[str]) -> 
 
 
 async def _remember_role_change(connection: AsyncConnection, request: pb.SetRegistrarRoleRequest) -> bool:
-    """Whether it is a change of its own. ALREADY_EXISTS (REQUEST_ID_REUSED) if the ID is another one's."""
+    """Records the change; False for a repeated call. ALREADY_EXISTS (REQUEST_ID_REUSED) if it differs."""
     change = {
         "request_id": request.request_id,
         "unit_id": request.unit_id,
@@ -393,9 +393,9 @@ async def _remember_role_change(connection: AsyncConnection, request: pb.SetRegi
 
 
 async def _take_back(connection: AsyncConnection, request: pb.RemoveRegistrarRequest) -> bool:
-    """Takes an invitation back, if one is named. FAILED_PRECONDITION (INVITATION_ACCEPTED) if too late."""
+    """Voids the named invitation, if any. FAILED_PRECONDITION (INVITATION_ACCEPTED) if accepted."""
     named = (Invitation.invitation_id == request.registrar_id) & (Invitation.unit_id == request.unit_id)
-    # First: it waits for whoever is just accepting, and what is read afterwards tells how that ended.
+    # Void first: the update waits for a concurrent acceptance, and the read after it sees the result.
     await void_invitations(connection, named)
     invitation = await find_invitation(connection, named)
     if invitation is not None and invitation.used_at is not None:
@@ -404,7 +404,7 @@ async def _take_back(connection: AsyncConnection, request: pb.RemoveRegistrarReq
 
 
 async def _removed_before(connection: AsyncConnection, request: pb.RemoveRegistrarRequest) -> bool:
-    """Whether this very call has removed the registrar. ALREADY_EXISTS (REQUEST_ID_REUSED) if another one."""
+    """Whether this call was done before. Raises ALREADY_EXISTS (REQUEST_ID_REUSED) if it differs."""
     found = await connection.execute(
         select(RegistrarRemoval.unit_id, RegistrarRemoval.account_id).where(
             RegistrarRemoval.request_id == request.request_id
@@ -417,8 +417,8 @@ async def _removed_before(connection: AsyncConnection, request: pb.RemoveRegistr
 
 
 async def _require_other_main_user(connection: AsyncConnection, request: pb.RemoveRegistrarRequest) -> None:
-    """FAILED_PRECONDITION (LAST_MAIN_USER) if the unit's only main user is to be removed."""
-    # Two main users who remove each other come one after another.
+    """Raises FAILED_PRECONDITION (LAST_MAIN_USER) if the unit's only main user would be removed."""
+    # Locks all main users' rows, so that two who remove each other run one at a time.
     locked = await connection.execute(
         select(Membership.account_id)
         .where(Membership.unit_id == request.unit_id, Membership.role == ROLE_MAIN_USER)

@@ -1,4 +1,4 @@
-"""The book tips of the welcome mail: customer service's own, or those that come with Liity (R28)."""
+"""Storage of the welcome mail's book tips: customer service's own, or Liity's defaults (R28)."""
 
 import tomllib
 from datetime import timedelta
@@ -18,14 +18,14 @@ from services.runtime.clock import now
 from services.runtime.rpc.errors import changed_meanwhile
 
 _UNEDITED = "0"
-"""The etag of tips that nobody has edited."""
+"""The etag of tips that were never edited."""
 
 
 _LONGEST_ETAG = 9
-"""Digits: nobody edits more often."""
+"""Digits: versions never get longer."""
 
 _REPETITION_LIFETIME = timedelta(days=30)
-"""How long a repeated call is told that it has been done: far longer than anybody repeats it."""
+"""How long a repeated call is recognised: far longer than any client repeats one."""
 
 
 class BookTipsStore:
@@ -36,16 +36,16 @@ class BookTipsStore:
         self._transactions = engine
 
     async def read(self, name: str) -> BookTips:
-        """The tips of a name as in `bookTips/fi`, as they now stand."""
+        """The current tips of a name as in `bookTips/fi`."""
         rows = select(EditedBookTips.__table__).where(EditedBookTips.name == name)
         async with self._engine.connect() as connection:
             row = (await connection.execute(rows)).mappings().first()
         return BookTips(name=name, etag=_UNEDITED, tips=default_tips(name)) if row is None else _stored(row)
 
     async def replace(self, request_id: UUID, given: BookTips) -> BookTips:
-        """Replaces the tips; gives those that stand, as also to a repetition.
+        """Replaces the tips; returns the current ones, also to a repeated call.
 
-        ABORTED (CHANGED_MEANWHILE, with those that stand) if others were read.
+        ABORTED (CHANGED_MEANWHILE, with the current tips) if the etag is not theirs.
         """
         moment = now()
         row = {
@@ -68,7 +68,7 @@ class BookTipsStore:
                 edited = await connection.execute(first if given.etag == _UNEDITED else next_one)
                 if edited.rowcount:
                     await connection.execute(insert(BookTipsEdit).values(edit))
-                # Else it may be done by a repetition that came at the same moment.
+                # Otherwise a concurrent repetition may have done it.
                 done = await connection.scalar(select(BookTipsEdit.name).where(*of_this_call))
         stands = await self.read(given.name)
         if done is None:
@@ -77,7 +77,7 @@ class BookTipsStore:
 
 
 async def sweep_edits(engine: AsyncEngine) -> None:
-    """Forgets the calls that nobody repeats any more."""
+    """Deletes records of calls that are no longer repeated."""
     old = BookTipsEdit.edit_time <= now() - _REPETITION_LIFETIME
     async with engine.begin() as connection:
         await connection.execute(delete(BookTipsEdit).where(old))
@@ -89,7 +89,7 @@ def _defaults() -> dict[str, list[dict[str, Any]]]:
 
 
 def default_tips(name: str) -> list[BookTip]:
-    """The tips that come with Liity, of a name as in `bookTips/fi`."""
+    """Liity's default tips of a name as in `bookTips/fi`."""
     return [BookTip(**tip) for tip in _defaults()[name.rpartition("/")[2]]]
 
 
@@ -102,6 +102,6 @@ def _stored(row: RowMapping) -> BookTips:
 
 
 def _version(etag: str) -> int:
-    """The version that somebody has read; none for a text that is no etag of ours."""
+    """The version in an etag; -1 for a text that is not an etag of ours."""
     ours = etag.isascii() and etag.isdecimal() and len(etag) <= _LONGEST_ETAG
     return int(etag) if ours else -1

@@ -1,1 +1,1 @@
-"""Mails: rendered, stored, sent."""
+"""Mail: rendering, sending, delivery state."""

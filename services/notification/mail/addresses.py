@@ -1,4 +1,4 @@
-"""E-mail addresses: whether one is well-formed, and how to keep them out of what is stored."""
+"""E-mail addresses: validation, and masking in stored texts."""
 
 import re
 
@@ -12,16 +12,16 @@ _MASK = "***"
 
 
 def to_ascii(address: str) -> str:
-    """The address as mail servers know it, its domain in ASCII.
+    """The address with its domain in ASCII.
 
-    A local part beyond ASCII stays: it takes a server that knows RFC 6531. EmailNotValidError if it is none.
+    A local part beyond ASCII stays: it needs a server that knows RFC 6531. EmailNotValidError if invalid.
     """
     valid = validate_email(address, check_deliverability=False)
     return valid.ascii_email or f"{valid.local_part}@{valid.ascii_domain}"
 
 
 def recipient(address: str) -> str:
-    """The address a mail goes to. INVALID_ARGUMENT if it is none: line breaks never reach a header."""
+    """A mail's validated recipient. INVALID_ARGUMENT if invalid, so line breaks never reach a header."""
     try:
         return to_ascii(address)
     except EmailNotValidError:
@@ -29,9 +29,9 @@ def recipient(address: str) -> str:
 
 
 def mask(text: str, address: str, *, longest: int = 200) -> str:
-    """A mail server's words without addresses, on one line of at most `longest` characters.
+    """A mail server's text without addresses, on one line of at most `longest` characters.
 
-    Servers often repeat the recipient's local part alone: it goes too.
+    The recipient's local part is masked on its own, too: servers often repeat it alone.
     """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     line = _ANY_ADDRESS.sub(_MASK, line)

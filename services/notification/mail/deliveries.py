@@ -1,4 +1,4 @@
-"""What is known of each mail: claimed by one call at a time, its outcome recorded once."""
+"""Delivery state of mails: one call at a time claims a mail, and its outcome is recorded once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _DELIVERY = (
 _LONGEST_WAIT = 1.0
 
 
-# What every mail needs is prepared once: to build a statement costs more than to run it.
+# Every mail needs these statements, built once: building one costs more than running it.
 
 
 def _claim() -> Executable:
@@ -80,7 +80,8 @@ _FORGET = (
 _THIS_ATTEMPT = Message.attempts == bindparam("attempt")
 
 _RECORD: dict[type[Outcome], Executable] = {
-    # A mail that was taken is sent, however late that is known; other outcomes count in their turn only.
+    # A mail the server took is SENT, however late that is known; other outcomes count only for the latest
+    # attempt.
     Sent: _record(
         Message.attempts >= bindparam("attempt"), state=DELIVERY_STATE_SENT, update_time=func.now()
     ),
@@ -90,7 +91,7 @@ _RECORD: dict[type[Outcome], Executable] = {
 
 
 class MessageStore:
-    """The messages' table. Each method is one statement: a call costs as many round trips."""
+    """The table of mails. Each method is one statement, hence one round trip."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -98,9 +99,9 @@ class MessageStore:
     async def claim(
         self, request_id: UUID, subject_id: str, template: str, lease: timedelta
     ) -> DeliveryRow | None:
-        """Records the mail, or takes it up again, for `lease`.
+        """Records the mail, or claims a pending one again, for `lease`.
 
-        None if it is finished, another call is sending it, or the ID was used for something else.
+        None if it is finished, another call is sending it, or the ID was used for another mail.
         """
         parameters = {
             "request_id": request_id,
@@ -112,13 +113,13 @@ class MessageStore:
         return rows[0] if rows else None
 
     async def forget(self, request_id: UUID) -> None:
-        """Makes a mail that was claimed, and is not to be sent, as if it had never been."""
+        """Deletes a claimed mail that is not to be sent."""
         await self._execute(_FORGET, {"id": request_id})
 
     async def record(self, request_id: UUID, attempt: int, outcome: Outcome) -> DeliveryRow | None:
-        """Records what became of an attempt. None if a later attempt has outrun it.
+        """Records the outcome of an attempt. None if a later attempt has replaced it.
 
-        Waits for a database that is away: a mail that was taken must not be sent again.
+        Retries while the database is away: a mail that the server took must not be sent again.
         """
         error = "" if isinstance(outcome, Sent) else outcome.error
         parameters = {"id": request_id, "attempt": attempt, "error": error}
@@ -136,7 +137,7 @@ class MessageStore:
                 return rows[0] if rows else None
 
     async def find(self, request_id: UUID) -> DeliveryRow | None:
-        """One mail's delivery."""
+        """The delivery of one mail; None if there is none."""
         rows = await self._execute(select(*_DELIVERY).where(Message.request_id == request_id))
         return rows[0] if rows else None
 
@@ -149,7 +150,7 @@ class MessageStore:
         )
 
     async def told_of(self, subject_ids: Sequence[str]) -> Sequence[RowMapping]:
-        """What an export tells about some subjects, oldest first."""
+        """Rows for an export about some subjects, oldest first."""
         told = (
             select(*DELIVERIES.columns)
             .where(Message.subject_id.in_(subject_ids))
@@ -159,7 +160,7 @@ class MessageStore:
             return (await connection.execute(told)).mappings().all()
 
     async def erase(self, subject_ids: Sequence[str]) -> None:
-        """Erases all about some subjects. A mail being sent meanwhile is not recorded any more."""
+        """Deletes all deliveries about some subjects. A mail being sent meanwhile is not recorded again."""
         async with self._engine.connect() as connection:
             await connection.execute(delete(Message).where(Message.subject_id.in_(subject_ids)))
 

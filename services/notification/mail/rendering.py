@@ -1,4 +1,4 @@
-"""What a mail says: its template, filled in."""
+"""Rendering of mails from templates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _OWN_TOKEN = "customership_link_token"  # noqa: S105 - the field's name
 
 @dataclass(frozen=True)
 class Rendered:
-    """A mail's words, in one language."""
+    """Subject, text and HTML of a mail, in one language."""
 
     subject: str
     text: str
@@ -53,7 +53,7 @@ class Rendered:
 def render(
     request: SendMessageRequest, settings: RuntimeSettings, book_tips: Sequence[BookTip] = ()
 ) -> Rendered:
-    """Fills in the template that the content's field names."""
+    """Renders the template that the content's field names."""
     template = template_of(request)
     language = Language.Name(request.language).removeprefix("LANGUAGE_").lower()
     variables = {
@@ -95,13 +95,13 @@ def _environment() -> Environment:
 
 
 def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]:
-    """The content's fields as a template sees them: the token only within the link it opens."""
+    """The content's fields as template variables; a token appears only in its link's URL."""
     variables: dict[str, Any] = {}
     for field in content.DESCRIPTOR.fields:
         value = getattr(content, field.name)
         if field.name in {_TOKEN, _OWN_TOKEN}:
             page = _LINK_PAGES[template] if field.name == _TOKEN else "customership"
-            # In the fragment, which browsers keep to themselves: no web server's log ever holds it.
+            # In the fragment: browsers do not send it, so no web server logs it.
             url = f"{web_url.rstrip('/')}/{page}#{quote(value, safe='')}"
             variables[field.name.replace("token", "url")] = url if value else ""
         elif isinstance(value, Timestamp):
@@ -113,11 +113,11 @@ def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]
 
 @pass_context
 def _day(context: Context, moment: datetime) -> str:
-    """A moment's day in words, in the mail's language."""
+    """The date of a moment, in the mail's language."""
     return format_date(moment, "long", locale=_LOCALES[context["language"]])
 
 
 @pass_context
 def _time(context: Context, moment: datetime) -> str:
-    """A moment's time of day in Finland, in the mail's language."""
+    """The time of day of a moment in Finland, in the mail's language."""
     return format_time(moment, "short", locale=_LOCALES[context["language"]])

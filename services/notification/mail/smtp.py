@@ -1,4 +1,4 @@
-"""The way to the mail server: a few connections kept open, and what became of each mail."""
+"""Sending over SMTP: a few connections kept open, and the outcome of each mail."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from services.notification.settings import MailSettings
 from services.runtime.security.tls import client_context
 
 _IDLE = 30.0
-"""Seconds after which an unused connection is opened anew: firewalls drop idle ones in silence."""
+"""Seconds after which an unused connection is replaced: firewalls drop idle ones silently."""
 
 _AUTHENTICATION_REQUIRED = 530
-"""The server asks for a password or TLS (RFC 4954, RFC 3207): our settings are wrong, not the address."""
+"""The server requires a password or TLS (RFC 4954, RFC 3207): our settings are wrong, not the address."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """The server has taken the mail."""
+    """The server has accepted the mail."""
 
 
 @dataclass(frozen=True)
 class NotAccepted:
-    """No server took the mail for now: it may be tried again. `error` names no address."""
+    """No server has accepted the mail yet: it may be retried. `error` contains no address."""
 
     error: str
     put_off: bool = False
-    """A server has answered so; else none could be asked."""
+    """Whether a server has answered so; otherwise none could be reached."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The server has refused the mail for good. `error` names no address."""
+    """The server has refused the mail permanently. `error` contains no address."""
 
     error: str
 
@@ -42,7 +42,7 @@ Outcome = Sent | NotAccepted | Refused
 
 
 class Transport:
-    """Sends mail over at most `smtp_connections` connections, each used again while it works.
+    """Sends mail over at most `smtp_connections` connections, which are reused while they work.
 
     SettingsError if the CA of the mail server cannot be used.
     """
@@ -54,9 +54,9 @@ class Transport:
         self._trusted = client_context(settings.smtp_tls_ca) if settings.smtp_tls_ca else None
 
     async def send(self, message: EmailMessage, recipient: str) -> Outcome:
-        """Sends a mail within `smtp_timeout` seconds and tells what became of it.
+        """Sends a mail within `smtp_timeout` seconds; returns the outcome.
 
-        Whatever is lost before the server's last word counts as not accepted.
+        A connection lost before the server's last answer counts as not accepted.
         """
         try:
             async with asyncio.timeout(self._settings.smtp_timeout), self._slots:
@@ -66,7 +66,7 @@ class Transport:
             return NotAccepted(_describe(error, recipient))
 
     async def close(self) -> None:
-        """Takes leave of the server."""
+        """Closes the idle connections."""
         while self._idle:
             connection, _ = self._idle.pop()
             try:
@@ -89,7 +89,7 @@ class Transport:
                 return Refused(error_text)
             return NotAccepted(error_text, put_off=_is_put_off(error))
         finally:
-            # After anything but success the two sides may not agree on where they are.
+            # After a failure the connection's protocol state is unknown.
             if sent:
                 self._idle.append((connection, asyncio.get_running_loop().time()))
             else:
@@ -97,7 +97,7 @@ class Transport:
         return Sent()
 
     def _take(self) -> aiosmtplib.SMTP | None:
-        """The connection used last, if one still works."""
+        """The connection used last that still works; None if there is none."""
         while self._idle:
             connection, used = self._idle.pop()
             if connection.is_connected and asyncio.get_running_loop().time() - used < _IDLE:
@@ -117,8 +117,8 @@ class Transport:
             timeout=settings.smtp_timeout,
             use_tls=settings.smtp_tls == "tls",
             start_tls={"starttls-if-offered": None, "starttls": True}.get(settings.smtp_tls, False),
-            # Encryption that the server offers but need not give protects from readers only (RFC 7435):
-            # asking for a valid certificate there would send the mail nowhere, or in the clear.
+            # Opportunistic TLS protects against readers only (RFC 7435): requiring a valid certificate would
+            # leave the mail unsent, or sent in clear.
             validate_certs=verified,
             tls_context=self._trusted.current() if self._trusted else None,
         )
@@ -127,7 +127,7 @@ class Transport:
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether the answer to a mail means that trying again is no use."""
+    """Whether the answer to a mail is permanent, so that a retry is no use."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         return all(_is_final(refused) for refused in error.recipients)
     if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -136,14 +136,14 @@ def _is_final(error: Exception) -> bool:
 
 
 def _is_put_off(error: Exception) -> bool:
-    """Whether the answer to a mail means that it may be taken later."""
+    """Whether the answer to a mail is temporary, so that it may be accepted later."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         return all(_is_put_off(refused) for refused in error.recipients)
     return isinstance(error, aiosmtplib.SMTPResponseException) and 400 <= error.code < 500  # noqa: PLR2004 - RFC 5321 4.2.1
 
 
 def _describe(error: Exception, recipient: str) -> str:
-    """The server's answer, or what went wrong on the way to it."""
+    """The server's answer, or the error on the way to it, without addresses."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         return _describe(error.recipients[0], recipient)
     if isinstance(error, aiosmtplib.SMTPResponseException):

@@ -1,4 +1,4 @@
-"""Runs the notification service's migrations."""
+"""The environment of notification's migrations."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""PostgreSQL: engine, migrations, limits, sweeps."""
+"""PostgreSQL: engine, migrations, rate limits, periodic deletion."""

@@ -1,4 +1,4 @@
-"""The service's own database: engine, transactions, migrations."""
+"""A service's own database: engine, errors, migrations."""
 
 import asyncio
 import re
@@ -28,14 +28,14 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-"""Names of constraints, so that migrations can tell them."""
+"""Naming convention of constraints, so that migrations can refer to them."""
 
 
 _UNREACHED = OSError | asyncpg_errors.InterfaceError | SQLAlchemyTimeoutError
-"""Errors without an SQLSTATE: no connection, or one that has broken."""
+"""Errors without an SQLSTATE: no connection, or a broken one."""
 
 _READ_ONLY = "25006"
-"""What a primary says after it has been demoted to a standby."""
+"""Error of a primary that was demoted to a standby."""
 
 _PASSING = re.compile(
     "08...|53..."  # no connection; no disk, memory or connection left
@@ -45,11 +45,11 @@ _PASSING = re.compile(
     "|57P0[1-5]"  # shutting down, starting, cut off
     "|58030"  # the disk's own error
 )
-"""SQLSTATEs that say nothing of the statement: the same call may succeed a moment later."""
+"""SQLSTATEs that do not blame the statement: the same call may succeed a moment later."""
 
 
 class DatabaseSettings(RuntimeSettings):
-    """What a component with a database reads besides."""
+    """Settings of components with a database."""
 
     database_url: str = Field(description="postgresql+asyncpg://user:password@host:port/database")
     database_pool_size: int = Field(8, ge=1, le=100, description="Connections kept open.")
@@ -72,20 +72,20 @@ class DatabaseSettings(RuntimeSettings):
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine. The first call after a restart of PostgreSQL finds its connection dead: see `is_away`."""
+    """Creates an engine. After a restart of PostgreSQL, first calls meet dead connections: see `is_away`."""
     return open_engine(
         settings.database_url,
         settings.database_tls_ca,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
-        # Statements may hold personal data: never in an error's text.
+        # Parameters may be personal data: keep them out of error texts.
         hide_parameters=True,
         connect_args={"server_settings": {"lock_timeout": "10s", "statement_timeout": "30s"}},
     )
 
 
 def open_engine(url: str, tls_ca: Path | None, **options: Any) -> AsyncEngine:  # noqa: ANN401 - SQLAlchemy's
-    """An engine; with a CA over TLS alone, the CA read anew when its file changes.
+    """Creates an engine. With a CA, connections use TLS only; the CA is read again when its file changes.
 
     SettingsError if the CA cannot be used.
     """
@@ -93,7 +93,7 @@ def open_engine(url: str, tls_ca: Path | None, **options: Any) -> AsyncEngine:  
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def leave_a_demoted_primary(context: ExceptionContext) -> None:
-        # Its connections stay open: only new ones find the primary of now.
+        # Its connections stay open; only new ones reach the new primary.
         if sqlstate_of(context.original_exception) == _READ_ONLY:
             context.is_disconnect = True
 
@@ -108,7 +108,7 @@ def open_engine(url: str, tls_ca: Path | None, **options: Any) -> AsyncEngine:  
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether PostgreSQL could not do it just now, for a reason of its own: the same call may be repeated."""
+    """Whether PostgreSQL failed for a passing reason of its own, so that the same call may be repeated."""
     if isinstance(error, DBAPIError):
         cause = error.orig.__cause__ if error.orig is not None else None
         unreached = isinstance(error.orig, _UNREACHED) or isinstance(cause, _UNREACHED)
@@ -117,7 +117,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def sqlstate_of(error: BaseException) -> str:
-    """PostgreSQL's code of an error; empty if it has none."""
+    """The SQLSTATE of an error; empty if it has none."""
     found = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
     return found if isinstance(found, str) else ""
 
@@ -127,15 +127,15 @@ def _is_passing(error: BaseException) -> bool:
 
 
 _LOCK_TIMEOUT = "5s"
-"""How long a migration waits for a table, and all who come after it wait behind it: then it gives up."""
+"""How long a migration waits for a table lock. Others queue behind it meanwhile, so it gives up soon."""
 
 _STATEMENT_TIMEOUT = "60s"
-"""How long one statement of a migration may hold what it has locked."""
+"""How long one statement of a migration may hold its locks."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _ATTEMPTS = 20
 _PAUSE = 2.0
-"""Seconds between two attempts to get a lock, in which those who waited behind the first go on."""
+"""Seconds between two attempts to get a lock, in which statements queued behind the first can run."""
 
 _MIGRATING = text("SELECT pg_try_advisory_lock(hashtext('liity migrations'))")
 _LIMITS = (
@@ -144,14 +144,14 @@ _LIMITS = (
 
 
 async def migrate(engine: AsyncEngine, migrations: Path) -> None:
-    """Brings the database to the newest revision, each in a transaction of its own.
+    """Upgrades the database to the newest revision; each revision is a transaction of its own.
 
-    Two that start at once wait for one another. A revision that does not get a lock in time is undone and
-    tried again; what fails raises, the revisions before it stay, and the next call goes on from there.
+    Concurrent calls wait for one another. A revision that does not get a lock in time is rolled back and
+    retried. Any other error is raised; the revisions before it stay, and the next call goes on from there.
     """
     async with engine.connect() as connection:
-        # Asked for again and again, not waited for: who waits in a statement is waited for by the building of
-        # an index, which waits for every transaction that is older.
+        # Poll instead of waiting in a statement: an index build waits for all older transactions, so it would
+        # deadlock with a statement that waits for its lock.
         while not await connection.scalar(_MIGRATING):
             await connection.rollback()
             await asyncio.sleep(0.2)
@@ -160,7 +160,7 @@ async def migrate(engine: AsyncEngine, migrations: Path) -> None:
         try:
             await _upgrade_patiently(connection, migrations)
         finally:
-            # With it go the settings and the lock.
+            # This also drops the settings and the advisory lock.
             await connection.invalidate()
 
 
@@ -186,7 +186,7 @@ def _upgrade(connection: Connection, migrations: Path) -> None:
 
 
 def run_migration_environment(config: Config, metadata: MetaData) -> None:
-    """The whole of a service's `migrations/env.py`."""
+    """Does all the work of a service's `migrations/env.py`."""
     from alembic import context  # noqa: PLC0415 - exists only while Alembic runs
 
     context.configure(
@@ -201,14 +201,14 @@ def run_migration_environment(config: Config, metadata: MetaData) -> None:
 def create_index_concurrently(
     name: str, table: str, columns: Sequence[str], where: str | None = None
 ) -> None:
-    """In a migration: builds an index while the table goes on being read and written.
+    """Builds an index in a migration while the table is read and written.
 
-    It commits what the revision has done before. An index that an interrupted build has left is built anew.
+    Commits the revision's earlier work. Replaces an index that an interrupted build has left.
     """
     from alembic import op  # noqa: PLC0415 - exists only while Alembic runs
 
     with op.get_context().autocommit_block():
-        # It takes as long as the table is large, and waits for all older transactions; it stops nobody.
+        # Takes as long as the table is large and waits for all older transactions, but blocks nobody.
         op.execute(_LIMITS.format(lock="0", all="0"))
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
         op.create_index(

@@ -1,4 +1,4 @@
-"""What a service forgets by itself."""
+"""Periodic deletion of expired rows."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ Sweep = Callable[[], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def keeping_house(*sweeps: Sweep, interval: timedelta = _INTERVAL) -> AsyncIterator[None]:
-    """Sweeps now and every `interval`, in the background."""
+    """Runs the sweeps in the background, now and every `interval`, while the body runs."""
     task = asyncio.create_task(_keep_house(sweeps, interval))
     try:
         yield
@@ -33,6 +33,6 @@ async def _keep_house(sweeps: tuple[Sweep, ...], interval: timedelta) -> None:
             try:
                 await sweep()
             except (SQLAlchemyError, OSError) as error:
-                # The next round makes up for it.
+                # The next round catches up.
                 log.warning("sweep failed", error=type(error).__name__)
         await asyncio.sleep(interval.total_seconds())

@@ -1,7 +1,7 @@
-"""Personal data as it is told to whoever it is about (GDPR article 15): tables, column by column.
+"""Export of personal data to the person it is about (GDPR article 15), table by table.
 
-A column is told unless a reason stands why not. So what a later release adds is told without anyone having
-to remember it; a new table is found by the test that walks them all.
+A column is exported unless a reason for leaving it out is given, so a column added later is exported by
+default. A test that walks all tables finds a new table.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ _PLAIN = str | int | float | None
 
 
 class EnumNames(Protocol):
-    """An enum of the contracts."""
+    """A protobuf enum."""
 
     def Name(self, number: Any) -> str:  # noqa: ANN401, N802 - as protobuf has it
         """The name of a value."""
@@ -27,24 +27,24 @@ class EnumNames(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of data that a service keeps of a person: the rows of a table."""
+    """One kind of personal data that a service stores: the rows of a table."""
 
     name: str
     table: Table
     purpose: str
     retention: str
     left_out: Mapping[str, str]
-    """Columns that are not told, each with the reason."""
+    """Columns that are not exported, each with the reason."""
     enums: Mapping[str, EnumNames] = field(default_factory=dict)
-    """Columns that hold the number of an enum's value: told by its name."""
+    """Columns that hold an enum's number: exported by its name."""
 
     @property
     def columns(self) -> Sequence[ColumnElement[Any]]:
-        """What is told of each row."""
+        """The exported columns."""
         return [column for column in self.table.c if column.name not in self.left_out]
 
     def section(self, rows: Iterable[Mapping[Any, Any]]) -> PersonalDataSection:
-        """The section of rows that hold these columns, and whatever was read beside them."""
+        """Makes a section of rows that hold these columns, and any others that the query added."""
         section = PersonalDataSection(kind=self.name, purpose=self.purpose, retention=self.retention)
         fields: dict[str, None] = {}
         for row in rows:
@@ -58,7 +58,7 @@ class Kind:
         if name in self.enums and value is not None:
             return self.enums[name].Name(value)
         if isinstance(value, date):
-            # A moment is a day, too.
+            # A datetime is a date, too.
             return value.isoformat()
         if isinstance(value, UUID):
             return str(value)
@@ -68,7 +68,7 @@ class Kind:
 
 
 def with_records(sections: Iterable[PersonalDataSection]) -> list[PersonalDataSection]:
-    """The sections that tell something."""
+    """The sections that have records."""
     return [section for section in sections if section.records]
 
 

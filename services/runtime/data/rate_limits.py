@@ -1,7 +1,6 @@
-"""Limits: how many events of a kind there may be until a moment.
+"""Rate limits: most events of one kind until a moment.
 
-They are counted in the service's own database, so that all its processes agree. Whom an event is of is
-stored as a hash only.
+Events are counted in the service's own database, so that all its processes agree. Keys are stored as hashes.
 """
 
 import hashlib
@@ -41,32 +40,32 @@ from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal, resource_exhausted
 
 _SITE_BITS = 64
-"""What one subscriber has of IPv6: whoever has one address of it has them all."""
+"""Network bits that one IPv6 subscriber has: all addresses below them count as one caller."""
 
 
 class Limit(NamedTuple):
-    """How many events of one kind `key` may have."""
+    """The most events that `key` may have."""
 
     key: str
-    """The kind, and whom the events are of."""
+    """Kind of the events and whose they are."""
     most: int
     until: datetime
-    """How long they count, from the first one on: then the counting begins anew."""
+    """When the count starts again; set by the first event."""
     events: int = 1
-    """How many happen at once."""
+    """Number of events that happen at once."""
 
 
 class Reached(NamedTuple):
-    """A limit that an event went beyond."""
+    """A limit that an event exceeded."""
 
     limit: Limit
     events: int
-    """How many it has had by now."""
+    """Events counted so far."""
     ends_at: datetime
 
 
 def limits_table(metadata: MetaData) -> Table:
-    """The table of a service's limits."""
+    """The table of a service's rate limits."""
     return Table(
         "limits",
         metadata,
@@ -77,7 +76,7 @@ def limits_table(metadata: MetaData) -> Table:
 
 
 class Limiter:
-    """Counts events. One that a limit refuses does not count for the limits after it."""
+    """Counts events. An event that one limit refuses is not counted by the limits after it."""
 
     def __init__(self, engine: AsyncEngine, table: Table, reason: Reason.ValueType) -> None:
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -85,16 +84,16 @@ class Limiter:
         self._reason = reason
 
     async def admit(self, *limits: Limit) -> None:
-        """Counts an event, in one statement. RESOURCE_EXHAUSTED once there were too many.
+        """Counts an event, in one statement. Raises RESOURCE_EXHAUSTED if it exceeds a limit.
 
-        Whoever names several limits names them in the same order always: their rows are locked in it.
+        Callers must name several limits in a fixed order: their rows are locked in it.
         """
         reached = await self.count(*limits)
         if reached:
             raise self.refusal(reached)
 
     async def count(self, *limits: Limit) -> Sequence[Reached]:
-        """Counts an event as `admit` does. Answers the limits it goes beyond instead of refusing it."""
+        """Counts an event as `admit` does, but returns the limits it exceeds instead of raising."""
         counted = await self._run(_count(self._table, len(limits)), limits)
         return [
             Reached(limits[row.place], row.events, row.ends_at)
@@ -103,18 +102,18 @@ class Limiter:
         ]
 
     async def require(self, *limits: Limit) -> None:
-        """Counts nothing. RESOURCE_EXHAUSTED if an event now would be one too many."""
+        """Raises RESOURCE_EXHAUSTED if one more event would exceed a limit; counts nothing."""
         ends = [row.ends_at for row in await self._run(_reached(self._table, len(limits)), limits)]
         if ends:
             raise resource_exhausted(self._reason, retry_after=max(ends) - now())
 
     def refusal(self, reached: Iterable[Reached]) -> Refusal:
-        """RESOURCE_EXHAUSTED, until the last of some limits that were reached counts no more."""
+        """The refusal for exceeded limits; its retry delay lasts until the last of them ends."""
         end = max(one.ends_at for one in reached)
         return resource_exhausted(self._reason, retry_after=end - now())
 
     async def forgive(self, key: str, events: int = 1) -> None:
-        """The last events of a key do not count after all."""
+        """Takes the last events of a key off its count."""
         counting = self._table.c.events
         await self._execute(
             update(self._table)
@@ -123,7 +122,7 @@ class Limiter:
         )
 
     async def forget(self, key: str) -> None:
-        """No event of a key counts any more."""
+        """Deletes the count of a key."""
         await self._execute(delete(self._table).where(self._table.c.key == key_hash(key)))
 
     async def _run(self, statement: Executable, limits: Sequence[Limit]) -> Sequence[Row[Any]]:
@@ -144,15 +143,15 @@ class Limiter:
 
 
 async def sweep_limits(engine: AsyncEngine, table: Table) -> None:
-    """Deletes what counts no more."""
-    # It waits for nobody who is counting: else it might meet one that holds a row and waits for another.
+    """Deletes expired counts."""
+    # SKIP LOCKED avoids a deadlock with a caller that holds one row and waits for another.
     ended = select(table.c.key).where(table.c.ends_at <= now()).with_for_update(skip_locked=True)
     async with engine.begin() as connection:
         await connection.execute(delete(table).where(table.c.key.in_(ended)))
 
 
 def network_of(address: str) -> str:
-    """Whom a network address stands for: itself, or of IPv6 the whole site, which one caller has."""
+    """The caller an address stands for: the address itself, or the /64 network of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -163,16 +162,16 @@ def network_of(address: str) -> str:
 
 
 def key_hash(key: str) -> bytes:
-    """How whom an event is of is stored."""
+    """The hash under which a key is stored."""
     return hashlib.sha256(key.encode()).digest()
 
 
-# Counting is part of every log-in and look-up: its statements are prepared once.
+# Every log-in and look-up counts: build the statements once.
 
 
 @cache
 def _count(table: Table, number: int) -> Executable:
-    """Counts an event for each limit whose predecessor admits it; a row for each that was counted."""
+    """Counts an event for each limit whose predecessor admits it; returns a row for each that was counted."""
     events, ends_at = table.c.events, table.c.ends_at
     ended = ends_at <= bindparam("moment", type_=ends_at.type)
     counted: list[CTE] = []
@@ -204,7 +203,7 @@ def _count(table: Table, number: int) -> Executable:
 
 @cache
 def _reached(table: Table, number: int) -> Executable:
-    """A row for each limit that is reached."""
+    """Selects a row for each reached limit."""
     reached = (
         and_(
             table.c.key == bindparam(f"key{place}", type_=table.c.key.type),

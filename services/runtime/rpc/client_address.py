@@ -1,4 +1,4 @@
-"""Where a call comes from, also through proxies."""
+"""The network address of a caller, also behind proxies."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -9,11 +9,11 @@ Networks = Sequence[IPv4Network | IPv6Network]
 
 
 def caller_address(peer: str, forwarded: str, trusted: Networks) -> str:
-    """The network address of a caller, without a port.
+    """The caller's network address, without a port.
 
-    `peer` is as gRPC names it, `forwarded` the whole of `x-forwarded-for`, to which each proxy appends whom
-    it was called by. What trusted proxies say of one another counts, up to the first whom nobody vouches
-    for; what that one says itself does not.
+    `peer` is gRPC's peer string, `forwarded` the whole `x-forwarded-for`, to which each proxy appends the
+    address that called it. Entries are read from the right as long as the proxy that wrote them is trusted;
+    what the first untrusted address has sent is ignored.
     """
     address = _of_peer(peer)
     if address is None:
@@ -35,7 +35,7 @@ def _of_peer(peer: str) -> Address | None:
 
 
 def _parse(text: str) -> Address | None:
-    """An address, with a port or without; one of IPv4 also where it is written as one of IPv6."""
+    """Parses an address with or without a port; unwraps an IPv4 address mapped to IPv6."""
     bare = text.strip()
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""What is known of the call being served: who calls, in which language, and on whose behalf."""
+"""Context of the call being served: caller, language, actor."""
 
 import uuid
 from contextvars import ContextVar
@@ -11,12 +11,12 @@ from services.runtime.security.access import Caller
 
 @dataclass(frozen=True)
 class RequestContext:
-    """The call being served."""
+    """Caller, language and data subjects of the call being served."""
 
     caller: Caller
     language: Language.ValueType = LANGUAGE_FI
     subjects: set[str] = field(default_factory=set)
-    """IDs of those whose data the call touches, beyond those its answer names: for the log of use."""
+    """IDs of persons whose data the call touches, beyond those its response names: for the log of use."""
 
 
 _current: ContextVar[RequestContext] = ContextVar("liity_request")
@@ -26,28 +26,28 @@ _SYSTEM = Actor(kind=ACTOR_KIND_SYSTEM)
 
 
 def current_request() -> RequestContext:
-    """The call being served; an anonymous one outside of any."""
+    """The context of the call being served; an anonymous one outside of any call."""
     return _current.get(RequestContext(Caller()))
 
 
 def set_current_request(context: RequestContext) -> None:
-    """Remembers the call for the task that serves it."""
+    """Sets the context for the task that serves the call."""
     _current.set(context)
 
 
 def current_actor() -> Actor:
-    """On whose behalf this task works; the system's own if on nobody's. Not to be changed."""
+    """The actor for whom this task works; by default the system. Must not be changed."""
     return _actor.get(_SYSTEM)
 
 
 def set_current_actor(actor: Actor) -> None:
-    """Remembers on whose behalf this task works: every call it makes says so."""
+    """Sets the actor for whom this task works; every call it makes names that actor."""
     _actor.set(actor)
 
 
 def own_request_id(request_id: str, account_id: str) -> str:
-    """An account's own `request_id`, as all that serves the call knows it.
+    """The `request_id` by which inner services know an account's call.
 
-    A repeated ID is answered with what the first call has come to: it must not answer to another account.
+    A repeated ID gets the first call's answer: it must not answer another account.
     """
     return str(uuid.uuid5(uuid.UUID(request_id), account_id))

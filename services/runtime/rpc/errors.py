@@ -1,4 +1,4 @@
-"""Refusals: how an error travels from the code that finds it to the person who reads it.
+"""Refusals: errors with a reason, from the code that raises them to the client.
 
 Code raises `Refusal`; the server's interceptor turns it into `google.rpc.Status` with `ErrorInfo`,
 `BadRequest`, `RetryInfo` and `Help` (AIP-193); a client turns it back with `Refusal.from_rpc_error`.
@@ -25,21 +25,21 @@ _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class FieldViolation(NamedTuple):
-    """One wrong field: its path as in `form.address.postcode`, and why."""
+    """One wrong field: its path as in `form.address.postcode`, and the reason."""
 
     field: str
     reason: Reason.ValueType
 
 
 class Contact(NamedTuple):
-    """Where customer service is found (R25)."""
+    """How to reach customer service (R25)."""
 
     email: str
     url: str
 
 
 class Refusal(Exception):
-    """A call is refused, for a reason the caller can act on."""
+    """A call is refused for a reason on which the caller can act."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Refusal(Exception):
         self.retry_after = retry_after
         self.detail = detail
         self.contact = contact
-        """Who can help, if the answer of another service has told it."""
+        """Contact given in another service's answer, if any."""
         super().__init__(self.summary)
 
     @property
@@ -69,7 +69,7 @@ class Refusal(Exception):
     def to_status(
         self, language: Language.ValueType = LANGUAGE_FI, contact: Contact | None = None
     ) -> status_pb2.Status:
-        """The error as it goes over the wire, its texts in `language`."""
+        """Converts the error to its wire format, with texts in `language`."""
         details: list[
             error_details_pb2.ErrorInfo
             | error_details_pb2.BadRequest
@@ -114,11 +114,11 @@ class Refusal(Exception):
 
     @classmethod
     def from_rpc_error(cls, error: grpc.aio.AioRpcError) -> "Refusal":
-        """The refusal another service answered with.
+        """The refusal that another service answered with.
 
-        A peer that is away or late is UNAVAILABLE; an answer without our details is INTERNAL.
+        UNAVAILABLE if the service is away or late; INTERNAL for an answer without our details.
         """
-        # It reads only what both kinds of call have: code, details and trailing metadata.
+        # `from_call` reads only what both kinds of call have: code, details and trailing metadata.
         status = rpc_status.from_call(cast(grpc.Call, error))
         if status is not None:
             refusal = cls._from_status(status)
@@ -158,7 +158,7 @@ class Refusal(Exception):
 
 
 def _unpacked(detail: any_pb2.Any) -> Message | None:
-    """A detail of ours; nothing if it is of a newer release."""
+    """Unpacks a detail of ours; None if a newer release has added its type."""
     try:
         descriptor = descriptor_pool.Default().FindMessageTypeByName(detail.TypeName())
     except KeyError:
@@ -174,14 +174,14 @@ def reason_name(reason: Reason.ValueType) -> str:
 
 
 def reason_value(name: str) -> Reason.ValueType:
-    """The reason of a stable code; INTERNAL for one of a newer release."""
+    """The reason of a stable code; INTERNAL for a code of a newer release."""
     return Reason.Value(_PREFIX + name) if _PREFIX + name in Reason.keys() else REASON_INTERNAL  # noqa: SIM118
 
 
 def invalid(violations: Iterable[FieldViolation]) -> Refusal:
-    """INVALID_ARGUMENT with every wrong field; the first gives the whole its reason.
+    """INVALID_ARGUMENT with every wrong field; the first one gives the overall reason.
 
-    Each is told once, however many elements of it are wrong: the answer stays one that callers take.
+    Each field and reason appears once, however many elements are wrong, to keep the answer small.
     """
     found = list(dict.fromkeys(violations))
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, found[0].reason, violations=found)
@@ -193,7 +193,7 @@ def not_found(reason: Reason.ValueType) -> Refusal:
 
 
 def failed_precondition(reason: Reason.ValueType, detail: Message | None = None) -> Refusal:
-    """FAILED_PRECONDITION: as things stand, this cannot be done."""
+    """FAILED_PRECONDITION: not possible in the current state."""
     return Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason, detail=detail)
 
 
@@ -203,7 +203,7 @@ def already_exists(reason: Reason.ValueType) -> Refusal:
 
 
 def changed_meanwhile(detail: Message) -> Refusal:
-    """ABORTED: somebody else was faster; `detail` tells what they have done."""
+    """ABORTED: another call has changed the resource; `detail` is its current state."""
     return Refusal(grpc.StatusCode.ABORTED, REASON_CHANGED_MEANWHILE, detail=detail)
 
 
@@ -218,7 +218,7 @@ def permission_denied(reason: Reason.ValueType) -> Refusal:
 
 
 def resource_exhausted(reason: Reason.ValueType, retry_after: timedelta | None = None) -> Refusal:
-    """RESOURCE_EXHAUSTED, with when to come back."""
+    """RESOURCE_EXHAUSTED, with the delay before a retry."""
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, reason, retry_after=retry_after)
 
 
@@ -230,8 +230,8 @@ def unavailable(reason: Reason.ValueType = REASON_UNAVAILABLE) -> Refusal:
 def is_permanent(code: grpc.StatusCode) -> bool:
     """Whether repeating the same call can never help.
 
-    To be taken for nobody, or for somebody who may not, passes between services: a key is being exchanged, a
-    clock being set right.
+    UNAUTHENTICATED and PERMISSION_DENIED pass between services: a key is being exchanged, or a clock
+    corrected.
     """
     return code.value[0] not in {
         code_pb2.UNAVAILABLE,

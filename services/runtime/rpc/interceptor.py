@@ -1,7 +1,7 @@
-"""What happens to every call before and after its handler: the one place for it.
+"""The server interceptor: everything that happens before and after each handler.
 
-Who calls (access table), what they say (protovalidate), what they have seen (the log of use, R36), what went
-wrong (`google.rpc.Status`), one log line.
+Authenticates and authorises by the access table, validates (protovalidate), records in the log of use (R36),
+turns errors into `google.rpc.Status`, and writes one log line.
 """
 
 import asyncio
@@ -63,35 +63,35 @@ log = structlog.get_logger()
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 else:
-    # Its stubs take type arguments, the class does not.
+    # The stubs of the class take type arguments, the class itself does not.
     Handler = grpc.RpcMethodHandler
 
 _warnings = RareWarnings()
 
 MOST_CALLS = 400
-"""How many calls a server answers at a time. More would only wait, longer than their callers do: they are
-refused at once, and may be repeated. Probes and reflection do not count."""
+"""Most calls a server answers at a time. Others would only wait longer than their callers do: they are
+refused at once and may be repeated. Health checks and reflection do not count."""
 
 MAX_REQUEST_BYTES = 64 * 1024
-"""A form is a few kilobytes at most."""
+"""Largest request in bytes; a form is a few kilobytes."""
 
 LARGE_REQUEST_BYTES: Mapping[str, int] = {
     "/liity.registration.v1.PersonalDataService/StoreDisclosure": 1024 * 1024,
-    # A file of 512 KiB, and the forms in it.
+    # A file of 512 KiB, with its forms.
     "/liity.v1.ClassListService/CheckClassList": 640 * 1024,
     "/liity.v1.ClassListService/RegisterClassList": 640 * 1024,
     "/liity.registration.v1.ClassListService/CheckClassList": 1024 * 1024,
     "/liity.registration.v1.ClassListService/CreateClassList": 1024 * 1024,
 }
-"""RPCs whose requests may be larger: up to what a server takes, 1 MiB."""
+"""RPCs with larger requests: up to the server's own limit of 1 MiB."""
 
 _TELLING = frozenset(
     {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION}
 )
-"""Refusals that tell what is there, or that nothing is; a wrong field, a limit or a fault does not."""
+"""Status codes that reveal whether the resource exists."""
 
 _TRACE_ID = re.compile("[A-Za-z0-9-]{1,64}")
-"""What is taken over as such: nothing else a caller may have written there gets into logs."""
+"""Accepted trace IDs: anything else that a caller sends stays out of the logs."""
 
 _RULES: Mapping[str, Reason.ValueType] = {
     "required": REASON_REQUIRED,
@@ -109,48 +109,48 @@ _RULES: Mapping[str, Reason.ValueType] = {
 
 @dataclass(frozen=True)
 class Call:
-    """What came with a call besides its message."""
+    """Metadata of a call."""
 
     metadata: Mapping[str, str | bytes]
     trace_id: str
     address: str
-    """The network address it came from, without the port; behind trusted proxies, their caller's."""
+    """The caller's network address, without the port; behind trusted proxies, that of their caller."""
     certificate_names: frozenset[str] = frozenset()
-    """The names in the certificate that the caller has shown; none without TLS."""
+    """DNS names in the caller's certificate; none without TLS."""
 
     def text(self, key: str) -> str:
-        """One text of the metadata; empty if there is none."""
+        """A text value of the metadata; empty if there is none."""
         value = self.metadata.get(key, "")
         return value if isinstance(value, str) else ""
 
 
 class Authenticator(Protocol):
-    """Tells who calls, and whether the rule lets them.
+    """Authenticates and authorises callers.
 
-    Raises UNAUTHENTICATED, PERMISSION_DENIED or, for what they may not know of, NOT_FOUND.
+    Raises UNAUTHENTICATED, PERMISSION_DENIED or, for resources hidden from the caller, NOT_FOUND.
     """
 
     async def authenticate(self, call: Call, rule: Rule) -> Caller:
-        """The caller, whom the rule lets in as far as the metadata tells."""
+        """Authenticates the caller and checks the rule as far as metadata allows."""
         ...
 
     def authorize(self, call: Call, caller: Caller, rule: Rule, request: Message) -> Actor:
-        """On whose behalf the caller touches what the request names."""
+        """Checks the rule against the request; returns the actor."""
         ...
 
 
 class Recorder(Protocol):
-    """Writes into the log of use what the current actor has looked at (R36)."""
+    """Records in the log of use what the current actor has looked at (R36)."""
 
     async def record(
         self, action: str, request: RequestContext, response: Message | None, outcome: str
     ) -> None:
-        """Writes one entry; raises if that cannot be done. `response` is None if the call is refused."""
+        """Writes one entry; raises if it cannot. `response` is None if the call is refused."""
         ...
 
 
 def violations_of(message: Message, prefix: str = "") -> list[FieldViolation]:
-    """What the contract's annotations find wrong with a message."""
+    """Violations of the contract's validation rules in a message."""
     found = []
     for violation in protovalidate.collect_violations(message):
         elements = violation.proto.field.elements if violation.proto.field else ()
@@ -161,7 +161,7 @@ def violations_of(message: Message, prefix: str = "") -> list[FieldViolation]:
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every unary call; refuses streams and methods that the access table does not open to anyone."""
+    """Wraps every unary call; refuses streams, and methods that are not in the access table."""
 
     def __init__(
         self,
@@ -210,7 +210,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 if not self._running:
                     self._idle.set()
 
-        # Raw bytes are parsed here, not by gRPC, which would call what it cannot parse INTERNAL.
+        # Parsed here, not by gRPC, which answers INTERNAL to a message that it cannot parse.
         return grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
 
     async def _serve(
@@ -253,7 +253,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 self._log(refusal.summary, started, refused=True)
                 await context.abort_with_status(rpc_status.to_status(self._status(refusal, language)))
                 raise
-            except Exception as error:  # whatever it is, the caller is told nothing of our insides
+            except Exception as error:  # hide internals from the caller
                 fault = _fault(error)
                 await context.abort_with_status(rpc_status.to_status(self._status(fault, language)))
                 raise
@@ -263,7 +263,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             structlog.contextvars.reset_contextvars(**bound)
 
     async def _answer(self, rule: Rule, asked: RequestContext, serving: Awaitable[Message]) -> Message:
-        """The handler's answer. Who looks at personal data is written down before they see it (R36)."""
+        """The handler's answer. A look at personal data is recorded before the answer is sent (R36)."""
         looks = isinstance(rule, Accounts) and rule.recorded is Recorded.BEFORE_ANSWER
         if not (looks and self._recorder and isinstance(rule, Accounts)):
             return await serving
@@ -277,7 +277,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return response
 
     def _status(self, refusal: Refusal, language: Language.ValueType) -> Any:  # noqa: ANN401 - google.rpc has no stubs
-        # A field is put right by whoever filled it in; anything else may need customer service (R25).
+        # The caller can correct a wrong field; any other refusal may need customer service (R25).
         return refusal.to_status(language, None if refusal.violations else self._contact)
 
     @staticmethod
@@ -289,7 +289,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 def _call(context: grpc.aio.ServicerContext[Any, Any], trusted_proxies: Networks) -> Call:
     sent = [(key, value) for key, value in context.invocation_metadata() or ()]
     metadata = dict(sent)
-    # Proxies may append a line of their own instead of a word.
+    # Proxies may append a header line of their own instead of an element.
     forwarded = ",".join(str(value) for key, value in sent if key == "x-forwarded-for")
     given = metadata.get("x-request-id", "")
     shown = context.auth_context().get("x509_subject_alternative_name", ())
@@ -303,7 +303,7 @@ def _call(context: grpc.aio.ServicerContext[Any, Any], trusted_proxies: Networks
 
 def _fault(error: Exception) -> Refusal:
     if is_away(error):
-        # One line for many calls, and no stack trace: the disk that is full may be that of the log.
+        # One line for many calls, without a traceback: a full disk may be the log's own.
         _warnings.warning("database away", error=type(error).__name__, sqlstate=sqlstate_of(error))
         return unavailable()
     log.error("rpc failed", exc_info=error)
@@ -320,13 +320,13 @@ def _parse(raw: bytes, parse: Callable[[bytes], Message], most: int) -> Message:
 
 
 def _write_request_id_canonically(request: Message) -> None:
-    """A UUID in capitals is the same one (AIP-155). What is none is refused later."""
+    """Writes `request_id` in lower case (AIP-155). An invalid one is refused later."""
     if _has_request_id(request):
         request.request_id = request.request_id.lower()  # type: ignore[attr-defined]
 
 
 def _bind_request_id(request: Message, account_id: str) -> None:
-    """From here on the call's ID is the account's own. The log of use has noted the one that was sent."""
+    """Replaces `request_id` by the account's own; the log of use keeps the one that was sent."""
     if _has_request_id(request):
         own = own_request_id(request.request_id, account_id)  # type: ignore[attr-defined]
         request.request_id = own  # type: ignore[attr-defined]
@@ -344,9 +344,9 @@ def _refusing_stream() -> Handler:
 
 
 class ServiceAuthenticator:
-    """Lets components in by their service identity: for the three inner services.
+    """Authenticates components by their service identity: for the three inner services.
 
-    With TLS the certificate must be of the component that the token names: a stolen token opens nothing.
+    With TLS the certificate must name the same component as the token, so a stolen token is useless.
     """
 
     def __init__(self, verify: Callable[[str], str], *, certificates: bool = False) -> None:
@@ -354,7 +354,7 @@ class ServiceAuthenticator:
         self._certificates = certificates
 
     async def authenticate(self, call: Call, rule: Rule) -> Caller:
-        """The component, if the rule names it."""
+        """The calling component, if the rule names it."""
         name = self._verify(call.text("authorization").removeprefix("Bearer "))
         if self._certificates and name not in call.certificate_names:
             raise unauthenticated(REASON_UNAUTHENTICATED)
@@ -363,7 +363,7 @@ class ServiceAuthenticator:
         return Caller(service=name)
 
     def authorize(self, call: Call, caller: Caller, rule: Rule, request: Message) -> Actor:  # noqa: ARG002
-        """On whose behalf the component says that it calls. It may touch everything the RPC does."""
+        """The actor named in the component's metadata. Components may touch any resource of the RPC."""
         given = call.metadata.get(ACTOR_METADATA)
         if isinstance(given, bytes):
             try:

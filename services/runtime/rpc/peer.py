@@ -1,4 +1,4 @@
-"""How a component calls a service: deadlines, retries, its identity, and refusals as it would raise them."""
+"""gRPC client of a component: deadlines, retries, service identity, refusals."""
 
 import asyncio
 import json
@@ -20,28 +20,28 @@ RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 ACTOR_METADATA = "x-liity-actor-bin"
-"""The metadata that tells a service on whose behalf a component calls: a `liity.v1.Actor`."""
+"""Metadata key of the actor for whom a component calls: a serialised `liity.v1.Actor`."""
 
 _LONGEST_CALL = 60.0
-"""Seconds that calls get to end on a connection that is given up."""
+"""Seconds that running calls get on a connection that is being closed."""
 
 _PATIENCE = 4.0
-"""Seconds that a call waits for the connection to a service that may be starting anew."""
+"""Seconds that a call waits for a connection, as the service may be restarting."""
 
 _PATIENCE_AWAY = 2.5
-"""The same once the service is known to be away: enough for two more attempts to connect."""
+"""Seconds that a call waits once the service is known to be away: enough for two more attempts to connect."""
 
 _MOST_WAITING = 20
-"""How many calls wait at a time for a service known to be away; the others fail at once."""
+"""Most calls that wait for a service known to be away; others fail at once."""
 
 _MOST_CALLS = 200
-"""How many calls one service may hold at a time: half of what a server takes, so that one that hangs does
-not keep out the calls that need others. Fewer than the streams of one connection, 256."""
+"""Most calls to one service at a time: half of what a server takes, so that a hanging service leaves room
+for calls to others. Fewer than the streams of one connection, 256."""
 
 _warnings = RareWarnings()
 
 _OPTIONS = (
-    # A service that restarts is back within seconds: find it as soon as it is.
+    # A restarting service is back within seconds: reconnect soon.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -71,19 +71,19 @@ _OPTIONS = (
 
 
 class _TlsChannel:
-    """A channel over mutual TLS. Once the certificate's files change, new calls go over a new connection."""
+    """A channel over mutual TLS. When the certificate's files change, new calls use a new connection."""
 
     def __init__(self, name: str, target: str, certificate: Certificate) -> None:
         self._target = target
         self._certificate = certificate
-        # The name that the service's certificate must hold: whose it is, and not which host it runs on.
+        # The service's certificate must hold this name: it names the component, not the host.
         self._options = (*_OPTIONS, ("grpc.default_authority", name))
         self._pem = certificate.current()
         self._channel = self._open(self._pem)
         self._closing: set[asyncio.Task[None]] = set()
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Callable[..., Any]:  # noqa: ANN401 - gRPC's own
-        """What calls an RPC, over the channel of the moment."""
+        """Returns a callable for an RPC that always uses the current channel."""
         channel = self.current()
         method: Callable[..., Any] = channel.unary_unary(*arguments, **options)
 
@@ -96,7 +96,7 @@ class _TlsChannel:
         return call
 
     def current(self) -> grpc.aio.Channel:
-        """The channel of the moment."""
+        """The current channel."""
         pem = self._certificate.current()
         if pem is not self._pem:
             closing = asyncio.create_task(self._channel.close(_LONGEST_CALL))
@@ -106,7 +106,7 @@ class _TlsChannel:
         return self._channel
 
     async def close(self) -> None:
-        """Closes the channel, and those whose last calls still run."""
+        """Closes the channel, and old ones with running calls."""
         for closing in self._closing:
             closing.cancel()
         await self._channel.close()
@@ -116,9 +116,10 @@ class _TlsChannel:
 
 
 def _as_our_caller_sees(refusal: Refusal) -> Refusal:
-    """The refusal, or UNAVAILABLE if the service does not accept our own identity.
+    """Turns the service's refusal of our own identity into UNAVAILABLE; returns other refusals unchanged.
 
-    Its key is being exchanged, or the clocks differ: nothing that our caller could mend by logging in again.
+    Its cause is a key being exchanged or a difference of clocks: our caller cannot mend it by logging in
+    again.
     """
     if refusal.code is not grpc.StatusCode.UNAUTHENTICATED or refusal.reason != REASON_UNAUTHENTICATED:
         return refusal
@@ -127,7 +128,7 @@ def _as_our_caller_sees(refusal: Refusal) -> Refusal:
 
 
 class _Connection:
-    """Whether the service can be reached: the channel's connection, watched while calls wait for it."""
+    """Watches the channel's connectivity while calls wait for the service."""
 
     def __init__(self, name: str, channel: Callable[[], grpc.aio.Channel]) -> None:
         self._name = name
@@ -140,8 +141,8 @@ class _Connection:
     async def require(self, patience: float) -> None:
         """Waits at most `patience` seconds for the connection. UNAVAILABLE if there is none by then.
 
-        Once the service is known to be away, few calls wait, and not for long: an outage holds up none but
-        the calls that need the service.
+        Once the service is known to be away, few calls wait, and only briefly, so that an outage does not
+        hold up calls that do not need the service.
         """
         channel = self._channel_now()
         if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
@@ -152,7 +153,7 @@ class _Connection:
         self._waiting += 1
         try:
             patience = min(patience, _PATIENCE_AWAY if self._away else _PATIENCE)
-            # One watch for all who wait: gRPC ends none before the state changes.
+            # One watcher for all waiting calls: gRPC ends none of them before the state changes.
             done, _ = await asyncio.wait({self._watch(channel)}, timeout=patience)
         finally:
             self._waiting -= 1
@@ -163,7 +164,7 @@ class _Connection:
         self._away = False
 
     def close(self) -> None:
-        """Ends the watch."""
+        """Stops watching."""
         if self._connecting is not None:
             self._connecting.cancel()
 
@@ -181,7 +182,7 @@ async def _connected(channel: grpc.aio.Channel) -> None:
 
 
 class Peer:
-    """A service this component calls. Every RPC of ours is idempotent, so every one may be retried."""
+    """Client of one service. All our RPCs are idempotent, so each may be retried."""
 
     def __init__(self, name: str, target: str, identity: ServiceIdentity) -> None:
         self.name = name
@@ -197,9 +198,9 @@ class Peer:
         *,
         timeout: float = 10.0,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
-        """Calls, and raises what the service refused with. `timeout` in seconds, over all retries.
+        """Calls an RPC; raises the service's refusal. `timeout` in seconds, over all retries.
 
-        UNAVAILABLE at once if the service is away, and known to be, or holds too many calls already.
+        Raises UNAVAILABLE at once if too many calls to the service run, and soon if it is known to be away.
         """
         if self._running >= _MOST_CALLS:
             _warnings.warning("service holds too many calls", service=self.name)
@@ -232,10 +233,10 @@ class Peer:
 def _open_channel(
     name: str, target: str, certificate: Certificate | None
 ) -> tuple[grpc.aio.Channel, Callable[[], grpc.aio.Channel]]:
-    """A channel to call over, and what gives the one whose connection counts at the moment."""
+    """Opens a channel; also returns a function that gives the channel in use."""
     if certificate is None:
         channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         return channel, lambda: channel
     over_tls = _TlsChannel(name, target, certificate)
-    # All our RPCs are unary: it is as much of a channel as stubs need.
+    # Stubs of unary RPCs need no more of a channel than this.
     return cast(grpc.aio.Channel, over_tls), over_tls.current

@@ -1,4 +1,4 @@
-"""A refusal as the answer of a workflow: what a service says no to is told to the caller as it said it."""
+"""Refusals in answers of workflows: carried as messages, so that callers get the service's own refusal."""
 
 import grpc
 
@@ -9,7 +9,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def to_refused(refusal: Refusal) -> Refused:
-    """The refusal as a message."""
+    """Converts a refusal to a message."""
     return Refused(
         code=refusal.code.value[0],
         reason=refusal.reason,
@@ -18,6 +18,6 @@ def to_refused(refusal: Refusal) -> Refused:
 
 
 def to_refusal(refused: Refused) -> Refusal:
-    """The refusal in a message."""
+    """Converts a message to a refusal."""
     violations = [FieldViolation(wrong.field, wrong.reason) for wrong in refused.fields]
     return Refusal(_CODES[refused.code], refused.reason, violations=violations)

@@ -1,4 +1,4 @@
-"""The bootstrap of a gRPC server: interceptor, health, reflection, an orderly end."""
+"""Running a gRPC server: interceptor, health, reflection, graceful shutdown."""
 
 import asyncio
 import signal
@@ -18,24 +18,24 @@ from services.runtime.settings import RuntimeSettings, SettingsError
 log = structlog.get_logger()
 
 GRACE = 65.0
-"""Seconds that running calls get to finish at the end: longer than the longest deadline, which is 60."""
+"""Seconds that running calls get at shutdown: longer than the longest deadline, which is 60."""
 
 _LAST_GRACE = 1.0
-"""Seconds for what still runs once the calls have ended: watches of the health service have no end."""
+"""Seconds for streams once all calls have ended: watches of the health service never end."""
 
 _TLS_CONNECTION_AGE_MS = 3_600_000
-"""Then callers connect anew, and show a certificate that has not expired, of a CA that is trusted still."""
+"""Callers then connect again, with a certificate that has not expired and whose CA is still trusted."""
 
 
 class ServerSettings(RuntimeSettings):
-    """What a component that serves gRPC reads besides."""
+    """Settings of components that serve gRPC."""
 
     listen: str = Field(description="host:port to serve on.")
     drain_pause: timedelta = Field(
         timedelta(0),
         ge=timedelta(0),
-        description="How long a server that was told to stop says NOT_SERVING and still takes calls, so that"
-        " load balancers notice.",
+        description="How long a stopping server reports NOT_SERVING but still accepts calls, so that load "
+        "balancers notice.",
     )
 
 
@@ -50,13 +50,13 @@ async def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT, then lets running calls finish.
 
-    `services` are the full names of what `add_services` adds, for health and reflection. With a certificate
-    it serves over TLS alone. No call is served until `before`, which may raise, is done.
+    `services` are the full names of the services that `add_services` adds, for health and reflection. With a
+    certificate the server accepts TLS only. No call is served before `before` is done; it may raise.
     """
     server = grpc.aio.server(
         interceptors=[interceptor],
         options=[
-            # Bigger ones are refused by the interceptor with a reason; this bounds the memory.
+            # The interceptor refuses large requests with a reason; this bounds the memory.
             ("grpc.max_receive_message_length", 1024 * 1024),
             ("grpc.max_concurrent_streams", 256),
             ("grpc.so_reuseport", 0),
@@ -85,7 +85,7 @@ async def serve(
     try:
         await stop_requested()
     finally:
-        # Also when it is cancelled: a server that is left running spoils the end of the program.
+        # Also when cancelled: a server left running breaks the program's end.
         log.info("stopping")
         await states.enter_graceful_shutdown()
         await asyncio.sleep(settings.drain_pause.total_seconds())

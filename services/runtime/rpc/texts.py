@@ -1,4 +1,4 @@
-"""The text of each reason and each next step for people, in Finnish, Swedish and English."""
+"""Texts of reasons and next steps, in Finnish, Swedish and English."""
 
 import tomllib
 from functools import cache
@@ -16,13 +16,13 @@ def _texts() -> dict[str, Any]:
 
 
 def reason_text(reason: Reason.ValueType, language: Language.ValueType) -> str:
-    """What to tell a person whose call or field was refused."""
+    """The text for a person whose call or field was refused."""
     text: str = _texts()[Reason.Name(reason).removeprefix("REASON_")][_locale(language)]
     return text
 
 
 def next_step_text(step: NextStep.ValueType, language: Language.ValueType) -> str:
-    """What to tell a registrar who asks what to do next for a customer (R28)."""
+    """The text for a registrar who asks what to do next for a customer (R28)."""
     text: str = _texts()["next_step"][NextStep.Name(step).removeprefix("NEXT_STEP_")][_locale(language)]
     return text
 

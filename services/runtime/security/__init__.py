@@ -1,1 +1,1 @@
-"""Access, identities, keys, TLS."""
+"""Access table, identities, keys, TLS."""

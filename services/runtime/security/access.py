@@ -1,7 +1,7 @@
-"""Who may do what: one table for every RPC of every service. What is not in it is refused.
+"""The access table: who may call each RPC of every service. RPCs not in it are refused.
 
-The contract tells what an RPC does; this table tells who may call it, about whose data, and under which name
-the log of use knows it (R36). The interceptor of every server enforces it.
+For each RPC it gives the callers, whose data they may touch, and the action's name in the log of use (R36).
+Every server's interceptor enforces it; so does the codec server.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ class Whose(Enum):
 
 
 class Recorded(Enum):
-    """How a use comes into the log."""
+    """When a use is recorded in the log of use."""
 
     BEFORE_ANSWER = "before the answer"
     WITH_CHANGE = "in the transaction of the change"
@@ -35,7 +35,7 @@ class Recorded(Enum):
 
 @dataclass(frozen=True)
 class Anyone:
-    """No identity is asked for: the request itself carries what opens the door, or nothing is behind it."""
+    """No authentication: the request carries a token or password of its own, or the RPC reveals nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Accounts:
-    """Accounts logged in with one of these roles. `action` is the name of it in the log of use."""
+    """Accounts that are logged in with one of these roles. `action` is its name in the log of use."""
 
     roles: frozenset[Role.ValueType]
     whose: Whose
@@ -60,7 +60,7 @@ Rule = Anyone | Services | Accounts
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: a component by its name, or an account with its roles and units."""
+    """The caller: a component by its name, or an account with its roles and units."""
 
     service: str = ""
     account_id: str = ""
@@ -69,12 +69,12 @@ class Caller:
     units: Mapping[str, Role.ValueType] | None = None
 
     def roles_in(self, unit_id: str) -> frozenset[Role.ValueType]:
-        """The roles the account has towards a unit: staff's own, and that of its membership."""
+        """The account's roles towards a unit: its staff roles, and that of its membership."""
         membership = (self.units or {}).get(unit_id)
         return self.roles if membership is None else self.roles | {membership}
 
     def roles_anywhere(self) -> frozenset[Role.ValueType]:
-        """The roles the account has: staff's own, and those of all its memberships."""
+        """The account's staff roles, and those of all its memberships."""
         return self.roles.union((self.units or {}).values())
 
 
@@ -90,27 +90,27 @@ _REGISTERING = frozenset({ROLE_REGISTRAR, ROLE_MAIN_USER, ROLE_CUSTOMER_SERVICE}
 
 
 def _unit_people(action: str, recorded: Recorded) -> Accounts:
-    """Registrars for their own units, customer service for all of them."""
+    """Registrars for their own units, customer service for all units."""
     return Accounts(_REGISTERING, Whose.UNIT, action, recorded)
 
 
 def _about_nobody(action: str, roles: Iterable[Role.ValueType]) -> Accounts:
-    """What holds no personal data, for whoever has one of the roles anywhere."""
+    """No personal data: accounts with one of the roles in any unit."""
     return Accounts(frozenset(roles), Whose.NOBODY, action, Recorded.NOT)
 
 
 def _main_users(action: str, recorded: Recorded) -> Accounts:
-    """Main users for their own units, customer service for all of them."""
+    """Main users for their own units, customer service for all units."""
     return Accounts(frozenset({ROLE_MAIN_USER, ROLE_CUSTOMER_SERVICE}), Whose.UNIT, action, recorded)
 
 
 def _staff(action: str, recorded: Recorded) -> Accounts:
-    """Customer service alone."""
+    """Customer service only."""
     return Accounts(frozenset({ROLE_CUSTOMER_SERVICE}), Whose.EVERYBODY, action, recorded)
 
 
 def _staff_of_unit(action: str, recorded: Recorded) -> Accounts:
-    """Customer service alone, for the unit that the request names: the log of use tells which."""
+    """Customer service only, for the unit that the request names: the log of use names the unit."""
     return Accounts(frozenset({ROLE_CUSTOMER_SERVICE}), Whose.UNIT, action, recorded)
 
 
@@ -210,7 +210,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_MESSAGES, _unit_people("message:list", _READ), "ListMessages"),
         *_rules(_MESSAGES, _staff("message:find", _READ), "FindMessage"),
         *_rules(_MESSAGES, _staff_of_unit("message:close", _CHANGE), "CloseMessage"),
-        # The codec server: HTTP, but let in by the same table.
+        # The codec server speaks HTTP, but uses this table too.
         *_rules("codec", _staff("payload:decode", _READ), "decode"),
         # identity
         *_rules(_PERSONS, _services("gateway"), "FindPerson", "EnsurePerson", "ReleasePerson"),
@@ -293,7 +293,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_NOTIFICATIONS, _services("worker"), "SendMessage", "ExportSubjects", "EraseSubjects"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
-        # Every server: health is for probes, and the shape of an API is no secret.
+        # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),
         *_rules("grpc.reflection.v1alpha.ServerReflection", Anyone(), "ServerReflectionInfo"),
     )
@@ -305,4 +305,4 @@ ROLES: Mapping[Role.ValueType, str] = {
     ROLE_CUSTOMER_SERVICE: "customer service",
     ROLE_OPERATOR: "operator",
 }
-"""Every role an account may have."""
+"""All roles of accounts."""

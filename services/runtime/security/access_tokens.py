@@ -1,4 +1,4 @@
-"""Access tokens of accounts, as those who are called with them read them. Identity signs them."""
+"""Verification of accounts' access tokens, which identity signs."""
 
 import json
 import time
@@ -17,10 +17,10 @@ from services.runtime.security.access import Caller
 from services.runtime.security.service_identity import ALGORITHM, LEEWAY
 
 _NOT_A_TOKEN = (JoseError, ValueError, TypeError)
-"""What decoding raises for whatever is none of our tokens: TypeError for a header of wrong types."""
+"""Errors of decoding anything that is not a token of ours: TypeError for a header of wrong types."""
 
 _FETCH_INTERVAL = 10.0
-"""Seconds between two fetches of the public keys, at least."""
+"""Least seconds between two fetches of the public keys."""
 
 _CLAIMS = jwt.JWTClaimsRegistry(
     leeway=LEEWAY,
@@ -33,7 +33,7 @@ _CLAIMS = jwt.JWTClaimsRegistry(
 
 
 class AccessTokenVerifier:
-    """Tells which account a token was given to, by the public keys that identity shows."""
+    """Verifies access tokens by identity's public keys."""
 
     def __init__(self, identity: Peer) -> None:
         self._identity = identity
@@ -42,9 +42,9 @@ class AccessTokenVerifier:
         self._fetch_again = 0.0
 
     async def caller(self, token: str) -> Caller:
-        """The account of an access token. UNAUTHENTICATED if it is none of ours, or its session has ended."""
+        """The account of an access token. UNAUTHENTICATED if it is invalid, or its session has ended."""
         claims = (await self._decode(token)).claims
-        # A token is good for some minutes, but no longer than its session: lost rights are lost at once.
+        # A token outlives a revoked session by minutes: ask identity, so that lost rights end at once.
         await self._identity.call(self._accounts.CheckSession, CheckSessionRequest(session_id=claims["sid"]))
         return Caller(
             account_id=claims["sub"],
@@ -59,7 +59,7 @@ class AccessTokenVerifier:
         except ExpiredTokenError:
             raise unauthenticated(REASON_TOKEN_EXPIRED) from None
         except _NOT_A_TOKEN:
-            # Perhaps it was signed with a key made since: ask, but not for every forged token.
+            # Perhaps signed with a new key: fetch the keys, but not for every forged token.
             if not await self._fetch_keys():
                 raise unauthenticated(REASON_UNAUTHENTICATED) from None
         try:
@@ -75,7 +75,7 @@ class AccessTokenVerifier:
         return decoded
 
     async def _fetch_keys(self) -> bool:
-        """Fetches the public keys, unless they were fetched a moment ago."""
+        """Fetches the public keys, unless they were fetched recently."""
         if time.monotonic() < self._fetch_again:
             return False
         response = await self._identity.call(self._accounts.GetJwks, GetJwksRequest())

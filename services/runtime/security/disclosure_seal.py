@@ -1,4 +1,4 @@
-"""How the content of a disclosure is stored: packed, and encrypted between who gathers and who shows it."""
+"""Stored content of a disclosure: compressed, and encrypted between the worker and the gateway."""
 
 import zlib
 from pathlib import Path
@@ -10,20 +10,20 @@ from services.runtime.security.keys import KeysetPurpose, load_primitive
 
 
 class DisclosureSeal:
-    """Seals exports under the payloads keyset. SettingsError if it is missing or wrong."""
+    """Encrypts exports under the payloads keyset. SettingsError if it is missing or wrong."""
 
     def __init__(self, keys_dir: Path) -> None:
         self._aead = load_primitive(keys_dir, KeysetPurpose.PAYLOADS, aead.Aead)
 
     def seal(self, disclosure_id: str, export: PersonalDataExport) -> bytes:
-        """An export encrypted for one disclosure: under another's ID it cannot be read."""
-        # Packed, because what is encrypted packs no more: a long log of use becomes a twentieth.
+        """Encrypts an export for one disclosure: under another ID it cannot be decrypted."""
+        # Compress first, as ciphertext does not compress: a long log of use shrinks to a twentieth.
         packed = zlib.compress(export.SerializeToString())
         ciphertext: bytes = self._aead.encrypt(packed, _context(disclosure_id))
         return ciphertext
 
     def open(self, disclosure_id: str, ciphertext: bytes) -> PersonalDataExport:
-        """The export. TinkError if it is another's, or was encrypted under a key that is gone."""
+        """Decrypts an export. TinkError if it is another disclosure's, or the key is missing."""
         packed = self._aead.decrypt(ciphertext, _context(disclosure_id))
         return PersonalDataExport.FromString(zlib.decompress(packed))
 

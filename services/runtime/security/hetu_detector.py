@@ -1,4 +1,4 @@
-"""Free text must hold no personal identity code (R35): it stands where the code must not."""
+"""Detects personal identity codes in free text, where they must not be (R35)."""
 
 import re
 import unicodedata
@@ -8,5 +8,5 @@ _CODE = re.compile(rf"(?<![0-9a-z])[0-9]{{6}}\s*[+a-fu-y{_DASH}]\s*[0-9]{{3}}\s*
 
 
 def looks_like_hetu(text: str) -> bool:
-    """Whether something in a text has the form of a personal identity code, valid or not."""
+    """Whether a part of the text has the form of a personal identity code, valid or not."""
     return _CODE.search(unicodedata.normalize("NFKC", text).casefold()) is not None

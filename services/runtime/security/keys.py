@@ -1,6 +1,6 @@
-"""Keys: Tink keysets, each with one purpose, and JSON Web Keys; all in files that their owner alone may read.
+"""Key files: Tink keysets, one per purpose, and JSON Web Keys, readable by their owner only.
 
-With `LIITY_KMS_KEY_URI` every secret key file is encrypted under a key of a KMS. A missing or wrong file
+With `LIITY_KMS_KEY_URI`, every secret key file is encrypted under a key of a KMS. A missing or wrong file
 stops the start with one line.
 """
 
@@ -31,7 +31,7 @@ PrimitiveT = TypeVar("PrimitiveT")
 
 
 class KeysetPurpose:
-    """The keysets of Liity, by the stem of their file."""
+    """Purposes of keysets; each is the stem of its file's name."""
 
     PAYLOADS = "payloads"
     """AEAD: everything that passes through Temporal."""
@@ -51,7 +51,7 @@ TEMPLATES = {
 }
 
 TOKEN_SIGNING = "token-signing"  # noqa: S105 - the name of a purpose
-"""The purpose that is a JSON Web Key Set instead: access tokens."""
+"""The purpose whose keys are a JSON Web Key Set: signing access tokens."""
 
 _KEYSET_SUFFIX = ".keyset.json"
 _ENCRYPTED_JWK = "encryptedJwk"
@@ -59,16 +59,16 @@ _CHECK_CONTEXT = "liity key check "
 
 
 class KeyChecks(NamedTuple):
-    """The keys of a purpose without their secrets."""
+    """The keys of a purpose, without their secrets."""
 
     primary_id: str
     """The key that writes."""
     values: Mapping[str, bytes]
-    """By key ID a value that tells one key from another and nothing about it (a key check value)."""
+    """Key check values by key ID: they tell keys apart and reveal nothing about them."""
 
 
 def read_private_file(path: Path) -> str:
-    """The text of a file that nobody but its owner may read. SettingsError if not so."""
+    """Reads a file that only its owner may access. SettingsError if others may, or it cannot be read."""
     try:
         mode = path.stat().st_mode
         text = path.read_text("utf-8")
@@ -82,17 +82,17 @@ def read_private_file(path: Path) -> str:
 
 
 def write_private_file(path: Path, text: str) -> None:
-    """Writes a file that nobody but its owner may read; it is there whole or as it was. SettingsError."""
+    """Writes a file that only its owner may read, atomically. SettingsError if it cannot."""
     _replace(path, text, mode=0o600)
 
 
 def write_public_file(path: Path, text: str) -> None:
-    """Writes a file that anybody may read; it is there whole or as it was. SettingsError if it cannot be."""
+    """Writes a file that anybody may read, atomically. SettingsError if it cannot."""
     _replace(path, text, mode=0o644)
 
 
 def read_key_file(path: Path) -> str:
-    """The JSON Web Keys in a private file, decrypted by the KMS if there is one. SettingsError."""
+    """Reads JSON Web Keys from a private file, decrypted by the KMS if there is one. SettingsError."""
     text = read_private_file(path)
     kms = _kms_of(path, text)
     if kms is None:
@@ -115,7 +115,7 @@ def write_key_file(path: Path, text: str) -> None:
 
 
 def load_keyset(keys_dir: Path, purpose: str) -> tink.KeysetHandle:
-    """The keyset of a purpose. SettingsError if it is missing, open to others or no keyset."""
+    """Loads the keyset of a purpose. SettingsError if it is missing, open to others or not a keyset."""
     path = keyset_path(keys_dir, purpose)
     text = read_private_file(path)
     kms = _kms_of(path, text)
@@ -143,17 +143,17 @@ def store_keyset(keys_dir: Path, purpose: str, keyset: tink.KeysetHandle) -> Non
 
 
 def keyset_path(keys_dir: Path, purpose: str) -> Path:
-    """Where the keyset of a purpose lies."""
+    """Path of a purpose's keyset."""
     return keys_dir / f"{purpose}{_KEYSET_SUFFIX}"
 
 
 def load_primitive(keys_dir: Path, purpose: str, primitive: type[PrimitiveT]) -> PrimitiveT:
-    """The keyset of a purpose, ready to use. SettingsError as `load_keyset`, or if it is of another kind."""
+    """Loads the primitive of a purpose's keyset. SettingsError as `load_keyset`, or if of another kind."""
     return primitive_of(load_keyset(keys_dir, purpose), keyset_path(keys_dir, purpose), primitive)
 
 
 def primitive_of(keyset: tink.KeysetHandle, path: Path, primitive: type[PrimitiveT]) -> PrimitiveT:
-    """A keyset from a file, ready to use. SettingsError if it is of another kind."""
+    """The primitive of a keyset that was read from `path`. SettingsError if it is of another kind."""
     try:
         found: PrimitiveT = keyset.primitive(primitive)
     except tink.TinkError as error:
@@ -162,12 +162,12 @@ def primitive_of(keyset: tink.KeysetHandle, path: Path, primitive: type[Primitiv
 
 
 def token_signing_path(keys_dir: Path) -> Path:
-    """Where the keys of access tokens lie."""
+    """Path of the keys that sign access tokens."""
     return keys_dir / f"{TOKEN_SIGNING}.jwks.json"
 
 
 def load_token_signing_keys(keys_dir: Path) -> KeySet:
-    """The private keys of access tokens, the primary one first. SettingsError if they cannot be used."""
+    """Loads the private keys of access tokens, the primary one first. SettingsError if unusable."""
     path = token_signing_path(keys_dir)
     try:
         keys = KeySet.import_key_set(json.loads(read_key_file(path)))
@@ -186,17 +186,17 @@ def store_token_signing_keys(keys_dir: Path, keys: Sequence[OKPKey]) -> None:
 
 
 def create_token_signing_key() -> OKPKey:
-    """A new key of access tokens (RFC 7517, RFC 8037)."""
+    """Creates a key for signing access tokens (RFC 7517, RFC 8037)."""
     return OKPKey.generate_key("Ed25519", parameters={"use": "sig", "kid": secrets.token_hex(8)})
 
 
 def key_file_path(keys_dir: Path, purpose: str) -> Path:
-    """Where the keys of any purpose lie."""
+    """Path of the keys of any purpose."""
     return token_signing_path(keys_dir) if purpose == TOKEN_SIGNING else keyset_path(keys_dir, purpose)
 
 
 def key_checks(keys_dir: Path, purpose: str) -> KeyChecks:
-    """What tells the keys of a purpose from others. SettingsError if they cannot be read."""
+    """Key check values of a purpose's keys. SettingsError if they cannot be read."""
     if purpose == TOKEN_SIGNING:
         jwks = load_token_signing_keys(keys_dir).keys
         values = {
@@ -221,12 +221,12 @@ def _parse(path: Path, text: str) -> tink.KeysetHandle:
 
 
 def _check_value(purpose: str, material: bytes) -> bytes:
-    # 256 random bits cannot be found from a MAC under them.
+    # A MAC under a key of 256 random bits reveals nothing about the key.
     return hmac.digest(material, (_CHECK_CONTEXT + purpose).encode(), "sha256")
 
 
 def encrypt_key_file(path: Path) -> None:
-    """Encrypts by the KMS a key file that still lies in the clear. SettingsError if it cannot be."""
+    """Encrypts a plain key file by the KMS, if one is set. SettingsError if it cannot."""
     text = read_private_file(path)
     if kms_key() is None or _is_encrypted(text):
         return
@@ -245,7 +245,7 @@ def _is_encrypted(text: str) -> bool:
 
 
 def _kms_of(path: Path, text: str) -> aead.Aead | None:
-    """The KMS key a file lies under; SettingsError if it does not lie as the settings say."""
+    """The KMS key that encrypts a file; SettingsError if the file does not match the setting."""
     encrypted = _is_encrypted(text)
     kms = kms_key()
     if encrypted and kms is None:
@@ -260,7 +260,7 @@ def _kms_of(path: Path, text: str) -> aead.Aead | None:
 def _replace(path: Path, text: str, *, mode: int) -> None:
     partial = path.with_name(f"{path.name}.partial")
     try:
-        # Nobody else may read it from its first moment on, and what was left by a crash is made anew.
+        # O_EXCL with the mode: nobody else can read the file at any moment. Remove what a crash has left.
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A key management service (KMS): a key outside the machine, under which secret key files are encrypted."""
+"""Key management service (KMS): a key outside the machine encrypts secret key files."""
 
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -10,13 +10,13 @@ from typing_extensions import override
 from services.runtime.settings import KmsSettings, SettingsError, load
 
 _EXTRAS = {"gcp-kms": "gcp", "aws-kms": "aws", "hcvault": "vault"}
-"""The providers by the scheme of their URIs, with the optional dependency each needs."""
+"""Providers by URI scheme, each with the optional dependency that it needs."""
 
 
 def kms_key() -> aead.Aead | None:
-    """The key of `LIITY_KMS_KEY_URI`; None without one. SettingsError if it cannot be used.
+    """The key of `LIITY_KMS_KEY_URI`; None if not set. SettingsError if it cannot be used.
 
-    Its operations raise `tink.TinkError` of one line, whatever the provider's library raised.
+    Its operations raise `tink.TinkError` with one line, whatever the provider's library raised.
     """
     uri = load(KmsSettings).kms_key_uri
     return _connect(uri) if uri else None
@@ -36,7 +36,7 @@ def _connect(uri: str) -> aead.Aead:
 
 
 def _provider(scheme: str, uri: str) -> aead.Aead:
-    # The providers' libraries are optional: only who uses one has it.
+    # Providers' libraries are optional: import only the one in use.
     match scheme:
         case "gcp-kms":
             from tink.integration import gcpkms  # noqa: PLC0415
@@ -51,11 +51,11 @@ def _provider(scheme: str, uri: str) -> aead.Aead:
             from tink.integration import hcvault  # noqa: PLC0415
 
             place = urlsplit(uri)
-            # Without a host it is where VAULT_ADDR says.
+            # Without a host, hvac uses VAULT_ADDR.
             client = hvac.Client(url=f"https://{place.netloc}" if place.netloc else None)
             return hcvault.new_aead(place.path, client)
         case _:
-            # Somebody else's, if it was made known to Tink.
+            # A provider that an extension has registered with Tink.
             return tink.kms_client_from_uri(uri).get_aead(uri)
 
 

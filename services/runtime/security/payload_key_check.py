@@ -1,4 +1,4 @@
-"""Whether the keyset of payloads is the one that what Temporal holds was written with."""
+"""Checks that the payloads keyset can read the histories that Temporal stores."""
 
 import asyncio
 from datetime import timedelta
@@ -19,16 +19,16 @@ from services.runtime.temporal.names import TASK_QUEUE
 log = structlog.get_logger()
 
 _AGES = (365, 90, 30, 14, 7, 1, 0)
-"""Days; Temporal lists the newest runs first, and it is an old one that tells most about the keyset."""
+"""Ages in days to look for. Temporal lists the newest runs first, but old ones need old keys."""
 
 _PATIENCE = 5.0
-"""Seconds until a Temporal that does not answer counts as away."""
+"""Seconds after which a Temporal that does not answer counts as away."""
 
 
 async def check_payload_keys(client: Client, keys_dir: Path) -> None:
-    """Reads the beginning of an old run that is still open. SettingsError if the keyset cannot.
+    """Decrypts the start of an old open run. SettingsError if the keyset cannot.
 
-    While Temporal is away nothing can be checked: whoever meets such a run later says which key it lacks.
+    If Temporal is away, the check is skipped: the error of a later run then names the missing key.
     """
     try:
         async with asyncio.timeout(_PATIENCE):

@@ -1,9 +1,9 @@
-"""Service identities: how one component proves to another which one it is.
+"""Service identities: how components authenticate to one another.
 
-Each component holds an Ed25519 key of its own and sends a token it signs with every call, good for a few
-minutes and for one callee only (RFC 7519, RFC 8037). Callees know the public keys of all. Keys are files:
-`service-{name}.jwk.json` is the component's own, `services.jwks.json` everybody's public ones. Over TLS it
-shows a certificate besides.
+Each component has an Ed25519 key and sends a token signed with it in every call, valid for five minutes and
+one callee (RFC 7519, RFC 8037). Callees have all public keys. Files: `service-{name}.jwk.json` is a
+component's own key, `services.jwks.json` holds all public keys. Over TLS the component shows a certificate as
+well.
 """
 
 import json
@@ -21,13 +21,13 @@ from services.runtime.security.tls import Certificate
 from services.runtime.settings import SettingsError
 
 SERVICES = ("identity", "registration", "notification", "gateway", "worker", "codec", "seed")
-"""Every component there is. `seed` sets up the first units and accounts."""
+"""All components. `seed` creates the first units and accounts."""
 
 ALGORITHM = "Ed25519"
-"""EdDSA over Curve25519, by the name RFC 9864 gives it."""
+"""EdDSA over Curve25519, by its name in RFC 9864."""
 
 LEEWAY = 30
-"""Seconds by which the clocks of two machines may differ: a token is good so much earlier and longer."""
+"""Seconds by which two machines' clocks may differ: tokens are accepted so much earlier and longer."""
 
 _LIFETIME = 300
 _RENEW_BEFORE = 60
@@ -35,7 +35,7 @@ _CACHE_SIZE = 1000
 
 
 class ServiceIdentity:
-    """One component's own key, which makes its tokens, and its certificate if it calls over TLS."""
+    """A component's own key, which signs its tokens, and its certificate if it calls over TLS."""
 
     def __init__(self, name: str, keys_dir: Path, certificate: Certificate | None = None) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class ServiceIdentity:
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def token(self, audience: str) -> str:
-        """A token for one callee, made anew when the last one nears its end."""
+        """A token for one callee, renewed a minute before it expires."""
         token, expiry = self._tokens.get(audience, ("", 0.0))
         now = time.time()
         if expiry - now < _RENEW_BEFORE:
@@ -58,7 +58,7 @@ class ServiceIdentity:
 
 
 class ServiceVerifier:
-    """Tells which component a token is from."""
+    """Verifies the tokens of components."""
 
     def __init__(self, audience: str, keys_dir: Path) -> None:
         path = keys_dir / "services.jwks.json"
@@ -70,7 +70,7 @@ class ServiceVerifier:
         self._known: dict[str, tuple[str, float]] = {}
 
     def verify(self, token: str) -> str:
-        """The caller's name. UNAUTHENTICATED if the token is not a valid one for this callee."""
+        """The calling component's name. UNAUTHENTICATED if the token is not valid for this callee."""
         known = self._known.get(token)
         if known is not None and time.time() < known[1]:
             return known[0]
@@ -80,11 +80,11 @@ class ServiceVerifier:
                 leeway=LEEWAY, aud={"essential": True, "value": self._audience}, exp={"essential": True}
             ).validate(decoded.claims)
         except (JoseError, ValueError, TypeError):
-            # TypeError is for a header of wrong types.
+            # TypeError: a header of wrong types.
             raise unauthenticated(REASON_UNAUTHENTICATED) from None
         if decoded.claims.get("iss") != decoded.header.get("kid"):
             raise unauthenticated(REASON_UNAUTHENTICATED)
-        # A handful of callers renew every few minutes: the cache stays small, and is bounded all the same.
+        # A handful of callers renew every few minutes, so the cache stays small; the bound is a safeguard.
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
         self._known[token] = (decoded.claims["iss"], decoded.claims["exp"] + LEEWAY)
@@ -92,7 +92,7 @@ class ServiceVerifier:
 
 
 def create_service_keys(keys_dir: Path) -> None:
-    """Makes the keys of all components, unless they are there, and the set of their public keys."""
+    """Creates missing keys of components, and writes the set of their public keys."""
     public = []
     for name in SERVICES:
         path = service_key_path(keys_dir, name)
@@ -112,5 +112,5 @@ def _import_private(path: Path) -> OKPKey:
 
 
 def service_key_path(keys_dir: Path, name: str) -> Path:
-    """Where a component's own key lies."""
+    """Path of a component's own key."""
     return keys_dir / f"service-{name}.jwk.json"

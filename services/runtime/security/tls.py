@@ -1,8 +1,8 @@
-"""TLS: certificates for both ends of a connection, read anew when their files change.
+"""TLS certificates for both ends of a connection, read again when their files change.
 
-Between components TLS is mutual, and certificates name components, not hosts: whoever answers as `identity`
-shows a certificate with the DNS name `identity`, wherever it runs, and so does whoever calls as `gateway`.
-A connection keeps the certificate it began with; new connections see the new one.
+Between components TLS is mutual, and certificates name components, not hosts: the service `identity` and its
+clients show certificates whose DNS name is the component's, wherever they run. A connection keeps its
+certificate; new connections use the new one.
 """
 
 import ssl
@@ -27,11 +27,11 @@ ValueT = TypeVar("ValueT")
 
 
 class PublicTlsSettings(RuntimeSettings):
-    """What a component with a port for people outside reads besides: frontends, browsers."""
+    """Settings of components with a port for frontends and browsers."""
 
     public_tls_certificate: Path | None = Field(
         None,
-        description="PEM of the certificate that people outside see, with its chain: turns TLS on.",
+        description="PEM of the certificate shown to frontends and browsers, with its chain: turns TLS on.",
     )
     public_tls_key: Path | None = Field(None, description="PEM of its key (a file of mode 0600).")
 
@@ -42,28 +42,28 @@ class PublicTlsSettings(RuntimeSettings):
         return self
 
     def public_files(self) -> "CertificateFiles | None":
-        """The files of the certificate that people outside see; None without TLS."""
+        """The files of the public certificate; None without TLS."""
         if self.public_tls_certificate is None or self.public_tls_key is None:
             return None
         return CertificateFiles(self.public_tls_certificate, self.public_tls_key)
 
 
 class FromFiles(Generic[ValueT]):
-    """What some files hold, read anew when one of them changes. If that cannot be used, the old stays."""
+    """A value read from files, again when one changes. If new files are unusable, the old value stays."""
 
     def __init__(self, paths: Iterable[Path], read: Callable[[], ValueT]) -> None:
         self._paths = tuple(paths)
         self._read = read
-        # Seen before it is read: what changes meanwhile is read again.
+        # Look before reading, so that a change in between is read again.
         self._seen = self._look()
         self._value = read()
-        # gRPC asks from threads of its own, which know nothing of our context.
+        # gRPC calls from threads of its own, which lack our context variables.
         self._log = log.bind(
             **structlog.contextvars.get_contextvars(), files=[str(path) for path in self._paths]
         )
 
     def current(self) -> ValueT:
-        """What the files hold: the same object as long as they do not change."""
+        """The current value: the same object as long as the files do not change."""
         seen = self._look()
         if seen != self._seen:
             self._seen = seen
@@ -80,7 +80,7 @@ class FromFiles(Generic[ValueT]):
 
 
 class Pem(NamedTuple):
-    """A certificate with its chain, its key, and the CAs whose certificates the other end may show."""
+    """A certificate with its chain, its key, and the CAs accepted from the other end."""
 
     certificate: bytes
     key: bytes
@@ -88,12 +88,12 @@ class Pem(NamedTuple):
 
 
 Certificate = FromFiles[Pem]
-"""A certificate in use."""
+"""A certificate that follows its files."""
 
 
 @dataclass(frozen=True)
 class CertificateFiles:
-    """Where a certificate is (all PEM). `name` is the DNS name that it must hold; empty for any."""
+    """Paths of a certificate (all PEM). `name` is the DNS name that it must hold; empty for any."""
 
     certificate: Path
     key: Path
@@ -102,15 +102,15 @@ class CertificateFiles:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All of its files."""
+        """All paths."""
         return (self.certificate, self.key, *((self.ca,) if self.ca else ()))
 
     def follow(self) -> Certificate:
-        """The certificate, in use. SettingsError if it cannot be used."""
+        """The certificate, following its files. SettingsError if it cannot be used."""
         return FromFiles(self.paths, self.read)
 
     def read(self) -> Pem:
-        """What the files hold. SettingsError if it cannot be used."""
+        """Reads and checks the files. SettingsError if they cannot be used."""
         pem = Pem(
             _read(self.certificate, "certificate"),
             self._read_key(),
@@ -159,11 +159,11 @@ def component_files(name: str, settings: RuntimeSettings) -> CertificateFiles | 
 
 
 def server_credentials(certificate: Certificate) -> grpc.ServerCredentials:
-    """What a gRPC server shows. With CAs, callers must show a certificate of one of them."""
+    """Credentials of a gRPC server. With CAs, callers must show a certificate of one of them."""
     shown = certificate.current()
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
-        # gRPC asks before every handshake.
+        # gRPC calls this before every handshake.
         nonlocal shown
         newest = certificate.current()
         if newest is shown:
@@ -179,12 +179,12 @@ def server_credentials(certificate: Certificate) -> grpc.ServerCredentials:
 
 
 def channel_credentials(pem: Pem) -> grpc.ChannelCredentials:
-    """What a gRPC client shows, and whose certificates it accepts."""
+    """Credentials of a gRPC client, with the CAs that it accepts."""
     return grpc.ssl_channel_credentials(pem.ca, pem.key, pem.certificate)
 
 
 def server_context(files: CertificateFiles, *, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
-    """The same for servers that are not gRPC's. SettingsError if the certificate cannot be used."""
+    """TLS context of a server other than gRPC's. SettingsError if the certificate cannot be used."""
 
     def read() -> ssl.SSLContext:
         files.read()
@@ -208,14 +208,14 @@ def server_context(files: CertificateFiles, *, alpn: tuple[str, ...] = ()) -> ss
     ) -> None:
         connection.context = newest.current()
 
-    # Python asks in every handshake, whether the client names a server or not.
+    # Python calls this in every handshake, whether or not the client names a server.
     context = read()
     context.sni_callback = follow
     return context
 
 
 def client_context(ca: Path) -> FromFiles[ssl.SSLContext]:
-    """For clients that accept certificates of this CA alone, and verify the name of the server's host."""
+    """TLS context of a client that accepts this CA only and verifies the server's host name."""
 
     def read() -> ssl.SSLContext:
         _certificates(_read(ca, "CA"), ca)

@@ -1,1 +1,1 @@
-"""Temporal: client, codec, names."""
+"""Temporal: client, codec, names, updates."""

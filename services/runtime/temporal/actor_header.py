@@ -1,8 +1,8 @@
-"""On whose behalf a workflow works: the actor travels with its messages in a sealed header.
+"""The actor for whom a workflow works, sent with its messages in a sealed header.
 
-Temporal's frontend shows histories to everybody who reaches it, and takes messages from them. So the header
-is encrypted with the key of payloads and bound to the one message it was made for: copied from a history, it
-is worth nothing with another message or in another workflow. It holds opaque IDs only, no network address.
+Anybody who reaches Temporal's frontend can read histories and send messages. So the header is encrypted with
+the payloads keyset and bound to one message: copied from a history, it is worthless with another message or
+workflow. It holds opaque IDs only, and no network address.
 """
 
 import uuid
@@ -31,29 +31,29 @@ from services.runtime.rpc.context import current_actor
 HEADER = "liity-actor"
 
 SEALED = b"binary/liity-actor"
-"""The encoding that the header's metadata names; up to release 0.2 it was plain `binary/protobuf`."""
+"""The encoding in the header's metadata; up to release 0.2 it was plain `binary/protobuf`."""
 
 _FRESH = timedelta(hours=1)
-"""An older message is not taken for its actor's: within one run alone Temporal takes an update once."""
+"""Age after which a message's seal is void: Temporal refuses repeated update IDs only within one run."""
 
 
 def start_of(workflow_id: str) -> str:
-    """Names the start of a workflow, for its seal."""
+    """The name of a workflow's start, for its seal."""
     return f"start {workflow_id}"
 
 
 def update_of(workflow_id: str, update: str, update_id: str) -> str:
-    """Names one update of a workflow, for its seal. Temporal takes an update's ID once in a run."""
+    """The name of an update, for its seal. Temporal accepts an update ID once per run."""
     return f"update {workflow_id}\n{update}\n{update_id}"
 
 
 def activity_of(workflow_id: str, activity: str) -> str:
-    """Names an activity of a workflow, for its seal."""
+    """The name of a workflow's activity, for its seal."""
     return f"activity {workflow_id}\n{activity}"
 
 
 class ActorSeal:
-    """Seals actors and opens seals, under the keyset of payloads."""
+    """Seals and opens actors, under the payloads keyset."""
 
     def __init__(self, keyset: tink.KeysetHandle, fresh: timedelta = _FRESH) -> None:
         self._aead = keyset.primitive(aead.Aead)
@@ -62,7 +62,7 @@ class ActorSeal:
     def seal(
         self, headers: Mapping[str, Payload], actor: Actor, message: str, at: datetime
     ) -> dict[str, Payload]:
-        """Headers that tell the actor of one message, which is sent at this moment."""
+        """Adds a header that names the actor of one message, which is sent at the moment `at`."""
         told = Actor()
         told.CopyFrom(actor)
         told.ClearField("caller_address")
@@ -71,9 +71,9 @@ class ActorSeal:
         return {**headers, HEADER: payload}
 
     def open(self, headers: Mapping[str, Payload], message: str, at: datetime | None = None) -> Actor | None:
-        """The actor whom the headers tell, if they were sealed for this message.
+        """The actor in the headers, if they were sealed for this message.
 
-        With a moment, they must also have been sealed shortly before it, or after it by a clock that differs.
+        If `at` is given, they must have been sealed within an hour of it, before or (clocks differ) after.
         """
         payload = headers.get(HEADER)
         if payload is None or payload.metadata.get("encoding") != SEALED:
@@ -89,7 +89,7 @@ class ActorSeal:
 
 
 def unsealed_actor(headers: Mapping[str, Payload]) -> Actor | None:
-    """The actor that a header of a release up to 0.2 names, or one that somebody has made up."""
+    """The actor in a header without a seal: from a release up to 0.2, or forged."""
     payload = headers.get(HEADER)
     if payload is None or payload.metadata.get("encoding") == SEALED:
         return None
@@ -104,7 +104,7 @@ def _bound_to(message: str) -> bytes:
 
 
 class ActorClientInterceptor(Interceptor):
-    """Tells every workflow that is started or updated on whose behalf."""
+    """Adds the current actor to every workflow start and update."""
 
     def __init__(self, seal: ActorSeal) -> None:
         self._seal = seal
@@ -133,7 +133,7 @@ class _ActorOutbound(OutboundInterceptor):
         self,
         input: StartWorkflowUpdateWithStartInput,  # noqa: A002
     ) -> WorkflowUpdateHandle[Any]:
-        # The update is theirs; what the run does later by itself is not.
+        # The actor goes with the update only: what the run does later is the system's.
         update = input.update_workflow_input
         update.update_id = update.update_id or str(uuid.uuid4())
         message = update_of(input.start_workflow_input.id, update.update, update.update_id)

@@ -1,4 +1,4 @@
-"""The client of Temporal: where Temporal is, and over which TLS."""
+"""Temporal client: address, namespace, TLS, codec."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,13 +20,13 @@ from services.runtime.temporal.codec import data_converter
 log = structlog.get_logger()
 
 _WATCH_PAUSE = 2.0
-"""Seconds between two looks at the files of Temporal's TLS."""
+"""Seconds between two checks of the TLS files."""
 
 
 class TemporalSettings(RuntimeSettings):
-    """What a component that speaks to Temporal reads besides.
+    """Settings of components that use Temporal.
 
-    Whatever is not given here comes from Temporal's own environment configuration (`TEMPORAL_*`, profiles).
+    Settings not given here come from Temporal's own environment configuration (`TEMPORAL_*`, profiles).
     """
 
     temporal_address: str = Field("", description="host:port of the Temporal frontend.")
@@ -34,10 +34,10 @@ class TemporalSettings(RuntimeSettings):
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
-    """A client with the payload codec. If lazy, the first call connects: Temporal may be away at the start.
+    """Creates a client with the payload codec. If lazy, it connects at the first call.
 
-    A worker needs one that is connected. SettingsError if it is not told where Temporal is, or by TLS files
-    that cannot be used; RuntimeError if Temporal is away.
+    Temporal may then be away at the start. A worker needs a connected one. SettingsError if there is no
+    address, or TLS files or the keyset cannot be used; RuntimeError if Temporal is away.
     """
     _tls_files()
     config = ClientConfig.load_client_connect_config()
@@ -60,9 +60,9 @@ async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
 async def follow_certificates(
     settings: TemporalSettings, use: Callable[[Client], None]
 ) -> AsyncIterator[None]:
-    """Meanwhile connects anew whenever a file of Temporal's TLS changes, and gives the client to `use`.
+    """While the body runs, reconnects whenever a TLS file changes and passes the new client to `use`.
 
-    What does not connect is tried again; until then the client before stays in use.
+    A failed connection is retried; until then the old client stays in use.
     """
     watching = asyncio.create_task(_watch(settings, use, _tls_files()))
     try:
@@ -94,7 +94,7 @@ async def _watch(
 
 
 def _tls_files() -> FromFiles[Any] | None:
-    """The files that Temporal's own configuration names, if any. SettingsError if they cannot be used."""
+    """The TLS files of Temporal's own configuration, if any. SettingsError if they cannot be used."""
     tls = ClientConfigProfile.load().tls
     if tls is None:
         return None

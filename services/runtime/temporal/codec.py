@@ -1,10 +1,10 @@
-"""How messages pass through Temporal: as protobuf, encrypted, bound to their workflow.
+"""Data converter of Temporal: protobuf messages, encrypted and bound to their workflow.
 
-The encryption is Tink's AEAD. A ciphertext begins with the ID of its key, so that histories stay readable
-after a key rotates. Each payload is bound to its namespace and workflow: it cannot be moved into another.
-Summaries and details, which operators read in Temporal UI, are marked to stay in the clear and hold no
-personal data. A plain payload is accepted as the body of a message, so that staff can send one as JSON from
-the UI or the CLI.
+The encryption is Tink's AEAD. A ciphertext begins with its key's ID, so that histories stay readable after a
+key rotation. Each payload is bound to its namespace and workflow: moved to another, it cannot be decrypted.
+Summaries and details, which operators read in Temporal UI, are marked to stay in clear and hold no personal
+data. A plain payload is accepted as the body of a message, so that staff can send one as JSON from the UI or
+the CLI.
 """
 
 import copy
@@ -36,35 +36,35 @@ from temporalio.converter import (
 from tink import aead
 
 ENCRYPTED = b"binary/encrypted"
-"""The encoding that a payload's metadata tells when it is encrypted."""
+"""The encoding in the metadata of an encrypted payload."""
 
 _UNBOUND = b"liity temporal payload"
-"""The associated data of all payloads up to release 0.2."""
+"""Associated data of all payloads up to release 0.2."""
 
 _BOUND = b"liity temporal payload of a workflow"
 
 _NAMESPACE = "liity-namespace"
 _WORKFLOW_ID = "liity-workflow-id"
-"""Names in the metadata of an encrypted payload."""
+"""Metadata keys of an encrypted payload."""
 
 _AUDIENCE = "liity-audience"
 _OPERATORS = b"operators"
-"""The mark in the metadata of what stays in the clear. A value's type sets it, never its content."""
+"""Metadata value of payloads that stay in clear. The value's type sets it, never its content."""
 
 
 class OperatorText(str):
-    """A summary: operators read it in Temporal UI, so it stays in the clear. It holds no personal data."""
+    """A summary that operators read in Temporal UI: stays in clear and holds no personal data."""
 
     __slots__ = ()
 
 
 class PayloadError(ValueError):
-    """A payload that is damaged, or not the workflow's own."""
+    """A payload is damaged, or belongs to another workflow."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a payload belongs; both are empty for what belongs to no workflow."""
+    """Namespace and workflow of a payload; both are empty for a payload of no workflow."""
 
     namespace: str
     workflow_id: str
@@ -72,16 +72,16 @@ class _Place:
     @property
     def associated_data(self) -> bytes:
         namespace, workflow_id = self.namespace.encode(), self.workflow_id.encode()
-        # The length keeps two pairs from looking alike.
+        # The length prevents two pairs from giving the same data.
         return b"%s\n%d\n%s%s" % (_BOUND, len(namespace), namespace, workflow_id)
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
-    """Encrypts every payload but what is marked for operators, and binds it to its namespace and workflow.
+    """Encrypts every payload except operators' texts, and binds it to its namespace and workflow.
 
-    These two stand in the payload's metadata, authenticated. A codec that knows where it works reads its own
-    payloads alone. One that does not, such as the codec server's, reads all: Temporal UI does not tell which
-    workflow a payload is of. Payloads of releases up to 0.2 are bound to nothing.
+    Namespace and workflow ID are authenticated metadata. A codec with a context decrypts payloads of its own
+    workflow only. One without, such as the codec server's, decrypts all: Temporal UI does not say which
+    workflow a payload belongs to. Payloads of releases up to 0.2 are not bound.
     """
 
     def __init__(self, keyset: tink.KeysetHandle) -> None:
@@ -91,7 +91,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         self._of_workflow = False
 
     def with_context(self, context: SerializationContext) -> Self:
-        """The codec for the payloads of one workflow, or of its activities."""
+        """The codec for payloads of one workflow, or of its activities."""
         if not isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
             return self
         own = copy.copy(self)
@@ -100,16 +100,16 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         return own
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Encrypts. What operators read is sent without the mark: Temporal's tools show plain JSON alone."""
+        """Encrypts. Operators' texts are sent without their mark: Temporal's tools show plain JSON only."""
         return [_unmarked(payload) or self._encrypt(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Decrypts what is encrypted.
+        """Decrypts encrypted payloads.
 
-        TinkError if the keyset lacks a payload's key. Everybody at Temporal's frontend may send messages to a
-        workflow: what is plain there stays as it is. So does what belongs elsewhere or is damaged, and as no
-        converter knows it, the workflow refuses it and goes on. Between a workflow and its activities only
-        our own processes write: there anything else is a PayloadError.
+        TinkError if the keyset lacks a payload's key. Anybody at Temporal's frontend can send messages to a
+        workflow: there, plain payloads stay as they are. So do damaged ones and those of other workflows; no
+        converter accepts them, so the workflow refuses the message and goes on. Between a workflow and its
+        activities only our own processes write: there, any of these raises PayloadError.
         """
         return [self._decode(payload) for payload in payloads]
 
@@ -156,13 +156,13 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
 
 def payload_key_id(payload: Payload) -> str:
-    """The ID of the key an encrypted payload lies under."""
-    # Tink's ciphertexts begin with a byte of version and the ID of their key.
+    """The ID of the key of an encrypted payload."""
+    # Tink's ciphertexts begin with a version byte and the key ID.
     return str(int.from_bytes(payload.data[1:5], "big"))
 
 
 def _unmarked(payload: Payload) -> Payload | None:
-    """The payload without its mark, if it is marked for operators."""
+    """The payload without its mark, if it is marked for operators; else None."""
     if payload.metadata.get(_AUDIENCE) != _OPERATORS:
         return None
     plain = Payload()
@@ -172,7 +172,7 @@ def _unmarked(payload: Payload) -> Payload | None:
 
 
 class _MetadataAsJson(JSONProtoPayloadConverter):
-    """Temporal UI reads workflow metadata, details among it, as JSON; our own messages go as binary."""
+    """Workflow metadata, details included, as JSON for Temporal UI; other messages stay binary."""
 
     def to_payload(self, value: Any) -> Payload | None:  # noqa: ANN401 - the base class's signature
         payload = super().to_payload(value) if isinstance(value, WorkflowMetadata) else None
@@ -180,7 +180,7 @@ class _MetadataAsJson(JSONProtoPayloadConverter):
 
 
 class _PlainJson(JSONPlainPayloadConverter):
-    """Temporal UI reads summaries as JSON."""
+    """Summaries as JSON for Temporal UI."""
 
     def to_payload(self, value: Any) -> Payload | None:  # noqa: ANN401 - the base class's signature
         payload = super().to_payload(value)
@@ -188,13 +188,13 @@ class _PlainJson(JSONPlainPayloadConverter):
 
 
 def _marked(payload: Payload) -> Payload:
-    """A payload that stays in the clear."""
+    """Marks a payload to stay in clear."""
     payload.metadata[_AUDIENCE] = _OPERATORS
     return payload
 
 
 class _JsonToMessage(JSONTypeConverter):
-    """Reads a message from plain JSON: what an operator types into a signal's form."""
+    """Parses a message from plain JSON: what an operator types into a signal's form."""
 
     def to_typed_value(self, hint: type, value: Any) -> Message | JSONTypeConverterUnhandled | None:  # noqa: ANN401
         if not issubclass(hint, Message):
@@ -202,7 +202,7 @@ class _JsonToMessage(JSONTypeConverter):
         try:
             return json_format.ParseDict(value, hint())
         except (json_format.ParseError, AttributeError, TypeError):
-            # Its text repeats what was typed, which may be personal data, and the SDK logs it.
+            # The parser's text repeats the input, which may be personal data, and the SDK logs it.
             raise ValueError(f"The JSON is no {hint.DESCRIPTOR.name}") from None
 
 
@@ -220,9 +220,9 @@ PLAIN_DATA_CONVERTER = DataConverter(
     payload_converter_class=_PayloadConverter,
     failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
 )
-"""Our messages without the encryption: for histories that were decrypted to be committed."""
+"""Converter without encryption: for histories that were decrypted to be committed."""
 
 
 def data_converter(keyset: tink.KeysetHandle) -> DataConverter:
-    """Our messages, encrypted under the keyset's primary key, readable under every key in it."""
+    """Converter with encryption under the keyset's primary key; decrypts with any of its keys."""
     return replace(PLAIN_DATA_CONVERTER, payload_codec=EncryptionCodec(keyset))

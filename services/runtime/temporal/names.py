@@ -1,11 +1,11 @@
-"""The names that starters and workers of workflows share: task queue, workflow types, IDs, messages."""
+"""Names shared by starters and workers of workflows: task queue, workflow types, IDs, messages."""
 
 TASK_QUEUE = "registration"
-"""Where every worker looks for all that is to be done."""
+"""The task queue of all workers."""
 
 
 class RegistrationWorkflowNames:
-    """What a starter must know of `RegistrationWorkflow`, whose code it does not know."""
+    """Names of `RegistrationWorkflow` for its starters, which do not know its code."""
 
     WORKFLOW = "RegistrationWorkflow"
     SAVE = "save"
@@ -28,12 +28,12 @@ class RegistrationWorkflowNames:
 
     @staticmethod
     def workflow_id(person_id: str) -> str:
-        """One execution per person: two who save the same person meet in it (R18)."""
+        """One execution per person: concurrent Saves of a person meet in it (R18)."""
         return f"registration/{person_id}"
 
 
 class DisclosureWorkflowNames:
-    """What a starter must know of `DisclosureWorkflow`."""
+    """Names of `DisclosureWorkflow`."""
 
     WORKFLOW = "DisclosureWorkflow"
 
@@ -44,7 +44,7 @@ class DisclosureWorkflowNames:
 
 
 class PasswordOrderWorkflowNames:
-    """What a starter must know of `PasswordOrderWorkflow`."""
+    """Names of `PasswordOrderWorkflow`."""
 
     WORKFLOW = "PasswordOrderWorkflow"
 
@@ -55,7 +55,7 @@ class PasswordOrderWorkflowNames:
 
 
 class TransferWorkflowNames:
-    """What a starter must know of `TransferWorkflow`."""
+    """Names of `TransferWorkflow`."""
 
     WORKFLOW = "TransferWorkflow"
     TRANSFER = "transfer"
@@ -67,7 +67,7 @@ class TransferWorkflowNames:
 
 
 class CredentialsWorkflowNames:
-    """What a starter must know of `CredentialsWorkflow`."""
+    """Names of `CredentialsWorkflow`."""
 
     WORKFLOW = "CredentialsWorkflow"
     SEND = "send"
@@ -79,7 +79,7 @@ class CredentialsWorkflowNames:
 
 
 class AddressChangeWorkflowNames:
-    """What a starter must know of `AddressChangeWorkflow`."""
+    """Names of `AddressChangeWorkflow`."""
 
     WORKFLOW = "AddressChangeWorkflow"
     CHANGE = "change"
@@ -91,7 +91,7 @@ class AddressChangeWorkflowNames:
 
 
 class ClassListWorkflowNames:
-    """What a starter must know of `ClassListWorkflow`."""
+    """Names of `ClassListWorkflow`."""
 
     WORKFLOW = "ClassListWorkflow"
     CANCEL = "cancel"
@@ -103,7 +103,7 @@ class ClassListWorkflowNames:
 
 
 class RemovalWorkflowNames:
-    """What a starter must know of `RemovalWorkflow`."""
+    """Names of `RemovalWorkflow`."""
 
     WORKFLOW = "RemovalWorkflow"
     END = "end"
@@ -112,12 +112,12 @@ class RemovalWorkflowNames:
 
     @staticmethod
     def workflow_id(customer_id: str) -> str:
-        """One execution per customer: two who end the same customership meet in it."""
+        """One execution per customer: concurrent calls that end the customership meet in it."""
         return f"removal/{customer_id}"
 
 
 class NeedWorkflowNames:
-    """What a starter must know of `NeedWorkflow`."""
+    """Names of `NeedWorkflow`."""
 
     WORKFLOW = "NeedWorkflow"
     CHANGED = "changed"
@@ -130,7 +130,7 @@ class NeedWorkflowNames:
 
 
 class InvitationWorkflowNames:
-    """What a starter must know of `InvitationWorkflow`."""
+    """Names of `InvitationWorkflow`."""
 
     WORKFLOW = "InvitationWorkflow"
     INVITE = "invite"
@@ -144,7 +144,7 @@ class InvitationWorkflowNames:
 
 
 class UnitClosingWorkflowNames:
-    """What a starter must know of `UnitClosingWorkflow`."""
+    """Names of `UnitClosingWorkflow`."""
 
     WORKFLOW = "UnitClosingWorkflow"
     CLOSE = "close"
@@ -156,28 +156,28 @@ class UnitClosingWorkflowNames:
 
 
 class PasswordReminderWorkflowNames:
-    """What a starter must know of `PasswordReminderWorkflow`."""
+    """Names of `PasswordReminderWorkflow`."""
 
     WORKFLOW = "PasswordReminderWorkflow"
     SCHEDULE = "password-reminders"
 
 
 class WorkDigestWorkflowNames:
-    """What a starter must know of `WorkDigestWorkflow`."""
+    """Names of `WorkDigestWorkflow`."""
 
     WORKFLOW = "WorkDigestWorkflow"
     SCHEDULE = "work-digest"
 
 
 class ReconciliationWorkflowNames:
-    """What a starter must know of `ReconciliationWorkflow`."""
+    """Names of `ReconciliationWorkflow`."""
 
     WORKFLOW = "ReconciliationWorkflow"
     SCHEDULE = "reconciliation"
 
 
 class MessageWorkflowNames:
-    """What a starter must know of `MessageWorkflow`."""
+    """Names of `MessageWorkflow`."""
 
     WORKFLOW = "MessageWorkflow"
     CLOSED = "closed"
@@ -189,19 +189,19 @@ class MessageWorkflowNames:
 
 
 class CodeChangeWorkflowNames:
-    """What a starter must know of `CodeChangeWorkflow`."""
+    """Names of `CodeChangeWorkflow`."""
 
     WORKFLOW = "CodeChangeWorkflow"
     CHANGE = "change"
 
     @staticmethod
     def workflow_id(person_id: str) -> str:
-        """One execution per person at a time: two who change the same code come one after another."""
+        """One execution per person at a time: changes of a person's code run one after another."""
         return f"code-change/{person_id}"
 
 
 class MergeWorkflowNames:
-    """What a starter must know of `MergeWorkflow`."""
+    """Names of `MergeWorkflow`."""
 
     WORKFLOW = "MergeWorkflow"
     MERGE = "merge"

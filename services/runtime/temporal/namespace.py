@@ -1,4 +1,4 @@
-"""What Temporal's namespace must know and keep to: search attributes, and how long closed runs are kept."""
+"""Setup of Temporal's namespace: search attributes, and retention of closed runs."""
 
 from datetime import timedelta
 
@@ -14,21 +14,21 @@ from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 
 
 class NamespaceSettings(BaseSettings):
-    """What is to hold for the namespace."""
+    """Settings of the namespace."""
 
     model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
 
     temporal_retention: timedelta = Field(
         timedelta(days=30),
         ge=timedelta(days=1),
-        description="How long Temporal keeps the (encrypted) history of a run that is over.",
+        description="How long Temporal keeps the (encrypted) history of a closed run.",
     )
 
 
 async def prepare_namespace(client: Client, retention: timedelta) -> list[str]:
-    """Makes the search attributes known and sets the retention; tells what it has changed.
+    """Adds missing search attributes and sets the retention; returns a line for each change.
 
-    RPCError if it may not. Repeating it changes nothing.
+    RPCError if the caller may not. Idempotent.
     """
     changes = []
     known = await client.operator_service.list_search_attributes(

@@ -1,4 +1,4 @@
-"""What operators find runs by in Temporal UI. Opaque IDs and stages only: no personal data.
+"""Search attributes of runs in Temporal UI. Opaque IDs and stages only: no personal data.
 
 For example `LiityStage = "WAITING_FOR_CONSENT" AND LiityDeadline < "2026-12-24T00:00:00Z"`.
 """
@@ -17,7 +17,7 @@ REGISTRATION: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("LiityReg
 DEADLINE: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("LiityDeadline")
 
 SEARCH_ATTRIBUTES = (STAGE, UNIT, KIND, REGISTRATION, DEADLINE)
-"""All of them, to be made known to the server before the worker starts."""
+"""All of them; the server must know them before the worker starts."""
 
 
 def stage_name(stage: Stage.ValueType) -> str:

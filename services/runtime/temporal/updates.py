@@ -1,4 +1,4 @@
-"""Updates of runs: sent until the run takes them, and what their refusals mean."""
+"""Sending updates to workflow runs: retries, and the meaning of refusals."""
 
 import asyncio
 import time
@@ -51,7 +51,7 @@ _CODES = {
     REASON_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     REASON_INTERNAL: grpc.StatusCode.INTERNAL,
 }
-"""The status of what a workflow refuses; FAILED_PRECONDITION for all else."""
+"""Status codes by reason of a workflow's refusal; FAILED_PRECONDITION for other reasons."""
 
 
 _PASSING = frozenset(
@@ -62,24 +62,24 @@ _PASSING = frozenset(
         RPCStatusCode.RESOURCE_EXHAUSTED,
     }
 )
-"""What Temporal answers while it cannot take an update, but soon may."""
+"""Statuses by which Temporal refuses an update now, but may accept it soon."""
 
 _PATIENCE = 10.0
-"""Seconds a caller is kept waiting for the outcome."""
+"""Seconds that a caller waits for the outcome."""
 
 _SLOWED_DOWN = timedelta(minutes=1)
-"""When to come back if a run takes no more for now."""
+"""Retry delay when a run accepts no more updates for now."""
 
 _PAUSE = 0.1
-"""Seconds between two tries."""
+"""Seconds between two attempts."""
 
 ResponseT = TypeVar("ResponseT")
 
 
 async def save_registration(temporal: Client, request: CreateRegistrationRequest) -> Registration:
-    """Starts the person's registration, or meets the one that runs; returns once the outcome is decided.
+    """Starts the person's registration, or finds the running one; returns once the outcome is decided.
 
-    The request's ID is the update's: whoever repeats it gets the first answer.
+    The request's ID is the update's ID: a repeated request gets the first answer.
     """
 
     def start() -> WithStartWorkflowOperation[object, object]:
@@ -124,15 +124,15 @@ async def update_with_start(
     *,
     closed: Reason.ValueType,
 ) -> ResponseT:
-    """Starts a run, or meets the one that there is, with an update; gives the answer or raises the refusal.
+    """Sends an update to a run, starting it if none is running; returns the answer or raises the refusal.
 
-    `request_id` is the update's: whoever repeats it gets the first answer. `closed` is the reason if the run
-    ends before it takes the update.
+    `request_id` is the update's ID: a repeated request gets the first answer. `closed` is the reason of the
+    refusal if the run ends before it accepts the update.
     """
 
     async def send() -> ResponseT:
         operation = start()
-        # Nobody needs the handle, but asyncio logs an error in it that nobody has looked at.
+        # The handle is not needed, but asyncio logs an error in it that was never retrieved.
         handle = asyncio.ensure_future(operation.workflow_handle())
         handle.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
@@ -147,9 +147,9 @@ async def update_with_start(
 
 
 async def patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.ValueType) -> ResponseT:
-    """Sends an update, again while the run or the server is not ready for it: its ID makes that safe.
+    """Sends an update, and again while the run or the server is not ready; its ID makes repeating safe.
 
-    An update is lost, and must be sent again, when something else happens to the run just as it ends.
+    An update is lost, and must be repeated, if another event reaches the run just as it ends.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -168,7 +168,7 @@ async def patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.Val
 def _refusal(
     error: WorkflowUpdateFailedError | UpdateTimeoutError | RPCError, closed: Reason.ValueType
 ) -> Refusal:
-    """What a failed call means; `closed` if it came after the workflow's end."""
+    """The refusal for a failed call; `closed` if the workflow had ended."""
     if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
         return refused(closed)
     cause: BaseException | None = error
@@ -180,7 +180,7 @@ def _refusal(
 
 
 def refused(reason: Reason.ValueType) -> Refusal:
-    """A workflow's refusal, as its caller gets it."""
+    """The refusal for a workflow's reason."""
     code = _CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION)
     exhausted = code is grpc.StatusCode.RESOURCE_EXHAUSTED
     return Refusal(code, reason, retry_after=_SLOWED_DOWN if exhausted else None)

@@ -1,4 +1,4 @@
-"""Accounts of a test's own on the stack."""
+"""Accounts on the stack, created by a test for itself."""
 
 import secrets
 import uuid

@@ -1,4 +1,4 @@
-"""Finds a text in bytes, however it was written there."""
+"""Finds a text in bytes, in any encoding."""
 
 import base64
 import json

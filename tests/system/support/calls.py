@@ -1,4 +1,4 @@
-"""The catalogue of right calls: one of every public RPC. Every test that walks over the RPCs reads it."""
+"""The catalogue of valid calls: one for each public RPC. Every test that walks over the RPCs reads it."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Callers who repeat a call with its request ID until it is answered, while parts of the system are away."""
+"""Clients that repeat a call with its request ID until it is answered, while components are down."""
 
 import asyncio
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Class lists of people whom no other row has, and what is done with them through the public API."""
+"""Class lists of persons that no other row names, and calls with them through the public API."""
 
 import csv
 import io

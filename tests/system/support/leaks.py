@@ -1,8 +1,8 @@
-"""Searches all that operators, mail servers and callers see for the personal data that tests have sent.
+"""Searches everything that operators, mail servers and callers see for personal data that tests have sent.
 
-No test helps with it. Every channel that a test opens tells here what it sent and which errors came back;
-after each file of tests whatever is new in logs, errors, mail and Temporal is searched for it, and at the end
-the raw bytes of the databases. A leak is reported with the test that sent the value.
+Tests need do nothing for it: every channel that a test opens reports here what it sent and which errors came
+back. After each file of tests, all new logs, errors, mails and runs in Temporal are searched for it; at the
+end, the raw bytes of the databases. A leak is reported with the test that sent the value.
 """
 
 import re

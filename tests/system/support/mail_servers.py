@@ -1,4 +1,4 @@
-"""Mail servers that stand in for the stack's mailbox, and keep their answers back."""
+"""Mail servers that replace the stack's mailbox and delay their answers."""
 
 import asyncio
 from collections.abc import AsyncIterator

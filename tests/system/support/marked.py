@@ -1,4 +1,4 @@
-"""Somebody whose every word on the form occurs nowhere else."""
+"""A person whose form contains only words that occur nowhere else."""
 
 import random
 from collections.abc import Iterator

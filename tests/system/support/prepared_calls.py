@@ -1,4 +1,4 @@
-"""Calls of public RPCs that are done, with what each needs to be there, and whose data each touches (R36)."""
+"""Calls of public RPCs that succeed: the data each needs, and whose data each touches (R36)."""
 
 import uuid
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What the tests of the public API share: calls of any kind, whole refusals, and what is stored."""
+"""Helpers of the public API's tests: calls of any kind, complete refusals, stored data."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What the tests of the public API meet: registrations in each state, and links of every kind."""
+"""Data for the public API's tests: registrations in each stage, and links of every kind."""
 
 import uuid
 from collections.abc import AsyncIterator

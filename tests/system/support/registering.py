@@ -1,4 +1,4 @@
-"""What system tests do through the public API, and how they count the mail that comes of it."""
+"""Common calls of system tests through the public API, and counting the mail that results."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Walks over the RPCs within one test: every check is made, and all that they find is told together."""
+"""Walks over the RPCs within one test: makes every check and reports all findings together."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

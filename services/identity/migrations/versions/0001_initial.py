@@ -1,4 +1,4 @@
-"""The first tables: persons, credentials, links, accounts, sessions, log-in attempts."""
+"""Persons, credentials, links, accounts, sessions, log-in attempts."""
 
 import sqlalchemy as sa
 from alembic import op

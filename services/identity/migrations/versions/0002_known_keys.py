@@ -1,4 +1,4 @@
-"""The keys this database has been used with."""
+"""Keys this database has been used with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("known_since", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("purpose", "key_id", name="pk_known_keys"),
     )
-    # What codes lie under already is needed already. The next start adds the check values.
+    # Keys that stored codes use are required from now on. The next start adds the check values.
     op.execute(
         "INSERT INTO known_keys (purpose, key_id, known_since)"
         " SELECT DISTINCT 'hetu', hetu_key_id::text, now() FROM persons"

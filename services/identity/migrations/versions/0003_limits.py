@@ -1,4 +1,4 @@
-"""Limits. The release before still counts in `login_attempts`, which stays until the next one."""
+"""Limits. The previous release still counts in `login_attempts`, which the next one drops."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Invitations of registrars, and how old passwords are."""
+"""Invitations of registrars, and the age of passwords."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id", name="pk_registrar_removals"),
     )
     op.create_index("ix_memberships_unit_id", "memberships", ["unit_id"])
-    # The release before makes accounts without it: they are as new as their password.
+    # The previous release inserts accounts without this column: the default is the moment of insertion.
     op.add_column(
         "accounts",
         sa.Column(

@@ -1,4 +1,4 @@
-"""Persons without a personal identity code. The release before makes none, and leaves them alone."""
+"""Persons without a personal identity code. The previous release creates none and ignores them."""
 
 import sqlalchemy as sa
 from alembic import op

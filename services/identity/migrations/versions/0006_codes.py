@@ -1,4 +1,4 @@
-"""Persons without a personal identity code: one may be attached later (R24, R34)."""
+"""Attaching a code to a person without one (R24, R34)."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Holds: the persons of a class list are kept until its rows are registered."""
+"""Holds: persons of a class list are kept until its rows are registered."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Changes of codes, and of registrars' roles: a repeated call finds them done."""
+"""Changes of codes and of registrars' roles, kept to recognise repeated calls."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Of two codes of a merge, the one that was dropped goes on leading to the person who stays (R24, R34)."""
+"""A code dropped in a merge leads to the remaining person (R24, R34)."""
 
 import sqlalchemy as sa
 from alembic import op

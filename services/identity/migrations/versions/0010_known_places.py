@@ -1,4 +1,4 @@
-"""Networks from which accounts have logged in, and how often log-ins to an account were locked."""
+"""Networks from which accounts have logged in, and counts of lock-outs."""
 
 import sqlalchemy as sa
 from alembic import op

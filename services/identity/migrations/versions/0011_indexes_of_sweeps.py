@@ -1,4 +1,4 @@
-"""What the sweep looks for is found by an index."""
+"""Indexes for the sweep."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Book tips that customer service has edited."""
+"""Book tips edited by customer service."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which calls have edited book tips, also when somebody else has edited them since."""
+"""Calls that have edited book tips, kept to recognise repetitions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id", "name", name="pk_book_tips_edits"),
     )
     op.execute("INSERT INTO book_tips_edits SELECT request_id, name, update_time FROM book_tips")
-    # No release has edited any yet.
+    # No release has edited tips yet.
     op.drop_column("book_tips", "request_id")
 
 

@@ -1,4 +1,4 @@
-"""What the sweeps look for is found by an index."""
+"""Indexes for the sweeps."""
 
 from alembic import op
 
