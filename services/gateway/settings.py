@@ -10,7 +10,7 @@ from services.runtime.temporal.client import TemporalSettings
 
 
 class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):
-    """What the gateway reads, prefix `LIITY_`."""
+    """Settings of the gateway, prefix `LIITY_`."""
 
     identity_target: str = Field(description="host:port of the identity service.")
     registration_target: str = Field(description="host:port of the registration service.")
