@@ -12,9 +12,9 @@ from services.runtime.rpc.server import ServerSettings
 
 
 class RegistrationSettings(ServerSettings, DatabaseSettings):
-    """What the registration service reads, prefix `LIITY_`.
+    """Settings of the registration service, prefix `LIITY_`.
 
-    The rules of suspicious use count look-ups by personal identity code, by account and by day in Helsinki.
+    The rules for suspicious use count look-ups by personal identity code, per account and day in Helsinki.
     """
 
     look_ups_per_account: int = Field(
@@ -100,14 +100,14 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         return self
 
     def work_patience(self) -> Patience:
-        """How long items of work may wait that have no deadline of their own."""
+        """How long work items without a deadline of their own may wait."""
         return Patience(
             mail_patience=timedelta(days=self.work_mail_days),
             duplicate_patience=timedelta(days=self.work_duplicate_days),
         )
 
     def suspicion_rules(self) -> SuspicionRules:
-        """The rules of suspicious use."""
+        """The thresholds of the rules for suspicious use."""
         return SuspicionRules(
             empty_look_ups=self.suspicion_empty_look_ups,
             outside_hours=self.suspicion_outside_hours,
