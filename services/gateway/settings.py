@@ -17,8 +17,8 @@ class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):
     notification_target: str = Field(description="host:port of the notification service.")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
         (),
-        description='Networks of our own proxies, as in `["10.1.0.0/16"]`: what they say in'
-        " `x-forwarded-for` is believed, and nobody else.",
+        description='Networks of our own proxies, as in `["10.1.0.0/16"]`: only their'
+        " `x-forwarded-for` is trusted.",
     )
     disclosure_lifetime: timedelta = Field(
         timedelta(days=7),
