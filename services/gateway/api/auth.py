@@ -89,7 +89,7 @@ class AuthService(AuthServiceServicer):
         request: OrderPasswordRequest,
         context: grpc.ServicerContext,
     ) -> OrderPasswordResponse:
-        """Orders a new password (R22); the result is told by e-mail only."""
+        """Orders a new password (R22); the result is sent by e-mail only."""
         admit = identity_pb2.AdmitPasswordOrderRequest(email=request.email)
         await self._identity.call(self._accounts.AdmitPasswordOrder, admit)
         request_id = request.request_id

@@ -73,7 +73,7 @@ def read_table(content: bytes, form: ClassListFormat.ValueType) -> list[Row]:
             raise _refused(REASON_CLASS_LIST_UNREADABLE)
     if rows and rows[0].torn:
         raise _refused(REASON_CLASS_LIST_UNREADABLE)
-    if len(rows) < 2:  # noqa: PLR2004 - the headings and somebody
+    if len(rows) < 2:  # noqa: PLR2004 - the headings and one row
         raise _refused(REASON_CLASS_LIST_EMPTY)
     return rows
 

@@ -147,7 +147,7 @@ def _enum_words() -> Mapping[str, str]:
     return {name: words for contract in _CONTRACTS for name, words in _values(contract.DESCRIPTOR)}
 
 
-def _values(file: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a descriptor, whose stubs tell little
+def _values(file: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - descriptors have hardly any types
     messages: Iterable[Any] = file.message_types_by_name.values()
     enums = [
         *file.enum_types_by_name.values(),

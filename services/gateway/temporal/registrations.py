@@ -112,8 +112,8 @@ class RegistrationWorkflows(WorkflowStarter):
 
     async def _decide(self, person_id: str, name: str, request_id: str, request: Message) -> Registration:
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
-        # The message's name is in the update ID: a run tells updates apart by ID alone, and a Save has the
-        # same one.
+        # A run tells updates apart by ID alone: without the name, a Save's answer could stand for another
+        # message's.
         update_id = f"{name}/{request_id}"
         response: StageResponse = await patiently(
             lambda: handle.execute_update(name, request, id=update_id, result_type=StageResponse),

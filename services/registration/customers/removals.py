@@ -58,7 +58,7 @@ _MARK = (
         ended_at=bindparam("moment"),
         updated_at=bindparam("moment"),
         version=customers.c.version + 1,
-        # A CD borrower has borrowed discs, even one who was converted to it.
+        # A CD borrower counts as having borrowed discs, however they became one.
         lent=or_(customers.c.lent, customers.c.kind == CUSTOMER_KIND_CD_BORROWER),
     )
     .returning(*customers.c)

@@ -57,7 +57,7 @@ MOVES_WITH_PERSON = or_(NOT_ABANDONED, registrations.c.customer_id.is_not(None))
 """Registrations that move with a person to another unit; those that came to nothing stay."""
 
 CURRENT_FIRST = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.created_at.desc())
-"""The order that puts a customer's own registration first, before linked and merged ones."""
+"""Orders a customer's registrations: begun ones before linked ones, then newest first."""
 
 
 def _customer_name() -> ColumnElement[str]:
