@@ -1,1 +1,1 @@
-"""The one door for frontends: checks who calls, starts, updates and reads. It keeps no state."""
+"""The only entry point for frontends: authenticates callers, starts and updates workflows. Stateless."""

@@ -1,4 +1,4 @@
-"""Who calls the public API: access tokens, and the unit a request names."""
+"""Authenticates the public API's callers by access token, and authorises them for the request's unit."""
 
 import re
 
@@ -20,23 +20,23 @@ _UNIT = re.compile(r"units/([a-z0-9]{1,32})(?:/.*)?", re.DOTALL)
 
 
 class AccountAuthenticator:
-    """Lets accounts in by their access token, into the units they belong to."""
+    """Authenticates accounts, and authorises them for the units they belong to."""
 
     def __init__(self, identity: Peer) -> None:
         self._tokens = AccessTokenVerifier(identity)
 
     async def authenticate(self, call: Call, rule: Rule) -> Caller:
-        """The account an access token was given to."""
+        """The account of an access token."""
         if not isinstance(rule, Accounts):
             raise permission_denied(REASON_PERMISSION_DENIED)
         return await self._tokens.caller(bearer_token(call.text("authorization")))
 
     def authorize(self, call: Call, caller: Caller, rule: Rule, request: Message) -> Actor:
-        """The account, in the role that lets it touch what the request names.
+        """The actor, with the role that permits the call.
 
-        That is the unit which `parent` or `name` begins with; NOT_FOUND for another unit: who may not see it
-        is not told whether it exists. PERMISSION_DENIED where no unit is named, or one's own, and no role is
-        enough.
+        The unit is the one that `parent` or `name` begins with. NOT_FOUND for a unit that is not the
+        caller's: whether it exists stays hidden. PERMISSION_DENIED if no unit is named, or the caller's own,
+        and no role is enough.
         """
         actor = Actor(
             kind=ACTOR_KIND_LINK,
@@ -55,7 +55,7 @@ class AccountAuthenticator:
         actor.kind = ACTOR_KIND_ACCOUNT
         actor.account_id = caller.account_id
         actor.unit_id = unit_id
-        # A membership, which is for this unit, comes before what one may do everywhere.
+        # A role in this unit comes before a role everywhere.
         actor.role = min(roles)
         return actor
 

@@ -1,4 +1,4 @@
-"""Resource names (AIP-122): how each is written and read."""
+"""Resource names (AIP-122): formatting and parsing."""
 
 import re
 
@@ -17,23 +17,23 @@ class ResourceName:
         self._regex = re.compile(_VARIABLE.sub(lambda _: one_id, pattern))
 
     def format(self, *ids: str) -> str:
-        """The name with these IDs."""
+        """The name for these IDs."""
         return self._format.format(*ids)
 
     def parse(self, name: str, field: str = "name") -> tuple[str, ...]:
-        """The IDs in a name. INVALID_ARGUMENT, naming the request's field, if it is none of this kind."""
+        """The IDs in a name. INVALID_ARGUMENT, naming the request's field, if it is not of this kind."""
         match = self._regex.fullmatch(name)
         if match is None:
             raise invalid([FieldViolation(field, REASON_INVALID_FORMAT)])
         return match.groups()
 
     def parse_id(self, name: str, field: str = "name") -> str:
-        """The ID in a name that has one."""
+        """The only ID in a name."""
         (only,) = self.parse(name, field)
         return only
 
     def matches(self, name: str) -> bool:
-        """Whether it is a name of this kind."""
+        """Whether a name is of this kind."""
         return self._regex.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""The gateway's process."""
+"""The gateway process."""
 
 import grpc
 from temporalio.client import Client
@@ -71,7 +71,7 @@ SERVICES = (
     "liity.v1.UseLogService",
     "liity.v1.WorkService",
 )
-"""The public API."""
+"""The services of the public API."""
 
 
 async def run() -> None:

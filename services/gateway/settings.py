@@ -10,15 +10,15 @@ from services.runtime.temporal.client import TemporalSettings
 
 
 class GatewaySettings(ServerSettings, PublicTlsSettings, TemporalSettings):
-    """What the gateway reads, prefix `LIITY_`."""
+    """Settings of the gateway, prefix `LIITY_`."""
 
     identity_target: str = Field(description="host:port of the identity service.")
     registration_target: str = Field(description="host:port of the registration service.")
     notification_target: str = Field(description="host:port of the notification service.")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
         (),
-        description='Networks of our own proxies, as in `["10.1.0.0/16"]`: what they say in'
-        " `x-forwarded-for` is believed, and nobody else.",
+        description='Networks of our own proxies, as in `["10.1.0.0/16"]`: only their'
+        " `x-forwarded-for` is trusted.",
     )
     disclosure_lifetime: timedelta = Field(
         timedelta(days=7),

@@ -1,4 +1,4 @@
-"""What the gateway writes into the log of use: who has looked at whose data (R36)."""
+"""Records in the log of use whose data a caller has seen (R36)."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _SUBJECT = re.compile(r"units/[a-z0-9]{1,32}/(?:registrations|customers|registra
 
 
 class UseRecorder:
-    """Has the registration service write an entry, before the answer goes out."""
+    """Asks the registration service to store an entry before the answer goes out."""
 
     def __init__(self, registration: Peer) -> None:
         self._registration = registration
@@ -24,14 +24,14 @@ class UseRecorder:
     async def record(
         self, action: str, request: RequestContext, response: Message | None, outcome: str
     ) -> None:
-        """One entry: about those whom the answer names, and those whom its handler has named."""
+        """Records one entry, about the subjects named by the answer and by its handler."""
         named = set() if response is None else set(_subjects_in(response))
         use = RecordUseRequest(action=action, subject_ids=sorted(request.subjects | named), outcome=outcome)
         await self._registration.call(self._uses.RecordUse, use)
 
 
 def _subjects_in(message: Message) -> Iterator[str]:
-    """The IDs of all registrations, customers and registrars that a message names by their resource names."""
+    """The IDs of all registrations, customers and registrars whose resource names are in a message."""
     for field, value in message.ListFields():
         for item in value if field.is_repeated else (value,):
             if field.type == FieldDescriptor.TYPE_MESSAGE:

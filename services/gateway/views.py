@@ -1,4 +1,4 @@
-"""A registration as the public API shows it, and the size of its lists' pages."""
+"""Registrations in the public API's form, and page sizes of lists."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,10 +31,10 @@ from liity.v1.registration_pb2 import (
 from services.gateway.resource_names import CUSTOMER, REGISTRATION
 
 DEFAULT_PAGE = 50
-"""How many items a list answers if it is not asked for a number."""
+"""Items on a page if the request gives no number."""
 
 LARGEST_PAGE = 200
-"""How many it answers at most."""
+"""The most items on a page."""
 
 _WITHDRAW = AvailableAction(action=ACTION_WITHDRAW, parties=[PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE])
 _EDIT = AvailableAction(action=ACTION_EDIT, parties=[PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE])
@@ -64,7 +64,7 @@ _WHILE_WAITING: Mapping[Stage.ValueType, Sequence[AvailableAction]] = {
 
 
 def to_public(stored: StoredRegistration) -> Registration:
-    """The registration as the public API shows it: with whom it waits for and what can be done."""
+    """A registration in the public API's form, with the parties it waits for and the available actions."""
     public = Registration(
         name=REGISTRATION.format(stored.unit_id, stored.registration_id),
         stage=stored.stage,

@@ -1,1 +1,1 @@
-"""Units, customers, their registrations, the rules of the form and the evidence of consent."""
+"""Units, customers, registrations, the rules of the form, and the evidence of consent."""

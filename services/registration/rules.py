@@ -1,4 +1,4 @@
-"""The rules of registering (R1 to R8): ages, and what a form must say. Pure functions, no I/O."""
+"""Rules of registering (R1 to R8): ages and the form. Pure functions, no I/O."""
 
 import re
 import unicodedata
@@ -50,32 +50,32 @@ from services.runtime.clock import from_proto_date
 from services.runtime.rpc.errors import FieldViolation
 
 AGE_OF_OWN_DECISION = 15
-"""From this age on no guardian's consent is needed (R5, R6)."""
+"""From this age no guardian's consent is needed (R5, R6)."""
 
 AGE_OF_MAJORITY = 18
-"""From this age on no guardian applies (R7)."""
+"""From this age a guardian may not apply (R7)."""
 
 OLDEST_AGE = 130
-"""Nobody is older: whoever is told to be was mistyped."""
+"""A greater age is taken for a typing error."""
 
 PAPER_CONSENT_VALIDITY = timedelta(days=90)
 """How old a consent on paper may be when it is recorded."""
 
 HOME_COUNTRY = "FI"
-"""The country of an address that names none."""
+"""The country of an address without one."""
 
 
 # Age
 
 
 def full_years(birth_date: date, day: date) -> int:
-    """A person's age on a day. Who is born on 29 February turns a year older on 1 March in common years."""
+    """A person's age on a day. A person born on 29 February turns a year older on 1 March in common years."""
     birthday_ahead = (day.month, day.day) < (birth_date.month, birth_date.day)
     return day.year - birth_date.year - birthday_ahead
 
 
 def day_of_age(birth_date: date, years: int) -> date:
-    """The first day a person is `years` old."""
+    """The first day on which a person is `years` old."""
     try:
         return birth_date.replace(year=birth_date.year + years)
     except ValueError:
@@ -83,7 +83,7 @@ def day_of_age(birth_date: date, years: int) -> date:
 
 
 def consent_needed(birth_date: date, day: date, form: CustomerForm) -> bool:
-    """Whether the guardian's consent must be waited for: under 15, and not on paper yet (R5, R29)."""
+    """Whether the guardian's consent is still needed: under 15 and not on paper (R5, R29)."""
     return full_years(birth_date, day) < AGE_OF_OWN_DECISION and not form.HasField("paper_consent")
 
 
@@ -91,29 +91,29 @@ def consent_needed(birth_date: date, day: date, form: CustomerForm) -> bool:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text shows nothing: empty, or made of white space and invisible marks."""
+    """Whether a text has no visible character: empty, white space or invisible marks."""
     return all(character.isspace() or unicodedata.category(character) == "Cf" for character in text)
 
 
 def parse_email(text: str) -> str | None:
-    """An e-mail address in its normal form; None if it is not one. Its domain is not looked up."""
+    """An e-mail address in normal form; None if it is invalid. The domain is not looked up."""
     try:
         address = validate_email(text, check_deliverability=False)
     except EmailNotValidError:
         return None
-    # A domain with letters beyond ASCII travels better in its ASCII form.
+    # More mail servers accept an international domain in its ASCII form.
     return address.ascii_email or address.normalized
 
 
 def parse_phone(text: str) -> str | None:
-    """A telephone number in E.164, Finnish unless it starts with +; None if it is not a possible one."""
-    # The parser passes over what it does not know.
+    """A telephone number in E.164, Finnish unless it starts with +; None if it is impossible."""
+    # The parser ignores control characters.
     if any(unicodedata.category(character) == "Cc" for character in text):
         return None
     try:
         number = phonenumbers.parse(text, HOME_COUNTRY)
         international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        # Rows of zeros and the like do not come back from E.164 as they went in.
+        # Rows of zeros and the like change when parsed again from E.164.
         stable = phonenumbers.parse(international) == number
     except phonenumbers.NumberParseException:
         return None
@@ -126,10 +126,10 @@ def parse_phone(text: str) -> str | None:
 def form_violations(
     form: CustomerForm, *, birth_date: date | None, unit_kind: UnitKind.ValueType, today: date
 ) -> list[FieldViolation]:
-    """Everything a form does against the rules, each with its path as in `form.address.postcode`.
+    """All violations of the rules, each with its path as in `form.address.postcode`.
 
-    Without a date of birth the rules of age are left out. What the contract's annotations say is not
-    repeated here, except that a text which shows nothing counts as missing.
+    Without a date of birth the rules of age are skipped. The contract's annotations are not checked here,
+    except that a text without a visible character counts as missing.
     """
     age = None if birth_date is None else full_years(birth_date, today)
     rules = (
@@ -148,7 +148,7 @@ def form_violations(
 
 
 def consent_violations(consent: PaperConsent, today: date, prefix: str) -> Iterator[FieldViolation]:
-    """What is wrong with a consent on paper (R29): who signed, and when."""
+    """Violations in a consent on paper (R29): signer and date."""
     yield from _missing((f"{prefix}guardian_name", consent.guardian_name))
     if consent.HasField("sign_date"):
         signed = _calendar_day(consent.sign_date)
@@ -162,7 +162,7 @@ def consent_violations(consent: PaperConsent, today: date, prefix: str) -> Itera
 
 
 def missing_code_violations(missing: MissingPersonalIdentityCode, today: date) -> Iterator[FieldViolation]:
-    """What is wrong with what is told instead of a personal identity code (R24)."""
+    """Violations in the data given instead of a personal identity code (R24)."""
     if not missing.HasField("birth_date"):
         yield FieldViolation("birth_date", REASON_REQUIRED)
     else:
@@ -266,7 +266,7 @@ def _choices(form: CustomerForm) -> Iterator[FieldViolation]:
 
 
 def _credentials(form: CustomerForm) -> Iterator[FieldViolation]:
-    """R13: to an address that is on the form, or to the registrar."""
+    """R13: to an address on the form, or to the registrar."""
     recipient = form.credentials_recipient
     if form.kind == CUSTOMER_KIND_CD_BORROWER and recipient:
         yield FieldViolation("credentials_recipient", REASON_CREDENTIALS_NOT_FOR_CD_BORROWER)

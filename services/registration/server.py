@@ -1,4 +1,4 @@
-"""The registration service as a program."""
+"""The process of the registration service."""
 
 import grpc
 
@@ -56,7 +56,7 @@ NAME = "registration"
 
 
 async def run() -> None:
-    """Serves until told to stop."""
+    """Serves the RPCs until SIGTERM or SIGINT."""
     settings = load(RegistrationSettings)
     logs.configure(NAME, settings)
     certificate = component_certificate(NAME, settings)

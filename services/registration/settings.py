@@ -12,52 +12,55 @@ from services.runtime.rpc.server import ServerSettings
 
 
 class RegistrationSettings(ServerSettings, DatabaseSettings):
-    """What the registration service reads, prefix `LIITY_`.
+    """Settings of the registration service, prefix `LIITY_`.
 
-    The rules of suspicious use count look-ups by personal identity code, by account and by day in Helsinki.
+    The rules for suspicious use count look-ups by personal identity code, per account and day in Helsinki.
     """
 
     look_ups_per_account: int = Field(
         default=200,
         ge=1,
-        description="Look-ups of a person by code per account and window; a Save of somebody who is known "
-        "counts as one, and every transfer.",
+        description="Look-ups by personal identity code per account and window; a Save refused because the "
+        "person is known counts as one, and so does every transfer.",
     )
     look_ups_per_unit: int = Field(
         default=1000, ge=1, description="The same per unit, by all its registrars together."
     )
     look_up_window: timedelta = Field(
-        default=timedelta(hours=1), gt=timedelta(0), description="How long look-ups are counted."
+        default=timedelta(hours=1), gt=timedelta(0), description="Window over which look-ups are counted."
     )
     class_list_rows_per_account: int = Field(
         default=6000,
         ge=1,
-        description="Rows of class lists per account and window, checked or registered; no look-ups besides. "
-        "The longest list has 1,000: it is checked a few times before it is registered.",
+        description="Rows of class lists per account and window, checked or registered; they do not count as "
+        "look-ups. The longest list has 1,000: it is checked a few times before it is registered.",
     )
     class_list_rows_per_unit: int = Field(
         default=20_000, ge=1, description="The same per unit, by all its registrars together."
     )
     class_list_window: timedelta = Field(
-        default=timedelta(hours=24), gt=timedelta(0), description="How long rows of class lists are counted."
+        default=timedelta(hours=24),
+        gt=timedelta(0),
+        description="Window over which rows of class lists are counted.",
     )
     class_list_lifetime: timedelta = Field(
         default=timedelta(days=90),
         gt=timedelta(0),
-        description="How long a class list and its result are kept after it came.",
+        description="How long a class list and its result are kept after the upload.",
     )
     suspicion_empty_look_ups: int = Field(
         20, ge=0, description="Look-ups a day that found nobody: more than this is shown as suspicious."
     )
     suspicion_outside_hours: int = Field(
-        5, ge=0, description="Look-ups a day outside of working hours: more than this is shown as suspicious."
+        5, ge=0, description="Look-ups a day outside working hours: more than this is shown as suspicious."
     )
     suspicion_opens: int = Field(6, ge=0, le=23, description="Hour at which working hours begin in Helsinki.")
     suspicion_closes: int = Field(
         20,
         ge=1,
         le=24,
-        description="Hour at which they end. Saturdays, Sundays and public holidays have none (R46).",
+        description="Hour at which working hours end. Saturdays, Sundays and public holidays have none"
+        " (R46).",
     )
     suspicion_unusual_number: int = Field(
         50, ge=0, description="Look-ups a day that are never unusual, whatever the account's habits."
@@ -65,32 +68,32 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
     suspicion_unusual_factor: int = Field(
         5,
         ge=1,
-        description="More than so many times an account's usual number a day is shown as suspicious. The"
-        " usual number is its mean over the days of the last four weeks on which it looked up anybody.",
+        description="Multiple of an account's usual number a day: more than this is shown as suspicious. The"
+        " usual number is its mean over the days of the last four weeks on which it made any look-up.",
     )
 
     work_claim_lifetime: timedelta = Field(
         default=timedelta(hours=4),
         gt=timedelta(0),
-        description="How long an officer's claim of an item of work holds unless it is renewed.",
+        description="How long an officer's claim of a work item lasts unless it is renewed.",
     )
     work_mail_days: int = Field(
         14,
         ge=1,
         le=365,
-        description="Days in which customer service means to settle mail that could not be delivered. What is"
-        " not settled stays in the work list, overdue.",
+        description="Days in which customer service aims to settle undeliverable mail. Later, the item"
+        " stays in the work list, overdue.",
     )
     work_duplicate_days: int = Field(
         30, ge=1, le=365, description="The same for two customers who may be one person."
     )
     message_answer_days: int = Field(
-        5, ge=1, le=100, description="Working days in which customer service means to answer a message (R12)."
+        5, ge=1, le=100, description="Working days in which customer service aims to answer a message (R12)."
     )
     message_retention: timedelta = Field(
         default=timedelta(days=365),
         gt=timedelta(0),
-        description="How long a message is kept after it is closed, unless the person is erased before.",
+        description="How long a message is kept after it is closed, unless the person is erased earlier.",
     )
 
     @model_validator(mode="after")
@@ -100,14 +103,14 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         return self
 
     def work_patience(self) -> Patience:
-        """How long items of work may wait that have no deadline of their own."""
+        """How long work items without a deadline of their own may wait."""
         return Patience(
             mail_patience=timedelta(days=self.work_mail_days),
             duplicate_patience=timedelta(days=self.work_duplicate_days),
         )
 
     def suspicion_rules(self) -> SuspicionRules:
-        """The rules of suspicious use."""
+        """The thresholds of the rules for suspicious use."""
         return SuspicionRules(
             empty_look_ups=self.suspicion_empty_look_ups,
             outside_hours=self.suspicion_outside_hours,

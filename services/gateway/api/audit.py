@@ -30,7 +30,7 @@ _MOST_SUSPICIONS = 200
 
 
 class UseLogService(UseLogServiceServicer):
-    """Reads the log, and adds the names that accounts have today."""
+    """Searches the log, and adds the accounts' current display names."""
 
     def __init__(self, identity: Peer, registration: Peer) -> None:
         self._identity = identity
@@ -66,7 +66,7 @@ class UseLogService(UseLogServiceServicer):
         request: ListSuspicionsRequest,
         context: grpc.ServicerContext,
     ) -> ListSuspicionsResponse:
-        """What the rules of suspicious use have found."""
+        """Lists findings of the rules for suspicious use, newest day first."""
         search = registration_pb2.ListSuspicionsRequest(start_time=request.start_time)
         if not request.HasField("start_time"):
             search.start_time.FromDatetime(now() - _LOOK_BACK)
@@ -80,7 +80,7 @@ class UseLogService(UseLogServiceServicer):
         return ListSuspicionsResponse(suspicions=suspicions)
 
     async def _lock_outs(self, since: Timestamp) -> Iterator[Suspicion]:
-        """Accounts whose log-ins were locked again and again."""
+        """Accounts whose log-in was locked repeatedly."""
         request = ListLockOutsRequest(start_time=since)
         found = await self._identity.call(self._accounts.ListLockOuts, request)
         return (
@@ -96,7 +96,7 @@ class UseLogService(UseLogServiceServicer):
         )
 
     async def _names(self, account_ids: Iterable[str]) -> Mapping[str, str]:
-        """Display names by account ID, of the accounts there are."""
+        """Display names by account ID; unknown accounts are left out."""
         wanted = sorted(set(account_ids) - {""})
         if not wanted:
             return {}

@@ -1,4 +1,4 @@
-"""`liity.v1.AuthService`: sessions of registrars and staff."""
+"""`liity.v1.AuthService`: sessions and passwords of registrars and staff, and invitations."""
 
 import grpc
 from typing_extensions import override
@@ -37,7 +37,7 @@ from services.runtime.rpc.peer import Peer
 
 
 class AuthService(AuthServiceServicer):
-    """Logs in, goes on, logs out; lost passwords, and invitations to have an account."""
+    """Opens, refreshes and ends sessions; resets passwords; accepts invitations."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class AuthService(AuthServiceServicer):
         request: RefreshSessionRequest,
         context: grpc.ServicerContext,
     ) -> RefreshSessionResponse:
-        """Goes on with a session."""
+        """Refreshes a session."""
         refresh = identity_pb2.RefreshSessionRequest(
             refresh_token=request.refresh_token, request_id=request.request_id
         )
@@ -89,7 +89,7 @@ class AuthService(AuthServiceServicer):
         request: OrderPasswordRequest,
         context: grpc.ServicerContext,
     ) -> OrderPasswordResponse:
-        """Orders a new password (R22): whatever comes of it goes to the address."""
+        """Orders a new password (R22); the result is sent by e-mail only."""
         admit = identity_pb2.AdmitPasswordOrderRequest(email=request.email)
         await self._identity.call(self._accounts.AdmitPasswordOrder, admit)
         request_id = request.request_id
@@ -102,7 +102,7 @@ class AuthService(AuthServiceServicer):
         request: ChooseAccountPasswordRequest,
         context: grpc.ServicerContext,
     ) -> ChooseAccountPasswordResponse:
-        """Chooses the new password; the link works once."""
+        """Sets the new password; the link works once."""
         choose = identity_pb2.ChooseAccountPasswordRequest(
             request_id=request.request_id, link_token=request.token, password=request.password
         )
@@ -115,7 +115,7 @@ class AuthService(AuthServiceServicer):
         request: GetInvitationRequest,
         context: grpc.ServicerContext,
     ) -> GetInvitationResponse:
-        """What an invitation's link invites to."""
+        """Reads an invitation by its link's token."""
         check = registrar_pb2.CheckInvitationRequest(link_token=request.token)
         checked = await self._identity.call(self._registrars.CheckInvitation, check)
         invitation = checked.invitation
@@ -135,7 +135,7 @@ class AuthService(AuthServiceServicer):
         request: AcceptInvitationRequest,
         context: grpc.ServicerContext,
     ) -> AcceptInvitationResponse:
-        """Accepts an invitation. The password goes to identity alone: never through Temporal."""
+        """Accepts an invitation. The password goes to identity only, never through Temporal."""
         accept = registrar_pb2.AcceptInvitationRequest(
             request_id=request.request_id,
             link_token=request.token,

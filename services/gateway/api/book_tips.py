@@ -28,7 +28,7 @@ class BookTipsService(BookTipsServiceServicer):
         request: GetBookTipsRequest,
         context: grpc.ServicerContext,
     ) -> GetBookTipsResponse:
-        """The tips in one language."""
+        """Reads the tips in one language."""
         get = notification_pb2.GetBookTipsRequest(name=request.name)
         answer = await self._notification.call(self._notifications.GetBookTips, get)
         return GetBookTipsResponse(book_tips=answer.book_tips)

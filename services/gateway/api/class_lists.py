@@ -1,4 +1,4 @@
-"""`liity.v1.ClassListService`: many customers at once, from a file."""
+"""`liity.v1.ClassListService`: registers many customers at once, from a file."""
 
 import asyncio
 import uuid
@@ -70,14 +70,14 @@ from services.runtime.rpc.errors import (
 from services.runtime.rpc.peer import Peer
 
 _LISTS = uuid.UUID("0f6c8a52-9b53-4f0e-8a3f-6d1b7f4f6f2e")
-"""The namespace of lists' IDs."""
+"""Namespace of the lists' IDs."""
 
 _WHOLE_LIST = 60.0
-"""Seconds that a service may take for a thousand rows."""
+"""Timeout in seconds for calls about a whole list."""
 
 
 class ClassListService(ClassListServiceServicer):
-    """Reads the file, trades the codes in it for persons, and lets the workflow do the rest."""
+    """Parses the file, gets person IDs for its codes, and starts the workflow that registers the rows."""
 
     def __init__(
         self, identity: Peer, registration: Peer, workflows: ClassListWorkflows, uses: UseRecorder
@@ -96,7 +96,7 @@ class ClassListService(ClassListServiceServicer):
         request: GetClassListTemplateRequest,
         context: grpc.ServicerContext,
     ) -> GetClassListTemplateResponse:
-        """A file to start from."""
+        """A template file with an example row."""
         unit = await self._unit(UNIT.parse_id(request.parent, "parent"))
         language = current_request().language
         return reports.template(request.format, language, school=unit.kind == UNIT_KIND_SCHOOL)
@@ -107,7 +107,7 @@ class ClassListService(ClassListServiceServicer):
         request: CheckClassListRequest,
         context: grpc.ServicerContext,
     ) -> CheckClassListResponse:
-        """What is wrong with a list."""
+        """Reports the errors of a list."""
         unit_id, language = UNIT.parse_id(request.parent, "parent"), current_request().language
         read = await asyncio.to_thread(read_class_list, request.content, request.format)
         if read.heading_errors:
@@ -121,7 +121,7 @@ class ClassListService(ClassListServiceServicer):
         request: RegisterClassListRequest,
         context: grpc.ServicerContext,
     ) -> RegisterClassListResponse:
-        """Checks a list and has its rows registered."""
+        """Checks a list and starts its registration."""
         unit_id, asked = UNIT.parse_id(request.parent, "parent"), current_request()
         class_list_id = uuid.uuid5(_LISTS, request.request_id).hex
         made_before = await self._made_before(class_list_id, unit_id)
@@ -133,9 +133,9 @@ class ClassListService(ClassListServiceServicer):
         wrong = await self._check(unit_id, read.rows)
         report = reports.report_of_rows(read, wrong, asked.language)
         if wrong:
-            # The report tells of persons who are known: that is a look (R36).
+            # The report reveals persons who are known: that is a look-up (R36).
             await self._uses.record("class-list:check", asked, None, "OK")
-        # An open quotation mark swallows the rows after it: they are nowhere, not even among the wrong ones.
+        # An unclosed quotation mark swallows the rows after it: they are not even among the wrong ones.
         torn = any(row.torn for row in read.rows)
         if torn or (wrong and not request.skip_wrong_rows):
             return RegisterClassListResponse(report=report)
@@ -145,7 +145,7 @@ class ClassListService(ClassListServiceServicer):
             registrar=Registrar(account_id=asked.caller.account_id, display_name=asked.caller.display_name),
             rows=await self._rows_to_store(read, wrong),
         )
-        # The run first: no list is stored that nobody would register.
+        # The run starts first: no list is stored without a run to register it.
         await self._workflows.start(_input(create))
         stored = await self._registration.call(self._lists.CreateClassList, create, timeout=_WHOLE_LIST)
         return RegisterClassListResponse(class_list=_to_public(stored.class_list), report=report)
@@ -156,7 +156,7 @@ class ClassListService(ClassListServiceServicer):
         request: GetClassListRequest,
         context: grpc.ServicerContext,
     ) -> GetClassListResponse:
-        """How far a list has come."""
+        """Reads a list with its counts."""
         return GetClassListResponse(class_list=_to_public(await self._get(request.name)))
 
     @override
@@ -165,7 +165,7 @@ class ClassListService(ClassListServiceServicer):
         request: ListClassListsRequest,
         context: grpc.ServicerContext,
     ) -> ListClassListsResponse:
-        """The lists of a unit."""
+        """Lists a unit's class lists."""
         unit = await self._unit(UNIT.parse_id(request.parent, "parent"))
         page = registration_pb2.ListClassListsRequest(
             unit_id=unit.unit_id,
@@ -184,7 +184,7 @@ class ClassListService(ClassListServiceServicer):
         request: GetClassListResultRequest,
         context: grpc.ServicerContext,
     ) -> GetClassListResultResponse:
-        """What became of each row."""
+        """The outcome of each row, as a file."""
         stored, asked = await self._get(request.name), current_request()
         of_list = registration_pb2.ListOutcomesRequest(class_list_id=stored.class_list_id)
         outcomes = (await self._registration.call(self._lists.ListOutcomes, of_list)).outcomes
@@ -197,7 +197,7 @@ class ClassListService(ClassListServiceServicer):
         request: CancelClassListRequest,
         context: grpc.ServicerContext,
     ) -> CancelClassListResponse:
-        """Registers no more of a list."""
+        """Cancels a list: its remaining rows are not registered."""
         stored = await self._get(request.name)
         if stored.state == CLASS_LIST_STATE_DONE:
             raise failed_precondition(REASON_CLASS_LIST_HAS_ENDED)
@@ -208,7 +208,7 @@ class ClassListService(ClassListServiceServicer):
         return CancelClassListResponse(class_list=_to_public(stored))
 
     async def _check(self, unit_id: str, rows: list[ReadRow]) -> reports.Wrong:
-        """What is wrong with each row, if anything."""
+        """The errors of each wrong row."""
         torn = {row.number: row.errors for row in rows if row.torn}
         rows = [row for row in rows if not row.torn]
         codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in rows])
@@ -227,7 +227,7 @@ class ClassListService(ClassListServiceServicer):
         }
 
     async def _rows_to_store(self, read: ReadList, wrong: reports.Wrong) -> list[ClassListRow]:
-        """The rows: of those that are right the persons, held for as long as the list may take."""
+        """The rows to store: right ones with persons held for `PATIENCE`, wrong ones with their errors."""
         right = [row for row in read.rows if row.number not in wrong]
         ensure = BatchEnsurePersonsRequest(personal_identity_codes=[row.code for row in right])
         ensure.hold_until.FromDatetime(now() + PATIENCE)
@@ -243,7 +243,7 @@ class ClassListService(ClassListServiceServicer):
         return rows
 
     async def _made_before(self, class_list_id: str, unit_id: str) -> StoredClassList | None:
-        """The list that this very call has made, if any. REQUEST_ID_REUSED if for another unit."""
+        """The list that this call made before, if any. REQUEST_ID_REUSED if it is another unit's."""
         try:
             stored = await self._stored(class_list_id)
         except Refusal as refusal:
@@ -253,7 +253,7 @@ class ClassListService(ClassListServiceServicer):
         if stored.unit_id != unit_id:
             raise already_exists(REASON_REQUEST_ID_REUSED)
         if stored.state == CLASS_LIST_STATE_RECEIVED:
-            # Its run may have ended without it: whoever stored it took too long.
+            # Its run may have ended before the list was stored.
             await self._workflows.start(_input(stored))
         return stored
 
@@ -284,7 +284,7 @@ def _row(row: ReadRow, person: FoundPerson | EnsurePersonResponse) -> ClassListR
 
 
 def _errors(row: ReadRow, person: FoundPerson, found: Iterable[WrongField]) -> list[FieldViolation]:
-    """What is wrong with a row, one error for each field: what was not understood comes first."""
+    """A row's errors, one for each field; parsing errors come first."""
     errors = [*row.errors]
     if person.reason:
         errors.append(FieldViolation(CODE, person.reason))
@@ -304,7 +304,7 @@ def _input(of: StoredClassList | registration_pb2.CreateClassListRequest) -> wor
 
 
 def _to_public(stored: StoredClassList) -> ClassList:
-    """A list as the public API shows it."""
+    """A list in the public API's form."""
     public = ClassList(
         name=CLASS_LIST.format(stored.unit_id, stored.class_list_id),
         state=stored.state,

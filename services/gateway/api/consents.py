@@ -1,4 +1,4 @@
-"""`liity.v1.ConsentService`: the guardian's side, by the token of their link alone."""
+"""`liity.v1.ConsentService`: the guardian's calls, authorised by the token of their link alone."""
 
 import grpc
 from typing_extensions import override
@@ -43,7 +43,7 @@ class ConsentService(ConsentServiceServicer):
         request: GetConsentRequestRequest,
         context: grpc.ServicerContext,
     ) -> GetConsentRequestResponse:
-        """Reads what the guardian is asked, in the language of the call."""
+        """Reads the consent request, in the language of the call."""
         link = await self._check_link(request.token, "")
         asked = await self._asked(link.subject, current_request().language)
         return GetConsentRequestResponse(
@@ -59,12 +59,12 @@ class ConsentService(ConsentServiceServicer):
         request: AcceptConsentRequest,
         context: grpc.ServicerContext,
     ) -> AcceptConsentResponse:
-        """Gives the consent. Repeating an answer that was lost is fine."""
+        """Gives the consent. Repeating the call is safe."""
         if not _shows_something(request.guardian_name):
             raise invalid([FieldViolation("guardian_name", REASON_REQUIRED)])
         link = await self._check_link(request.token, request.request_id)
         if not link.subject:
-            # This very answer was taken, and what it was about has been erased since.
+            # This answer was recorded before, and the registration has been erased since.
             return AcceptConsentResponse()
         registration = await self._get_registration(link.subject)
         if registration.consent_state == CONSENT_STATE_GIVEN:
@@ -91,7 +91,7 @@ class ConsentService(ConsentServiceServicer):
         request: DeclineConsentRequest,
         context: grpc.ServicerContext,
     ) -> DeclineConsentResponse:
-        """Declines. Repeating an answer that was lost is fine."""
+        """Declines the consent. Repeating the call is safe."""
         link = await self._check_link(request.token, request.request_id)
         if not link.subject:
             return DeclineConsentResponse()
@@ -127,5 +127,5 @@ def _require_waiting(registration: Registration) -> None:
 
 
 def _shows_something(text: str) -> bool:
-    """Whether a text is more than white space and invisible marks: a name, as evidence (R31)."""
+    """Whether a text has a visible character: the guardian's name is evidence (R31)."""
     return any(character.isprintable() and not character.isspace() for character in text)

@@ -23,7 +23,7 @@ class CredentialService(CredentialServiceServicer):
         request: ChoosePasswordRequest,
         context: grpc.ServicerContext,
     ) -> ChoosePasswordResponse:
-        """Chooses the password; the link works once."""
+        """Sets the password; the link works once."""
         choose = identity_pb2.ChoosePasswordRequest(
             request_id=request.request_id, link_token=request.token, password=request.password
         )

@@ -1,4 +1,4 @@
-"""`liity.v1.CustomerService`: what registrars and customer service do with customers."""
+"""`liity.v1.CustomerService`: operations on customers by registrars and customer service."""
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -80,11 +80,11 @@ _TELLS_OF_A_PERSON = frozenset(
         REASON_NOT_REGISTERED,
     }
 )
-"""Refusals by which a transfer tells what is known of the person."""
+"""Refusals of a transfer that reveal something about the person."""
 
 
 class CustomerService(CustomerServiceServicer):
-    """Reads, edits, searches and moves customers, and sends their credentials."""
+    """Reads, edits, searches, transfers, merges and removes customers, and sends their credentials."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class CustomerService(CustomerServiceServicer):
         request: GetCustomerRequest,
         context: grpc.ServicerContext,
     ) -> GetCustomerResponse:
-        """One customer."""
+        """Reads a customer."""
         return GetCustomerResponse(customer=_to_public(await self._get(request.name)))
 
     @override
@@ -134,7 +134,7 @@ class CustomerService(CustomerServiceServicer):
         await self._claims.require_customer_unclaimed_by_others(update.customer_id)
         updated: registration_pb2.UpdateCustomerResponse | ChangeAddressResponse
         if _has_consequences(request.update_mask):
-            # Both addresses are told, a need is watched: the change and what follows must not come apart.
+            # A workflow makes such an edit, so that its mails to both addresses and its timer are not lost.
             account_id = current_request().caller.account_id
             updated = await self._workflows.change_address(update, account_id)
             customer = await self._read(request.name)
@@ -172,7 +172,7 @@ class CustomerService(CustomerServiceServicer):
         request: TransferCustomerRequest,
         context: grpc.ServicerContext,
     ) -> TransferCustomerResponse:
-        """Moves a person to this unit (R16)."""
+        """Transfers a person to this unit (R16)."""
         unit_id = UNIT.parse_id(request.parent, "parent")
         caller = current_request().caller
         try:
@@ -187,7 +187,7 @@ class CustomerService(CustomerServiceServicer):
             )
         except Refusal as refusal:
             if refusal.reason in _TELLS_OF_A_PERSON:
-                # A transfer that is refused for this is a look-up by personal identity code (R36).
+                # A transfer refused for one of these reasons is a look-up by personal identity code (R36).
                 await self._uses.record(
                     "customer:look-up", current_request(), None, reason_name(refusal.reason)
                 )
@@ -197,7 +197,7 @@ class CustomerService(CustomerServiceServicer):
             try:
                 response.customer.CopyFrom(await self._read(CUSTOMER.format(unit_id, moved.customer_id)))
             except Refusal as refusal:
-                # The transfer was made. Another one, or an end, has taken the customer out of sight since.
+                # The transfer was made, but a later transfer or removal has hidden the customer since.
                 if refusal.reason != REASON_CUSTOMER_NOT_FOUND:
                     raise
         return response
@@ -226,17 +226,17 @@ class CustomerService(CustomerServiceServicer):
         request: ConfirmEmailRequest,
         context: grpc.ServicerContext,
     ) -> ConfirmEmailResponse:
-        """Confirms a changed address by the link that was mailed there (R14)."""
+        """Confirms a changed address by the link mailed to it (R14)."""
         check = CheckLinkRequest(
             token=request.token, purpose=LINK_PURPOSE_EMAIL, request_id=request.request_id
         )
         link = await self._identity.call(self._links.CheckLink, check)
         if not link.subject:
-            # This very request has confirmed it, and the customer has been erased since.
+            # This request confirmed the address before, and the customer has been erased since.
             return ConfirmEmailResponse()
         confirm = registration_pb2.ConfirmEmailRequest(change_request_id=link.issue_request_id)
         await self._registration.call(self._customers.ConfirmEmail, confirm)
-        # Last: whoever is cut off before it may use the link once more.
+        # Redeemed last: a caller who is cut off before this can use the link again.
         redeem = RedeemLinkRequest(link_id=link.link_id, request_id=request.request_id)
         await self._identity.call(self._links.RedeemLink, redeem)
         return ConfirmEmailResponse()
@@ -265,9 +265,9 @@ class CustomerService(CustomerServiceServicer):
         request: UndoRemovalRequest,
         context: grpc.ServicerContext,
     ) -> UndoRemovalResponse:
-        """Takes that back (R19)."""
+        """Undoes a removal (R19)."""
         unit_id, customer_id = CUSTOMER.parse(request.name)
-        # Before a run is started: it is of this unit.
+        # Checked before a run starts: the customer is of this unit.
         await self._get(request.name)
         await self._claims.require_customer_unclaimed_by_others(customer_id)
         await self._removals.undo(customer_id, unit_id, request.request_id)
@@ -293,7 +293,7 @@ class CustomerService(CustomerServiceServicer):
         request: MergeCustomersRequest,
         context: grpc.ServicerContext,
     ) -> MergeCustomersResponse:
-        """Makes one customer of two (R24, R34)."""
+        """Merges two customers into one (R24, R34)."""
         unit_id, customer_id = CUSTOMER.parse(request.name)
         merged_unit_id, merged_customer_id = CUSTOMER.parse(request.merged_customer, "merged_customer")
         caller = current_request().caller
@@ -305,7 +305,7 @@ class CustomerService(CustomerServiceServicer):
             merged_unit_id=merged_unit_id,
             merger=Registrar(account_id=caller.account_id, display_name=caller.display_name),
         )
-        # Before a run is started: there is such a customer.
+        # Checked before a run starts: the customer exists.
         await self._get(request.name)
         pair = sorted((customer_id, merged_customer_id))
         await self._claims.require_unclaimed_by_others(WORK_ITEM_KIND_POSSIBLE_DUPLICATE, *pair)
@@ -318,7 +318,7 @@ class CustomerService(CustomerServiceServicer):
         request: ConvertToOnlineRequest,
         context: grpc.ServicerContext,
     ) -> ConvertToOnlineResponse:
-        """Makes an online customer of a CD borrower (R23)."""
+        """Converts a CD borrower to an online customer (R23)."""
         stored = await self._get(request.name)
         conversion = registration_pb2.ConvertToOnlineRequest(
             request_id=request.request_id,
@@ -331,9 +331,9 @@ class CustomerService(CustomerServiceServicer):
         return ConvertToOnlineResponse(customer=await self._read(request.name))
 
     async def _look_up(self, code: str, unit_id: str) -> str:
-        """Who it is. NOT_FOUND (NOT_REGISTERED) if the code is nobody's; INVALID_ARGUMENT if it is wrong.
+        """The person with a code. NOT_FOUND (NOT_REGISTERED) if nobody has it, INVALID_ARGUMENT if invalid.
 
-        It counts as a look-up, whoever it is: RESOURCE_EXHAUSTED (TOO_MANY_LOOK_UPS) after too many.
+        Known or unknown, it counts as a look-up: RESOURCE_EXHAUSTED (TOO_MANY_LOOK_UPS) after too many.
         """
         find = FindPersonRequest(personal_identity_code=code)
         person_id = (await self._identity.call(self._persons.FindPerson, find)).person_id
@@ -346,16 +346,16 @@ class CustomerService(CustomerServiceServicer):
         return person_id
 
     async def _read(self, name: str) -> Customer:
-        """A customer as they stand after a change by a run.
+        """Reads a customer after a workflow's change, and records the read (R36).
 
-        Whether the run has made it now or for an earlier call is not known: what is shown is a read (R36).
+        The run may have made the change for an earlier call: then its log entry does not cover this answer.
         """
         customer = _to_public(await self._get(name))
         await self._record_read(customer)
         return customer
 
     async def _record_read(self, customer: Customer) -> None:
-        """Writes down that a customer is shown whose entry is not that of a change (R36)."""
+        """Records that a customer is shown without an entry of a change (R36)."""
         await self._uses.record("customer:read", current_request(), customer, "OK")
 
     async def _get(self, name: str) -> registration_pb2.Customer:
@@ -375,12 +375,12 @@ _WITH_CONSEQUENCES = frozenset({"email", "related_person", "temporary", "expecte
 
 
 def _has_consequences(mask: FieldMask) -> bool:
-    """Whether an edit may change where mail goes to, or when it is asked whether the help is still needed."""
+    """Whether an edit may change the address for mail, or the day of the mail about a temporary need."""
     return any(path.partition(".")[0] in _WITH_CONSEQUENCES for path in mask.paths)
 
 
 def _to_public(stored: registration_pb2.Customer) -> Customer:
-    """A customer as the public API shows it."""
+    """A customer in the public API's form."""
     customer = Customer(
         name=CUSTOMER.format(stored.unit_id, stored.customer_id),
         etag=stored.etag,

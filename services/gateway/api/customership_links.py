@@ -1,4 +1,4 @@
-"""`liity.v1.CustomershipLinkService`: the customer's own side, by the token of their link alone (R21)."""
+"""`liity.v1.CustomershipLinkService`: the customer's calls, authorised by their link's token alone (R21)."""
 
 import grpc
 from google.type.date_pb2 import Date
@@ -41,7 +41,7 @@ from services.runtime.rpc.peer import Peer
 
 
 class CustomershipLinkService(CustomershipLinkServiceServicer):
-    """Reads and answers by such links."""
+    """Reads, extends and ends a customership by such a link."""
 
     def __init__(self, identity: Peer, registration: Peer, workflows: RemovalWorkflows) -> None:
         self._identity = identity
@@ -57,7 +57,7 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         request: GetCustomershipLinkRequest,
         context: grpc.ServicerContext,
     ) -> GetCustomershipLinkResponse:
-        """Reads whose customership it is, and what can be done."""
+        """Reads the customer's name and temporary need."""
         link = await self._check(request.token, "")
         customer = await self._customer(link)
         if customer.state != CUSTOMER_STATE_ACTIVE:
@@ -75,12 +75,12 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         request: ExtendNeedRequest,
         context: grpc.ServicerContext,
     ) -> ExtendNeedResponse:
-        """The temporary need goes on. Repeating an answer that was lost is fine."""
+        """Extends a temporary customership (R21). Repeating the call is safe."""
         if request.HasField("expected_end_date"):
             _require_day(request.expected_end_date)
         link = await self._check(request.token, request.request_id)
         if not link.subject:
-            # This very answer was taken, and the customer has been erased since.
+            # This request was carried out before, and the customer has been erased since.
             return ExtendNeedResponse()
         customer = await self._customer(link)
         extend = ExtendRequest(
@@ -98,7 +98,7 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         request: EndOwnCustomershipRequest,
         context: grpc.ServicerContext,
     ) -> EndOwnCustomershipResponse:
-        """Ends the customership. Repeating an answer that was lost is fine."""
+        """Ends the customership. Repeating the call is safe."""
         link = await self._check(request.token, request.request_id)
         if not link.subject:
             return EndOwnCustomershipResponse()
@@ -117,7 +117,7 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         return await self._identity.call(self._links.CheckLink, check)
 
     async def _customer(self, link: CheckLinkResponse) -> Customer:
-        """Whose link it is, as they now stand. FAILED_PRECONDITION (LINK_VOID) if they are no customer."""
+        """The link's customer as now stored. FAILED_PRECONDITION (LINK_VOID) if the person is no customer."""
         registration = GetRegistrationRequest(registration_id=link.subject)
         found = await self._registration.call(self._registrations.GetRegistration, registration)
         if not found.registration.customer_id:
@@ -127,7 +127,7 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
 
 
 def _require_day(day: Date) -> None:
-    """INVALID_ARGUMENT if the calendar has none such."""
+    """INVALID_ARGUMENT if there is no such day."""
     try:
         from_proto_date(day)
     except ValueError:

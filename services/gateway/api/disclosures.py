@@ -1,4 +1,4 @@
-"""`liity.v1.DisclosureService`: a person's whole data as one export, for access requests."""
+"""`liity.v1.DisclosureService`: exports all data of a person, for access requests."""
 
 import uuid
 from datetime import timedelta
@@ -41,7 +41,7 @@ _DISCLOSURES = uuid.UUID("0d4f7f2c-52f4-4c1e-8f83-0f2d8f3ac6e7")
 
 
 class DisclosureService(DisclosureServiceServicer):
-    """Finds the person, has a workflow gather, and shows what it has gathered."""
+    """Finds the person, starts the workflow that gathers the data, and shows the export."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class DisclosureService(DisclosureServiceServicer):
         request: CreateDisclosureRequest,
         context: grpc.ServicerContext,
     ) -> CreateDisclosureResponse:
-        """Begins an export. A repetition begins nothing, and gives the same."""
+        """Starts an export. A repeated call returns the same export."""
         person_id = await self._find_person(request)
         current_request().subjects.add(person_id)
         disclosure_id = uuid.uuid5(_DISCLOSURES, request.request_id).hex
@@ -89,7 +89,7 @@ class DisclosureService(DisclosureServiceServicer):
         request: GetDisclosureRequest,
         context: grpc.ServicerContext,
     ) -> GetDisclosureResponse:
-        """An export, as JSON and as a page, once it is ready."""
+        """An export, with JSON and HTML once it is ready."""
         disclosure_id = DISCLOSURE.parse_id(request.name)
         stored = await self._get(disclosure_id)
         current_request().subjects.add(stored.person_id)
@@ -101,7 +101,7 @@ class DisclosureService(DisclosureServiceServicer):
         return GetDisclosureResponse(disclosure=disclosure)
 
     async def _find_person(self, request: CreateDisclosureRequest) -> str:
-        """The person's ID. NOT_FOUND if nobody is known by what the request names."""
+        """The person's ID. NOT_FOUND if the request's code or registration belongs to nobody."""
         if request.HasField("registration"):
             unit_id, registration_id = REGISTRATION.parse(request.registration)
             get = GetRegistrationRequest(registration_id=registration_id)

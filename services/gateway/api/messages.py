@@ -37,7 +37,7 @@ from services.runtime.rpc.peer import Peer
 
 
 class MessageService(MessageServiceServicer):
-    """Stores messages and answers; their workflows see to it that nobody waits in vain."""
+    """Stores messages and answers; a workflow for each mails about it and watches its deadline."""
 
     def __init__(self, registration: Peer, workflows: MessageWorkflows) -> None:
         self._registration = registration
@@ -50,7 +50,7 @@ class MessageService(MessageServiceServicer):
         request: SendMessageRequest,
         context: grpc.ServicerContext,
     ) -> SendMessageResponse:
-        """Writes to customer service. A repetition begins what a first try has not come to."""
+        """Sends a message to customer service. A repeated call completes an earlier one that was cut off."""
         unit_id, caller = UNIT.parse_id(request.parent, "parent"), current_request().caller
         create = stored_pb2.CreateMessageRequest(
             message_id=uuid.UUID(request.request_id).hex,
@@ -69,7 +69,7 @@ class MessageService(MessageServiceServicer):
                 raise not_found(REASON_CUSTOMER_NOT_FOUND)
         else:
             create.context = request.context
-        # First the run, which looks whether a message comes: none is stored that nobody sees to.
+        # The run starts first and looks for the message: no message is stored without a run.
         await self._workflows.look(create.message_id, unit_id)
         stored = (await self._registration.call(self._messages.CreateMessage, create)).message
         if stored.state == MESSAGE_STATE_OPEN:
@@ -82,7 +82,7 @@ class MessageService(MessageServiceServicer):
         request: GetMessageRequest,
         context: grpc.ServicerContext,
     ) -> GetMessageResponse:
-        """One message."""
+        """Reads a message."""
         unit_id, message_id = MESSAGE.parse(request.name)
         asked = stored_pb2.GetMessageRequest(message_id=message_id)
         stored = (await self._registration.call(self._messages.GetMessage, asked)).message
@@ -96,7 +96,7 @@ class MessageService(MessageServiceServicer):
         request: ListMessagesRequest,
         context: grpc.ServicerContext,
     ) -> ListMessagesResponse:
-        """The messages of a unit, newest first."""
+        """Lists a unit's messages, newest first."""
         asked = stored_pb2.ListMessagesRequest(
             unit_id=UNIT.parse_id(request.parent, "parent"),
             state=request.state,
@@ -114,7 +114,7 @@ class MessageService(MessageServiceServicer):
         request: FindMessageRequest,
         context: grpc.ServicerContext,
     ) -> FindMessageResponse:
-        """The message of a reference."""
+        """Finds a message by its reference."""
         asked = stored_pb2.GetMessageRequest(reference=request.reference)
         stored = (await self._registration.call(self._messages.GetMessage, asked)).message
         return FindMessageResponse(message=_to_public(stored))
@@ -125,7 +125,7 @@ class MessageService(MessageServiceServicer):
         request: CloseMessageRequest,
         context: grpc.ServicerContext,
     ) -> CloseMessageResponse:
-        """Answers and closes a message. A repetition tells its run what a first try has not come to tell."""
+        """Answers and closes a message. A repeated call signals the run if an earlier one did not."""
         unit_id, message_id = MESSAGE.parse(request.name)
         close = stored_pb2.CloseMessageRequest(
             request_id=request.request_id, message_id=message_id, unit_id=unit_id, answer=request.answer
@@ -158,7 +158,7 @@ def _to_public(stored: stored_pb2.StoredMessage) -> CustomerServiceMessage:
 
 
 def _subject(stored: stored_pb2.StoredMessage) -> str:
-    """Whom it is about, unless they have moved to another unit."""
+    """The message's customer or registration; empty if it has moved to another unit."""
     if not stored.registration_id or stored.subject_unit_id != stored.unit_id:
         return ""
     if stored.customer_id:

@@ -1,4 +1,4 @@
-"""`liity.v1.RegistrationService`: what registrars and customer service do with registrations."""
+"""`liity.v1.RegistrationService`: operations on registrations by registrars and customer service."""
 
 from collections.abc import Mapping
 
@@ -104,11 +104,11 @@ _WORK: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
     STAGE_WAITING_FOR_REACTIVATION: WORK_ITEM_KIND_REACTIVATION,
     STAGE_WAITING_FOR_IDENTITY_CHECK: WORK_ITEM_KIND_IDENTITY_CHECK,
 }
-"""What may stand on customer service's work list, by the stage of a registration that waits."""
+"""The kind of work item that a waiting registration may have, by its stage."""
 
 
 class RegistrationService(RegistrationServiceServicer):
-    """Looks at registrations, and has their workflows do what is wanted."""
+    """Reads registrations, and passes decisions to their workflows."""
 
     def __init__(
         self,
@@ -135,13 +135,13 @@ class RegistrationService(RegistrationServiceServicer):
         request: CheckPersonalIdentityCodeRequest,
         context: grpc.ServicerContext,
     ) -> CheckPersonalIdentityCodeResponse:
-        """Where a person stands (R10)."""
+        """Looks up a person's status by personal identity code (R10)."""
         unit_id = UNIT.parse_id(request.parent, "parent")
         await self._require_unit(unit_id)
         found = await self._find_person(request.personal_identity_code)
         if found.person_id:
             current_request().subjects.add(found.person_id)
-        # Somebody unknown is looked up too: it counts, and takes the same time.
+        # An unknown person is looked up too: it counts against the limit, and takes the same time.
         look_up = LookUpPersonRequest(person_id=found.person_id, unit_id=unit_id)
         known = await self._registration.call(self._registrations.LookUpPerson, look_up)
         for_staff = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
@@ -166,7 +166,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: GetRegistrationRequest,
         context: grpc.ServicerContext,
     ) -> GetRegistrationResponse:
-        """One registration."""
+        """Reads a registration."""
         registration = await self._get(request.name)
         response = GetRegistrationResponse(
             registration=to_public(registration),
@@ -188,7 +188,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: UpdateRegistrationRequest,
         context: grpc.ServicerContext,
     ) -> UpdateRegistrationResponse:
-        """Corrects the form of a registration that waits (R14)."""
+        """Corrects the form of a waiting registration (R14)."""
         registration = await self._get(request.name)
         if not registration.person_id:
             raise failed_precondition(REASON_NOT_WAITING)
@@ -212,7 +212,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: ListRegistrationsRequest,
         context: grpc.ServicerContext,
     ) -> ListRegistrationsResponse:
-        """The registrations of a unit."""
+        """Lists a unit's registrations."""
         unit_id = UNIT.parse_id(request.parent, "parent")
         await self._require_unit(unit_id)
         page = registration_pb2.ListRegistrationsRequest(
@@ -233,7 +233,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: RecordConsentRequest,
         context: grpc.ServicerContext,
     ) -> RecordConsentResponse:
-        """Records a consent that came another way than by the link (R29)."""
+        """Records a consent given otherwise than by the link (R29)."""
         registration = await self._get(request.name)
         await self._require_unclaimed_by_others(registration)
         check = CheckConsentRequest(consent=request.consent)
@@ -254,7 +254,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: WithdrawRegistrationRequest,
         context: grpc.ServicerContext,
     ) -> WithdrawRegistrationResponse:
-        """Withdraws a registration that waits (R30)."""
+        """Withdraws a waiting registration (R30)."""
         registration = await self._get(request.name)
         if registration.stage == STAGE_WITHDRAWN:
             return WithdrawRegistrationResponse(registration=to_public(registration))
@@ -269,7 +269,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: ReactivateRequest,
         context: grpc.ServicerContext,
     ) -> ReactivateResponse:
-        """Activates a customer who was marked for deletion (R19)."""
+        """Activates a customer marked for deletion (R19)."""
         registration, decided = await self._to_decide(request)
         if not decided:
             reactivate = workflow_pb2.ReactivateRequest(request_id=request.request_id)
@@ -282,7 +282,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: VerifyIdentityRequest,
         context: grpc.ServicerContext,
     ) -> VerifyIdentityResponse:
-        """Confirms who a person without a personal identity code is (R24)."""
+        """Confirms the identity of a person without a personal identity code (R24)."""
         registration, decided = await self._to_decide(request)
         if not decided:
             verify = workflow_pb2.VerifyIdentityRequest(request_id=request.request_id)
@@ -295,7 +295,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: LinkToCustomerRequest,
         context: grpc.ServicerContext,
     ) -> LinkToCustomerResponse:
-        """Tells which customer a person without a personal identity code is (R24)."""
+        """Links a registration without a personal identity code to an existing customer (R24)."""
         unit_id, customer_id = CUSTOMER.parse(request.customer)
         registration, decided = await self._to_decide(request)
         if not decided:
@@ -311,7 +311,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: RejectRegistrationRequest,
         context: grpc.ServicerContext,
     ) -> RejectRegistrationResponse:
-        """Declines a registration that waits for customer service (R19, R24)."""
+        """Rejects a registration that waits for customer service (R19, R24)."""
         if looks_like_hetu(request.note):
             raise invalid([FieldViolation("note", REASON_HETU_IN_TEXT)])
         registration, decided = await self._to_decide(request)
@@ -321,7 +321,7 @@ class RegistrationService(RegistrationServiceServicer):
         return RejectRegistrationResponse(registration=to_public(registration))
 
     async def _add_form(self, registration: StoredRegistration, response: GetRegistrationResponse) -> None:
-        """Of one that waits: later, the data is the customer's."""
+        """Adds the form of a waiting registration; later, the data is the customer's."""
         request = registration_pb2.GetFormRequest(registration_id=registration.registration_id)
         stored = await self._registration.call(self._registrations.GetForm, request)
         if stored.HasField("form"):
@@ -331,7 +331,7 @@ class RegistrationService(RegistrationServiceServicer):
             response.birth_date.CopyFrom(stored.birth_date)
 
     async def _to_decide(self, request: _Decision) -> tuple[StoredRegistration, bool]:
-        """What customer service is to decide, and whether this very call has decided it before."""
+        """The registration to decide, and whether this call has decided it before."""
         registration = await self._get(request.name)
         if registration.decision_request_id == request.request_id:
             return registration, True
@@ -341,7 +341,7 @@ class RegistrationService(RegistrationServiceServicer):
         return registration, False
 
     async def _require_unclaimed_by_others(self, registration: StoredRegistration) -> None:
-        """An officer who has claimed it decides alone; those of the unit no claim stands in the way of."""
+        """FAILED_PRECONDITION if another officer has claimed the item. Claims do not bind registrars."""
         kind = _WORK.get(registration.stage)
         if kind is not None and ROLE_CUSTOMER_SERVICE in current_request().caller.roles:
             await self._claims.require_unclaimed_by_others(kind, registration.registration_id)
@@ -352,7 +352,7 @@ class RegistrationService(RegistrationServiceServicer):
         request: ExplainRegistrationRequest,
         context: grpc.ServicerContext,
     ) -> ExplainRegistrationResponse:
-        """Why a registration or a customer is as it is."""
+        """Explains the state of a registration or a customer."""
         return await self._explaining.explain(request.name)
 
     @staticmethod
@@ -362,7 +362,7 @@ class RegistrationService(RegistrationServiceServicer):
         return getting_started(stored, recipient, current_request().language)
 
     async def _credentials_recipient(self, stored: StoredRegistration) -> CredentialsRecipient.ValueType:
-        """To whom the credentials go: as it now stands, once the customership has begun."""
+        """The recipient of the credentials, as now stored, once the customership has begun."""
         if stored.stage not in {STAGE_ACTIVE, STAGE_CREDENTIALS_SENT} or not stored.customer_id:
             return CREDENTIALS_RECIPIENT_UNSPECIFIED
         request = GetCustomerRequest(customer_id=stored.customer_id)
@@ -375,7 +375,7 @@ class RegistrationService(RegistrationServiceServicer):
         )
 
     async def _require_unit(self, unit_id: str) -> None:
-        """NOT_FOUND for a unit that is not there. Only staff can name one: all others' are their own."""
+        """NOT_FOUND if there is no such unit. Registrars' units exist: only staff can name another."""
         if unit_id in (current_request().caller.units or {}):
             return
         request = BatchGetUnitsRequest(unit_ids=[unit_id])

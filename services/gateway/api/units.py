@@ -55,7 +55,7 @@ from services.runtime.rpc.peer import Peer
 
 
 class UnitService(UnitServiceServicer):
-    """Units for customer service, and their registrars for their main users too."""
+    """Units for customer service; their registrars also for main users."""
 
     def __init__(self, identity: Peer, registration: Peer, workflows: UnitWorkflows) -> None:
         self._identity = identity
@@ -70,7 +70,7 @@ class UnitService(UnitServiceServicer):
         request: CreateUnitRequest,
         context: grpc.ServicerContext,
     ) -> CreateUnitResponse:
-        """Makes a unit."""
+        """Creates a unit."""
         create = registration_pb2.CreateUnitRequest(
             request_id=request.request_id,
             display_name=request.display_name,
@@ -81,12 +81,12 @@ class UnitService(UnitServiceServicer):
 
     @override
     async def GetUnit(self, request: GetUnitRequest, context: grpc.ServicerContext) -> GetUnitResponse:
-        """One unit."""
+        """Reads a unit."""
         return GetUnitResponse(unit=_to_public(await self._unit(UNIT.parse_id(request.name, "parent"))))
 
     @override
     async def ListUnits(self, request: ListUnitsRequest, context: grpc.ServicerContext) -> ListUnitsResponse:
-        """All units by name."""
+        """Lists all units by name."""
         list_units = registration_pb2.ListUnitsRequest(
             query=request.query,
             show_closed=request.show_closed,
@@ -123,7 +123,7 @@ class UnitService(UnitServiceServicer):
     async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:
         """Closes a unit."""
         unit_id, request_id = UNIT.parse_id(request.name, "parent"), request.request_id
-        # Before a run is started: there is such a unit.
+        # Checked before a run starts: the unit exists.
         await self._unit(unit_id)
         closed = await self._workflows.close(unit_id, request_id)
         return CloseUnitResponse(unit=_to_public(closed))
@@ -134,12 +134,12 @@ class UnitService(UnitServiceServicer):
         request: InviteRegistrarRequest,
         context: grpc.ServicerContext,
     ) -> InviteRegistrarResponse:
-        """Invites somebody to be a registrar."""
+        """Invites a person to be a registrar."""
         if request.role == ROLE_MAIN_USER and not _is_staff():
             raise permission_denied(REASON_PERMISSION_DENIED)
         unit_id, request_id = UNIT.parse_id(request.parent, "parent"), uuid.UUID(request.request_id)
         invitation = await self._invitation(request_id.hex)
-        # One that was made while the unit closed is void: its repetition is refused as its first call was.
+        # An invitation made while the unit closed is void: a repeated call is refused as the first was.
         if invitation is None or invitation.state == identity_pb2.INVITATION_STATE_VOID:
             await self._require_open(unit_id)
         if invitation is None:
@@ -169,7 +169,7 @@ class UnitService(UnitServiceServicer):
         request: ListRegistrarsRequest,
         context: grpc.ServicerContext,
     ) -> ListRegistrarsResponse:
-        """The unit's registrars and open invitations."""
+        """Lists the unit's registrars and open invitations."""
         unit_id = UNIT.parse_id(request.parent, "parent")
         await self._unit(unit_id)
         list_registrars = identity_pb2.ListRegistrarsRequest(unit_id=unit_id)
@@ -184,7 +184,7 @@ class UnitService(UnitServiceServicer):
         request: SetRegistrarRoleRequest,
         context: grpc.ServicerContext,
     ) -> SetRegistrarRoleResponse:
-        """Makes a registrar a main user, or a main user a registrar."""
+        """Sets a registrar's role: registrar or main user."""
         unit_id, registrar_id = REGISTRAR.parse(request.name)
         set_role = identity_pb2.SetRegistrarRoleRequest(
             request_id=request.request_id, unit_id=unit_id, registrar_id=registrar_id, role=request.role
@@ -198,7 +198,7 @@ class UnitService(UnitServiceServicer):
         request: RemoveRegistrarRequest,
         context: grpc.ServicerContext,
     ) -> RemoveRegistrarResponse:
-        """Takes a registrar out of the unit, or an invitation back."""
+        """Removes a registrar from the unit, or withdraws an invitation."""
         unit_id, registrar_id = REGISTRAR.parse(request.name)
         current_request().subjects.add(registrar_id)
         remove = identity_pb2.RemoveRegistrarRequest(
@@ -221,7 +221,7 @@ class UnitService(UnitServiceServicer):
             raise failed_precondition(REASON_UNIT_CLOSED)
 
     async def _invitation(self, invitation_id: str) -> identity_pb2.Invitation | None:
-        """The invitation that this very call has made before, if any."""
+        """The invitation that this call made before, if any."""
         get = identity_pb2.GetInvitationRequest(invitation_id=invitation_id)
         try:
             return (await self._identity.call(self._registrars.GetInvitation, get)).invitation
@@ -236,7 +236,7 @@ def _is_staff() -> bool:
 
 
 def _to_public(stored: registration_pb2.Unit) -> Unit:
-    """A unit as the public API shows it."""
+    """A unit in the public API's form."""
     unit = Unit(
         name=UNIT.format(stored.unit_id),
         etag=stored.etag,
@@ -250,7 +250,7 @@ def _to_public(stored: registration_pb2.Unit) -> Unit:
 
 
 def _to_public_registrar(unit_id: str, stored: identity_pb2.Registrar) -> Registrar:
-    """A registrar as the public API shows them."""
+    """A registrar in the public API's form."""
     registrar = Registrar(
         name=REGISTRAR.format(unit_id, stored.registrar_id),
         email=stored.email,

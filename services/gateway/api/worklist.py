@@ -62,13 +62,13 @@ _ACTIONS: Mapping[WorkItemKind.ValueType, Sequence[Action.ValueType]] = {
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (ACTION_MERGE, ACTION_DISMISS_DUPLICATE),
     WORK_ITEM_KIND_MESSAGE: (ACTION_CLOSE_MESSAGE,),
 }
-"""What an item asks for, by kind; undeliverable mail asks for what suits whom it was about."""
+"""Actions by kind of item; those for undeliverable mail depend on its subject."""
 
 _ALSO_THE_UNIT = frozenset({ACTION_EDIT, ACTION_SEND_CREDENTIALS, ACTION_RECORD_CONSENT, ACTION_WITHDRAW})
 
 
 class WorkService(WorkServiceServicer):
-    """Shows what waits, and who works on it."""
+    """Lists work items, and claims and releases them."""
 
     def __init__(self, registration: Peer) -> None:
         self._registration = registration
@@ -80,7 +80,7 @@ class WorkService(WorkServiceServicer):
         request: ListWorkItemsRequest,
         context: grpc.ServicerContext,
     ) -> ListWorkItemsResponse:
-        """What waits, oldest first."""
+        """Lists work items, oldest first."""
         asked = stored_pb2.ListWorkItemsRequest(
             kinds=request.kinds,
             claims=request.claims,
@@ -98,7 +98,7 @@ class WorkService(WorkServiceServicer):
         request: GetWorkItemRequest,
         context: grpc.ServicerContext,
     ) -> GetWorkItemResponse:
-        """One item."""
+        """Reads a work item."""
         asked = stored_pb2.GetWorkItemRequest(work_item_id=WORK_ITEM.parse_id(request.name))
         found = await self._registration.call(self._work.GetWorkItem, asked)
         return GetWorkItemResponse(work_item=to_public(found.work_item))
@@ -109,7 +109,7 @@ class WorkService(WorkServiceServicer):
         request: ClaimWorkItemRequest,
         context: grpc.ServicerContext,
     ) -> ClaimWorkItemResponse:
-        """Takes an item; whoever comes second is told who has it, and until when."""
+        """Claims an item. If another officer has it, the refusal tells who, and until when."""
         claim = stored_pb2.ClaimWorkItemRequest(
             request_id=request.request_id,
             work_item_id=WORK_ITEM.parse_id(request.name),
@@ -126,7 +126,7 @@ class WorkService(WorkServiceServicer):
         request: ReleaseWorkItemRequest,
         context: grpc.ServicerContext,
     ) -> ReleaseWorkItemResponse:
-        """Gives an item back."""
+        """Releases a claimed item."""
         release = stored_pb2.ReleaseWorkItemRequest(
             request_id=request.request_id, work_item_id=WORK_ITEM.parse_id(request.name)
         )
@@ -139,7 +139,7 @@ class WorkService(WorkServiceServicer):
         request: DismissDuplicateRequest,
         context: grpc.ServicerContext,
     ) -> DismissDuplicateResponse:
-        """Two customers are two persons."""
+        """Records that two customers are two persons."""
         dismiss = stored_pb2.DismissDuplicateRequest(
             request_id=request.request_id, work_item_id=WORK_ITEM.parse_id(request.name)
         )
@@ -148,7 +148,7 @@ class WorkService(WorkServiceServicer):
 
 
 class Claims:
-    """What the handlers of decisions ask first: whether another officer works on it."""
+    """Checks for claims of other officers; handlers of decisions call it first."""
 
     def __init__(self, registration: Peer) -> None:
         self._registration = registration
@@ -160,14 +160,14 @@ class Claims:
         await self._registration.call(self._work.CheckClaim, check)
 
     async def require_customer_unclaimed_by_others(self, customer_id: str) -> None:
-        """The same for all that waits of a customer. Those of the unit no claim stands in the way of."""
+        """The same for all items of a customer. Claims do not bind the unit's registrars."""
         if ROLE_CUSTOMER_SERVICE in current_request().caller.roles:
             check = stored_pb2.CheckClaimRequest(customer_id=customer_id)
             await self._registration.call(self._work.CheckClaim, check)
 
 
 def to_public(item: stored_pb2.WorkItem) -> WorkItem:
-    """An item as the public API shows it, in the language of the call."""
+    """An item in the public API's form, in the language of the call."""
     words = Words(current_request().language)
     public = WorkItem(
         name=WORK_ITEM.format(item.work_item_id),
@@ -205,7 +205,7 @@ def _asked_for(item: stored_pb2.WorkItem) -> Sequence[Action.ValueType]:
         return _ACTIONS[item.kind]
     (subject,) = item.subjects
     if subject.registration_id:
-        # The guardian who is asked is not reached: another address may do, or a consent on paper.
+        # The guardian's address does not work: correct it, or record a consent on paper.
         return ACTION_EDIT, ACTION_RECORD_CONSENT, ACTION_WITHDRAW
     if subject.customer_kind == CUSTOMER_KIND_ONLINE:
         return ACTION_EDIT, ACTION_SEND_CREDENTIALS

@@ -1,1 +1,1 @@
-"""Class-list files: read, checked, reported on."""
+"""Class-list files: parsing, checks, reports."""

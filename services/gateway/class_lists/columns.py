@@ -1,4 +1,4 @@
-"""The columns of a class list: their headings and the words in their cells, in three languages."""
+"""Columns of a class list: headings and words in three languages."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, CustomerForm, Language
 
 CODE = "personal_identity_code"
-"""The one column that is no field of the form."""
+"""The only column that is not a field of the form."""
 
 REQUIRED = (
     CODE,
@@ -28,55 +28,55 @@ REQUIRED = (
     "form.applicant",
     "form.terms_accepted",
 )
-"""Columns without which no row could be right."""
+"""Columns that every list must have."""
 
 _OF_SCHOOLS = "form.school_support"
 
 YES, NO = "yes", "no"
-"""The values of a choice, as the words name them."""
+"""The values of a yes/no choice."""
 
 
 def columns(*, school: bool) -> Sequence[str]:
-    """The fields that have a column in the template, in its order."""
+    """The fields with a column in the template, in its order."""
     return [field for field in _words()["columns"] if school or field != _OF_SCHOOLS]
 
 
 def field_of(heading: str) -> str | None:
-    """The field that a heading names, in any language; None if it names none."""
+    """The field of a heading in any language; None if unknown."""
     return _headings().get(_key(heading))
 
 
 def heading_of(field: str, language: Language.ValueType) -> str:
-    """A field's heading; of a field that has parts, the first part's."""
+    """A field's heading; for a field with parts, that of the first part."""
     of_columns: Mapping[str, Any] = _words()["columns"]
     whole = next((column for column in of_columns if column == field or column.startswith(f"{field}.")), None)
     return str(of_columns[whole][_locale(language)][0]) if whole else ""
 
 
 def value_of(word: str, values: Sequence[str]) -> str | None:
-    """The one of `values` that a word stands for, in any language; None if it stands for none."""
+    """The one of `values` that a word means in any language; None if unknown."""
     return next((value for value in values if _key(word) in _spellings(value)), None)
 
 
 def word_of(value: str, language: Language.ValueType) -> str:
-    """The word for a value; anything else stays as it is."""
+    """The word for a value; an unknown value is returned as it is."""
     words: Mapping[str, Any] = _words()["words"]
     return str(words[value][_locale(language)][0]) if value in words else value
 
 
 def result_word(name: str, language: Language.ValueType) -> str:
-    """What a result calls one of its columns, or an outcome."""
+    """The word for a result's column or outcome."""
     return str(_words()["result"][name][_locale(language)])
 
 
 def example(*, school: bool) -> Mapping[str, str]:
-    """The template's example by field."""
+    """The template's example row, by field."""
     examples: Mapping[str, Mapping[str, str]] = _words()["examples"]
     return examples["pupil" if school else "adult"]
 
 
 def descriptor_of(field: str) -> FieldDescriptor:
-    """The form's field that a path such as `form.address.postcode` leads to."""
+    """The form's field at a path such as `form.address.postcode`."""
     _, *names = field.split(".")
     fields = CustomerForm.DESCRIPTOR.fields_by_name
     while len(names) > 1 and (parent := fields[names[0]].message_type) is not None:
@@ -85,7 +85,7 @@ def descriptor_of(field: str) -> FieldDescriptor:
 
 
 def _key(text: str) -> str:
-    """What of a heading or a word counts: letters and digits, in one case."""
+    """A heading or word for comparison: letters and digits only, case folded."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", text)).casefold()
 
 

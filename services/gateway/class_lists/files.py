@@ -1,6 +1,6 @@
-"""Files of class lists as tables of text: CSV and XLSX as spreadsheets write them.
+"""Reads and writes class-list files, CSV and XLSX, as tables of text.
 
-What comes is anybody's: it is bounded before it is read, and nothing in it is run or followed.
+Input is untrusted: its size is bounded before it is read, and nothing in it is executed or followed.
 """
 
 import codecs
@@ -28,33 +28,33 @@ from services.runtime.rpc.errors import FieldViolation, Refusal, invalid
 
 _DELIMITERS = ";,\t"
 _TOLD = re.compile(r"\s*sep=(.)\r?\n", re.IGNORECASE)
-"""A line before the headings by which Excel is told what separates the cells; it does not show it."""
+"""A line before the headings that tells Excel the delimiter; Excel does not show it."""
 
 _LOOKED_AT = 10 * MOST_ROWS
-"""Rows that are read at all: blank ones do not count, but take time."""
+"""The most rows that are read: blank ones do not count as rows, but take time."""
 
 _MOST_COLUMNS = 100
 _MOST_UNPACKED = 16 * 1024 * 1024
-"""Bytes of all parts of a workbook. A part that says it is smaller than it is, is damaged."""
+"""The most bytes of all parts of a workbook. A part larger than it declares is treated as damaged."""
 
 _MOST_PARTS = 200
 _MOST_SHEETS = 10
-"""Sheets in which rows are looked for."""
+"""The most sheets searched for rows."""
 
 
 class Row(NamedTuple):
-    """A row that holds something."""
+    """A row that is not blank."""
 
     number: int
-    """As a spreadsheet numbers it, from 1."""
+    """The number that a spreadsheet shows, from 1."""
     cells: Sequence[str]
-    """Without spaces around them."""
+    """Stripped of spaces."""
     torn: bool = False
-    """A quotation mark in the wrong place: nobody knows where its cells end, and none are given."""
+    """A misplaced quotation mark: the cells' ends are unknown, and no cells are given."""
 
 
 def read_table(content: bytes, form: ClassListFormat.ValueType) -> list[Row]:
-    """The rows of a file that hold something, the headings first.
+    """The rows of a file that are not blank, the headings first.
 
     INVALID_ARGUMENT (`content`) if it cannot be read, is too large, or has no row besides the headings.
     """
@@ -73,13 +73,13 @@ def read_table(content: bytes, form: ClassListFormat.ValueType) -> list[Row]:
             raise _refused(REASON_CLASS_LIST_UNREADABLE)
     if rows and rows[0].torn:
         raise _refused(REASON_CLASS_LIST_UNREADABLE)
-    if len(rows) < 2:  # noqa: PLR2004 - the headings and somebody
+    if len(rows) < 2:  # noqa: PLR2004 - the headings and one row
         raise _refused(REASON_CLASS_LIST_EMPTY)
     return rows
 
 
 def _csv(content: bytes) -> Iterator[Sequence[str] | None]:
-    """The cells of each row; None for one that is torn."""
+    """The cells of each row; None for a torn row."""
     text = _decoded(content)
     told = _TOLD.match(text)
     text = text[told.end() :] if told else text
@@ -89,14 +89,14 @@ def _csv(content: bytes) -> Iterator[Sequence[str] | None]:
         try:
             yield next(reader)
         except csv.Error:
-            # The reader goes on with the next line.
+            # The reader continues with the next line.
             yield None
         except StopIteration:
             return
 
 
 def _decoded(content: bytes) -> str:
-    """A file's text: UTF-8, UTF-16 (Excel's "Unicode text"), or Windows-1252 (Excel's CSV in Finland)."""
+    """The decoded text: UTF-8, UTF-16 (Excel's "Unicode text"), or Windows-1252 (Excel's CSV in Finland)."""
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encodings = ("utf-16",) if wide else ("utf-8-sig", "cp1252")
     for encoding in encodings:
@@ -108,7 +108,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """What separates the cells: by it the first line gives the most headings that are known."""
+    """The delimiter by which the first line has the most known headings."""
     line = next((line for line in text.splitlines() if line.strip()), "")
 
     def known(delimiter: str) -> int:
@@ -120,12 +120,12 @@ def _delimiter(text: str) -> str:
 def _xlsx(content: bytes) -> Iterator[Sequence[str]]:
     try:
         _require_small(content)
-        # Read only: row by row. Data only: values that Excel has computed, never a formula.
+        # Read only: row by row. Data only: values computed by Excel, never formulas.
         workbook = openpyxl.load_workbook(
             io.BytesIO(content), read_only=True, data_only=True, keep_links=False
         )
         for sheet in workbook.worksheets[:_MOST_SHEETS]:
-            # What a sheet says of its own size may be wrong, and need not be there.
+            # The dimensions that a sheet declares may be wrong or missing.
             sheet.reset_dimensions()
             if any(cell.strip() for row in _rows_of(sheet) for cell in row):
                 yield from _rows_of(sheet)
@@ -140,7 +140,7 @@ def _rows_of(sheet: Any) -> Iterator[Sequence[str]]:  # noqa: ANN401 - openpyxl 
 
 
 def _require_small(content: bytes) -> None:
-    """ValueError if a workbook would unpack to more than any class list has."""
+    """ValueError if a workbook would unpack to more than a class list can need."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         parts = archive.infolist()
     if len(parts) > _MOST_PARTS or sum(part.file_size for part in parts) > _MOST_UNPACKED:
@@ -148,7 +148,7 @@ def _require_small(content: bytes) -> None:
 
 
 def _text(cell: object) -> str:
-    """A cell's value as somebody would have typed it."""
+    """A cell's value as a person would type it."""
     match cell:
         case None:
             return ""
@@ -169,7 +169,7 @@ def _refused(reason: Reason.ValueType) -> Refusal:
 
 
 def csv_file(rows: Iterable[Sequence[str]]) -> bytes:
-    """A CSV file that Excel in Finland opens as it is: UTF-8 with a mark, semicolons, CRLF."""
+    """A CSV file that Excel in Finland opens without questions: UTF-8 with BOM, semicolons, CRLF."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
     writer.writerows([_harmless(cell) for cell in row] for row in rows)
@@ -177,7 +177,7 @@ def csv_file(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def xlsx_file(rows: Iterable[Sequence[str]]) -> bytes:
-    """A workbook of one sheet whose cells are all text: no postcode loses its zeros."""
+    """A workbook of one sheet whose cells are all text: postcodes keep their zeros."""
     workbook = openpyxl.Workbook(write_only=True)
     sheet = workbook.create_sheet()
     for row in rows:
@@ -193,5 +193,5 @@ def xlsx_file(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def _harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet reads as a formula."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -1,4 +1,4 @@
-"""What is told of a class list: the report of a check, the template, and the result file."""
+"""Reports of a class list: errors of a check, the template, and the result file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -23,11 +23,11 @@ from services.runtime.rpc.texts import reason_text
 _MOST_ERRORS = 5000
 
 Wrong = Mapping[int, Sequence[FieldViolation]]
-"""What is wrong with a list, by the number of the row."""
+"""Errors by row number."""
 
 
 def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassListReport:
-    """What is wrong with the headings: no row was looked at."""
+    """A report of wrong headings; the rows were not checked."""
     return ClassListReport(
         errors=[
             ClassListError(
@@ -43,7 +43,7 @@ def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassLis
 
 
 def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -> ClassListReport:
-    """What is wrong with the rows."""
+    """A report of wrong rows."""
     errors = [(row, *violation) for row, violations in sorted(wrong.items()) for violation in violations]
     return ClassListReport(
         row_count=len(read.rows),
@@ -65,7 +65,7 @@ def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -
 def template(
     form: ClassListFormat.ValueType, language: Language.ValueType, *, school: bool
 ) -> GetClassListTemplateResponse:
-    """The headings and one example of nobody."""
+    """A file with the headings and one example row of nobody."""
     fields, of_nobody = columns(school=school), example(school=school)
     rows = (
         [heading_of(field, language) for field in fields],
@@ -78,7 +78,7 @@ def template(
 
 
 def result(outcomes: Iterable[RowOutcome], language: Language.ValueType) -> GetClassListResultResponse:
-    """What became of each row; of one with several errors a line for each."""
+    """A file with the outcome of each row, and one line for each of its errors."""
     lines = [[result_word(name, language) for name in ("row", "outcome", "column", "reason", "registration")]]
     for outcome in outcomes:
         row, word = str(outcome.row_number), result_word(ClassListOutcome.Name(outcome.outcome), language)

@@ -1,4 +1,4 @@
-"""A class list's file as forms: one for each row, and what could not be understood of it."""
+"""Parses a class list's table into forms, one for each row, with parsing errors."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ _LONGEST_CODE = 40
 _POSTCODE, _COUNTRY = "form.address.postcode", "form.address.country_code"
 _POSTCODE_DIGITS = 5
 _MIDNIGHT = re.compile(r"[ T]+(klo *)?0?0[.:]00([.:]00)?$")
-"""What spreadsheets write behind a day."""
+"""The midnight that spreadsheets append to a date."""
 
 _FINNISH_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _SLASHED_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
@@ -51,7 +51,7 @@ _MONTHS = 12
 
 
 class _NotUnderstood(Exception):
-    """A cell that says nothing in its column."""
+    """A cell whose value is not valid in its column."""
 
     def __init__(self, reason: Reason.ValueType) -> None:
         self.reason = reason
@@ -60,42 +60,42 @@ class _NotUnderstood(Exception):
 
 @dataclass
 class ReadRow:
-    """A person of the list."""
+    """One row of the list."""
 
     number: int
-    """As a spreadsheet numbers it."""
+    """The number that a spreadsheet shows."""
     code: str = ""
     form: CustomerForm = field(default_factory=CustomerForm)
     errors: list[FieldViolation] = field(default_factory=list)
     torn: bool = False
-    """Nothing of it could be read."""
+    """Whether the row could not be parsed at all."""
 
 
 @dataclass
 class HeadingError:
-    """A heading that is wrong, or missing."""
+    """A wrong or missing heading."""
 
     heading: str
-    """As in the file, or the letter of a column that has none; empty if it is missing."""
+    """As in the file, or the column's letter if it has none; empty if the heading is missing."""
     field: str
-    """Empty if the heading names none."""
+    """Empty if the heading is unknown."""
     reason: Reason.ValueType
 
 
 @dataclass
 class ReadList:
-    """What a file says."""
+    """A parsed file."""
 
     headings: Mapping[str, str]
-    """The headings of its columns by field."""
+    """The file's headings by field."""
     heading_errors: list[HeadingError]
     heading_row: int
     rows: list[ReadRow]
-    """Read only if every heading is right."""
+    """Parsed only if every heading is right."""
 
 
 def read_class_list(content: bytes, form: ClassListFormat.ValueType) -> ReadList:
-    """Reads a file. INVALID_ARGUMENT (`content`) if that cannot be done at all."""
+    """Parses a file. INVALID_ARGUMENT (`content`) if it cannot be read at all."""
     top, *rows = read_table(content, form)
     width = max((place for place, heading in enumerate(top.cells, 1) if heading), default=0)
     headings = _named(top.cells[:width], rows)
@@ -110,7 +110,7 @@ def read_class_list(content: bytes, form: ClassListFormat.ValueType) -> ReadList
 
 
 def _named(headings: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """The headings; that of a column that has none but holds something is its letter."""
+    """The headings; a column with cells but without a heading gets its letter."""
     used = {place for row in rows for place, cell in enumerate(row.cells) if cell}
     return [
         heading or (get_column_letter(place + 1) if place in used else "")
@@ -137,7 +137,7 @@ def _read_row(row: Row, fields: list[str]) -> ReadRow:
     read = ReadRow(row.number)
     cells = dict(zip(fields, row.cells, strict=False))
     if any(row.cells[len(fields) :]):
-        # Whatever moved the cells may have moved all of them.
+        # If one cell is in the wrong column, all may be.
         read.errors.append(FieldViolation("", REASON_CELL_WITHOUT_HEADING))
     read.code = cells.pop(CODE, "")
     if not read.code:
@@ -148,7 +148,7 @@ def _read_row(row: Row, fields: list[str]) -> ReadRow:
     if cells.get(_COUNTRY, "").upper() in {"", "FI"} and re.fullmatch(
         r"[0-9]{1,4}", cells.get(_POSTCODE, "")
     ):
-        # A spreadsheet has taken it for a number and dropped its zeros.
+        # The spreadsheet took the postcode for a number and dropped its leading zeros.
         cells[_POSTCODE] = cells[_POSTCODE].zfill(_POSTCODE_DIGITS)
     for path, cell in cells.items():
         if cell:
@@ -160,14 +160,14 @@ def _read_row(row: Row, fields: list[str]) -> ReadRow:
 
 
 def _set(form: CustomerForm, path: str, cell: str) -> None:
-    """Sets the form's field to what a cell says."""
+    """Sets the form's field to a cell's value."""
     *parents, last = path.split(".")[1:]
     message: Any = form
     for parent in parents:
         message = getattr(message, parent)
     described = descriptor_of(path)
     if described.enum_type is not None:
-        # The first value of each enum means that nothing is given.
+        # The first value of each enum means unspecified.
         values = {value.name: value.number for value in described.enum_type.values[1:]}
         setattr(message, last, values[_understood(value_of(cell, list(values)))])
     elif described.message_type is not None:
@@ -185,9 +185,9 @@ def _understood(value: str | None) -> str:
 
 
 def _date(cell: str) -> Date:
-    """A day as in 31.12.2026, 31/12/2026 or 2026-12-31, at midnight if any hour is given.
+    """A day as in 31.12.2026, 31/12/2026 or 2026-12-31; a midnight after it is ignored.
 
-    With slashes others write the month first: a day that could be meant so is not guessed at.
+    With slashes some write the month first: an ambiguous day is refused.
     """
     day_alone = _MIDNIGHT.sub("", cell)
     slashed = _SLASHED_DATE.fullmatch(day_alone)

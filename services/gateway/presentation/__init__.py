@@ -1,1 +1,1 @@
-"""Texts and views that people read."""
+"""Texts and views for people."""

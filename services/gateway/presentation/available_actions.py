@@ -1,4 +1,4 @@
-"""What can be done to a customer now, and by whom: a frontend needs no rules of its own."""
+"""Available actions for a customer, and who may take them: frontends need no rules of their own."""
 
 from collections.abc import Iterator
 
@@ -21,11 +21,11 @@ _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
 _STAFF = (PARTY_CUSTOMER_SERVICE,)
 
 ASK = AvailableAction(action=ACTION_ASK_CUSTOMER_SERVICE, parties=(PARTY_REGISTRAR,))
-"""Whoever is stuck writes to customer service (R25)."""
+"""A registrar can always write to customer service (R25)."""
 
 
 def customer_actions(kind: CustomerKind.ValueType, *, active: bool) -> Iterator[AvailableAction]:
-    """What can be done to a customer of a kind, or to one whose customership has ended."""
+    """Actions for a customer of a kind, or for an ended one."""
     if not active:
         yield AvailableAction(action=ACTION_UNDO_REMOVAL, parties=_STAFF)
     else:

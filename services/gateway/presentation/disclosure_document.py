@@ -1,4 +1,4 @@
-"""An export of personal data for a machine (JSON) and for a person (HTML)."""
+"""Renders an export of personal data as JSON and as HTML."""
 
 import json
 import re
@@ -30,11 +30,11 @@ _CONTRACTS = (
 )
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
-"""A moment as services tell it."""
+"""A moment as services write it."""
 
 
 def as_json(export: PersonalDataExport) -> bytes:
-    """All of it as JSON (UTF-8), the values as they are stored."""
+    """The export as JSON (UTF-8), with the stored values."""
     told = {
         "gather_time": export.gather_time.ToJsonString(),
         "services": [
@@ -57,7 +57,7 @@ def as_json(export: PersonalDataExport) -> bytes:
 
 
 def as_html(export: PersonalDataExport) -> bytes:
-    """All of it as a page that needs nothing but itself."""
+    """The export as a self-contained page."""
     services = [
         {
             "title": _words(service.service),
@@ -81,11 +81,11 @@ def as_html(export: PersonalDataExport) -> bytes:
 
 
 Record = list[tuple[str, Any]]
-"""Paths of fields with their values, in order."""
+"""Field paths with their values, in order."""
 
 
 def _records(section: PersonalDataSection) -> Iterator[Record]:
-    """The records, their fields in the order the service gives: a Struct has none of its own."""
+    """The records, with fields in the service's order: a Struct does not keep one."""
     order = {path: place for place, path in enumerate(section.fields)}
     for struct in section.records:
         flat = _flat(json_format.MessageToDict(struct))
@@ -97,7 +97,7 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            # A Struct knows no whole numbers.
+            # A Struct has no integers.
             whole = isinstance(value, float) and value.is_integer()
             yield f"{prefix}{name}", int(value) if whole else value
 
@@ -143,18 +143,18 @@ def _moment(moment: datetime) -> str:
 
 @cache
 def _enum_words() -> Mapping[str, str]:
-    """The names of enums' values in words: without what all of an enum's names begin with."""
+    """Words for enum values: their names without the enum's common prefix."""
     return {name: words for contract in _CONTRACTS for name, words in _values(contract.DESCRIPTOR)}
 
 
-def _values(file: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a descriptor, whose stubs tell little
+def _values(file: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - descriptors have hardly any types
     messages: Iterable[Any] = file.message_types_by_name.values()
     enums = [
         *file.enum_types_by_name.values(),
         *(enum for message in messages for enum in message.enum_types),
     ]
     for enum in enums:
-        # The value 0 of each enum is its name with UNSPECIFIED.
+        # The zero value of each enum is the prefix with UNSPECIFIED.
         prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
         for value in enum.values:
             yield value.name, value.name.removeprefix(prefix).replace("_", " ").lower()

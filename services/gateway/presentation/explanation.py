@@ -1,4 +1,4 @@
-"""Why is it as it is? What has happened, what is waited for, who can do what, composed of data alone."""
+"""Composes the explanation of a registration: events, waits, actions, next step. A pure function of data."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ _ENDINGS: Mapping[Stage.ValueType, ExplainedEvent.Kind.ValueType] = {
     STAGE_REJECTED: ExplainedEvent.KIND_REJECTED,
     STAGE_LINKED: ExplainedEvent.KIND_LINKED,
 }
-"""The event by which a registration ends without a customership of its own."""
+"""The event by stage, for registrations that end without a customership of their own."""
 
 _DELIVERIES: Mapping[int, ExplainedEvent.Kind.ValueType] = {
     DELIVERY_STATE_PENDING: ExplainedEvent.KIND_MAIL_WAITS,
@@ -92,7 +92,7 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
     "personal-identity-code:correct": ExplainedEvent.KIND_CODE_SET,
     "personal-identity-code:renew": ExplainedEvent.KIND_CODE_SET,
 }
-"""What the actions of the log of use were; others are told by the data that they have changed."""
+"""The event by action in the log of use; other events come from stored data."""
 
 _ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
 
@@ -107,20 +107,20 @@ _STAFF_WAITS: Mapping[Stage.ValueType, str] = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is known of a registration and its customer, to be told in one language."""
+    """The data of a registration and its customer, to be explained in one language."""
 
     history: GetHistoryResponse
     deliveries: Sequence[Delivery]
     credentials: GetCredentialStateResponse
     names: Mapping[str, str]
-    """Display names of the accounts that the history names."""
+    """Display names by account ID, of the accounts in the history."""
     words: Words
     now: datetime
     erase_time: datetime | None = None
-    """When the data of a customership that has ended is to be erased, if that is known (R20)."""
+    """When an ended customership's data is to be erased, if known (R20)."""
 
     def tell(self) -> ExplainRegistrationResponse:
-        """All of it."""
+        """Composes the explanation."""
         registration = self.history.registration
         unit_id = registration.unit_id
         return ExplainRegistrationResponse(
@@ -142,7 +142,7 @@ class Explanation:
         is_erased = stage in BEGUN and not self.history.HasField("customership")
         return "ERASED" if is_erased else stage_name(stage)
 
-    # What has happened
+    # Events
 
     def _events(self) -> Iterator[ExplainedEvent]:
         registration, kind = self.history.registration, ExplainedEvent
@@ -240,7 +240,7 @@ class Explanation:
             return self.words.say("who", "CUSTOMER_SERVICE")
         return self._who(ended[-1]) if ended else self.words.say("who", "SYSTEM")
 
-    # What is waited for
+    # Waits
 
     def _waits(self) -> Iterator[ExplainedWait]:
         registration = self.history.registration
@@ -248,7 +248,7 @@ class Explanation:
         if stage == STAGE_WAITING_FOR_CONSENT:
             request = self._last_mail("consent_request", "consent_reminder")
             bounced = request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
-            # A guardian who cannot be mailed answers no link: then it waits for the unit.
+            # A guardian whose mail bounced cannot answer by link: the unit must act.
             party = PARTY_REGISTRAR if bounced else PARTY_GUARDIAN
             yield self._wait("CONSENT_UNDELIVERABLE" if bounced else "CONSENT", party, until)
         if stage in _STAFF_WAITS:
@@ -257,7 +257,7 @@ class Explanation:
         if password.state == ExplainedPassword.STATE_BEING_SENT:
             yield self._wait("CREDENTIALS", PARTY_SYSTEM)
         elif password.state == ExplainedPassword.STATE_LINK_OPEN:
-            # Whoever chooses it has no account: the unit can help them.
+            # The customer has no account; the unit can help them.
             yield self._wait("PASSWORD", PARTY_REGISTRAR, password.expire_time)
         if self._in_force:
             yield from self._waits_of_the_customership()
@@ -276,11 +276,11 @@ class Explanation:
             yield self._wait("REGISTRARS_ADDRESS", PARTY_REGISTRAR, registration.deadline)
         is_watched, today = customership.HasField("expected_end_date"), helsinki_day(self.now)
         if is_watched and from_proto_date(customership.expected_end_date) <= today:
-            # Whoever is asked has no account: the unit can answer for them.
+            # The customer has no account; the unit can answer for them.
             yield self._wait("NEED", PARTY_REGISTRAR)
 
     def _is_changed_since(self, mail: Delivery) -> bool:
-        """Whether the address for mail was changed after a mail went out."""
+        """Whether the address for mail changed after a mail was sent."""
         return any(
             change.address_changed and change.time.ToNanoseconds() > mail.create_time.ToNanoseconds()
             for change in self.history.changes
@@ -293,7 +293,7 @@ class Explanation:
         text = self.words.say("wait", name, until=moment, reference=reference)
         return ExplainedWait(party=party, deadline=until, text=text)
 
-    # What can be done
+    # Actions
 
     def _actions(self) -> Iterator[ExplainedAction]:
         found = {available.action: available for available in self._available()}
@@ -310,7 +310,7 @@ class Explanation:
         else:
             yield ASK
 
-    # What comes by itself
+    # Next step
 
     def _next(self) -> ExplainedStep | None:
         registration = self.history.registration
@@ -332,10 +332,10 @@ class Explanation:
             return None
         return ExplainedStep(time=registration.deadline, text=self.words.say("next", name))
 
-    # The password
+    # Password
 
     def _password(self) -> ExplainedPassword:
-        """Why there is a password, or none."""
+        """The state of the password, and the reason for it."""
         registration, state = self.history.registration, ExplainedPassword
         if registration.kind != CUSTOMER_KIND_ONLINE:
             return self._of_password(state.STATE_NOT_FOR_CD_BORROWER)
@@ -346,7 +346,7 @@ class Explanation:
         return self._of_the_mail()
 
     def _of_the_mail(self) -> ExplainedPassword:
-        """What an online customer has done with the mailed link."""
+        """The state by the mailed link, for an online customer."""
         credentials, state = self.credentials, ExplainedPassword
         if credentials.HasField("password_choose_time"):
             return self._of_password(state.STATE_CHOSEN, credentials.password_choose_time)
@@ -374,7 +374,7 @@ class Explanation:
         text = self.words.say("password", name, **days)
         return ExplainedPassword(state=state, text=text, since=since, expire_time=until)
 
-    # What is known
+    # Helpers
 
     @property
     def _has_ended(self) -> bool:

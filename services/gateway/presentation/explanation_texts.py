@@ -1,4 +1,4 @@
-"""The words of explanations and of the work list, in Finnish, Swedish and English."""
+"""Texts of explanations and of the work list, in Finnish, Swedish and English."""
 
 import tomllib
 from datetime import datetime
@@ -14,22 +14,22 @@ _LOCALES = {"fi": "fi", "sv": "sv", "en": "en_GB"}
 
 
 class Words:
-    """The texts in one language."""
+    """Texts in one language."""
 
     def __init__(self, language: Language.ValueType) -> None:
         self._language = Language.Name(language or LANGUAGE_FI).removeprefix("LANGUAGE_").lower()
 
     def say(self, group: str, name: str, **facts: str | datetime | None) -> str:
-        """A text of a group with its placeholders filled in: moments as days."""
+        """A text of a group, with placeholders filled in; moments are written as days."""
         filled = {key: self._day(fact) if isinstance(fact, datetime) else fact for key, fact in facts.items()}
         return texts()[group][name][self._language].format(**filled)
 
     def mail(self, template: str) -> str:
-        """What a mail is, by the name of its template."""
+        """The description of a mail, by its template."""
         return self.say("mail", template if template in texts()["mail"] else "other")
 
     def knows(self, group: str, name: str) -> bool:
-        """Whether there is such a text."""
+        """Whether the group has such a text."""
         return name in texts()[group]
 
     def _day(self, moment: datetime) -> str:
@@ -38,5 +38,5 @@ class Words:
 
 @cache
 def texts() -> dict[str, dict[str, dict[str, str]]]:
-    """All of them: by group, name and language."""
+    """All texts, by group, name and language."""
     return tomllib.loads(resources.files(__package__).joinpath("explanation_texts.toml").read_text("utf-8"))

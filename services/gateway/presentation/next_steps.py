@@ -1,4 +1,4 @@
-"""What a registrar does next for a customer (R28): a pure function of how the registration stands."""
+"""The getting-started list for registrars (R28): a pure function of the registration."""
 
 from collections.abc import Iterator, Mapping
 
@@ -45,7 +45,7 @@ _CREDENTIALS_TO: Mapping[CredentialsRecipient.ValueType, NextStep.ValueType] = {
 def getting_started(
     registration: Registration, recipient: CredentialsRecipient.ValueType, language: Language.ValueType
 ) -> list[GettingStartedStep]:
-    """The steps, in order; none once the registration is complete or has ended."""
+    """The steps with their texts, in order; none once the registration has ended or is complete."""
     return [
         GettingStartedStep(step=step, text=next_step_text(step, language))
         for step in next_steps(registration, recipient)
@@ -55,7 +55,7 @@ def getting_started(
 def next_steps(
     registration: Registration, recipient: CredentialsRecipient.ValueType
 ) -> Iterator[NextStep.ValueType]:
-    """What comes next; `recipient` is to whom the credentials go."""
+    """The steps; `recipient` is the recipient of the credentials."""
     if registration.stage in WAITING_FOR_CUSTOMER_SERVICE:
         yield NEXT_STEP_WAIT_FOR_CUSTOMER_SERVICE
     elif registration.stage == STAGE_WAITING_FOR_CONSENT:

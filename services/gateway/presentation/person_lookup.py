@@ -1,4 +1,4 @@
-"""Where a person stands, as the public API tells it: who it is, and what may be done next (R10)."""
+"""A person's status in the public API's form, with the available actions (R10)."""
 
 from collections.abc import Mapping
 
@@ -31,22 +31,22 @@ _NEXT: Mapping[Standing.ValueType, Action.ValueType] = {
     STANDING_REGISTERED_IN_ANOTHER_UNIT: ACTION_TRANSFER,
     STANDING_BEING_REGISTERED: ACTION_TRANSFER,
 }
-"""What may be done next for a person; one who is being registered by the unit itself is opened, too."""
+"""The next action by status. For a person whom the unit itself is registering it is ACTION_OPEN."""
 
 _OF_ONE_MARKED = (
     AvailableAction(action=ACTION_REGISTER, parties=(PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)),
     AvailableAction(action=ACTION_ASK_CUSTOMER_SERVICE, parties=(PARTY_REGISTRAR,)),
     AvailableAction(action=ACTION_UNDO_REMOVAL, parties=(PARTY_CUSTOMER_SERVICE,)),
 )
-"""For somebody who is marked for deletion: a registration waits for customer service (R19)."""
+"""Actions for a person marked for deletion: a registration then waits for customer service (R19)."""
 
 
 def standing_of(
     known: LookUpPersonResponse, unit_id: str, *, for_staff: bool
 ) -> CheckPersonalIdentityCodeResponse:
-    """What a unit is told: of a person of another one no more than is needed to recognise them.
+    """The answer to a unit; a person of another unit is described only as far as recognising them needs.
 
-    Customer service is told which customer it is whose removal it may undo: no search finds them (R19).
+    Customer service also gets the customer whose removal it may undo: search does not find them (R19).
     """
     if known.standing == STANDING_MARKED_FOR_DELETION:
         return _of_one_marked(known, unit_id, for_staff=for_staff)
@@ -62,7 +62,7 @@ def standing_of(
     if known.standing == STANDING_BEING_REGISTERED and own:
         action = ACTION_OPEN
     elif known.standing == STANDING_BEING_REGISTERED and known.customer_id:
-        # Marked for deletion: nobody can move them until customer service has decided.
+        # Marked for deletion: no transfer until customer service has decided.
         action = ACTION_ASK_CUSTOMER_SERVICE
     if action == ACTION_TRANSFER:
         response.recognition = f"{known.initials}, {known.unit_display_name}"

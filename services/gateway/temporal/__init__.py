@@ -1,1 +1,1 @@
-"""Workflows: started, updated, signalled."""
+"""Starts, updates and signals workflows."""

@@ -1,4 +1,4 @@
-"""The gateway's way to the class list workflows."""
+"""Starts and updates class list workflows."""
 
 from temporalio.common import SearchAttributePair
 
@@ -13,15 +13,15 @@ from services.runtime.temporal.search_attributes import UNIT
 
 
 class ClassListWorkflows(WorkflowStarter):
-    """Starts class lists, and cancels them."""
+    """Starts and cancels class lists."""
 
     async def start(self, class_list: ClassListInput) -> None:
-        """Starts a list's run, unless it runs. UNAVAILABLE while Temporal is away."""
+        """Starts a list's run unless it is running. UNAVAILABLE while Temporal is unreachable."""
         await self._start(_run(class_list))
 
     async def cancel(self, class_list: ClassListInput, request: CancelClassListRequest) -> None:
         """Cancels a list. FAILED_PRECONDITION (CLASS_LIST_HAS_ENDED) once it is done."""
-        # With start: a list whose run was never started, or has just ended, is decided all the same.
+        # Update with start: a list whose run was never started, or has just ended, is cancelled all the same.
         await self._update(
             _run(class_list), Names.CANCEL, request, request.request_id, CancelClassListResponse
         )

@@ -1,4 +1,4 @@
-"""The gateway's way to the workflows about customers: each call is a run of its own."""
+"""Starts and updates workflows about customers; each call has its own run."""
 
 from temporalio.common import SearchAttributePair
 
@@ -37,10 +37,10 @@ from services.runtime.temporal.search_attributes import KIND, STAGE, UNIT, kind_
 
 
 class CustomerWorkflows(WorkflowStarter):
-    """Starts what is done for customers."""
+    """Transfers, edits, merges and converts customers, and sends credentials, by workflow."""
 
     async def transfer(self, transfer: TransferCustomerRequest) -> TransferCustomerResponse:
-        """Moves a person to another unit (R16)."""
+        """Transfers a person to another unit (R16)."""
         request_id = transfer.request_id
         run = _run(
             TransferWorkflowNames.WORKFLOW,
@@ -53,7 +53,7 @@ class CustomerWorkflows(WorkflowStarter):
         return (await self._update(run, name, update, request_id, TransferResponse)).moved
 
     async def send_credentials(self, order: OrderCredentialsRequest, account_id: str) -> None:
-        """Sends credentials anew (R17), ordered by an account."""
+        """Sends credentials anew (R17), on behalf of an account."""
         request_id = order.request_id
         run = _run(
             CredentialsWorkflowNames.WORKFLOW,
@@ -65,7 +65,7 @@ class CustomerWorkflows(WorkflowStarter):
         await self._update(run, CredentialsWorkflowNames.SEND, update, request_id, SendCredentialsResponse)
 
     async def change_address(self, edit: UpdateCustomerRequest, account_id: str) -> ChangeAddressResponse:
-        """Makes an edit that may change the address for mail (R14), by an account."""
+        """Makes an edit that may change the address for mail (R14), on behalf of an account."""
         request_id = edit.request_id
         run = _run(
             AddressChangeWorkflowNames.WORKFLOW,
@@ -78,7 +78,7 @@ class CustomerWorkflows(WorkflowStarter):
         return await self._update(run, name, update, request_id, ChangeAddressResponse)
 
     async def merge(self, merge: MergeCustomersRequest, code_of: CodeOf.ValueType) -> None:
-        """Makes one customer of two (R24, R34)."""
+        """Merges two customers into one (R24, R34)."""
         request_id = merge.request_id
         run = _run(
             MergeWorkflowNames.WORKFLOW,
@@ -90,9 +90,9 @@ class CustomerWorkflows(WorkflowStarter):
         await self._update(run, MergeWorkflowNames.MERGE, update, request_id, MergeResponse)
 
     async def change_code(self, person_id: str, record: RecordCodeChangeRequest, unit_id: str) -> str:
-        """Gives a person the code that identity keeps for the call (R24, R34).
+        """Gives a person the code that identity stored for this call (R24, R34).
 
-        Answers who else has got the code meanwhile, if somebody has.
+        Returns the ID of another person who has got the code meanwhile; else empty.
         """
         request_id = record.request_id
         run = _run(
@@ -106,7 +106,7 @@ class CustomerWorkflows(WorkflowStarter):
         return (await self._update(run, name, update, request_id, ChangeCodeResponse)).other_person_id
 
     async def convert_to_online(self, person_id: str, conversion: ConvertToOnlineRequest) -> None:
-        """Makes an online customer of a CD borrower (R23): in the person's own run, as for a new customer."""
+        """Converts a CD borrower to an online customer (R23), in the person's registration run."""
         request_id = conversion.request_id
         run = Run(
             RegistrationWorkflowNames.WORKFLOW,

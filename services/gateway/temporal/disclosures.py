@@ -1,4 +1,4 @@
-"""The gateway's way to the disclosure workflows."""
+"""Starts disclosure workflows."""
 
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.gateway.temporal.starter import Run, WorkflowStarter
@@ -9,7 +9,7 @@ class DisclosureWorkflows(WorkflowStarter):
     """Starts disclosures."""
 
     async def start(self, disclosure: DisclosureWorkflowInput) -> None:
-        """Starts a disclosure's run, unless it runs. UNAVAILABLE while Temporal is away."""
+        """Starts a disclosure's run unless it is running. UNAVAILABLE while Temporal is unreachable."""
         run = Run(
             Names.WORKFLOW,
             Names.workflow_id(disclosure.disclosure_id),

@@ -1,4 +1,4 @@
-"""The gateway's way to the workflows of messages to customer service."""
+"""Starts and signals the workflows of messages to customer service."""
 
 from temporalio.common import SearchAttributePair
 
@@ -9,12 +9,12 @@ from services.runtime.temporal.search_attributes import UNIT
 
 
 class MessageWorkflows(WorkflowStarter):
-    """Starts the runs of messages, and tells them of answers."""
+    """Starts the runs of messages, and signals answers to them."""
 
     async def look(self, message_id: str, unit_id: str) -> None:
-        """Has a message's run look at the message; starts it unless it runs. UNAVAILABLE without Temporal.
+        """Signals a message's run to read the message; starts it if needed. UNAVAILABLE without Temporal.
 
-        One that is started anew finds what is done, and mails nobody twice.
+        A run started again finds what is done, and mails nobody twice.
         """
         run = Run(
             Names.WORKFLOW,

@@ -1,4 +1,4 @@
-"""The gateway's way to the runs of password orders."""
+"""Starts the workflows of password orders."""
 
 import contextlib
 
@@ -18,7 +18,7 @@ class PasswordOrderWorkflows(WorkflowStarter):
     """Starts password orders."""
 
     async def start(self, order: PasswordOrderWorkflowInput) -> None:
-        """Starts an order's run, unless it runs or has run. UNAVAILABLE while Temporal is away."""
+        """Starts an order's run unless it runs or has run. UNAVAILABLE while Temporal is unreachable."""
         try:
             with contextlib.suppress(WorkflowAlreadyStartedError):
                 await self._temporal.start_workflow(

@@ -1,4 +1,4 @@
-"""The gateway's way to the registration workflows: start and update."""
+"""Starts and updates registration workflows."""
 
 from google.protobuf.message import Message
 
@@ -37,21 +37,21 @@ _CLOSED = {
     Names.LINK_TO_CUSTOMER: REASON_NOT_WAITING_FOR_DECISION,
     Names.REJECT: REASON_NOT_WAITING_FOR_DECISION,
 }
-"""What a decision meets that comes after the workflow's end."""
+"""The reason for refusing a decision whose workflow has ended."""
 
 
 class RegistrationWorkflows(WorkflowStarter):
-    """Starts registrations and carries decisions to those that wait."""
+    """Starts registrations, and sends decisions to waiting ones."""
 
     async def save(self, request: CreateRegistrationRequest) -> Registration:
-        """Starts the person's registration, or meets the one that runs; returns once the outcome is decided.
+        """Starts the person's registration or updates the running one; returns once the outcome is decided.
 
-        The request's ID is the update's: whoever repeats it gets the first answer.
+        The request's ID is the update's ID: a repeated call gets the first answer.
         """
         return await save_registration(self._temporal, request)
 
     async def make_way(self, person_id: str, request_id: str) -> None:
-        """Ends the run of somebody whose customership has ended: it may still wait to welcome them."""
+        """Ends the run of a person whose customership has ended: it may still await the welcome's day."""
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
         message = MakeWayRequest(request_id=request_id)
         update_id = f"{Names.MAKE_WAY}/{request_id}"
@@ -65,12 +65,12 @@ class RegistrationWorkflows(WorkflowStarter):
         try:
             await patiently(send, closed=REASON_NOT_WAITING)
         except Refusal as refusal:
-            # There is no run, as should be.
+            # No run: as expected.
             if refusal.reason != REASON_NOT_WAITING:
                 raise
 
     async def edit(self, person_id: str, request: EditRequest) -> EditResponse:
-        """Corrects the form of one that waits."""
+        """Corrects the form of a waiting registration."""
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
         response: EditResponse = await patiently(
             lambda: handle.execute_update(
@@ -95,24 +95,25 @@ class RegistrationWorkflows(WorkflowStarter):
         return await self._decide(person_id, Names.WITHDRAW, request.request_id, request)
 
     async def reactivate(self, person_id: str, request: ReactivateRequest) -> Registration:
-        """Activates somebody who was marked for deletion."""
+        """Activates a customer marked for deletion."""
         return await self._decide(person_id, Names.REACTIVATE, request.request_id, request)
 
     async def verify_identity(self, person_id: str, request: VerifyIdentityRequest) -> Registration:
-        """Confirms who somebody without a personal identity code is."""
+        """Confirms the identity of a person without a personal identity code."""
         return await self._decide(person_id, Names.VERIFY_IDENTITY, request.request_id, request)
 
     async def link_to_customer(self, person_id: str, request: LinkToCustomerRequest) -> Registration:
-        """Tells which customer somebody without a personal identity code is."""
+        """Links the registration to an existing customer."""
         return await self._decide(person_id, Names.LINK_TO_CUSTOMER, request.request_id, request)
 
     async def reject(self, person_id: str, request: RejectRequest) -> Registration:
-        """Declines a registration that waits for customer service."""
+        """Rejects a registration that waits for customer service."""
         return await self._decide(person_id, Names.REJECT, request.request_id, request)
 
     async def _decide(self, person_id: str, name: str, request_id: str, request: Message) -> Registration:
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
-        # A run knows its updates by ID alone: a Save's must not answer for another message.
+        # A run tells updates apart by ID alone: without the name, a Save's answer could stand for another
+        # message's.
         update_id = f"{name}/{request_id}"
         response: StageResponse = await patiently(
             lambda: handle.execute_update(name, request, id=update_id, result_type=StageResponse),

@@ -1,4 +1,4 @@
-"""The gateway's way to the runs of one customer: the end of the customership, and the temporary need."""
+"""Starts and updates the workflows of one customer: removal, and temporary need."""
 
 import contextlib
 from datetime import datetime
@@ -23,23 +23,23 @@ from services.runtime.temporal.search_attributes import DEADLINE, UNIT
 
 
 class RemovalWorkflows(WorkflowStarter):
-    """Starts or updates them."""
+    """Ends customerships, undoes removals and extends temporary needs."""
 
     async def end(self, end: EndCustomershipRequest, link_id: str = "") -> RemovedCustomer:
-        """Ends a customership (R19), by a link if one was used."""
+        """Ends a customership (R19); `link_id` is the link used, if any."""
         update = EndRequest(end=end, link_id=link_id)
         run = _removal(end.customer_id, end.unit_id)
         name = RemovalWorkflowNames.END
         return (await self._update(run, name, update, end.request_id, EndResponse)).kept
 
     async def undo(self, customer_id: str, unit_id: str, request_id: str) -> None:
-        """Takes that back (R19)."""
+        """Undoes a removal (R19)."""
         update = UndoRequest(request_id=request_id)
         run = _removal(customer_id, unit_id)
         await self._update(run, RemovalWorkflowNames.UNDO, update, update.request_id, UndoResponse)
 
     async def erase_time(self, customer_id: str) -> datetime | None:
-        """When the data of an ended customership is to be erased; not known while Temporal is away."""
+        """When an ended customership's data is to be erased; None while Temporal is unreachable."""
         run = self._temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
         # A client that has not connected yet raises RuntimeError.
         with contextlib.suppress(RPCError, RuntimeError):
@@ -47,7 +47,7 @@ class RemovalWorkflows(WorkflowStarter):
         return None
 
     async def extend_need(self, extend: ExtendRequest, unit_id: str) -> Date:
-        """A temporary need goes on (R21); gives until when."""
+        """Extends a temporary customership (R21); returns its new expected end."""
         run = Run(
             NeedWorkflowNames.WORKFLOW,
             NeedWorkflowNames.workflow_id(extend.customer_id),

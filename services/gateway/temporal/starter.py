@@ -1,4 +1,4 @@
-"""What all that starts workflows shares: how a run is met, and a client that may be replaced."""
+"""Base class for starting and updating workflows; the client can be swapped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from services.runtime.temporal.updates import update_with_start
 
 
 class Answer(Protocol):
-    """What a run answers an update with: what has become of it, or why it was refused."""
+    """A run's answer to an update: a result, or a refusal."""
 
     @property
     def refused(self) -> Refused:
@@ -39,7 +39,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 
 @dataclass(frozen=True)
 class Run:
-    """A run to start, unless it runs. One that is started after another's end finds what that has done."""
+    """A run to start unless it is running. A run started after another's end finds what that one has done."""
 
     workflow: str
     workflow_id: str
@@ -48,7 +48,7 @@ class Run:
     attributes: Sequence[SearchAttributePair[Any]] = ()
 
     def operation(self) -> WithStartWorkflowOperation[object, object]:
-        """What starts it together with an update: good for one call."""
+        """Starts the run together with an update; good for one call."""
         return WithStartWorkflowOperation(
             self.workflow,
             args=self._args,
@@ -61,7 +61,7 @@ class Run:
         )
 
     async def start(self, temporal: Client, signal: str | None = None, *messages: Message) -> None:
-        """Starts it by itself, with a signal if one is named."""
+        """Starts the run, with a signal if one is named."""
         await temporal.start_workflow(
             self.workflow,
             args=self._args,
@@ -87,22 +87,22 @@ class WorkflowStarter:
         self._temporal = temporal
 
     def use(self, temporal: Client) -> None:
-        """Goes on with another client: certificates have changed."""
+        """Replaces the client after certificates have changed."""
         self._temporal = temporal
 
     async def _update(
         self, run: Run, name: str, update: Message, request_id: str, answer_type: type[AnswerT]
     ) -> AnswerT:
-        """Updates a run, which is started unless it runs; raises the refusal it answers with.
+        """Updates a run, starting it if needed; raises the refusal it answers with.
 
-        Whoever repeats a request gets the first answer.
+        A repeated request gets the first answer.
         """
         answer = await update_with_start(
             self._temporal,
             run.operation,
             name,
             update,
-            # A run knows its updates by ID alone: one message's must not answer for another.
+            # The message's name is in the ID: a run tells updates apart by ID alone.
             f"{name}/{request_id}",
             answer_type,
             closed=REASON_UNAVAILABLE,
@@ -112,7 +112,7 @@ class WorkflowStarter:
         return answer
 
     async def _start(self, run: Run, signal: str | None = None, *messages: Message) -> None:
-        """Starts a run, unless it runs. UNAVAILABLE while Temporal is away."""
+        """Starts a run unless it is running. UNAVAILABLE while Temporal is unreachable."""
         try:
             await run.start(self._temporal, signal, *messages)
         except (RPCError, RuntimeError):

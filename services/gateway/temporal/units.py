@@ -1,4 +1,4 @@
-"""The gateway's way to the workflows about units and their registrars."""
+"""Starts and signals the workflows of units and invitations."""
 
 import contextlib
 import uuid
@@ -22,10 +22,10 @@ from services.runtime.temporal.search_attributes import UNIT
 
 
 class UnitWorkflows(WorkflowStarter):
-    """Starts invitations and closings, and tells invitations what has become of them."""
+    """Invites registrars, closes units, and signals what became of invitations."""
 
     async def invite(self, request: InviteRegistrarRequest) -> Invitation:
-        """Invites somebody to be a registrar of a unit."""
+        """Invites a person to be a registrar of a unit."""
         run = Run(
             InvitationWorkflowNames.WORKFLOW,
             InvitationWorkflowNames.workflow_id(uuid.UUID(request.request_id).hex),
@@ -50,16 +50,16 @@ class UnitWorkflows(WorkflowStarter):
         ).unit
 
     async def invitation_accepted(self, invitation_id: str) -> None:
-        """Ends the run of an invitation that was accepted."""
+        """Ends the run of an accepted invitation."""
         await self._tell(invitation_id, InvitationWorkflowNames.ACCEPTED, InvitationAccepted())
 
     async def invitation_withdrawn(self, invitation_id: str) -> None:
-        """Ends the run of an invitation that was taken back."""
+        """Ends the run of a withdrawn invitation."""
         await self._tell(invitation_id, InvitationWorkflowNames.WITHDRAW, WithdrawInvitation())
 
     async def _tell(self, invitation_id: str, signal: str, message: Message) -> None:
         run = self._temporal.get_workflow_handle(InvitationWorkflowNames.workflow_id(invitation_id))
-        # A run that is not told finds out by itself before it does anything; a client that has not connected
+        # A run that misses the signal checks the invitation before it acts. A client that has not connected
         # yet raises RuntimeError.
         with contextlib.suppress(RPCError, RuntimeError):
             await run.signal(signal, message)

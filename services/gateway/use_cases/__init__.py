@@ -1,1 +1,1 @@
-"""Calls that several services take part in."""
+"""Calls that involve several services."""

@@ -1,4 +1,4 @@
-"""Gathers what an explanation is composed of, from the three services and from Temporal."""
+"""Gathers the data of an explanation from three services and Temporal."""
 
 from datetime import datetime
 
@@ -22,11 +22,11 @@ from services.runtime.rpc.context import current_request
 from services.runtime.rpc.peer import Peer
 
 _MOST_ACCOUNTS = 200
-"""How many accounts identity tells at once."""
+"""The most accounts that identity returns at once."""
 
 
 class Explaining:
-    """Answers "Why?" for a registration or a customer."""
+    """Explains registrations and customers."""
 
     def __init__(
         self, identity: Peer, registration: Peer, notification: Peer, removals: RemovalWorkflows
@@ -54,7 +54,7 @@ class Explaining:
         ).tell()
 
     async def _deliveries(self, history: GetHistoryResponse) -> list[Delivery]:
-        """The mail about it; of one that was linked also that about the customer it belongs to."""
+        """The registration's mail; of a linked registration also its customer's."""
         registration = history.registration
         subjects = [registration.registration_id]
         if registration.stage == STAGE_LINKED and registration.customer_id:
@@ -71,7 +71,7 @@ class Explaining:
 
     async def _credential_state(self, person_id: str) -> GetCredentialStateResponse:
         if not person_id:
-            # Erased: there are none any more.
+            # Erased: there are no credentials any more.
             return GetCredentialStateResponse()
         request = GetCredentialStateRequest(person_id=person_id)
         return await self._identity.call(self._credentials.GetCredentialState, request)

@@ -1,4 +1,4 @@
-"""Saves a registration: trades the personal identity code for a person, and has the workflow register it."""
+"""Saves a registration: gets a person ID for the personal identity code, and starts the workflow."""
 
 import uuid
 
@@ -42,7 +42,7 @@ _TELLS_OF_A_PERSON = frozenset(
         REASON_BEING_REGISTERED,
     }
 )
-"""Refusals by which a Save tells what is known of the person."""
+"""Refusals of a Save that reveal something about the person."""
 
 
 class Saving:
@@ -59,16 +59,16 @@ class Saving:
         self._uses = uses
 
     async def save(self, request: RegisterCustomerRequest) -> StoredRegistration:
-        """What the Save comes to, once its outcome is decided."""
+        """Saves, and returns the registration once its outcome is decided."""
         for _ in range(_ATTEMPTS):
             try:
                 return await self._register(request)
             except Refusal as refusal:
                 if refusal.reason in _TELLS_OF_A_PERSON:
-                    # A Save that is refused for this is a look-up by personal identity code (R36).
+                    # A Save refused for one of these reasons is a look-up by personal identity code (R36).
                     outcome = reason_name(refusal.reason)
                     await self._uses.record("customer:look-up", current_request(), None, outcome)
-                # The person was erased with an earlier registration, or became known: start anew.
+                # The person was erased with an earlier registration, or became known: try again.
                 if refusal.reason != REASON_PERSON_NOT_FOUND:
                     raise
         raise unavailable()
@@ -120,21 +120,21 @@ class Saving:
         return await self._workflows.save(create)
 
     async def _make_known(self, create: CreateRegistrationRequest) -> None:
-        """Has a run know a registration that this Save has made before: the update may have been lost.
+        """Repeats the update for a registration that this Save stored before: the first may have been lost.
 
-        A run that knows it answers the update as before. UNAVAILABLE if no run can be reached.
+        A run that has it answers as before. UNAVAILABLE if no run can be reached.
         """
         try:
             await self._workflows.save(create)
         except Refusal as refusal:
-            # A run that came to know it otherwise, as by a conversion, refuses a Save.
+            # A run that learned of it otherwise, for example by a conversion, refuses a Save.
             if refusal.code is StatusCode.UNAVAILABLE:
                 raise
 
     async def _prepare(
         self, prepare: PrepareRegistrationRequest, violations: list[FieldViolation]
     ) -> PrepareRegistrationResponse:
-        """Checks the form; raises what is wrong with it together with what was wrong with the code."""
+        """Checks the form; raises its violations together with those of the code."""
         prepared = PrepareRegistrationResponse()
         try:
             prepared = await self._registration.call(self._registrations.PrepareRegistration, prepare)
@@ -149,20 +149,20 @@ class Saving:
         return await self._identity.call(self._persons.EnsurePerson, request)
 
     async def _ensure_person_without_code(self, request_id: str, unit_id: str) -> str:
-        # The unit's own: else the same request for another unit would meet this one's person.
+        # Unit-specific: else the same request ID in another unit would get this unit's person.
         own = uuid.uuid5(uuid.UUID(request_id), unit_id)
         request = EnsurePersonWithoutCodeRequest(request_id=str(own))
         return (await self._identity.call(self._persons.EnsurePersonWithoutCode, request)).person_id
 
     async def _release_person(self, person_id: str) -> None:
-        """Nothing came of the Save: a person made for it alone is forgotten."""
+        """Releases a person; identity deletes them if they were made for this Save alone."""
         if person_id:
             request = ReleasePersonRequest(person_id=person_id)
             await self._identity.call(self._persons.ReleasePerson, request)
 
 
 def _violations(refusal: Refusal) -> list[FieldViolation]:
-    """The wrong fields of a form: gathered, to be told together. Any other refusal is one at once."""
+    """The violations of a refusal, to be reported together. A refusal without any is raised at once."""
     if not refusal.violations:
         raise refusal
     return list(refusal.violations)

@@ -1,4 +1,4 @@
-"""A person is given a personal identity code, or is found to be somebody else (R24, R34)."""
+"""Gives a person a personal identity code, or finds that another person has it (R24, R34)."""
 
 import grpc
 
@@ -20,7 +20,7 @@ from services.runtime.rpc.peer import Peer
 
 
 class CodeChanges:
-    """Changes of codes: identity keeps the code, and a run, which never sees it, makes the change."""
+    """Changes codes: identity stores the code; a run, which never sees it, makes the change."""
 
     def __init__(
         self, identity: Peer, registration: Peer, workflows: CustomerWorkflows, uses: UseRecorder
@@ -34,7 +34,7 @@ class CodeChanges:
         self._registrations = RegistrationServiceStub(registration.channel)
 
     async def change(self, stored: Customer, request: SetPersonalIdentityCodeRequest) -> None:
-        """FAILED_PRECONDITION (HETU_OF_ANOTHER_PERSON) tells who has the code: a look-up by it (R36)."""
+        """Changes a code. FAILED_PRECONDITION (HETU_OF_ANOTHER_PERSON) names the holder: a look-up (R36)."""
         prepare = PrepareCodeChangeRequest(
             request_id=request.request_id,
             person_id=stored.person_id,
@@ -45,7 +45,7 @@ class CodeChanges:
             look_up = LookUpPersonRequest(person_id=other_id, unit_id=stored.unit_id)
             known = await self._registration.call(self._registrations.LookUpPerson, look_up)
             if known.standing == STANDING_NOT_REGISTERED and not prepare.nobody:
-                # Known to identity alone: nothing has come of their Save.
+                # Known to identity alone: their Save came to nothing.
                 prepare.nobody = other_id
                 continue
             current_request().subjects.update({stored.person_id, other_id})
@@ -58,7 +58,7 @@ class CodeChanges:
             )
 
     async def _change(self, stored: Customer, prepare: PrepareCodeChangeRequest) -> str:
-        """Answers who else has the code, if somebody does: then nothing is changed."""
+        """Returns the ID of another person who has the code, and then changes nothing; else empty."""
         prepared = await self._identity.call(self._persons.PrepareCodeChange, prepare)
         if prepared.other_person_id:
             return prepared.other_person_id

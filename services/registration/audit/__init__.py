@@ -1,1 +1,1 @@
-"""The log of use, and what is suspicious in it."""
+"""The log of use, and rules for suspicious use."""

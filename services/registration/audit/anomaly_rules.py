@@ -1,6 +1,6 @@
-"""What in the log of use somebody should look at: rules that one can read and set.
+"""Rules for suspicious use in the log of use, with thresholds as settings.
 
-Counted are look-ups by personal identity code, by account and by day in Helsinki.
+They count look-ups by personal identity code, per account and day in Helsinki.
 """
 
 from collections import defaultdict
@@ -22,11 +22,11 @@ from services.registration.db.models import use_entries
 from services.runtime.clock import HELSINKI, is_working_day
 
 HABIT = timedelta(days=28)
-"""How far back an account's habits go."""
+"""The period from which an account's usual number is computed."""
 
 
 class SuspicionRules(NamedTuple):
-    """How many look-ups a day are still nothing to look at."""
+    """Thresholds: look-ups a day that are not yet suspicious; working hours as Helsinki hours."""
 
     empty_look_ups: int
     outside_hours: int
@@ -37,7 +37,7 @@ class SuspicionRules(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Some look-ups of one day: how many, and the first and last of them."""
+    """Look-ups of one day: their number, the first and the last."""
 
     number: int
     first: datetime | None
@@ -50,16 +50,16 @@ class DayOfUse(NamedTuple):
     account_id: str
     day: date
     unit_id: str
-    """For which most of them were made."""
+    """The unit for which most of them were made."""
     all: Span
     empty: Span
-    """Those that found nobody."""
+    """Look-ups that found nobody."""
     outside: Span
-    """Those outside of working hours: before they begin or after they end, or on a day without any (R46)."""
+    """Look-ups outside working hours, or on a day without any (R46)."""
 
 
 class Suspicion(NamedTuple):
-    """A day of an account that meets a rule."""
+    """An account's day that meets a rule."""
 
     rule: SuspicionRule.ValueType
     use: DayOfUse
@@ -68,7 +68,7 @@ class Suspicion(NamedTuple):
 
 
 def suspicions(days: Iterable[DayOfUse], since: date, rules: SuspicionRules) -> list[Suspicion]:
-    """What the rules find on `since` and later, the most recent first. Earlier days tell habits."""
+    """Findings on `since` and later, newest first. Earlier days only serve for the usual number."""
     by_account = defaultdict(list)
     for use in days:
         by_account[use.account_id].append(use)
@@ -93,7 +93,7 @@ def _suspicions_of(use: DayOfUse, uses: Sequence[DayOfUse], rules: SuspicionRule
 
 
 def _usual_number(use: DayOfUse, uses: Sequence[DayOfUse]) -> int:
-    """How many look-ups the account makes on a day on which it makes any, by the weeks before."""
+    """The account's mean number of look-ups, over its active days in the weeks before."""
     before = [other.all.number for other in uses if use.day - HABIT <= other.day < use.day]
     return round(sum(before) / len(before)) if before else 0
 
@@ -137,7 +137,7 @@ DAYS_OF_USE = (
 
 
 def day_of_use(row: RowMapping) -> DayOfUse:
-    """A row of `DAYS_OF_USE`. A day that is no working day is outside of working hours as a whole."""
+    """A row of `DAYS_OF_USE`. A day that is no working day is outside working hours as a whole."""
     every, empty, outside = (
         Span(row[f"{name}_count"], row[f"{name}_first"], row[f"{name}_last"])
         for name in ("all", "empty", "outside")

@@ -1,4 +1,4 @@
-"""The log of use: who has looked at or changed whose data, for which unit, when (R36)."""
+"""Entries of the log of use: who has seen or changed whose data, for which unit, and when (R36)."""
 
 import asyncio
 import uuid
@@ -18,7 +18,7 @@ from services.runtime.settings import SettingsError
 log = structlog.get_logger()
 
 LOOK_UP = "customer:look-up"
-"""The action of a search by personal identity code, as the access table names it."""
+"""The action of a look-up by personal identity code, as in the access table."""
 
 _MAY_CHANGE = text(
     """
@@ -31,16 +31,16 @@ _MAY_CHANGE = text(
     unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
     """
 )
-"""NULL if there is no log, or an older one."""
+"""NULL if there is no log of use, or one of an older release."""
 
 _LINK_WAITING = text("SELECT link_waiting_uses()")
 
 LINK_INTERVAL = timedelta(seconds=3)
-"""How long an entry that was committed while another was being chained waits for its own link, at most."""
+"""How long at most an entry committed while another was being chained waits for its link."""
 
 
 def use_row(action: str, subject_ids: Iterable[str], outcome: str = "OK") -> dict[str, Any]:
-    """The entry about what the current actor does, as parameters for the columns of `use_entries`."""
+    """The entry for the current actor's action, as parameters for the columns of `use_entries`."""
     actor = current_actor()
     return {
         "use_id": uuid.uuid4(),
@@ -58,9 +58,9 @@ def use_row(action: str, subject_ids: Iterable[str], outcome: str = "OK") -> dic
 
 
 async def link_waiting(engine: AsyncEngine) -> None:
-    """Chains the entries that were committed while others were being chained.
+    """Chains entries that were committed while others were being chained.
 
-    Waits for nobody: while somebody else writes the chain, they do it, or the next call.
+    Never waits for a lock: whoever holds the chain links them, or the next call does.
     """
     async with engine.execution_options(isolation_level="READ COMMITTED").connect() as connection:
         while await connection.scalar(_LINK_WAITING):
@@ -68,9 +68,9 @@ async def link_waiting(engine: AsyncEngine) -> None:
 
 
 async def require_append_only(engine: AsyncEngine) -> None:
-    """Refuses to work with a database role that could change the log. SettingsError says what to do.
+    """Refuses to start with a database role that could change the log. SettingsError says what to do.
 
-    Waits for a database that is away.
+    Waits while the database is unreachable.
     """
     may_change = await _may_change(engine)
     if may_change is None:

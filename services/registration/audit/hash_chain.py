@@ -1,4 +1,4 @@
-"""The proof that the log of use is whole: every entry is in the chain, and every hash is right."""
+"""Verifies the log of use: every entry is in the chain, and every hash is right."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ _CHAIN = (
         use_chain.c.sequence,
         use_chain.c.hash,
         *(column for column in use_entries.c if column.name != "used_at"),
-        # As text: PostgreSQL knows moments that Python does not, and somebody may have written one.
+        # As text: PostgreSQL has moments that Python has not, and a tampered row may hold one.
         cast(extract("epoch", use_entries.c.used_at), String).label("used_at"),
     )
     .select_from(use_chain.outerjoin(use_entries, use_entries.c.use_id == use_chain.c.use_id))
@@ -37,7 +37,7 @@ _LOST = (
 
 
 class Anchor(NamedTuple):
-    """A place in the chain with its hash: kept elsewhere, it proves that nothing before it was changed."""
+    """A link's number and hash. Kept elsewhere, it proves that nothing before it was changed."""
 
     sequence: int
     hash: str
@@ -47,7 +47,7 @@ class Anchor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Anchor":
-        """Reads what `str` wrote. ValueError if it is something else."""
+        """Parses the text that `str` wrote. ValueError if it is malformed."""
         sequence, _, digest = text.partition(":")
         anchor = cls(int(sequence), bytes.fromhex(digest).hex())
         if anchor.sequence < 1:
@@ -58,13 +58,13 @@ class Anchor(NamedTuple):
 
 
 class BrokenChain(Exception):
-    """The log is not whole. Its text names the first broken link."""
+    """The log is not intact. The text names the first broken link."""
 
 
 async def verify(connection: AsyncConnection, anchor: Anchor | None = None) -> Anchor:
-    """Reads the whole chain and gives its end. `BrokenChain` for the first link that is not as it was.
+    """Verifies the whole chain and returns its end. `BrokenChain` for the first link that is wrong.
 
-    Within a transaction of one snapshot, so that what is written meanwhile does not disturb.
+    Needs a transaction of one snapshot, so that entries written meanwhile do not disturb.
     """
     last = Anchor(0, "")
     digest = b""
@@ -92,7 +92,7 @@ async def verify(connection: AsyncConnection, anchor: Anchor | None = None) -> A
 
 
 async def waiting(connection: AsyncConnection) -> int:
-    """How many entries have no link yet: the newest, for a few seconds. Nothing is proved of them."""
+    """The number of entries without a link: the newest, for a few seconds. Nothing is proved of them yet."""
     return int(await connection.scalar(_WAITING) or 0)
 
 
@@ -103,7 +103,7 @@ async def _rows(connection: AsyncConnection) -> AsyncIterator[RowMapping]:
 
 
 def _text(row: RowMapping) -> str:
-    """What the hash covers: as the function `use_text` of the migration has it."""
+    """The hashed text, as the function `use_text` of the migration builds it."""
     fields = (
         str(row["sequence"]),
         str(row["use_id"]),
@@ -118,5 +118,5 @@ def _text(row: RowMapping) -> str:
         row["trace_id"],
         *(row["subject_ids"] or ()),
     )
-    # What is no text was not written by the service: it gives what no text gives.
+    # A value that is no text was not written by the service: it gets a mark that no text gets.
     return ",".join(f"{len(field.encode())}:{field}" if isinstance(field, str) else "-" for field in fields)

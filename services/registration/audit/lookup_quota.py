@@ -1,4 +1,4 @@
-"""How many persons somebody may look up: enough for anybody's work, too few to try out codes."""
+"""Limits on look-ups of persons: enough for daily work, too few to try out codes."""
 
 import contextlib
 
@@ -15,24 +15,24 @@ from services.runtime.rpc.errors import Refusal
 
 
 class LookUps:
-    """Counts what accounts look up, per account and per unit. What runs do by themselves is not counted."""
+    """Counts look-ups per account and per unit. Look-ups by workflows are not counted."""
 
     def __init__(self, engine: AsyncEngine, settings: RegistrationSettings) -> None:
         self._limiter = Limiter(engine, limits, REASON_TOO_MANY_LOOK_UPS)
         self._settings = settings
 
     async def admit(self) -> None:
-        """Counts a look-up. RESOURCE_EXHAUSTED (TOO_MANY_LOOK_UPS) once there were too many."""
+        """Counts a look-up. RESOURCE_EXHAUSTED (TOO_MANY_LOOK_UPS) over a limit."""
         if held := self._limits():
             await self._limiter.admit(*held)
 
     async def require(self) -> None:
-        """Counts nothing; refuses whom `admit` would refuse."""
+        """Refuses as `admit` would, without counting."""
         if held := self._limits():
             await self._limiter.require(*held)
 
     async def admit_list(self, rows: int) -> None:
-        """Counts the rows of a class list, by a limit of their own. A list that is refused does not count."""
+        """Counts the rows of a class list, by limits of their own. A refused list is not counted."""
         held = self._list_limits(rows)
         for place, limit in enumerate(held):
             try:
@@ -43,7 +43,7 @@ class LookUps:
                 raise
 
     async def count(self) -> None:
-        """Counts a look-up that cannot be refused any more."""
+        """Counts a look-up that can no longer be refused."""
         with contextlib.suppress(Refusal):
             await self.admit()
 

@@ -1,4 +1,4 @@
-"""The RPCs about the log of use."""
+"""UseLogService: writes and searches the log of use."""
 
 from datetime import UTC, datetime
 
@@ -36,7 +36,7 @@ _MOST_SUSPICIONS = 200
 _LARGEST_SEQUENCE = 2**63 - 1
 
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-"""Between which all entries lie."""
+"""Bounds within which all entries lie."""
 
 _RECORD = insert(use_entries)
 
@@ -83,7 +83,7 @@ class UseLogServicer(UseLogServiceServicer):
             )
         if request.page_token:
             statement = statement.where(use_chain.c.sequence < _sequence(request.page_token))
-        # What was written a moment ago is found as well: only what is chained has its place in the list.
+        # The newest entries must be found as well, and only a link gives an entry its place in the list.
         await link_waiting(self._engine)
         async with self._engine.connect() as connection:
             if request.subject_id:
@@ -100,7 +100,7 @@ class UseLogServicer(UseLogServiceServicer):
     async def ListSuspicions(
         self, request: ListSuspicionsRequest, _context: object
     ) -> ListSuspicionsResponse:
-        """What the rules find."""
+        """Lists findings of the rules for suspicious use."""
         start = proto_dates.moment(request.start_time, "start_time")
         since = helsinki_day(min(max(start, _EARLIEST), _LATEST))
         begin = datetime(since.year, since.month, since.day, tzinfo=HELSINKI)

@@ -1,4 +1,4 @@
-"""Under which IDs the log of use knows a person: an entry names whatever somebody has looked at."""
+"""The IDs of a person in the log of use: an entry names the registration, customer or person seen."""
 
 from sqlalchemy import String, bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -7,7 +7,7 @@ from services.registration.db.models import customers, merges, registrations
 
 _ASKED = bindparam("id", type_=String)
 
-# Those who were merged into somebody are that person (R24).
+# A merged customer is the same person (R24).
 _MERGED = merges.join(customers, customers.c.customer_id == merges.c.customer_id)
 
 _PERSONS = union(
@@ -31,9 +31,9 @@ _SUBJECTS = union(
 
 
 async def subjects_of(connection: AsyncConnection, subject_id: str) -> list[str]:
-    """The IDs of a person, their registrations and their customership; one of them is asked by.
+    """All IDs of a person, their registrations and their customership, given one of them.
 
-    Just the one, once the person is erased and nothing leads from one to another any more.
+    Only the given one once the person is erased: nothing links the IDs any more.
     """
     found = await connection.scalars(_SUBJECTS, {"id": subject_id})
     return sorted(subject for subject in found if subject)

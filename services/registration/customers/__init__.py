@@ -1,1 +1,1 @@
-"""Customers: begun, changed, transferred, merged, ended."""
+"""Customers: creation, edits, transfers, merges, removals."""

@@ -1,4 +1,4 @@
-"""A customership begins, or begins anew for somebody who was marked for deletion (R19)."""
+"""Begins a customership, or begins it anew for a person marked for deletion (R19)."""
 
 import uuid
 from datetime import datetime
@@ -50,11 +50,11 @@ _MOVED = (
 
 
 async def begin(connection: AsyncConnection, row: RowMapping, moment: datetime) -> str:
-    """Makes the customer that a registration waits to make, and gives the ID.
+    """Creates the customer of a waiting registration, and returns the customer's ID.
 
-    Of somebody who is marked for deletion it is the same customer: the new form's data apply, and they move
-    to the registration's unit. FAILED_PRECONDITION (CUSTOMER_NOT_ENDED) of somebody who is not: an older form
-    replaces nobody's data.
+    For a person marked for deletion it is the same customer: the new form applies, and they move to the
+    registration's unit. FAILED_PRECONDITION (CUSTOMER_NOT_ENDED) for an active customer: an older form must
+    not replace newer data.
     """
     customer = customer_row(
         from_json(row["form"]),
@@ -83,7 +83,7 @@ async def begin(connection: AsyncConnection, row: RowMapping, moment: datetime) 
 
 
 async def previous_of(connection: AsyncConnection, row: RowMapping) -> PreviousCustomership | None:
-    """The customership of another unit that a registration is going to bring back, if that is so."""
+    """The customership in another unit that a registration would bring back; None if there is none."""
     person = {"person": row["person_id"]}
     known = (await connection.execute(queries.GET_CUSTOMER_FOR_CHANGE, person)).mappings().first()
     before = (await connection.execute(_BEFORE, person)).mappings().first()
@@ -98,7 +98,7 @@ async def previous_of(connection: AsyncConnection, row: RowMapping) -> PreviousC
 
 
 async def moved_by(connection: AsyncConnection, request_id: str) -> PreviousCustomership | None:
-    """Where a call has moved a customer from, if it has moved one."""
+    """The unit from which a call has moved a customer; None if it moved none."""
     moved = (await connection.execute(_MOVED, {"request": uuid.UUID(request_id)})).mappings().first()
     if moved is None:
         return None
@@ -117,12 +117,12 @@ async def _begin_anew(
     changed = customer | {
         "version": known["version"] + 1,
         "created_at": known["created_at"],
-        # What was once lent stays lent (R20).
+        # A loan once made stays recorded (R20).
         "lent": known["lent"] or customer["lent"],
     }
     customer_id = changed.pop("customer_id")
     await removals.record_return(connection, customer_id, known["ended_at"], changed["updated_at"])
-    # The keys of a search are made anew: they need not move along.
+    # The search keys are replaced: they need not move to the new unit.
     await connection.execute(_FORGET_NAMES, {"customer": customer_id})
     await connection.execute(_CHANGE_CUSTOMER.values(**changed), {"customer": customer_id})
     change = {
@@ -131,7 +131,7 @@ async def _begin_anew(
         "request_id": uuid.uuid4(),
         "paths": [field.name for field in CustomerForm.DESCRIPTOR.fields],
         "changed_at": changed["updated_at"],
-        # A link to confirm an address that was mailed before the end confirms no other one.
+        # A confirmation link mailed before the end must not confirm another address.
         "previous_email": known["email"] if changed["email"] != known["email"] else None,
     }
     await connection.execute(_INSERT_CHANGE, change)
@@ -157,7 +157,7 @@ async def _move(
         "moved_at": moment,
     }
     await connection.execute(_INSERT_TRANSFER, moved)
-    # So that the log of both units shows it.
+    # The log of both units must show the move.
     subjects = [row["person_id"], customer_id, previous.registration_id, row["unit_id"], previous.unit_id]
     departure = use_row("customer:transfer-away", subjects) | {"for_unit_id": previous.unit_id}
     await connection.execute(queries.INSERT_USE, departure)

@@ -1,4 +1,4 @@
-"""Credentials are sent anew: whether they may be, and the entry in the log of use (R17)."""
+"""Checks and records an order to send credentials anew (R17)."""
 
 import uuid
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _RECORD_ONCE = insert(use_entries).on_conflict_do_nothing(index_elements=[use_en
 
 
 async def order(connection: AsyncConnection, request: OrderCredentialsRequest, customer: RowMapping) -> None:
-    """Writes the order down, once however often it is repeated; raises if it cannot be carried out."""
+    """Records the order in the log of use, once per request; raises if it cannot be carried out."""
     if customer["state"] != CUSTOMER_STATE_ACTIVE:
         raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
     errors = list(_errors(from_json(customer["profile"]), request))

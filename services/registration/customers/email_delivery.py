@@ -1,4 +1,4 @@
-"""Whether mail reaches the address of a customer, or of a guardian who is asked for consent."""
+"""Delivery state of a customer's address, or of a guardian's who is asked for consent."""
 
 import uuid
 
@@ -30,7 +30,7 @@ _MARK_CUSTOMER = (
     .where(*_OF_CUSTOMER)
     .values(
         email_state=EMAIL_STATE_UNDELIVERABLE,
-        # A second refusal of the same address is no news.
+        # A second bounce of the same address does not move the moment.
         undeliverable_since=case(
             (customers.c.email_state == EMAIL_STATE_UNDELIVERABLE, customers.c.undeliverable_since),
             else_=bindparam("moment"),
@@ -46,7 +46,7 @@ _MARK_GUARDIAN = (
 _CLEAR_CUSTOMER = (
     update(customers)
     .where(*_OF_CUSTOMER, customers.c.email_state == EMAIL_STATE_UNDELIVERABLE)
-    # That a server has taken mail does not tell that somebody reads it.
+    # That a server accepted mail does not prove that the customer reads it.
     .values(email_state=EMAIL_STATE_UNCONFIRMED)
 )
 _CLEAR_GUARDIAN = update(registrations).where(*_OF_GUARDIAN_ASKED).values(undeliverable_since=None)
@@ -77,21 +77,21 @@ _CONFIRM = (
 
 
 async def mark_undeliverable(connection: AsyncConnection, person_id: str, address: str) -> None:
-    """Records that an address does not work, if mail about the person still goes there."""
+    """Marks an address undeliverable, if mail about the person still goes there."""
     refused = {"person": person_id, "address": address, "moment": now()}
     await connection.execute(_MARK_GUARDIAN, refused)
     await connection.execute(_MARK_CUSTOMER, refused)
 
 
 async def mark_delivered(connection: AsyncConnection, person_id: str, address: str) -> None:
-    """Records that it works after all."""
+    """Marks the address deliverable again."""
     taken = {"person": person_id, "address": address}
     await connection.execute(_CLEAR_GUARDIAN, taken)
     await connection.execute(_CLEAR_CUSTOMER, taken)
 
 
 async def confirm(connection: AsyncConnection, change_request_id: str) -> None:
-    """Confirms the address that a change has brought, in the connection's transaction."""
+    """Confirms the address set by a change, in the connection's transaction."""
     change = {"request": uuid.UUID(change_request_id)}
     row = (await connection.execute(_CHANGE, change)).mappings().first()
     if row is None:

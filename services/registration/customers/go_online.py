@@ -1,4 +1,4 @@
-"""A CD borrower becomes an online customer (R23)."""
+"""Converts a CD borrower to an online customer (R23)."""
 
 import uuid
 from typing import Any
@@ -23,8 +23,8 @@ from services.runtime.stages import BEGUN, UNFINISHED
 
 _FIELDS = ("kind", "email", "credentials_recipient")
 
-# The one that still runs, if any, comes first: a person has one such registration at most. Registrations are
-# locked before the customer, as by a transfer.
+# The running registration, of which a person has one at most, comes first. Registrations are locked before
+# the customer, as by a transfer.
 _LOCK_REGISTRATIONS = (
     select(registrations.c.registration_id)
     .where(registrations.c.customer_id == bindparam("id"), registrations.c.stage.in_(BEGUN))
@@ -47,19 +47,19 @@ _CONVERTED_BEFORE = (
 
 
 async def converted_before(connection: AsyncConnection, customer_id: str) -> Registration:
-    """The registration of a customer who was converted."""
+    """The registration of a converted customer."""
     return to_message((await connection.execute(_CONVERTED_BEFORE, {"id": customer_id})).mappings().one())
 
 
 async def lock_registration(connection: AsyncConnection, customer_id: str) -> str:
-    """The registration that a conversion begins anew; empty if there is no such customer."""
+    """Locks the registration that a conversion begins anew, and returns its ID; empty if there is none."""
     return await connection.scalar(_LOCK_REGISTRATIONS, {"id": customer_id}) or ""
 
 
 async def convert(
     connection: AsyncConnection, request: ConvertToOnlineRequest, customer: RowMapping, registration_id: str
 ) -> Registration:
-    """Makes an online customer, in the connection's transaction; errors as the contract's."""
+    """Converts a customer, in the connection's transaction; errors as the contract's."""
     if customer["state"] != CUSTOMER_STATE_ACTIVE:
         raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
     if customer["kind"] == CUSTOMER_KIND_ONLINE:
@@ -69,7 +69,7 @@ async def convert(
     begun = {"registration": registration_id, "now": moment}
     registration = (await connection.execute(_BEGIN_ANEW, begun)).mappings().one()
     changed: dict[str, Any] = profile_row(form) | {"updated_at": moment, "version": customer["version"] + 1}
-    # The name has not changed.
+    # The name does not change.
     del changed["search_keys"]
     address_changed = mail_address(form) != customer["email"]
     if address_changed:
@@ -83,7 +83,7 @@ async def convert(
             request_id=uuid.UUID(request.request_id),
             paths=list(_FIELDS),
             changed_at=moment,
-            # A link that was mailed to the earlier address must not confirm this one.
+            # A link mailed to the earlier address must not confirm this one.
             previous_email=customer["email"] if address_changed else None,
         )
     )
@@ -93,7 +93,7 @@ async def convert(
 
 
 def _converted_form(request: ConvertToOnlineRequest, customer: RowMapping) -> CustomerForm:
-    """The form of the online customer; raises what conversion makes wrong."""
+    """The converted form; raises errors caused by the conversion."""
     before = from_json(customer["profile"])
     if request.email and before.email:
         raise invalid([FieldViolation("email", REASON_EMAIL_ON_FILE)])
@@ -109,7 +109,7 @@ def _converted_form(request: ConvertToOnlineRequest, customer: RowMapping) -> Cu
         unit_kind=customer["unit_kind"],
         today=helsinki_day(now()),
     )
-    # What a rule or the age has made wrong since the customer was registered does not stand in the way.
+    # Errors that a rule or the age has caused since the registration do not prevent the conversion.
     errors = [
         FieldViolation(field.removeprefix("form."), reason)
         for field, reason in found

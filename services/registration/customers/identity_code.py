@@ -1,4 +1,4 @@
-"""A person was given a personal identity code, which this service never sees (R24, R34)."""
+"""Records that a person has got a personal identity code, which this service never sees (R24, R34)."""
 
 import uuid
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ ACTIONS: Mapping[CodeChange.ValueType, str] = {
     CODE_CHANGE_CORRECTED: "personal-identity-code:correct",
     CODE_CHANGE_RENEWED: "personal-identity-code:renew",
 }
-"""Under which name the log of use tells it."""
+"""The action in the log of use."""
 
 
 async def record(
     connection: AsyncConnection, request: RecordCodeChangeRequest, customer: RowMapping
 ) -> dict[str, Any]:
-    """Has the birth date follow the code, in the connection's transaction. Answers the changed columns."""
+    """Sets the birth date of the code, in the connection's transaction. Returns the changed columns."""
     moment = now()
     changed = {
         "birth_date": proto_dates.birth_date(request.birth_date, helsinki_day(moment)),
@@ -45,7 +45,7 @@ async def record(
             customer_id=request.customer_id,
             version=changed["version"],
             request_id=uuid.UUID(request.request_id),
-            # No field of the form.
+            # No field of the form changed.
             paths=[],
             changed_at=moment,
             previous_email=None,

@@ -1,4 +1,4 @@
-"""Two customers are found to be the same person, and become one (R24, R34)."""
+"""Merges two customers who are the same person (R24, R34)."""
 
 import uuid
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ from services.runtime.stages import NOT_BEGUN, UNFINISHED
 _PERSONS = select(customers.c.customer_id, customers.c.person_id).where(
     customers.c.customer_id.in_([bindparam("kept"), bindparam("merged")])
 )
-# Registrations before the customer: the order in which a registration that becomes active locks them.
+# Registrations before the customer: activating a registration locks them in this order.
 _LOCK_REGISTRATIONS = (
     select(registrations)
     .where(registrations.c.person_id.in_([bindparam("kept_person"), bindparam("merged_person")]))
@@ -75,7 +75,7 @@ _TAKE_REGISTRATIONS = (
         person_id=bindparam("kept_person"),
         customer_id=bindparam("kept"),
         unit_id=bindparam("kept_unit"),
-        # What was still to come for the merged customer comes no more: a person has one running registration.
+        # A person has one running registration: the merged customer's is ended.
         stage=case((_RUNS, STAGE_LINKED), else_=registrations.c.stage),
         deadline=case((_RUNS, None), else_=registrations.c.deadline),
     )
@@ -103,8 +103,8 @@ _KEEP = (
         lent=customers.c.lent | bindparam("merged_lent", type_=Boolean),
     )
 )
-# Its names go with it. So do its changes: nobody edits it any more, and a link that was mailed to its address
-# must not confirm the other customer's.
+# Its names and changes are deleted with it: nobody edits it any more, and a link mailed to its address must
+# not confirm the other customer's.
 _DELETE_MERGED = delete(customers).where(customers.c.customer_id == bindparam("merged"))
 
 MERGES = (
@@ -134,11 +134,11 @@ MERGES = (
     .scalar_subquery()
     .label("merges")
 )
-"""Those that were merged into a customer, oldest first; NULL if none was."""
+"""The customers merged into a customer, oldest first; NULL if there are none."""
 
 
 async def check(connection: AsyncConnection, request: MergeCustomersRequest) -> CheckMergeResponse:
-    """Whether they may be merged, or were by this very request; errors as the contract's."""
+    """Checks that two customers may be merged, or were by this request; errors as the contract's."""
     made = await _made_before(connection, request)
     if made is not None:
         return CheckMergeResponse(person_id=made["person_id"], merged_person_id=made["merged_person_id"])
@@ -147,7 +147,7 @@ async def check(connection: AsyncConnection, request: MergeCustomersRequest) -> 
 
 
 async def merge(connection: AsyncConnection, request: MergeCustomersRequest) -> MergeCustomersResponse:
-    """Makes one customer of two, in the connection's transaction; errors as the contract's."""
+    """Merges two customers, in the connection's transaction; errors as the contract's."""
     made = await _made_before(connection, request)
     if made is not None:
         return _merged(made, request)
@@ -197,7 +197,7 @@ async def merge(connection: AsyncConnection, request: MergeCustomersRequest) -> 
 
 
 def merged_customer(merged: dict[str, Any], form: CustomerForm) -> MergedCustomer:
-    """One of `MERGES`, and in which fields it differs from the form that now stands."""
+    """One of `MERGES`, with the fields in which it differs from the current form."""
     told = MergedCustomer(
         name=merged["name"],
         unit_display_name=merged["unit_display_name"],
@@ -236,7 +236,7 @@ async def _locked(
     kept = _of_unit(found.get(request.customer_id), request.unit_id)
     merged = _of_unit(found.get(request.merged_customer_id), request.merged_unit_id)
     if merged["kind"] == CUSTOMER_KIND_ONLINE and kept["kind"] == CUSTOMER_KIND_CD_BORROWER:
-        # The merged person's credentials are erased, and nobody would be given others.
+        # The merged person's credentials are erased, and a CD borrower gets no new ones.
         raise failed_precondition(REASON_ONLINE_ACCESS_WOULD_END)
     if any(row["stage"] in NOT_BEGUN for row in saved):
         raise failed_precondition(REASON_REGISTRATION_WAITS)
@@ -272,7 +272,7 @@ def _merged(row: RowMapping | dict[str, Any], request: MergeCustomersRequest) ->
 async def _record_use(
     connection: AsyncConnection, row: dict[str, Any], kept: RowMapping, merged: RowMapping
 ) -> None:
-    """One entry for each unit; each names both customers and persons, so that either leads to both."""
+    """One entry for each unit; each names both customers and persons, so that either finds it."""
     subjects = {
         kept["customer_id"],
         kept["person_id"],

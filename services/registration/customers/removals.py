@@ -1,4 +1,4 @@
-"""A customership ends, and may go on again (R19): it is marked, hidden, and kept until it is erased (R20)."""
+"""Ends a customership and undoes that (R19): the customer is marked, hidden, and kept until erasure (R20)."""
 
 import uuid
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _BY_ID = customers.c.customer_id == bindparam("id")
 
 _PERSON = select(customers.c.person_id).where(_BY_ID)
 
-# Registrations before the customer: the order in which a registration that becomes active locks them.
+# Registrations before the customer: activating a registration locks them in this order.
 _LOCK_REGISTRATIONS = (
     select(
         registrations.c.registration_id,
@@ -58,14 +58,14 @@ _MARK = (
         ended_at=bindparam("moment"),
         updated_at=bindparam("moment"),
         version=customers.c.version + 1,
-        # Discs were lent to whoever is a CD borrower, however they came to be one.
+        # A CD borrower counts as having borrowed discs, however they became one.
         lent=or_(customers.c.lent, customers.c.kind == CUSTOMER_KIND_CD_BORROWER),
     )
     .returning(*customers.c)
 )
 
 
-# Nothing more is to come of them; and the person can be registered anew.
+# They must not go on, and the person can be registered anew.
 _COMPLETE_REGISTRATIONS = (
     update(registrations)
     .where(
@@ -153,9 +153,9 @@ async def end(connection: AsyncConnection, request: EndCustomershipRequest) -> d
 
 
 async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> tuple[dict[str, Any], str]:
-    """Takes that back, in the connection's transaction; errors as the contract's.
+    """Undoes a removal, in the connection's transaction; errors as the contract's.
 
-    Gives the customer, and the registration whose welcome is still to come, if there is one.
+    Returns the customer, and the registration whose welcome is still to come; empty if there is none.
     """
     customer, saved = await _lock(connection, request.customer_id)
     registration_id = next((row["registration_id"] for row in saved), None)
@@ -167,7 +167,7 @@ async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> tupl
         return {**customer, "registration_id": registration_id}, await _resumed(connection, made)
     if customer["state"] != CUSTOMER_STATE_MARKED_FOR_DELETION:
         raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
-    # Asked once the customer is locked: a Save locks the registrations, to put a new one beside them.
+    # Checked after the customer is locked: a Save locks the registrations before it adds one.
     if await connection.scalar(_SAVED_ANEW, {"person": customer["person_id"]}):
         raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
     moment = now()
@@ -185,13 +185,13 @@ async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> tupl
 async def record_return(
     connection: AsyncConnection, customer_id: str, ended_at: datetime, moment: datetime
 ) -> None:
-    """Records that a new registration has undone an end (R19)."""
+    """Records that a new registration has undone a removal (R19)."""
     undone = {"id": customer_id, "ended": ended_at, "moment": moment, "request": None}
     await connection.execute(_MARK_UNDONE, undone)
 
 
 async def report_loan(connection: AsyncConnection, customer_id: str) -> None:
-    """Records that something was lent, once. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
+    """Records that the customer has borrowed something, once. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
     by_id = {"id": customer_id}
     lent = (await connection.execute(_REPORT_LOAN, by_id)).first()
     if lent is not None:
@@ -201,7 +201,7 @@ async def report_loan(connection: AsyncConnection, customer_id: str) -> None:
 
 
 async def _lock(connection: AsyncConnection, customer_id: str) -> tuple[RowMapping, Sequence[RowMapping]]:
-    """The customer, and the registrations that made it, newest first. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
+    """Locks the customer and their registrations, newest first. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
     by_id = {"id": customer_id}
     person = {"person": await connection.scalar(_PERSON, by_id)}
     saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).mappings().all()
@@ -212,7 +212,7 @@ async def _lock(connection: AsyncConnection, customer_id: str) -> tuple[RowMappi
 
 
 def _interrupted(saved: Sequence[RowMapping]) -> dict[str, Any]:
-    """The columns that tell which registration was under way: a person has one such at most (R18)."""
+    """Columns of the registration that the removal interrupts: a person has one at most (R18)."""
     under_way = next((row for row in saved if row["stage"] in STARTING), None)
     return {
         "interrupted_registration_id": under_way and under_way["registration_id"],
@@ -222,7 +222,7 @@ def _interrupted(saved: Sequence[RowMapping]) -> dict[str, Any]:
 
 
 async def _resume(connection: AsyncConnection, removal: Row, moment: datetime) -> None:
-    """Has a registration that was under way go on from where it was."""
+    """Resumes the interrupted registration at its former stage."""
     resumption = {
         "interrupted": removal["interrupted_registration_id"],
         "resumed_stage": removal["interrupted_stage"],
@@ -238,6 +238,6 @@ async def _resumed(connection: AsyncConnection, removal: Row) -> str:
 
 
 def _require_same(made: RowMapping, customer_id: str, ended_at: datetime | None) -> None:
-    """ALREADY_EXISTS (REQUEST_ID_REUSED) if a request has ended something else, or what goes on again."""
+    """ALREADY_EXISTS (REQUEST_ID_REUSED) if the request ended another customership, or one since resumed."""
     if made["customer_id"] != customer_id or made["ended_at"] != ended_at:
         raise already_exists(REASON_REQUEST_ID_REUSED)

@@ -1,4 +1,4 @@
-"""CustomerService: customers, edited and searched."""
+"""CustomerService: reads, searches and changes customers."""
 
 import base64
 import binascii
@@ -84,7 +84,7 @@ _FORGET_NAMES = delete(customer_names).where(customer_names.c.customer_id == bin
 
 
 class CustomerServicer(CustomerServiceServicer):
-    """Customers."""
+    """Reads, searches and changes customers."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -92,7 +92,7 @@ class CustomerServicer(CustomerServiceServicer):
 
     @override
     async def GetCustomer(self, request: pb.GetCustomerRequest, _context: object) -> pb.GetCustomerResponse:
-        """One customer."""
+        """Reads a customer."""
         async with self._autocommit.connect() as connection:
             row = (await connection.execute(_GET, {"id": request.customer_id})).mappings().first()
         if row is None:
@@ -103,7 +103,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def UpdateCustomer(
         self, request: pb.UpdateCustomerRequest, _context: object
     ) -> pb.UpdateCustomerResponse:
-        """Changes fields of a customer (R14). Of two who edit at once, the later is told what has changed."""
+        """Changes fields of a customer (R14). The later of two simultaneous edits is told what changed."""
         async with self._engine.begin() as connection:
             by_id = {"id": request.customer_id}
             row = (await connection.execute(_GET_FOR_CHANGE, by_id)).mappings().first()
@@ -132,7 +132,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def SearchCustomers(
         self, request: pb.SearchCustomersRequest, _context: object
     ) -> pb.SearchCustomersResponse:
-        """Searches a unit's customers by the beginnings of parts of their names (R15)."""
+        """Searches a unit's customers by the beginnings of their names' parts (R15)."""
         keys = name_search.query_keys(request.query)
         if not keys:
             return pb.SearchCustomersResponse()
@@ -178,7 +178,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def TransferCustomer(
         self, request: pb.TransferCustomerRequest, _context: object
     ) -> pb.TransferCustomerResponse:
-        """Moves a person to another unit (R16)."""
+        """Transfers a person to another unit (R16)."""
         async with self._engine.begin() as connection:
             return await transfer(connection, request)
 
@@ -186,7 +186,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def OrderCredentials(
         self, request: pb.OrderCredentialsRequest, _context: object
     ) -> pb.OrderCredentialsResponse:
-        """Decides whether credentials may be sent anew (R17)."""
+        """Checks and records an order to send credentials anew (R17)."""
         async with self._engine.begin() as connection:
             row = (await connection.execute(_GET, {"id": request.customer_id})).mappings().first()
             if row is None or row["unit_id"] != request.unit_id:
@@ -200,7 +200,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def MarkEmailUndeliverable(
         self, request: pb.MarkEmailUndeliverableRequest, _context: object
     ) -> pb.MarkEmailUndeliverableResponse:
-        """Records that an address does not work, if mail about the person still goes there."""
+        """Marks an address undeliverable, if mail about the person still goes there."""
         async with self._engine.begin() as connection:
             await email_delivery.mark_undeliverable(connection, request.person_id, request.email)
         return pb.MarkEmailUndeliverableResponse()
@@ -209,7 +209,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def MarkEmailDelivered(
         self, request: pb.MarkEmailDeliveredRequest, _context: object
     ) -> pb.MarkEmailDeliveredResponse:
-        """Records that it works after all."""
+        """Marks the address deliverable again."""
         async with self._engine.begin() as connection:
             await email_delivery.mark_delivered(connection, request.person_id, request.email)
         return pb.MarkEmailDeliveredResponse()
@@ -218,7 +218,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def ConfirmEmail(
         self, request: pb.ConfirmEmailRequest, _context: object
     ) -> pb.ConfirmEmailResponse:
-        """Records that somebody reads the mail at the address that a change has brought (R14)."""
+        """Confirms the address set by a change: its link was opened (R14)."""
         async with self._engine.begin() as connection:
             await email_delivery.confirm(connection, request.change_request_id)
         return pb.ConfirmEmailResponse()
@@ -234,21 +234,21 @@ class CustomerServicer(CustomerServiceServicer):
 
     @override
     async def UndoRemoval(self, request: pb.UndoRemovalRequest, _context: object) -> pb.UndoRemovalResponse:
-        """Takes that back (R19)."""
+        """Undoes a removal (R19)."""
         async with self._engine.begin() as connection:
             row, resumed = await removals.undo(connection, request)
         return pb.UndoRemovalResponse(customer=_to_message(row), resumed_registration_id=resumed)
 
     @override
     async def ExtendNeed(self, request: pb.ExtendNeedRequest, _context: object) -> pb.ExtendNeedResponse:
-        """Moves the expected end of a temporary need (R21)."""
+        """Sets a new expected end of a temporary need (R21)."""
         async with self._engine.begin() as connection:
             day = await temporary_need.extend(connection, request)
         return pb.ExtendNeedResponse(expected_end_date=day)
 
     @override
     async def ReportLoan(self, request: pb.ReportLoanRequest, _context: object) -> pb.ReportLoanResponse:
-        """Records that something was lent to a customer (R20)."""
+        """Records that a customer has borrowed something (R20)."""
         async with self._engine.begin() as connection:
             await removals.report_loan(connection, request.customer_id)
         return pb.ReportLoanResponse()
@@ -257,9 +257,9 @@ class CustomerServicer(CustomerServiceServicer):
     async def RecordCodeChange(
         self, request: pb.RecordCodeChangeRequest, _context: object
     ) -> pb.RecordCodeChangeResponse:
-        """Records that the person was given a personal identity code (R24, R34)."""
+        """Records that the person has got a personal identity code (R24, R34)."""
         async with self._engine.begin() as connection:
-            # Identity has changed the code already: what has become of the customer is no matter.
+            # Identity has changed the code already: the customer's state does not matter.
             row = (await connection.execute(_GET_FOR_CHANGE, {"id": request.customer_id})).mappings().first()
             if row is None:
                 raise not_found(REASON_CUSTOMER_NOT_FOUND)
@@ -270,7 +270,7 @@ class CustomerServicer(CustomerServiceServicer):
 
     @override
     async def CheckMerge(self, request: pb.CheckMergeRequest, _context: object) -> pb.CheckMergeResponse:
-        """Whether two customers may become one."""
+        """Checks that two customers may be merged."""
         async with self._engine.begin() as connection:
             return await customer_merges.check(connection, request.merge)
 
@@ -278,7 +278,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def MergeCustomers(
         self, request: pb.MergeCustomersRequest, _context: object
     ) -> pb.MergeCustomersResponse:
-        """Makes one customer of two (R24, R34)."""
+        """Merges two customers (R24, R34)."""
         async with self._engine.begin() as connection:
             return await customer_merges.merge(connection, request)
 
@@ -286,7 +286,7 @@ class CustomerServicer(CustomerServiceServicer):
     async def ConvertToOnline(
         self, request: pb.ConvertToOnlineRequest, _context: object
     ) -> pb.ConvertToOnlineResponse:
-        """Makes an online customer of a CD borrower (R23)."""
+        """Converts a CD borrower to an online customer (R23)."""
         async with self._engine.begin() as connection:
             registration_id = await go_online.lock_registration(connection, request.customer_id)
             row = await _row_of_unit(connection, request.customer_id, request.unit_id)
@@ -298,7 +298,7 @@ class CustomerServicer(CustomerServiceServicer):
 
 
 async def _row_of_unit(connection: AsyncConnection, customer_id: str, unit_id: str) -> RowMapping:
-    """A customer, to be changed."""
+    """The unit's customer, locked for a change. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
     row = (await connection.execute(_GET_FOR_CHANGE, {"id": customer_id})).mappings().first()
     if row is None or row["unit_id"] != unit_id:
         raise not_found(REASON_CUSTOMER_NOT_FOUND)
@@ -306,7 +306,7 @@ async def _row_of_unit(connection: AsyncConnection, customer_id: str, unit_id: s
 
 
 async def _is_made(connection: AsyncConnection, request_id: str, customer_id: str) -> bool:
-    """Whether the request has changed the customer before. ALREADY_EXISTS if it has changed another one."""
+    """Whether this request has changed the customer before. ALREADY_EXISTS if it changed another one."""
     made = (await connection.execute(_MADE_BEFORE, {"request": uuid.UUID(request_id)})).first()
     if made is not None and made.customer_id != customer_id:
         raise already_exists(REASON_REQUEST_ID_REUSED)
@@ -363,14 +363,14 @@ async def _change(
 
 
 def _replaced_related_address(before: CustomerForm, after: CustomerForm) -> str:
-    """A guardian's or contact person's address that is on file no more, and was not the one for mail."""
+    """The related person's replaced address; empty if mail went there, as then it is `previous_email`."""
     address = before.related_person.email
     was_for_mail = address == mail_address(before) != mail_address(after)
     return "" if address == after.related_person.email or was_for_mail else address
 
 
 async def _changed_since(connection: AsyncConnection, request: pb.UpdateCustomerRequest) -> FieldMask:
-    """What others have changed since the caller read the customer: everything, if that cannot be told."""
+    """The fields changed since the caller read the customer; all of them if the etag is unknown."""
     if not request.etag.isascii() or not request.etag.isdecimal() or len(request.etag) > len(str(2**63)):
         return FieldMask(paths=[field.name for field in CustomerForm.DESCRIPTOR.fields])
     parameters = {"id": request.customer_id, "seen": min(int(request.etag), 2**63 - 1)}
@@ -379,21 +379,21 @@ async def _changed_since(connection: AsyncConnection, request: pb.UpdateCustomer
 
 
 def _found_by(unit_id: str, keys: Sequence[str]) -> CTE:
-    """Whoever has a part of a name that begins with each key.
+    """The IDs of customers who have, for each key, a name part that begins with it.
 
-    Found before anything else is read: nothing is known beforehand of how many begin so, as no statistics are
-    kept of names, and a plan that guesses wrongly would look at every customer for each name.
+    Evaluated first, as a materialised CTE: no statistics of names are kept, and a plan that guesses wrongly
+    would look at every customer for each name.
     """
     begun = [
         select(customer_names.c.customer_id).where(
             customer_names.c.unit_id == unit_id,
             customer_names.c.key >= key,
-            # The first text after all that begin with the key: letters end long before this sign.
+            # Greater than all texts that begin with the key: no letter is as great as this character.
             customer_names.c.key < key + "\U0010ffff",
         )
         for key in keys
     ]
-    # Somebody may have two names that begin so.
+    # A customer may have two names with this beginning.
     return intersect(begun[0].distinct(), *begun[1:]).cte("found").prefix_with("MATERIALIZED")
 
 

@@ -1,4 +1,4 @@
-"""A temporary need goes on (R21)."""
+"""Extends a temporary customership (R21)."""
 
 import uuid
 
@@ -50,7 +50,7 @@ _INSERT_CHANGE = insert(customer_changes)
 
 
 async def extend(connection: AsyncConnection, request: ExtendNeedRequest) -> Date:
-    """Moves the expected end and gives it, in the connection's transaction; errors as the contract's."""
+    """Sets and returns the new expected end, in the connection's transaction; errors as the contract's."""
     by_id = {"id": request.customer_id}
     row = (await connection.execute(_LOCK, by_id)).mappings().first()
     if row is None:

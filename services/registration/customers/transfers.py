@@ -1,4 +1,4 @@
-"""A person moves to another unit: the customership, and every registration (R16)."""
+"""Transfers a person to another unit: the customer and all registrations (R16)."""
 
 import uuid
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 _OF_PERSON = registrations.c.person_id == bindparam("person")
 
-# Registrations before the customer: the order in which a registration that becomes active locks them.
+# Registrations before the customer: activating a registration locks them in this order.
 _LOCK_REGISTRATIONS = (
     select(registrations).where(_OF_PERSON).order_by(registrations.c.created_at.desc()).with_for_update()
 )
@@ -48,9 +48,10 @@ _UNIT = select(units.c.unit_id, units.c.closed_at).where(units.c.unit_id == bind
 
 
 def _of_running(column: str) -> object:
-    """Mail of a registration that still runs goes to whoever has moved it; who has saved others stays.
+    """The registrar's columns: of a running registration those of the mover, else unchanged.
 
-    Customer service moves for others: then it goes to the unit's main users.
+    Mail of a running registration goes to that registrar. Customer service moves on others' behalf: then the
+    mail goes to the unit's main users.
     """
     running = registrations.c.stage.in_(UNFINISHED)
     return case((running, bindparam(f"mover_{column}")), else_=registrations.c[column])
@@ -74,7 +75,7 @@ _INSERT_TRANSFER = insert(transfers)
 
 
 async def transfer(connection: AsyncConnection, request: TransferCustomerRequest) -> TransferCustomerResponse:
-    """Moves a person, in the connection's transaction; errors as the contract's."""
+    """Transfers a person, in the connection's transaction; errors as the contract's."""
     person = {"person": request.person_id}
     saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).mappings().all()
     request_id = uuid.UUID(request.request_id)
@@ -120,7 +121,7 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
 def _in_force(
     request: TransferCustomerRequest, saved: Sequence[RowMapping], customer: RowMapping | None
 ) -> RowMapping:
-    """The registration that stands for the person; errors as the contract's, if nothing can be moved."""
+    """The person's current registration; errors as the contract's if nothing can be transferred."""
     in_force = [row for row in saved if row["stage"] in (*NOT_BEGUN, *BEGUN)]
     waits = bool(in_force) and in_force[0]["stage"] in NOT_BEGUN
     if not in_force or (customer is None and not waits):
@@ -133,7 +134,7 @@ def _in_force(
 
 
 def _made_before(made: RowMapping, request: TransferCustomerRequest) -> TransferCustomerResponse:
-    """What the same request has moved, wherever the person was moved to since."""
+    """The first answer to a repeated request, even if the person was transferred again since."""
     if (made["unit_id"], made["person_id"]) != (request.unit_id, request.person_id):
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return TransferCustomerResponse(
@@ -148,7 +149,7 @@ def _made_before(made: RowMapping, request: TransferCustomerRequest) -> Transfer
 async def _record_use(
     connection: AsyncConnection, moved: dict[str, object], person_id: str, customer: RowMapping | None
 ) -> None:
-    """One entry for each unit, so that the log of both shows it; each names both units."""
+    """Writes one entry for each unit, so that both logs show the transfer; each names both units."""
     subjects = {
         person_id,
         str(moved["registration_id"]),

@@ -1,4 +1,4 @@
-"""Rows: what they are made of, and how they become messages."""
+"""Mapping between protobuf messages and table rows."""
 
 import secrets
 from datetime import date, datetime
@@ -31,7 +31,7 @@ def new_id() -> str:
 
 
 async def row_of(engine: AsyncEngine, statement: Executable, parameters: dict[str, Any]) -> RowMapping | None:
-    """The row a statement answers, if any."""
+    """The first row of a statement's result, if any."""
     async with engine.connect() as connection:
         return (await connection.execute(statement, parameters)).mappings().first()
 
@@ -39,7 +39,7 @@ async def row_of(engine: AsyncEngine, statement: Executable, parameters: dict[st
 def customer_row(
     form: CustomerForm, *, person_id: str, unit_id: str, birth_date: date | None, moment: datetime
 ) -> dict[str, Any]:
-    """A new customer, as the form describes them, with the keys by which they are found."""
+    """The row of a new customer with this form, and its search keys."""
     return {
         "customer_id": new_id(),
         "person_id": person_id,
@@ -58,7 +58,7 @@ def customer_row(
 
 
 def profile_row(form: CustomerForm) -> dict[str, Any]:
-    """A customer's form as it now stands, and what is drawn from it."""
+    """Columns derived from a customer's current form, and the search keys."""
     return {
         "first_names": form.first_names,
         "last_name": form.last_name,
@@ -72,7 +72,7 @@ def profile_row(form: CustomerForm) -> dict[str, Any]:
 
 
 def mail_address(form: CustomerForm) -> str:
-    """Where mail to the customer goes: their own address, else the guardian's or contact person's."""
+    """The address for mail to the customer: their own, else the guardian's or contact person's."""
     return form.email or form.related_person.email
 
 
@@ -102,7 +102,7 @@ def consent_row(
 def mailing_details(
     form: CustomerForm, unit_id: str, unit_display_name: str, registrar_account_id: str
 ) -> MailingDetails:
-    """To whom mail goes, as the form that now stands says."""
+    """The recipients of mail, by the current form."""
     return MailingDetails(
         first_names=form.first_names,
         language=form.language,
@@ -117,7 +117,7 @@ def mailing_details(
 
 
 def to_message(row: Row) -> Registration:
-    """A registration as the contract tells it; from a row with the columns of `statements.COLUMNS`."""
+    """A registration's message, from a row with the columns of `queries.COLUMNS`."""
     return Registration(
         registration_id=row["registration_id"],
         unit_id=row["unit_id"],

@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 class Base(DeclarativeBase):
-    """What the tables share. Numbers of enums are those of the contract."""
+    """Base of the tables. Numbers of enums are those of the contract."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's way
@@ -51,22 +51,22 @@ class Unit(Base):
     kind: Mapped[int]
     created_at: Mapped[datetime]
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
-    """Grows by one with every change."""
+    """Incremented by every change."""
     changed_by_request: Mapped[uuid.UUID | None]
-    """The call that has changed it last: repeated, it finds that done."""
+    """The last call that changed the unit: repeated, it changes nothing."""
     closed_at: Mapped[datetime | None]
 
 
 class Customer(Base):
-    """A customer. `profile` is their form as it now stands; the columns beside it are drawn from it."""
+    """A customer. `profile` is the current form; other columns are derived from it."""
 
     __tablename__ = "customers"
     __table_args__ = (
         UniqueConstraint("customer_id", "unit_id"),
-        # Of one name and birth date: possible duplicates.
+        # For possible duplicates: same name and birth date.
         Index("ix_customers_birth_date_sort_key", "birth_date", "sort_key", "state", "customer_id"),
         Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
-        # Those that a run must know: marked for deletion, or of a temporary need.
+        # For reconciliation with the workflows: customers marked for deletion, or with a temporary need.
         Index("ix_customers_marked", "customer_id", postgresql_where=text("state = 2")),
         Index(
             "ix_customers_temporary",
@@ -82,22 +82,22 @@ class Customer(Base):
     last_name: Mapped[str]
     kind: Mapped[int]
     email: Mapped[str]
-    """Where mail to the customer goes: their own address, else the guardian's or contact person's."""
+    """The address for mail to the customer: their own, else the guardian's or contact person's."""
     language: Mapped[int]
     profile: Mapped[Json]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     state: Mapped[int]
     version: Mapped[int] = mapped_column(BigInteger)
-    """Grows by one with every change."""
+    """Incremented by every change."""
     email_state: Mapped[int]
     birth_date: Mapped[date | None]
     sort_key: Mapped[str] = mapped_column(String(collation="C"))
     ended_at: Mapped[datetime | None]
     lent: Mapped[bool]
-    """A disc or a file was ever lent to the customer (R20)."""
+    """Whether the customer has ever borrowed a disc or a file (R20)."""
     undeliverable_since: Mapped[datetime | None]
-    """When a mail server refused mail to the address; counts only while `email_state` says so."""
+    """When a mail server first refused the address; valid only while `email_state` is undeliverable."""
 
 
 class Namesake(Base):
@@ -111,11 +111,11 @@ class Namesake(Base):
 
 
 class CustomerName(Base):
-    """One of the keys that a customer is found by (R15)."""
+    """A search key of a customer (R15)."""
 
     __tablename__ = "customer_names"
     __table_args__ = (
-        # A customer who is moved takes the names along (R16).
+        # The names follow a transferred customer (R16).
         ForeignKeyConstraint(
             ["customer_id", "unit_id"],
             ["customers.customer_id", "customers.unit_id"],
@@ -131,7 +131,7 @@ class CustomerName(Base):
 
 
 class CustomerChange(Base):
-    """Which fields one change has touched: those who edit at the same moment are told (R14)."""
+    """The fields that a change touched: simultaneous editors are told them (R14)."""
 
     __tablename__ = "customer_changes"
 
@@ -143,22 +143,22 @@ class CustomerChange(Base):
     paths: Mapped[list[str]] = mapped_column(ARRAY(String))
     changed_at: Mapped[datetime]
     previous_email: Mapped[str | None]
-    """The address for mail that the change replaced; NULL if it changed none."""
+    """The address for mail that the change replaced; NULL if it replaced none."""
     previous_related_email: Mapped[str | None]
-    """The guardian's or contact person's address that it replaced, if that was not the one for mail."""
+    """The guardian's or contact person's address that it replaced, if mail did not go there."""
 
 
 class Registration(Base):
     """A registration.
 
-    `form` is held only while it waits: then it becomes the customer's profile, or is erased (R30). Once the
-    person is erased everywhere, `person_id` goes as well.
+    `form` is kept only while it waits: then it becomes the customer's profile, or is erased (R30). Once every
+    service has erased the person, `person_id` is cleared.
     """
 
     __tablename__ = "registrations"
     __table_args__ = (
-        # One running registration per person, whoever saves it (R18): stages RECEIVED to CREDENTIALS_SENT,
-        # and those that wait for customer service.
+        # One running registration per person in all units (R18): stages RECEIVED to CREDENTIALS_SENT, and
+        # those that wait for customer service.
         Index(
             "uq_registrations_running_person",
             "person_id",
@@ -169,38 +169,38 @@ class Registration(Base):
         Index("ix_registrations_unit", "unit_id", "created_at", "registration_id"),
         Index("ix_registrations_unit_stage", "unit_id", "stage", "created_at", "registration_id"),
         Index("ix_registrations_customer_id", "customer_id"),
-        # What waits for customer service: stages WAITING_FOR_REACTIVATION and WAITING_FOR_IDENTITY_CHECK.
+        # Registrations waiting for customer service: WAITING_FOR_REACTIVATION and WAITING_FOR_IDENTITY_CHECK.
         Index(
             "ix_registrations_work",
             "created_at",
             "registration_id",
             postgresql_where=text("stage IN (9, 10)"),
         ),
-        # Notes that are forgotten after a while.
+        # Notes to be erased when their time is over.
         Index(
             "ix_registrations_rejection_note",
             "updated_at",
             postgresql_where=text("rejection_note IS NOT NULL"),
         ),
-        # A guardian who cannot be mailed: stage WAITING_FOR_CONSENT.
+        # Registrations whose guardian's address does not work: stage WAITING_FOR_CONSENT.
         Index(
             "ix_registrations_undeliverable",
             "registration_id",
             postgresql_where=text("stage = 2 AND undeliverable_since IS NOT NULL"),
         ),
-        # Those that a run must know: stages that wait, ACTIVE of an online customer, and CREDENTIALS_SENT.
+        # For reconciliation with the workflows: waiting stages, ACTIVE of online customers, CREDENTIALS_SENT.
         Index(
             "ix_registrations_unfinished",
             "registration_id",
             postgresql_where=text("stage IN (2, 3, 4, 9, 10) AND NOT over AND (stage <> 3 OR kind = 1)"),
         ),
-        # CD borrowers, who are told once: stage ACTIVE.
+        # CD borrowers, whose run only sends one mail: stage ACTIVE.
         Index(
             "ix_registrations_cd_borrowers",
             "updated_at",
             postgresql_where=text("stage = 3 AND NOT over AND kind = 2"),
         ),
-        # Of one birth date: possible duplicates. Stages that wait for somebody.
+        # For possible duplicates: same birth date, in a waiting stage.
         Index(
             "ix_registrations_waiting_birth_date",
             "birth_date",
@@ -224,19 +224,19 @@ class Registration(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     over: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
-    """The customership that it made has ended, and the person was saved anew."""
+    """The customership it began has ended, and the person was saved anew."""
     missing_code_reason: Mapped[int | None]
-    """Why there is no personal identity code, until that is settled (R24)."""
+    """Why there is no personal identity code, until customer service has decided (R24)."""
     rejection_note: Mapped[str | None]
-    """Why customer service has declined it, for a while."""
+    """Why customer service rejected the registration; erased after a while."""
     decision_request_id: Mapped[uuid.UUID | None]
-    """The call by which customer service has decided."""
+    """The call by which customer service decided."""
     undeliverable_since: Mapped[datetime | None]
-    """When a mail server refused mail to the guardian who is asked; counts only while consent is awaited."""
+    """When a mail server first refused the guardian's address; valid only while consent is awaited."""
 
 
 class Transfer(Base):
-    """A person was moved to another unit (R16), by the registration that tells who."""
+    """A transfer to another unit (R16); the registration leads to the person."""
 
     __tablename__ = "transfers"
 
@@ -251,7 +251,7 @@ class Transfer(Base):
 
 
 class Removal(Base):
-    """A customership that has ended, and whether that was undone (R19)."""
+    """An ended customership, and whether the removal was undone (R19)."""
 
     __tablename__ = "removals"
 
@@ -267,7 +267,7 @@ class Removal(Base):
     interrupted_registration_id: Mapped[str | None] = mapped_column(
         ForeignKey("registrations.registration_id")
     )
-    """Which registration was still under way; NULL if none was."""
+    """The registration that was still running; NULL if none was."""
     interrupted_stage: Mapped[int | None]
     interrupted_deadline: Mapped[datetime | None]
 
@@ -293,7 +293,7 @@ class Consent(Base):
 
 
 class WorkClaim(Base):
-    """An officer of customer service works on something that waits; `item_id` is kind and row IDs."""
+    """An officer's claim of a work item; `item_id` is its kind and row IDs."""
 
     __tablename__ = "work_claims"
 
@@ -305,7 +305,7 @@ class WorkClaim(Base):
 
 
 class DismissedDuplicate(Base):
-    """Two customers of one name and birth date are two persons; `customer_id` is the lesser ID."""
+    """Two customers of one name and birth date who are two persons; `customer_id` is the lesser ID."""
 
     __tablename__ = "dismissed_duplicates"
 
@@ -339,7 +339,7 @@ class Message(Base):
     registration_id: Mapped[str | None] = mapped_column(
         ForeignKey("registrations.registration_id", ondelete="CASCADE")
     )
-    """Whom it is about; NULL if about nobody in the system."""
+    """The registration it is about; NULL if it is about none."""
     context: Mapped[int]
     state: Mapped[int]
     text: Mapped[str]
@@ -351,7 +351,7 @@ class Message(Base):
 
 
 class Merge(Base):
-    """A customer that was found to be the same person as another one, and what was known of it then (R24)."""
+    """A customer merged into another one, with the data it had then (R24)."""
 
     __tablename__ = "merges"
 
@@ -359,20 +359,20 @@ class Merge(Base):
     customer_id: Mapped[str] = mapped_column(
         ForeignKey("customers.customer_id", ondelete="CASCADE"), index=True
     )
-    """The one that stayed."""
+    """The customer who remained."""
     merged_customer_id: Mapped[str] = mapped_column(unique=True)
     merged_person_id: Mapped[str] = mapped_column(unique=True)
     merged_unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
     merged_profile: Mapped[Json]
     registration_id: Mapped[str] = mapped_column(ForeignKey("registrations.registration_id"))
-    """The merged one's latest registration, which is the other's now."""
+    """The merged customer's latest registration, now the remaining customer's."""
     merged_by_account_id: Mapped[str]
     merged_by_display_name: Mapped[str]
     merged_at: Mapped[datetime]
 
 
 class Disclosure(Base):
-    """An export for an access request, encrypted by whoever gathered it; empty until then."""
+    """An export for an access request, encrypted by the worker that gathered it; NULL until then."""
 
     __tablename__ = "disclosures"
 
@@ -384,13 +384,13 @@ class Disclosure(Base):
 
 
 class ClassList(Base):
-    """A class list: many who are registered together."""
+    """A class list: many customers registered together."""
 
     __tablename__ = "class_lists"
     __table_args__ = (
         Index("ix_class_lists_unit", "unit_id", "created_at", "class_list_id"),
         Index("ix_class_lists_running", "created_at", postgresql_where=text("ended_at IS NULL")),
-        # Those that are being registered: states RECEIVED and RUNNING.
+        # Lists being registered: states RECEIVED and RUNNING.
         Index("ix_class_lists_unfinished", "class_list_id", postgresql_where=text("state IN (1, 2)")),
     )
 
@@ -405,7 +405,7 @@ class ClassList(Base):
 
 
 class ClassListRow(Base):
-    """A row of a class list. The form is held until the row is decided, then in the registration alone."""
+    """A row of a class list. Its form is kept until the row is decided, then only in the registration."""
 
     __tablename__ = "class_list_rows"
     __table_args__ = (
@@ -416,21 +416,21 @@ class ClassListRow(Base):
         ForeignKey("class_lists.class_list_id", ondelete="CASCADE"), primary_key=True
     )
     row_number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    """As a spreadsheet numbers it."""
+    """The number that a spreadsheet shows."""
     person_id: Mapped[str | None]
     birth_date: Mapped[date | None]
     form: Mapped[Json | None]
     outcome: Mapped[int]
-    """REMAINING, REGISTERED, REFUSED or CANCELLED: the registration tells the rest."""
+    """REMAINING, REGISTERED, REFUSED or CANCELLED; the registration has the rest."""
     wrong_fields: Mapped[list[list[Any]]] = mapped_column(JSONB)
-    """Why it was refused: pairs of a field, empty for the whole row, and the number of the reason."""
+    """Why the row was refused: pairs of a field, empty for the whole row, and a reason's number."""
     registration_id: Mapped[str | None] = mapped_column(
         ForeignKey("registrations.registration_id", ondelete="SET NULL"), index=True
     )
 
 
 class UseEntry(Base):
-    """Somebody has looked at or changed somebody's data (R36). The database lets nobody change an entry."""
+    """An entry of the log of use (R36). The database refuses changes to it."""
 
     __tablename__ = "use_entries"
     __table_args__ = (
@@ -464,7 +464,7 @@ class UseLink(Base):
 
 
 class UseWaiting(Base):
-    """An entry that is not in the chain yet: somebody else was writing the chain when it was committed."""
+    """An entry not yet in the chain: another transaction was writing the chain when it was committed."""
 
     __tablename__ = "use_waiting"
 
@@ -472,7 +472,7 @@ class UseWaiting(Base):
 
 
 class UseTurn(Base):
-    """One row: whoever holds its lock writes the chain. The database takes it."""
+    """A single row whose lock gives the right to write the chain. The database takes the lock."""
 
     __tablename__ = "use_turn"
     __table_args__ = (CheckConstraint("turn", name="one"),)

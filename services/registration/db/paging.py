@@ -1,4 +1,4 @@
-"""Pages of a list that is ordered by a moment and an ID: where the next one goes on."""
+"""Page tokens for lists ordered by a moment and an ID."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ def encode(position: Position) -> str:
 
 
 def decode(page_token: str, id_pattern: str = "[0-9a-f]{32}") -> Position:
-    """The position of a token. INVALID_ARGUMENT (INVALID_PAGE_TOKEN) if it is not one of ours."""
+    """The position of a token. INVALID_ARGUMENT (INVALID_PAGE_TOKEN) if the token is not ours."""
     try:
         fields = json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True))
         match fields:

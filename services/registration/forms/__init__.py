@@ -1,1 +1,1 @@
-"""The registration form: its normal form, edits and search keys. No I/O."""
+"""The registration form: normalisation, edits and search keys. No I/O."""

@@ -1,4 +1,4 @@
-"""Editing a customer's form: which fields may be changed, and what a change may not bring about (R14)."""
+"""Edits of a customer's form: editable fields, and validation of a change (R14)."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -23,11 +23,11 @@ _AS_REGISTERED = frozenset(
         "credentials_recipient",
     }
 )
-"""What was true on the day of registering, or has an RPC of its own."""
+"""Fields that state the day of registering, or have an RPC of their own."""
 
 
 def apply_mask(stored: CustomerForm, given: CustomerForm, mask: FieldMask) -> CustomerForm:
-    """The stored form with the masked fields as given. INVALID_ARGUMENT for paths that may not be named."""
+    """The stored form with the masked fields as given. INVALID_ARGUMENT for paths that are not editable."""
     errors = list(_mask_errors(mask))
     if errors:
         raise invalid(errors)
@@ -35,7 +35,7 @@ def apply_mask(stored: CustomerForm, given: CustomerForm, mask: FieldMask) -> Cu
     changed.CopyFrom(stored)
     new.CopyFrom(given)
     for path in mask.paths:
-        # A field of a message that is not given is emptied, too: the merge would pass it over.
+        # An absent message's field must be emptied, too: MergeMessage would skip it.
         message: Message = new
         for name in path.split(".")[:-1]:
             message = getattr(message, name)
@@ -53,9 +53,9 @@ def editing_errors(
     unit_kind: UnitKind.ValueType,
     today: date,
 ) -> list[FieldViolation]:
-    """What is wrong with the changed fields, and what the change has made wrong elsewhere.
+    """Errors in the changed fields, and errors elsewhere that the change has caused.
 
-    What was wrong before, because a rule or the age has changed since, does not stand in the way.
+    Earlier errors, due to a changed rule or the age, do not prevent an edit.
     """
     known = set(form_errors(before, birth_date=birth_date, unit_kind=unit_kind, today=today))
     found = form_errors(after, birth_date=birth_date, unit_kind=unit_kind, today=today)

@@ -1,4 +1,4 @@
-"""Names as people search for them (R15): case and accents count alike, å ä ö are letters of their own."""
+"""Search keys of names (R15): case and accents are ignored, å ä ö are letters of their own."""
 
 import re
 import unicodedata
@@ -8,10 +8,10 @@ _FINNISH = "åäö"
 _UNDECOMPOSED = str.maketrans(
     {"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
 )
-"""Letters that Unicode does not take apart into a letter and a mark."""
+"""Letters that Unicode does not decompose into a letter and a mark."""
 
 _LAST_LETTERS = str.maketrans("åäö", "{|}")
-"""What comes after z in the order of code points."""
+"""Characters that follow z in code point order."""
 
 _PARTS = re.compile(r"[^\W_]+")
 
@@ -29,22 +29,22 @@ def fold_wholly(text: str) -> str:
 
 
 def parts(text: str) -> list[str]:
-    """The words of a folded text: a double name is two."""
+    """The words of a folded text: a double name has two."""
     return _PARTS.findall(text)
 
 
 def search_keys(*names: str) -> list[str]:
-    """What a name is found by: the beginning of any of these. Parts stand with and without å, ä and ö."""
+    """The search keys of names: a query matches the beginning of any. Parts with and without å, ä and ö."""
     return sorted({key for name in names for folding in (fold, fold_wholly) for key in parts(folding(name))})
 
 
 def query_keys(query: str) -> list[str]:
-    """The beginnings that a query asks for: all of them must be found."""
+    """The beginnings in a query: all of them must match."""
     return sorted(set(parts(fold(query))))
 
 
 def sort_key(last_name: str, first_names: str) -> str:
-    """Where a name stands in a list: by the Finnish alphabet, å ä ö last; to be compared by code point."""
+    """A key that sorts names by code point in the order of the Finnish alphabet, å ä ö last."""
     return "\x01".join(_collated(fold(name)) for name in (last_name, first_names))
 
 

@@ -1,4 +1,4 @@
-"""A form on its way in: made uniform, checked as a whole, and stored as JSON."""
+"""Normalises a form, checks it as a whole, and converts it to and from JSON."""
 
 import re
 import unicodedata
@@ -26,14 +26,14 @@ from services.runtime.clock import from_proto_date
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.rpc.interceptor import violations_of
 
-# Spaces of every width; tabs and line breaks are the contract's business.
+# Spaces of every width; the contract refuses tabs and line breaks.
 _SPACES = re.compile("[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
 
 def normalise(form: CustomerForm) -> CustomerForm:
-    """A copy as it is stored: texts tidied (NFC), e-mail and telephone in their normal forms, country set.
+    """A copy to be stored: tidied texts (NFC), e-mail and telephone in normal form, country set.
 
-    What is not valid stays as it is, for `form_errors` to name.
+    Invalid values stay as they are, for `form_errors` to report.
     """
     tidy = CustomerForm()
     tidy.CopyFrom(form)
@@ -58,7 +58,7 @@ def form_errors(
 
 
 def consent_errors(consent: PaperConsent, today: date) -> list[FieldViolation]:
-    """Everything wrong with a consent on paper that is recorded by itself, one violation per field."""
+    """Everything wrong with a consent on paper recorded later, one violation per field."""
     tidy = PaperConsent()
     tidy.CopyFrom(consent)
     _tidy_texts(tidy)
@@ -70,9 +70,9 @@ def consent_errors(consent: PaperConsent, today: date) -> list[FieldViolation]:
 def missing_code_errors(
     missing: MissingPersonalIdentityCode, today: date
 ) -> tuple[date | None, list[FieldViolation]]:
-    """The date of birth that is told instead of a personal identity code (R24), and everything wrong.
+    """The birth date given instead of a personal identity code (R24), and everything wrong.
 
-    There is no date if it cannot be one.
+    The date is None if it is not valid.
     """
     prefix = "missing_personal_identity_code."
     rules = missing_code_violations(missing, today)
@@ -87,19 +87,19 @@ def missing_code_errors(
 
 
 def to_json(form: CustomerForm) -> dict[str, Any]:
-    """A form as it stands in the database: field and enum names as in the contract."""
+    """A form as JSON for the database: field and enum names as in the contract."""
     return json_format.MessageToDict(form, preserving_proto_field_name=True)
 
 
 def from_json(stored: dict[str, Any]) -> CustomerForm:
-    """A stored form. What a newer release has added is passed over."""
+    """A stored form. Fields that a newer release has added are ignored."""
     return json_format.ParseDict(stored, CustomerForm(), ignore_unknown_fields=True)
 
 
 def in_words(stored: dict[str, Any], message: Descriptor = CustomerForm.DESCRIPTOR) -> dict[str, Any]:
-    """A stored form as it is told to whom it is about: in the contract's order, dates as in 2026-11-24.
+    """A stored form for the person it is about: in the contract's order, dates as in 2026-11-24.
 
-    What a newer release has added is told as it stands.
+    Fields that a newer release has added are kept as stored.
     """
     told: dict[str, Any] = {}
     for field in message.fields:
@@ -113,7 +113,7 @@ def in_words(stored: dict[str, Any], message: Descriptor = CustomerForm.DESCRIPT
 
 
 def tidy_text(text: str) -> str:
-    """A text in Unicode's normal form C, without spaces around it or several in a row; empty if blank."""
+    """A text in Unicode's NFC, without leading, trailing or repeated spaces; empty if blank."""
     if is_blank(text):
         return ""
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")
@@ -146,7 +146,7 @@ def _first_of_each(violations: list[FieldViolation]) -> list[FieldViolation]:
 
 
 def _position(violation: FieldViolation) -> tuple[int, ...]:
-    """The numbers of the fields on the way to the violation's."""
+    """The field numbers on the path to the violation's field: a sort key."""
     numbers = []
     message = CustomerForm.DESCRIPTOR
     for name in violation.field.split(".")[1:]:

@@ -1,4 +1,4 @@
-"""Dates and moments of a request, refused where they cannot be."""
+"""Parses dates and moments of a request; refuses invalid ones."""
 
 from datetime import UTC, date, datetime
 
@@ -11,7 +11,7 @@ from services.runtime.rpc.errors import FieldViolation, invalid
 
 
 def calendar_day(day: Date, field: str) -> date:
-    """A day of the calendar. INVALID_ARGUMENT (INVALID_DATE) if there is none such."""
+    """A calendar day. INVALID_ARGUMENT (INVALID_DATE) if there is no such day."""
     try:
         return from_proto_date(day)
     except ValueError:
@@ -19,7 +19,7 @@ def calendar_day(day: Date, field: str) -> date:
 
 
 def birth_date(day: Date, today: date) -> date:
-    """A date of birth. INVALID_ARGUMENT if it is no day, or one to come."""
+    """A date of birth. INVALID_ARGUMENT if it is no day, or in the future."""
     born = calendar_day(day, "birth_date")
     if born > today:
         raise invalid([FieldViolation("birth_date", REASON_DATE_IN_FUTURE)])
@@ -27,7 +27,7 @@ def birth_date(day: Date, today: date) -> date:
 
 
 def moment(timestamp: Timestamp, field: str) -> datetime:
-    """A moment. INVALID_ARGUMENT (INVALID_FORMAT) if it lies outside of what a timestamp may say."""
+    """A moment. INVALID_ARGUMENT (INVALID_FORMAT) if it is outside a timestamp's range."""
     try:
         return timestamp.ToDatetime(UTC)
     except ValueError:

@@ -47,7 +47,7 @@ from services.runtime.rpc.errors import (
 from services.runtime.security.hetu_detector import looks_like_hetu
 
 _ALPHABET = "2345679ACDEFHJKLMNPQRTVWXY"
-"""Nothing that looks like another: neither 0 and O, 1 and I, 8 and B, 5 and S, 2 and Z."""
+"""Characters that are not mistaken for each other: of 0 O, 1 I, 8 B, 5 S, 2 Z at most one."""
 
 _REFERENCE_LENGTH = 8
 
@@ -85,7 +85,7 @@ _SWEEP = delete(messages).where(messages.c.closed_at <= bindparam("before"))
 
 
 class MessageServicer(MessageServiceServicer):
-    """Messages. Customer service means to answer one within `answer_days` working days."""
+    """Stores and answers messages. Customer service aims to answer within `answer_days` working days."""
 
     def __init__(self, engine: AsyncEngine, answer_days: int) -> None:
         self._engine = engine
@@ -126,7 +126,7 @@ class MessageServicer(MessageServiceServicer):
                 other = (await connection.execute(_BY_ID, {"id": message_id})).mappings().first()
                 if other is not None and other["request_id"] != by_request["request"]:
                     raise already_exists(REASON_REQUEST_ID_REUSED)
-                # The same call at the same moment, or a reference drawn before: the next try is told.
+                # A simultaneous call made it, or the drawn reference exists: a retry is answered.
                 raise unavailable()
             await _record(connection, "message:send", message_id, about)
             stored = (await connection.execute(_BY_ID, {"id": message_id})).mappings().one()
@@ -134,7 +134,7 @@ class MessageServicer(MessageServiceServicer):
 
     @override
     async def GetMessage(self, request: pb.GetMessageRequest, _context: object) -> pb.GetMessageResponse:
-        """One message, by its ID or its reference."""
+        """Reads a message, by its ID or its reference."""
         if request.HasField("reference"):
             quoted = {"reference": _as_stored(request.reference)}
             row = await row_of(self._autocommit, _BY_REFERENCE, quoted)
@@ -148,7 +148,7 @@ class MessageServicer(MessageServiceServicer):
     async def ListMessages(
         self, request: pb.ListMessagesRequest, _context: object
     ) -> pb.ListMessagesResponse:
-        """A unit's messages, newest first."""
+        """Lists a unit's messages, newest first."""
         place = (messages.c.created_at, messages.c.message_id)
         statement = (
             _MESSAGES.where(messages.c.unit_id == request.unit_id)
@@ -172,7 +172,7 @@ class MessageServicer(MessageServiceServicer):
     async def CloseMessage(
         self, request: pb.CloseMessageRequest, _context: object
     ) -> pb.CloseMessageResponse:
-        """Answers and closes a message. Of two officers who do so at once, the later is told."""
+        """Answers and closes a message. The later of two simultaneous officers is refused."""
         answer = _checked("answer", request.answer)
         request_id = uuid.UUID(request.request_id)
         by_id = {"id": request.message_id}
@@ -202,7 +202,7 @@ class MessageServicer(MessageServiceServicer):
     async def GetMessageStatus(
         self, request: pb.GetMessageStatusRequest, _context: object
     ) -> pb.GetMessageStatusResponse:
-        """What a workflow may hold of a message; nothing once it is erased."""
+        """The data that a workflow may keep of a message; empty once the message is erased."""
         row = await row_of(self._autocommit, _BY_ID, {"id": request.message_id})
         if row is None:
             return pb.GetMessageStatusResponse()
@@ -221,7 +221,7 @@ class MessageServicer(MessageServiceServicer):
     async def LapseMessage(
         self, request: pb.LapseMessageRequest, _context: object
     ) -> pb.LapseMessageResponse:
-        """Closes a message that nobody has answered; changes nothing if somebody has."""
+        """Closes a message that has lapsed unanswered; changes nothing if it is closed."""
         change = {
             "id": request.message_id,
             "new_state": MESSAGE_STATE_LAPSED,
@@ -236,13 +236,13 @@ class MessageServicer(MessageServiceServicer):
 
 
 async def sweep(engine: AsyncEngine, retention: timedelta) -> None:
-    """Forgets the messages that were closed long ago."""
+    """Erases messages that were closed longer ago than `retention`."""
     async with engine.begin() as connection:
         await connection.execute(_SWEEP, {"before": now() - retention})
 
 
 def _checked(field: str, text: str) -> str:
-    """The text without what surrounds it. INVALID_ARGUMENT for nothing but spaces, or a code in it (R35)."""
+    """The stripped text. INVALID_ARGUMENT if it is blank, or contains a personal identity code (R35)."""
     tidy = text.strip()
     if not tidy:
         raise invalid([FieldViolation(field, REASON_REQUIRED)])
@@ -252,7 +252,7 @@ def _checked(field: str, text: str) -> str:
 
 
 async def _about(connection: AsyncConnection, request: pb.CreateMessageRequest) -> RowMapping | None:
-    """Whom it is about; none if about nobody. NOT_FOUND for what is not the unit's."""
+    """The registration the message is about, or None. NOT_FOUND if it is not the unit's."""
     unit = {"unit": request.unit_id}
     if request.HasField("registration_id"):
         asked = unit | {"registration": request.registration_id}
@@ -302,7 +302,7 @@ def _written(signs: str) -> str:
 
 
 def _as_stored(quoted: str) -> str:
-    """A reference as it is stored, however it was typed."""
+    """A typed reference in its stored form."""
     signs = "".join(sign for sign in quoted.upper() if sign.isalnum())
     return _written(signs.removeprefix("L") if len(signs) > _REFERENCE_LENGTH else signs)
 

@@ -1,4 +1,4 @@
-"""The SQL that erases a person: what remains of the registrations is anonymous (R30)."""
+"""SQL that erases a person; what remains of their registrations is anonymous (R30)."""
 
 from typing import Any
 
@@ -58,17 +58,17 @@ LOCK_CUSTOMER = (
     .with_for_update()
 )
 
-# The evidence of consent goes with the customer.
+# The evidence of consent is deleted with the customer.
 ERASE_CUSTOMER = delete(customers).where(customers.c.person_id == bindparam("person"))
 
 ERASE_DISCLOSURES = delete(disclosures).where(disclosures.c.person_id == bindparam("person"))
 
-# Where somebody was moved from is nobody's business once they are erased.
+# An erased person's former units are not kept.
 ERASE_TRANSFERS = delete(transfers).where(
     transfers.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
 )
 
-# What was written about somebody goes with them.
+# Messages about the person are deleted with them.
 ERASE_MESSAGES = delete(messages).where(
     messages.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
 )
@@ -91,18 +91,19 @@ ERASE_REGISTRATIONS = (
         birth_date=None,
         deadline=None,
         customer_id=None,
-        # What waits for a person who is gone would wait for ever.
+        # A waiting registration of an erased person would wait for ever.
         stage=case((_WAITS, STAGE_WITHDRAWN), else_=registrations.c.stage),
         consent_state=case((_AWAITS_CONSENT, CONSENT_STATE_NOT_GIVEN), else_=registrations.c.consent_state),
         missing_code_reason=None,
-        # Words about somebody go with the customership; until then of a registration that was declined, too.
+        # The note is erased with the customership. Without one, a rejected registration keeps it for its
+        # time.
         rejection_note=case(
             (exists().where(customers.c.person_id == bindparam("person")), null()),
             else_=registrations.c.rejection_note,
         ),
         undeliverable_since=None,
-        # One that never came to a customership stands in its unit's list: who saved it, when, and what became
-        # of it. Of a customership that is over there remains a number.
+        # A registration without a customership stays in its unit's list: who saved it, when, and its outcome.
+        # Of one with a customership only a number remains.
         request_id=_if_begun(func.gen_random_uuid(), registrations.c.request_id),
         registrar_account_id=_if_begun("", registrations.c.registrar_account_id),
         registrar_display_name=_if_begun("", registrations.c.registrar_display_name),

@@ -1,4 +1,4 @@
-"""What the registration service keeps of a person, and why: for access requests."""
+"""Exports the personal data of this service, with purposes, for access requests."""
 
 from typing import Any
 
@@ -204,7 +204,7 @@ NOT_OF_PERSONS = {
     "use_turn": "tells who writes the hashes",
     "limits": "counts by a hash of an account or a unit",
 }
-"""Tables that keep nothing of those who are registered, each with the reason."""
+"""Tables without personal data of customers, each with the reason."""
 
 
 def _unit_name(unit_id: ColumnElement[str]) -> ColumnElement[str]:
@@ -212,7 +212,7 @@ def _unit_name(unit_id: ColumnElement[str]) -> ColumnElement[str]:
 
 
 async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDataSection]:
-    """All that is kept of a person: one section for each of `KINDS`."""
+    """All data of a person: one section for each of `KINDS`."""
     of_customer = customers.c.person_id == person_id
     kept: tuple[tuple[Kind, Select[Any]], ...] = (
         (
@@ -295,9 +295,9 @@ def _told(row: RowMapping) -> dict[Any, Any]:
 
 
 def _uses(subject_ids: list[str]) -> Select[Any]:
-    """The log's entries about some subjects, those of a day that are alike together.
+    """The log's entries about some subjects; equal entries of a day are grouped.
 
-    Else a list that a registrar opens many times a day would fill pages.
+    Without this, a list that a registrar opens many times a day would fill pages.
     """
     day = func.to_char(func.timezone(HELSINKI.key, use_entries.c.used_at), "YYYY-MM-DD").label("day")
     return (

@@ -1,4 +1,4 @@
-"""The RPCs about a person's data as a whole."""
+"""PersonalDataService: exports and erases all data of a person."""
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -29,7 +29,7 @@ _BY_ID = disclosures.c.disclosure_id == bindparam("id")
 
 _BEGIN_DISCLOSURE = insert(disclosures).on_conflict_do_nothing()
 
-# One whose run was lost, or never began.
+# Exports whose run was lost, or never began.
 _SWEEP_DISCLOSURES = delete(disclosures).where(disclosures.c.expires_at <= bindparam("now"))
 
 _FILL_DISCLOSURE = (
@@ -47,19 +47,19 @@ _GET_DISCLOSURE = select(disclosures).where(_BY_ID, disclosures.c.expires_at > b
 
 
 class PersonalDataServicer(PersonalDataServiceServicer):
-    """Tells and erases all that this service keeps of a person, and keeps exports for a while."""
+    """Exports and erases a person's data in this service, and stores exports for a while."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        # An export is one picture, also while registrars go on working.
+        # An export is one snapshot, even while registrars work.
         self._one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
 
     @override
     async def ExportPerson(
         self, request: pb.ExportPersonRequest, _context: object
     ) -> pb.ExportPersonResponse:
-        """All that this service keeps of a person."""
+        """Exports all data of a person in this service."""
         async with self._one_picture.begin() as connection:
             return pb.ExportPersonResponse(
                 sections=await privacy_export.export(connection, request.person_id),
@@ -68,12 +68,12 @@ class PersonalDataServicer(PersonalDataServiceServicer):
 
     @override
     async def ErasePerson(self, request: pb.ErasePersonRequest, _context: object) -> pb.ErasePersonResponse:
-        """Erases it. A repetition answers the same until `ForgetPerson`."""
+        """Erases a person's data. A repeated call gets the same answer until `ForgetPerson`."""
         person = {"person": request.person_id}
         async with self._engine.begin() as connection:
             if request.only_if_ended:
                 await _require_ended(connection, request.person_id)
-            # Registrations before customers: the order in which the others lock them.
+            # Registrations before customers: the order in which other calls lock them.
             erased = await connection.scalars(erasure.ERASE_REGISTRATIONS, {**person, "now": now()})
             registration_ids = sorted(erased.all())
             await connection.execute(erasure.ERASE_CLAIMS, person)
@@ -88,7 +88,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
     async def ForgetPerson(
         self, request: pb.ForgetPersonRequest, _context: object
     ) -> pb.ForgetPersonResponse:
-        """Cuts erased registrations from their person."""
+        """Clears the person ID of erased registrations."""
         async with self._autocommit.connect() as connection:
             await connection.execute(erasure.FORGET_PERSON, {"person": request.person_id})
         return pb.ForgetPersonResponse()
@@ -97,7 +97,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
     async def IsPersonKnown(
         self, request: pb.IsPersonKnownRequest, _context: object
     ) -> pb.IsPersonKnownResponse:
-        """Whether a person was ever saved, and is not forgotten."""
+        """Whether a person was ever saved, and is not yet forgotten."""
         async with self._autocommit.connect() as connection:
             known = (await connection.execute(erasure.IS_KNOWN, {"person": request.person_id})).scalar_one()
         return pb.IsPersonKnownResponse(known=known)
@@ -106,7 +106,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
     async def StoreDisclosure(
         self, request: pb.StoreDisclosureRequest, _context: object
     ) -> pb.StoreDisclosureResponse:
-        """Begins an export, or brings its content."""
+        """Begins an export, or stores its content."""
         expires_at = proto_dates.moment(request.expire_time, "expire_time")
         moment = now()
         if request.ciphertext:
@@ -135,7 +135,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
     async def GetDisclosure(
         self, request: pb.GetDisclosureRequest, _context: object
     ) -> pb.GetDisclosureResponse:
-        """An export that has not expired."""
+        """Reads an export that has not expired."""
         row = await row_of(self._autocommit, _GET_DISCLOSURE, {"id": request.disclosure_id, "now": now()})
         if row is None:
             raise not_found(REASON_DISCLOSURE_NOT_FOUND)
@@ -150,19 +150,19 @@ class PersonalDataServicer(PersonalDataServiceServicer):
     async def DeleteDisclosure(
         self, request: pb.DeleteDisclosureRequest, _context: object
     ) -> pb.DeleteDisclosureResponse:
-        """Erases an export."""
+        """Deletes an export."""
         async with self._autocommit.connect() as connection:
             await connection.execute(delete(disclosures).where(_BY_ID), {"id": request.disclosure_id})
         return pb.DeleteDisclosureResponse()
 
 
 async def _require_ended(connection: AsyncConnection, person_id: str) -> None:
-    """Refuses to erase whose customership goes on, or may yet do so; else writes down that they are."""
+    """Refuses erasure while a customership is active or may yet be; otherwise records the erasure."""
     person = {"person": person_id}
     stages = (await connection.scalars(erasure.LOCK_REGISTRATIONS, person)).all()
     customer = (await connection.execute(erasure.LOCK_CUSTOMER, person)).first()
     if customer is None:
-        # A repetition.
+        # A repeated call.
         return
     if customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
         raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)

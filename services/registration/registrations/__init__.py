@@ -1,1 +1,1 @@
-"""Registrations: saved, decided, read."""
+"""Registrations: creation, decisions, queries."""

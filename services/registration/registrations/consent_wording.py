@@ -1,4 +1,4 @@
-"""The text a guardian consents to, by version and language. A version once used is never changed."""
+"""The consent text, by version and language. A version once used is never changed."""
 
 from functools import cache
 from importlib import resources
@@ -7,7 +7,7 @@ from liity.v1.consent_service_pb2 import ConsentWording
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
 
 CURRENT_VERSION = "2026-1"
-"""The wording that is asked for now."""
+"""The wording in use now."""
 
 
 @cache

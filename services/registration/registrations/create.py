@@ -1,4 +1,4 @@
-"""A Save: may it go on, and what is stored for it (R5, R10, R11, R18)."""
+"""Checks and stores a Save (R5, R10, R11, R18)."""
 
 import uuid
 from datetime import date, datetime
@@ -69,7 +69,7 @@ SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
 
 class Saving:
-    """Decides on Saves and stores them."""
+    """Checks Saves and stores them."""
 
     def __init__(self, engine: AsyncEngine, look_ups: LookUps) -> None:
         # Each step is one statement: a transaction around it would only cost round trips.
@@ -78,7 +78,7 @@ class Saving:
         self._look_ups = look_ups
 
     async def prepare(self, request: PrepareRegistrationRequest) -> PrepareRegistrationResponse:
-        """The registration that this very Save has made before, if any; raises if it may not go on."""
+        """Checks a Save; returns the registration that an earlier try of it made, if any."""
         known = await self._what_is_known(request)
         if known["registration_id"] is not None:
             return PrepareRegistrationResponse(
@@ -95,16 +95,17 @@ class Saving:
             raise invalid(errors)
         standing = _refusal_of_known_person(known, request.unit_id)
         if standing is None:
-            # Else whoever may look up nobody any more would be told by a Save that goes on.
+            # Over the limit even a new person is refused: else a Save that goes on would reveal that they are
+            # unknown.
             await self._look_ups.require()
             return PrepareRegistrationResponse(returning=_is_marked(known))
         await self._look_ups.admit()
         raise standing
 
     async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
-        """Stores a registration, and its customer unless consent must be waited for."""
+        """Stores a registration, and its customer unless it must wait."""
         form = normalise(request.form)
-        # The rules were checked before anything was started; a day's change since then must not undo that.
+        # `prepare` checked the rules before the run started; a change of day since then must not undo that.
         malformed = violations_of(form, "form.")
         if malformed:
             raise invalid(malformed)
@@ -127,7 +128,7 @@ class Saving:
         )
 
     async def _return(self, request: CreateRegistrationRequest, row: dict[str, Any]) -> RowMapping | None:
-        """Stores the registration of a person who is marked for deletion: customer service decides (R19)."""
+        """Stores the registration of a person marked for deletion: it waits for customer service (R19)."""
         known = await self._what_is_known(request)
         made_before = known["registration_id"] is not None
         if made_before or known["unit_kind"] is None or known["waiting"] or not _is_marked(known):
@@ -144,22 +145,22 @@ class Saving:
             await connection.execute(queries.SET_OVER, {"person": request.person_id})
             created = (await connection.execute(queries.CREATE_RETURNING, row)).mappings().first()
             if created is None:
-                # Somebody was faster: what was over before may not be any more.
+                # Another Save came first: its registration must not be marked over.
                 await connection.rollback()
         return created
 
     async def _already_made(self, request: CreateRegistrationRequest) -> Registration:
-        """The registration that `request_id` has made; raises why there is none."""
+        """The registration that `request_id` made; raises the reason if there is none."""
         known = await self._what_is_known(request)
         if known["registration_id"] is not None:
             return _made_before(known, request, request.registrar.account_id)
         _require_open_unit(known)
         standing = _refusal_of_known_person(known, request.unit_id)
         if standing is not None:
-            # To refuse the count would only have the step tried again.
+            # Refusing for the limit here would only make the activity retry.
             await self._look_ups.count()
             raise standing
-        # What stood in the way has ended in this very moment.
+        # The obstacle ended at this very moment: a retry can succeed.
         raise unavailable()
 
     async def _what_is_known(self, request: SaveRequest) -> RowMapping:
@@ -237,7 +238,7 @@ def _waiting_for_decision(
     grown = full_years(birth_date, today) >= AGE_OF_OWN_DECISION
     return {
         "stage": stage,
-        # Under 15 it is settled when customer service has said yes.
+        # Under 15 it is decided when customer service approves.
         "consent_state": CONSENT_STATE_NOT_NEEDED if grown else CONSENT_STATE_UNSPECIFIED,
         "form": to_json(form),
         "birth_date": birth_date,
@@ -247,7 +248,7 @@ def _waiting_for_decision(
 
 
 def _birth_date(request: PrepareRegistrationRequest, today: date) -> tuple[date | None, list[FieldViolation]]:
-    """The date of birth that the rules of age go by, and what is wrong with one told instead of a code."""
+    """The date of birth for the rules of age, and errors if it was given instead of a code."""
     if request.HasField("missing_personal_identity_code"):
         return missing_code_errors(request.missing_personal_identity_code, today)
     return proto_dates.birth_date(request.birth_date, today) if request.HasField("birth_date") else None, []
@@ -265,10 +266,9 @@ def _require_open_unit(known: Row) -> None:
 
 
 def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registration:
-    """What a repeated Save made. ALREADY_EXISTS (REQUEST_ID_REUSED) if it was another Save."""
+    """What a repeated Save made before. ALREADY_EXISTS (REQUEST_ID_REUSED) if another Save made it."""
     saved_by = (known["registrar_account_id"], known["unit_id"])
-    # A registration that has ended knows its person no more.
-    # One that was linked to a customer is that person's.
+    # An ended registration has no person ID any more; a linked one has its customer's.
     same_person = known["person_id"] in {None, request.person_id} or known["stage"] == STAGE_LINKED
     if saved_by != (account_id, request.unit_id) or not same_person:
         raise already_exists(REASON_REQUEST_ID_REUSED)
@@ -276,7 +276,7 @@ def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registrat
 
 
 def _refusal_of_known_person(known: Row, unit_id: str) -> Refusal | None:
-    """Why a person is not saved; it tells that they are registered."""
+    """The refusal of a Save for a registered person; it reveals that they are known."""
     if _is_marked(known):
         return already_exists(REASON_BEING_REGISTERED) if known["waiting"] else None
     if known["customer_unit_id"] == unit_id:

@@ -1,4 +1,4 @@
-"""What customer service decides of a registration that waits for it (R19, R24)."""
+"""Decisions of customer service on waiting registrations (R19, R24)."""
 
 import uuid
 from datetime import date, datetime
@@ -43,7 +43,7 @@ _ACTIONS = {
     STAGE_WAITING_FOR_REACTIVATION: "registration:reactivate",
     STAGE_WAITING_FOR_IDENTITY_CHECK: "registration:verify-identity",
 }
-"""The names of a yes in the log of use, by what was waited for."""
+"""The action of an approval in the log of use, by stage."""
 
 _CLOSED = select(units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
 
@@ -55,7 +55,7 @@ _CUSTOMER = select(customers).where(
 async def approve(
     connection: AsyncConnection, request: pb.ApproveRegistrationRequest
 ) -> pb.ApproveRegistrationResponse:
-    """Lets a registration go on, in the connection's transaction; errors as the contract's."""
+    """Approves a registration, in the connection's transaction; errors as the contract's."""
     by_id = {"id": request.registration_id}
     day = helsinki_day(proto_dates.moment(request.decide_time, "decide_time"))
     deadline = proto_dates.moment(request.consent_deadline, "consent_deadline")
@@ -65,10 +65,10 @@ async def approve(
     decision = {"decision": uuid.UUID(request.decision_request_id)}
     await connection.execute(queries.SET_DECISION, by_id | decision)
     action = _ACTIONS[row["stage"]]
-    # Read anew, with the decision.
+    # Read again, with the decision.
     row = await _locked(connection, request.registration_id)
     if await connection.scalar(_CLOSED, {"unit": row["unit_id"]}) is not None:
-        # It registers nobody any more: the registration is rejected, and saved by another unit.
+        # A closed unit registers nobody: the registration must be rejected, and saved by another unit.
         raise failed_precondition(REASON_UNIT_CLOSED)
     previous = await customer_begin.previous_of(connection, row)
     moment = now()
@@ -100,7 +100,7 @@ async def approve(
 async def link(
     connection: AsyncConnection, request: pb.LinkRegistrationRequest
 ) -> pb.LinkRegistrationResponse:
-    """Ends a registration as that of a customer who is there already; errors as the contract's."""
+    """Links a registration to an existing customer and ends it; errors as the contract's."""
     row = await _locked(connection, request.registration_id)
     if row["stage"] == STAGE_LINKED and str(row["decision_request_id"]) == request.decision_request_id:
         previous = await customer_begin.moved_by(connection, request.decision_request_id)

@@ -1,4 +1,4 @@
-"""Who may be one person: customers, and registrations that wait, of one name and date of birth (R24)."""
+"""Finds possible duplicates: customers and waiting registrations of one name and date of birth (R24)."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -16,7 +16,7 @@ from services.runtime.clock import to_proto_date
 from services.runtime.stages import WAITING
 
 _MOST = 20
-"""How many are told."""
+"""The most duplicates returned."""
 
 _NAME = func.split_part(customers.c.sort_key, "\x01", 1)
 _FIRST_NAME = func.split_part(func.split_part(customers.c.sort_key, "\x01", 2), " ", 1)
@@ -52,7 +52,7 @@ _WAITING = (
     .join(units, units.c.unit_id == registrations.c.unit_id)
     .where(
         registrations.c.birth_date.in_(bindparam("birth_dates", expanding=True)),
-        # Literals: they are what the index holds.
+        # Literals, so that the planner can use the partial index.
         registrations.c.stage.in_([literal(stage, literal_execute=True) for stage in WAITING]),
         registrations.c.form.is_not(None),
     )
@@ -63,10 +63,10 @@ _WAITING = (
 async def possible_duplicates_of(
     connection: AsyncConnection, person_id: str, birth_date: date, form: CustomerForm
 ) -> Sequence[PossibleDuplicate]:
-    """Others, of any unit, who may be a person; customers first, those marked for deletion, too.
+    """Possible duplicates of a person in any unit: customers, even marked for deletion, then registrations.
 
-    Case and accents count alike, and of several first names the first one decides: who is called by it alone
-    in one place is found.
+    Case and accents are ignored, and only the first of several first names is compared: a person registered
+    elsewhere by that name alone is found.
     """
     last, first = _called(form)
     asked = {"person": person_id, "birth_date": birth_date, "last": last, "first": first}
@@ -80,12 +80,12 @@ async def possible_duplicates_of(
 
 
 async def waiting_of(connection: AsyncConnection, birth_dates: Iterable[date]) -> Sequence[RowMapping]:
-    """The registrations that wait, of those born on some days: their form tells the name."""
+    """Waiting registrations of persons born on some days; the name is in the form."""
     return (await connection.execute(_WAITING, {"birth_dates": list(birth_dates)})).mappings().all()
 
 
 def _called(form: CustomerForm) -> tuple[str, str]:
-    """The last name and the first one of the first names, as they are compared."""
+    """The last name and the first of the first names, as keys for comparison."""
     last, _, first = name_search.sort_key(form.last_name, form.first_names).partition("\x01")
     return last, first.partition(" ")[0]
 

@@ -1,4 +1,4 @@
-"""HistoryService: what has happened to a registration and its customer, from the data that tells it."""
+"""HistoryService: the history of a registration and its customer, from the stored data."""
 
 from datetime import UTC
 
@@ -42,7 +42,7 @@ TOLD = (
     *identity_code.ACTIONS.values(),
     "customer:merge",
 )
-"""The actions of the log of use that are told: changes. Who has looked is no part of a history."""
+"""Actions of the log of use that belong to a history: changes only, not reads."""
 
 _OF_CUSTOMER = (
     select(registrations.c.registration_id)
@@ -78,14 +78,14 @@ _MESSAGES = (
 
 
 class HistoryServicer(HistoryServiceServicer):
-    """Histories, each one picture."""
+    """Reads histories, each from one snapshot."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
 
     @override
     async def GetHistory(self, request: pb.GetHistoryRequest, _context: object) -> pb.GetHistoryResponse:
-        """The history of a registration, or of the one that made a customer."""
+        """The history of a registration, or of a customer's current registration."""
         async with self._one_picture.begin() as connection:
             registration = await _registration(connection, request)
             history = pb.GetHistoryResponse(registration=to_message(registration))

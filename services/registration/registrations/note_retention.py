@@ -1,4 +1,4 @@
-"""What customer service wrote when it declined: kept for a while, and no longer."""
+"""Erases rejection notes after their retention."""
 
 from datetime import timedelta
 
@@ -8,10 +8,10 @@ from services.registration.registrations.queries import SWEEP_NOTES
 from services.runtime.clock import now
 
 NOTE_LIFETIME = timedelta(days=90)
-"""How long a unit can read why a registration was declined."""
+"""How long a unit can read why a registration was rejected."""
 
 
 async def sweep_notes(engine: AsyncEngine) -> None:
-    """Erases the notes of registrations that were declined long ago."""
+    """Erases the notes of registrations rejected longer ago than `NOTE_LIFETIME`."""
     async with engine.begin() as connection:
         await connection.execute(SWEEP_NOTES, {"before": now() - NOTE_LIFETIME})

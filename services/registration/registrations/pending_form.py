@@ -1,4 +1,4 @@
-"""The form of a registration that waits, and its correction (R14). Later, the data is the customer's."""
+"""Reads and corrects the form of a waiting registration (R14). Later, the data is the customer's."""
 
 import base64
 import hashlib
@@ -33,11 +33,11 @@ _UPDATE = (
 )
 _FIELDS = [field.name for field in CustomerForm.DESCRIPTOR.fields]
 _DIGEST = 4
-"""Bytes that stand for one field in an etag."""
+"""Bytes per field in an etag."""
 
 
 async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> UpdateFormResponse:
-    """Changes a form in the connection's transaction; errors as the contract's."""
+    """Corrects a form, in the connection's transaction; errors as the contract's."""
     by_id = {"id": request.registration_id}
     row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
     if row is None or row["unit_id"] != request.unit_id:
@@ -47,7 +47,7 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     before = from_json(row["form"])
     after = normalise(apply_mask(before, request.form, request.update_mask))
     if after == before:
-        # Nothing to change: the request is repeated, or says what is there.
+        # Nothing to change: the request is repeated, or equals the stored form.
         return _answer(row, before)
     if request.etag != etag_of(before):
         return UpdateFormResponse(registration=to_message(row), changed_meanwhile=_changed(request, before))
@@ -61,7 +61,7 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     )
     if errors:
         raise invalid(errors)
-    # Of a guardian's corrected address nothing is known yet.
+    # Whether a corrected address works is not known yet.
     is_corrected = after.related_person.email != before.related_person.email
     refused_since = None if is_corrected else row["undeliverable_since"]
     await connection.execute(_UPDATE, by_id | {"new_form": to_json(after), "refused_since": refused_since})
@@ -72,13 +72,13 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
 
 
 def etag_of(form: CustomerForm) -> str:
-    """Changes with the form. Every field has its place in it, so that it tells which ones have changed."""
+    """An etag with a digest of each field at its own place: it shows which fields have changed."""
     digests = (hashlib.sha256(_text(form, name)).digest()[:_DIGEST] for name in _FIELDS)
     return base64.urlsafe_b64encode(b"".join(digests)).decode()
 
 
 def _changed(request: UpdateFormRequest, form: CustomerForm) -> FieldMask:
-    """What others have changed since the caller read the form: everything, if that cannot be told."""
+    """The fields changed since the caller read the form; all of them if the etag is malformed."""
     try:
         read = base64.b64decode(request.etag, altchars=b"-_", validate=True)
     except ValueError:

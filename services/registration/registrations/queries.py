@@ -1,4 +1,4 @@
-"""The SQL of registrations, prepared once: what a Save needs is one statement, so one round trip."""
+"""SQL of registrations, built once; a Save takes one statement, so one round trip."""
 
 from typing import Any
 
@@ -51,22 +51,22 @@ from services.registration.db.models import (
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 NOT_ABANDONED = registrations.c.stage.in_((*NOT_BEGUN, *BEGUN))
-"""Not one that came to nothing: it tells nothing any more, though it may be the person's newest."""
+"""Excludes registrations that came to nothing: they say nothing of the person, even if newest."""
 
 MOVES_WITH_PERSON = or_(NOT_ABANDONED, registrations.c.customer_id.is_not(None))
-"""What moves with a person to another unit; what came to nothing stays where it was tried."""
+"""Registrations that move with a person to another unit; those that came to nothing stay."""
 
 CURRENT_FIRST = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.created_at.desc())
-"""The order in which a customer's registrations stand for them: what was linked or merged later does not."""
+"""Orders a customer's registrations: begun ones before linked ones, then newest first."""
 
 
 def _customer_name() -> ColumnElement[str]:
-    """Names of the customer, from wherever they are kept now; empty if nowhere."""
+    """The customer's names, from the profile or the form; empty if neither is kept."""
     of_customer = (
         select(customers.c.first_names + " " + customers.c.last_name)
         .where(
             customers.c.customer_id == registrations.c.customer_id,
-            # Who is marked for deletion stands in no list by name (R20).
+            # Customers marked for deletion appear in no list by name (R20).
             customers.c.state == CUSTOMER_STATE_ACTIVE,
         )
         .correlate(registrations)
@@ -81,7 +81,7 @@ COLUMNS = (
     *(column for column in registrations.c if column.name not in {"request_id", "form", "birth_date"}),
     _customer_name(),
 )
-"""What a registration's message is made of."""
+"""The columns of a registration's message."""
 
 
 def _given(table: Table) -> list[ColumnElement[object]]:
@@ -100,7 +100,7 @@ def _unit_name() -> ColumnElement[str]:
 
 
 def _one_row() -> FromClause:
-    """Something to join to, so that an answer comes even where no registration is found."""
+    """A row to join to, so that the query returns one even if no registration is found."""
     return select(literal(1).label("one")).subquery("asked")
 
 
@@ -110,7 +110,7 @@ def _of_customer(column: ColumnElement[Any], label: str) -> ColumnElement[Any]:
 
 
 def _insert_names(*given: FromClause) -> Insert:
-    """Inserts the keys that a customer is found by: the parameter `search_keys`."""
+    """Inserts a customer's search keys, from the parameter `search_keys`."""
     key = func.unnest(bindparam("search_keys", type_=ARRAY(String)))
     row = select(bindparam("unit_id", type_=String), key, bindparam("customer_id", type_=String)).select_from(
         *given
@@ -121,16 +121,16 @@ def _insert_names(*given: FromClause) -> Insert:
 def _create(*also: Table, returning: bool = False) -> Select[str]:
     """Inserts a registration, its entry in the log of use and a row in each other table, all or nothing.
 
-    Answers the unit's name; no row if the unit is missing or closed, or the person or the request is known.
-    Its parameters are the tables' columns: where two share a name, they share the value. `returning` is for a
-    person who is marked for deletion, and for nobody else.
+    Returns the unit's name; no row if the unit is missing or closed, or the person or the request is known.
+    Its parameters are the tables' columns: where two share a name, they share the value. With `returning` it
+    inserts only for a person marked for deletion.
     """
     customer = exists().where(customers.c.person_id == bindparam("person_id"))
     marked = customer.where(customers.c.state == CUSTOMER_STATE_MARKED_FOR_DELETION)
-    # Identity may not know it yet: the next try meets the person whom the code has gone over to.
+    # Identity may not know of the merge yet: a retry gets the person who has the code now.
     was_merged = exists().where(merges.c.merged_person_id == bindparam("person_id"))
     unit_is_there = exists().where(units.c.unit_id == bindparam("unit_id"), units.c.closed_at.is_(None))
-    # Whoever is saved between two steps of their own erasure would be erased half.
+    # A Save between two steps of the person's erasure would be half erased.
     is_being_erased = (
         select(registrations.c.registration_id)
         .where(
@@ -172,11 +172,11 @@ SET_OVER = (
     .where(registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(BEGUN))
     .values(over=True)
 )
-"""The customership that they made has ended, and the person is saved anew."""
+"""Marks registrations whose customership has ended, when the person is saved anew."""
 
 
 def _prepare() -> Select[object]:
-    """What decides whether a Save may go on.
+    """Selects the facts that decide on a Save.
 
     One row: the registration that `request_id` made, the unit's kind and when it was closed, the unit the
     person is a customer of and the customership's state, and whether a registration of the person is running,
@@ -202,13 +202,13 @@ PREPARE = _prepare()
 _NOT_ABANDONED_OF_PERSON = (registrations.c.person_id == bindparam("person_id")) & NOT_ABANDONED
 
 _KNOWN = customers.alias("known")
-"""The customer that a person is, whichever registration made them."""
+"""The person's customer, whichever registration made it."""
 
 _UNIT_IN_FORCE = case(
     (registrations.c.stage.in_(NOT_BEGUN), registrations.c.unit_id),
     else_=func.coalesce(_KNOWN.c.unit_id, registrations.c.unit_id),
 )
-"""Of somebody who is marked for deletion and saved anew: the unit that registers."""
+"""The unit shown for a person: that of a waiting registration, else the customer's."""
 
 LOOK_UP = (
     select(
@@ -229,7 +229,7 @@ LOOK_UP = (
     .order_by(registrations.c.created_at.desc(), registrations.c.registration_id)
     .limit(1)
 )
-"""One row: the person's latest registration, the customer the person is, and what tells who it is."""
+"""One row: the person's latest registration, their customer, and the names for recognising them."""
 
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
@@ -277,7 +277,7 @@ GET_PROFILE = (
     .select_from(registrations.outerjoin(customers))
     .where(_BY_ID)
 )
-"""The form as it now stands, NULL once it is erased or the customership has ended; whom to tell; the unit."""
+"""The current form, NULL once erased or the customership has ended; the registrar's account; the unit."""
 
 INSERT_CUSTOMER = insert(customers)
 
@@ -319,7 +319,7 @@ LINK = (
     .where(_BY_ID)
     .values(
         stage=STAGE_LINKED,
-        # From now on it is about that customer, and goes with them.
+        # From now on it belongs to that customer, and is erased with them.
         person_id=bindparam("new_person_id"),
         customer_id=bindparam("new_customer_id"),
         consent_state=CONSENT_STATE_NOT_NEEDED,
@@ -347,13 +347,13 @@ ADVANCE = (
     )
     .returning(*COLUMNS)
 )
-"""No row if the customership has not begun or the registration has passed the stage."""
+"""No row if the customership has not begun, or the registration has passed the stage."""
 
 INSERT_USE = insert(use_entries)
 
 
 def _end() -> Select[object]:
-    """Ends a registration that waits, and writes its entry in the log of use; no row if it does not wait."""
+    """Ends a waiting registration and writes its entry in the log of use; no row if it does not wait."""
     ended = (
         update(registrations)
         .where(_BY_ID, registrations.c.stage.in_(NOT_BEGUN))

@@ -1,4 +1,4 @@
-"""ReconciliationService: the rows of which more is to come, for the worker to compare with its runs."""
+"""ReconciliationService: lists unfinished rows, for the worker to compare with its runs."""
 
 import uuid
 from collections.abc import Mapping
@@ -99,7 +99,7 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
     )
     .where(_CD_BORROWER, _REGISTRATIONS.updated_at >= bindparam("since", type_=_MOMENT))
     .order_by(None)
-    # Not by the bare column: the planner would walk the primary key for the few of the last hour.
+    # Not by the bare column: the planner would scan the primary key for the few rows of the last hour.
     .order_by(_REGISTRATIONS.registration_id.concat(_fixed(""))),
     pb.UNFINISHED_KIND_REMOVAL: _page(
         _CUSTOMERS.customer_id,
@@ -142,7 +142,7 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
         disclosures.c.expires_at.label("expire_time"),
     ),
 }
-"""A page of each kind, by the index of the kind."""
+"""The statement that lists a page of each kind, by the kind's partial index."""
 
 _GET = select(
     *queries.COLUMNS,
@@ -165,7 +165,7 @@ _KNOWN_CUSTOMERS = select(_CUSTOMERS.customer_id).where(_CUSTOMERS.customer_id =
 
 
 class ReconciliationServicer(ReconciliationServiceServicer):
-    """Lists rows by the index of their kind, a page at a time."""
+    """Lists unfinished rows by kind, a page at a time."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -174,7 +174,7 @@ class ReconciliationServicer(ReconciliationServiceServicer):
     async def ListUnfinished(
         self, request: pb.ListUnfinishedRequest, _context: object
     ) -> pb.ListUnfinishedResponse:
-        """A page of the rows of one kind."""
+        """Lists a page of the rows of one kind."""
         asked = {
             "after": request.page_token,
             "before": proto_dates.moment(request.changed_before, "changed_before"),
@@ -193,7 +193,7 @@ class ReconciliationServicer(ReconciliationServiceServicer):
     async def GetUnfinishedRegistration(
         self, request: pb.GetUnfinishedRegistrationRequest, _context: object
     ) -> pb.GetUnfinishedRegistrationResponse:
-        """A registration of which more is to come."""
+        """Reads an unfinished registration."""
         row = await row_of(self._engine, _GET_UNFINISHED, {"id": request.registration_id})
         if row is None:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
@@ -208,7 +208,7 @@ class ReconciliationServicer(ReconciliationServiceServicer):
 
     @override
     async def ListMissing(self, request: pb.ListMissingRequest, _context: object) -> pb.ListMissingResponse:
-        """Those of some registrations and customers that are not there."""
+        """Returns those of some registration and customer IDs that do not exist."""
         async with self._engine.connect() as connection:
             registration_ids = await connection.scalars(
                 _KNOWN_REGISTRATIONS, {"ids": list(request.registration_ids)}
@@ -226,7 +226,7 @@ def _to_row(row: RowMapping) -> pb.Unfinished:
         for name, value in row.items()
         if value is not None and name != "expected_end"
     }
-    # A date as the form keeps it: year, month and day.
+    # The JSON of the form's date: year, month and day.
     if "expected_end" in row:
         told["expected_end_date"] = row["expected_end"]
     return pb.Unfinished(**told)

@@ -1,4 +1,4 @@
-"""The RPCs about registrations."""
+"""RegistrationService: registrations, the customers they become, and the evidence of consent."""
 
 import uuid
 
@@ -48,7 +48,7 @@ from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 
 class RegistrationServicer(RegistrationServiceServicer):
-    """Registrations, the customers they become, and the evidence of consent."""
+    """Checks, stores, reads and ends registrations."""
 
     def __init__(self, engine: AsyncEngine, look_ups: LookUps) -> None:
         self._engine = engine
@@ -61,7 +61,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def PrepareRegistration(
         self, request: pb.PrepareRegistrationRequest, _context: object
     ) -> pb.PrepareRegistrationResponse:
-        """Decides whether a form may be saved, or was. Stores nothing."""
+        """Checks a Save, or finds that it was made. Stores nothing."""
         return await self._saving.prepare(request)
 
     @override
@@ -75,14 +75,14 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def GetRegistration(
         self, request: pb.GetRegistrationRequest, _context: object
     ) -> pb.GetRegistrationResponse:
-        """One registration."""
+        """Reads a registration."""
         return pb.GetRegistrationResponse(registration=await self._get(request.registration_id))
 
     @override
     async def ListRegistrations(
         self, request: pb.ListRegistrationsRequest, _context: object
     ) -> pb.ListRegistrationsResponse:
-        """A unit's registrations, newest first. Those saved while one pages through are on no later page."""
+        """Lists a unit's registrations, newest first. Later pages leave out those saved meanwhile."""
         place = (registrations.c.created_at, registrations.c.registration_id)
         statement = (
             select(*queries.COLUMNS)
@@ -108,7 +108,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def LookUpPerson(
         self, request: pb.LookUpPersonRequest, _context: object
     ) -> pb.LookUpPersonResponse:
-        """Where a person stands, seen from a unit (R10). Somebody unknown is looked up like anybody."""
+        """A person's status as seen by a unit (R10). An unknown person takes the same path."""
         await self._look_ups.admit()
         async with self._autocommit.connect() as connection:
             result = await connection.execute(queries.LOOK_UP, {"person_id": request.person_id})
@@ -137,7 +137,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def GetConsentRequest(
         self, request: pb.GetConsentRequestRequest, _context: object
     ) -> pb.GetConsentRequestResponse:
-        """What a guardian is asked. FAILED_PRECONDITION once it is no longer."""
+        """What a guardian is asked. FAILED_PRECONDITION once consent is no longer awaited."""
         row = await row_of(self._autocommit, queries.GET_WITH_UNIT, {"id": request.registration_id})
         if row is None:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
@@ -153,7 +153,7 @@ class RegistrationServicer(RegistrationServiceServicer):
 
     @override
     async def GetForm(self, request: pb.GetFormRequest, _context: object) -> pb.GetFormResponse:
-        """The form of a registration that waits."""
+        """The form of a waiting registration; empty if it does not wait."""
         row = await row_of(self._autocommit, pending_form.GET, {"id": request.registration_id})
         if row is None:
             return pb.GetFormResponse()
@@ -163,7 +163,7 @@ class RegistrationServicer(RegistrationServiceServicer):
 
     @override
     async def UpdateForm(self, request: pb.UpdateFormRequest, _context: object) -> pb.UpdateFormResponse:
-        """Corrects the form of a registration that waits (R14)."""
+        """Corrects the form of a waiting registration (R14)."""
         async with self._engine.begin() as connection:
             return await pending_form.correct(connection, request)
 
@@ -171,7 +171,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def GetMailingDetails(
         self, request: pb.GetMailingDetailsRequest, _context: object
     ) -> pb.GetMailingDetailsResponse:
-        """To whom mail of a registration goes now."""
+        """The current recipients of a registration's mail."""
         asked = {"id": request.registration_id, "also_if_ended": request.also_if_ended}
         row = await row_of(self._autocommit, queries.GET_PROFILE, asked)
         if row is None:
@@ -188,7 +188,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def ActivateRegistration(
         self, request: pb.ActivateRegistrationRequest, _context: object
     ) -> pb.ActivateRegistrationResponse:
-        """Begins the customership of a registration that waits (R8, R29, R31)."""
+        """Begins the customership of a registration that waits for consent (R8, R29, R31)."""
         given = request.HasField("consent")
         moment = now()
         sign_date = (
@@ -202,7 +202,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             if row is None:
                 raise not_found(REASON_REGISTRATION_NOT_FOUND)
             if row["stage"] in BEGUN:
-                # Read anew: a statement that waited for the lock does not see what others made meanwhile.
+                # Read again: a statement that waited for the lock does not see what others committed
+                # meanwhile.
                 row = (await connection.execute(queries.GET, by_id)).mappings().one()
                 return pb.ActivateRegistrationResponse(registration=to_message(row))
             if row["stage"] != STAGE_WAITING_FOR_CONSENT:
@@ -233,7 +234,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def AdvanceRegistration(
         self, request: pb.AdvanceRegistrationRequest, _context: object
     ) -> pb.AdvanceRegistrationResponse:
-        """Records a stage and its deadline. FAILED_PRECONDITION where no customership has begun."""
+        """Records a stage and its deadline. FAILED_PRECONDITION if no customership has begun."""
         deadline = proto_dates.moment(request.deadline, "deadline") if request.HasField("deadline") else None
         row = await row_of(
             self._autocommit,
@@ -256,7 +257,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def EndRegistration(
         self, request: pb.EndRegistrationRequest, _context: object
     ) -> pb.EndRegistrationResponse:
-        """Ends a registration that waits, and erases its form: nobody is mailed about it any more (R30)."""
+        """Ends a waiting registration and erases its form: no more mail is sent about it (R30)."""
         decision = request.decision_request_id
         change = {
             "id": request.registration_id,
@@ -282,7 +283,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def ApproveRegistration(
         self, request: pb.ApproveRegistrationRequest, _context: object
     ) -> pb.ApproveRegistrationResponse:
-        """Customer service says yes (R19, R24)."""
+        """Approves a registration for customer service (R19, R24)."""
         async with self._engine.begin() as connection:
             return await decisions.approve(connection, request)
 
@@ -290,7 +291,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def LinkRegistration(
         self, request: pb.LinkRegistrationRequest, _context: object
     ) -> pb.LinkRegistrationResponse:
-        """The person is a customer already (R24)."""
+        """Links a registration to an existing customer (R24)."""
         async with self._engine.begin() as connection:
             return await decisions.link(connection, request)
 
@@ -298,7 +299,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def ListPossibleDuplicates(
         self, request: pb.ListPossibleDuplicatesRequest, _context: object
     ) -> pb.ListPossibleDuplicatesResponse:
-        """Who may be the person of a registration that waits for an identity check (R24)."""
+        """Lists possible duplicates of a registration that waits for an identity check (R24)."""
         async with self._autocommit.connect() as connection:
             by_id = {"id": request.registration_id}
             row = (await connection.execute(queries.GET_FOR_CHECK, by_id)).mappings().first()

@@ -1,4 +1,4 @@
-"""The RPCs about units."""
+"""UnitService: creates, reads, changes and closes units."""
 
 import secrets
 import uuid
@@ -61,7 +61,7 @@ _CLOSE = (
 
 
 class UnitServicer(UnitServiceServicer):
-    """The units that register customers."""
+    """Creates, reads, changes and closes units."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -70,7 +70,7 @@ class UnitServicer(UnitServiceServicer):
 
     @override
     async def CreateUnit(self, request: CreateUnitRequest, _context: object) -> CreateUnitResponse:
-        """Makes a unit. ALREADY_EXISTS (REQUEST_ID_REUSED) if the `request_id` made a different one."""
+        """Creates a unit. ALREADY_EXISTS (REQUEST_ID_REUSED) if the `request_id` made a different one."""
         creation = (
             insert(units)
             .values(
@@ -80,14 +80,14 @@ class UnitServicer(UnitServiceServicer):
                 kind=request.kind,
                 created_at=now(),
             )
-            # It changes nothing, yet makes the row that is there come back.
+            # Changes nothing, but makes the existing row be returned.
             .on_conflict_do_update(index_elements=["request_id"], set_={"kind": units.c.kind})
             .returning(*units.c)
         )
         async with self._autocommit.connect() as connection:
             row = (await connection.execute(creation)).mappings().one()
         made = (row["display_name"], row["kind"])
-        # One that was changed since is not what the request made any more.
+        # A unit changed since no longer equals the request that made it.
         if row["version"] == 1 and made != (request.display_name, request.kind):
             raise already_exists(REASON_REQUEST_ID_REUSED)
         return CreateUnitResponse(unit=_to_message(row))
@@ -106,14 +106,14 @@ class UnitServicer(UnitServiceServicer):
 
     @override
     async def GetUnit(self, request: GetUnitRequest, _context: object) -> GetUnitResponse:
-        """One unit."""
+        """Reads a unit."""
         async with self._autocommit.connect() as connection:
             row = (await connection.execute(_GET, {"id": request.unit_id})).mappings().first()
         return GetUnitResponse(unit=_to_message(_known(row)))
 
     @override
     async def ListUnits(self, request: ListUnitsRequest, _context: object) -> ListUnitsResponse:
-        """Units by name. A country has a few thousand: they are put in order here, as Finns do."""
+        """Lists units by name. There are a few thousand: Python sorts them, in Finnish order."""
         async with self._autocommit.connect() as connection:
             rows = (await connection.execute(select(*units.c))).mappings().all()
         ordered = sorted(
@@ -133,7 +133,7 @@ class UnitServicer(UnitServiceServicer):
 
     @override
     async def UpdateUnit(self, request: UpdateUnitRequest, _context: object) -> UpdateUnitResponse:
-        """Changes a unit. Of two who change it at once, the later is told."""
+        """Changes a unit. The later of two simultaneous changes is refused."""
         changes = _changes(request)
         request_id = uuid.UUID(request.request_id)
         async with self._engine.begin() as connection:
@@ -155,7 +155,7 @@ class UnitServicer(UnitServiceServicer):
 
     @override
     async def CloseUnit(self, request: CloseUnitRequest, _context: object) -> CloseUnitResponse:
-        """Closes a unit, or finds it closed."""
+        """Closes a unit; returns a closed one unchanged."""
         async with self._autocommit.connect() as connection:
             closed = await connection.execute(_CLOSE, {"id": request.unit_id, "moment": now()})
             return CloseUnitResponse(unit=_to_message(_known(closed.mappings().first())))
@@ -168,7 +168,7 @@ def _known(row: RowMapping | None) -> RowMapping:
 
 
 def _after(ordered: list[RowMapping], page_token: str) -> list[RowMapping]:
-    """What comes after the unit that a page ended with: units are never deleted."""
+    """The units after the last one of a page; it is there, as units are never deleted."""
     if not page_token:
         return ordered
     for number, row in enumerate(ordered, start=1):
@@ -183,7 +183,7 @@ def _is_found(display_name: str, wanted: list[str]) -> bool:
 
 
 def _changes(request: UpdateUnitRequest) -> dict[str, object]:
-    """The new values by their columns. INVALID_ARGUMENT for a field there is not, or an empty one."""
+    """The new values by column. INVALID_ARGUMENT for an unknown or empty field."""
     mask: FieldMask = request.update_mask
     violations = [] if mask.paths else [FieldViolation("update_mask", REASON_REQUIRED)]
     for path in mask.paths:

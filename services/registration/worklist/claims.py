@@ -1,4 +1,4 @@
-"""Claims: of two officers of customer service, one works on an item, and the other is told who."""
+"""Claims: one officer of customer service works on an item, and others are told who."""
 
 import uuid
 from datetime import datetime
@@ -31,7 +31,7 @@ _HOLDER = select(work_claims).where(_OF_ITEM, work_claims.c.expires_at > bindpar
 
 
 def _claim() -> Executable:
-    """Claims, or renews; no row if somebody else has the item."""
+    """Claims or renews; no row if another officer has the item."""
     new = insert(work_claims).values(
         item_id=bindparam("item"),
         request_id=bindparam("request"),
@@ -53,7 +53,7 @@ _RELEASE = delete(work_claims).where(_OF_ITEM, work_claims.c.account_id == bindp
 
 
 def is_about(row_ids: CompoundSelect[Any]) -> ColumnElement[bool]:
-    """Whether a claim is of an item about some rows: an item's ID holds those of one or two."""
+    """Whether a claim's item is about some rows: an item's ID contains one or two row IDs."""
     first, second = (func.split_part(work_claims.c.item_id, "-", part) for part in (2, 3))
     return first.in_(row_ids) | second.in_(row_ids)
 
@@ -77,7 +77,7 @@ async def claim(
 ) -> bool:
     """Claims an item for the current actor, or renews the claim, in the connection's transaction.
 
-    False if nothing was changed: somebody else has it, or this very call has claimed it before.
+    False if nothing changed: another officer has the item, or this call claimed it before.
     """
     moment = now()
     holder = (await connection.execute(_HOLDER, {"item": item_id, "moment": moment})).first()
@@ -96,9 +96,9 @@ async def claim(
 
 
 async def release(connection: AsyncConnection, item_id: str) -> bool:
-    """Ends the claim of the current actor, and tells whether there was one.
+    """Ends the current actor's claim; returns whether there was one.
 
-    FAILED_PRECONDITION (CLAIMED_BY_ANOTHER) if it is another's.
+    FAILED_PRECONDITION (CLAIMED_BY_ANOTHER) if another officer has the item.
     """
     await require_unclaimed_by_others(connection, item_id)
     own = {"item": item_id, "account": current_actor().account_id}
@@ -106,9 +106,9 @@ async def release(connection: AsyncConnection, item_id: str) -> bool:
 
 
 async def require_unclaimed_by_others(connection: AsyncConnection, item_id: str) -> None:
-    """Refuses an officer who would decide what another one has claimed: CLAIMED_BY_ANOTHER.
+    """FAILED_PRECONDITION (CLAIMED_BY_ANOTHER) for an officer if another one has claimed the item.
 
-    What others than customer service may do, such as a registrar's edit, no claim stands in the way of.
+    Claims bind customer service only: not, for example, a registrar's edit.
     """
     actor = current_actor()
     if actor.role != ROLE_CUSTOMER_SERVICE:
@@ -119,7 +119,7 @@ async def require_unclaimed_by_others(connection: AsyncConnection, item_id: str)
 
 
 async def require_customer_unclaimed_by_others(connection: AsyncConnection, customer_id: str) -> None:
-    """The same for all that waits of a customer's person, whatever kind it is of."""
+    """The same for all items of a customer's person, of every kind."""
     actor = current_actor()
     if actor.role != ROLE_CUSTOMER_SERVICE:
         return
@@ -129,6 +129,6 @@ async def require_customer_unclaimed_by_others(connection: AsyncConnection, cust
 
 
 async def sweep(engine: AsyncEngine) -> None:
-    """Forgets the claims that have ended."""
+    """Deletes expired claims."""
     async with engine.begin() as connection:
         await connection.execute(_SWEEP, {"moment": now()})

@@ -1,4 +1,4 @@
-"""What waits for customer service, drawn from the data that waits: no list of it is kept anywhere."""
+"""Queries of the work list: items are derived from waiting data, and stored nowhere."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -63,7 +63,7 @@ _DUPLICATE_PATIENCE = bindparam("duplicate_patience", type_=Interval)
 
 
 class Patience(TypedDict):
-    """How long what has no deadline of its own may wait."""
+    """How long items without a deadline of their own may wait."""
 
     mail_patience: timedelta
     duplicate_patience: timedelta
@@ -73,7 +73,7 @@ _SUBJECTS = ("registration_id", "customer_id", "other_customer_id", "message_id"
 
 
 class _Waiting(NamedTuple):
-    """What waits of one kind, and the columns whose values make an item's ID."""
+    """A query for the items of one kind, and the columns that make up an item's ID."""
 
     items: Select[Any]
     row_ids: tuple[ColumnElement[str], ...]
@@ -85,7 +85,7 @@ def item_id(kind: WorkItemKind.ValueType, *row_ids: str) -> str:
 
 
 def rows_of(item_id: str) -> list[str]:
-    """The IDs of the rows that an item is about, by its ID."""
+    """The row IDs in an item's ID."""
     return item_id.split("-")[1:]
 
 
@@ -114,14 +114,14 @@ def _registrations(kind: WorkItemKind.ValueType, stage: Stage.ValueType) -> _Wai
     row_id = registrations.c.registration_id
     since, deadline = registrations.c.created_at, registrations.c.deadline
     waiting = _waiting(kind, (row_id,), since, deadline, registration_id=row_id)
-    # A literal, here and below: it is what the index holds.
+    # A literal, here and below: the planner needs it to use the partial index.
     in_stage = registrations.c.stage == literal(int(stage), literal_execute=True)
     return waiting._replace(items=waiting.items.where(in_stage))
 
 
 def _undeliverable() -> _Waiting:
     row_id = customers.c.customer_id
-    # A release that knew no such moment has marked some.
+    # Rows marked by an older release have no such moment.
     since = func.coalesce(customers.c.undeliverable_since, customers.c.updated_at)
     deadline = since + _MAIL_PATIENCE
     waiting = _waiting(WORK_ITEM_KIND_UNDELIVERABLE_MAIL, (row_id,), since, deadline, customer_id=row_id)
@@ -131,7 +131,7 @@ def _undeliverable() -> _Waiting:
 
 
 def _undeliverable_guardians() -> _Waiting:
-    """Registrations that wait for a guardian who cannot be mailed: it ends with the wait, if not before."""
+    """Registrations whose guardian's address does not work; due at the latest when the wait ends."""
     row_id, since = registrations.c.registration_id, registrations.c.undeliverable_since
     deadline = func.least(since + _MAIL_PATIENCE, registrations.c.deadline)
     waiting = _waiting(WORK_ITEM_KIND_UNDELIVERABLE_MAIL, (row_id,), since, deadline, registration_id=row_id)
@@ -143,7 +143,7 @@ _ONE, _OTHER = customers.alias("one"), customers.alias("other")
 
 
 def _duplicates() -> _Waiting:
-    """Pairs of customers of one name and birth date that nobody has called two persons."""
+    """Pairs of customers with one name and birth date that were not dismissed as two persons."""
     since = func.greatest(_ONE.c.created_at, _OTHER.c.created_at)
     waiting = _waiting(
         WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
@@ -168,9 +168,9 @@ def _duplicates() -> _Waiting:
 
 
 def _all_duplicates() -> Select[Any]:
-    """All pairs. Who has a namesake is found first: the database has marked them, and some who have none now.
+    """All pairs, from the customers that the database has marked as having, or having had, a namesake.
 
-    The planner keeps no statistics of names: it would not know that there are few, and compare all with all.
+    No statistics of names are kept: the planner would compare all customers with all.
     """
     key = (customers.c.birth_date, customers.c.sort_key)
     shared = (
@@ -213,7 +213,7 @@ _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(),),
     WORK_ITEM_KIND_MESSAGE: (_messages(),),
 }
-"""What waits, by kind."""
+"""Queries for waiting items, by kind."""
 
 _LISTED: Mapping[WorkItemKind.ValueType, tuple[Select[Any], ...]] = {
     kind: tuple(each.items for each in waiting) for kind, waiting in _WAITING.items()
@@ -221,7 +221,7 @@ _LISTED: Mapping[WorkItemKind.ValueType, tuple[Select[Any], ...]] = {
 
 
 def _with_claims(waiting: Any) -> Select[Any]:  # noqa: ANN401 - any select of items
-    """The items, with the claims that hold at `moment`."""
+    """The items, with the claims in force at `moment`."""
     items = waiting.subquery("items")
     held = and_(
         work_claims.c.item_id == items.c.item_id,
@@ -237,10 +237,7 @@ def page(
     size: int,
     after: Position | None,
 ) -> Select[Any]:
-    """Items of some kinds, or all, oldest first, one more than asked for.
-
-    Takes `moment`, `account` and a `Patience`.
-    """
+    """Selects items of some kinds, or all, oldest first, one more than asked for."""
     wanted = sorted(set(kinds) & set(_LISTED)) or sorted(_LISTED)
     statement = _with_claims(union_all(*(items for kind in wanted for items in _LISTED[kind])))
     place = (statement.selected_columns["since"], statement.selected_columns["item_id"])
@@ -254,9 +251,9 @@ def page(
 
 
 def one(item_id: str) -> Select[Any]:
-    """An item, if it waits. Takes `moment` and a `Patience`.
+    """Selects an item, if it waits. Takes `moment` and a `Patience`.
 
-    NOT_FOUND (WORK_ITEM_NOT_FOUND) for an ID that none can have.
+    NOT_FOUND (WORK_ITEM_NOT_FOUND) for an ID that no item can have.
     """
     kind, *row_ids = item_id.split("-")
     waiting = _WAITING[WorkItemKind.ValueType(int(kind))]
@@ -270,7 +267,7 @@ def one(item_id: str) -> Select[Any]:
 
 
 def due() -> Select[Any]:
-    """How many items of each kind are late at `moment`, and how many more at `later`. Takes a `Patience`."""
+    """Counts, per kind, the items overdue at `moment`, and those due by `later`. Takes a `Patience`."""
     items = union_all(*(items for listed in _LISTED.values() for items in listed)).subquery("items")
     late = items.c.deadline <= bindparam("moment", type_=_MOMENT)
     return (

@@ -1,4 +1,4 @@
-"""WorkService: the work list of customer service, and who works on what."""
+"""WorkService: the work list of customer service, and claims of its items."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, timedelta
@@ -27,7 +27,7 @@ from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import not_found
 
 Key = tuple[date, str]
-"""What possible duplicates share: birth date and sort key of the name."""
+"""The key that possible duplicates share: birth date and sort key of the name."""
 
 _UNIT_NAME = units.c.display_name.label("unit_display_name")
 
@@ -64,11 +64,11 @@ _DISMISS = insert(dismissed_duplicates).on_conflict_do_nothing()
 
 
 class WorkServicer(WorkServiceServicer):
-    """Items of work. A claim ends after `claim_lifetime` unless it is renewed."""
+    """Lists, claims and releases items. A claim ends after `claim_lifetime` unless it is renewed."""
 
     def __init__(self, engine: AsyncEngine, claim_lifetime: timedelta, patience: Patience) -> None:
         self._engine = engine
-        # What is read for one answer is one picture.
+        # One answer is read from one snapshot.
         self._one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
         self._claim_lifetime = claim_lifetime
         self._patience = patience
@@ -77,7 +77,7 @@ class WorkServicer(WorkServiceServicer):
     async def ListWorkItems(
         self, request: pb.ListWorkItemsRequest, _context: object
     ) -> pb.ListWorkItemsResponse:
-        """What waits, oldest first."""
+        """Lists waiting items, oldest first."""
         after = paging.decode(request.page_token, worklist_items.ID_PATTERN) if request.page_token else None
         statement = worklist_items.page(request.kinds, request.claims, request.page_size, after)
         asked = {"moment": now(), "account": current_actor().account_id, **self._patience}
@@ -91,7 +91,7 @@ class WorkServicer(WorkServiceServicer):
 
     @override
     async def GetWorkItem(self, request: pb.GetWorkItemRequest, _context: object) -> pb.GetWorkItemResponse:
-        """One item."""
+        """Reads an item."""
         async with self._one_picture.begin() as connection:
             return pb.GetWorkItemResponse(work_item=await self._get(connection, request.work_item_id))
 
@@ -99,21 +99,21 @@ class WorkServicer(WorkServiceServicer):
     async def ClaimWorkItem(
         self, request: pb.ClaimWorkItemRequest, _context: object
     ) -> pb.ClaimWorkItemResponse:
-        """Claims an item. Of two who do so at once one has it, and both are told who."""
+        """Claims an item. Of two simultaneous officers one gets it, and both are told who."""
         item_id = request.work_item_id
         async with self._engine.begin() as connection:
             item = await self._get(connection, item_id)
             until = now() + self._claim_lifetime
             if await claims.claim(connection, item_id, request.request_id, request.display_name, until):
                 await _record(connection, "work:claim", item)
-            # Read anew: it tells whose it is now.
+            # Read again: it shows who has the item now.
             return pb.ClaimWorkItemResponse(work_item=await self._get(connection, item_id))
 
     @override
     async def ReleaseWorkItem(
         self, request: pb.ReleaseWorkItemRequest, _context: object
     ) -> pb.ReleaseWorkItemResponse:
-        """Gives an item back. One that waits no more needs no giving back."""
+        """Releases an item. An item that waits no more needs no release."""
         async with self._engine.begin() as connection:
             if await claims.release(connection, request.work_item_id):
                 use = use_row("work:release", worklist_items.rows_of(request.work_item_id))
@@ -124,7 +124,7 @@ class WorkServicer(WorkServiceServicer):
     async def DismissDuplicate(
         self, request: pb.DismissDuplicateRequest, _context: object
     ) -> pb.DismissDuplicateResponse:
-        """Two customers are two persons. A repetition changes nothing."""
+        """Records that two customers are two persons. A repeated call changes nothing."""
         one, other = worklist_items.rows_of(request.work_item_id)
         async with self._engine.begin() as connection:
             if await connection.scalar(_DISMISSED, {"one": one, "other": other}) is not None:
@@ -144,7 +144,7 @@ class WorkServicer(WorkServiceServicer):
 
     @override
     async def CheckClaim(self, request: pb.CheckClaimRequest, _context: object) -> pb.CheckClaimResponse:
-        """Refuses an officer who would decide what another one has claimed."""
+        """FAILED_PRECONDITION (CLAIMED_BY_ANOTHER) if another officer has claimed the item."""
         async with self._engine.connect() as connection:
             if request.HasField("customer_id"):
                 await claims.require_customer_unclaimed_by_others(connection, request.customer_id)
@@ -156,7 +156,7 @@ class WorkServicer(WorkServiceServicer):
     async def CountDueWork(
         self, request: pb.CountDueWorkRequest, _context: object
     ) -> pb.CountDueWorkResponse:
-        """How many items are late, or will be soon."""
+        """Counts the items that are overdue, or soon will be."""
         asked = {"moment": now(), "later": proto_dates.moment(request.until, "until"), **self._patience}
         async with self._one_picture.begin() as connection:
             rows = (await connection.execute(worklist_items.due(), asked)).mappings().all()
@@ -180,7 +180,7 @@ async def _record(connection: AsyncConnection, action: str, item: pb.WorkItem) -
 
 
 async def _to_messages(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[pb.WorkItem]:
-    """Items with whom they are about: as many statements as there are kinds of subjects."""
+    """Items with their subjects: one statement for each kind of subject."""
     waiting = await _by_id(connection, _REGISTRATIONS, rows, "registration_id")
     known = await _by_id(connection, _BY_ID, rows, "customer_id", "other_customer_id")
     written = await _by_id(connection, _MESSAGES, rows, "message_id")
@@ -202,7 +202,7 @@ async def _to_messages(connection: AsyncConnection, rows: Sequence[RowMapping]) 
             item.possible_duplicates.extend(
                 subject
                 for person_id, subject in (alike.get(key, ()) if key else ())
-                # Somebody whose customership has ended is no other person.
+                # The same person's ended customership is no duplicate.
                 if person_id != registration["person_id"]
             )
         item.subjects.extend(
@@ -219,7 +219,7 @@ async def _to_messages(connection: AsyncConnection, rows: Sequence[RowMapping]) 
 async def _by_id(
     connection: AsyncConnection, statement: Select[Any], rows: Iterable[RowMapping], *columns: str
 ) -> Mapping[str, RowMapping]:
-    """The rows that columns of the items name, by that ID."""
+    """The rows of the IDs in some columns of the items, by ID."""
     ids = sorted({row[column] for row in rows for column in columns if row[column]})
     if not ids:
         return {}
@@ -230,7 +230,7 @@ async def _by_id(
 async def _alike(
     connection: AsyncConnection, waiting: Iterable[RowMapping]
 ) -> Mapping[Key, Sequence[tuple[str, pb.WorkSubject]]]:
-    """Who has the name and birth date of one that waits, each with their person: customers, then others."""
+    """Customers and waiting registrations by the keys of some waiting ones, each with its person's ID."""
     found: dict[Key, list[tuple[str, pb.WorkSubject]]] = {
         key: [] for row in waiting if (key := _key(row)) is not None
     }
@@ -245,7 +245,7 @@ async def _alike(
 
 
 def _key(registration: RowMapping) -> Key | None:
-    """Birth date and name; none of a registration that holds no form any more."""
+    """Birth date and name; None if the registration has no form any more."""
     if registration["form"] is None or registration["birth_date"] is None:
         return None
     form = from_json(registration["form"])
@@ -253,7 +253,7 @@ def _key(registration: RowMapping) -> Key | None:
 
 
 def _of_registration(row: RowMapping) -> pb.WorkSubject:
-    """The registration, or the customer that it has made."""
+    """The registration, or the customer it has made."""
     if row["customer_id"]:
         return _of_customer(row)
     return pb.WorkSubject(
