@@ -35,5 +35,5 @@ class EndsAtOnce(RegistrationWorkflow):
     @workflow.run
     async def run(self, input: RegistrationWorkflowInput) -> RegistrationWorkflowResult:  # noqa: A002, ARG002
         """No wait, no mail."""
-        await workflow.wait_condition(lambda: self._created.ByteSize() > 0)
-        return RegistrationWorkflowResult(stage=self._registration.stage)
+        await workflow.wait_condition(lambda: self._run.created.ByteSize() > 0)
+        return RegistrationWorkflowResult(stage=self._run.registration.stage)
