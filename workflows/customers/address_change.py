@@ -33,9 +33,9 @@ class AddressChangeWorkflow(Operated):
         self._mails = BackgroundMails()
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, request: ChangeAddressRequest | None = None) -> None:
         """Mails both addresses and tells the registration that still runs, once the change is made."""
-        if not await first_message(lambda: self._change is not None):
+        if not await first_message(lambda: self._change is not None, request, self._perform):
             return
         if self._change is not None and self._change.person_id:
             await self._tell(self._change)
@@ -44,6 +44,9 @@ class AddressChangeWorkflow(Operated):
     @workflow.update(name=AddressChangeWorkflowNames.CHANGE)
     async def change(self, request: ChangeAddressRequest) -> ChangeAddressResponse:
         """Makes the change. Answers with why nothing was changed, if so."""
+        return await self._perform(request)
+
+    async def _perform(self, request: ChangeAddressRequest) -> ChangeAddressResponse:
         self._request = request
         self._change = await quick_step(
             AddressActivities.change_address, request.update, "Change the address"

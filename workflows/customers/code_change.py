@@ -21,15 +21,18 @@ class CodeChangeWorkflow(Operated):
         self._changing = asyncio.Lock()
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, request: ChangeCodeRequest | None = None) -> None:
         """Lasts until every change is made in both services, or in none."""
-        if not await first_message(lambda: self._answered):
+        if not await first_message(lambda: self._answered, request, self._perform):
             return
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     @workflow.update(name=CodeChangeWorkflowNames.CHANGE)
     async def change(self, request: ChangeCodeRequest) -> ChangeCodeResponse:
         """Makes a change that identity keeps. Answers with why nothing was changed, if so."""
+        return await self._perform(request)
+
+    async def _perform(self, request: ChangeCodeRequest) -> ChangeCodeResponse:
         async with self._changing:
             answer = await quick_step(CodeChangeActivities.change_code, request, "Change the code")
         self._answered = True

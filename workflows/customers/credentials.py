@@ -35,9 +35,9 @@ class CredentialsWorkflow(Operated):
         self._sent: MailStepResult | None = None
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, request: SendCredentialsRequest | None = None) -> None:
         """Mails the credentials, unless they may not be sent."""
-        if not await first_message(lambda: self._answer is not None):
+        if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         if self._answer is not None and self._answer.HasField("ordered"):
             await self._send(self._answer)
@@ -46,6 +46,9 @@ class CredentialsWorkflow(Operated):
     @workflow.update(name=CredentialsWorkflowNames.SEND)
     async def send(self, request: SendCredentialsRequest) -> SendCredentialsResponse:
         """Decides whether they may be sent. Answers with why not, also if the customership ends meanwhile."""
+        return await self._perform(request)
+
+    async def _perform(self, request: SendCredentialsRequest) -> SendCredentialsResponse:
         self._request = request
         self._answer = await quick_step(
             CredentialsActivities.order_credentials, request.order, "Order the credentials"

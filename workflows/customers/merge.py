@@ -27,9 +27,9 @@ class MergeWorkflow(Operated):
         self._mails = BackgroundMails()
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, request: MergeRequest | None = None) -> None:
         """Ends what runs for the merged customer and tells who must know, once the two are one."""
-        if not await first_message(lambda: self._answer is not None):
+        if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         if self._answer is not None and self._answer.HasField("merged"):
             await self._tell(self._answer)
@@ -38,6 +38,9 @@ class MergeWorkflow(Operated):
     @workflow.update(name=MergeWorkflowNames.MERGE)
     async def merge(self, request: MergeRequest) -> MergeResponse:
         """Makes one customer of two. Answers with what was merged, or with why nothing was."""
+        return await self._perform(request)
+
+    async def _perform(self, request: MergeRequest) -> MergeResponse:
         self._request = request
         self._answer = await quick_step(MergeActivities.merge_customers, request, "Make one customer of two")
         return self._answer

@@ -21,9 +21,9 @@ class TransferWorkflow(Operated):
         self._answer: TransferResponse | None = None
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, request: TransferRequest | None = None) -> None:
         """Tells whoever must know, once the person is moved."""
-        if not await first_message(lambda: self._answer is not None):
+        if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         if self._answer is not None and self._answer.HasField("moved"):
             await self._tell(self._answer)
@@ -32,6 +32,9 @@ class TransferWorkflow(Operated):
     @workflow.update(name=TransferWorkflowNames.TRANSFER)
     async def transfer(self, request: TransferRequest) -> TransferResponse:
         """Moves the person. Answers with what was moved, or with why nothing was."""
+        return await self._perform(request)
+
+    async def _perform(self, request: TransferRequest) -> TransferResponse:
         self._transfer = request.transfer
         self._answer = await quick_step(
             TransferActivities.transfer_customer, request.transfer, "Move to another unit"

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from temporalio import activity, workflow
@@ -24,6 +25,7 @@ from temporalio.worker import (
 from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR, Actor
 from services.runtime.rpc.context import current_actor, set_current_actor
 from services.runtime.temporal.actor_header import (
+    ASKED_BY,
     HEADER,
     ActorSeal,
     activity_of,
@@ -34,10 +36,17 @@ from services.runtime.temporal.actor_header import (
 
 _OPERATOR = Actor(kind=ACTOR_KIND_OPERATOR)
 
+_ASKED_BY: ContextVar[Actor | None] = ContextVar("asked_by", default=None)
+
 
 def acts_by_hand() -> bool:
     """Whether the message at hand was sent by an operator, from Temporal UI or its command line."""
     return current_actor().kind == ACTOR_KIND_OPERATOR
+
+
+def asked_by() -> Actor | None:
+    """The actor of the update that a run was started with, if its input is that update."""
+    return _ASKED_BY.get()
 
 
 class ActorInterceptor(Interceptor):
@@ -74,6 +83,11 @@ class _ActorInbound(WorkflowInboundInterceptor):
             info = workflow.info()
             actor = self.seal.open(input.headers, start_of(info.workflow_id), info.start_time)
             set_current_actor(actor or _of_an_old_release(input.headers, "start") or _OPERATOR)
+        if ASKED_BY in input.headers:
+            info = workflow.info()
+            _ASKED_BY.set(
+                self.seal.open(input.headers, start_of(info.workflow_id), info.start_time, ASKED_BY)
+            )
         return await super().execute_workflow(input)
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002, ANN401

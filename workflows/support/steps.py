@@ -1,5 +1,6 @@
 """How a workflow has its steps done: quick ones at once, those that mail for as long as it takes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -9,11 +10,14 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
+from liity.v1.actor_pb2 import Actor
 from liity.workflows.v1.need_workflow_pb2 import NeedChanged
 from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, CustomershipEnded, Merged, Moved
 from liity.workflows.v1.removal_workflow_pb2 import Returned
+from services.runtime.rpc.context import set_current_actor
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import NeedWorkflowNames, RegistrationWorkflowNames, RemovalWorkflowNames
+from workflows.support.actor_context import asked_by
 
 QUICK = timedelta(seconds=15)
 """For a local step: a few calls to services that are there."""
@@ -168,8 +172,17 @@ def _application_error(error: FailureError) -> ApplicationError | None:
     return cause if isinstance(cause, ApplicationError) else None
 
 
-async def first_message(taken: Callable[[], bool]) -> bool:
-    """Waits for the update or signal that a run is started for. False if none comes in ten minutes."""
+async def first_message(
+    taken: Callable[[], bool],
+    request: ArgumentT | None = None,
+    perform: Callable[[ArgumentT], Awaitable[object]] | None = None,
+) -> bool:
+    """Waits for the update or signal that a run is started for. False if none comes in ten minutes.
+
+    Temporal loses an update if the worker and Temporal die before the update is recorded, though a local
+    activity may have changed a service by then. So a run whose input is the update performs it then, on
+    behalf of the update's actor.
+    """
     while not taken():
         if not workflow.all_handlers_finished():
             await workflow.wait_condition(lambda: taken() or workflow.all_handlers_finished())
@@ -183,10 +196,21 @@ async def first_message(taken: Callable[[], bool]) -> bool:
                     timeout_summary=OperatorText("Nothing has come that this run was started for"),
                 )
             except TimeoutError:
+                actor = asked_by()
+                if request is not None and perform is not None and actor is not None:
+                    workflow.logger.warning("update lost: the run performs it from its input")
+                    await noted(asyncio.ensure_future(_as(actor, perform(request))), "Perform update")
+                    return taken()
                 workflow.logger.warning("run ended: the message that it was started for never came")
                 workflow.set_current_details("**Ended**: the message that it was started for never came.")
                 return False
     return True
+
+
+async def _as(actor: Actor, action: Awaitable[ResultT]) -> ResultT:
+    """Awaits something on behalf of an actor, in a task of its own, whose context does not last."""
+    set_current_actor(actor)
+    return await action
 
 
 async def signal_registration(

@@ -21,9 +21,9 @@ class UnitClosingWorkflow(Operated):
         self._answer: CloseResponse | None = None
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, request: CloseRequest | None = None) -> None:
         """Ends the runs of the unit's open invitations, once it is closed."""
-        if not await first_message(lambda: self._answer is not None):
+        if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         for invitation_id in self._answer.voided_invitation_ids if self._answer else ():
             await withdraw_invitation(invitation_id)
@@ -32,5 +32,8 @@ class UnitClosingWorkflow(Operated):
     @workflow.update(name=UnitClosingWorkflowNames.CLOSE)
     async def close(self, request: CloseRequest) -> CloseResponse:
         """Closes the unit. Answers with it, or with why it is not closed."""
+        return await self._perform(request)
+
+    async def _perform(self, request: CloseRequest) -> CloseResponse:
         self._answer = await quick_step(UnitClosingActivities.close_unit, request, "Close the unit")
         return self._answer

@@ -1,5 +1,6 @@
 """Starts and updates workflows about customers; each call has its own run."""
 
+from google.protobuf.message import Message
 from temporalio.common import SearchAttributePair
 
 from liity.registration.v1.customer_service_pb2 import (
@@ -42,51 +43,55 @@ class CustomerWorkflows(WorkflowStarter):
     async def transfer(self, transfer: TransferCustomerRequest) -> TransferCustomerResponse:
         """Transfers a person to another unit (R16)."""
         request_id = transfer.request_id
+        update = TransferRequest(transfer=transfer)
         run = _run(
             TransferWorkflowNames.WORKFLOW,
             TransferWorkflowNames.workflow_id(request_id),
             "Transfer to another unit",
             transfer.unit_id,
+            update,
         )
-        update = TransferRequest(transfer=transfer)
         name = TransferWorkflowNames.TRANSFER
         return (await self._update(run, name, update, request_id, TransferResponse)).moved
 
     async def send_credentials(self, order: OrderCredentialsRequest, account_id: str) -> None:
         """Sends credentials anew (R17), on behalf of an account."""
         request_id = order.request_id
+        update = SendCredentialsRequest(order=order, account_id=account_id)
         run = _run(
             CredentialsWorkflowNames.WORKFLOW,
             CredentialsWorkflowNames.workflow_id(request_id),
             "Credentials sent anew",
             order.unit_id,
+            update,
         )
-        update = SendCredentialsRequest(order=order, account_id=account_id)
         await self._update(run, CredentialsWorkflowNames.SEND, update, request_id, SendCredentialsResponse)
 
     async def change_address(self, edit: UpdateCustomerRequest, account_id: str) -> ChangeAddressResponse:
         """Makes an edit that may change the address for mail (R14), on behalf of an account."""
         request_id = edit.request_id
+        update = ChangeAddressRequest(update=edit, account_id=account_id)
         run = _run(
             AddressChangeWorkflowNames.WORKFLOW,
             AddressChangeWorkflowNames.workflow_id(request_id),
             "Change of a customer's address",
             edit.unit_id,
+            update,
         )
-        update = ChangeAddressRequest(update=edit, account_id=account_id)
         name = AddressChangeWorkflowNames.CHANGE
         return await self._update(run, name, update, request_id, ChangeAddressResponse)
 
     async def merge(self, merge: MergeCustomersRequest, code_of: CodeOf.ValueType) -> None:
         """Merges two customers into one (R24, R34)."""
         request_id = merge.request_id
+        update = MergeRequest(merge=merge, code_of=code_of)
         run = _run(
             MergeWorkflowNames.WORKFLOW,
             MergeWorkflowNames.workflow_id(request_id),
             "Two customers become one",
             merge.unit_id,
+            update,
         )
-        update = MergeRequest(merge=merge, code_of=code_of)
         await self._update(run, MergeWorkflowNames.MERGE, update, request_id, MergeResponse)
 
     async def change_code(self, person_id: str, record: RecordCodeChangeRequest, unit_id: str) -> str:
@@ -95,13 +100,14 @@ class CustomerWorkflows(WorkflowStarter):
         Returns the ID of another person who has got the code meanwhile; else empty.
         """
         request_id = record.request_id
+        update = ChangeCodeRequest(record=record)
         run = _run(
             CodeChangeWorkflowNames.WORKFLOW,
             CodeChangeWorkflowNames.workflow_id(person_id),
             "Change of a personal identity code",
             unit_id,
+            update,
         )
-        update = ChangeCodeRequest(record=record)
         name = CodeChangeWorkflowNames.CHANGE
         return (await self._update(run, name, update, request_id, ChangeCodeResponse)).other_person_id
 
@@ -123,5 +129,6 @@ class CustomerWorkflows(WorkflowStarter):
         await self._update(run, RegistrationWorkflowNames.CONVERT, update, request_id, ConvertResponse)
 
 
-def _run(workflow: str, workflow_id: str, summary: str, unit_id: str) -> Run:
-    return Run(workflow, workflow_id, summary, attributes=[SearchAttributePair(UNIT, unit_id)])
+def _run(workflow: str, workflow_id: str, summary: str, unit_id: str, update: Message) -> Run:
+    """A run whose input is its update: it does what the update asks for even if Temporal loses the update."""
+    return Run(workflow, workflow_id, summary, update, [SearchAttributePair(UNIT, unit_id)])

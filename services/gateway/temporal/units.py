@@ -38,13 +38,14 @@ class UnitWorkflows(WorkflowStarter):
 
     async def close(self, unit_id: str, request_id: str) -> Unit:
         """Closes a unit."""
+        update = CloseRequest(unit_id=unit_id)
         run = Run(
             UnitClosingWorkflowNames.WORKFLOW,
             UnitClosingWorkflowNames.workflow_id(unit_id),
             "Closing of a unit",
-            attributes=[SearchAttributePair(UNIT, unit_id)],
+            update,
+            [SearchAttributePair(UNIT, unit_id)],
         )
-        update = CloseRequest(unit_id=unit_id)
         return (
             await self._update(run, UnitClosingWorkflowNames.CLOSE, update, request_id, CloseResponse)
         ).unit

@@ -30,6 +30,9 @@ from services.runtime.rpc.context import current_actor
 
 HEADER = "liity-actor"
 
+ASKED_BY = "liity-asked-by"
+"""Header of a start whose input is the update that comes with it: the actor of that update."""
+
 SEALED = b"binary/liity-actor"
 """The encoding in the header's metadata; up to release 0.2 it was plain `binary/protobuf`."""
 
@@ -60,7 +63,7 @@ class ActorSeal:
         self._fresh = fresh.total_seconds()
 
     def seal(
-        self, headers: Mapping[str, Payload], actor: Actor, message: str, at: datetime
+        self, headers: Mapping[str, Payload], actor: Actor, message: str, at: datetime, name: str = HEADER
     ) -> dict[str, Payload]:
         """Adds a header that names the actor of one message, which is sent at the moment `at`."""
         told = Actor()
@@ -68,14 +71,20 @@ class ActorSeal:
         told.ClearField("caller_address")
         plain = int(at.timestamp()).to_bytes(8, "big") + told.SerializeToString()
         payload = Payload(metadata={"encoding": SEALED}, data=self._aead.encrypt(plain, _bound_to(message)))
-        return {**headers, HEADER: payload}
+        return {**headers, name: payload}
 
-    def open(self, headers: Mapping[str, Payload], message: str, at: datetime | None = None) -> Actor | None:
+    def open(
+        self,
+        headers: Mapping[str, Payload],
+        message: str,
+        at: datetime | None = None,
+        name: str = HEADER,
+    ) -> Actor | None:
         """The actor in the headers, if they were sealed for this message.
 
         If `at` is given, they must have been sealed within an hour of it, before or (clocks differ) after.
         """
-        payload = headers.get(HEADER)
+        payload = headers.get(name)
         if payload is None or payload.metadata.get("encoding") != SEALED:
             return None
         try:
@@ -134,11 +143,13 @@ class _ActorOutbound(OutboundInterceptor):
         input: StartWorkflowUpdateWithStartInput,  # noqa: A002
     ) -> WorkflowUpdateHandle[Any]:
         # The actor goes with the update only: what the run does later is the system's.
-        update = input.update_workflow_input
+        start, update = input.start_workflow_input, input.update_workflow_input
         update.update_id = update.update_id or str(uuid.uuid4())
-        message = update_of(input.start_workflow_input.id, update.update, update.update_id)
+        message = update_of(start.id, update.update, update.update_id)
         update.headers = self._sealed(update.headers, message)
+        if start.args and list(start.args) == list(update.args):
+            start.headers = self._sealed(start.headers, start_of(start.id), ASKED_BY)
         return await super().start_update_with_start_workflow(input)
 
-    def _sealed(self, headers: Mapping[str, Payload], message: str) -> dict[str, Payload]:
-        return self._seal.seal(headers, current_actor(), message, now())
+    def _sealed(self, headers: Mapping[str, Payload], message: str, name: str = HEADER) -> dict[str, Payload]:
+        return self._seal.seal(headers, current_actor(), message, now(), name)

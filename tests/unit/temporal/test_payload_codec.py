@@ -5,7 +5,7 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import tink
@@ -131,7 +131,15 @@ def handlers() -> Iterator[tuple[str, list[type] | None, type | None]]:
                     yield f"activity {step.name}", step.arg_types, step.ret_type
 
 
-HANDLERS = {name: (parameters or [], result) for name, parameters, result in handlers()}
+def _not_none(parameter: Any) -> Any:
+    """The type itself of a parameter that may be left out."""
+    return next((kind for kind in get_args(parameter) if kind is not type(None)), parameter)
+
+
+HANDLERS = {
+    name: ([_not_none(parameter) for parameter in parameters or ()], result)
+    for name, parameters, result in handlers()
+}
 
 
 def _parameters() -> list[type[Message]]:
