@@ -6,9 +6,8 @@ from liity.identity.v1.person_service_pb2 import CommitCodeChangeRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.workflows.v1.code_change_workflow_pb2 import ChangeCodeRequest, ChangeCodeResponse
-from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.refusal_message import to_refused
+from workflows.support.refusals import answers_refusals
 
 
 class CodeChangeActivities:
@@ -21,18 +20,14 @@ class CodeChangeActivities:
         self._customers = CustomerServiceStub(registration.channel)
 
     @activity.defn
+    @answers_refusals(ChangeCodeResponse)
     async def change_code(self, request: ChangeCodeRequest) -> ChangeCodeResponse:
         """Gives the person the code that identity keeps; or says why not, which is an answer.
 
         Identity decides, by its unique index; the registration service records what it has decided.
         """
         commit = CommitCodeChangeRequest(request_id=request.record.request_id)
-        try:
-            committed = await self._identity.call(self._persons.CommitCodeChange, commit)
-            if not committed.other_person_id:
-                await self._registration.call(self._customers.RecordCodeChange, request.record)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return ChangeCodeResponse(refused=to_refused(refusal))
-            raise
+        committed = await self._identity.call(self._persons.CommitCodeChange, commit)
+        if not committed.other_person_id:
+            await self._registration.call(self._customers.RecordCodeChange, request.record)
         return ChangeCodeResponse(other_person_id=committed.other_person_id)

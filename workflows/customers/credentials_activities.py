@@ -6,10 +6,9 @@ from liity.registration.v1.customer_service_pb2 import OrderCredentialsRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep, SendCredentialsResponse
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
-from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.refusal_message import to_refused
 from workflows.mail.notifier import Mailing
+from workflows.support.refusals import answers_refusals
 
 
 class CredentialsActivities:
@@ -21,14 +20,10 @@ class CredentialsActivities:
         self._customers = CustomerServiceStub(registration.channel)
 
     @activity.defn
+    @answers_refusals(SendCredentialsResponse)
     async def order_credentials(self, order: OrderCredentialsRequest) -> SendCredentialsResponse:
         """Whether they may be sent; if not, says why not, which is an answer."""
-        try:
-            ordered = await self._registration.call(self._customers.OrderCredentials, order)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return SendCredentialsResponse(refused=to_refused(refusal))
-            raise
+        ordered = await self._registration.call(self._customers.OrderCredentials, order)
         return SendCredentialsResponse(ordered=ordered)
 
     @activity.defn

@@ -7,9 +7,8 @@ from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1.customer_service_pb2 import CheckMergeRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
-from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.refusal_message import to_refused
+from workflows.support.refusals import answers_refusals
 
 
 class MergeActivities:
@@ -22,6 +21,7 @@ class MergeActivities:
         self._customers = CustomerServiceStub(registration.channel)
 
     @activity.defn
+    @answers_refusals(MergeResponse)
     async def merge_customers(self, request: MergeRequest) -> MergeResponse:
         """Makes one customer, and one person, of two; or says why not, which is an answer.
 
@@ -29,19 +29,14 @@ class MergeActivities:
         A Save by the merged person's code is put off until it has.
         """
         merge = request.merge
-        try:
-            check = CheckMergeRequest(merge=merge)
-            persons = await self._registration.call(self._customers.CheckMerge, check)
-            which = {"person_id": persons.person_id, "merged_person_id": persons.merged_person_id}
-            check_codes = identity_pb2.CheckMergeRequest(**which, code_of=request.code_of)
-            checked = await self._identity.call(self._persons.CheckMerge, check_codes)
-            if checked.HasField("birth_date"):
-                merge.birth_date.CopyFrom(checked.birth_date)
-            merged = await self._registration.call(self._customers.MergeCustomers, merge)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return MergeResponse(refused=to_refused(refusal))
-            raise
+        check = CheckMergeRequest(merge=merge)
+        persons = await self._registration.call(self._customers.CheckMerge, check)
+        which = {"person_id": persons.person_id, "merged_person_id": persons.merged_person_id}
+        check_codes = identity_pb2.CheckMergeRequest(**which, code_of=request.code_of)
+        checked = await self._identity.call(self._persons.CheckMerge, check_codes)
+        if checked.HasField("birth_date"):
+            merge.birth_date.CopyFrom(checked.birth_date)
+        merged = await self._registration.call(self._customers.MergeCustomers, merge)
         persons_merge = identity_pb2.MergePersonsRequest(**which, code_of=request.code_of)
         await self._identity.call(self._persons.MergePersons, persons_merge)
         return MergeResponse(merged=merged)

@@ -20,13 +20,13 @@ from liity.workflows.v1.need_workflow_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.clock import from_proto_date, helsinki_day, helsinki_moment, now, to_proto_date
-from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.refusal_message import to_refused
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import TASK_QUEUE, NeedWorkflowNames
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, key
+from workflows.support.refusals import answers_refusals
 
 ASK_HOUR = 9
 """When it is asked, in Helsinki."""
@@ -114,6 +114,7 @@ class NeedActivities:
         return await self._mailing.tell_registrar(step, details, "need unanswered", need_unanswered=content)
 
     @activity.defn
+    @answers_refusals(ExtendResponse)
     async def extend_need(self, request: ExtendRequest) -> ExtendResponse:
         """Moves the expected end; or says why not, which is an answer."""
         extend = ExtendNeedRequest(
@@ -123,11 +124,6 @@ class NeedActivities:
             if request.HasField("expected_end_date")
             else to_proto_date(helsinki_day(now() + self._extension)),
         )
-        try:
-            extended = await self._registration.call(self._customers.ExtendNeed, extend)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return ExtendResponse(refused=to_refused(refusal))
-            raise
+        extended = await self._registration.call(self._customers.ExtendNeed, extend)
         await self._links.use_up(request.link_id, request.request_id)
         return ExtendResponse(expected_end_date=extended.expected_end_date)

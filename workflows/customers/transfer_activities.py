@@ -9,10 +9,9 @@ from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from liity.workflows.v1.transfer_workflow_pb2 import TransferResponse, TransferStep
-from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.refusal_message import to_refused
 from workflows.mail.notifier import Mailing
+from workflows.support.refusals import answers_refusals
 
 
 class TransferActivities:
@@ -25,14 +24,10 @@ class TransferActivities:
         self._units = UnitServiceStub(registration.channel)
 
     @activity.defn
+    @answers_refusals(TransferResponse)
     async def transfer_customer(self, request: TransferCustomerRequest) -> TransferResponse:
         """Moves the person; or says why not, which is an answer."""
-        try:
-            moved = await self._registration.call(self._customers.TransferCustomer, request)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return TransferResponse(refused=to_refused(refusal))
-            raise
+        moved = await self._registration.call(self._customers.TransferCustomer, request)
         return TransferResponse(moved=moved)
 
     @activity.defn

@@ -85,6 +85,7 @@ from workflows.mail.notifier import Mailing, key
 from workflows.reconciliation.adoption_activities import consent_link_request, go_on
 from workflows.removal.erasure import Erasure
 from workflows.support.deadlines import lapse_time, welcome_time
+from workflows.support.refusals import answers_refusals
 
 _AT_ONCE = 2.0
 """Seconds a registrar may be kept waiting for a mail: Save answers after it."""
@@ -178,18 +179,14 @@ class RegistrationActivities:
         return ConvertedRegistration(created=created)
 
     @activity.defn
+    @answers_refusals(EditResponse)
     async def edit_registration(self, request: EditRequest) -> EditResponse:
         """Corrects the form; or says why not, which is an answer.
 
         A guardian whose address is named is asked anew: the link that went to the one before is void.
         """
         update = request.update
-        try:
-            updated = await self._registration.call(self._registrations.UpdateForm, update)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return EditResponse(refused=to_refused(refusal))
-            raise
+        updated = await self._registration.call(self._registrations.UpdateForm, update)
         if names_guardian(update) and not updated.HasField("changed_meanwhile"):
             await self._void_links(RegistrationStep(registration_id=update.registration_id))
         return EditResponse(updated=updated)

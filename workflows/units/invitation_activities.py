@@ -30,10 +30,10 @@ from liity.v1.reason_pb2 import REASON_UNIT_CLOSED
 from liity.workflows.v1.invitation_workflow_pb2 import InvitationStep, InvitationStepResult, InviteResponse
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.clock import now
-from services.runtime.rpc.errors import Refusal, failed_precondition, is_permanent
+from services.runtime.rpc.errors import failed_precondition
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.refusal_message import to_refused
 from workflows.mail.notifier import Mailing, key
+from workflows.support.refusals import answers_refusals
 
 
 class InvitationActivities:
@@ -50,15 +50,11 @@ class InvitationActivities:
         self._units = UnitServiceStub(registration.channel)
 
     @activity.defn
+    @answers_refusals(InviteResponse)
     async def invite_registrar(self, request: InviteRegistrarRequest) -> InviteResponse:
         """Makes the invitation; or says why not, which is an answer."""
-        try:
-            invited = await self._identity.call(self._registrars.InviteRegistrar, request)
-            await self._require_open_unit(invited.invitation)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return InviteResponse(refused=to_refused(refusal))
-            raise
+        invited = await self._identity.call(self._registrars.InviteRegistrar, request)
+        await self._require_open_unit(invited.invitation)
         answer = InviteResponse(
             invitation=invited.invitation, voided_invitation_ids=invited.voided_invitation_ids
         )

@@ -7,9 +7,8 @@ from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.registration.v1.unit_service_pb2 import CloseUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
-from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.refusal_message import to_refused
+from workflows.support.refusals import answers_refusals
 
 
 class UnitClosingActivities:
@@ -22,15 +21,11 @@ class UnitClosingActivities:
         self._units = UnitServiceStub(registration.channel)
 
     @activity.defn
+    @answers_refusals(CloseResponse)
     async def close_unit(self, request: CloseRequest) -> CloseResponse:
         """Closes the unit, then takes everybody out of it; or says why not, which is an answer."""
-        try:
-            close = CloseUnitRequest(unit_id=request.unit_id)
-            closed = await self._registration.call(self._units.CloseUnit, close)
-            release = ReleaseUnitRequest(unit_id=request.unit_id)
-            released = await self._identity.call(self._registrars.ReleaseUnit, release)
-        except Refusal as refusal:
-            if is_permanent(refusal.code):
-                return CloseResponse(refused=to_refused(refusal))
-            raise
+        close = CloseUnitRequest(unit_id=request.unit_id)
+        closed = await self._registration.call(self._units.CloseUnit, close)
+        release = ReleaseUnitRequest(unit_id=request.unit_id)
+        released = await self._identity.call(self._registrars.ReleaseUnit, release)
         return CloseResponse(unit=closed.unit, voided_invitation_ids=released.voided_invitation_ids)
