@@ -3,7 +3,6 @@
 from datetime import UTC, timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput, DisclosureWorkflowResult
@@ -11,15 +10,7 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import DisclosureWorkflowNames
 from workflows.privacy.disclosure_activities import DisclosureActivities
 from workflows.support.operators import Operated
-from workflows.support.steps import insist
-
-_STEP = timedelta(minutes=2)
-"""One try of a step."""
-
-_RETRY = RetryPolicy(
-    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
-)
-"""Without limit: whatever is away comes back, and until then Temporal UI shows what is tried."""
+from workflows.support.steps import MAIL, RETRY, insist, mail_step
 
 
 @workflow.defn(name=DisclosureWorkflowNames.WORKFLOW)
@@ -36,16 +27,7 @@ class DisclosureWorkflow(Operated):
             max(end - workflow.now(), timedelta(0)), summary=OperatorText("The disclosure's end")
         )
         erasing = "Erase the export"
-        await insist(
-            lambda: workflow.execute_activity_method(
-                DisclosureActivities.delete_disclosure,
-                disclosure,
-                start_to_close_timeout=_STEP,
-                retry_policy=_RETRY,
-                summary=OperatorText(erasing),
-            ),
-            erasing,
-        )
+        await insist(lambda: mail_step(DisclosureActivities.delete_disclosure, disclosure, erasing), erasing)
         return DisclosureWorkflowResult()
 
     async def _gather(self, disclosure: DisclosureWorkflowInput, lifetime: timedelta) -> None:
@@ -56,9 +38,9 @@ class DisclosureWorkflow(Operated):
             await workflow.execute_activity_method(
                 DisclosureActivities.gather_disclosure,
                 disclosure,
-                start_to_close_timeout=_STEP,
+                start_to_close_timeout=MAIL,
                 schedule_to_close_timeout=lifetime,
-                retry_policy=_RETRY,
+                retry_policy=RETRY,
                 summary=OperatorText("Ask every service"),
             )
         except ActivityError:
