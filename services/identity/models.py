@@ -228,16 +228,6 @@ class LockOuts(Base):
     last_at: Mapped[datetime]
 
 
-class LoginAttempts(Base):
-    """Failed log-ins as the previous release counts them; dropped with the next release."""
-
-    __tablename__ = "login_attempts"
-
-    key: Mapped[bytes] = mapped_column(primary_key=True)
-    failures: Mapped[int]
-    window_start: Mapped[datetime]
-
-
 class KnownKey(Base):
     """A key this database has been used with: identity does not start without it."""
 

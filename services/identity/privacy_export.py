@@ -81,7 +81,6 @@ NOT_OF_PERSONS = {
     "known_places": "of accounts",
     "lock_outs": "counts by a hash of an account",
     "known_keys": "names the keys that have been used",
-    "login_attempts": "counts by a hash of an account or a network address",
 }
 """Tables without data of registered persons, each with the reason."""
 

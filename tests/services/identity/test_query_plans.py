@@ -32,7 +32,7 @@ SWEEPS: dict[str, Callable[[AsyncEngine], Awaitable[None]]] = {
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncEngine]:
     async with (
         running_postgres(tmp_path_factory.mktemp("postgres")) as server,
-        filled(server, "identity", Base.metadata, FILLING, {"known_keys", "login_attempts"}) as engine,
+        filled(server, "identity", Base.metadata, FILLING, {"known_keys"}) as engine,
     ):
         yield engine
 
