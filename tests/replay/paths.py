@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -39,6 +39,7 @@ from services.runtime.temporal.names import (
     RemovalWorkflowNames,
     TransferWorkflowNames,
 )
+from tests.replay.told_paths import TOLD_PATHS, Path
 from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers import code_changes
@@ -464,7 +465,7 @@ async def _moved(world: World, registration: Registration) -> None:
     await _ended(world.temporal.get_workflow_handle(TransferWorkflowNames.workflow_id(request_id)))
 
 
-PATHS: Mapping[str, Callable[[World], Awaitable[Run]]] = {
+PATHS: Mapping[str, Path] = dict(TOLD_PATHS) | {
     path.__name__: path
     for path in (
         adult_welcomed,

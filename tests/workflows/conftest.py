@@ -138,6 +138,7 @@ class World:
     seed: dict[str, Peer]
     engines: dict[str, AsyncEngine]
     faults: Faults
+    steps: list[Callable[..., Any]]
     start_worker: Callable[[], Awaitable[Any]]
     seen: list[str] = field(default_factory=list)
 
@@ -280,7 +281,9 @@ async def world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[Wor
 
 
 @asynccontextmanager
-async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIterator[World]:
+async def running_world(
+    postgres: EmbeddedPostgres, keys_dir: Path, seal: ActorSeal | None = None
+) -> AsyncIterator[World]:
     """The services on these databases, the worker, and a Temporal server that skips time."""
     async with AsyncExitStack() as stack:
         engines = {
@@ -380,7 +383,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
         unit_id, registrar = await _seed(seed_peers)
         keyset = load_keyset(keys_dir, KeysetPurpose.PAYLOADS)
         # Time is skipped for the workflows alone: for the seal, each update is as good as new.
-        seal = ActorSeal(keyset, fresh=timedelta.max)
+        seal = seal or ActorSeal(keyset, fresh=timedelta.max)
         faults = Faults()
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
@@ -427,6 +430,7 @@ async def running_world(postgres: EmbeddedPostgres, keys_dir: Path) -> AsyncIter
             seed_peers,
             engines,
             faults,
+            steps,
             start_worker,
         )
 

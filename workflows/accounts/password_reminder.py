@@ -5,7 +5,7 @@ from temporalio import workflow
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import PasswordReminderWorkflowNames
 from workflows.accounts.password_reminder_activities import PasswordReminderActivities
-from workflows.support.steps import HEARTBEAT, MAIL, RETRY
+from workflows.support.steps import HEARTBEAT, MAIL, RETRY, noted
 
 
 @workflow.defn(name=PasswordReminderWorkflowNames.WORKFLOW)
@@ -14,17 +14,24 @@ class PasswordReminderWorkflow:
 
     @workflow.run
     async def run(self) -> None:
-        """Goes on as a new run before its history grows long: who was reminded is noted by identity."""
+        """Goes on as a new run before its history grows long: who was reminded is noted by identity.
+
+        A refused step is left to the next day's run.
+        """
         workflow.set_current_details("**Reminds registrars and staff whose password is old**.")
+        reminding = "Remind some accounts"
         while True:
-            step = await workflow.execute_activity_method(
-                PasswordReminderActivities.remind_of_passwords,
-                start_to_close_timeout=MAIL,
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=RETRY,
-                summary=OperatorText("Remind some accounts"),
+            step = await noted(
+                workflow.execute_activity_method(
+                    PasswordReminderActivities.remind_of_passwords,
+                    start_to_close_timeout=MAIL,
+                    heartbeat_timeout=HEARTBEAT,
+                    retry_policy=RETRY,
+                    summary=OperatorText(reminding),
+                ),
+                reminding,
             )
-            if not step.reminded:
+            if step is None or not step.reminded:
                 return
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new()

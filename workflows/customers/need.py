@@ -12,6 +12,7 @@ from liity.workflows.v1.need_workflow_pb2 import (
     ExtendResponse,
     Need,
     NeedChanged,
+    NeedQuestion,
     NeedStep,
     NeedWorkflowInput,
 )
@@ -20,6 +21,7 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import NeedWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 from workflows.customers.need_activities import NeedActivities
+from workflows.support import steps
 from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated
 from workflows.support.steps import first_message, insist, mail_step, noted, quick_step
@@ -42,6 +44,10 @@ class NeedWorkflow(Operated):
         self._need = Need()
         self._changed = self._begun = workflow.info().continued_run_id is not None
         self._mails = BackgroundMails()
+        self._updates = 0
+        self._waits_for: NeedQuestion | None = None
+        # What an earlier run has asked, until it is looked at.
+        self._asked = input.question if input.HasField("question") else None
 
     @workflow.run
     async def run(self, input: NeedWorkflowInput) -> None:  # noqa: A002, ARG002
@@ -63,13 +69,14 @@ class NeedWorkflow(Operated):
 
     async def _see_through(self) -> bool:
         """Asks when it is time, once more, and then tells the registrar. False if the need changes before."""
-        if await self._changes_before_the_question():
+        asked = self._asked_before()
+        if asked is None and await self._changes_before_the_question():
             return False
-        for again in (False, True):
+        for again in (True,) if asked is not None and asked.again else (False, True):
             # Whoever has ended it, or become another customer, is not asked.
             if await self._has_changed(self._need.ask_time):
                 return False
-            due = workflow.now() + self._need.patience.ToTimedelta()
+            due = self._answer_due(asked, again=again)
             asking = asyncio.ensure_future(self._ask(due, again=again))
             if not workflow.patched("hear-while-mail-is-on-its-way") and not await asking:
                 break
@@ -84,8 +91,23 @@ class NeedWorkflow(Operated):
         self._mails.mail(NeedActivities.tell_need_unanswered, self._step(), "Tell the registrar")
         if not workflow.patched("hear-while-mail-is-on-its-way"):
             await workflow.wait_condition(self._mails.all_sent)
+        self._waits_for = None
         self._show("UNANSWERED", "No answer came, and the registrar was told", None)
         return True
+
+    def _asked_before(self) -> NeedQuestion | None:
+        """What an earlier run has asked, if it is still the question."""
+        asked, self._asked, self._waits_for = self._asked, None, None
+        return asked if asked is not None and asked.ask_time == self._need.ask_time else None
+
+    def _answer_due(self, asked: NeedQuestion | None, *, again: bool) -> datetime:
+        """Until when an answer is waited for."""
+        due = workflow.now() + self._need.patience.ToTimedelta()
+        if asked is not None and asked.again == again:
+            due = asked.due_time.ToDatetime(UTC)
+        self._waits_for = NeedQuestion(ask_time=self._need.ask_time, again=again)
+        self._waits_for.due_time.FromDatetime(due)
+        return due
 
     async def _changes_before_the_question(self) -> bool:
         """Waits for the expected end; in a run of its own if that is long."""
@@ -94,9 +116,13 @@ class NeedWorkflow(Operated):
         if await self._changes_before(min(question, anew), "Expected end of the need"):
             return True
         if workflow.now() < question:
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(NeedWorkflowInput(customer_id=self._customer_id))
+            await self._go_on_in_a_new_run()
         return False
+
+    async def _go_on_in_a_new_run(self) -> None:
+        """Goes on in a new run, which looks anew. Who is not asked yet is asked by it, nobody twice."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        workflow.continue_as_new(NeedWorkflowInput(customer_id=self._customer_id, question=self._waits_for))
 
     async def _changes_before(
         self, moment: datetime, summary: str, asking: asyncio.Task[bool] | None = None
@@ -106,12 +132,18 @@ class NeedWorkflow(Operated):
         while True:
             try:
                 await workflow.wait_condition(
-                    lambda: self._changed or (asking is not None and asking.done() and not asking.result()),
+                    lambda: (
+                        self._changed
+                        or self._is_long
+                        or (asking is not None and asking.done() and not asking.result())
+                    ),
                     timeout=max(moment - workflow.now(), timedelta(0)),
                     timeout_summary=OperatorText(summary),
                 )
             except TimeoutError:
                 return False
+            if self._is_long:
+                await self._go_on_in_a_new_run()
             if not self._changed:
                 return False
             if await self._has_changed(question):
@@ -153,12 +185,18 @@ class NeedWorkflow(Operated):
     @workflow.update(name=NeedWorkflowNames.EXTEND)
     async def extend(self, request: ExtendRequest) -> ExtendResponse:
         """The need goes on. Answers with until when, or with why it does not."""
+        self._updates += 1
         answer = await quick_step(NeedActivities.extend_need, request, "Move the expected end")
         self._begun = True
         self._changed = self._changed or not answer.HasField("refused")
         return answer
 
     # What is known
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the run nears the limits of a history or of updates."""
+        return self._updates >= steps.UPDATES_PER_RUN or workflow.info().is_continue_as_new_suggested()
 
     def _step(self, deadline: datetime | None = None) -> RegistrationStep:
         step = RegistrationStep(

@@ -36,6 +36,7 @@ class MessageWorkflow(Operated):
     def __init__(self, input: MessageWorkflowInput) -> None:  # noqa: A002
         self._message_id = input.message_id
         self._plan = MessagePlan()
+        self._plan.CopyFrom(input.plan)
         self._told_closed = False
         self._is_gone = False
         self._mails = BackgroundMails()
@@ -105,7 +106,7 @@ class MessageWorkflow(Operated):
         while workflow.now() < moment:
             try:
                 await workflow.wait_condition(
-                    lambda: self._told_closed,
+                    lambda: self._told_closed or self._is_long,
                     timeout=max(moment - workflow.now(), timedelta(0)),
                     timeout_summary=OperatorText(summary),
                 )
@@ -114,6 +115,9 @@ class MessageWorkflow(Operated):
             await self._look()
             if not self._is_open:
                 return True
+            if self._is_long:
+                # Who is not told yet is told by the new run; nobody is told twice.
+                workflow.continue_as_new(MessageWorkflowInput(message_id=self._message_id, plan=self._plan))
         await self._look()
         return not self._is_open
 
@@ -149,6 +153,11 @@ class MessageWorkflow(Operated):
     @property
     def _state(self) -> int:
         return self._plan.status.state
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the run nears the limit of a history."""
+        return workflow.info().is_continue_as_new_suggested()
 
     @property
     def _is_open(self) -> bool:

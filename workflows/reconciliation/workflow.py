@@ -15,13 +15,16 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import ReconciliationWorkflowNames
 from services.runtime.temporal.search_attributes import STAGE
 from workflows.reconciliation.activities import ReconciliationActivities
-from workflows.support.steps import HEARTBEAT, RETRY
+from workflows.support.steps import HEARTBEAT, RETRY, noted
 
 _ROUND = timedelta(hours=2)
 """For a step that looks at all rows of a kind: many times what it takes."""
 
 _KINDS: Sequence[UnfinishedKind.ValueType] = sorted(UnfinishedKind.values())
 """Each kind of row. The first, which names none, stands for invitations."""
+
+_REFUSED = ReconciliationCount(failed=1)
+"""What a step that a service refuses for good has mended."""
 
 
 @workflow.defn(name=ReconciliationWorkflowNames.WORKFLOW)
@@ -36,29 +39,42 @@ class ReconciliationWorkflow:
 
     @workflow.run
     async def run(self) -> ReconciliationResult:
-        """Begins the runs that are missing, and ends those whose row is gone. Shows how many."""
+        """Begins the runs that are missing, and ends those whose row is gone. Shows how many.
+
+        A refused step counts as one that was not mended; the next run tries it again.
+        """
         result = self._result
         for kind in _KINDS:
             name = UnfinishedKind.Name(kind).removeprefix("UNFINISHED_KIND_").lower().replace("_", " ")
-            count = await workflow.execute_activity_method(
-                ReconciliationActivities.begin_missing_runs,
-                ReconciliationStep(kind=kind),
-                start_to_close_timeout=_ROUND,
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=RETRY,
-                summary=OperatorText(f"Rows without a run: {name if kind else 'invitation'}"),
+            looking = f"Rows without a run: {name if kind else 'invitation'}"
+            count = await noted(
+                workflow.execute_activity_method(
+                    ReconciliationActivities.begin_missing_runs,
+                    ReconciliationStep(kind=kind),
+                    start_to_close_timeout=_ROUND,
+                    heartbeat_timeout=HEARTBEAT,
+                    retry_policy=RETRY,
+                    summary=OperatorText(looking),
+                ),
+                looking,
             )
+            count = count or _REFUSED
             result.rows += count.checked
             result.begun += count.mended
             result.failed += count.failed
             self._show("Looks for rows without a run")
-        lost: ReconciliationCount = await workflow.execute_activity_method(
-            ReconciliationActivities.end_lost_runs,
-            start_to_close_timeout=_ROUND,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=RETRY,
-            summary=OperatorText("Runs without a row"),
+        looking = "Runs without a row"
+        lost = await noted(
+            workflow.execute_activity_method(
+                ReconciliationActivities.end_lost_runs,
+                start_to_close_timeout=_ROUND,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=RETRY,
+                summary=OperatorText(looking),
+            ),
+            looking,
         )
+        lost = lost or _REFUSED
         result.ended += lost.mended
         result.failed += lost.failed
         self._show("Complete")

@@ -30,6 +30,7 @@ from workflows.customers.credentials_activities import CredentialsActivities
 from workflows.customers.need_activities import NeedActivities
 from workflows.registration.state import acts_for_the_unit
 from workflows.removal.activities import RemovalActivities
+from workflows.support import steps
 from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated
 from workflows.support.steps import first_message, noted, quick_step, signal_need, signal_registration
@@ -62,6 +63,7 @@ class RemovalWorkflow(Operated):
         self._deciding = asyncio.Lock()
         self._mails = BackgroundMails()
         self._other_runs_told = True
+        self._updates = 0
 
     @workflow.run
     async def run(self, input: RemovalWorkflowInput) -> None:  # noqa: A002, ARG002
@@ -85,7 +87,7 @@ class RemovalWorkflow(Operated):
         while self._marked:
             due = self._look_time
             await self._wait_until(min(due, anew), due)
-            if workflow.now() >= anew or workflow.info().is_continue_as_new_suggested():
+            if workflow.now() >= anew or self._is_long:
                 await self._go_on_in_a_new_run()
             if workflow.now() >= self._look_time:
                 await self._erase_if_due()
@@ -93,7 +95,7 @@ class RemovalWorkflow(Operated):
     async def _wait_until(self, moment: datetime, due: datetime) -> None:
         try:
             await workflow.wait_condition(
-                lambda: not self._marked or self._look_time != due,
+                lambda: not self._marked or self._look_time != due or self._is_long,
                 timeout=max(moment - workflow.now(), timedelta(0)),
                 timeout_summary=OperatorText(f"Erasure, due {due:%Y-%m-%d}"),
             )
@@ -134,6 +136,7 @@ class RemovalWorkflow(Operated):
     @workflow.update(name=RemovalWorkflowNames.END)
     async def end(self, request: EndRequest) -> EndResponse:
         """Ends the customership. Answers with until when the data is kept, or with why nothing has ended."""
+        self._updates += 1
         async with self._deciding:
             answer = await quick_step(RemovalActivities.end_customership, request, "Mark for deletion")
             self._begun = True
@@ -146,6 +149,7 @@ class RemovalWorkflow(Operated):
     @workflow.update(name=RemovalWorkflowNames.UNDO)
     async def undo(self, request: UndoRequest) -> UndoResponse:
         """Makes the person a customer again. Answers with why not, if so."""
+        self._updates += 1
         return await self._undo(request.request_id)
 
     @undo.validator
@@ -227,6 +231,11 @@ class RemovalWorkflow(Operated):
         self._other_runs_told = True
 
     # What is known
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the run nears the limits of a history or of updates."""
+        return self._updates >= steps.UPDATES_PER_RUN or workflow.info().is_continue_as_new_suggested()
 
     @property
     def _idle(self) -> bool:

@@ -33,6 +33,9 @@ _LOCAL_RETRY = RetryPolicy(
 FIRST_MESSAGE = timedelta(minutes=10)
 """How long a run that is started by an update waits for it: far longer than any caller repeats it."""
 
+UPDATES_PER_RUN = 1000
+"""A run takes 2,000 updates at most: one that may live long goes on in a new run after so many."""
+
 AGAIN = timedelta(hours=1)
 """How long until a step is tried again that a service has refused, and that must be done."""
 

@@ -1,13 +1,16 @@
 """Every message and a cancellation, in every stage in which a run waits: none is stuck, and none fails."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 from temporalio import workflow
 from temporalio.client import (
     WorkflowExecutionStatus,
@@ -22,11 +25,17 @@ from liity.v1.registration_pb2 import STAGE_WELCOMED, STAGE_WITHDRAWN
 from liity.workflows.v1.operators_pb2 import WaitsFor
 from liity.workflows.v1.registration_workflow_pb2 import WithdrawRequest
 from services.runtime.temporal.names import (
+    TASK_QUEUE,
+    AddressChangeWorkflowNames,
     ClassListWorkflowNames,
+    CredentialsWorkflowNames,
+    DisclosureWorkflowNames,
     InvitationWorkflowNames,
+    MergeWorkflowNames,
     NeedWorkflowNames,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
+    TransferWorkflowNames,
 )
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers.test_need import temporary_form, watched
@@ -34,6 +43,7 @@ from tests.workflows.messages import messages
 from tests.workflows.registration.test_decisions import _time_stands, returning
 from tests.workflows.removal.test_removal import end
 from tests.workflows.removal.test_removal import removal as removal_of
+from tests.workflows.support import stories
 from tests.workflows.units.test_invitation import Inviting
 from workflows.support.signals import CANCELLATION_IGNORED
 from workflows.worker import WORKFLOWS
@@ -41,6 +51,12 @@ from workflows.worker import WORKFLOWS
 Run = WorkflowHandle[Any, Any]
 _RUNS = WorkflowExecutionStatus.RUNNING
 _ENDS = WorkflowExecutionStatus.COMPLETED
+
+
+@pytest.fixture(autouse=True)
+def _time_passes_only_when_told(world: World) -> Iterator[None]:
+    with world.environment.with_time_skipping_disabled():
+        yield
 
 
 @dataclass
@@ -52,6 +68,19 @@ class Waiting:
     finish: Callable[[], Awaitable[object]]
     cancelled: bool = False
     """Whether a cancellation ends it, by what it means."""
+    away: ExitStack = field(default_factory=ExitStack)
+    """Closed when what is away is to come back."""
+    begun: bool = True
+    """Whether the message that the run was started for has come."""
+
+    async def end(self) -> None:
+        """Lets the run come to its end, as it should."""
+        self.away.close()
+        await self.finish()
+
+
+async def nothing() -> None:
+    """Nothing is needed: the run ends by itself."""
 
 
 _DECIDING = {
@@ -71,6 +100,21 @@ _DECIDING = {
     },
 }
 """Messages that `{}` is enough for: sent so, they do what they are for."""
+
+
+_STARTED_BY_A_MESSAGE: Mapping[str, list[Any]] = {
+    "RegistrationWorkflow": [{"personId": "nobody"}],
+    "TransferWorkflow": [],
+    "CredentialsWorkflow": [],
+    "AddressChangeWorkflow": [],
+    "RemovalWorkflow": [{"customerId": "nobody"}],
+    "NeedWorkflow": [{"customerId": "nobody"}],
+    "InvitationWorkflow": [],
+    "UnitClosingWorkflow": [],
+    "MergeWorkflow": [],
+    "CodeChangeWorkflow": [],
+}
+"""Workflows that a message begins, and what their runs are started with."""
 
 
 def address() -> str:
@@ -156,6 +200,121 @@ async def for_an_answer_to_a_message(world: World) -> Waiting:
     return Waiting("MessageWorkflow", run, answer)
 
 
+async def for_the_customers_own_address(world: World) -> Waiting:
+    """The welcome waits as long as the address on file is a registrar's."""
+    registrar = await world.account(world.unit_id)
+    registration, run = await world.save(adult_form(registrar.email), born(40))
+    await world.skip(run, timedelta(days=16))
+
+    async def welcome() -> None:
+        await world.environment.fast_forward(run)
+        await run.result()
+        assert (await world.stored(registration)).stage == STAGE_WELCOMED
+
+    return Waiting(RegistrationWorkflowNames.WORKFLOW, run, welcome)
+
+
+async def for_a_mail_server(world: World) -> Waiting:
+    """The customership has begun, and the credentials cannot be mailed."""
+    registration, run = await world.save(child_form(address()), born(9))
+    away = _away(world, run, "send_credentials")
+    await run.signal(RegistrationWorkflowNames.RECORD_CONSENT, {})
+    await eventually(lambda: _shows(run), lambda shown: "Sends the credentials" in shown, 120)
+
+    async def welcome() -> None:
+        await world.environment.fast_forward(run)
+        await run.result()
+        assert (await world.stored(registration)).stage == STAGE_WELCOMED
+
+    return Waiting(RegistrationWorkflowNames.WORKFLOW, run, welcome, away=away)
+
+
+async def for_an_answer_of_a_temporary_customer(world: World) -> Waiting:
+    customer, run = await stories.with_a_temporary_need(world)
+    await world.skip(run, timedelta(days=6))
+
+    async def end_it() -> None:
+        await end(world, customer)
+
+    return Waiting(NeedWorkflowNames.WORKFLOW, run, end_it)
+
+
+async def for_an_answer_to_a_late_message(world: World) -> Waiting:
+    message, run = await messages.sent(world)
+    await world.skip(run, timedelta(days=15))
+
+    async def answer() -> None:
+        await messages.close(world, message)
+        await messages.look(world, message)
+
+    return Waiting("MessageWorkflow", run, answer)
+
+
+async def for_rows_of_a_class_list(world: World) -> Waiting:
+    scene = await stories.class_list(world)
+    away = _away(world, scene.run(world), "register_rows")
+    await scene.go()
+    run = scene.run(world)
+    return Waiting(ClassListWorkflowNames.WORKFLOW, run, nothing, cancelled=True, away=away)
+
+
+async def for_the_end_of_an_export(world: World) -> Waiting:
+    scene = await stories.disclosed(world)
+    await scene.go()
+    run = scene.run(world)
+
+    async def pass_by() -> None:
+        await world.environment.fast_forward(run)
+
+    return Waiting(DisclosureWorkflowNames.WORKFLOW, run, pass_by)
+
+
+def _telling(workflow: str, story: stories.Story, step: str) -> Callable[[World], Awaitable[Waiting]]:
+    """A change is made, and somebody who must know of it cannot be mailed."""
+
+    async def stage(world: World) -> Waiting:
+        scene = await story(world)
+        away = _away(world, scene.run(world), step)
+        await scene.go()
+        return Waiting(workflow, scene.run(world), nothing, away=away)
+
+    stage.__name__ = f"to_tell_of_{story.__name__}"
+    return stage
+
+
+def _unbegun(workflow: str) -> Callable[[World], Awaitable[Waiting]]:
+    """A run waits for what it was started for."""
+
+    async def stage(world: World) -> Waiting:
+        run = await world.temporal.start_workflow(
+            workflow,
+            args=_STARTED_BY_A_MESSAGE[workflow],
+            id=f"unbegun-{workflow}/{uuid.uuid4()}",
+            task_queue=TASK_QUEUE,
+        )
+
+        async def pass_by() -> None:
+            with suppress(RPCError):
+                await world.environment.fast_forward(run)
+
+        return Waiting(workflow, run, pass_by, begun=False)
+
+    stage.__name__ = f"to_begin_{workflow}"
+    return stage
+
+
+def _away(world: World, run: Run, step: str) -> ExitStack:
+    """Has a step of a run fail until it is closed."""
+    away = ExitStack()
+    away.enter_context(world.faults.away(run.id, step))
+    return away
+
+
+async def _shows(run: Run) -> str:
+    waits_for: WaitsFor = await run.query("waits_for", result_type=WaitsFor)
+    return waits_for.details
+
+
 STAGES: Mapping[str, Callable[[World], Awaitable[Waiting]]] = {
     stage.__name__: stage
     for stage in (
@@ -167,6 +326,17 @@ STAGES: Mapping[str, Callable[[World], Awaitable[Waiting]]] = {
         for_the_end_of_a_need,
         for_an_answer_to_an_invitation,
         for_an_answer_to_a_message,
+        for_the_customers_own_address,
+        for_a_mail_server,
+        for_an_answer_of_a_temporary_customer,
+        for_an_answer_to_a_late_message,
+        for_rows_of_a_class_list,
+        for_the_end_of_an_export,
+        _telling(TransferWorkflowNames.WORKFLOW, stories.transferred, "tell_previous_unit"),
+        _telling(CredentialsWorkflowNames.WORKFLOW, stories.credentials_sent_anew, "send_credentials_anew"),
+        _telling(AddressChangeWorkflowNames.WORKFLOW, stories.address_changed, "confirm_address"),
+        _telling(MergeWorkflowNames.WORKFLOW, stories.merged, "tell_previous_unit"),
+        *map(_unbegun, _STARTED_BY_A_MESSAGE),
     )
 }
 
@@ -178,13 +348,48 @@ def definition_of(name: str) -> Any:
 
 def bodies(workflow_name: str, message: str) -> Iterator[list[object]]:
     """What is sent as a body: nothing, a text, a number, fields that there are none of, two, an empty one."""
-    yield from ([], ["text"], [17], [{"no_such_field": 1}], [{}, {}])
+    wrong: list[list[object]] = [[], ["text"], [17], [{"no_such_field": 1}], [{}, {}]]
+    yield from wrong
     if message not in _DECIDING.get(workflow_name, ()):
         yield [{}]
 
 
 async def status(run: Run) -> WorkflowExecutionStatus | None:
     return (await run.describe()).status
+
+
+def right_body(of: type[Message], depth: int = 3) -> Message:
+    """A body as it should be, with something in each field that is not repeated; it names nobody there is."""
+    body = of()
+    for part in of.DESCRIPTOR.fields:
+        if part.is_repeated:
+            continue
+        if part.type == part.TYPE_MESSAGE:
+            inner = getattr(body, part.name)
+            inner.CopyFrom(right_body(type(inner), depth - 1) if depth else type(inner)())
+        elif part.enum_type is not None:
+            setattr(body, part.name, part.enum_type.values[-1].number)
+        else:
+            setattr(body, part.name, str(uuid.uuid4()) if part.type == part.TYPE_STRING else 1)
+    return body
+
+
+async def _is_sound(run: Run) -> bool:
+    """Whether a run waits on; it has ended else. One that is stuck answers no query."""
+    now = await status(run)
+    assert now in {_RUNS, _ENDS}
+    if now == _RUNS:
+        with suppress(RPCError):
+            await run.query("waits_for", result_type=WaitsFor)
+            return True
+        # It may have ended just now.
+        assert await status(run) == _ENDS
+    return False
+
+
+async def _ends(waiting: Waiting) -> None:
+    await waiting.end()
+    assert await eventually(lambda: status(waiting.run), lambda now: now != _RUNS, 120) == _ENDS
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -196,34 +401,57 @@ async def test_no_message_sticks_a_run_or_fails_it(world: World, stage: str) -> 
             await waiting.run.signal(signal, args=body)
     for update in definition.updates:
         for body in bodies(waiting.workflow, update):
-            try:
-                await waiting.run.execute_update(update, args=body)
-            except WorkflowUpdateFailedError:
-                continue
-    waits_for = await waiting.run.query("waits_for", result_type=WaitsFor)
-    assert "aits" in waits_for.details or "kept until" in waits_for.details
-    assert await status(waiting.run) == _RUNS
-    await waiting.finish()
-    assert await eventually(lambda: status(waiting.run), lambda now: now != _RUNS, 120) == _ENDS
+            await _sent(waiting.run.execute_update(update, args=body))
+    assert await _is_sound(waiting.run) or not waiting.begun
+    await _ends(waiting)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_no_right_message_sticks_a_run_or_fails_it(world: World, stage: str) -> None:
+    waiting = await STAGES[stage](world)
+    definition = definition_of(waiting.workflow)
+    sendings: list[Callable[[Run], Awaitable[object]]] = [
+        *(partial(_signal, name, of.arg_types[0]) for name, of in definition.signals.items()),
+        *(partial(_update, name, of.arg_types[0]) for name, of in definition.updates.items()),
+    ]
+    for send in sendings:
+        if not await _is_sound(waiting.run):
+            # A message has ended it as it should: the others are sent to another run.
+            waiting.away.close()
+            waiting = await STAGES[stage](world)
+        await _sent(send(waiting.run))
+    waiting.away.close()
+    if await _is_sound(waiting.run):
+        # Whatever was decided, it comes to its end in time.
+        await world.environment.fast_forward(waiting.run)
+        assert await status(waiting.run) in {_ENDS, WorkflowExecutionStatus.CONTINUED_AS_NEW}
+
+
+async def _signal(name: str, of: type[Message], run: Run) -> None:
+    await run.signal(name, right_body(of))
+
+
+async def _update(name: str, of: type[Message], run: Run) -> None:
+    await run.execute_update(name, right_body(of))
+
+
+async def _sent(sending: Awaitable[object]) -> None:
+    """Sends a message, which may be refused, or come too late. It is not left without an answer."""
+    with suppress(WorkflowUpdateFailedError, RPCError):
+        await asyncio.wait_for(sending, 60)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 async def test_a_cancellation_locks_nobody_out(world: World, stage: str) -> None:
     waiting = await STAGES[stage](world)
-
-    async def details() -> str:
-        return (await waiting.run.query("waits_for", result_type=WaitsFor)).details
-
-    # One that has yet to begin its wait would tell of the wait alone.
-    await eventually(details, lambda found: "aits" in found or "kept until" in found, 120)
     await waiting.run.cancel()
     if waiting.cancelled:
+        waiting.away.close()
         assert await eventually(lambda: status(waiting.run), lambda now: now != _RUNS, 120) == _ENDS
         return
-    await eventually(details, lambda found: CANCELLATION_IGNORED in found, 120)
+    await eventually(lambda: _shows(waiting.run), lambda found: CANCELLATION_IGNORED in found, 120)
     assert await status(waiting.run) == _RUNS
-    await waiting.finish()
-    assert await eventually(lambda: status(waiting.run), lambda now: now != _RUNS, 120) == _ENDS
+    await _ends(waiting)
 
 
 async def test_a_cancelled_registration_is_withdrawn_and_erased(world: World) -> None:
@@ -267,17 +495,3 @@ async def test_a_run_whose_message_never_comes_ends_by_itself(world: World) -> N
         assert description.status == _ENDS
         assert description.close_time is not None
         assert description.close_time - description.start_time <= timedelta(minutes=11)
-
-
-_STARTED_BY_A_MESSAGE: Mapping[str, list[Any]] = {
-    "RegistrationWorkflow": [{"personId": "nobody"}],
-    "TransferWorkflow": [],
-    "CredentialsWorkflow": [],
-    "AddressChangeWorkflow": [],
-    "RemovalWorkflow": [{"customerId": "nobody"}],
-    "NeedWorkflow": [{"customerId": "nobody"}],
-    "InvitationWorkflow": [],
-    "UnitClosingWorkflow": [],
-    "MergeWorkflow": [],
-    "CodeChangeWorkflow": [],
-}
