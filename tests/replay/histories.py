@@ -79,22 +79,24 @@ class OpenSeal(ActorSeal):
         actor: Actor,
         message: str,  # noqa: ARG002
         at: datetime,  # noqa: ARG002
+        name: str = HEADER,
     ) -> dict[str, Payload]:
         """Headers that tell the actor."""
         told = Actor()
         told.CopyFrom(actor)
         told.ClearField("caller_address")
         payload = Payload(metadata={"encoding": SEALED}, data=told.SerializeToString())
-        return {**headers, HEADER: payload}
+        return {**headers, name: payload}
 
     def open(
         self,
         headers: Mapping[str, Payload],
         message: str,  # noqa: ARG002
         at: datetime | None = None,  # noqa: ARG002
+        name: str = HEADER,
     ) -> Actor | None:
         """The actor whom the headers tell."""
-        payload = headers.get(HEADER)
+        payload = headers.get(name)
         if payload is None or payload.metadata.get("encoding") != SEALED:
             return None
         return Actor.FromString(payload.data)

@@ -18,7 +18,9 @@ from services.runtime.temporal.names import (
     InvitationWorkflowNames,
     RegistrationWorkflowNames,
 )
+from tests.services.registration.audit.uses import acting_as, an_account
 from tests.workflows.conftest import World, adult_form, born, child_form
+from tests.workflows.customers.test_lost_updates import losing
 from tests.workflows.customers.test_need import extend
 from tests.workflows.registration.test_editing import edit
 from tests.workflows.removal.test_removal import end
@@ -113,6 +115,16 @@ async def first_update_lost(world: World) -> Run:
         task_queue=TASK_QUEUE,
     )
     return await _to_its_end(world, run)
+
+
+async def update_performed_from_the_input(world: World) -> Run:
+    """A transfer whose update is lost: the run makes it from its input."""
+    with world.environment.with_time_skipping_disabled():
+        scene = await stories.transferred(world)
+        asking = losing(world).transfer(scene.request)
+        with suppress(Refusal):
+            await acting_as(an_account(scene.request.registrar.account_id), asking)
+    return await _to_its_end(world, scene.run(world))
 
 
 async def edited_for_long(world: World) -> Run:
@@ -244,6 +256,7 @@ TOLD_PATHS: Mapping[str, Path] = {
             cancelled_while_waiting,
             cancelled_in_vain,
             first_update_lost,
+            update_performed_from_the_input,
             edited_for_long,
             gone_on_in_a_new_run,
             welcome_refused,
