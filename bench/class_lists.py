@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.load import Run, measure, stack_cpu_times
@@ -57,7 +58,7 @@ async def compare_lists(stack: Stack, caller: SaveCaller, api: ApiClient, sizes:
     request = RegisterClassListRequest(
         parent=api.unit,
         request_id=new_request_id(),
-        content=_file(sizes.list_rows),
+        content=list_file(codes(*LISTED), sizes.list_rows),
         format=CLASS_LIST_FORMAT_CSV,
     )
     answer = await api.call(api.class_lists.RegisterClassList, request, timeout=120)
@@ -81,11 +82,10 @@ async def _done(api: ApiClient, name: str, rows: int) -> None:
         await asyncio.sleep(0.5)
 
 
-def _file(rows: int) -> bytes:
-    """A list of adults whom nobody has saved."""
+def list_file(people: Iterator[str], rows: int) -> bytes:
+    """A class list of so many adults. `people` gives their personal identity codes."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";")
     writer.writerow(["Henkilötunnus", *_COLUMNS])
-    people = codes(*LISTED)
     writer.writerows([next(people), *_COLUMNS.values()] for _ in range(rows))
     return text.getvalue().encode()
