@@ -40,14 +40,12 @@ from services.runtime.rpc.refusal_message import to_refused
 from services.runtime.temporal.updates import save_registration
 from workflows.mail.notifier import Mailing
 
-_BATCH = 96
-"""Rows of one batch: after each the run shows how far it has come."""
+_BATCH = 16
+"""Rows of one batch. A worker does one batch at a time, so lists take turns batch by batch."""
 
-_RECORDED = 16
-"""Rows whose outcome is recorded together: little more is saved anew after a crash, to no effect."""
-
-_AT_ONCE = 8
-"""Saves at the same time in one worker, of all its lists: registrars' own come behind these at most."""
+_AT_ONCE = 2
+"""Rows under way at the same time in one worker. Each costs as much as a registrar's Save, which is to come
+first."""
 
 _AnswerT = TypeVar("_AnswerT", BeginClassListResponse, FinishClassListResponse, GetClassListResponse)
 
@@ -171,9 +169,6 @@ class ClassListActivities:
                     undecided[number] = outcome
                 else:
                     decided.append(outcome)
-                if len(decided) == _RECORDED:
-                    await self._record(of, decided)
-                    decided = []
             await self._record(of, decided)
         finally:
             for running in saves:
