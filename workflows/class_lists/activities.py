@@ -1,6 +1,5 @@
 """The steps of a class list. The rows stay within the step: they never enter the history of the list."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Iterable
 from datetime import UTC, timedelta
@@ -41,11 +40,8 @@ from services.runtime.temporal.updates import save_registration
 from workflows.mail.notifier import Mailing
 
 _BATCH = 16
-"""Rows of one batch. A worker does one batch at a time, so lists take turns batch by batch."""
-
-_AT_ONCE = 2
-"""Rows under way at the same time in one worker. Each costs as much as a registrar's Save, which is to come
-first."""
+"""Rows of one batch. A worker does one batch at a time, so lists take turns batch by batch. After a crash the
+rows of one are saved anew, to no effect."""
 
 _AnswerT = TypeVar("_AnswerT", BeginClassListResponse, FinishClassListResponse, GetClassListResponse)
 
@@ -58,7 +54,6 @@ class ClassListActivities:
         self._registration = registration
         self._mailing = mailing
         self._patience = patience
-        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
@@ -153,26 +148,17 @@ class ClassListActivities:
         return await self._get(of)
 
     async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> dict[int, Refusal]:
-        """Saves rows side by side and records what became of them; tells which cannot be decided now."""
-
-        async def save(row: ClassListRow) -> tuple[int, RowDecision | Refusal]:
-            async with self._turns:
-                return row.row_number, await _save(of, row)
-
-        saves = [asyncio.create_task(save(row)) for row in rows]
+        """Saves rows and records what became of them; tells which cannot be decided now."""
         decided: list[RowDecision] = []
         undecided: dict[int, Refusal] = {}
-        try:
-            for saved in asyncio.as_completed(saves):
-                number, outcome = await saved
-                if isinstance(outcome, Refusal):
-                    undecided[number] = outcome
-                else:
-                    decided.append(outcome)
-            await self._record(of, decided)
-        finally:
-            for running in saves:
-                running.cancel()
+        # One after another: a row costs as much as a registrar's Save, which would wait behind those at once.
+        for row in rows:
+            outcome = await _save(of, row)
+            if isinstance(outcome, Refusal):
+                undecided[row.row_number] = outcome
+            else:
+                decided.append(outcome)
+        await self._record(of, decided)
         return undecided
 
     async def _record(self, of: ClassList, decided: list[RowDecision]) -> None:
