@@ -59,7 +59,10 @@ async def _measure(sizes: Sizes) -> None:
                 report.machine(console)
                 report.comparison(console, await save.compare(stack, wiring, caller, client, sizes))
                 report.class_list(console, await class_lists.compare_lists(stack, caller, api, sizes))
-                report.fairness(console, await fairness.measure_fairness(stack, caller, api, sizes))
+                async with ApiClient(f"{HOST}:{stack.ports.gateway}") as staff:
+                    account = accounts["staff"]
+                    await staff.log_in(account.email, account.password)
+                    report.fairness(console, await fairness.measure_fairness(stack, caller, staff, sizes))
                 report.checks(console, await checks.measure_checks(stack, api, sizes))
                 report.searches(console, await searches.measure_searches(stack, api, sizes))
             async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:

@@ -95,9 +95,10 @@ def fairness(console: Console, seen: Fairness) -> None:
     table.add_row("ratio", f"{p50:.2f}", f"{p99:.2f}", "")
     console.print(table)
     console.print(
-        f"Beside the Saves {seen.rows_per_second:.1f} rows were registered a second. A list was accepted after"
-        f" {seen.accepted_alone:.1f} s on an idle system, {max(seen.accepted_at_once):.1f} s at most when all"
-        f" were uploaded at once, {seen.accepted_beside:.1f} s while they ran."
+        f"Beside the Saves {seen.rows_per_second:.1f} rows were registered a second. A list was accepted"
+        f" after {seen.accepted_alone:.1f} s on an idle system, {max(seen.accepted_at_once):.1f} s at most when"
+        f" all were uploaded at once, {seen.accepted_beside:.1f} s while they ran. A list of {seen.short_rows}"
+        f" rows of another unit had ended after {seen.short_ended:.1f} s."
     )
 
 

@@ -17,7 +17,9 @@ class Sizes:
     fair_lists: int = 10
     """Class lists that run at a time."""
     fair_saves: int = 200
-    """Single Saves on an idle system, and as many beside those lists."""
+    """Single Saves on an idle system, before those lists and after them, and as many beside them."""
+    fair_short_rows: int = 10
+    """Rows of a short list that is uploaded while they run."""
     checks: int = 2000
     """Look-ups by personal identity code."""
     persons_fewer: int = 10_000
@@ -36,6 +38,7 @@ TINY = Sizes(
     list_rows=12,
     fair_lists=2,
     fair_saves=3,
+    fair_short_rows=2,
     checks=8,
     persons_fewer=10,
     persons_most=40,
