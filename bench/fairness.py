@@ -1,4 +1,4 @@
-"""Single Saves beside class lists and on an idle system, how soon a list is accepted, and when a short one ends."""
+"""Single Saves beside class lists, how soon a list is accepted, and how soon a short one is done."""
 
 import asyncio
 import time

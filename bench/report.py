@@ -83,9 +83,7 @@ def class_list(console: Console, both: ListComparison) -> None:
 
 def fairness(console: Console, seen: Fairness) -> None:
     """Single Saves on an idle system and beside class lists, and how soon a list is accepted."""
-    table = Table(
-        "", "p50 ms", "p99 ms", "refused", title=f"Single Saves, one caller, beside {seen.lists} lists"
-    )
+    table = Table("", "p50 ms", "p99 ms", "refused", title=f"Saves beside {seen.lists} class lists")
     for name, run, refused in (
         ("idle", seen.idle, seen.idle_refused),
         ("beside", seen.busy, seen.busy_refused),
@@ -96,9 +94,9 @@ def fairness(console: Console, seen: Fairness) -> None:
     console.print(table)
     console.print(
         f"Beside the Saves {seen.rows_per_second:.1f} rows were registered a second. A list was accepted"
-        f" after {seen.accepted_alone:.1f} s on an idle system, {max(seen.accepted_at_once):.1f} s at most when"
-        f" all were uploaded at once, {seen.accepted_beside:.1f} s while they ran. A list of {seen.short_rows}"
-        f" rows of another unit had ended after {seen.short_ended:.1f} s."
+        f" after {seen.accepted_alone:.1f} s on an idle system, {max(seen.accepted_at_once):.1f} s at most"
+        f" when all were uploaded at once, {seen.accepted_beside:.1f} s while they ran. A list of"
+        f" {seen.short_rows} rows of another unit had ended after {seen.short_ended:.1f} s."
     )
 
 

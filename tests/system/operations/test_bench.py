@@ -12,7 +12,7 @@ def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
     for title in (
         "Save beside the engine",
         "A class list of",
-        "Single Saves, one caller, beside 2 lists",
+        "Saves beside 2 class lists",
         "CheckPersonalIdentityCode",
         "SearchCustomers",
     ):
