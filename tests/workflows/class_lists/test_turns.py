@@ -101,10 +101,9 @@ async def test_a_save_gets_through_while_lists_are_held(world: World, lists: Lis
 
 
 async def test_a_short_list_of_another_unit_does_not_wait_for_long_ones_that_came_first(
-    world: World, lists: Lists, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    world: World, lists: Lists, rows: Rows
 ) -> None:
-    monkeypatch.setattr(activities, "_BATCH", 2)
-    long_ones = [await lists.store(await lists.adults(10)) for _ in range(2)]
+    long_ones = [await lists.store(await lists.adults(20)) for _ in range(2)]
     short = await lists.store(await lists.adults(1), unit_id=await world.unit())
     async with rows.hold():
         runs = [await lists.start(of) for of in long_ones]
