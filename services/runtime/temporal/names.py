@@ -1,4 +1,4 @@
-"""Names shared by starters and workers of workflows: task queues, workflow types, IDs, messages; and priority."""
+"""Shared by starters and workers of workflows: task queues, priority, workflow types, IDs, messages."""
 
 from temporalio.common import Priority
 
