@@ -8,7 +8,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import checks, class_lists, report, save, searches, waiting
+from bench import checks, class_lists, fairness, report, save, searches, waiting
 from bench.sizes import TINY, Sizes
 from deploy.local.ports import HOST, Ports
 from deploy.local.seed import seed
@@ -59,6 +59,10 @@ async def _measure(sizes: Sizes) -> None:
                 report.machine(console)
                 report.comparison(console, await save.compare(stack, wiring, caller, client, sizes))
                 report.class_list(console, await class_lists.compare_lists(stack, caller, api, sizes))
+                async with ApiClient(f"{HOST}:{stack.ports.gateway}") as staff:
+                    account = accounts["staff"]
+                    await staff.log_in(account.email, account.password)
+                    report.fairness(console, await fairness.measure_fairness(stack, caller, staff, sizes))
                 report.checks(console, await checks.measure_checks(stack, api, sizes))
                 report.searches(console, await searches.measure_searches(stack, api, sizes))
             async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:

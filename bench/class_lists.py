@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.load import Run, measure, stack_cpu_times
@@ -14,7 +15,9 @@ from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
+    CLASS_LIST_STATE_CANCELLED,
     CLASS_LIST_STATE_DONE,
+    ClassList,
     GetClassListRequest,
     RegisterClassListRequest,
 )
@@ -57,13 +60,14 @@ async def compare_lists(stack: Stack, caller: SaveCaller, api: ApiClient, sizes:
     request = RegisterClassListRequest(
         parent=api.unit,
         request_id=new_request_id(),
-        content=_file(sizes.list_rows),
+        content=list_file(codes(*LISTED), sizes.list_rows),
         format=CLASS_LIST_FORMAT_CSV,
     )
     answer = await api.call(api.class_lists.RegisterClassList, request, timeout=120)
     assert answer.HasField("class_list"), answer.report
     accepted = time.perf_counter() - started
-    await _done(api, answer.class_list.name, sizes.list_rows)
+    class_list = await ended(api, answer.class_list.name)
+    assert class_list.counts.registered == sizes.list_rows, class_list.counts
     await caller.mailed()
     seconds = time.perf_counter() - started
     cpu = {name: used - before.get(name, 0.0) for name, used in stack_cpu_times(stack).items()}
@@ -71,21 +75,20 @@ async def compare_lists(stack: Stack, caller: SaveCaller, api: ApiClient, sizes:
     return ListComparison(save, accepted, rows)
 
 
-async def _done(api: ApiClient, name: str, rows: int) -> None:
+async def ended(api: ApiClient, name: str) -> ClassList:
+    """Waits until a list is done or cancelled."""
     while True:
         request = GetClassListRequest(name=name)
-        class_list = (await api.call(api.class_lists.GetClassList, request)).class_list
-        if class_list.state == CLASS_LIST_STATE_DONE:
-            assert class_list.counts.registered == rows, class_list.counts
-            return
+        class_list: ClassList = (await api.call(api.class_lists.GetClassList, request)).class_list
+        if class_list.state in {CLASS_LIST_STATE_DONE, CLASS_LIST_STATE_CANCELLED}:
+            return class_list
         await asyncio.sleep(0.5)
 
 
-def _file(rows: int) -> bytes:
-    """A list of adults whom nobody has saved."""
+def list_file(people: Iterator[str], rows: int) -> bytes:
+    """A class list of so many adults. `people` gives their personal identity codes."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";")
     writer.writerow(["Henkilötunnus", *_COLUMNS])
-    people = codes(*LISTED)
     writer.writerows([next(people), *_COLUMNS.values()] for _ in range(rows))
     return text.getvalue().encode()

@@ -9,8 +9,11 @@ from deploy.demo.artificial_hetu import artificial_hetu
 SAVED = (date(1950, 1, 1), date(1999, 12, 31))
 """Births of adults who are saved one by one. The ranges do not overlap: nobody is met twice."""
 
-LISTED = (date(2000, 1, 1), date(2004, 12, 31))
-"""Births of adults in class lists."""
+LISTED = (date(2000, 1, 1), date(2003, 12, 31))
+"""Births of adults in a class list."""
+
+LISTED_AT_ONCE = (date(2004, 1, 1), date(2004, 12, 31))
+"""Births of adults in several lists that run at a time."""
 
 UNKNOWN = (date(2005, 1, 1), date(2009, 12, 31))
 """Births of people whom nobody saves."""

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.checks import CheckRun
 from bench.class_lists import ListComparison
+from bench.fairness import Fairness
 from bench.save import Comparison
 from bench.searches import SearchRun
 from bench.waiting import Footprint
@@ -78,6 +79,25 @@ def class_list(console: Console, both: ListComparison) -> None:
     table.add_row("ratio", f"{both.rows.throughput / both.save.throughput:.2f}", "")
     console.print(table)
     console.print(f"The list was checked and stored after {both.accepted:.1f} s.")
+
+
+def fairness(console: Console, seen: Fairness) -> None:
+    """Single Saves on an idle system and beside class lists, and how soon a list is accepted."""
+    table = Table("", "p50 ms", "p99 ms", "refused", title=f"Saves beside {seen.lists} class lists")
+    for name, run, refused in (
+        ("idle", seen.idle, seen.idle_refused),
+        ("beside", seen.busy, seen.busy_refused),
+    ):
+        table.add_row(name, f"{run.percentile(50):.1f}", f"{run.percentile(99):.1f}", str(refused))
+    p50, p99 = (seen.busy.percentile(percent) / seen.idle.percentile(percent) for percent in (50, 99))
+    table.add_row("ratio", f"{p50:.2f}", f"{p99:.2f}", "")
+    console.print(table)
+    console.print(
+        f"Beside the Saves {seen.rows_per_second:.1f} rows were registered a second. A list was accepted"
+        f" after {seen.accepted_alone:.1f} s on an idle system, {max(seen.accepted_at_once):.1f} s at most"
+        f" when all were uploaded at once, {seen.accepted_beside:.1f} s while they ran. A list of"
+        f" {seen.short_rows} rows of another unit had ended after {seen.short_ended:.1f} s."
+    )
 
 
 def checks(console: Console, runs: list[CheckRun]) -> None:

@@ -14,6 +14,12 @@ class Sizes:
     """Saves before the measurement."""
     list_rows: int = 1000
     """Rows of the class list."""
+    fair_lists: int = 10
+    """Class lists that run at a time."""
+    fair_saves: int = 200
+    """Single Saves on an idle system, before those lists and after them, and as many beside them."""
+    fair_short_rows: int = 10
+    """Rows of a short list that is uploaded while they run."""
     checks: int = 2000
     """Look-ups by personal identity code."""
     persons_fewer: int = 10_000
@@ -30,6 +36,9 @@ TINY = Sizes(
     calls={1: 3, 4: 8},
     warm_up=2,
     list_rows=12,
+    fair_lists=2,
+    fair_saves=3,
+    fair_short_rows=2,
     checks=8,
     persons_fewer=10,
     persons_most=40,

@@ -29,7 +29,7 @@ from services.runtime.security.tls import component_certificate
 from services.runtime.settings import load
 from services.runtime.temporal import client as temporal_client
 from services.runtime.temporal.actor_header import ActorSeal
-from services.runtime.temporal.names import TASK_QUEUE
+from services.runtime.temporal.names import ROWS_TASK_QUEUE, TASK_QUEUE
 from services.runtime.temporal.namespace import namespace_retention
 from workflows.accounts.password_reminder import PasswordReminderWorkflow
 from workflows.accounts.password_reminder_activities import PasswordReminderActivities
@@ -255,11 +255,6 @@ def create_worker(
 
     Without a runner workflows run outside the sandbox, which guards tests and the replay gate.
     """
-    deployment = WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion("liity", build_id),
-        use_worker_versioning=True,
-        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
-    )
     return Worker(
         client,
         task_queue=TASK_QUEUE,
@@ -276,7 +271,35 @@ def create_worker(
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_cached_workflows=1000,
         graceful_shutdown_timeout=GRACE,
-        deployment_config=deployment if build_id else None,
+        deployment_config=_deployment(build_id),
+    )
+
+
+def create_row_worker(
+    client: Client, steps: Sequence[Callable[..., Any]], seal: ActorSeal, build_id: str = ""
+) -> Worker:
+    """A worker for the rows of class lists, one batch at a time.
+
+    In the other worker, the batches of many lists would take the places of steps that somebody waits for.
+    """
+    return Worker(
+        client,
+        task_queue=ROWS_TASK_QUEUE,
+        activities=steps,
+        interceptors=[ActorInterceptor(seal), HeartbeatInterceptor(), RefusalInterceptor()],
+        max_concurrent_activities=1,
+        graceful_shutdown_timeout=GRACE,
+        deployment_config=_deployment(build_id),
+    )
+
+
+def _deployment(build_id: str) -> WorkerDeploymentConfig | None:
+    if not build_id:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion("liity", build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
 
 
@@ -297,11 +320,13 @@ async def run() -> None:
     await prepare_schedules(client)
     seal = ActorSeal(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
     worker = create_worker(client, steps, seal, settings.worker_build_id)
+    row_worker = create_row_worker(client, steps, seal, settings.worker_build_id)
 
     def use(client: Client) -> None:
         worker.client = client
+        row_worker.client = client
 
-    async with worker, temporal_client.follow_certificates(settings, use):
+    async with worker, row_worker, temporal_client.follow_certificates(settings, use):
         await stop_requested()
     for peer in peers:
         await peer.close()

@@ -114,7 +114,7 @@ from tests.support.hetu_codes import code
 from tests.support.smtp_server import SmtpServer, smtp_server
 from tests.workflows.support.faults import Faults
 from workflows.settings import WorkerSettings
-from workflows.worker import SANDBOX, create_steps, create_worker
+from workflows.worker import SANDBOX, create_row_worker, create_steps, create_worker
 
 REGISTRARS_ADDRESS = "rekisteroija@kirjasto.example"
 """Where mail to the world's registrar goes."""
@@ -417,6 +417,7 @@ async def running_world(
             )
 
         await start_worker()
+        await stack.enter_async_context(create_row_worker(environment.client, steps, seal))
         yield World(
             environment,
             RegistrationWorkflows(environment.client),

@@ -1,6 +1,5 @@
 """The steps of a class list. The rows stay within the step: they never enter the history of the list."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Iterable
 from datetime import UTC, timedelta
@@ -40,14 +39,9 @@ from services.runtime.rpc.refusal_message import to_refused
 from services.runtime.temporal.updates import save_registration
 from workflows.mail.notifier import Mailing
 
-_BATCH = 96
-"""Rows of one batch: after each the run shows how far it has come."""
-
-_RECORDED = 16
-"""Rows whose outcome is recorded together: little more is saved anew after a crash, to no effect."""
-
-_AT_ONCE = 8
-"""Saves at the same time in one worker, of all its lists: registrars' own come behind these at most."""
+_BATCH = 16
+"""Rows of one batch. A worker does one batch at a time, so lists take turns batch by batch. After a crash the
+rows of one are saved anew, to no effect."""
 
 _AnswerT = TypeVar("_AnswerT", BeginClassListResponse, FinishClassListResponse, GetClassListResponse)
 
@@ -60,7 +54,6 @@ class ClassListActivities:
         self._registration = registration
         self._mailing = mailing
         self._patience = patience
-        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
@@ -155,29 +148,17 @@ class ClassListActivities:
         return await self._get(of)
 
     async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> dict[int, Refusal]:
-        """Saves rows side by side and records what became of them; tells which cannot be decided now."""
-
-        async def save(row: ClassListRow) -> tuple[int, RowDecision | Refusal]:
-            async with self._turns:
-                return row.row_number, await _save(of, row)
-
-        saves = [asyncio.create_task(save(row)) for row in rows]
+        """Saves rows and records what became of them; tells which cannot be decided now."""
         decided: list[RowDecision] = []
         undecided: dict[int, Refusal] = {}
-        try:
-            for saved in asyncio.as_completed(saves):
-                number, outcome = await saved
-                if isinstance(outcome, Refusal):
-                    undecided[number] = outcome
-                else:
-                    decided.append(outcome)
-                if len(decided) == _RECORDED:
-                    await self._record(of, decided)
-                    decided = []
-            await self._record(of, decided)
-        finally:
-            for running in saves:
-                running.cancel()
+        # One after another: a row costs as much as a registrar's Save, which would wait behind those at once.
+        for row in rows:
+            outcome = await _save(of, row)
+            if isinstance(outcome, Refusal):
+                undecided[row.row_number] = outcome
+            else:
+                decided.append(outcome)
+        await self._record(of, decided)
         return undecided
 
     async def _record(self, of: ClassList, decided: list[RowDecision]) -> None:

@@ -13,7 +13,7 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
     ClassListResult,
 )
 from services.runtime.temporal.codec import OperatorText
-from services.runtime.temporal.names import ClassListWorkflowNames
+from services.runtime.temporal.names import ROWS_TASK_QUEUE, ClassListWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from workflows.class_lists.activities import ClassListActivities, progress_note
 from workflows.support.operators import Operated
@@ -103,6 +103,7 @@ class ClassListWorkflow(Operated):
             lambda: workflow.execute_activity_method(
                 ClassListActivities.register_rows,
                 self._list,
+                task_queue=ROWS_TASK_QUEUE,
                 start_to_close_timeout=_BATCH,
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=RETRY,

@@ -48,6 +48,7 @@ from services.runtime.temporal.names import (
     NeedWorkflowNames,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
+    behind_saves,
 )
 from services.runtime.temporal.search_attributes import KIND, REGISTRATION, STAGE, UNIT, kind_name, stage_name
 from services.runtime.temporal.updates import update_with_start
@@ -221,6 +222,7 @@ async def _begin_class_list(temporal: Client, row: Row) -> None:
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=OperatorText("Registration of a class list"),
         search_attributes=_of_unit(unfinished.unit_id),
+        priority=behind_saves(unfinished.unit_id),
     )
 
 

@@ -21,6 +21,7 @@ from services.runtime.temporal.names import (
     PasswordReminderWorkflowNames,
     ReconciliationWorkflowNames,
     WorkDigestWorkflowNames,
+    behind_saves,
 )
 
 log = structlog.get_logger()
@@ -56,7 +57,11 @@ async def prepare_schedules(client: Client) -> None:
 async def _prepare(client: Client, names: type[_Names], summary: str, spec: ScheduleSpec) -> None:
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
-            names.WORKFLOW, id=names.SCHEDULE, task_queue=TASK_QUEUE, static_summary=OperatorText(summary)
+            names.WORKFLOW,
+            id=names.SCHEDULE,
+            task_queue=TASK_QUEUE,
+            static_summary=OperatorText(summary),
+            priority=behind_saves(),
         ),
         spec=spec,
     )

@@ -9,6 +9,7 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
 )
 from services.gateway.temporal.starter import Run, WorkflowStarter
 from services.runtime.temporal.names import ClassListWorkflowNames as Names
+from services.runtime.temporal.names import behind_saves
 from services.runtime.temporal.search_attributes import UNIT
 
 
@@ -34,4 +35,5 @@ def _run(class_list: ClassListInput) -> Run:
         "Registration of a class list",
         class_list,
         [SearchAttributePair(UNIT, class_list.unit_id)],
+        behind_saves(class_list.unit_id),
     )

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from google.protobuf.message import Message
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import (
+    Priority,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -46,6 +47,7 @@ class Run:
     summary: str
     start_with: Message | None = None
     attributes: Sequence[SearchAttributePair[Any]] = ()
+    priority: Priority = Priority.default
 
     def operation(self) -> WithStartWorkflowOperation[object, object]:
         """Starts the run together with an update; good for one call."""
@@ -58,6 +60,7 @@ class Run:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=OperatorText(self.summary),
             search_attributes=TypedSearchAttributes(self.attributes),
+            priority=self.priority,
         )
 
     async def start(self, temporal: Client, signal: str | None = None, *messages: Message) -> None:
@@ -71,6 +74,7 @@ class Run:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=OperatorText(self.summary),
             search_attributes=TypedSearchAttributes(self.attributes),
+            priority=self.priority,
             start_signal=signal,
             start_signal_args=messages,
         )

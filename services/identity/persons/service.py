@@ -51,6 +51,7 @@ from services.identity.persons import code_history
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, not_found
+from services.runtime.slices import one_by_one, some_by_some
 
 _WHOSE = func.coalesce(Person.merged_into, Person.person_id).label("person_id")
 """The person whom a row's code identifies; for a code dropped in a merge, the remaining person."""
@@ -72,7 +73,7 @@ _SEALED = insert(Person).values(
     }
 )
 
-_ENSURE = _SEALED.on_conflict_do_update(
+_UPSERT = _SEALED.on_conflict_do_update(
     # DO UPDATE instead of DO NOTHING, so that the statement returns the ID of an existing row.
     index_elements=[Person.hetu_index],
     set_={
@@ -80,7 +81,9 @@ _ENSURE = _SEALED.on_conflict_do_update(
         # The longest hold wins; GREATEST ignores NULL.
         "hold_until": func.greatest(Person.hold_until, _SEALED.excluded.hold_until),
     },
-).returning(_WHOSE)
+)
+_ENSURE = _UPSERT.returning(_WHOSE)
+_ENSURE_MANY = _UPSERT.returning(_WHOSE, Person.hetu_index)
 
 _WITHOUT_CODE = insert(Person).values(
     {column: bindparam(column) for column in ("person_id", "ensured_at", "without_code_request_id")}
@@ -141,7 +144,7 @@ class Persons(PersonServiceServicer):
         found: list[FoundPerson] = []
         places: dict[bytes, FoundPerson] = {}
         seen: set[bytes] = set()
-        for code in request.personal_identity_codes:
+        async for code in one_by_one(request.personal_identity_codes):
             try:
                 parsed = self._parse(code)
             except Refusal as refusal:
@@ -162,10 +165,12 @@ class Persons(PersonServiceServicer):
     async def BatchEnsurePersons(
         self, request: BatchEnsurePersonsRequest, context: object
     ) -> BatchEnsurePersonsResponse:
-        parsed = [self._parse(code) for code in request.personal_identity_codes]
+        parsed = [self._parse(code) async for code in one_by_one(request.personal_identity_codes)]
         hold_until = _moment(request.hold_until)
-        # One at a time, each in its own transaction: two lists with the same persons cannot deadlock.
-        persons = [await self._ensure(code, hold_until) for code in parsed]
+        if self._vault.index_is_rotated:
+            persons = [await self._ensure(code, hold_until) for code in parsed]
+        else:
+            persons = await self._ensure_many(parsed, hold_until)
         return BatchEnsurePersonsResponse(persons=persons)
 
     @override
@@ -194,6 +199,20 @@ class Persons(PersonServiceServicer):
                     .values(ensured_at=now(), hold_until=hold)
                 )
         return _ensured(person_id, parsed)
+
+    async def _ensure_many(
+        self, parsed: Sequence[hetu.Hetu], hold_until: datetime | None
+    ) -> list[EnsurePersonResponse]:
+        indexes = [self._vault.indexes(code)[0] async for code in one_by_one(parsed)]
+        person_ids: dict[bytes, str] = {}
+        # Sorted: two lists with the same persons lock them in the same order.
+        codes = sorted(dict(zip(indexes, parsed, strict=True)).items())
+        async with self._single.connect() as connection:
+            async for some in some_by_some(codes):
+                rows = [self._row(code, hold_until) for _, code in some]
+                for ensured in await connection.execute(_ENSURE_MANY, rows):
+                    person_ids[ensured.hetu_index] = ensured.person_id
+        return [_ensured(person_ids[index], code) for index, code in zip(indexes, parsed, strict=True)]
 
     @override
     async def EnsurePersonWithoutCode(
@@ -287,14 +306,16 @@ class Persons(PersonServiceServicer):
     async def _upsert(
         self, connection: AsyncConnection, parsed: hetu.Hetu, hold_until: datetime | None
     ) -> str:
+        return (await connection.execute(_ENSURE, self._row(parsed, hold_until))).scalar_one()
+
+    def _row(self, parsed: hetu.Hetu, hold_until: datetime | None) -> dict[str, object]:
         person_id = new_id()
-        row = {
+        return {
             "person_id": person_id,
             "ensured_at": now(),
             "hold_until": hold_until,
             **self._vault.seal(parsed, person_id)._asdict(),
         }
-        return (await connection.execute(_ENSURE, row)).scalar_one()
 
 
 def _ensured(person_id: str, parsed: hetu.Hetu) -> EnsurePersonResponse:

@@ -60,6 +60,11 @@ class HetuVault:
         keys = self._index.all()
         return [keys[key_id].compute(hetu.code.encode(), _INDEX_BYTES) for key_id in sorted(keys)]
 
+    @property
+    def index_is_rotated(self) -> bool:
+        """Whether codes are found under more than one key."""
+        return len(self._index.all()) > 1
+
     def _seal(self, code: bytes, person_id: str) -> SealedHetu:
         return SealedHetu(
             self._aead.encrypt(code, person_id.encode()),

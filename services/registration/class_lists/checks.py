@@ -1,6 +1,5 @@
 """What is wrong with the rows of a class list: forms by the rules of a Save, and persons who are known."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,6 +19,7 @@ from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, normalise
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import failed_precondition, not_found
+from services.runtime.slices import one_by_one
 
 CODE = "personal_identity_code"
 """The field that errors about the person name."""
@@ -39,13 +39,11 @@ async def wrong_rows(engine: AsyncEngine, unit_id: str, rows: Sequence[ClassList
         known[person_id] = (
             REASON_ALREADY_REGISTERED_IN_THIS_UNIT if own else REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT
         )
-    wrong = []
-    for row in rows:
-        if errors := _errors(row, unit_kind, known):
-            wrong.append(ClassListRow(row_number=row.row_number, wrong_fields=errors))
-        # A thousand forms take a while: others are served in between.
-        await asyncio.sleep(0)
-    return wrong
+    return [
+        ClassListRow(row_number=row.row_number, wrong_fields=errors)
+        async for row in one_by_one(rows)
+        if (errors := _errors(row, unit_kind, known))
+    ]
 
 
 async def open_unit(connection: AsyncConnection, unit_id: str) -> UnitKind.ValueType:

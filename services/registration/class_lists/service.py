@@ -49,6 +49,7 @@ from services.runtime.rpc.errors import (
     not_found,
 )
 from services.runtime.rpc.interceptor import violations_of
+from services.runtime.slices import one_by_one, some_by_some
 
 
 class ClassListServicer(ClassListServiceServicer):
@@ -74,7 +75,7 @@ class ClassListServicer(ClassListServiceServicer):
         self, request: pb.CreateClassListRequest, _context: object
     ) -> pb.CreateClassListResponse:
         """Stores a list."""
-        rows = _stored_rows(request)
+        rows = await _stored_rows(request)
         moment = now()
         new = {
             "class_list_id": request.class_list_id,
@@ -89,7 +90,8 @@ class ClassListServicer(ClassListServiceServicer):
         async with self._engine.begin() as connection:
             await open_unit(connection, request.unit_id)
             if await connection.scalar(sql.INSERT_LIST, new):
-                await connection.execute(sql.INSERT_ROWS, rows)
+                async for some in some_by_some(rows):
+                    await connection.execute(sql.INSERT_ROWS, some)
                 persons = {row["person_id"] for row in rows if row["person_id"]}
                 await connection.execute(queries.INSERT_USE, use_row("class-list:register", persons))
             stored = await _get(connection, request.class_list_id)
@@ -249,13 +251,13 @@ async def sweep_class_lists(engine: AsyncEngine) -> None:
         await connection.execute(sql.SWEEP, {"now": moment})
 
 
-def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any]]:
+async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any]]:
     """The rows as they are stored. INVALID_ARGUMENT if one that is right lacks anything, or is malformed."""
     today = helsinki_day(now())
     if len({row.row_number for row in request.rows}) < len(request.rows):
         raise invalid([FieldViolation("rows.row_number", REASON_TWICE_IN_CLASS_LIST)])
     rows = []
-    for row in request.rows:
+    async for row in one_by_one(request.rows):
         right = not row.wrong_fields
         stored: dict[str, Any] = {
             "class_list_id": request.class_list_id,

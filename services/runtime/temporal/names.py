@@ -1,7 +1,20 @@
-"""Names shared by starters and workers of workflows: task queue, workflow types, IDs, messages."""
+"""Shared by starters and workers of workflows: task queues, priority, workflow types, IDs, messages."""
+
+from temporalio.common import Priority
 
 TASK_QUEUE = "registration"
-"""The task queue of all workers."""
+"""The task queue of all workers, except for rows of class lists."""
+
+ROWS_TASK_QUEUE = "class-list-rows"
+"""The task queue of batches of class-list rows. A worker takes one at a time, so that Saves come first."""
+
+
+def behind_saves(unit_id: str | None = None) -> Priority:
+    """The priority of runs that no user waits for: class lists and scheduled runs.
+
+    Temporal applies it when tasks are backlogged. Among tasks of the same priority the units take turns.
+    """
+    return Priority(priority_key=4, fairness_key=unit_id)
 
 
 class RegistrationWorkflowNames:

@@ -12,6 +12,7 @@ def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
     for title in (
         "Save beside the engine",
         "A class list of",
+        "Saves beside 2 class lists",
         "CheckPersonalIdentityCode",
         "SearchCustomers",
     ):

@@ -212,7 +212,10 @@ async def test_schedules_start_workflows_without_a_payload(world: World) -> None
             run = world.temporal.get_workflow_handle(run_id)
             await run.result()
             assert run_id != names.SCHEDULE
-            assert await (await run.describe()).static_summary()
+            described = await run.describe()
+            assert await described.static_summary()
+            # Nobody waits for it: registrars' Saves come first.
+            assert described.raw_description.workflow_execution_info.priority.priority_key == 4
         finally:
             await schedule.delete()
 
