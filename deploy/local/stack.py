@@ -11,7 +11,8 @@ from typing import IO, NamedTuple
 import grpc
 
 from deploy.admin.key_files import create_keys
-from deploy.components import WITH_DATABASE, migrate_database
+from deploy.admin.migrate import migrate_database
+from deploy.components import WITH_DATABASE
 from deploy.local import health
 from deploy.local.certificates import certificates_in
 from deploy.local.ports import HOST, Ports

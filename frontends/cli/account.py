@@ -1,29 +1,22 @@
 """`liity account`: one's own account, through the public API."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
+from frontends.cli.render import units
 from frontends.cli.session import AsJson, account_options, call, call_as_nobody, link_token, new_password
+from frontends.client import ApiClient, new_request_id
+from liity.v1.auth_service_pb2 import ChooseAccountPasswordRequest, OrderPasswordRequest, Session
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.auth_service_pb2 import Session
-
-HELP = "Your own account: show, order-password, choose-password."
-
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.callback()(account_options)
 
 
 @app.command()
 def show(context: typer.Context, as_json: AsJson = False) -> None:
     """Who you are, and which units you may act for (R9)."""
 
-    async def read(api: "ApiClient") -> "Session":
+    async def read(api: ApiClient) -> Session:
         return api.session
-
-    from frontends.cli.render import units  # noqa: PLC0415
 
     units.print_account(call(context.obj, read), as_json=as_json)
 
@@ -31,12 +24,9 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("order-password")
 def order_password(context: typer.Context) -> None:
     """Orders a new password by e-mail (R22): a link that works once, for an hour."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.auth_service_pb2 import OrderPasswordRequest  # noqa: PLC0415
-
     request = OrderPasswordRequest(email=context.obj.address(), request_id=new_request_id())
 
-    async def order(api: "ApiClient") -> None:
+    async def order(api: ApiClient) -> None:
         await api.call(api.auth.OrderPassword, request)
 
     call_as_nobody(context.obj, order)
@@ -46,14 +36,11 @@ def order_password(context: typer.Context) -> None:
 @app.command("choose-password")
 def choose_password(context: typer.Context) -> None:
     """Chooses the ordered password by the link, both asked for. You are logged out everywhere (R22)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.auth_service_pb2 import ChooseAccountPasswordRequest  # noqa: PLC0415
-
     request = ChooseAccountPasswordRequest(
         token=link_token(), request_id=new_request_id(), password=new_password()
     )
 
-    async def choose(api: "ApiClient") -> None:
+    async def choose(api: ApiClient) -> None:
         await api.call(api.auth.ChooseAccountPassword, request)
 
     call_as_nobody(context.obj, choose)

@@ -1,25 +1,32 @@
 """`liity class-lists`: many customers at once from a file, through the public API."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from frontends.cli.render import class_lists as render_class_lists
+from frontends.cli.render.console import FAILED
 from frontends.cli.session import AsJson, RequestId, account_options, call, own_unit
+from frontends.client import ApiClient, new_request_id
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_FORMAT_CSV,
+    CLASS_LIST_FORMAT_XLSX,
+    CancelClassListRequest,
+    CheckClassListRequest,
+    ClassList,
+    ClassListFormat,
+    ClassListReport,
+    GetClassListRequest,
+    GetClassListResultRequest,
+    GetClassListTemplateRequest,
+    ListClassListsRequest,
+    RegisterClassListRequest,
+    RegisterClassListResponse,
+)
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.class_list_service_pb2 import (
-        ClassList,
-        ClassListFormat,
-        ClassListReport,
-        RegisterClassListResponse,
-    )
-
-HELP = "Class lists: template, check, register, list, show, result, cancel."
-
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.callback()(account_options)
 
 _WHOLE_LIST = 60.0
 """Seconds that a thousand rows may take to be checked on a busy day."""
@@ -37,11 +44,9 @@ def template(
     unit: Unit = "",
 ) -> None:
     """Writes a file to start from: the headings and one example of nobody, in your language."""
-    from liity.v1.class_list_service_pb2 import GetClassListTemplateRequest  # noqa: PLC0415
-
     form = _format_of(file)
 
-    async def read(api: "ApiClient") -> bytes:
+    async def read(api: ApiClient) -> bytes:
         request = GetClassListTemplateRequest(parent=unit or own_unit(api), format=form)
         return (await api.call(api.class_lists.GetClassListTemplate, request)).content
 
@@ -51,16 +56,11 @@ def template(
 @app.command()
 def check(context: typer.Context, file: File, unit: Unit = "", as_json: AsJson = False) -> None:
     """Checks a list: every error per row and field. Stores nothing. Ends with 1 if there are errors."""
-    from liity.v1.class_list_service_pb2 import CheckClassListRequest  # noqa: PLC0415
-
     content, form = file.read_bytes(), _format_of(file)
 
-    async def ask(api: "ApiClient") -> "ClassListReport":
+    async def ask(api: ApiClient) -> ClassListReport:
         request = CheckClassListRequest(parent=unit or own_unit(api), content=content, format=form)
         return (await api.call(api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)).report
-
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from frontends.cli.render.console import FAILED  # noqa: PLC0415
 
     report = call(context.obj, ask)
     render_class_lists.print_report(report, as_json=as_json)
@@ -79,15 +79,10 @@ def register(
     as_json: AsJson = False,
 ) -> None:
     """Has a list registered. With errors nothing is stored, unless wrong rows are to be skipped."""
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from frontends.cli.render.console import FAILED  # noqa: PLC0415
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.class_list_service_pb2 import RegisterClassListRequest  # noqa: PLC0415
-
     content, form = file.read_bytes(), _format_of(file)
     request_id = request_id or new_request_id()
 
-    async def order(api: "ApiClient") -> "RegisterClassListResponse":
+    async def order(api: ApiClient) -> RegisterClassListResponse:
         request = RegisterClassListRequest(
             parent=unit or own_unit(api),
             request_id=request_id,
@@ -120,13 +115,10 @@ def list_lists(
     as_json: AsJson = False,
 ) -> None:
     """The newest lists of a unit."""
-    from liity.v1.class_list_service_pb2 import ListClassListsRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "list[ClassList]":
+    async def read(api: ApiClient) -> list[ClassList]:
         request = ListClassListsRequest(parent=unit or own_unit(api), page_size=limit)
         return list((await api.call(api.class_lists.ListClassLists, request)).class_lists)
-
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
 
     render_class_lists.print_many(call(context.obj, read), as_json=as_json)
 
@@ -134,10 +126,8 @@ def list_lists(
 @app.command()
 def show(context: typer.Context, name: Name, follow: Follow = False, as_json: AsJson = False) -> None:
     """How far a list has come."""
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from liity.v1.class_list_service_pb2 import GetClassListRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "ClassList":
+    async def read(api: ApiClient) -> ClassList:
         request = GetClassListRequest(name=_full_name(api, name))
         found = (await api.call(api.class_lists.GetClassList, request)).class_list
         return await render_class_lists.follow(api, found) if follow and not as_json else found
@@ -154,9 +144,8 @@ def result(
     ] = None,
 ) -> None:
     """What became of each row, as CSV. It holds no personal identity code."""
-    from liity.v1.class_list_service_pb2 import GetClassListResultRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> bytes:
+    async def read(api: ApiClient) -> bytes:
         request = GetClassListResultRequest(name=_full_name(api, name))
         return (await api.call(api.class_lists.GetClassListResult, request)).content
 
@@ -170,27 +159,19 @@ def result(
 @app.command()
 def cancel(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Registers no more of a list. What is registered stays."""
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.class_list_service_pb2 import CancelClassListRequest  # noqa: PLC0415
 
-    async def end(api: "ApiClient") -> "ClassList":
+    async def end(api: ApiClient) -> ClassList:
         request = CancelClassListRequest(name=_full_name(api, name), request_id=new_request_id())
         return (await api.call(api.class_lists.CancelClassList, request)).class_list
 
     render_class_lists.print_one(call(context.obj, end), as_json=as_json)
 
 
-def _full_name(api: "ApiClient", name: str) -> str:
+def _full_name(api: ApiClient, name: str) -> str:
     return name if "/" in name else f"{own_unit(api)}/classLists/{name}"
 
 
-def _format_of(file: Path) -> "ClassListFormat.ValueType":
-    from liity.v1.class_list_service_pb2 import (  # noqa: PLC0415
-        CLASS_LIST_FORMAT_CSV,
-        CLASS_LIST_FORMAT_XLSX,
-    )
-
+def _format_of(file: Path) -> ClassListFormat.ValueType:
     match file.suffix.lower():
         case ".csv":
             return CLASS_LIST_FORMAT_CSV

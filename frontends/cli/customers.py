@@ -1,24 +1,45 @@
 """`liity customers`: what staff and registrars do with customers, through the public API."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from frontends.cli.form_edits import Changes, Etag, form_of, tell_what_changed
+from frontends.cli.render import customers as render_customers
+from frontends.cli.render.registrations import moment
 from frontends.cli.session import AsJson, account_options, call, choice, own_unit, secret
-
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.customer_service_pb2 import Customer, CustomerSummary, TransferCustomerResponse
-    from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeResponse
-
-HELP = (
-    "Customers: check, search, show, edit, transfer, send-credentials, end;"
-    " for customer service undo-removal, set-code, merge, to-online."
+from frontends.client import ApiClient, new_request_id
+from liity.v1.customer_form_pb2 import CredentialsRecipient
+from liity.v1.customer_service_pb2 import (
+    CODE_OF_UNSPECIFIED,
+    CodeChange,
+    CodeOf,
+    CodeOfAnotherPerson,
+    ConvertToOnlineRequest,
+    Customer,
+    CustomerSummary,
+    EndCustomershipRequest,
+    EndCustomershipResponse,
+    EndReason,
+    GetCustomerRequest,
+    MergeCustomersRequest,
+    SearchCustomersRequest,
+    SendCredentialsRequest,
+    SetPersonalIdentityCodeRequest,
+    TransferCustomerRequest,
+    TransferCustomerResponse,
+    UndoRemovalRequest,
+    UpdateCustomerRequest,
 )
+from liity.v1.registration_service_pb2 import (
+    CheckPersonalIdentityCodeRequest,
+    CheckPersonalIdentityCodeResponse,
+)
+from services.runtime.rpc.errors import Refusal
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.callback()(account_options)
 
 Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/customers/ID for another one.")]
 Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
@@ -27,15 +48,11 @@ Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to o
 @app.command()
 def check(context: typer.Context, unit: Unit = "", as_json: AsJson = False) -> None:
     """Whether a person is registered, by the personal identity code, which is asked for (R10)."""
-    from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest  # noqa: PLC0415
-
     code = secret("Personal identity code")
 
-    async def ask(api: "ApiClient") -> "CheckPersonalIdentityCodeResponse":
+    async def ask(api: ApiClient) -> CheckPersonalIdentityCodeResponse:
         request = CheckPersonalIdentityCodeRequest(parent=unit or own_unit(api), personal_identity_code=code)
         return await api.call(api.registrations.CheckPersonalIdentityCode, request)
-
-    from frontends.cli.render import customers as render_customers  # noqa: PLC0415
 
     render_customers.print_standing(call(context.obj, ask), as_json=as_json)
 
@@ -49,9 +66,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Customers of a unit by name (R15)."""
-    from liity.v1.customer_service_pb2 import SearchCustomersRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "list[CustomerSummary]":
+    async def read(api: ApiClient) -> list[CustomerSummary]:
         found: list[CustomerSummary] = []
         request = SearchCustomersRequest(parent=unit or own_unit(api), query=query)
         while True:
@@ -62,8 +78,6 @@ def search(
             if len(found) >= limit or not page.next_page_token:
                 return found
 
-    from frontends.cli.render import customers as render_customers  # noqa: PLC0415
-
     render_customers.print_many(call(context.obj, read), as_json=as_json)
 
 
@@ -71,7 +85,7 @@ def search(
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """One customer, with the data as it now stands, and the etag that `edit` takes."""
 
-    async def read(api: "ApiClient") -> "Customer":
+    async def read(api: ApiClient) -> Customer:
         return await _read(api, _full_name(api, name))
 
     _print_one(call(context.obj, read), as_json=as_json)
@@ -86,14 +100,9 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Changes fields of a customer (R14). A changed e-mail is confirmed there and told to the old address."""
-    from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
-
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import UpdateCustomerRequest  # noqa: PLC0415
-
     form, paths = form_of(changes)
 
-    async def change(api: "ApiClient") -> "Customer":
+    async def change(api: ApiClient) -> Customer:
         request = UpdateCustomerRequest(
             name=_full_name(api, name),
             request_id=new_request_id(),
@@ -109,18 +118,13 @@ def edit(
 @app.command()
 def transfer(context: typer.Context, unit: Unit = "", as_json: AsJson = False) -> None:
     """Moves a customer to a unit, by the personal identity code, which is asked for (R16)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import TransferCustomerRequest  # noqa: PLC0415
-
     code = secret("Personal identity code")
 
-    async def move(api: "ApiClient") -> "TransferCustomerResponse":
+    async def move(api: ApiClient) -> TransferCustomerResponse:
         request = TransferCustomerRequest(
             parent=unit or own_unit(api), request_id=new_request_id(), personal_identity_code=code
         )
         return await api.call(api.customers.TransferCustomer, request)
-
-    from frontends.cli.render import customers as render_customers  # noqa: PLC0415
 
     render_customers.print_moved(call(context.obj, move), as_json=as_json)
 
@@ -132,13 +136,9 @@ def send_credentials(
     to: Annotated[str, typer.Option(help="customer, related-person or registrar (you).")] = "customer",
 ) -> None:
     """Sends credentials anew: earlier links become void (R17)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_form_pb2 import CredentialsRecipient  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import SendCredentialsRequest  # noqa: PLC0415
-
     recipient = choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
 
-    async def order(api: "ApiClient") -> None:
+    async def order(api: ApiClient) -> None:
         request = SendCredentialsRequest(
             name=_full_name(api, name), request_id=new_request_id(), recipient=recipient
         )
@@ -160,14 +160,6 @@ def end(
     ],
 ) -> None:
     """Ends a customership: the data is kept for some years, then erased (R19, R20)."""
-    from frontends.cli.render.registrations import moment  # noqa: PLC0415
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import (  # noqa: PLC0415
-        EndCustomershipRequest,
-        EndCustomershipResponse,
-        EndReason,
-    )
-
     reasons = {
         key.removeprefix("END_REASON_").lower().replace("_", "-"): value
         for key, value in EndReason.items()
@@ -176,7 +168,7 @@ def end(
     if reason not in reasons:
         raise typer.BadParameter(f"--reason takes one of {', '.join(reasons)}")
 
-    async def close(api: "ApiClient") -> EndCustomershipResponse:
+    async def close(api: ApiClient) -> EndCustomershipResponse:
         request = EndCustomershipRequest(
             name=_full_name(api, name), request_id=new_request_id(), reason=reasons[reason]
         )
@@ -192,10 +184,8 @@ def undo_removal(
     as_json: AsJson = False,
 ) -> None:
     """Takes the end of a customership back, for customer service alone (R19)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import UndoRemovalRequest  # noqa: PLC0415
 
-    async def undo(api: "ApiClient") -> "Customer":
+    async def undo(api: ApiClient) -> Customer:
         request = UndoRemovalRequest(name=_full_name(api, name), request_id=new_request_id())
         return (await api.call(api.customers.UndoRemoval, request)).customer
 
@@ -213,18 +203,10 @@ def set_code(
     as_json: AsJson = False,
 ) -> None:
     """Attaches or replaces the personal identity code, which is asked for (R24, R34)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import (  # noqa: PLC0415
-        CodeChange,
-        CodeOfAnotherPerson,
-        SetPersonalIdentityCodeRequest,
-    )
-    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
-
     what = choice(CodeChange.items(), "CODE_CHANGE_", "--change", change)
     code = secret("Personal identity code")
 
-    async def set_it(api: "ApiClient") -> "Customer":
+    async def set_it(api: ApiClient) -> Customer:
         request = SetPersonalIdentityCodeRequest(
             name=_full_name(api, name),
             request_id=new_request_id(),
@@ -253,12 +235,9 @@ def merge(
     as_json: AsJson = False,
 ) -> None:
     """Makes one customer of two who are the same person: NAME stays as it is (R24, R34)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import CODE_OF_UNSPECIFIED, CodeOf, MergeCustomersRequest  # noqa: PLC0415
-
     whose = choice(CodeOf.items(), "CODE_OF_", "--code-of", code_of) if code_of else CODE_OF_UNSPECIFIED
 
-    async def make_one(api: "ApiClient") -> "Customer":
+    async def make_one(api: ApiClient) -> Customer:
         request = MergeCustomersRequest(
             name=_full_name(api, name),
             request_id=new_request_id(),
@@ -279,13 +258,9 @@ def to_online(
     as_json: AsJson = False,
 ) -> None:
     """Makes an online customer of a CD borrower: credentials now, the welcome two weeks later (R23)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_form_pb2 import CredentialsRecipient  # noqa: PLC0415
-    from liity.v1.customer_service_pb2 import ConvertToOnlineRequest  # noqa: PLC0415
-
     recipient = choice(CredentialsRecipient.items(), "CREDENTIALS_RECIPIENT_", "--to", to)
 
-    async def convert(api: "ApiClient") -> "Customer":
+    async def convert(api: ApiClient) -> Customer:
         request = ConvertToOnlineRequest(
             name=_full_name(api, name),
             request_id=new_request_id(),
@@ -297,17 +272,13 @@ def to_online(
     _print_one(call(context.obj, convert), as_json=as_json)
 
 
-async def _read(api: "ApiClient", name: str) -> "Customer":
-    from liity.v1.customer_service_pb2 import GetCustomerRequest  # noqa: PLC0415
-
+async def _read(api: ApiClient, name: str) -> Customer:
     return (await api.call(api.customers.GetCustomer, GetCustomerRequest(name=name))).customer
 
 
-def _full_name(api: "ApiClient", name: str) -> str:
+def _full_name(api: ApiClient, name: str) -> str:
     return name if "/" in name else f"{own_unit(api)}/customers/{name}"
 
 
-def _print_one(customer: "Customer", *, as_json: bool) -> None:
-    from frontends.cli.render import customers as render_customers  # noqa: PLC0415
-
+def _print_one(customer: Customer, *, as_json: bool) -> None:
     render_customers.print_one(customer, as_json=as_json)

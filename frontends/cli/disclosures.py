@@ -2,17 +2,23 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from deploy.demo.polling import eventually
+from frontends.cli.render.console import FAILED
 from frontends.cli.session import account_options, call
+from frontends.client import ApiClient, new_request_id
+from liity.v1.disclosure_service_pb2 import (
+    DISCLOSURE_STATE_READY,
+    CreateDisclosureRequest,
+    Disclosure,
+    GetDisclosureRequest,
+)
+from services.runtime.security.keys import write_private_file
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.disclosure_service_pb2 import Disclosure
-
-app = typer.Typer(help="Exports for access requests: create, save.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.callback()(account_options)
 
 _PATIENCE = 60.0
@@ -28,9 +34,6 @@ def create(
     ] = False,
 ) -> None:
     """Begins to gather all that is kept of a person; prints the name of the export."""
-    from frontends.client import new_request_id  # noqa: PLC0415 - what a command needs is imported then
-    from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest  # noqa: PLC0415
-
     if bool(registration) == hetu_stdin:
         raise typer.BadParameter("say whose data: either --registration or --hetu-stdin")
     request = CreateDisclosureRequest(request_id=new_request_id())
@@ -40,7 +43,7 @@ def create(
         # On the command line the code would stand in the shell's history and in the list of processes.
         request.personal_identity_code = sys.stdin.readline().strip()
 
-    async def begin(api: "ApiClient") -> "Disclosure":
+    async def begin(api: ApiClient) -> Disclosure:
         return (await api.call(api.disclosures.CreateDisclosure, request)).disclosure
 
     typer.echo(call(context.obj, begin).name)
@@ -54,19 +57,11 @@ def save(
     html: Annotated[Path | None, typer.Option(help="File to write for a person.")] = None,
 ) -> None:
     """Writes an export to files that nobody but you may read. Waits until it is ready."""
-    from deploy.demo.polling import eventually  # noqa: PLC0415
-    from frontends.cli.render.console import FAILED  # noqa: PLC0415
-    from liity.v1.disclosure_service_pb2 import (  # noqa: PLC0415
-        DISCLOSURE_STATE_READY,
-        GetDisclosureRequest,
-    )
-    from services.runtime.security.keys import write_private_file  # noqa: PLC0415
-
     if json is None and html is None:
         raise typer.BadParameter("say where to: --json FILE, --html FILE, or both")
 
-    async def read(api: "ApiClient") -> "Disclosure":
-        async def get() -> "Disclosure":
+    async def read(api: ApiClient) -> Disclosure:
+        async def get() -> Disclosure:
             request = GetDisclosureRequest(name=name)
             return (await api.call(api.disclosures.GetDisclosure, request)).disclosure
 

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import ParseDict, ParseError
 
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import FieldDescriptor
-
-    from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_service_pb2 import ChangedMeanwhile
+from services.runtime.rpc.errors import Refusal
 
 AnswerT = TypeVar("AnswerT")
 
@@ -21,9 +22,6 @@ Etag = Annotated[str, typer.Option(help="As `show` printed it: refused if somebo
 
 async def tell_what_changed(editing: Awaitable[AnswerT]) -> AnswerT:
     """What an edit answers; if somebody else was faster, tells which fields they have changed."""
-    from liity.v1.customer_service_pb2 import ChangedMeanwhile  # noqa: PLC0415
-    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
-
     try:
         return await editing
     except Refusal as refusal:
@@ -32,12 +30,8 @@ async def tell_what_changed(editing: Awaitable[AnswerT]) -> AnswerT:
         raise
 
 
-def form_of(changes: list[str]) -> "tuple[CustomerForm, list[str]]":
+def form_of(changes: list[str]) -> tuple[CustomerForm, list[str]]:
     """The changed fields as a form, and their paths."""
-    from google.protobuf.json_format import ParseDict, ParseError  # noqa: PLC0415
-
-    from liity.v1.customer_form_pb2 import CustomerForm  # noqa: PLC0415
-
     form, paths = CustomerForm(), []
     for change in changes:
         path, _, text = change.partition("=")
@@ -55,7 +49,7 @@ def form_of(changes: list[str]) -> "tuple[CustomerForm, list[str]]":
     return form, paths
 
 
-def _value(text: str, field: "FieldDescriptor") -> object:
+def _value(text: str, field: FieldDescriptor) -> object:
     """A value as JSON maps it: texts and names of enums as they are, all else as it is written in JSON."""
     if field.type in {field.TYPE_STRING, field.TYPE_ENUM}:
         return text

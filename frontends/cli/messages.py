@@ -1,19 +1,25 @@
 """`liity messages`: messages to customer service, through the public API."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from frontends.cli.render import worklist as render_worklist
 from frontends.cli.session import AsJson, account_options, call, choice, own_unit
+from frontends.client import ApiClient, new_request_id
+from liity.v1.message_service_pb2 import (
+    CloseMessageRequest,
+    CustomerServiceMessage,
+    FindMessageRequest,
+    GetMessageRequest,
+    ListMessagesRequest,
+    MessageContext,
+    MessageState,
+    SendMessageRequest,
+)
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.message_service_pb2 import CustomerServiceMessage
-
-HELP = "Messages to customer service: list, show, find, send, close."
-
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.callback()(account_options)
 
 Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/messages/ID for another one.")]
 Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
@@ -28,14 +34,11 @@ def list_messages(
     as_json: AsJson = False,
 ) -> None:
     """The messages of a unit, newest first."""
-    from frontends.cli.render import worklist as render_worklist  # noqa: PLC0415
-    from liity.v1.message_service_pb2 import ListMessagesRequest, MessageState  # noqa: PLC0415
-
     states = {name.removeprefix("MESSAGE_STATE_"): value for name, value in MessageState.items()}
     if state and state.upper() not in states:
         raise typer.BadParameter(f"--state takes one of {', '.join(list(states)[1:])}")
 
-    async def read(api: "ApiClient") -> "list[CustomerServiceMessage]":
+    async def read(api: ApiClient) -> list[CustomerServiceMessage]:
         found: list[CustomerServiceMessage] = []
         request = ListMessagesRequest(
             parent=unit or own_unit(api), state=states[state.upper() or "UNSPECIFIED"]
@@ -54,9 +57,8 @@ def list_messages(
 @app.command()
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """One message, with its answer."""
-    from liity.v1.message_service_pb2 import GetMessageRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "CustomerServiceMessage":
+    async def read(api: ApiClient) -> CustomerServiceMessage:
         request = GetMessageRequest(name=_full_name(api, name))
         return (await api.call(api.messages.GetMessage, request)).message
 
@@ -70,9 +72,8 @@ def find(
     as_json: AsJson = False,
 ) -> None:
     """The message of a reference that was quoted to customer service."""
-    from liity.v1.message_service_pb2 import FindMessageRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "CustomerServiceMessage":
+    async def read(api: ApiClient) -> CustomerServiceMessage:
         request = FindMessageRequest(reference=reference)
         return (await api.call(api.messages.FindMessage, request)).message
 
@@ -98,14 +99,11 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Writes to customer service; answers with a reference to quote (R12)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.message_service_pb2 import MessageContext, SendMessageRequest  # noqa: PLC0415
-
     if about and where:
         raise typer.BadParameter("--about and --context exclude one another")
     wherefrom = choice(MessageContext.items(), "MESSAGE_CONTEXT_", "--context", where or "other")
 
-    async def write(api: "ApiClient") -> "CustomerServiceMessage":
+    async def write(api: ApiClient) -> CustomerServiceMessage:
         request = SendMessageRequest(parent=unit or own_unit(api), request_id=new_request_id(), text=text)
         if not about:
             request.context = wherefrom
@@ -126,21 +124,17 @@ def close(
     as_json: AsJson = False,
 ) -> None:
     """Answers and closes a message; its sender is told that there is an answer."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.message_service_pb2 import CloseMessageRequest  # noqa: PLC0415
 
-    async def reply(api: "ApiClient") -> "CustomerServiceMessage":
+    async def reply(api: ApiClient) -> CustomerServiceMessage:
         request = CloseMessageRequest(name=_full_name(api, name), request_id=new_request_id(), answer=answer)
         return (await api.call(api.messages.CloseMessage, request)).message
 
     _print_one(call(context.obj, reply), as_json=as_json)
 
 
-def _full_name(api: "ApiClient", name: str) -> str:
+def _full_name(api: ApiClient, name: str) -> str:
     return name if "/" in name else f"{own_unit(api)}/messages/{name}"
 
 
-def _print_one(message: "CustomerServiceMessage", *, as_json: bool) -> None:
-    from frontends.cli.render import worklist as render_worklist  # noqa: PLC0415
-
+def _print_one(message: CustomerServiceMessage, *, as_json: bool) -> None:
     render_worklist.print_message(message, as_json=as_json)

@@ -1,16 +1,22 @@
 """In whose name a command calls the public API: the options all of them share."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
-if TYPE_CHECKING:
-    from deploy.local.seed import DemoAccount
-    from frontends.client import ApiClient
+from deploy.ending import ending_clearly
+from deploy.local.seed import DemoAccount, read_accounts
+from deploy.local.wiring import wiring_in
+from frontends.cli.render.console import FAILED, refusal_lines
+from frontends.client import ApiClient
+from liity.v1.customer_form_pb2 import Language
+from liity.v1.reason_pb2 import REASON_UNAVAILABLE
+from services.runtime.rpc.errors import Refusal
 
 ChoiceT = TypeVar("ChoiceT", bound=int)
 ResultT = TypeVar("ResultT")
@@ -42,8 +48,6 @@ DEFAULT_GATEWAY = "127.0.0.1:7400"
 
 def stack_gateway(state_dir: Path) -> tuple[str, Path | None]:
     """Where the gateway of the stack in a folder listens, and the CA of its certificate if it has one."""
-    from deploy.local.wiring import wiring_in  # noqa: PLC0415 - what a command needs is imported then
-
     wiring = wiring_in(state_dir)
     return wiring.address("gateway"), wiring.ca
 
@@ -77,9 +81,7 @@ class Caller:
             return email, self._demo().password
         return email, self.password or secret("Password")
 
-    def _demo(self) -> "DemoAccount":
-        from deploy.local.seed import read_accounts  # noqa: PLC0415 - what a command needs is imported then
-
+    def _demo(self) -> DemoAccount:
         accounts = read_accounts(self.state_dir)
         if self.demo_account not in accounts:
             raise typer.BadParameter(f"--as takes one of {', '.join(accounts)}")
@@ -165,7 +167,7 @@ def choice(values: Iterable[tuple[str, ChoiceT]], prefix: str, option: str, give
     return choices[given]
 
 
-def own_unit(api: "ApiClient") -> str:
+def own_unit(api: ApiClient) -> str:
     """The one unit that the account belongs to."""
     units = [membership.unit for membership in api.session.memberships]
     if len(units) != 1:
@@ -174,9 +176,7 @@ def own_unit(api: "ApiClient") -> str:
     return units[0]
 
 
-def call(
-    caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]", *, request_id: str = ""
-) -> ResultT:
+def call(caller: Caller, work: Callable[[ApiClient], Awaitable[ResultT]], *, request_id: str = "") -> ResultT:
     """Logs in, works, and gives the result; a refusal ends the program with its text and exit code.
 
     With `request_id`, whoever loses the answer is told how the same call is repeated.
@@ -184,25 +184,17 @@ def call(
     return _run(caller, work, caller.credentials, request_id)
 
 
-def call_as_nobody(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> ResultT:
+def call_as_nobody(caller: Caller, work: Callable[[ApiClient], Awaitable[ResultT]]) -> ResultT:
     """The same without an account: what is worked with opens the door itself."""
     return _run(caller, work, None, "")
 
 
 def _run(
     caller: Caller,
-    work: "Callable[[ApiClient], Awaitable[ResultT]]",
+    work: Callable[[ApiClient], Awaitable[ResultT]],
     log_in_with: Callable[[], tuple[str, str]] | None,
     request_id: str,
 ) -> ResultT:
-    import asyncio  # noqa: PLC0415
-
-    from frontends.cli.render.console import FAILED, ending_clearly, refusal_lines  # noqa: PLC0415
-    from frontends.client import ApiClient  # noqa: PLC0415
-    from liity.v1.customer_form_pb2 import Language  # noqa: PLC0415
-    from liity.v1.reason_pb2 import REASON_UNAVAILABLE  # noqa: PLC0415
-    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
-
     async def work_as_whom() -> ResultT:
         async with ApiClient(gateway, caller.language, gateway_ca) as api:
             if credentials is not None:

@@ -1,19 +1,26 @@
 """`liity units`: what customer service does with units, through the public API."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from google.protobuf.field_mask_pb2 import FieldMask
 
+from frontends.cli.render import units as render_units
 from frontends.cli.session import AsJson, account_options, call
+from frontends.client import ApiClient, new_request_id
+from liity.v1.unit_service_pb2 import (
+    UNIT_KIND_UNSPECIFIED,
+    CloseUnitRequest,
+    CreateUnitRequest,
+    GetUnitRequest,
+    ListUnitsRequest,
+    Unit,
+    UnitKind,
+    UpdateUnitRequest,
+)
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.unit_service_pb2 import Unit, UnitKind
-
-HELP = "Units: list, create, show, edit, close."
-
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.callback()(account_options)
 
 Name = Annotated[str, typer.Argument(help="The unit's ID, or units/ID.")]
 Kind = Annotated[str, typer.Option(help="library, school, higher-education or other.")]
@@ -28,9 +35,8 @@ def list_units(
     as_json: AsJson = False,
 ) -> None:
     """Units by name."""
-    from liity.v1.unit_service_pb2 import ListUnitsRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "list[Unit]":
+    async def read(api: ApiClient) -> list[Unit]:
         found: list[Unit] = []
         request = ListUnitsRequest(query=query, show_closed=closed, page_size=200)
         while True:
@@ -39,8 +45,6 @@ def list_units(
             request.page_token = page.next_page_token
             if not page.next_page_token:
                 return found
-
-    from frontends.cli.render import units as render_units  # noqa: PLC0415
 
     render_units.print_units(call(context.obj, read), as_json=as_json)
 
@@ -53,12 +57,9 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Makes a unit."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.unit_service_pb2 import CreateUnitRequest  # noqa: PLC0415
-
     request = CreateUnitRequest(request_id=new_request_id(), display_name=name, kind=_kind(kind))
 
-    async def make(api: "ApiClient") -> "Unit":
+    async def make(api: ApiClient) -> Unit:
         return (await api.call(api.units.CreateUnit, request)).unit
 
     _print(call(context.obj, make), as_json=as_json)
@@ -68,7 +69,7 @@ def create(
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """One unit."""
 
-    async def read(api: "ApiClient") -> "Unit":
+    async def read(api: ApiClient) -> Unit:
         return await _read(api, name)
 
     _print(call(context.obj, read), as_json=as_json)
@@ -83,16 +84,11 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Changes a unit's name, its kind, or both."""
-    from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
-
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.unit_service_pb2 import UNIT_KIND_UNSPECIFIED, UpdateUnitRequest  # noqa: PLC0415
-
     paths = [path for path, value in (("display_name", display_name), ("kind", kind)) if value]
     if not paths:
         raise typer.BadParameter("give --name, --kind or both")
 
-    async def change(api: "ApiClient") -> "Unit":
+    async def change(api: ApiClient) -> Unit:
         unit = await _read(api, name)
         request = UpdateUnitRequest(
             name=unit.name,
@@ -115,22 +111,17 @@ def close(
     as_json: AsJson = False,
 ) -> None:
     """Closes a unit: it registers nobody any more, and its registrars lose it at once."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.unit_service_pb2 import CloseUnitRequest  # noqa: PLC0415
-
     if not yes:
         typer.confirm("A closed unit cannot be opened again. Close it?", abort=True)
     request = CloseUnitRequest(name=_full_name(name), request_id=new_request_id())
 
-    async def end(api: "ApiClient") -> "Unit":
+    async def end(api: ApiClient) -> Unit:
         return (await api.call(api.units.CloseUnit, request)).unit
 
     _print(call(context.obj, end), as_json=as_json)
 
 
-async def _read(api: "ApiClient", name: str) -> "Unit":
-    from liity.v1.unit_service_pb2 import GetUnitRequest  # noqa: PLC0415
-
+async def _read(api: ApiClient, name: str) -> Unit:
     return (await api.call(api.units.GetUnit, GetUnitRequest(name=_full_name(name)))).unit
 
 
@@ -138,9 +129,7 @@ def _full_name(name: str) -> str:
     return name if "/" in name else f"units/{name}"
 
 
-def _kind(text: str) -> "UnitKind.ValueType":
-    from liity.v1.unit_service_pb2 import UnitKind  # noqa: PLC0415
-
+def _kind(text: str) -> UnitKind.ValueType:
     prefix = "UNIT_KIND_"
     kinds = {
         key.removeprefix(prefix).lower().replace("_", "-"): value for key, value in UnitKind.items() if value
@@ -150,7 +139,5 @@ def _kind(text: str) -> "UnitKind.ValueType":
     return kinds[text]
 
 
-def _print(unit: "Unit", *, as_json: bool) -> None:
-    from frontends.cli.render import units as render_units  # noqa: PLC0415
-
+def _print(unit: Unit, *, as_json: bool) -> None:
     render_units.print_unit(unit, as_json=as_json)

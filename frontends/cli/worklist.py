@@ -1,19 +1,27 @@
 """`liity work`: the work list of customer service, through the public API."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from frontends.cli.render import worklist as render_worklist
 from frontends.cli.session import AsJson, account_options, call
+from frontends.client import ApiClient, new_request_id
+from liity.v1.work_service_pb2 import (
+    CLAIM_FILTER_MINE,
+    CLAIM_FILTER_UNCLAIMED,
+    CLAIM_FILTER_UNSPECIFIED,
+    ClaimWorkItemRequest,
+    DismissDuplicateRequest,
+    GetWorkItemRequest,
+    ListWorkItemsRequest,
+    ReleaseWorkItemRequest,
+    WorkItem,
+    WorkItemKind,
+)
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.work_service_pb2 import WorkItem
-
-HELP = "The work list of customer service: list, show, claim, release, dismiss."
-
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.callback()(account_options)
 
 Name = Annotated[str, typer.Argument(help="ID from the list.")]
 
@@ -30,15 +38,6 @@ def list_items(
     as_json: AsJson = False,
 ) -> None:
     """What waits for customer service, oldest first."""
-    from frontends.cli.render import worklist as render_worklist  # noqa: PLC0415
-    from liity.v1.work_service_pb2 import (  # noqa: PLC0415
-        CLAIM_FILTER_MINE,
-        CLAIM_FILTER_UNCLAIMED,
-        CLAIM_FILTER_UNSPECIFIED,
-        ListWorkItemsRequest,
-        WorkItemKind,
-    )
-
     if unclaimed and mine:
         raise typer.BadParameter("--unclaimed and --mine exclude one another")
     prefix = "WORK_ITEM_KIND_"
@@ -51,7 +50,7 @@ def list_items(
         kinds=[kinds[each] for each in wanted], claims=CLAIM_FILTER_UNCLAIMED if unclaimed else claims
     )
 
-    async def read(api: "ApiClient") -> "list[WorkItem]":
+    async def read(api: ApiClient) -> list[WorkItem]:
         found: list[WorkItem] = []
         while True:
             request.page_size = min(limit - len(found), 200)
@@ -67,9 +66,8 @@ def list_items(
 @app.command()
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """One item, with possible duplicates of whom it is about."""
-    from liity.v1.work_service_pb2 import GetWorkItemRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "WorkItem":
+    async def read(api: ApiClient) -> WorkItem:
         request = GetWorkItemRequest(name=_full_name(name))
         return (await api.call(api.work.GetWorkItem, request)).work_item
 
@@ -79,10 +77,8 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def claim(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Takes an item, or keeps it for longer: nobody else decides it meanwhile."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.work_service_pb2 import ClaimWorkItemRequest  # noqa: PLC0415
 
-    async def take(api: "ApiClient") -> "WorkItem":
+    async def take(api: ApiClient) -> WorkItem:
         request = ClaimWorkItemRequest(name=_full_name(name), request_id=new_request_id())
         return (await api.call(api.work.ClaimWorkItem, request)).work_item
 
@@ -92,10 +88,8 @@ def claim(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def release(context: typer.Context, name: Name) -> None:
     """Gives an item back."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.work_service_pb2 import ReleaseWorkItemRequest  # noqa: PLC0415
 
-    async def give_back(api: "ApiClient") -> None:
+    async def give_back(api: ApiClient) -> None:
         request = ReleaseWorkItemRequest(name=_full_name(name), request_id=new_request_id())
         await api.call(api.work.ReleaseWorkItem, request)
 
@@ -106,10 +100,8 @@ def release(context: typer.Context, name: Name) -> None:
 @app.command()
 def dismiss(context: typer.Context, name: Name) -> None:
     """Says that two customers of one name and birth date are two persons."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.work_service_pb2 import DismissDuplicateRequest  # noqa: PLC0415
 
-    async def tell_apart(api: "ApiClient") -> None:
+    async def tell_apart(api: ApiClient) -> None:
         request = DismissDuplicateRequest(name=_full_name(name), request_id=new_request_id())
         await api.call(api.work.DismissDuplicate, request)
 
@@ -121,7 +113,5 @@ def _full_name(name: str) -> str:
     return name if "/" in name else f"workItems/{name}"
 
 
-def _print_one(item: "WorkItem", *, as_json: bool) -> None:
-    from frontends.cli.render import worklist as render_worklist  # noqa: PLC0415
-
+def _print_one(item: WorkItem, *, as_json: bool) -> None:
     render_worklist.print_item(item, as_json=as_json)
