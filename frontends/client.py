@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 import grpc
 
+from frontends.refusals import Refusal
 from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest, Session
 from liity.v1.auth_service_pb2_grpc import AuthServiceStub
 from liity.v1.book_tips_service_pb2_grpc import BookTipsServiceStub
@@ -23,7 +24,6 @@ from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.work_service_pb2_grpc import WorkServiceStub
-from services.runtime.rpc.errors import Refusal
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -135,4 +135,4 @@ class ApiClient:
         try:
             return await method(request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            raise Refusal.from_rpc_error(error) from None
+            raise Refusal.from_rpc_error(error, self._language) from None

@@ -7,7 +7,8 @@ import typer
 
 from deploy.admin.staff import create_staff
 from deploy.ending import ending_clearly
-from frontends.cli.render.console import FAILED, refusal_lines
+from frontends import refusals
+from frontends.cli.render.console import FAILED
 from frontends.client import new_request_id
 from liity.identity.v1.account_service_pb2 import CreateAccountRequest
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_OPERATOR
@@ -54,6 +55,7 @@ def create(
         try:
             account = asyncio.run(create_staff(request))
         except Refusal as refusal:
-            typer.echo("\n".join(refusal_lines(refusal, LANGUAGE_EN)), err=True)
+            told = refusals.Refusal.from_status(refusal.to_status(LANGUAGE_EN))
+            typer.echo("\n".join(told.lines() if told else [refusal.summary]), err=True)
             raise typer.Exit(FAILED) from None
     typer.echo(f"{account.email} can log in.")

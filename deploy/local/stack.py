@@ -207,7 +207,7 @@ class Stack:
         create_keys(self.keys_dir)
         if self.certificates:
             self.certificates.create()
-        note_stack(self.folder, self.ports, tls=self.certificates is not None)
+        note_stack(self.folder, self.ports, self.certificates)
 
     def _take_lock(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -8,8 +8,8 @@ import typer
 from frontends.cli.render import audit as render_audit
 from frontends.cli.session import AsJson, account_options, call
 from frontends.client import ApiClient
+from frontends.dates import begin_of
 from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest, Suspicion, Use
-from services.runtime.clock import helsinki_moment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.callback()(account_options)
@@ -33,7 +33,7 @@ def search(
     """Who has looked at or changed whose data, newest first. For customer service; itself logged."""
     request = ListUsesRequest(subject_id=subject, account_id=account, unit=unit, action=action)
     if since:
-        request.start_time.FromDatetime(_begin_of(since))
+        request.start_time.FromDatetime(begin_of(since.date()))
 
     async def read(api: ApiClient) -> list[Use]:
         found: list[Use] = []
@@ -53,13 +53,9 @@ def suspicions(context: typer.Context, since: Since = None, as_json: AsJson = Fa
     """Days on which an account's look-ups met a rule of suspicious use; the last 30 days if not told."""
     request = ListSuspicionsRequest()
     if since:
-        request.start_time.FromDatetime(_begin_of(since))
+        request.start_time.FromDatetime(begin_of(since.date()))
 
     async def read(api: ApiClient) -> list[Suspicion]:
         return list((await api.call(api.uses.ListSuspicions, request)).suspicions)
 
     render_audit.print_suspicions(call(context.obj, read), as_json=as_json)
-
-
-def _begin_of(day: datetime) -> datetime:
-    return helsinki_moment(day.date())

@@ -7,9 +7,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from frontends.cli.form_edits import Changes, Etag, form_of, tell_what_changed
 from frontends.cli.render import customers as render_customers
-from frontends.cli.render.registrations import moment
 from frontends.cli.session import AsJson, account_options, call, choice, own_unit, secret
 from frontends.client import ApiClient, new_request_id
+from frontends.dates import moment
+from frontends.refusals import Refusal
 from liity.v1.customer_form_pb2 import CredentialsRecipient
 from liity.v1.customer_service_pb2 import (
     CODE_OF_UNSPECIFIED,
@@ -36,7 +37,6 @@ from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
     CheckPersonalIdentityCodeResponse,
 )
-from services.runtime.rpc.errors import Refusal
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.callback()(account_options)

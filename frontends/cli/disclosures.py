@@ -1,12 +1,13 @@
 """`liity disclosures`: a person's whole data as one export, for access requests. For customer service."""
 
+import asyncio
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deploy.demo.polling import eventually
 from frontends.cli.render.console import FAILED
 from frontends.cli.session import account_options, call
 from frontends.client import ApiClient, new_request_id
@@ -16,13 +17,15 @@ from liity.v1.disclosure_service_pb2 import (
     Disclosure,
     GetDisclosureRequest,
 )
-from services.runtime.security.keys import write_private_file
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.callback()(account_options)
 
 _PATIENCE = 60.0
 """Seconds until an export that is not ready is left for later."""
+
+_PAUSE = 0.5
+"""Seconds between two looks at an export that is not ready."""
 
 
 @app.command()
@@ -61,11 +64,13 @@ def save(
         raise typer.BadParameter("say where to: --json FILE, --html FILE, or both")
 
     async def read(api: ApiClient) -> Disclosure:
-        async def get() -> Disclosure:
-            request = GetDisclosureRequest(name=name)
-            return (await api.call(api.disclosures.GetDisclosure, request)).disclosure
-
-        return await eventually(get, lambda found: found.state == DISCLOSURE_STATE_READY, _PATIENCE)
+        request = GetDisclosureRequest(name=name)
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                found = (await api.call(api.disclosures.GetDisclosure, request)).disclosure
+                if found.state == DISCLOSURE_STATE_READY:
+                    return found
+                await asyncio.sleep(_PAUSE)
 
     try:
         disclosure = call(context.obj, read)
@@ -74,5 +79,15 @@ def save(
         raise typer.Exit(FAILED) from None
     for path, content in ((json, disclosure.json), (html, disclosure.html)):
         if path is not None:
-            write_private_file(path, content.decode())
+            _write_private(path, content)
             typer.echo(f"{path}")
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Writes a file that its owner alone may read; it is there whole or as it was."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}") from None

@@ -8,9 +8,9 @@ import typer
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import ParseDict, ParseError
 
+from frontends.refusals import Refusal
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
-from services.runtime.rpc.errors import Refusal
 
 AnswerT = TypeVar("AnswerT")
 

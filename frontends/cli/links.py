@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from frontends.cli.render import links as render_links
-from frontends.cli.render.registrations import moment
 from frontends.cli.session import AsJson, call_as_nobody, link_token, new_password, nobody_options
 from frontends.client import ApiClient, new_request_id
+from frontends.dates import iso_date, moment, to_proto_date
 from liity.v1.auth_service_pb2 import (
     AcceptInvitationRequest,
     GetInvitationRequest,
@@ -34,7 +34,6 @@ from liity.v1.customership_link_service_pb2 import (
     GetCustomershipLinkRequest,
     GetCustomershipLinkResponse,
 )
-from services.runtime.clock import from_proto_date, to_proto_date
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.callback()(nobody_options)
@@ -122,7 +121,7 @@ def extend(
     async def go_on(api: ApiClient) -> ExtendNeedResponse:
         return await api.call(api.customership_links.ExtendNeed, request)
 
-    day = from_proto_date(call_as_nobody(context.obj, go_on).expected_end_date)
+    day = iso_date(call_as_nobody(context.obj, go_on).expected_end_date)
     typer.echo(f"It goes on until {day}; then it is asked again.")
 
 

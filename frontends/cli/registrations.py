@@ -1,6 +1,6 @@
 """`liity registrations`: what staff and registrars do with registrations, through the public API."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from frontends.cli.render import registrations as render_registrations
 from frontends.cli.render import worklist
 from frontends.cli.session import AsJson, RequestId, account_options, call, choice, own_unit, secret
 from frontends.client import ApiClient, new_request_id
+from frontends.dates import to_proto_date, today
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
 from liity.v1.registration_pb2 import MissingCodeReason, Registration, Stage
 from liity.v1.registration_service_pb2 import (
@@ -33,7 +34,6 @@ from liity.v1.registration_service_pb2 import (
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.clock import helsinki_day, to_proto_date
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.callback()(account_options)
@@ -176,7 +176,7 @@ def consent(
     as_json: AsJson = False,
 ) -> None:
     """Records a guardian's consent that came on paper or otherwise (R29)."""
-    day = signed.date() if signed else helsinki_day(datetime.now(UTC))
+    day = signed.date() if signed else today()
 
     async def record(api: ApiClient) -> Registration:
         request = RecordConsentRequest(

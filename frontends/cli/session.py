@@ -1,22 +1,19 @@
 """In whose name a command calls the public API: the options all of them share."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from deploy.ending import ending_clearly
-from deploy.local.seed import DemoAccount, read_accounts
-from deploy.local.wiring import wiring_in
-from frontends.cli.render.console import FAILED, refusal_lines
+from frontends.cli.render.console import FAILED, WRONG_USE
 from frontends.client import ApiClient
-from liity.v1.customer_form_pb2 import Language
+from frontends.refusals import Refusal
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
-from services.runtime.rpc.errors import Refusal
 
 ChoiceT = TypeVar("ChoiceT", bound=int)
 ResultT = TypeVar("ResultT")
@@ -46,12 +43,6 @@ RequestId = Annotated[
 DEFAULT_GATEWAY = "127.0.0.1:7400"
 
 
-def stack_gateway(state_dir: Path) -> tuple[str, Path | None]:
-    """Where the gateway of the stack in a folder listens, and the CA of its certificate if it has one."""
-    wiring = wiring_in(state_dir)
-    return wiring.address("gateway"), wiring.ca
-
-
 @dataclass(frozen=True)
 class Caller:
     """Who calls which gateway."""
@@ -68,24 +59,45 @@ class Caller:
         """The gateway and the CA of its certificate: those given, else those of the demo account's stack."""
         if self.gateway or not self.demo_account:
             return self.gateway or DEFAULT_GATEWAY, self.gateway_ca
-        return stack_gateway(self.state_dir)
+        noted = _read(self.state_dir / "stack.json") or {}
+        if "gateway" not in noted:
+            stop(f"No stack has been started in {self.state_dir}: liity up --state-dir {self.state_dir}")
+        return noted["gateway"], Path(noted["gateway_ca"]) if noted["gateway_ca"] else None
 
     def address(self) -> str:
         """The account's e-mail address: given, of a demo account, or asked for."""
-        return self._demo().email if self.demo_account else self.email or typer.prompt("E-mail", err=True)
+        return self._demo()["email"] if self.demo_account else self.email or typer.prompt("E-mail", err=True)
 
     def credentials(self) -> tuple[str, str]:
         """E-mail address and password: given, of a demo account, or asked for."""
         email = self.address()
         if self.demo_account:
-            return email, self._demo().password
+            return email, self._demo()["password"]
         return email, self.password or secret("Password")
 
-    def _demo(self) -> DemoAccount:
-        accounts = read_accounts(self.state_dir)
+    def _demo(self) -> dict[str, str]:
+        accounts = _read(self.state_dir / "demo-accounts.json")
+        if accounts is None:
+            stop(f"There are no demo accounts in {self.state_dir}: `liity up` makes them")
         if self.demo_account not in accounts:
             raise typer.BadParameter(f"--as takes one of {', '.join(accounts)}")
-        return accounts[self.demo_account]
+        found: dict[str, str] = accounts[self.demo_account]
+        return found
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A file of the local stack's folder, as `deploy.local` writes it; None if there is none."""
+    try:
+        noted: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return noted
+
+
+def stop(why: str) -> NoReturn:
+    """Ends the program, before anything could be tried."""
+    typer.echo(why, err=True)
+    raise typer.Exit(WRONG_USE)
 
 
 def secret(what: str) -> str:
@@ -201,19 +213,17 @@ def _run(
                 await api.log_in(*credentials)
             return await work(api)
 
-    with ending_clearly():
-        gateway, gateway_ca = caller.way()
-        credentials = log_in_with() if log_in_with is not None else None
-        try:
-            return asyncio.run(work_as_whom())
-        except Refusal as refusal:
-            language = Language.Value(f"LANGUAGE_{caller.language.upper()}")
-            lines = refusal_lines(refusal, language)
-            if refusal.reason == REASON_UNAVAILABLE:
-                lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
-                if gateway_ca is None:
-                    lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
-                if request_id:
-                    lines.append(f"  Repeated with --request-id {request_id} it is the same call")
-            typer.echo("\n".join(lines), err=True)
-            raise typer.Exit(FAILED) from None
+    gateway, gateway_ca = caller.way()
+    credentials = log_in_with() if log_in_with is not None else None
+    try:
+        return asyncio.run(work_as_whom())
+    except Refusal as refusal:
+        lines = refusal.lines()
+        if refusal.reason == REASON_UNAVAILABLE:
+            lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
+            if gateway_ca is None:
+                lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
+            if request_id:
+                lines.append(f"  Repeated with --request-id {request_id} it is the same call")
+        typer.echo("\n".join(lines), err=True)
+        raise typer.Exit(FAILED) from None

@@ -6,7 +6,8 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from frontends.cli.render.console import console
-from frontends.cli.render.registrations import moment, print_json
+from frontends.cli.render.registrations import print_json
+from frontends.dates import moment
 from liity.v1.actor_pb2 import ActorKind
 from liity.v1.auth_service_pb2 import Role
 from liity.v1.use_log_service_pb2 import Suspicion, SuspicionRule, Use

@@ -8,8 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from frontends.cli.render.console import console
-from frontends.cli.render.registrations import lines, moment, print_json
+from frontends.cli.render.registrations import lines, print_json
 from frontends.client import ApiClient
+from frontends.dates import moment
+from frontends.refusals import reason_name
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_STATE_CANCELLED,
     CLASS_LIST_STATE_DONE,
@@ -20,7 +22,6 @@ from liity.v1.class_list_service_pb2 import (
     GetClassListRequest,
     RegisterClassListResponse,
 )
-from services.runtime.rpc.errors import reason_name
 
 _PAUSE = 0.5
 """Seconds between two looks at a list that is followed."""

@@ -6,7 +6,8 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from frontends.cli.render.console import console
-from frontends.cli.render.registrations import actions, add_contacts, lines, moment, print_json
+from frontends.cli.render.registrations import actions, add_contacts, lines, print_json
+from frontends.dates import moment
 from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.customer_service_pb2 import (
     Customer,

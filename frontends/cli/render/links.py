@@ -3,11 +3,11 @@
 from google.protobuf.json_format import MessageToDict
 
 from frontends.cli.render.console import console
-from frontends.cli.render.registrations import lines, moment, print_json
+from frontends.cli.render.registrations import lines, print_json
+from frontends.dates import iso_date, moment
 from liity.v1.auth_service_pb2 import GetInvitationResponse, Role
 from liity.v1.consent_service_pb2 import GetConsentRequestResponse
 from liity.v1.customership_link_service_pb2 import GetCustomershipLinkResponse
-from services.runtime.clock import from_proto_date
 
 
 def print_consent(asked: GetConsentRequestResponse, *, as_json: bool) -> None:
@@ -32,7 +32,7 @@ def print_customership(found: GetCustomershipLinkResponse, *, as_json: bool) -> 
     table.add_row("Customer", found.first_names)
     table.add_row("Temporary", "yes" if found.temporary else "no")
     if found.HasField("expected_end_date"):
-        table.add_row("Until", f"{from_proto_date(found.expected_end_date)}")
+        table.add_row("Until", iso_date(found.expected_end_date))
     console().print(table)
 
 

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, date
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from frontends.cli.render.console import console
+from frontends.dates import iso_date, moment
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.getting_started_pb2 import GettingStartedStep
 from liity.v1.registration_pb2 import (
@@ -25,7 +24,6 @@ from liity.v1.registration_service_pb2 import (
     PossibleDuplicate,
     RegisterCustomerResponse,
 )
-from services.runtime.clock import HELSINKI, from_proto_date
 
 
 def print_many(registrations: Sequence[Registration], *, as_json: bool) -> None:
@@ -57,7 +55,7 @@ def print_answer(answer: GetRegistrationResponse, *, as_json: bool) -> None:
         steps=answer.getting_started,
         form=answer.form if answer.HasField("form") else None,
         etag=answer.etag,
-        birth_date=from_proto_date(answer.birth_date) if answer.HasField("birth_date") else None,
+        birth_date=iso_date(answer.birth_date) if answer.HasField("birth_date") else "",
     )
 
 
@@ -74,14 +72,14 @@ def print_one(
     steps: Sequence[GettingStartedStep] = (),
     form: CustomerForm | None = None,
     etag: str = "",
-    birth_date: date | None = None,
+    birth_date: str = "",
 ) -> None:
     """Line by line, or a JSON object."""
     if as_json:
         besides = {"possibleDuplicates": duplicates, "gettingStarted": steps}
         found = {key: [MessageToDict(one) for one in several] for key, several in besides.items() if several}
         stored = {"form": MessageToDict(form), "etag": etag} if form else {}
-        born = {"birthDate": birth_date.isoformat()} if birth_date else {}
+        born = {"birthDate": birth_date} if birth_date else {}
         print_json(MessageToDict(registration) | found | stored | born)
         return
     table = lines()
@@ -114,13 +112,13 @@ def print_one(
     console().print(table)
 
 
-def _add_instead_of_a_code(table: Table, registration: Registration, birth_date: date | None) -> None:
+def _add_instead_of_a_code(table: Table, registration: Registration, birth_date: str) -> None:
     """Why somebody has no personal identity code, and when they were born."""
     if registration.missing_code_reason:
         reason = MissingCodeReason.Name(registration.missing_code_reason)
         table.add_row("No code", reason.removeprefix("MISSING_CODE_REASON_"))
     if birth_date:
-        table.add_row("Born", birth_date.isoformat())
+        table.add_row("Born", birth_date)
 
 
 def add_contacts(table: Table, form: CustomerForm) -> None:
@@ -140,11 +138,6 @@ def lines() -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     return table
-
-
-def moment(timestamp: Timestamp) -> str:
-    """A moment as clocks in Finland show it."""
-    return f"{timestamp.ToDatetime(UTC).astimezone(HELSINKI):%Y-%m-%d %H:%M}"
 
 
 def actions(available: Sequence[AvailableAction]) -> list[str]:

@@ -6,7 +6,8 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from frontends.cli.render.console import console
-from frontends.cli.render.registrations import lines, moment, print_json
+from frontends.cli.render.registrations import lines, print_json
+from frontends.dates import moment
 from liity.v1.auth_service_pb2 import Role, Session
 from liity.v1.unit_service_pb2 import Registrar, Unit, UnitKind
 

@@ -8,7 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from frontends.cli.render.console import console
-from frontends.cli.render.registrations import actions, lines, moment, parties, print_json
+from frontends.cli.render.registrations import actions, lines, parties, print_json
+from frontends.dates import moment
 from liity.v1.message_service_pb2 import CustomerServiceMessage, MessageContext, MessageState
 from liity.v1.registration_service_pb2 import ExplainRegistrationResponse
 from liity.v1.work_service_pb2 import WorkItem, WorkItemKind
