@@ -7,7 +7,7 @@ import typer
 
 from deploy.local.ports import PortTaken
 from deploy.local.process import StackError
-from frontends.cli.render.console import FAILED, WRONG_USE
+from frontends.cli.console import FAILED, WRONG_USE
 from services.runtime.settings import SettingsError
 
 

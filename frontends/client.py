@@ -8,6 +8,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from frontends.refusals import Refusal
 from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest, Session
@@ -99,6 +102,15 @@ class ApiClient:
         """Calls, and raises the `Refusal` the gateway answered with. `timeout` in seconds."""
         await self.renew_session()
         return await self._send(method, request, timeout)
+
+    async def ask(self, method: MethodDescriptor, request: Message) -> Message:
+        """Calls an RPC that is known by its descriptor alone; the same otherwise."""
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        answers: type[Message] = GetMessageClass(method.output_type)
+        rpc: grpc.aio.UnaryUnaryMultiCallable[Message, Message] = self._channel.unary_unary(
+            path, request_serializer=type(request).SerializeToString, response_deserializer=answers.FromString
+        )
+        return await self.call(rpc, request)
 
     async def close(self) -> None:
         """Closes the channel."""

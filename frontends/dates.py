@@ -19,9 +19,11 @@ def today() -> date:
     return datetime.now(_HELSINKI).date()
 
 
-def begin_of(day: date) -> datetime:
-    """The moment a day begins in Finland, in UTC."""
-    return datetime.combine(day, time(), _HELSINKI).astimezone(UTC)
+def begin_of(day: date) -> Timestamp:
+    """The moment a day begins in Finland."""
+    begin = Timestamp()
+    begin.FromDatetime(datetime.combine(day, time(), _HELSINKI).astimezone(UTC))
+    return begin
 
 
 def to_proto_date(day: date) -> Date:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from deploy.ending import ending_clearly
 from deploy.local.wiring import wiring_in
-from frontends.cli.render.console import FAILED
+from frontends.cli.console import FAILED
 from services.registration.audit import hash_chain
 from services.runtime.data.database import is_away, open_engine
 from services.runtime.settings import SettingsError

@@ -16,7 +16,7 @@ from deploy.admin.key_files import Key, KeyRing
 from deploy.admin.key_usage import KeyNeeded, give_up, identity_engine, loss, needs, release, shown
 from deploy.ending import ending_clearly
 from deploy.local.wiring import wiring_in
-from frontends.cli.render.console import FAILED, console
+from frontends.cli.console import FAILED, console
 from services.identity.persons.key_rotation import Reencryption, ReencryptionError
 from services.identity.persons.vault import HetuVault
 from services.runtime.settings import SettingsError

@@ -8,7 +8,7 @@ import typer
 from deploy.admin.staff import create_staff
 from deploy.ending import ending_clearly
 from frontends import refusals
-from frontends.cli.render.console import FAILED
+from frontends.cli.console import FAILED
 from frontends.client import new_request_id
 from liity.identity.v1.account_service_pb2 import CreateAccountRequest
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_OPERATOR

@@ -6,7 +6,7 @@ import typer
 from temporalio.service import RPCError
 
 from deploy.ending import ending_clearly
-from frontends.cli.render.console import FAILED
+from frontends.cli.console import FAILED
 from services.runtime.settings import load
 from services.runtime.temporal import client as temporal_client
 from services.runtime.temporal.namespace import NamespaceSettings, prepare_namespace

@@ -10,7 +10,7 @@ from deploy.ending import ending_clearly
 from deploy.local.commands import StateDir
 from deploy.local.seed import read_accounts
 from deploy.local.wiring import wiring_in
-from frontends.cli.render.console import console
+from frontends.cli.console import console
 
 app = typer.Typer(add_completion=False)
 

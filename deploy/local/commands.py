@@ -10,7 +10,7 @@ from deploy.ending import ending_clearly
 from deploy.local.ports import Ports
 from deploy.local.up import until_signalled
 from deploy.local.up import up as run_stack
-from frontends.cli.render.console import console
+from frontends.cli.console import console
 
 app = typer.Typer(add_completion=False)
 

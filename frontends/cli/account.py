@@ -2,13 +2,14 @@
 
 import typer
 
-from frontends.cli.render import units
-from frontends.cli.session import AsJson, account_options, call, call_as_nobody, link_token, new_password
+from frontends.cli import render
+from frontends.cli.commands import Commands
+from frontends.cli.session import AsJson, call, group
 from frontends.client import ApiClient, new_request_id
-from liity.v1.auth_service_pb2 import ChooseAccountPasswordRequest, OrderPasswordRequest, Session
+from liity.v1 import auth_service_pb2
+from liity.v1.auth_service_pb2 import OrderPasswordRequest, Session
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.callback()(account_options)
+app = group()
 
 
 @app.command()
@@ -16,9 +17,11 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
     """Who you are, and which units you may act for (R9)."""
 
     async def read(api: ApiClient) -> Session:
-        return api.session
+        # Never the tokens.
+        known = api.session
+        return Session(display_name=known.display_name, roles=known.roles, memberships=known.memberships)
 
-    units.print_account(call(context.obj, read), as_json=as_json)
+    render.show(call(context.obj, read), as_json=as_json)
 
 
 @app.command("order-password")
@@ -29,19 +32,10 @@ def order_password(context: typer.Context) -> None:
     async def order(api: ApiClient) -> None:
         await api.call(api.auth.OrderPassword, request)
 
-    call_as_nobody(context.obj, order)
+    call(context.obj, order, as_nobody=True)
     typer.echo("If the address has an account, a link is on its way to it.")
 
 
-@app.command("choose-password")
-def choose_password(context: typer.Context) -> None:
-    """Chooses the ordered password by the link, both asked for. You are logged out everywhere (R22)."""
-    request = ChooseAccountPasswordRequest(
-        token=link_token(), request_id=new_request_id(), password=new_password()
-    )
-
-    async def choose(api: ApiClient) -> None:
-        await api.call(api.auth.ChooseAccountPassword, request)
-
-    call_as_nobody(context.obj, choose)
-    typer.echo("It is chosen: log in with it.")
+Commands(app, auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]).add(
+    "choose-password", "ChooseAccountPassword", as_nobody=True, done="It is chosen: log in with it."
+)

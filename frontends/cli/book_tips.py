@@ -7,21 +7,23 @@ from typing import Annotated
 import typer
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
-from frontends.cli.render.registrations import print_json
-from frontends.cli.session import account_options, call
+from frontends.cli.render import print_json
+from frontends.cli.session import call, group
 from frontends.client import ApiClient, new_request_id
 from liity.v1.book_tips_service_pb2 import BookTips, GetBookTipsRequest, UpdateBookTipsRequest
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.callback()(account_options)
-
-Tips = Annotated[str, typer.Argument(help="fi, sv or en.")]
+app = group()
 
 
 @app.command()
-def show(context: typer.Context, language: Tips) -> None:
+def show(context: typer.Context, language: Annotated[str, typer.Argument(help="fi, sv or en.")]) -> None:
     """The tips in one language as JSON: what `edit` takes."""
-    _print(call(context.obj, lambda api: _read(api, language)))
+
+    async def read(api: ApiClient) -> BookTips:
+        request = GetBookTipsRequest(name=f"bookTips/{language}")
+        return (await api.call(api.book_tips.GetBookTips, request)).book_tips
+
+    print_json(MessageToDict(call(context.obj, read)))
 
 
 @app.command()
@@ -39,13 +41,4 @@ def edit(
         request = UpdateBookTipsRequest(request_id=new_request_id(), book_tips=given)
         return (await api.call(api.book_tips.UpdateBookTips, request)).book_tips
 
-    _print(call(context.obj, replace))
-
-
-async def _read(api: ApiClient, language: str) -> BookTips:
-    request = GetBookTipsRequest(name=f"bookTips/{language}")
-    return (await api.call(api.book_tips.GetBookTips, request)).book_tips
-
-
-def _print(tips: BookTips) -> None:
-    print_json(MessageToDict(tips))
+    print_json(MessageToDict(call(context.obj, replace)))

@@ -1,38 +1,48 @@
 """`liity class-lists`: many customers at once from a file, through the public API."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from frontends.cli.render import class_lists as render_class_lists
-from frontends.cli.render.console import FAILED
-from frontends.cli.session import AsJson, RequestId, account_options, call, own_unit
+from frontends.cli import render
+from frontends.cli.commands import Commands
+from frontends.cli.console import FAILED, console
+from frontends.cli.session import AsJson, RequestId, Unit, call, full_name, group, own_unit
 from frontends.client import ApiClient, new_request_id
+from liity.v1 import class_list_service_pb2
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
     CLASS_LIST_FORMAT_XLSX,
-    CancelClassListRequest,
+    CLASS_LIST_STATE_CANCELLED,
+    CLASS_LIST_STATE_DONE,
     CheckClassListRequest,
     ClassList,
+    ClassListError,
     ClassListFormat,
     ClassListReport,
     GetClassListRequest,
     GetClassListResultRequest,
     GetClassListTemplateRequest,
-    ListClassListsRequest,
     RegisterClassListRequest,
     RegisterClassListResponse,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.callback()(account_options)
+app = group()
+
+_class_lists = Commands(app, class_list_service_pb2.DESCRIPTOR.services_by_name["ClassListService"])
+_class_lists.add("list", "ListClassLists", limit=20)
+_class_lists.add("cancel", "CancelClassList", ["name"])
+
+_PAUSE = 0.5
+"""Seconds between two looks at a list that is followed."""
 
 _WHOLE_LIST = 60.0
 """Seconds that a thousand rows may take to be checked on a busy day."""
 
 Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/classLists/ID.")]
-Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .xlsx file.")]
 Follow = Annotated[bool, typer.Option(help="Show the progress until the list is done.")]
 
@@ -63,7 +73,7 @@ def check(context: typer.Context, file: File, unit: Unit = "", as_json: AsJson =
         return (await api.call(api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)).report
 
     report = call(context.obj, ask)
-    render_class_lists.print_report(report, as_json=as_json)
+    _print_report(report, as_json=as_json)
     if report.errors:
         raise typer.Exit(FAILED)
 
@@ -92,35 +102,19 @@ def register(
         )
         answer = await api.call(api.class_lists.RegisterClassList, request, timeout=_WHOLE_LIST)
         if answer.HasField("class_list") and follow and not as_json:
-            answer.class_list.CopyFrom(await render_class_lists.follow(api, answer.class_list))
+            answer.class_list.CopyFrom(await _follow(api, answer.class_list))
         return answer
 
     answer = call(context.obj, order, request_id=request_id)
     if as_json:
-        render_class_lists.print_answer(answer)
+        render.show(answer, as_json=True)
     else:
         if answer.report.errors:
-            render_class_lists.print_report(answer.report, as_json=False)
+            _print_report(answer.report, as_json=False)
         if answer.HasField("class_list"):
-            render_class_lists.print_one(answer.class_list, as_json=False)
+            render.show(answer.class_list, as_json=False)
     if not answer.HasField("class_list"):
         raise typer.Exit(FAILED)
-
-
-@app.command("list")
-def list_lists(
-    context: typer.Context,
-    unit: Unit = "",
-    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """The newest lists of a unit."""
-
-    async def read(api: ApiClient) -> list[ClassList]:
-        request = ListClassListsRequest(parent=unit or own_unit(api), page_size=limit)
-        return list((await api.call(api.class_lists.ListClassLists, request)).class_lists)
-
-    render_class_lists.print_many(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
@@ -128,11 +122,11 @@ def show(context: typer.Context, name: Name, follow: Follow = False, as_json: As
     """How far a list has come."""
 
     async def read(api: ApiClient) -> ClassList:
-        request = GetClassListRequest(name=_full_name(api, name))
+        request = GetClassListRequest(name=full_name(api, "classLists", name))
         found = (await api.call(api.class_lists.GetClassList, request)).class_list
-        return await render_class_lists.follow(api, found) if follow and not as_json else found
+        return await _follow(api, found) if follow and not as_json else found
 
-    render_class_lists.print_one(call(context.obj, read), as_json=as_json)
+    render.show(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
@@ -146,7 +140,7 @@ def result(
     """What became of each row, as CSV. It holds no personal identity code."""
 
     async def read(api: ApiClient) -> bytes:
-        request = GetClassListResultRequest(name=_full_name(api, name))
+        request = GetClassListResultRequest(name=full_name(api, "classLists", name))
         return (await api.call(api.class_lists.GetClassListResult, request)).content
 
     content = call(context.obj, read)
@@ -154,21 +148,6 @@ def result(
         typer.echo(content.decode("utf-8-sig"), nl=False)
     else:
         _write(file, content)
-
-
-@app.command()
-def cancel(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Registers no more of a list. What is registered stays."""
-
-    async def end(api: ApiClient) -> ClassList:
-        request = CancelClassListRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.class_lists.CancelClassList, request)).class_list
-
-    render_class_lists.print_one(call(context.obj, end), as_json=as_json)
-
-
-def _full_name(api: ApiClient, name: str) -> str:
-    return name if "/" in name else f"{own_unit(api)}/classLists/{name}"
 
 
 def _format_of(file: Path) -> ClassListFormat.ValueType:
@@ -186,3 +165,37 @@ def _write(file: Path, content: bytes) -> None:
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be written: {error.strerror}") from None
     typer.echo(f"Written: {file}")
+
+
+def _print_report(report: ClassListReport, *, as_json: bool) -> None:
+    """Every error by row and column, or a JSON object."""
+    if as_json:
+        render.show(report, as_json=True)
+        return
+    if report.errors:
+        render.show_list(report.errors, ClassListError.DESCRIPTOR, as_json=False)
+    if report.omitted_error_count:
+        console().print(f"… and {report.omitted_error_count:,} errors more")
+    console().print(f"{report.row_count:,} rows, {report.wrong_row_count:,} of them with errors")
+
+
+async def _follow(api: ApiClient, class_list: ClassList) -> ClassList:
+    """Shows how far a list has come, until it is done or cancelled."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[refused]} refused"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console()) as progress:
+        task = progress.add_task("Registers", total=class_list.counts.total, refused=0)
+        while True:
+            counts = class_list.counts
+            done = counts.total - counts.remaining
+            progress.update(task, completed=done, total=counts.total, refused=f"{counts.refused:,}")
+            if class_list.state in {CLASS_LIST_STATE_DONE, CLASS_LIST_STATE_CANCELLED}:
+                return class_list
+            await asyncio.sleep(_PAUSE)
+            request = GetClassListRequest(name=class_list.name)
+            class_list = (await api.call(api.class_lists.GetClassList, request)).class_list

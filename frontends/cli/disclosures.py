@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from frontends.cli.render.console import FAILED
-from frontends.cli.session import account_options, call
+from frontends.cli.console import FAILED
+from frontends.cli.session import call, group
 from frontends.client import ApiClient, new_request_id
 from liity.v1.disclosure_service_pb2 import (
     DISCLOSURE_STATE_READY,
@@ -18,8 +18,7 @@ from liity.v1.disclosure_service_pb2 import (
     GetDisclosureRequest,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.callback()(account_options)
+app = group()
 
 _PATIENCE = 60.0
 """Seconds until an export that is not ready is left for later."""

@@ -1,18 +1,14 @@
 """How commands edit a form: which fields to what, and as it was read when."""
 
 import json
-from collections.abc import Awaitable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict, ParseError
 
-from frontends.refusals import Refusal
 from liity.v1.customer_form_pb2 import CustomerForm
-from liity.v1.customer_service_pb2 import ChangedMeanwhile
-
-AnswerT = TypeVar("AnswerT")
 
 Changes = Annotated[
     list[str], typer.Option("--set", help="FIELD=VALUE, such as email=... or address.postcode=00100.")
@@ -20,18 +16,8 @@ Changes = Annotated[
 Etag = Annotated[str, typer.Option(help="As `show` printed it: refused if somebody has edited it since.")]
 
 
-async def tell_what_changed(editing: Awaitable[AnswerT]) -> AnswerT:
-    """What an edit answers; if somebody else was faster, tells which fields they have changed."""
-    try:
-        return await editing
-    except Refusal as refusal:
-        if isinstance(refusal.detail, ChangedMeanwhile):
-            typer.echo(f"Changed since: {', '.join(refusal.detail.changed.paths)}", err=True)
-        raise
-
-
-def form_of(changes: list[str]) -> tuple[CustomerForm, list[str]]:
-    """The changed fields as a form, and their paths."""
+def form_of(changes: list[str]) -> tuple[CustomerForm, FieldMask]:
+    """The changed fields as a form, and which they are."""
     form, paths = CustomerForm(), []
     for change in changes:
         path, _, text = change.partition("=")
@@ -46,7 +32,7 @@ def form_of(changes: list[str]) -> tuple[CustomerForm, list[str]]:
                 f"--set takes FIELD=VALUE: {path} is no field, or has no such value"
             ) from None
         paths.append(path)
-    return form, paths
+    return form, FieldMask(paths=paths)
 
 
 def _value(text: str, field: FieldDescriptor) -> object:

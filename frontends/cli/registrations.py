@@ -5,43 +5,40 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import Parse, ParseError
 
-from frontends.cli import example_forms
-from frontends.cli.form_edits import Changes, Etag, form_of, tell_what_changed
-from frontends.cli.render import registrations as render_registrations
-from frontends.cli.render import worklist
-from frontends.cli.session import AsJson, RequestId, account_options, call, choice, own_unit, secret
+from frontends.cli import example_forms, render
+from frontends.cli.commands import Commands
+from frontends.cli.form_edits import Changes, Etag, form_of
+from frontends.cli.session import AsJson, RequestId, Unit, call, chosen, full_name, group, own_unit, secret
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import to_proto_date, today
+from liity.v1 import registration_service_pb2
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
-from liity.v1.registration_pb2 import MissingCodeReason, Registration, Stage
+from liity.v1.registration_pb2 import Registration
 from liity.v1.registration_service_pb2 import (
-    ExplainRegistrationRequest,
-    ExplainRegistrationResponse,
-    GetRegistrationRequest,
-    GetRegistrationResponse,
-    LinkToCustomerRequest,
-    ListRegistrationsRequest,
     MissingPersonalIdentityCode,
-    ReactivateRequest,
     RecordConsentRequest,
     RegisterCustomerRequest,
     RegisterCustomerResponse,
-    RejectRegistrationRequest,
     UpdateRegistrationRequest,
-    VerifyIdentityRequest,
-    WithdrawRegistrationRequest,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.callback()(account_options)
+app = group()
+
+_registrations = Commands(app, registration_service_pb2.DESCRIPTOR.services_by_name["RegistrationService"])
+_registrations.add("list", "ListRegistrations")
+_registrations.add("show", "GetRegistration", ["name"])
+_registrations.add("explain", "ExplainRegistration", ["name"])
+_registrations.add("withdraw", "WithdrawRegistration", ["name"])
+_registrations.add("reactivate", "Reactivate", ["name"])
+_registrations.add("verify", "VerifyIdentity", ["name"])
+_registrations.add("link", "LinkToCustomer", ["name"])
+_registrations.add("reject", "RejectRegistration", ["name"])
 
 Name = Annotated[
     str, typer.Argument(help="ID in your own unit, or units/UNIT/registrations/ID for another one.")
 ]
-Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
 
 
 @app.command()
@@ -92,77 +89,25 @@ def save(
         return await api.call(api.registrations.RegisterCustomer, request)
 
     saved = call(context.obj, register, request_id=request.request_id)
-    render_registrations.print_saved(saved, as_json=as_json)
-
-
-@app.command("list")
-def list_registrations(
-    context: typer.Context,
-    unit: Unit = "",
-    stage: Annotated[str, typer.Option(help="Only this stage, such as WAITING_FOR_CONSENT.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """The registrations of a unit, newest first."""
-    stages = {name.removeprefix("STAGE_"): value for name, value in Stage.items()}
-    if stage and stage.upper() not in stages:
-        raise typer.BadParameter(f"--stage takes one of {', '.join(list(stages)[1:])}")
-
-    async def read(api: ApiClient) -> list[Registration]:
-        found: list[Registration] = []
-        request = ListRegistrationsRequest(
-            parent=unit or own_unit(api), stage=stages[stage.upper() or "UNSPECIFIED"]
-        )
-        while True:
-            request.page_size = min(limit - len(found), 200)
-            page = await api.call(api.registrations.ListRegistrations, request)
-            found += page.registrations
-            request.page_token = page.next_page_token
-            if len(found) >= limit or not page.next_page_token:
-                return found
-
-    render_registrations.print_many(call(context.obj, read), as_json=as_json)
-
-
-@app.command()
-def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """One registration: its stage, deadline, what it waits for, who can act, and what to do next (R28)."""
-
-    async def read(api: ApiClient) -> GetRegistrationResponse:
-        request = GetRegistrationRequest(name=_full_name(api, name))
-        return await api.call(api.registrations.GetRegistration, request)
-
-    render_registrations.print_answer(call(context.obj, read), as_json=as_json)
+    render.show(saved, as_json=as_json)
 
 
 @app.command()
 def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_json: AsJson = False) -> None:
     """Corrects the form while it waits (R14). A guardian whose address changes is asked anew."""
-    form, paths = form_of(changes)
+    form, mask = form_of(changes)
 
     async def change(api: ApiClient) -> Registration:
         request = UpdateRegistrationRequest(
-            name=_full_name(api, name),
+            name=full_name(api, "registrations", name),
             request_id=new_request_id(),
             etag=etag,
-            update_mask=FieldMask(paths=paths),
+            update_mask=mask,
             form=form,
         )
-        editing = api.call(api.registrations.UpdateRegistration, request)
-        return (await tell_what_changed(editing)).registration
+        return (await api.call(api.registrations.UpdateRegistration, request)).registration
 
-    _print_one(call(context.obj, change), as_json=as_json)
-
-
-@app.command()
-def explain(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Why: what has happened, what it waits for, who can do what. Also units/UNIT/customers/ID."""
-
-    async def read(api: ApiClient) -> ExplainRegistrationResponse:
-        request = ExplainRegistrationRequest(name=_full_name(api, name))
-        return await api.call(api.registrations.ExplainRegistration, request)
-
-    worklist.print_explanation(call(context.obj, read), as_json=as_json)
+    render.show(call(context.obj, change), as_json=as_json)
 
 
 @app.command()
@@ -180,82 +125,13 @@ def consent(
 
     async def record(api: ApiClient) -> Registration:
         request = RecordConsentRequest(
-            name=_full_name(api, name),
+            name=full_name(api, "registrations", name),
             request_id=new_request_id(),
             consent=PaperConsent(guardian_name=guardian, sign_date=to_proto_date(day)),
         )
         return (await api.call(api.registrations.RecordConsent, request)).registration
 
-    _print_one(call(context.obj, record), as_json=as_json)
-
-
-@app.command()
-def withdraw(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Withdraws a registration that waits; what was held for it is erased (R30)."""
-
-    async def end(api: ApiClient) -> Registration:
-        request = WithdrawRegistrationRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.registrations.WithdrawRegistration, request)).registration
-
-    _print_one(call(context.obj, end), as_json=as_json)
-
-
-@app.command()
-def reactivate(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Activates a customer who is marked for deletion, with the form's data (R19). For customer service."""
-
-    async def decide(api: ApiClient) -> Registration:
-        request = ReactivateRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.registrations.Reactivate, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
-
-
-@app.command()
-def verify(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Confirms who a person without a personal identity code is (R24). For customer service."""
-
-    async def decide(api: ApiClient) -> Registration:
-        request = VerifyIdentityRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.registrations.VerifyIdentity, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
-
-
-@app.command()
-def link(
-    context: typer.Context,
-    name: Name,
-    customer: Annotated[str, typer.Option(help="units/UNIT/customers/ID: the customer that the person is.")],
-    as_json: AsJson = False,
-) -> None:
-    """Ends a registration without a code as that of a customer there is (R24). For customer service."""
-
-    async def decide(api: ApiClient) -> Registration:
-        request = LinkToCustomerRequest(
-            name=_full_name(api, name), request_id=new_request_id(), customer=customer
-        )
-        return (await api.call(api.registrations.LinkToCustomer, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
-
-
-@app.command()
-def reject(
-    context: typer.Context,
-    name: Name,
-    note: Annotated[str, typer.Option(help="Why, for the unit to read: no code, and better no names.")],
-    as_json: AsJson = False,
-) -> None:
-    """Declines a registration that waits for customer service; its form is erased (R19, R24)."""
-
-    async def decide(api: ApiClient) -> Registration:
-        request = RejectRegistrationRequest(
-            name=_full_name(api, name), request_id=new_request_id(), note=note
-        )
-        return (await api.call(api.registrations.RejectRegistration, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
+    render.show(call(context.obj, record), as_json=as_json)
 
 
 def _form_in(file: Path) -> CustomerForm:
@@ -271,13 +147,5 @@ def _missing_code(birth_date: datetime | None, reason: str) -> MissingPersonalId
     if birth_date:
         missing.birth_date.CopyFrom(to_proto_date(birth_date.date()))
     if reason:
-        missing.reason = choice(MissingCodeReason.items(), "MISSING_CODE_REASON_", "--reason", reason)
+        missing.reason = chosen(missing.DESCRIPTOR.fields_by_name["reason"], "--reason", reason)
     return missing
-
-
-def _full_name(api: ApiClient, name: str) -> str:
-    return name if "/" in name else f"{own_unit(api)}/registrations/{name}"
-
-
-def _print_one(registration: Registration, *, as_json: bool) -> None:
-    render_registrations.print_one(registration, as_json=as_json)

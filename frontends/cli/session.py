@@ -3,19 +3,21 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from frontends.cli.render.console import FAILED, WRONG_USE
+from frontends.cli.console import FAILED, WRONG_USE
+from frontends.cli.layouts import TEXTS
+from frontends.cli.render import enum_text, text
 from frontends.client import ApiClient
 from frontends.refusals import Refusal
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 
-ChoiceT = TypeVar("ChoiceT", bound=int)
 ResultT = TypeVar("ResultT")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
@@ -40,6 +42,8 @@ RequestId = Annotated[
     str, typer.Option(help="A UUID that makes repeating the command safe; a new one if missing.")
 ]
 
+Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
+
 DEFAULT_GATEWAY = "127.0.0.1:7400"
 
 
@@ -54,6 +58,7 @@ class Caller:
     password: str = ""
     demo_account: str = ""
     state_dir: Path = Path(".liity")
+    is_nobody: bool = False
 
     def way(self) -> tuple[str, Path | None]:
         """The gateway and the CA of its certificate: those given, else those of the demo account's stack."""
@@ -168,15 +173,22 @@ def nobody_options(
     language: MessageLanguage = "en",
 ) -> None:
     """What commands take that need no account: which gateway."""
-    context.obj = Caller(gateway, gateway_ca, language)
+    context.obj = Caller(gateway, gateway_ca, language, is_nobody=True)
 
 
-def choice(values: Iterable[tuple[str, ChoiceT]], prefix: str, option: str, given: str) -> ChoiceT:
-    """The value of an enum that an option names, as in `related-person`."""
-    choices = {key.removeprefix(prefix).lower().replace("_", "-"): value for key, value in values if value}
-    if given not in choices:
-        raise typer.BadParameter(f"{option} takes one of {', '.join(choices)}")
-    return choices[given]
+def choices(field: FieldDescriptor) -> dict[str, int]:
+    """The values of an enum as options name them: `related-person`."""
+    numbers = [number for number in cast(EnumDescriptor, field.enum_type).values_by_number if number]
+    return {enum_text(field, number).lower().replace("_", "-"): number for number in numbers}
+
+
+def chosen(field: FieldDescriptor, option: str, given: str) -> Any:  # noqa: ANN401 - of any enum
+    """The value of an enum that an option names; of upper case and underscores, too."""
+    found = choices(field)
+    value = found.get(given.lower().replace("_", "-"))
+    if value is None:
+        raise typer.BadParameter(f"{option} takes one of {', '.join(found)}")
+    return value
 
 
 def own_unit(api: ApiClient) -> str:
@@ -188,25 +200,24 @@ def own_unit(api: ApiClient) -> str:
     return units[0]
 
 
-def call(caller: Caller, work: Callable[[ApiClient], Awaitable[ResultT]], *, request_id: str = "") -> ResultT:
-    """Logs in, works, and gives the result; a refusal ends the program with its text and exit code.
-
-    With `request_id`, whoever loses the answer is told how the same call is repeated.
-    """
-    return _run(caller, work, caller.credentials, request_id)
+def full_name(api: ApiClient, collection: str, given: str) -> str:
+    """The name of a resource of a unit, of which the ID alone may have been given."""
+    return given if "/" in given else f"{own_unit(api)}/{collection}/{given}"
 
 
-def call_as_nobody(caller: Caller, work: Callable[[ApiClient], Awaitable[ResultT]]) -> ResultT:
-    """The same without an account: what is worked with opens the door itself."""
-    return _run(caller, work, None, "")
-
-
-def _run(
+def call(
     caller: Caller,
     work: Callable[[ApiClient], Awaitable[ResultT]],
-    log_in_with: Callable[[], tuple[str, str]] | None,
-    request_id: str,
+    *,
+    request_id: str = "",
+    as_nobody: bool = False,
 ) -> ResultT:
+    """Logs in, works, and gives the result; a refusal ends the program with its text and exit code.
+
+    With `request_id`, whoever loses the answer is told how the same call is repeated. With `as_nobody`
+    no account is logged in.
+    """
+
     async def work_as_whom() -> ResultT:
         async with ApiClient(gateway, caller.language, gateway_ca) as api:
             if credentials is not None:
@@ -214,11 +225,13 @@ def _run(
             return await work(api)
 
     gateway, gateway_ca = caller.way()
-    credentials = log_in_with() if log_in_with is not None else None
+    credentials = None if as_nobody or caller.is_nobody else caller.credentials()
     try:
         return asyncio.run(work_as_whom())
     except Refusal as refusal:
         lines = refusal.lines()
+        if refusal.detail is not None and refusal.detail.DESCRIPTOR.name in TEXTS:
+            lines.append(f"  {text(TEXTS[refusal.detail.DESCRIPTOR.name], refusal.detail)}")
         if refusal.reason == REASON_UNAVAILABLE:
             lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
             if gateway_ca is None:
@@ -227,3 +240,10 @@ def _run(
                 lines.append(f"  Repeated with --request-id {request_id} it is the same call")
         typer.echo("\n".join(lines), err=True)
         raise typer.Exit(FAILED) from None
+
+
+def group(options: Callable[..., None] = account_options) -> typer.Typer:
+    """A group of commands that take these options before the command."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False)
+    app.callback()(options)
+    return app
