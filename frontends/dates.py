@@ -1,4 +1,4 @@
-"""Days and moments as people in Finland read them."""
+"""Dates and timestamps in Finnish time."""
 
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ _HELSINKI = ZoneInfo("Europe/Helsinki")
 
 
 def moment(timestamp: Timestamp) -> str:
-    """A moment as clocks in Finland show it."""
+    """A timestamp in Finnish time: `2026-11-28 13:05`."""
     return f"{timestamp.ToDatetime(UTC).astimezone(_HELSINKI):%Y-%m-%d %H:%M}"
 
 
@@ -20,7 +20,7 @@ def today() -> date:
 
 
 def begin_of(day: date) -> Timestamp:
-    """The moment a day begins in Finland."""
+    """The start of a day in Finland."""
     begin = Timestamp()
     begin.FromDatetime(datetime.combine(day, time(), _HELSINKI).astimezone(UTC))
     return begin

@@ -1,6 +1,6 @@
-"""Refusals: what the gateway answers when it does not do what it was asked (AIP-193).
+"""Refusals: errors of the gateway as callers see them (AIP-193).
 
-The gateway says it in the caller's language; only that it did not answer must be said here.
+The gateway sends the texts in the caller's language. Only the texts of a missing answer are here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ _NOT_OURS = {
 
 
 class FieldViolation(NamedTuple):
-    """One wrong field: its path as in `form.address.postcode`, why, and the same for a person."""
+    """One wrong field: its path such as `form.address.postcode`, the reason, and the text for people."""
 
     field: str
     reason: Reason.ValueType
@@ -47,8 +47,8 @@ class FieldViolation(NamedTuple):
 class Refusal(Exception):
     """A call was refused.
 
-    `reason` is its stable code, INTERNAL for one of a newer release, and `text` says it to a person.
-    `contact` is where customer service is found (R25): an e-mail address and a page.
+    `reason` is the stable code; INTERNAL if this release does not know it. `text` is for people, in the
+    caller's language. `contact` is the e-mail address and page of customer service (R25).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Refusal(Exception):
         return f"{self.code.name} {reason_name(self.reason)}" + (f" ({fields})" if fields else "")
 
     def lines(self) -> list[str]:
-        """The refusal for a person: what the gateway says, its reason, and each field that is wrong."""
+        """The lines to print: text and reason, each wrong field, when to retry, whom to contact."""
         lines = [f"{self.text} ({reason_name(self.reason)})"]
         lines += [f"  {field}: {text} ({reason_name(reason)})" for field, reason, text in self.violations]
         if self.retry_after is not None:
@@ -91,7 +91,7 @@ class Refusal(Exception):
     def from_rpc_error(cls, error: grpc.aio.AioRpcError, language: str = "en") -> "Refusal":
         """The refusal in an error of gRPC.
 
-        A gateway that is away or late is UNAVAILABLE; an answer without our details is INTERNAL.
+        No answer in time is UNAVAILABLE; an answer without details of Liity is INTERNAL.
         """
         # It reads only what both kinds of call have: code, details and trailing metadata.
         status = rpc_status.from_call(cast(grpc.Call, error))
@@ -110,7 +110,7 @@ class Refusal(Exception):
 
     @classmethod
     def from_status(cls, status: status_pb2.Status) -> "Refusal | None":
-        """The refusal in a status; None if Liity has not made it."""
+        """The refusal in a status; None if it is not from Liity."""
         details = {detail.TypeName(): detail for detail in status.details}
         info = _detail(details, error_details_pb2.ErrorInfo())
         if info.domain != _DOMAIN:
@@ -140,14 +140,14 @@ def _reason(name: str) -> Reason.ValueType:
 
 
 def _detail(details: Mapping[str, any_pb2.Any], message: DetailT) -> DetailT:
-    """The detail of a message's type; the empty message if there is none."""
+    """The detail of the message's type; the empty message if there is none."""
     if message.DESCRIPTOR.full_name in details:
         details[message.DESCRIPTOR.full_name].Unpack(message)
     return message
 
 
 def _own(detail: any_pb2.Any) -> Message | None:
-    """A detail of Liity's; None if it is of a newer release."""
+    """A detail of a type of Liity; None if this release does not know the type."""
     try:
         descriptor = descriptor_pool.Default().FindMessageTypeByName(detail.TypeName())
     except KeyError:

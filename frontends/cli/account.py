@@ -32,10 +32,10 @@ def order_password(context: typer.Context) -> None:
     async def order(api: ApiClient) -> None:
         await api.call(api.auth.OrderPassword, request)
 
-    call(context.obj, order, as_nobody=True)
+    call(context.obj, order, anonymous=True)
     typer.echo("If the address has an account, a link is on its way to it.")
 
 
 Commands(app, auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]).add(
-    "choose-password", "ChooseAccountPassword", as_nobody=True, done="It is chosen: log in with it."
+    "choose-password", "ChooseAccountPassword", anonymous=True, done="It is chosen: log in with it."
 )

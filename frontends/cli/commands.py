@@ -1,8 +1,8 @@
 """Commands that are made from the contracts: each fills a request from its arguments and prints the answer.
 
-A field of the request becomes an option, or an argument where a command says so, with the field's comment as
-its help; the help of the command is the comment of the RPC. `request_id` is made anew. What nobody else may
-read is asked for: the token of a link, a password, a personal identity code.
+Each field of the request becomes an option, or an argument where the command says so. The field's comment is
+its help, and the RPC's comment is the help of the command. `request_id` is a new UUID. Secrets are prompted
+for: the token of a link, a password, a personal identity code.
 """
 
 import inspect
@@ -27,7 +27,7 @@ from frontends.cli.session import AsJson, call, choices, chosen, link_token, new
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import begin_of, to_proto_date
 
-_ASKED: Mapping[str, Callable[[], str]] = {
+_PROMPTS: Mapping[str, Callable[[], str]] = {
     "token": link_token,
     "password": new_password,
     "personal_identity_code": lambda: secret("Personal identity code"),
@@ -41,7 +41,7 @@ _ERRORS = re.compile(r"\b(ABORTED|[A-Z]+_[A-Z_]+)\b")
 
 @dataclass(frozen=True)
 class _Command:
-    """A command of one RPC: what `Commands.add` says."""
+    """One command: the RPC and the options of `Commands.add`."""
 
     method: MethodDescriptor
     arguments: Sequence[str]
@@ -52,28 +52,28 @@ class _Command:
     confirm: str = ""
     done: str = ""
     as_table: bool = False
-    as_nobody: bool = False
+    anonymous: bool = False
 
     @property
     def fields(self) -> Mapping[str, FieldDescriptor]:
-        """Those of the request, by name."""
+        """The fields of the request, by name."""
         return self.method.input_type.fields_by_name
 
     def parameters(self) -> Iterator[inspect.Parameter]:
-        """What Typer makes the command's arguments and options of."""
+        """The parameters of the function that Typer makes the command of."""
         yield _parameter("context", typer.Context)
         for one in self.method.input_type.fields:
-            if one.name in {"request_id", "page_token", *_ASKED}:
+            if one.name in {"request_id", "page_token", *_PROMPTS}:
                 continue
             if one.name in self.switches:
                 for value in choices(one):
-                    told = typer.Option(f"--{value}", help=f"Only those that are {value}.")
-                    yield _parameter(value, Annotated[bool, told], False)
+                    switch = typer.Option(f"--{value}", help=f"Only those that are {value}.")
+                    yield _parameter(value, Annotated[bool, switch], False)
             elif one.name != "page_size":
                 yield self._of_field(one)
             elif self.limit:
-                told_limit = typer.Option("--limit", min=1, help="At most so many.")
-                yield _parameter("page_size", Annotated[int, told_limit], self.limit)
+                limit = typer.Option("--limit", min=1, help="At most so many.")
+                yield _parameter("page_size", Annotated[int, limit], self.limit)
         if self.confirm:
             yield _parameter("yes", Annotated[bool, typer.Option("--yes", help="Do not ask.")], False)
         if not self.done:
@@ -89,7 +89,7 @@ class _Command:
             found = call(context.obj, lambda api: self._list(api, request, given, listed.name))
             render.show_list(found, cast(Descriptor, listed.message_type), as_json=given["as_json"])
             return
-        answer = call(context.obj, lambda api: self._ask(api, request, given), as_nobody=self.as_nobody)
+        answer = call(context.obj, lambda api: self._ask(api, request, given), anonymous=self.anonymous)
         if self.done:
             typer.echo(render.text(self.done, answer))
         elif self.as_table:
@@ -109,33 +109,33 @@ class _Command:
             absent = self.defaults[one.name]
         elif one.name != "parent" and one.GetOptions().Extensions[validate_pb2.field].required:
             absent = inspect.Parameter.empty
-        told: Any = (
-            typer.Argument(help=_told(one))
+        info: Any = (
+            typer.Argument(help=_field_help(one))
             if one.name in self.arguments
-            else typer.Option(self._flag(one.name), formats=formats, help=_told(one))
+            else typer.Option(self._flag(one.name), formats=formats, help=_field_help(one))
         )
-        return _parameter(one.name, Annotated[kind, told], absent)
+        return _parameter(one.name, Annotated[kind, info], absent)
 
     def _request(self, given: dict[str, Any]) -> Any:  # noqa: ANN401 - of the RPC's type
-        """The request as the arguments say, but for names within one's own unit."""
+        """The request from the arguments. `_ask` completes names, which needs the session."""
         for name in self.switches:
             values = [value for value in choices(self.fields[name]) if given.pop(value)]
             if len(values) > 1:
                 raise typer.BadParameter(f"--{' and --'.join(values)} exclude one another")
             given[name] = "".join(values)
         request = GetMessageClass(self.method.input_type)()
-        for name, ask in _ASKED.items():
-            if name in self.fields:
-                setattr(request, name, ask())
         if "request_id" in self.fields:
             setattr(request, "request_id", new_request_id())  # noqa: B010 - no type of ours has it
         for name, value in given.items():
             if name in self.fields and name != "page_size" and value:
                 _fill(request, self.fields[name], value, self._flag(name))
+        for name, prompt in _PROMPTS.items():
+            if name in self.fields:
+                setattr(request, name, prompt())
         return request
 
     async def _ask(self, api: ApiClient, request: Any, given: Mapping[str, Any]) -> Message:  # noqa: ANN401
-        """The answer. Names of which the ID alone was given are filled in first."""
+        """The answer. First completes resource names of which only the ID was given."""
         for name in given.keys() & self.fields.keys():
             if name == "parent":
                 request.parent = given[name] or own_unit(api)
@@ -150,7 +150,7 @@ class _Command:
         given: Mapping[str, Any],
         field_name: str,
     ) -> list[Message]:
-        """What is in the list, page by page, until there is enough of it."""
+        """The elements of all pages, up to the limit."""
         found: list[Message] = []
         limit = given.get("page_size")
         while True:
@@ -172,16 +172,16 @@ class Commands:
         self._service = service
 
     def add(self, name: str, rpc: str, arguments: Sequence[str] = (), **how: Any) -> None:  # noqa: ANN401
-        """Adds a command. `arguments` are the fields that are no options; the others are options.
+        """Adds a command. `arguments` names the fields that are arguments; the others are options.
 
-        options: what an option is called, by the field's name, if not as the field.
-        defaults: what a field is if its option is not given.
-        switches: enums of which each value is an option.
-        limit: how many of a list are shown unless told otherwise; 0 shows all.
-        confirm: what is asked before the call.
-        done: what is said afterwards, with fields of the answer in it, instead of the answer.
-        as_table: whether the one message of the answer is shown as a list.
-        as_nobody: whether no account is logged in.
+        options: names of options by field, where they differ from the field's name.
+        defaults: values of fields whose option is not given.
+        switches: enum fields of which each value is an option of its own.
+        limit: default of `--limit` for a list; 0 shows all, without the option.
+        confirm: the question to confirm before the call.
+        done: the text to print instead of the answer; a template of `render` over the answer.
+        as_table: prints the one message of the answer as a list of one.
+        anonymous: does not log in.
         """
         method = self._service.methods_by_name[rpc]
         command = _Command(method, arguments, **how)
@@ -190,7 +190,7 @@ class Commands:
         def run(context: typer.Context, **given: Any) -> None:  # noqa: ANN401 - as the parameters say
             command.run(context, given)
 
-        run.__doc__ = _help(method)
+        run.__doc__ = _rpc_help(method)
         run.__annotations__ = {one.name: one.annotation for one in parameters}
         for attribute, value in (("__signature__", inspect.Signature(parameters)), ("rpc", rpc)):
             setattr(run, attribute, value)
@@ -210,8 +210,8 @@ def _kind(one: FieldDescriptor) -> tuple[Any, list[str] | None]:
     return bool if one.type == one.TYPE_BOOL else str, None
 
 
-def _told(one: FieldDescriptor) -> str:
-    """The help of a field: its comment, its names and values as they are typed."""
+def _field_help(one: FieldDescriptor) -> str:
+    """The help of a field: its comment, with names and values as they are typed."""
     comment = _comment(one.full_name)
     if one.name == "parent":
         return "units/UNIT; your own if you belong to one."
@@ -234,7 +234,7 @@ def _fill(request: Message, one: FieldDescriptor, value: Any, flag: str) -> None
 
 
 def _full_name(api: ApiClient, one: FieldDescriptor, given: str) -> str:
-    """The name of a resource of which the ID alone was given; other texts as they are."""
+    """The full name of a resource of which only the ID was given; other texts unchanged."""
     comment = _comment(one.full_name)
     if not given or "/" in given:
         return given
@@ -254,7 +254,7 @@ def _comment(full_name: str) -> str:
     return _comments()[full_name]
 
 
-def _help(method: MethodDescriptor) -> str:
-    """What the contract says of an RPC, without the sentences that tell its errors."""
+def _rpc_help(method: MethodDescriptor) -> str:
+    """The comment of an RPC without the sentences about its errors."""
     sentences = re.split(r"(?<=[.?]) (?=[A-Z])", _comment(method.full_name))
     return " ".join(sentence for sentence in sentences if not _ERRORS.search(sentence))

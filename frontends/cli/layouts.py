@@ -1,7 +1,7 @@
-"""What people are shown of the messages of the API. `render` says what templates may hold.
+"""Which fields of the API's messages are printed. `render` explains the templates.
 
-LINES are for one message, by what each line is; the lines of a part are put where "*" stands.
-COLUMNS are for a table of several. TEXTS are for a message within another one.
+LINES: one message, heading to template; "*" names a field whose own lines are inserted.
+COLUMNS: a table of messages, heading to template. TEXTS: a message inside another one, on one line.
 """
 
 from collections.abc import Mapping
@@ -229,7 +229,7 @@ TEXTS: Mapping[str, str] = {
     "RelatedPerson": "{full_name} {email}",
     "WorkClaim": "{officer_display_name} until {expire_time}",
     "WorkSubject": "{display_name}, {unit_display_name}\n{name}",
-    # What is told with a refusal.
+    # Details of refusals.
     "ChangedMeanwhile": "Changed since: {changed}",
     "CodeOfAnotherPerson": "The other person: {customer|registration|'is being saved at this moment'}",
 }

@@ -1,9 +1,9 @@
-"""Answers of the API on a terminal: a message as lines, a list as a table, either as JSON.
+"""Prints the API's answers: a message as lines, a list as a table, either as JSON.
 
-What is shown of a message stands in `layouts`: a heading and a template for each line or column. The fields
-of a template are paths within the message, as in `{form.email}`; `{customer|registration}` takes the first
-that is set, and a text in quotes stands for none. Values are shown as their fields' types say: moments as
-clocks in Finland do, enums without their prefix. A line whose fields are all empty is left out.
+`layouts` has a heading and a template for each line or column. The fields of a template are paths in the
+message, such as `{form.email}`; `{customer|registration}` takes the first that is set, and a text in quotes
+is a default. The type of a field decides how its value is printed: timestamps in Finnish time, enums without
+their prefix. A line whose fields are all empty is omitted.
 """
 
 import json
@@ -48,7 +48,7 @@ def show_list(messages: Sequence[Message], of: Descriptor, *, as_json: bool) -> 
     for message in messages:
         table.add_row(*(Text(text(template, message)) for template in columns.values()))
     for column in table.columns:
-        # IDs are there to be copied: never cut, however narrow the terminal.
+        # IDs are copied from here: never cut, however narrow the terminal.
         column.overflow = "fold"
     console().print(table)
 
@@ -59,7 +59,7 @@ def print_json(value: object) -> None:
 
 
 def text(template: str, message: Message) -> str:
-    """A template with the fields of a message; empty if all of them are."""
+    """The template filled from the message; empty if all its fields are empty."""
     found, parts = False, []
     for literal, paths, spec, _ in _FORMATTER.parse(template):
         parts.append(literal)
@@ -67,12 +67,12 @@ def text(template: str, message: Message) -> str:
             values = _first(paths, message, spec or "")
             found = found or bool(values)
             parts.append("\n".join(values))
-    # Where one part of it is missing, nothing stands for it.
+    # Removes what surrounds an empty field.
     return re.sub(r" ?\(\)|^, |, $", "", "".join(parts)).strip() if found or "{" not in template else ""
 
 
 def list_field(message_type: Descriptor) -> FieldDescriptor | None:
-    """The field of an answer that is a list and nothing else; None if it is no such answer."""
+    """The list of an answer that holds only a list; None for any other answer."""
     fields = [field for field in message_type.fields if field.name != "next_page_token"]
     is_list = len(fields) == 1 and fields[0].is_repeated and fields[0].message_type
     return fields[0] if is_list else None
@@ -87,7 +87,7 @@ def enum_text(field: FieldDescriptor, value: int) -> str:
 
 
 def _part(answer: Message) -> Message:
-    """The message that is all of an answer, as in `GetUnitResponse`; else the answer itself."""
+    """The only message of an answer, as in `GetUnitResponse`; otherwise the answer itself."""
     fields = answer.DESCRIPTOR.fields
     if len(fields) == 1 and fields[0].message_type and not fields[0].is_repeated:
         part: Message = getattr(answer, fields[0].name)
@@ -96,7 +96,7 @@ def _part(answer: Message) -> Message:
 
 
 def _json_of(message: Message) -> dict[str, object]:
-    """As the API's messages map to it; what stands beside a registration is put into it."""
+    """The message as JSON maps it. The fields beside a registration are merged into the registration."""
     found: dict[str, object] = MessageToDict(message)
     registration = found.get("registration")
     if isinstance(registration, dict):
@@ -117,7 +117,7 @@ def _lines(message: Message) -> Table:
 
 
 def _rows(message: Message) -> Iterator[tuple[str, str]]:
-    """Heading and value of each line; a list has one for each of its elements."""
+    """Heading and value of each line; a list has one line for each element."""
     for heading, template in LINES[message.DESCRIPTOR.name].items():
         if heading.startswith("*"):
             if message.HasField(template):
@@ -132,7 +132,7 @@ def _rows(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def _first(paths: str, message: Message, spec: str) -> list[str]:
-    """The values of the first path that has any."""
+    """The values of the first path that is not empty."""
     for path in paths.split("|"):
         values = [path.strip("'")] if path.startswith("'") else list(_values(path.split("."), message, spec))
         if values:
@@ -141,7 +141,7 @@ def _first(paths: str, message: Message, spec: str) -> list[str]:
 
 
 def _values(path: Sequence[str], message: Message, spec: str) -> Iterator[str]:
-    """The texts of a path: several through a list, none of what is not set."""
+    """The texts of a path: one per element of a list, none if it is not set."""
     field = cast(FieldDescriptor, message.DESCRIPTOR.fields_by_name[path[0]])
     if field.has_presence and not message.HasField(field.name):
         return
@@ -159,7 +159,7 @@ def _values(path: Sequence[str], message: Message, spec: str) -> Iterator[str]:
 
 
 def _plain(field: FieldDescriptor, value: Any) -> str:  # noqa: ANN401 - whatever a field holds
-    """One value of a field."""
+    """One value of a field as text."""
     if field.enum_type:
         return enum_text(field, value)
     match value:
@@ -194,4 +194,4 @@ _SPECS: dict[str, Callable[[str, Any], str]] = {
     "overdue": _overdue,
     "some": lambda shown, value: shown if value else "",
 }
-"""What stands behind a colon in a template: how a value is shown otherwise than its kind is."""
+"""Format specs of templates: from the value's usual text and the value."""

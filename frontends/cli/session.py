@@ -58,7 +58,7 @@ class Caller:
     password: str = ""
     demo_account: str = ""
     state_dir: Path = Path(".liity")
-    is_nobody: bool = False
+    anonymous: bool = False
 
     def way(self) -> tuple[str, Path | None]:
         """The gateway and the CA of its certificate: those given, else those of the demo account's stack."""
@@ -91,7 +91,7 @@ class Caller:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A file of the local stack's folder, as `deploy.local` writes it; None if there is none."""
+    """A JSON file of the local stack's folder, which `deploy.local` writes; None if it does not exist."""
     try:
         noted: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def stop(why: str) -> NoReturn:
-    """Ends the program, before anything could be tried."""
+    """Ends the program with a message and the exit code of wrong use."""
     typer.echo(why, err=True)
     raise typer.Exit(WRONG_USE)
 
@@ -173,17 +173,17 @@ def nobody_options(
     language: MessageLanguage = "en",
 ) -> None:
     """What commands take that need no account: which gateway."""
-    context.obj = Caller(gateway, gateway_ca, language, is_nobody=True)
+    context.obj = Caller(gateway, gateway_ca, language, anonymous=True)
 
 
 def choices(field: FieldDescriptor) -> dict[str, int]:
-    """The values of an enum as options name them: `related-person`."""
+    """The values of an enum by their names in options: `related-person`."""
     numbers = [number for number in cast(EnumDescriptor, field.enum_type).values_by_number if number]
     return {enum_text(field, number).lower().replace("_", "-"): number for number in numbers}
 
 
 def chosen(field: FieldDescriptor, option: str, given: str) -> Any:  # noqa: ANN401 - of any enum
-    """The value of an enum that an option names; of upper case and underscores, too."""
+    """The value of an enum by its name in an option, in any case, with hyphens or underscores."""
     found = choices(field)
     value = found.get(given.lower().replace("_", "-"))
     if value is None:
@@ -201,7 +201,7 @@ def own_unit(api: ApiClient) -> str:
 
 
 def full_name(api: ApiClient, collection: str, given: str) -> str:
-    """The name of a resource of a unit, of which the ID alone may have been given."""
+    """The full name of a resource of a unit, from its name or its ID in the own unit."""
     return given if "/" in given else f"{own_unit(api)}/{collection}/{given}"
 
 
@@ -210,12 +210,12 @@ def call(
     work: Callable[[ApiClient], Awaitable[ResultT]],
     *,
     request_id: str = "",
-    as_nobody: bool = False,
+    anonymous: bool = False,
 ) -> ResultT:
-    """Logs in, works, and gives the result; a refusal ends the program with its text and exit code.
+    """Logs in, works, and returns the result; a refusal ends the program with its text and exit code.
 
-    With `request_id`, whoever loses the answer is told how the same call is repeated. With `as_nobody`
-    no account is logged in.
+    With `request_id`, an unavailable gateway's text says how to repeat the same call. With `anonymous` nobody
+    is logged in.
     """
 
     async def work_as_whom() -> ResultT:
@@ -225,7 +225,7 @@ def call(
             return await work(api)
 
     gateway, gateway_ca = caller.way()
-    credentials = None if as_nobody or caller.is_nobody else caller.credentials()
+    credentials = None if anonymous or caller.anonymous else caller.credentials()
     try:
         return asyncio.run(work_as_whom())
     except Refusal as refusal:
@@ -243,7 +243,7 @@ def call(
 
 
 def group(options: Callable[..., None] = account_options) -> typer.Typer:
-    """A group of commands that take these options before the command."""
+    """A group of commands; `options` is the callback with the options before the command."""
     app = typer.Typer(no_args_is_help=True, add_completion=False)
     app.callback()(options)
     return app
