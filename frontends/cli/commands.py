@@ -192,7 +192,7 @@ class Commands:
 
         run.__doc__ = _rpc_help(method)
         run.__annotations__ = {one.name: one.annotation for one in parameters}
-        for attribute, value in (("__signature__", inspect.Signature(parameters)), ("rpc", rpc)):
+        for attribute, value in (("__signature__", inspect.Signature(parameters)), ("rpc", method.full_name)):
             setattr(run, attribute, value)
         self._app.command(name)(run)
 

@@ -1,10 +1,11 @@
 """What people are shown of the API's messages."""
 
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from typer.core import TyperCommand, TyperGroup
@@ -13,21 +14,6 @@ from deploy.lazy import LazyCommand
 from deploy.liity import COMMANDS
 from frontends.cli import render
 from frontends.cli.layouts import COLUMNS, LINES, TEXTS
-from liity.v1 import (
-    auth_service_pb2,
-    class_list_service_pb2,
-    consent_service_pb2,
-    customer_form_pb2,
-    customer_service_pb2,
-    customership_link_service_pb2,
-    getting_started_pb2,
-    message_service_pb2,
-    registration_pb2,
-    registration_service_pb2,
-    unit_service_pb2,
-    use_log_service_pb2,
-    work_service_pb2,
-)
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CustomerForm, RelatedPerson
 from liity.v1.customer_service_pb2 import Customer, CustomerSummary
 from liity.v1.registration_pb2 import (
@@ -41,24 +27,7 @@ from liity.v1.registration_pb2 import (
 from liity.v1.registration_service_pb2 import GetRegistrationResponse, PossibleDuplicate
 from liity.v1.unit_service_pb2 import GetUnitResponse, Unit
 
-CONTRACTS = (
-    auth_service_pb2,
-    class_list_service_pb2,
-    consent_service_pb2,
-    customer_form_pb2,
-    customer_service_pb2,
-    customership_link_service_pb2,
-    getting_started_pb2,
-    message_service_pb2,
-    registration_pb2,
-    registration_service_pb2,
-    unit_service_pb2,
-    use_log_service_pb2,
-    work_service_pb2,
-)
-MESSAGES: Mapping[str, Descriptor] = {
-    name: message for module in CONTRACTS for name, message in module.DESCRIPTOR.message_types_by_name.items()
-}
+POOL = descriptor_pool.Default()
 TEMPLATES = [
     *((name, template) for of in (LINES, COLUMNS) for name, rows in of.items() for template in rows.values()),
     *TEXTS.items(),
@@ -66,10 +35,12 @@ TEMPLATES = [
 
 
 def test_templates_name_fields_that_there_are() -> None:
+    for group in COMMANDS:
+        group.load()
     for name, template in TEMPLATES:
         parts = [paths for _, paths, _, _ in string.Formatter().parse(template) if paths]
         for path in (path for paths in parts or [template] for path in paths.split("|") if path[0] != "'"):
-            message: Descriptor | None = MESSAGES[name]
+            message: Descriptor | None = POOL.FindMessageTypeByName(f"liity.v1.{name}")
             for field in path.split("."):
                 assert message is not None, (name, path)
                 assert field in message.fields_by_name, (name, path)
@@ -86,14 +57,8 @@ def commands(command: TyperCommand | TyperGroup) -> Iterator[TyperCommand]:
 
 
 def test_every_answer_that_a_command_prints_has_a_layout() -> None:
-    methods = {
-        method.name: method
-        for module in CONTRACTS
-        for service in module.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    }
     printed = [
-        methods[command.callback.rpc].output_type
+        POOL.FindMethodByName(command.callback.rpc).output_type
         for group in COMMANDS
         for command in commands(group)
         if hasattr(command.callback, "rpc") and "as_json" in {one.name for one in command.params}

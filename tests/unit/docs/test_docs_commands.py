@@ -128,7 +128,7 @@ def test_pages_name_commands() -> None:
 
 def rpcs(command: Command) -> set[str]:
     """The RPCs that commands were made of."""
-    own = {found} if (found := getattr(command.callback, "rpc", "")) else set()
+    own = {getattr(command.callback, "rpc", "").rpartition(".")[2]}
     return own.union(*map(rpcs, below(command).values()))
 
 
