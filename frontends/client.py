@@ -8,7 +8,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
+from frontends.refusals import Refusal
 from liity.v1.auth_service_pb2 import LogInRequest, RefreshSessionRequest, Session
 from liity.v1.auth_service_pb2_grpc import AuthServiceStub
 from liity.v1.book_tips_service_pb2_grpc import BookTipsServiceStub
@@ -23,7 +27,6 @@ from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.work_service_pb2_grpc import WorkServiceStub
-from services.runtime.rpc.errors import Refusal
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -100,6 +103,15 @@ class ApiClient:
         await self.renew_session()
         return await self._send(method, request, timeout)
 
+    async def ask(self, method: MethodDescriptor, request: Message) -> Message:
+        """Calls an RPC that is known by its descriptor alone; the same otherwise."""
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        answers: type[Message] = GetMessageClass(method.output_type)
+        rpc: grpc.aio.UnaryUnaryMultiCallable[Message, Message] = self._channel.unary_unary(
+            path, request_serializer=type(request).SerializeToString, response_deserializer=answers.FromString
+        )
+        return await self.call(rpc, request)
+
     async def close(self) -> None:
         """Closes the channel."""
         await self._channel.close()
@@ -135,4 +147,4 @@ class ApiClient:
         try:
             return await method(request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            raise Refusal.from_rpc_error(error) from None
+            raise Refusal.from_rpc_error(error, self._language) from None

@@ -14,7 +14,7 @@ from typing import Protocol
 import pytest
 
 from deploy.admin.key_files import create_keys
-from deploy.components import migrate_database
+from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import DATABASES, EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from services.runtime.rpc.context import set_current_actor

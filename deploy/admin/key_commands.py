@@ -4,16 +4,24 @@ import asyncio
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
 
-from frontends.cli.render.console import FAILED, ending_clearly
+from deploy.admin import key_files
+from deploy.admin.key_files import Key, KeyRing
+from deploy.admin.key_usage import KeyNeeded, give_up, identity_engine, loss, needs, release, shown
+from deploy.ending import ending_clearly
+from deploy.local.wiring import wiring_in
+from frontends.cli.console import FAILED, console
+from services.identity.persons.key_rotation import Reencryption, ReencryptionError
+from services.identity.persons.vault import HetuVault
+from services.runtime.settings import SettingsError
 
-if TYPE_CHECKING:
-    from deploy.admin.key_files import Key
-
-app = typer.Typer(help="Key files: create, show, rotate, re-encrypt, retire.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 _PURPOSES = ("payloads", "hetu", "hetu-index", "links", "token-signing")
 
@@ -36,8 +44,6 @@ def _purpose(value: str) -> str:
 
 
 def _duration(value: str) -> timedelta:
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - what a command needs is imported then
-
     try:
         return TypeAdapter(timedelta).validate_python(value)
     except ValidationError:
@@ -62,8 +68,6 @@ def create(keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
 
     With LIITY_KMS_KEY_URI, plain files are encrypted by the KMS.
     """
-    from deploy.admin import key_files  # noqa: PLC0415
-
     with ending_clearly():
         key_files.create_keys(_folder(keys_dir, state_dir))
 
@@ -71,11 +75,6 @@ def create(keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
 @app.command()
 def show(keys_dir: KeysDir = None, state_dir: StateDir = None, margin: Margin = "PT1H") -> None:  # type: ignore[assignment]  # parsed
     """Shows the keys of each purpose, and what still needs each key."""
-    from rich.table import Table  # noqa: PLC0415
-
-    from deploy.admin.key_files import KeyRing  # noqa: PLC0415
-    from frontends.cli.render.console import console  # noqa: PLC0415
-
     with ending_clearly():
         folder = _folder(keys_dir, state_dir)
         table = Table("Purpose", "Key", "State", "Made", "Promoted", "Needed by")
@@ -91,8 +90,6 @@ def show(keys_dir: KeysDir = None, state_dir: StateDir = None, margin: Margin = 
 @app.command()
 def rotate(purpose: Purpose, keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
     """Adds a new key, which can read but does not write yet."""
-    from deploy.admin.key_files import KeyRing  # noqa: PLC0415
-
     with ending_clearly():
         key_id = KeyRing(_folder(keys_dir, state_dir), purpose).rotate()
     typer.echo(f"Key {key_id} of {purpose} is made. Nobody writes with it yet.")
@@ -104,8 +101,6 @@ def rotate(purpose: Purpose, keys_dir: KeysDir = None, state_dir: StateDir = Non
 @app.command()
 def promote(purpose: Purpose, keys_dir: KeysDir = None, state_dir: StateDir = None) -> None:
     """Makes the newest key the one that writes. Every component with the file must have that key by now."""
-    from deploy.admin.key_files import KeyRing  # noqa: PLC0415
-
     with ending_clearly():
         key_id = KeyRing(_folder(keys_dir, state_dir), purpose).promote()
     typer.echo(f"Key {key_id} is the primary key of {purpose}.")
@@ -142,9 +137,6 @@ def retire(
     margin: Margin = "PT1H",  # type: ignore[assignment]  # parsed
 ) -> None:
     """Removes a key that is not needed any more; refuses while something needs it."""
-    from deploy.admin.key_files import KeyRing  # noqa: PLC0415
-    from deploy.admin.key_usage import KeyNeeded, release  # noqa: PLC0415
-
     with ending_clearly():
         ring = KeyRing(_folder(keys_dir, state_dir), purpose)
         try:
@@ -168,8 +160,6 @@ def forget(
     yes: Annotated[bool, typer.Option(help="Do not ask.")] = False,
 ) -> None:
     """Gives up a key of identity that is lost for good, so that identity starts without it."""
-    from deploy.admin.key_usage import give_up, loss  # noqa: PLC0415
-
     with ending_clearly():
         folder = _folder(keys_dir, state_dir)
         typer.echo(asyncio.run(loss(folder, purpose, key_id)))
@@ -181,11 +171,7 @@ def forget(
 
 def _folder(keys_dir: Path | None, state_dir: Path | None) -> Path:
     """The folder of the keys. With a state folder, sets the stack's settings in the environment."""
-    from services.runtime.settings import SettingsError  # noqa: PLC0415
-
     if state_dir is not None:
-        from deploy.local.wiring import wiring_in  # noqa: PLC0415
-
         wiring = wiring_in(state_dir)
         os.environ.update(wiring.settings("worker") | wiring.settings("identity"))
         return wiring.keys_dir
@@ -195,22 +181,17 @@ def _folder(keys_dir: Path | None, state_dir: Path | None) -> Path:
     return keys_dir
 
 
-def _state(key: "Key") -> str:
+def _state(key: Key) -> str:
     if key.primary:
         return "primary"
     return "waits to be promoted" if key.waiting else "reads"
 
 
 def _shown(moment: datetime | None) -> str:
-    from deploy.admin.key_usage import shown  # noqa: PLC0415
-
     return "" if moment is None else shown(moment)
 
 
-async def _needed_by(purpose: str, key: "Key", margin: timedelta) -> str:
-    from deploy.admin.key_usage import needs  # noqa: PLC0415
-    from services.runtime.settings import SettingsError  # noqa: PLC0415
-
+async def _needed_by(purpose: str, key: Key, margin: timedelta) -> str:
     if key.primary and not purpose.startswith("hetu"):
         return "all that is written now"
     try:
@@ -221,13 +202,6 @@ async def _needed_by(purpose: str, key: "Key", margin: timedelta) -> str:
 
 
 async def _reencrypt(keys_dir: Path) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-
-    from deploy.admin.key_usage import identity_engine  # noqa: PLC0415
-    from frontends.cli.render.console import console  # noqa: PLC0415
-    from services.identity.persons.key_rotation import Reencryption, ReencryptionError  # noqa: PLC0415
-    from services.identity.persons.vault import HetuVault  # noqa: PLC0415
-
     async with identity_engine() as engine:
         work = Reencryption(engine, HetuVault(keys_dir))
         total = await work.remaining()

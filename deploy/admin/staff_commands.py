@@ -5,9 +5,17 @@ from typing import Annotated
 
 import typer
 
-from frontends.cli.render.console import FAILED, ending_clearly, refusal_lines
+from deploy.admin.staff import create_staff
+from deploy.ending import ending_clearly
+from frontends import refusals
+from frontends.cli.console import FAILED
+from frontends.client import new_request_id
+from liity.identity.v1.account_service_pb2 import CreateAccountRequest
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_OPERATOR
+from liity.v1.customer_form_pb2 import LANGUAGE_EN, Language
+from services.runtime.rpc.errors import Refusal
 
-app = typer.Typer(help="Accounts of customer service and operators.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -32,13 +40,6 @@ def create(
     Needs LIITY_KEYS_DIR with the key of the service identity `seed`, and LIITY_IDENTITY_TARGET. Customer
     service then creates units with `liity units create`, and invites registrars.
     """
-    from deploy.admin.staff import create_staff  # noqa: PLC0415
-    from frontends.client import new_request_id  # noqa: PLC0415 - what a command needs is imported when it runs
-    from liity.identity.v1.account_service_pb2 import CreateAccountRequest  # noqa: PLC0415
-    from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_OPERATOR  # noqa: PLC0415
-    from liity.v1.customer_form_pb2 import LANGUAGE_EN, Language  # noqa: PLC0415
-    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
-
     if mail_language not in {"fi", "sv", "en"}:
         raise typer.BadParameter("--mail-language takes one of fi, sv, en")
     request = CreateAccountRequest(
@@ -54,6 +55,7 @@ def create(
         try:
             account = asyncio.run(create_staff(request))
         except Refusal as refusal:
-            typer.echo("\n".join(refusal_lines(refusal, LANGUAGE_EN)), err=True)
+            told = refusals.Refusal.from_status(refusal.to_status(LANGUAGE_EN))
+            typer.echo("\n".join(told.lines() if told else [refusal.summary]), err=True)
             raise typer.Exit(FAILED) from None
     typer.echo(f"{account.email} can log in.")

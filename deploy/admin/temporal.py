@@ -3,10 +3,15 @@
 import asyncio
 
 import typer
+from temporalio.service import RPCError
 
-from frontends.cli.render.console import FAILED, ending_clearly
+from deploy.ending import ending_clearly
+from frontends.cli.console import FAILED
+from services.runtime.settings import load
+from services.runtime.temporal import client as temporal_client
+from services.runtime.temporal.namespace import NamespaceSettings, prepare_namespace
 
-app = typer.Typer(help="Temporal's namespace.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -20,11 +25,6 @@ def prepare() -> None:
 
     Run it with the worker's environment, before the first start and with each new release.
     """
-    from temporalio.service import RPCError  # noqa: PLC0415 - what a command needs is imported when it runs
-
-    from services.runtime.settings import load  # noqa: PLC0415
-    from services.runtime.temporal import client as temporal_client  # noqa: PLC0415
-    from services.runtime.temporal.namespace import NamespaceSettings, prepare_namespace  # noqa: PLC0415
 
     async def connect_and_prepare() -> list[str]:
         client = await temporal_client.connect(load(temporal_client.TemporalSettings), lazy=False)

@@ -8,12 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from deploy.ending import StepFailed
+from frontends.refusals import Refusal, reason_name
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE, Reason
-from services.runtime.rpc.errors import Refusal, reason_name
-
-
-class StepFailed(Exception):
-    """A step of the demonstration failed. The text names the step and the reason."""
 
 
 class Step:

@@ -67,7 +67,10 @@ _PEOPLE: tuple[tuple[str, str, str, DemoUnit | None, Role.ValueType], ...] = (
 
 
 def accounts_path(folder: Path) -> Path:
-    """Path of the file with a stack's demo accounts and their passwords."""
+    """Path of the file with a stack's demo accounts and their passwords: JSON, a `DemoAccount` by key.
+
+    Frontends read `email` and `password` of it.
+    """
     return folder / "demo-accounts.json"
 
 

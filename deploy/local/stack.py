@@ -11,7 +11,8 @@ from typing import IO, NamedTuple
 import grpc
 
 from deploy.admin.key_files import create_keys
-from deploy.components import WITH_DATABASE, migrate_database
+from deploy.admin.migrate import migrate_database
+from deploy.components import WITH_DATABASE
 from deploy.local import health
 from deploy.local.certificates import certificates_in
 from deploy.local.ports import HOST, Ports
@@ -206,7 +207,7 @@ class Stack:
         create_keys(self.keys_dir)
         if self.certificates:
             self.certificates.create()
-        note_stack(self.folder, self.ports, tls=self.certificates is not None)
+        note_stack(self.folder, self.ports, self.certificates)
 
     def _take_lock(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

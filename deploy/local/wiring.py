@@ -148,9 +148,18 @@ class Wiring:
         return self._certificates.ca if self._certificates else None
 
 
-def note_stack(folder: Path, ports: Ports, *, tls: bool) -> None:
-    """Stores the stack's ports and TLS mode in its folder."""
-    write_private_file(folder / _STACK, json.dumps({"ports": asdict(ports), "tls": tls}))
+def note_stack(folder: Path, ports: Ports, certificates: Certificates | None) -> None:
+    """Stores the stack's ports and TLS mode in its folder.
+
+    `gateway` and `gateway_ca` are what frontends read: host:port, and the path of the CA; null without TLS.
+    """
+    noted = {
+        "ports": asdict(ports),
+        "tls": certificates is not None,
+        "gateway": f"{HOST}:{ports.gateway}",
+        "gateway_ca": str(certificates.ca) if certificates else None,
+    }
+    write_private_file(folder / _STACK, json.dumps(noted))
 
 
 def wiring_in(folder: Path) -> Wiring:

@@ -1,60 +1,41 @@
 """`liity account`: one's own account, through the public API."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
-from frontends.cli.session import AsJson, account_options, call, call_as_nobody, link_token, new_password
+from frontends.cli import render
+from frontends.cli.commands import Commands
+from frontends.cli.session import AsJson, call, group
+from frontends.client import ApiClient, new_request_id
+from liity.v1 import auth_service_pb2
+from liity.v1.auth_service_pb2 import OrderPasswordRequest, Session
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.auth_service_pb2 import Session
-
-HELP = "Your own account: show, order-password, choose-password."
-
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = group()
 
 
 @app.command()
 def show(context: typer.Context, as_json: AsJson = False) -> None:
     """Who you are, and which units you may act for (R9)."""
 
-    async def read(api: "ApiClient") -> "Session":
-        return api.session
+    async def read(api: ApiClient) -> Session:
+        # Never the tokens.
+        known = api.session
+        return Session(display_name=known.display_name, roles=known.roles, memberships=known.memberships)
 
-    from frontends.cli.render import units  # noqa: PLC0415
-
-    units.print_account(call(context.obj, read), as_json=as_json)
+    render.show(call(context.obj, read), as_json=as_json)
 
 
 @app.command("order-password")
 def order_password(context: typer.Context) -> None:
     """Orders a new password by e-mail (R22): a link that works once, for an hour."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.auth_service_pb2 import OrderPasswordRequest  # noqa: PLC0415
-
     request = OrderPasswordRequest(email=context.obj.address(), request_id=new_request_id())
 
-    async def order(api: "ApiClient") -> None:
+    async def order(api: ApiClient) -> None:
         await api.call(api.auth.OrderPassword, request)
 
-    call_as_nobody(context.obj, order)
+    call(context.obj, order, anonymous=True)
     typer.echo("If the address has an account, a link is on its way to it.")
 
 
-@app.command("choose-password")
-def choose_password(context: typer.Context) -> None:
-    """Chooses the ordered password by the link, both asked for. You are logged out everywhere (R22)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.auth_service_pb2 import ChooseAccountPasswordRequest  # noqa: PLC0415
-
-    request = ChooseAccountPasswordRequest(
-        token=link_token(), request_id=new_request_id(), password=new_password()
-    )
-
-    async def choose(api: "ApiClient") -> None:
-        await api.call(api.auth.ChooseAccountPassword, request)
-
-    call_as_nobody(context.obj, choose)
-    typer.echo("It is chosen: log in with it.")
+Commands(app, auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]).add(
+    "choose-password", "ChooseAccountPassword", anonymous=True, done="It is chosen: log in with it."
+)

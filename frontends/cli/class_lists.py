@@ -1,31 +1,48 @@
 """`liity class-lists`: many customers at once from a file, through the public API."""
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from frontends.cli.session import AsJson, RequestId, account_options, call, own_unit
+from frontends.cli import render
+from frontends.cli.commands import Commands
+from frontends.cli.console import FAILED, console
+from frontends.cli.session import AsJson, RequestId, Unit, call, full_name, group, own_unit
+from frontends.client import ApiClient, new_request_id
+from liity.v1 import class_list_service_pb2
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_FORMAT_CSV,
+    CLASS_LIST_FORMAT_XLSX,
+    CLASS_LIST_STATE_CANCELLED,
+    CLASS_LIST_STATE_DONE,
+    CheckClassListRequest,
+    ClassList,
+    ClassListError,
+    ClassListFormat,
+    ClassListReport,
+    GetClassListRequest,
+    GetClassListResultRequest,
+    GetClassListTemplateRequest,
+    RegisterClassListRequest,
+    RegisterClassListResponse,
+)
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.class_list_service_pb2 import (
-        ClassList,
-        ClassListFormat,
-        ClassListReport,
-        RegisterClassListResponse,
-    )
+app = group()
 
-HELP = "Class lists: template, check, register, list, show, result, cancel."
+_class_lists = Commands(app, class_list_service_pb2.DESCRIPTOR.services_by_name["ClassListService"])
+_class_lists.add("list", "ListClassLists", limit=20)
+_class_lists.add("cancel", "CancelClassList", ["name"])
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+_PAUSE = 0.5
+"""Seconds between two looks at a list that is followed."""
 
 _WHOLE_LIST = 60.0
 """Seconds that a thousand rows may take to be checked on a busy day."""
 
 Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/classLists/ID.")]
-Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .xlsx file.")]
 Follow = Annotated[bool, typer.Option(help="Show the progress until the list is done.")]
 
@@ -37,11 +54,9 @@ def template(
     unit: Unit = "",
 ) -> None:
     """Writes a file to start from: the headings and one example of nobody, in your language."""
-    from liity.v1.class_list_service_pb2 import GetClassListTemplateRequest  # noqa: PLC0415
-
     form = _format_of(file)
 
-    async def read(api: "ApiClient") -> bytes:
+    async def read(api: ApiClient) -> bytes:
         request = GetClassListTemplateRequest(parent=unit or own_unit(api), format=form)
         return (await api.call(api.class_lists.GetClassListTemplate, request)).content
 
@@ -51,19 +66,14 @@ def template(
 @app.command()
 def check(context: typer.Context, file: File, unit: Unit = "", as_json: AsJson = False) -> None:
     """Checks a list: every error per row and field. Stores nothing. Ends with 1 if there are errors."""
-    from liity.v1.class_list_service_pb2 import CheckClassListRequest  # noqa: PLC0415
-
     content, form = file.read_bytes(), _format_of(file)
 
-    async def ask(api: "ApiClient") -> "ClassListReport":
+    async def ask(api: ApiClient) -> ClassListReport:
         request = CheckClassListRequest(parent=unit or own_unit(api), content=content, format=form)
         return (await api.call(api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)).report
 
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from frontends.cli.render.console import FAILED  # noqa: PLC0415
-
     report = call(context.obj, ask)
-    render_class_lists.print_report(report, as_json=as_json)
+    _print_report(report, as_json=as_json)
     if report.errors:
         raise typer.Exit(FAILED)
 
@@ -79,15 +89,10 @@ def register(
     as_json: AsJson = False,
 ) -> None:
     """Has a list registered. With errors nothing is stored, unless wrong rows are to be skipped."""
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from frontends.cli.render.console import FAILED  # noqa: PLC0415
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.class_list_service_pb2 import RegisterClassListRequest  # noqa: PLC0415
-
     content, form = file.read_bytes(), _format_of(file)
     request_id = request_id or new_request_id()
 
-    async def order(api: "ApiClient") -> "RegisterClassListResponse":
+    async def order(api: ApiClient) -> RegisterClassListResponse:
         request = RegisterClassListRequest(
             parent=unit or own_unit(api),
             request_id=request_id,
@@ -97,52 +102,31 @@ def register(
         )
         answer = await api.call(api.class_lists.RegisterClassList, request, timeout=_WHOLE_LIST)
         if answer.HasField("class_list") and follow and not as_json:
-            answer.class_list.CopyFrom(await render_class_lists.follow(api, answer.class_list))
+            answer.class_list.CopyFrom(await _follow(api, answer.class_list))
         return answer
 
     answer = call(context.obj, order, request_id=request_id)
     if as_json:
-        render_class_lists.print_answer(answer)
+        render.show(answer, as_json=True)
     else:
         if answer.report.errors:
-            render_class_lists.print_report(answer.report, as_json=False)
+            _print_report(answer.report, as_json=False)
         if answer.HasField("class_list"):
-            render_class_lists.print_one(answer.class_list, as_json=False)
+            render.show(answer.class_list, as_json=False)
     if not answer.HasField("class_list"):
         raise typer.Exit(FAILED)
-
-
-@app.command("list")
-def list_lists(
-    context: typer.Context,
-    unit: Unit = "",
-    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """The newest lists of a unit."""
-    from liity.v1.class_list_service_pb2 import ListClassListsRequest  # noqa: PLC0415
-
-    async def read(api: "ApiClient") -> "list[ClassList]":
-        request = ListClassListsRequest(parent=unit or own_unit(api), page_size=limit)
-        return list((await api.call(api.class_lists.ListClassLists, request)).class_lists)
-
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-
-    render_class_lists.print_many(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
 def show(context: typer.Context, name: Name, follow: Follow = False, as_json: AsJson = False) -> None:
     """How far a list has come."""
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from liity.v1.class_list_service_pb2 import GetClassListRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> "ClassList":
-        request = GetClassListRequest(name=_full_name(api, name))
+    async def read(api: ApiClient) -> ClassList:
+        request = GetClassListRequest(name=full_name(api, "classLists", name))
         found = (await api.call(api.class_lists.GetClassList, request)).class_list
-        return await render_class_lists.follow(api, found) if follow and not as_json else found
+        return await _follow(api, found) if follow and not as_json else found
 
-    render_class_lists.print_one(call(context.obj, read), as_json=as_json)
+    render.show(call(context.obj, read), as_json=as_json)
 
 
 @app.command()
@@ -154,10 +138,9 @@ def result(
     ] = None,
 ) -> None:
     """What became of each row, as CSV. It holds no personal identity code."""
-    from liity.v1.class_list_service_pb2 import GetClassListResultRequest  # noqa: PLC0415
 
-    async def read(api: "ApiClient") -> bytes:
-        request = GetClassListResultRequest(name=_full_name(api, name))
+    async def read(api: ApiClient) -> bytes:
+        request = GetClassListResultRequest(name=full_name(api, "classLists", name))
         return (await api.call(api.class_lists.GetClassListResult, request)).content
 
     content = call(context.obj, read)
@@ -167,30 +150,7 @@ def result(
         _write(file, content)
 
 
-@app.command()
-def cancel(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Registers no more of a list. What is registered stays."""
-    from frontends.cli.render import class_lists as render_class_lists  # noqa: PLC0415
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.class_list_service_pb2 import CancelClassListRequest  # noqa: PLC0415
-
-    async def end(api: "ApiClient") -> "ClassList":
-        request = CancelClassListRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.class_lists.CancelClassList, request)).class_list
-
-    render_class_lists.print_one(call(context.obj, end), as_json=as_json)
-
-
-def _full_name(api: "ApiClient", name: str) -> str:
-    return name if "/" in name else f"{own_unit(api)}/classLists/{name}"
-
-
-def _format_of(file: Path) -> "ClassListFormat.ValueType":
-    from liity.v1.class_list_service_pb2 import (  # noqa: PLC0415
-        CLASS_LIST_FORMAT_CSV,
-        CLASS_LIST_FORMAT_XLSX,
-    )
-
+def _format_of(file: Path) -> ClassListFormat.ValueType:
     match file.suffix.lower():
         case ".csv":
             return CLASS_LIST_FORMAT_CSV
@@ -205,3 +165,37 @@ def _write(file: Path, content: bytes) -> None:
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be written: {error.strerror}") from None
     typer.echo(f"Written: {file}")
+
+
+def _print_report(report: ClassListReport, *, as_json: bool) -> None:
+    """Every error by row and column, or a JSON object."""
+    if as_json:
+        render.show(report, as_json=True)
+        return
+    if report.errors:
+        render.show_list(report.errors, ClassListError.DESCRIPTOR, as_json=False)
+    if report.omitted_error_count:
+        console().print(f"… and {report.omitted_error_count:,} errors more")
+    console().print(f"{report.row_count:,} rows, {report.wrong_row_count:,} of them with errors")
+
+
+async def _follow(api: ApiClient, class_list: ClassList) -> ClassList:
+    """Shows how far a list has come, until it is done or cancelled."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[refused]} refused"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console()) as progress:
+        task = progress.add_task("Registers", total=class_list.counts.total, refused=0)
+        while True:
+            counts = class_list.counts
+            done = counts.total - counts.remaining
+            progress.update(task, completed=done, total=counts.total, refused=f"{counts.refused:,}")
+            if class_list.state in {CLASS_LIST_STATE_DONE, CLASS_LIST_STATE_CANCELLED}:
+                return class_list
+            await asyncio.sleep(_PAUSE)
+            request = GetClassListRequest(name=class_list.name)
+            class_list = (await api.call(api.class_lists.GetClassList, request)).class_list

@@ -1,22 +1,30 @@
 """`liity disclosures`: a person's whole data as one export, for access requests. For customer service."""
 
+import asyncio
 import sys
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from frontends.cli.session import account_options, call
+from frontends.cli.console import FAILED
+from frontends.cli.session import call, group
+from frontends.client import ApiClient, new_request_id
+from liity.v1.disclosure_service_pb2 import (
+    DISCLOSURE_STATE_READY,
+    CreateDisclosureRequest,
+    Disclosure,
+    GetDisclosureRequest,
+)
 
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.disclosure_service_pb2 import Disclosure
-
-app = typer.Typer(help="Exports for access requests: create, save.", no_args_is_help=True)
-app.callback()(account_options)
+app = group()
 
 _PATIENCE = 60.0
 """Seconds until an export that is not ready is left for later."""
+
+_PAUSE = 0.5
+"""Seconds between two looks at an export that is not ready."""
 
 
 @app.command()
@@ -28,9 +36,6 @@ def create(
     ] = False,
 ) -> None:
     """Begins to gather all that is kept of a person; prints the name of the export."""
-    from frontends.client import new_request_id  # noqa: PLC0415 - what a command needs is imported then
-    from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest  # noqa: PLC0415
-
     if bool(registration) == hetu_stdin:
         raise typer.BadParameter("say whose data: either --registration or --hetu-stdin")
     request = CreateDisclosureRequest(request_id=new_request_id())
@@ -40,7 +45,7 @@ def create(
         # On the command line the code would stand in the shell's history and in the list of processes.
         request.personal_identity_code = sys.stdin.readline().strip()
 
-    async def begin(api: "ApiClient") -> "Disclosure":
+    async def begin(api: ApiClient) -> Disclosure:
         return (await api.call(api.disclosures.CreateDisclosure, request)).disclosure
 
     typer.echo(call(context.obj, begin).name)
@@ -54,23 +59,17 @@ def save(
     html: Annotated[Path | None, typer.Option(help="File to write for a person.")] = None,
 ) -> None:
     """Writes an export to files that nobody but you may read. Waits until it is ready."""
-    from deploy.demo.polling import eventually  # noqa: PLC0415
-    from frontends.cli.render.console import FAILED  # noqa: PLC0415
-    from liity.v1.disclosure_service_pb2 import (  # noqa: PLC0415
-        DISCLOSURE_STATE_READY,
-        GetDisclosureRequest,
-    )
-    from services.runtime.security.keys import write_private_file  # noqa: PLC0415
-
     if json is None and html is None:
         raise typer.BadParameter("say where to: --json FILE, --html FILE, or both")
 
-    async def read(api: "ApiClient") -> "Disclosure":
-        async def get() -> "Disclosure":
-            request = GetDisclosureRequest(name=name)
-            return (await api.call(api.disclosures.GetDisclosure, request)).disclosure
-
-        return await eventually(get, lambda found: found.state == DISCLOSURE_STATE_READY, _PATIENCE)
+    async def read(api: ApiClient) -> Disclosure:
+        request = GetDisclosureRequest(name=name)
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                found = (await api.call(api.disclosures.GetDisclosure, request)).disclosure
+                if found.state == DISCLOSURE_STATE_READY:
+                    return found
+                await asyncio.sleep(_PAUSE)
 
     try:
         disclosure = call(context.obj, read)
@@ -79,5 +78,15 @@ def save(
         raise typer.Exit(FAILED) from None
     for path, content in ((json, disclosure.json), (html, disclosure.html)):
         if path is not None:
-            write_private_file(path, content.decode())
+            _write_private(path, content)
             typer.echo(f"{path}")
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Writes a file that its owner alone may read; it is there whole or as it was."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}") from None

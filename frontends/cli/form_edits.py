@@ -1,17 +1,14 @@
 """How commands edit a form: which fields to what, and as it was read when."""
 
 import json
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import ParseDict, ParseError
 
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import FieldDescriptor
-
-    from liity.v1.customer_form_pb2 import CustomerForm
-
-AnswerT = TypeVar("AnswerT")
+from liity.v1.customer_form_pb2 import CustomerForm
 
 Changes = Annotated[
     list[str], typer.Option("--set", help="FIELD=VALUE, such as email=... or address.postcode=00100.")
@@ -19,25 +16,8 @@ Changes = Annotated[
 Etag = Annotated[str, typer.Option(help="As `show` printed it: refused if somebody has edited it since.")]
 
 
-async def tell_what_changed(editing: Awaitable[AnswerT]) -> AnswerT:
-    """What an edit answers; if somebody else was faster, tells which fields they have changed."""
-    from liity.v1.customer_service_pb2 import ChangedMeanwhile  # noqa: PLC0415
-    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
-
-    try:
-        return await editing
-    except Refusal as refusal:
-        if isinstance(refusal.detail, ChangedMeanwhile):
-            typer.echo(f"Changed since: {', '.join(refusal.detail.changed.paths)}", err=True)
-        raise
-
-
-def form_of(changes: list[str]) -> "tuple[CustomerForm, list[str]]":
-    """The changed fields as a form, and their paths."""
-    from google.protobuf.json_format import ParseDict, ParseError  # noqa: PLC0415
-
-    from liity.v1.customer_form_pb2 import CustomerForm  # noqa: PLC0415
-
+def form_of(changes: list[str]) -> tuple[CustomerForm, FieldMask]:
+    """The changed fields as a form, and which they are."""
     form, paths = CustomerForm(), []
     for change in changes:
         path, _, text = change.partition("=")
@@ -52,10 +32,10 @@ def form_of(changes: list[str]) -> "tuple[CustomerForm, list[str]]":
                 f"--set takes FIELD=VALUE: {path} is no field, or has no such value"
             ) from None
         paths.append(path)
-    return form, paths
+    return form, FieldMask(paths=paths)
 
 
-def _value(text: str, field: "FieldDescriptor") -> object:
+def _value(text: str, field: FieldDescriptor) -> object:
     """A value as JSON maps it: texts and names of enums as they are, all else as it is written in JSON."""
     if field.type in {field.TYPE_STRING, field.TYPE_ENUM}:
         return text

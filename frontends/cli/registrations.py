@@ -2,35 +2,43 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from google.protobuf.json_format import Parse, ParseError
 
-from frontends.cli.form_edits import Changes, Etag, form_of, tell_what_changed
-from frontends.cli.session import AsJson, RequestId, account_options, call, choice, own_unit, secret
-
-if TYPE_CHECKING:
-    from frontends.client import ApiClient
-    from liity.v1.customer_form_pb2 import CustomerForm
-    from liity.v1.registration_pb2 import Registration
-    from liity.v1.registration_service_pb2 import (
-        GetRegistrationResponse,
-        MissingPersonalIdentityCode,
-        RegisterCustomerResponse,
-    )
-
-HELP = (
-    "Registrations: form, save, list, show, edit, explain, consent, withdraw;"
-    " for customer service reactivate, verify, link, reject."
+from frontends.cli import example_forms, render
+from frontends.cli.commands import Commands
+from frontends.cli.form_edits import Changes, Etag, form_of
+from frontends.cli.session import AsJson, RequestId, Unit, call, chosen, full_name, group, own_unit, secret
+from frontends.client import ApiClient, new_request_id
+from frontends.dates import to_proto_date, today
+from liity.v1 import registration_service_pb2
+from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
+from liity.v1.registration_pb2 import Registration
+from liity.v1.registration_service_pb2 import (
+    MissingPersonalIdentityCode,
+    RecordConsentRequest,
+    RegisterCustomerRequest,
+    RegisterCustomerResponse,
+    UpdateRegistrationRequest,
 )
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
-app.callback(help=HELP)(account_options)
+app = group()
+
+_registrations = Commands(app, registration_service_pb2.DESCRIPTOR.services_by_name["RegistrationService"])
+_registrations.add("list", "ListRegistrations")
+_registrations.add("show", "GetRegistration", ["name"])
+_registrations.add("explain", "ExplainRegistration", ["name"])
+_registrations.add("withdraw", "WithdrawRegistration", ["name"])
+_registrations.add("reactivate", "Reactivate", ["name"])
+_registrations.add("verify", "VerifyIdentity", ["name"])
+_registrations.add("link", "LinkToCustomer", ["name"])
+_registrations.add("reject", "RejectRegistration", ["name"])
 
 Name = Annotated[
     str, typer.Argument(help="ID in your own unit, or units/UNIT/registrations/ID for another one.")
 ]
-Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
 
 
 @app.command()
@@ -38,8 +46,6 @@ def form(
     pupil: Annotated[bool, typer.Option("--pupil", help="A school's pupil's, with a guardian.")] = False,
 ) -> None:
     """Prints a form of nobody to start from, as JSON: what `save` takes. Nothing is ticked in advance."""
-    from frontends.cli import example_forms  # noqa: PLC0415
-
     example = example_forms.pupil() if pupil else example_forms.adult()
     typer.echo(example_forms.as_json(example_forms.unticked(example)), nl=False)
 
@@ -70,9 +76,6 @@ def save(
     Without a code customer service first makes sure who it is (R24). What is urgent does not belong in
     additional_information: write with `liity messages send --context form` (R12).
     """
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import RegisterCustomerRequest  # noqa: PLC0415
-
     request = RegisterCustomerRequest(request_id=request_id or new_request_id(), form=_form_in(file))
     if no_code:
         request.missing_personal_identity_code.CopyFrom(_missing_code(birth_date, reason))
@@ -81,103 +84,30 @@ def save(
     else:
         request.personal_identity_code = secret("Personal identity code")
 
-    async def register(api: "ApiClient") -> "RegisterCustomerResponse":
+    async def register(api: ApiClient) -> RegisterCustomerResponse:
         request.parent = unit or own_unit(api)
         return await api.call(api.registrations.RegisterCustomer, request)
 
-    from frontends.cli.render import registrations as render_registrations  # noqa: PLC0415
-
     saved = call(context.obj, register, request_id=request.request_id)
-    render_registrations.print_saved(saved, as_json=as_json)
-
-
-@app.command("list")
-def list_registrations(
-    context: typer.Context,
-    unit: Unit = "",
-    stage: Annotated[str, typer.Option(help="Only this stage, such as WAITING_FOR_CONSENT.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """The registrations of a unit, newest first."""
-    from liity.v1.registration_pb2 import Stage  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import ListRegistrationsRequest  # noqa: PLC0415
-
-    stages = {name.removeprefix("STAGE_"): value for name, value in Stage.items()}
-    if stage and stage.upper() not in stages:
-        raise typer.BadParameter(f"--stage takes one of {', '.join(list(stages)[1:])}")
-
-    async def read(api: "ApiClient") -> "list[Registration]":
-        found: list[Registration] = []
-        request = ListRegistrationsRequest(
-            parent=unit or own_unit(api), stage=stages[stage.upper() or "UNSPECIFIED"]
-        )
-        while True:
-            request.page_size = min(limit - len(found), 200)
-            page = await api.call(api.registrations.ListRegistrations, request)
-            found += page.registrations
-            request.page_token = page.next_page_token
-            if len(found) >= limit or not page.next_page_token:
-                return found
-
-    from frontends.cli.render import registrations as render_registrations  # noqa: PLC0415
-
-    render_registrations.print_many(call(context.obj, read), as_json=as_json)
-
-
-@app.command()
-def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """One registration: its stage, deadline, what it waits for, who can act, and what to do next (R28)."""
-    from liity.v1.registration_service_pb2 import GetRegistrationRequest  # noqa: PLC0415
-
-    async def read(api: "ApiClient") -> "GetRegistrationResponse":
-        request = GetRegistrationRequest(name=_full_name(api, name))
-        return await api.call(api.registrations.GetRegistration, request)
-
-    from frontends.cli.render import registrations as render_registrations  # noqa: PLC0415
-
-    render_registrations.print_answer(call(context.obj, read), as_json=as_json)
+    render.show(saved, as_json=as_json)
 
 
 @app.command()
 def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_json: AsJson = False) -> None:
     """Corrects the form while it waits (R14). A guardian whose address changes is asked anew."""
-    from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
+    form, mask = form_of(changes)
 
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import UpdateRegistrationRequest  # noqa: PLC0415
-
-    form, paths = form_of(changes)
-
-    async def change(api: "ApiClient") -> "Registration":
+    async def change(api: ApiClient) -> Registration:
         request = UpdateRegistrationRequest(
-            name=_full_name(api, name),
+            name=full_name(api, "registrations", name),
             request_id=new_request_id(),
             etag=etag,
-            update_mask=FieldMask(paths=paths),
+            update_mask=mask,
             form=form,
         )
-        editing = api.call(api.registrations.UpdateRegistration, request)
-        return (await tell_what_changed(editing)).registration
+        return (await api.call(api.registrations.UpdateRegistration, request)).registration
 
-    _print_one(call(context.obj, change), as_json=as_json)
-
-
-@app.command()
-def explain(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Why: what has happened, what it waits for, who can do what. Also units/UNIT/customers/ID."""
-    from liity.v1.registration_service_pb2 import (  # noqa: PLC0415
-        ExplainRegistrationRequest,
-        ExplainRegistrationResponse,
-    )
-
-    async def read(api: "ApiClient") -> ExplainRegistrationResponse:
-        request = ExplainRegistrationRequest(name=_full_name(api, name))
-        return await api.call(api.registrations.ExplainRegistration, request)
-
-    from frontends.cli.render import worklist  # noqa: PLC0415
-
-    worklist.print_explanation(call(context.obj, read), as_json=as_json)
+    render.show(call(context.obj, change), as_json=as_json)
 
 
 @app.command()
@@ -191,135 +121,31 @@ def consent(
     as_json: AsJson = False,
 ) -> None:
     """Records a guardian's consent that came on paper or otherwise (R29)."""
-    from datetime import UTC  # noqa: PLC0415
+    day = signed.date() if signed else today()
 
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.customer_form_pb2 import PaperConsent  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import RecordConsentRequest  # noqa: PLC0415
-    from services.runtime.clock import helsinki_day, to_proto_date  # noqa: PLC0415
-
-    day = signed.date() if signed else helsinki_day(datetime.now(UTC))
-
-    async def record(api: "ApiClient") -> "Registration":
+    async def record(api: ApiClient) -> Registration:
         request = RecordConsentRequest(
-            name=_full_name(api, name),
+            name=full_name(api, "registrations", name),
             request_id=new_request_id(),
             consent=PaperConsent(guardian_name=guardian, sign_date=to_proto_date(day)),
         )
         return (await api.call(api.registrations.RecordConsent, request)).registration
 
-    _print_one(call(context.obj, record), as_json=as_json)
+    render.show(call(context.obj, record), as_json=as_json)
 
 
-@app.command()
-def withdraw(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Withdraws a registration that waits; what was held for it is erased (R30)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest  # noqa: PLC0415
-
-    async def end(api: "ApiClient") -> "Registration":
-        request = WithdrawRegistrationRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.registrations.WithdrawRegistration, request)).registration
-
-    _print_one(call(context.obj, end), as_json=as_json)
-
-
-@app.command()
-def reactivate(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Activates a customer who is marked for deletion, with the form's data (R19). For customer service."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import ReactivateRequest  # noqa: PLC0415
-
-    async def decide(api: "ApiClient") -> "Registration":
-        request = ReactivateRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.registrations.Reactivate, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
-
-
-@app.command()
-def verify(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Confirms who a person without a personal identity code is (R24). For customer service."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import VerifyIdentityRequest  # noqa: PLC0415
-
-    async def decide(api: "ApiClient") -> "Registration":
-        request = VerifyIdentityRequest(name=_full_name(api, name), request_id=new_request_id())
-        return (await api.call(api.registrations.VerifyIdentity, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
-
-
-@app.command()
-def link(
-    context: typer.Context,
-    name: Name,
-    customer: Annotated[str, typer.Option(help="units/UNIT/customers/ID: the customer that the person is.")],
-    as_json: AsJson = False,
-) -> None:
-    """Ends a registration without a code as that of a customer there is (R24). For customer service."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import LinkToCustomerRequest  # noqa: PLC0415
-
-    async def decide(api: "ApiClient") -> "Registration":
-        request = LinkToCustomerRequest(
-            name=_full_name(api, name), request_id=new_request_id(), customer=customer
-        )
-        return (await api.call(api.registrations.LinkToCustomer, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
-
-
-@app.command()
-def reject(
-    context: typer.Context,
-    name: Name,
-    note: Annotated[str, typer.Option(help="Why, for the unit to read: no code, and better no names.")],
-    as_json: AsJson = False,
-) -> None:
-    """Declines a registration that waits for customer service; its form is erased (R19, R24)."""
-    from frontends.client import new_request_id  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import RejectRegistrationRequest  # noqa: PLC0415
-
-    async def decide(api: "ApiClient") -> "Registration":
-        request = RejectRegistrationRequest(
-            name=_full_name(api, name), request_id=new_request_id(), note=note
-        )
-        return (await api.call(api.registrations.RejectRegistration, request)).registration
-
-    _print_one(call(context.obj, decide), as_json=as_json)
-
-
-def _form_in(file: Path) -> "CustomerForm":
-    from google.protobuf.json_format import Parse, ParseError  # noqa: PLC0415
-
-    from liity.v1.customer_form_pb2 import CustomerForm  # noqa: PLC0415
-
+def _form_in(file: Path) -> CustomerForm:
     try:
         return Parse(file.read_text("utf-8"), CustomerForm())
     except (UnicodeDecodeError, ParseError) as error:
         raise typer.BadParameter(f"{file} holds no form as `form` prints it: {error}") from None
 
 
-def _missing_code(birth_date: datetime | None, reason: str) -> "MissingPersonalIdentityCode":
+def _missing_code(birth_date: datetime | None, reason: str) -> MissingPersonalIdentityCode:
     """What is told instead of a code. What is missing of it is told with all that is wrong with the form."""
-    from liity.v1.registration_pb2 import MissingCodeReason  # noqa: PLC0415
-    from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode  # noqa: PLC0415
-    from services.runtime.clock import to_proto_date  # noqa: PLC0415
-
     missing = MissingPersonalIdentityCode()
     if birth_date:
         missing.birth_date.CopyFrom(to_proto_date(birth_date.date()))
     if reason:
-        missing.reason = choice(MissingCodeReason.items(), "MISSING_CODE_REASON_", "--reason", reason)
+        missing.reason = chosen(missing.DESCRIPTOR.fields_by_name["reason"], "--reason", reason)
     return missing
-
-
-def _full_name(api: "ApiClient", name: str) -> str:
-    return name if "/" in name else f"{own_unit(api)}/registrations/{name}"
-
-
-def _print_one(registration: "Registration", *, as_json: bool) -> None:
-    from frontends.cli.render import registrations as render_registrations  # noqa: PLC0415
-
-    render_registrations.print_one(registration, as_json=as_json)

@@ -1,18 +1,23 @@
 """In whose name a command calls the public API: the options all of them share."""
 
+import asyncio
+import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-if TYPE_CHECKING:
-    from deploy.local.seed import DemoAccount
-    from frontends.client import ApiClient
+from frontends.cli.console import FAILED, WRONG_USE
+from frontends.cli.layouts import TEXTS
+from frontends.cli.render import enum_text, text
+from frontends.client import ApiClient
+from frontends.refusals import Refusal
+from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 
-ChoiceT = TypeVar("ChoiceT", bound=int)
 ResultT = TypeVar("ResultT")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, as the API's messages map to it.")]
@@ -37,15 +42,9 @@ RequestId = Annotated[
     str, typer.Option(help="A UUID that makes repeating the command safe; a new one if missing.")
 ]
 
+Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
+
 DEFAULT_GATEWAY = "127.0.0.1:7400"
-
-
-def stack_gateway(state_dir: Path) -> tuple[str, Path | None]:
-    """Where the gateway of the stack in a folder listens, and the CA of its certificate if it has one."""
-    from deploy.local.wiring import wiring_in  # noqa: PLC0415 - what a command needs is imported then
-
-    wiring = wiring_in(state_dir)
-    return wiring.address("gateway"), wiring.ca
 
 
 @dataclass(frozen=True)
@@ -59,31 +58,51 @@ class Caller:
     password: str = ""
     demo_account: str = ""
     state_dir: Path = Path(".liity")
+    anonymous: bool = False
 
     def way(self) -> tuple[str, Path | None]:
         """The gateway and the CA of its certificate: those given, else those of the demo account's stack."""
         if self.gateway or not self.demo_account:
             return self.gateway or DEFAULT_GATEWAY, self.gateway_ca
-        return stack_gateway(self.state_dir)
+        noted = _read(self.state_dir / "stack.json") or {}
+        if "gateway" not in noted:
+            stop(f"No stack has been started in {self.state_dir}: liity up --state-dir {self.state_dir}")
+        return noted["gateway"], Path(noted["gateway_ca"]) if noted["gateway_ca"] else None
 
     def address(self) -> str:
         """The account's e-mail address: given, of a demo account, or asked for."""
-        return self._demo().email if self.demo_account else self.email or typer.prompt("E-mail", err=True)
+        return self._demo()["email"] if self.demo_account else self.email or typer.prompt("E-mail", err=True)
 
     def credentials(self) -> tuple[str, str]:
         """E-mail address and password: given, of a demo account, or asked for."""
         email = self.address()
         if self.demo_account:
-            return email, self._demo().password
+            return email, self._demo()["password"]
         return email, self.password or secret("Password")
 
-    def _demo(self) -> "DemoAccount":
-        from deploy.local.seed import read_accounts  # noqa: PLC0415 - what a command needs is imported then
-
-        accounts = read_accounts(self.state_dir)
+    def _demo(self) -> dict[str, str]:
+        accounts = _read(self.state_dir / "demo-accounts.json")
+        if accounts is None:
+            stop(f"There are no demo accounts in {self.state_dir}: `liity up` makes them")
         if self.demo_account not in accounts:
             raise typer.BadParameter(f"--as takes one of {', '.join(accounts)}")
-        return accounts[self.demo_account]
+        found: dict[str, str] = accounts[self.demo_account]
+        return found
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON file of the local stack's folder, which `deploy.local` writes; None if it does not exist."""
+    try:
+        noted: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return noted
+
+
+def stop(why: str) -> NoReturn:
+    """Ends the program with a message and the exit code of wrong use."""
+    typer.echo(why, err=True)
+    raise typer.Exit(WRONG_USE)
 
 
 def secret(what: str) -> str:
@@ -154,18 +173,25 @@ def nobody_options(
     language: MessageLanguage = "en",
 ) -> None:
     """What commands take that need no account: which gateway."""
-    context.obj = Caller(gateway, gateway_ca, language)
+    context.obj = Caller(gateway, gateway_ca, language, anonymous=True)
 
 
-def choice(values: Iterable[tuple[str, ChoiceT]], prefix: str, option: str, given: str) -> ChoiceT:
-    """The value of an enum that an option names, as in `related-person`."""
-    choices = {key.removeprefix(prefix).lower().replace("_", "-"): value for key, value in values if value}
-    if given not in choices:
-        raise typer.BadParameter(f"{option} takes one of {', '.join(choices)}")
-    return choices[given]
+def choices(field: FieldDescriptor) -> dict[str, int]:
+    """The values of an enum by their names in options: `related-person`."""
+    numbers = [number for number in cast(EnumDescriptor, field.enum_type).values_by_number if number]
+    return {enum_text(field, number).lower().replace("_", "-"): number for number in numbers}
 
 
-def own_unit(api: "ApiClient") -> str:
+def chosen(field: FieldDescriptor, option: str, given: str) -> Any:  # noqa: ANN401 - of any enum
+    """The value of an enum by its name in an option, in any case, with hyphens or underscores."""
+    found = choices(field)
+    value = found.get(given.lower().replace("_", "-"))
+    if value is None:
+        raise typer.BadParameter(f"{option} takes one of {', '.join(found)}")
+    return value
+
+
+def own_unit(api: ApiClient) -> str:
     """The one unit that the account belongs to."""
     units = [membership.unit for membership in api.session.memberships]
     if len(units) != 1:
@@ -174,34 +200,23 @@ def own_unit(api: "ApiClient") -> str:
     return units[0]
 
 
+def full_name(api: ApiClient, collection: str, given: str) -> str:
+    """The full name of a resource of a unit, from its name or its ID in the own unit."""
+    return given if "/" in given else f"{own_unit(api)}/{collection}/{given}"
+
+
 def call(
-    caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]", *, request_id: str = ""
-) -> ResultT:
-    """Logs in, works, and gives the result; a refusal ends the program with its text and exit code.
-
-    With `request_id`, whoever loses the answer is told how the same call is repeated.
-    """
-    return _run(caller, work, caller.credentials, request_id)
-
-
-def call_as_nobody(caller: Caller, work: "Callable[[ApiClient], Awaitable[ResultT]]") -> ResultT:
-    """The same without an account: what is worked with opens the door itself."""
-    return _run(caller, work, None, "")
-
-
-def _run(
     caller: Caller,
-    work: "Callable[[ApiClient], Awaitable[ResultT]]",
-    log_in_with: Callable[[], tuple[str, str]] | None,
-    request_id: str,
+    work: Callable[[ApiClient], Awaitable[ResultT]],
+    *,
+    request_id: str = "",
+    anonymous: bool = False,
 ) -> ResultT:
-    import asyncio  # noqa: PLC0415
+    """Logs in, works, and returns the result; a refusal ends the program with its text and exit code.
 
-    from frontends.cli.render.console import FAILED, ending_clearly, refusal_lines  # noqa: PLC0415
-    from frontends.client import ApiClient  # noqa: PLC0415
-    from liity.v1.customer_form_pb2 import Language  # noqa: PLC0415
-    from liity.v1.reason_pb2 import REASON_UNAVAILABLE  # noqa: PLC0415
-    from services.runtime.rpc.errors import Refusal  # noqa: PLC0415
+    With `request_id`, an unavailable gateway's text says how to repeat the same call. With `anonymous` nobody
+    is logged in.
+    """
 
     async def work_as_whom() -> ResultT:
         async with ApiClient(gateway, caller.language, gateway_ca) as api:
@@ -209,19 +224,26 @@ def _run(
                 await api.log_in(*credentials)
             return await work(api)
 
-    with ending_clearly():
-        gateway, gateway_ca = caller.way()
-        credentials = log_in_with() if log_in_with is not None else None
-        try:
-            return asyncio.run(work_as_whom())
-        except Refusal as refusal:
-            language = Language.Value(f"LANGUAGE_{caller.language.upper()}")
-            lines = refusal_lines(refusal, language)
-            if refusal.reason == REASON_UNAVAILABLE:
-                lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
-                if gateway_ca is None:
-                    lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
-                if request_id:
-                    lines.append(f"  Repeated with --request-id {request_id} it is the same call")
-            typer.echo("\n".join(lines), err=True)
-            raise typer.Exit(FAILED) from None
+    gateway, gateway_ca = caller.way()
+    credentials = None if anonymous or caller.anonymous else caller.credentials()
+    try:
+        return asyncio.run(work_as_whom())
+    except Refusal as refusal:
+        lines = refusal.lines()
+        if refusal.detail is not None and refusal.detail.DESCRIPTOR.name in TEXTS:
+            lines.append(f"  {text(TEXTS[refusal.detail.DESCRIPTOR.name], refusal.detail)}")
+        if refusal.reason == REASON_UNAVAILABLE:
+            lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
+            if gateway_ca is None:
+                lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
+            if request_id:
+                lines.append(f"  Repeated with --request-id {request_id} it is the same call")
+        typer.echo("\n".join(lines), err=True)
+        raise typer.Exit(FAILED) from None
+
+
+def group(options: Callable[..., None] = account_options) -> typer.Typer:
+    """A group of commands; `options` is the callback with the options before the command."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False)
+    app.callback()(options)
+    return app

@@ -19,8 +19,8 @@ from deploy.local.process import Spawn, spawn
 from deploy.local.seed import DemoAccount, seed
 from deploy.local.stack import Stack
 from frontends.client import ApiClient
+from frontends.refusals import Refusal
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
-from services.runtime.rpc.errors import Refusal
 from services.runtime.security.access import ACCESS, Accounts, Services
 from services.runtime.security.service_identity import SERVICES, ServiceIdentity
 from tests.fuzz.messages import Known

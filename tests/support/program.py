@@ -19,22 +19,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from deploy.liity import COMMANDS
 from deploy.local import process
 from deploy.local.process import Command, Running
-
-_COMMANDS = (
-    "frontends.client",
-    "frontends.cli.session",
-    "frontends.cli.render.console",
-    "deploy.local.seed",
-    "deploy.local.wiring",
-    "uvloop",
-)
-"""What most commands import when they run."""
 
 _LIITY = [sys.executable, "-m", "deploy"]
 """How a stack runs the program."""
@@ -160,8 +150,8 @@ def plain_environment() -> dict[str, str]:
 
 def serve(path: str) -> None:
     """Forks a run for each connection, until it is ended."""
-    for name in ("deploy.liity", *_COMMANDS):
-        import_module(name)
+    for command in COMMANDS:
+        command.load()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from deploy.components import migrate_database
+from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import EmbeddedPostgres
 
 ROWS = int(os.environ.get("LIITY_TEST_PLAN_ROWS", "100000"))

@@ -14,7 +14,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from deploy.components import migrate_database
+from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import DATABASES, EmbeddedPostgres
 from services.registration.audit.entries import require_append_only
 from tests.support.ports import free_port

@@ -11,6 +11,7 @@ from deploy.local.mailbox.store import Maildir
 from deploy.local.ports import HOST
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.auth_service_pb2 import (
     ChooseAccountPasswordRequest,
     OrderPasswordRequest,
@@ -18,7 +19,6 @@ from liity.v1.auth_service_pb2 import (
     RefreshSessionRequest,
 )
 from services.identity.settings import IdentitySettings
-from services.runtime.rpc.errors import Refusal, reason_name
 from services.runtime.temporal.names import PasswordOrderWorkflowNames
 from tests.system.support.accounts import TestAccount, new_account
 from tests.system.support.public_api import Gateway, Stores, connect_temporal, outcome

@@ -23,6 +23,7 @@ from deploy.demo.forms import DemoPerson
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from frontends.client import ApiClient
+from frontends.refusals import Refusal, reason_name
 from liity.v1.auth_service_pb2 import (
     ROLE_CUSTOMER_SERVICE,
     ROLE_MAIN_USER,
@@ -31,7 +32,6 @@ from liity.v1.auth_service_pb2 import (
 )
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_service_pb2 import UpdateRegistrationRequest
-from services.runtime.rpc.errors import Refusal, reason_name
 from services.runtime.security.access import ACCESS, Accounts, Anyone, Services, Whose
 from services.runtime.security.service_identity import ALGORITHM, SERVICES, ServiceIdentity
 from tests.system.conftest import Api

@@ -6,6 +6,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.customer_form_pb2 import PaperConsent
 from liity.v1.registration_pb2 import STAGE_WITHDRAWN, Registration
 from liity.v1.registration_service_pb2 import (
@@ -13,7 +14,6 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.rpc.errors import Refusal, reason_name
 from tests.support.registration_forms import date_from_today
 from tests.system.conftest import Api
 from tests.system.support.registering import get, pupil, save

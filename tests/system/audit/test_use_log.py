@@ -21,6 +21,7 @@ from deploy.demo.polling import eventually
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
 from liity.v1.actor_pb2 import (
     ACTOR_KIND_ACCOUNT,
     ACTOR_KIND_LINK,
@@ -43,7 +44,6 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
 )
 from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest, Use
-from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import ACTOR_METADATA
 from services.runtime.security.access import ACCESS, Accounts, Recorded, Whose
 from tests.support.registration_forms import date_from_today

@@ -11,6 +11,7 @@ from deploy.demo.forms import DemoPerson
 from deploy.demo.polling import eventually
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_INTENSIFIED
 from liity.v1.customer_service_pb2 import (
@@ -41,7 +42,6 @@ from liity.v1.registration_pb2 import (
 )
 from liity.v1.registration_service_pb2 import ReactivateRequest
 from liity.v1.use_log_service_pb2 import ListUsesRequest, Use
-from services.runtime.rpc.errors import Refusal, reason_name
 from services.runtime.temporal.names import RemovalWorkflowNames
 from tests.support.registration_forms import date_from_today
 from tests.system.conftest import Api, Liity

@@ -13,6 +13,7 @@ from deploy.demo.forms import DemoPerson
 from deploy.demo.polling import eventually
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_REGISTRAR, CustomerForm
 from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_CONFIRMED,
@@ -45,7 +46,6 @@ from liity.v1.registration_service_pb2 import (
     GetRegistrationRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.support.registering import PATIENCE, MailCounter, adult, database, link_token, pupil, save
 

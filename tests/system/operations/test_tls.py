@@ -20,8 +20,8 @@ from deploy.local.ports import HOST
 from deploy.local.seed import DemoAccount, seed
 from deploy.local.stack import Stack
 from frontends.client import ApiClient
+from frontends.refusals import Refusal
 from services.runtime.data.database import is_away, open_engine
-from services.runtime.rpc.errors import Refusal
 from tests.conftest import copy_postgres
 from tests.support.ports import free_ports
 from tests.support.program import Program

@@ -21,12 +21,12 @@ from deploy.local.mailbox.client import MailboxClient
 from deploy.local.ports import HOST, Ports
 from deploy.local.seed import read_accounts
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
 from liity.v1.consent_service_pb2 import AcceptConsentRequest
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT, Registration
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
 from services.runtime.clock import helsinki_day
-from services.runtime.rpc.errors import Refusal
 from tests.support.ports import free_ports
 
 COMPONENTS = 9

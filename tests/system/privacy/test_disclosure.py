@@ -16,6 +16,7 @@ from deploy.demo.forms import DemoPerson
 from deploy.demo.polling import eventually
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.disclosure_service_pb2 import (
     DISCLOSURE_STATE_GATHERING,
     DISCLOSURE_STATE_READY,
@@ -26,7 +27,6 @@ from liity.v1.disclosure_service_pb2 import (
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
 from services.gateway.settings import GatewaySettings
-from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.support.marked import marked_pupil, marks
 from tests.system.support.registering import (

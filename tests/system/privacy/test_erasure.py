@@ -10,6 +10,7 @@ from deploy.demo.polling import eventually
 from deploy.local.postgres import DATABASES
 from deploy.local.stack import Stack
 from frontends.client import new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.consent_service_pb2 import DeclineConsentRequest
 from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
@@ -23,7 +24,6 @@ from liity.v1.registration_service_pb2 import (
     ListRegistrationsRequest,
     WithdrawRegistrationRequest,
 )
-from services.runtime.rpc.errors import Refusal, reason_name
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.keys import read_private_file
 from services.runtime.security.service_identity import ServiceIdentity

@@ -21,12 +21,12 @@ from deploy.local.ports import HOST
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from frontends.client import new_request_id
+from frontends.refusals import Refusal
 from liity.v1.consent_service_pb2 import DeclineConsentRequest, GetConsentRequestRequest
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.registration_pb2 import STAGE_DECLINED, STAGE_LAPSED, STAGE_WELCOMED, Registration
 from liity.v1.registration_service_pb2 import CheckPersonalIdentityCodeRequest, ListRegistrationsRequest
 from services.runtime.clock import now
-from services.runtime.rpc.errors import Refusal
 from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.temporal.codec import EncryptionCodec
 from tests.system.conftest import Api

@@ -9,6 +9,7 @@ from deploy.demo.forms import DemoPerson
 from deploy.local.ports import HOST
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_MARKED_FOR_DELETION,
@@ -52,7 +53,6 @@ from liity.v1.registration_service_pb2 import (
     VerifyIdentityRequest,
 )
 from liity.v1.work_service_pb2 import ClaimWorkItemRequest
-from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.support.accounts import new_account
 from tests.system.support.registering import (
@@ -205,7 +205,7 @@ async def test_everything_wrong_with_a_save_without_a_code_is_told_at_once(api: 
     request = without_code(api.registrar, person, birth_date=None)
     request.missing_personal_identity_code.ClearField("reason")
     refusal = await refused(api.registrar, request)
-    assert {field: reason_name(reason) for field, reason in refusal.violations} == {
+    assert {field: reason_name(reason) for field, reason, _ in refusal.violations} == {
         "missing_personal_identity_code.birth_date": "REQUIRED",
         "missing_personal_identity_code.reason": "REQUIRED",
         "form.first_names": "REQUIRED",
@@ -216,18 +216,18 @@ async def test_everything_wrong_with_a_save_without_a_code_is_told_at_once(api: 
         (Date(year=1850, month=1, day=1), "BIRTH_DATE_TOO_EARLY"),
     ):
         refusal = await refused(api.registrar, without_code(api.registrar, adult(), birth_date))
-        assert [(field, reason_name(why)) for field, why in refusal.violations] == [
+        assert [(field, reason_name(why)) for field, why, _ in refusal.violations] == [
             ("missing_personal_identity_code.birth_date", reason)
         ]
     # The rules of age go by the date that is given.
     refusal = await refused(api.registrar, without_code(api.registrar, adult(), BORN_AS_A_CHILD))
     assert ("form.applicant", "GUARDIAN_REQUIRED") in [
-        (field, reason_name(why)) for field, why in refusal.violations
+        (field, reason_name(why)) for field, why, _ in refusal.violations
     ]
     dummy = save_request(api.registrar.unit, adult())
     dummy.personal_identity_code = "22222222222"
     refusal = await refused(api.registrar, dummy)
-    assert [reason_name(why) for _, why in refusal.violations] == ["HETU_DUMMY"]
+    assert [reason_name(why) for _, why, _ in refusal.violations] == ["HETU_DUMMY"]
 
 
 async def test_a_declined_registration_tells_the_unit_why_and_nobody_else(
@@ -240,7 +240,7 @@ async def test_a_declined_registration_tells_the_unit_why_and_nobody_else(
     )
     with pytest.raises(Refusal) as refusal:
         await api.staff.call(api.staff.registrations.RejectRegistration, reject)
-    assert [reason_name(why) for _, why in refusal.value.violations] == ["HETU_IN_TEXT"]
+    assert [reason_name(why) for _, why, _ in refusal.value.violations] == ["HETU_IN_TEXT"]
     reject.note = "Lomake on tallennettu kahdesti."
     rejected = (await api.staff.call(api.staff.registrations.RejectRegistration, reject)).registration
     assert (rejected.stage, rejected.customer_display_name) == (STAGE_REJECTED, "")

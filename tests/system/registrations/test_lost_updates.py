@@ -11,8 +11,8 @@ import pytest
 from deploy.demo.polling import eventually
 from deploy.local.stack import Stack
 from frontends.client import new_request_id
+from frontends.refusals import Refusal
 from liity.v1.registration_pb2 import STAGE_WELCOMED
-from services.runtime.rpc.errors import Refusal
 from tests.system.conftest import Api
 from tests.system.support.registering import (
     PATIENCE,

@@ -7,6 +7,7 @@ import pytest
 from deploy.demo.forms import DemoPerson
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -24,7 +25,6 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
 from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED, STANDING_REGISTERED_IN_THIS_UNIT
 from liity.v1.use_log_service_pb2 import ListUsesRequest
-from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.customers.test_transfer import check, customer_of, get, refused
 from tests.system.support.registering import MailCounter, adult, reaches, save

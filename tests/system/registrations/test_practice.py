@@ -14,6 +14,7 @@ from deploy.local.ports import HOST
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
 from liity.v1.book_tips_service_pb2 import GetBookTipsRequest
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_CUSTOMER,
@@ -47,7 +48,6 @@ from liity.v1.registration_service_pb2 import (
     UpdateRegistrationRequest,
 )
 from services.runtime.clock import helsinki_day
-from services.runtime.rpc.errors import Refusal
 from tests.system.conftest import Api
 from tests.system.support.public_api import Gateway, outcome
 from tests.system.support.public_api_facts import Facts

@@ -12,6 +12,7 @@ import pytest
 from deploy.demo.forms import DemoPerson
 from deploy.local.stack import Stack
 from frontends.client import ApiClient
+from frontends.refusals import Refusal
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC, SCHOOL_SUPPORT_UNSPECIFIED
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
@@ -21,7 +22,6 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT, Registration
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest, RegisterCustomerRequest
-from services.runtime.rpc.errors import Refusal
 from tests.system.conftest import Api
 from tests.system.support.registering import (
     MailCounter,

@@ -21,11 +21,12 @@ from deploy.local.ports import HOST
 from deploy.local.postgres import DATABASES
 from deploy.local.stack import Stack
 from frontends.client import ApiClient
+from frontends.refusals import Refusal, reason_name
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
 from services.gateway.server import SERVICES
-from services.runtime.rpc.errors import DOMAIN, Refusal, reason_name, reason_value
+from services.runtime.rpc.errors import DOMAIN, reason_value
 from services.runtime.rpc.texts import reason_text
 from services.runtime.security.access import ACCESS, Accounts
 from tests.system.support.registering import PATIENCE, database

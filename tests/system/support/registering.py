@@ -22,12 +22,12 @@ from deploy.demo.polling import eventually
 from deploy.local.mailbox.store import Maildir
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
 from liity.v1.consent_service_pb2 import AcceptConsentRequest
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.registration_pb2 import Registration, Stage
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
 from services.runtime.clock import helsinki_day, now
-from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.support.hetu_codes import code
 from tests.support.smtp_server import SmtpServer

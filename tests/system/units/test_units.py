@@ -16,6 +16,7 @@ from deploy.local.mailbox.store import Maildir
 from deploy.local.ports import HOST
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.registration.v1 import unit_service_pb2 as registration_pb2
 from liity.v1.auth_service_pb2 import (
     ROLE_MAIN_USER,
@@ -48,7 +49,6 @@ from liity.v1.unit_service_pb2 import (
     UpdateUnitRequest,
 )
 from liity.v1.use_log_service_pb2 import ListUsesRequest
-from services.runtime.rpc.errors import Refusal, reason_name
 from tests.support.program import Program
 from tests.system.conftest import Api, Liity
 from tests.system.support.registering import PATIENCE, adult, pupil, save, save_request

@@ -14,6 +14,7 @@ from deploy.demo.polling import eventually
 from deploy.local.mailbox.client import Mail, MailboxClient
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal, reason_name
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.customer_form_pb2 import CustomerForm
@@ -64,7 +65,6 @@ from liity.v1.work_service_pb2 import (
     WorkItem,
     WorkItemKind,
 )
-from services.runtime.rpc.errors import Refusal, reason_name
 from tests.system.conftest import Api, Liity
 from tests.system.registrations.test_decisions import read, register, without_code
 from tests.system.support.accounts import new_account

@@ -3,19 +3,19 @@
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from deploy.liity import app
+from deploy.lazy import LazyCommand
+from deploy.liity import COMMANDS, PROGRAM
 from docs.tables import DOCS
 from tests.unit.docs.test_docs import ROOT, code, public_rpcs
 
 EVERY_PAGE = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 Command = TyperCommand | TyperGroup
-PROGRAM = typer.main.get_command(app)
 
 FENCE = re.compile(r"^ *```\w*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`]+)`")
@@ -57,8 +57,15 @@ def mistakes(command: str) -> list[str]:
     return wrong
 
 
+@cache
+def below(command: Command) -> dict[str, Command]:
+    """The commands of a group, loaded."""
+    commands = command.commands if isinstance(command, TyperGroup) else {}
+    return {name: one.load() if isinstance(one, LazyCommand) else one for name, one in commands.items()}
+
+
 def _below(command: Command, name: str) -> Command | None:
-    return command.commands.get(name) if isinstance(command, TyperGroup) else None
+    return below(command).get(name)
 
 
 def _option(command: Command, name: str) -> TyperOption | None:
@@ -69,8 +76,7 @@ def _option(command: Command, name: str) -> TyperOption | None:
 def every_option(command: Command) -> set[str]:
     options = (one for one in command.params if isinstance(one, TyperOption))
     own = {name for one in options for name in (*one.opts, *one.secondary_opts)}
-    below = command.commands.values() if isinstance(command, TyperGroup) else ()
-    return own.union(*map(every_option, below))
+    return own.union(*map(every_option, below(command).values()))
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: page.stem)
@@ -106,10 +112,26 @@ def test_what_there_is_not_is_found(command: str, wrong: list[str]) -> None:
     assert mistakes(command) == wrong
 
 
+def test_the_help_of_the_program_says_of_a_command_what_the_command_says_of_itself() -> None:
+    """It is written beside the name of the module, so that the program's help imports none."""
+    lazy = [*COMMANDS, *(child for one in COMMANDS for child in one.within)]
+    told = {
+        one.name: (one.help, " ".join((one.load().help or "").partition("\n\n")[0].split())) for one in lazy
+    }
+    assert len(told) == len(lazy) > 15
+    assert not {name: texts for name, texts in told.items() if len(set(texts)) != 1}
+
+
 def test_pages_name_commands() -> None:
     assert sum(len(list(commands(page.read_text("utf-8")))) for page in EVERY_PAGE) > 50
 
 
+def rpcs(command: Command) -> set[str]:
+    """The RPCs that commands were made of."""
+    own = {getattr(command.callback, "rpc", "").rpartition(".")[2]}
+    return own.union(*map(rpcs, below(command).values()))
+
+
 def test_every_public_rpc_has_a_command() -> None:
     called = {name for text in code("frontends") for name in re.findall(r"api\.\w+\.(\w+)", text)}
-    assert {rpc.name for rpc in public_rpcs()} - called == SESSIONS
+    assert {rpc.name for rpc in public_rpcs()} - called - rpcs(PROGRAM) == SESSIONS

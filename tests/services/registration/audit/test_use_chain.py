@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from deploy.components import migrate_database
+from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import EmbeddedPostgres
 from services.registration.audit.hash_chain import Anchor, BrokenChain, verify
 from services.registration.db.models import use_entries

@@ -1,0 +1,46 @@
+"""`liity migrate`: a component's database at its newest revision."""
+
+import asyncio
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.components import WITH_DATABASE
+from deploy.ending import ending_clearly
+from services.runtime.data import database
+
+app = typer.Typer(add_completion=False)
+
+
+async def migrate_database(component: str, url: str, tls_ca: Path | None = None) -> None:
+    """Brings a component's database to its newest revision; over TLS if a CA is given."""
+    engine = database.open_engine(url, tls_ca)
+    try:
+        await database.migrate(engine, Path(str(resources.files(f"services.{component}"))) / "migrations")
+    finally:
+        await engine.dispose()
+
+
+def _component(value: str) -> str:
+    if value not in WITH_DATABASE:
+        raise typer.BadParameter(f"one of {', '.join(WITH_DATABASE)}")
+    return value
+
+
+@app.command()
+def migrate(
+    component: Annotated[
+        str, typer.Argument(callback=_component, help=f"One of {', '.join(WITH_DATABASE)}.")
+    ],
+    database_url: Annotated[
+        str, typer.Option(envvar="LIITY_DATABASE_URL", help="As the component's own setting.")
+    ],
+    database_tls_ca: Annotated[
+        Path | None, typer.Option(envvar="LIITY_DATABASE_TLS_CA", help="As the component's own setting.")
+    ] = None,
+) -> None:
+    """Brings the database of a component to its newest revision."""
+    with ending_clearly():
+        asyncio.run(migrate_database(component, database_url, database_tls_ca))
