@@ -6,14 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio.service import RPCError
 
 from deploy.admin.key_files import Key
-from services.identity.models import Link, Session
-from services.identity.persons.key_check import forget_key, is_known, stored_codes
+from services.identity.persons.key_check import forget_key, is_known, open_links, open_sessions, stored_codes
 from services.identity.settings import IdentitySettings
 from services.runtime.clock import now
 from services.runtime.data.database import create_engine, is_away
@@ -177,21 +175,14 @@ async def _identity_needs(
 
 async def _signed(connection: AsyncConnection, until: datetime, session_lifetime: timedelta) -> list[Need]:
     """Links that can still be used, and sessions not renewed since."""
-    moment = now()
-    links = select(func.count(), func.max(Link.expires_at)).where(
-        Link.created_at < until, Link.expires_at > moment, Link.used_at.is_(None), Link.voided_at.is_(None)
-    )
-    sessions = select(func.count(), func.max(Session.expires_at)).where(
-        Session.expires_at > moment, Session.expires_at < until + session_lifetime
-    )
-    found = [
-        (what, (await connection.execute(query)).one())
-        for what, query in (("link", links), ("log-in", sessions))
-    ]
+    found = {
+        "link": await open_links(connection, until),
+        "log-in": await open_sessions(connection, until, session_lifetime),
+    }
     return [
-        Need(_counted(count, what), f"the last ends by {shown(last)}")
-        for what, (count, last) in found
-        if count
+        Need(_counted(signed.number, what), f"the last ends by {shown(signed.last_end)}")
+        for what, signed in found.items()
+        if signed.last_end
     ]
 
 

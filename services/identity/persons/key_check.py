@@ -4,7 +4,9 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 from asyncpg.exceptions import UndefinedTableError
@@ -13,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.identity.models import KnownKey, Person
+from services.identity.models import KnownKey, Link, Person, Session
 from services.runtime.clock import now
 from services.runtime.data.database import is_away
 from services.runtime.security.keys import TOKEN_SIGNING, KeyChecks, KeysetPurpose, key_checks, key_file_path
@@ -139,3 +141,26 @@ async def _lost(
     use = USES[purpose].format(count=await stored_codes(connection, purpose, key_id))
     path = key_file_path(keys_dir, purpose)
     return SettingsError(f"{path} {how} {key_id}, {use}: put the right file back")
+
+
+class Signed(NamedTuple):
+    """What was signed with a key and is still good."""
+
+    number: int
+    last_end: datetime | None
+
+
+async def open_links(connection: AsyncConnection, until: datetime) -> Signed:
+    """Links made before a moment that can still be used."""
+    query = select(func.count(), func.max(Link.expires_at)).where(
+        Link.created_at < until, Link.expires_at > now(), Link.used_at.is_(None), Link.voided_at.is_(None)
+    )
+    return Signed(*(await connection.execute(query)).one())
+
+
+async def open_sessions(connection: AsyncConnection, until: datetime, lifetime: timedelta) -> Signed:
+    """Sessions last renewed before a moment. Each renewal makes a session last for `lifetime`."""
+    query = select(func.count(), func.max(Session.expires_at)).where(
+        Session.expires_at > now(), Session.expires_at < until + lifetime
+    )
+    return Signed(*(await connection.execute(query)).one())
