@@ -59,6 +59,7 @@ from liity.notification.v1.notification_service_pb2 import (
     WorkCount,
     WorkDigest,
 )
+from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from services.notification.mail.rendering import Rendered, render, template_of
 from services.runtime.settings import RuntimeSettings
@@ -224,6 +225,21 @@ CONTENTS: list[dict[str, Any]] = [
         for template in ("consent_request", "consent_reminder", "credentials", "welcome")
     ),
 ]
+TIPS = [
+    BookTip(
+        author="Aleksis Kivi",
+        title="Seitsemän veljestä",
+        narrator="Lasse Pöysti",
+        text="A story of seven brothers who flee into the woods, grow up there and come back.",
+        url="https://library.example/books/1",
+    ),
+    BookTip(title="*The* [sea](https://library.example)"),
+]
+HINT = re.compile(
+    "Voit myös avata tai kopioida osoitteen:"
+    "|Du kan också öppna eller kopiera adressen:"
+    "|You can also open or copy the address:"
+)
 REQUESTS = [
     pytest.param(
         SendMessageRequest(language=language, **content),
@@ -297,7 +313,63 @@ def test_a_mail_is_complete(request_: SendMessageRequest, settings: RuntimeSetti
         assert not re.search(r"\{[{%#]|[%#}]\}|link_token|Undefined|None|Subject:", part)
     assert rendered.text.endswith("\n")
     assert not rendered.text.startswith("\n")
-    assert max(len(line) for line in rendered.text.splitlines() if "://" not in line) <= 78
+    assert max(len(line) for line in rendered.text.splitlines() if "://" not in line) <= 72
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_both_parts_say_the_same(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
+    """Word for word, but that HTML has its subject as title and heading, and a hint below each button."""
+    rendered = render(request_, settings, TIPS)
+    html = Reader(rendered.html)
+    text = re.sub(r"^(?:- |\d\. )", "", rendered.text, flags=re.MULTILINE)
+    expected = [rendered.subject, rendered.subject, text]
+    assert words(HINT.sub("", html.text)).replace(":", "") == words("\n".join(expected)).replace(":", "")
+    assert set(rendered.text.split()) >= {link.removeprefix("mailto:") for link in html.links}
+
+
+def test_text_has_no_marks(settings: RuntimeSettings) -> None:
+    for content in CONTENTS:
+        for language in DAY:
+            request = SendMessageRequest(language=language, **content)
+            text = render(request, settings, TIPS[:1]).text.replace(f"#{TOKEN}", "")
+            assert set(text).isdisjoint("#*[]_\\`\ue000\ue001")
+
+
+def test_book_tips_are_a_list_in_both_parts(settings: RuntimeSettings) -> None:
+    request = SendMessageRequest(language=LANGUAGE_EN, welcome=Welcome(first_names="Aino"))
+    rendered = render(request, settings, TIPS)
+    assert (
+        """Book tips:
+- Aleksis Kivi: Seitsemän veljestä
+  A story of seven brothers who flee into the woods, grow up there and
+  come back.
+  Read by: Lasse Pöysti
+  https://library.example/books/1
+- *The* [sea](https://library.example)
+
+"""
+        in rendered.text
+    )
+    html = Reader(rendered.html)
+    assert html.tags.count("ul") == 1
+    assert html.tags.count("ol") == 1
+    assert html.tags.count("li") == 3 + len(TIPS)
+    assert "https://library.example/books/1" in html.links
+    assert "https://library.example" not in html.links
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_button_is_followed_by_its_address(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
+    rendered = render(request_, settings)
+    buttons = re.findall(
+        r'<p><a href="([^"]*)" style="display: inline-block;[^>]*>[^<]+</a></p>', rendered.html
+    )
+    hinted = re.findall(r':<br>\n<a href="([^"]*)" style="color[^>]*>([^<]+)</a></p>', rendered.html)
+    assert hinted[: len(buttons)] == [(address, address) for address in buttons]
+    for address in buttons:
+        assert f":\n{address}\n" in rendered.text
+    if template_of(request_) in LINK_PAGES:
+        assert buttons
 
 
 def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: str) -> None:
