@@ -45,6 +45,8 @@ _LINK_PAGES = {
     "registrar_invitation": "invitation",
     "invitation_reminder": "invitation",
 }
+_MARK = re.compile("\ue000(\\d+)\ue001")
+"""Characters of a private use area, which no text in a template holds."""
 _TOKEN = "link_token"  # noqa: S105 - the field's name
 _OWN_TOKEN = "customership_link_token"  # noqa: S105 - the field's name
 
@@ -80,9 +82,9 @@ def render(
     )
     page = _page(source, language)
     return Rendered(
-        _VALUE.sub(lambda mark: values[int(mark[1])], page.subject),
-        wrap(_VALUE.sub(lambda mark: values[int(mark[1])], page.text)),
-        _VALUE.sub(lambda mark: escape(values[int(mark[1])]), page.html),
+        _fill_in(page.subject, values),
+        wrap(_fill_in(page.text, values)),
+        _fill_in(page.html, [escape(value) for value in values]),
         language,
     )
 
@@ -119,7 +121,8 @@ def _mark(context: Context, value: object) -> str:
     return f"\ue000{len(values) - 1}\ue001"
 
 
-_VALUE = re.compile("\ue000(\\d+)\ue001")
+def _fill_in(page: str, values: Sequence[str]) -> str:
+    return _MARK.sub(lambda mark: values[int(mark[1])], page)
 
 
 @lru_cache(maxsize=512)
