@@ -17,7 +17,7 @@ _WIDTH = 72
 
 # Inline, as many mail programs drop style sheets.
 _BUTTON = (
-    "display: inline-block; margin-top: 0.5rem; padding: 0.75rem 1.5rem; border: 2px solid #00377a;"
+    "display: inline-block; margin-top: 0.375rem; padding: 0.75rem 1.5rem; border: 2px solid #00377a;"
     " border-radius: 4px; background-color: #00377a; color: #ffffff; font-weight: bold;"
     " text-decoration: underline;"
 )
@@ -25,7 +25,7 @@ _HEADING = "color: #1a1a1a; line-height: 1.3; font-weight: bold;"
 _STYLES = {
     "h1": f"margin: 0 0 1.5rem; font-size: 1.625rem; {_HEADING}",
     "h2": f"margin: 1.75rem 0 0.5rem; font-size: 1.25rem; {_HEADING}",
-    "hr": "margin: 2.5rem 0 1rem; border: 0; border-top: 2px solid #1a1a1a;",
+    "hr": "margin: 2.5rem 0 2rem; border: 0; border-top: 2px solid #1a1a1a;",
     "a": "color: #00377a; text-decoration: underline; word-break: break-all;",
 }
 _BUTTON_LINE = re.compile(r"^\[(.+)\]\((.+)\)$", re.MULTILINE)
