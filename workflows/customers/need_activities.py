@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 import grpc
 from temporalio import activity
 
-from liity.notification.v1.notification_service_pb2 import NeedQuestion, NeedReminder, NeedUnanswered
+from liity.notification.v1.notification_service_pb2 import CustomerNotice, NeedQuestion
 from liity.registration.v1.customer_service_pb2 import ExtendNeedRequest, GetCustomerRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
@@ -98,8 +98,8 @@ class NeedActivities:
         token = await self._links.issue(
             key(step.event_id, "customership link"), step.registration_id, step.deadline.ToDatetime(UTC)
         )
-        field, content = ("need_reminder", NeedReminder) if need.again else ("need_question", NeedQuestion)
-        asked = content(first_names=details.first_names, link_token=token, deadline=step.deadline)
+        field = "need_reminder" if need.again else "need_question"
+        asked = NeedQuestion(first_names=details.first_names, link_token=token, deadline=step.deadline)
         mail = self._mailing.mail(step, field, details.customer_email, details, **{field: asked})
         await self._mailing.send_or_tell(step, details, mail)
         return NeedAsked(somebody=True)
@@ -110,7 +110,7 @@ class NeedActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        content = NeedUnanswered(first_names=details.first_names, unit_display_name=details.unit_display_name)
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(step, details, "need unanswered", need_unanswered=content)
 
     @activity.defn

@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from liity.notification.v1.notification_service_pb2 import MovedToAnotherUnit
+from liity.notification.v1.notification_service_pb2 import RegistrationNotice
 from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
@@ -36,7 +36,7 @@ class TransferActivities:
         moved = transfer.moved
         units = BatchGetUnitsRequest(unit_ids=[moved.previous_unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
-        content = MovedToAnotherUnit(
+        content = RegistrationNotice(
             unit_display_name=unit.display_name,
             registration_id=moved.registration_id,
             registration_create_time=moved.registration_create_time,

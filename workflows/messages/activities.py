@@ -6,12 +6,8 @@ from google.protobuf.message import Message
 from temporalio import activity
 
 from liity.notification.v1.notification_service_pb2 import (
-    MessageAnswered,
-    MessageErased,
-    MessageLapsed,
-    MessageReceived,
-    MessageReminder,
-    MessageWaits,
+    MessageDeadline,
+    MessageNotice,
 )
 from liity.registration.v1.message_service_pb2 import GetMessageStatusRequest, LapseMessageRequest
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
@@ -59,25 +55,25 @@ class MessageActivities:
     @activity.defn
     async def tell_customer_service(self, step: MessageStep) -> MailStepResult:
         """Mails customer service that a message waits: its reference, and none of its words."""
-        content = MessageWaits(reference=step.status.reference, deadline=step.status.deadline)
+        content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
         return await self._to_customer_service(step, "message waits", message_waits=content)
 
     @activity.defn
     async def remind_of_message(self, step: MessageStep) -> MailStepResult:
         """Reminds customer service."""
-        content = MessageReminder(reference=step.status.reference, deadline=step.status.deadline)
+        content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
         return await self._to_customer_service(step, "message reminder", message_reminder=content)
 
     @activity.defn
     async def confirm_receipt(self, step: MessageStep) -> MailStepResult:
         """Mails the sender the reference."""
-        content = MessageReceived(reference=step.status.reference, deadline=step.status.deadline)
+        content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
         return await self._to_sender(step, "message received", message_received=content)
 
     @activity.defn
     async def tell_answered(self, step: MessageStep) -> MailStepResult:
         """Tells the sender where to read the answer."""
-        content = MessageAnswered(reference=step.status.reference)
+        content = MessageNotice(reference=step.status.reference)
         return await self._to_sender(step, "message answered", message_answered=content)
 
     @activity.defn
@@ -89,13 +85,13 @@ class MessageActivities:
     @activity.defn
     async def tell_lapsed(self, step: MessageStep) -> MailStepResult:
         """Tells the sender that nobody has answered, and where to turn."""
-        content = MessageLapsed(reference=step.status.reference)
+        content = MessageNotice(reference=step.status.reference)
         return await self._to_sender(step, "message lapsed", message_lapsed=content)
 
     @activity.defn
     async def tell_erased(self, step: MessageStep) -> MailStepResult:
         """Tells the sender that the message went with whom it was about."""
-        content = MessageErased(reference=step.status.reference)
+        content = MessageNotice(reference=step.status.reference)
         # The records of mail about that person are erased: this one is about the message alone.
         step.status.subject_id = step.message_id
         return await self._to_sender(step, "message erased", message_erased=content)

@@ -22,14 +22,10 @@ from liity.identity.v1.person_service_pb2 import RetainPersonRequest, UnretainPe
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     ChangeAddressReminder,
-    ConsentDeclined,
-    ConsentGiven,
-    ConsentLapsed,
-    ConsentOutgrown,
-    ConsentReminder,
-    ConsentRequest,
+    ConsentQuestion,
+    CustomerNotice,
     CustomershipBegun,
-    RegistrationWithdrawn,
+    RegistrationNotice,
     Welcome,
 )
 from liity.registration.v1.customer_service_pb2 import ConvertToOnlineRequest
@@ -208,12 +204,12 @@ class RegistrationActivities:
     @activity.defn
     async def request_consent(self, step: RegistrationStep) -> MailStepResult:
         """Mails the guardian a link to answer by (R29)."""
-        return await self._ask_guardian(step, "consent_request", ConsentRequest)
+        return await self._ask_guardian(step, "consent_request")
 
     @activity.defn
     async def remind_of_consent(self, step: RegistrationStep) -> MailStepResult:
         """Mails the guardian the same link again (R30)."""
-        return await self._ask_guardian(step, "consent_reminder", ConsentReminder)
+        return await self._ask_guardian(step, "consent_reminder")
 
     @activity.defn
     async def activate_registration(self, activation: ActivationStep) -> Registration:
@@ -232,9 +228,7 @@ class RegistrationActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        content = ConsentGiven(
-            child_first_names=details.first_names, unit_display_name=details.unit_display_name
-        )
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(step, details, "consent given", consent_given=content)
 
     @activity.defn
@@ -243,9 +237,7 @@ class RegistrationActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        content = ConsentOutgrown(
-            child_first_names=details.first_names, unit_display_name=details.unit_display_name
-        )
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(step, details, "consent outgrown", consent_outgrown=content)
 
     @activity.defn
@@ -277,16 +269,13 @@ class RegistrationActivities:
     @activity.defn
     async def tell_consent_not_given(self, end: EndStep) -> MailStepResult:
         """Tells the registrar that the guardian declined, or never answered (R30)."""
-        declined = end.stage == STAGE_DECLINED
-        field, content = (
-            ("consent_declined", ConsentDeclined) if declined else ("consent_lapsed", ConsentLapsed)
-        )
-        return await self._tell_of_the_end(end.step, "consent not given", field, content)
+        field = "consent_declined" if end.stage == STAGE_DECLINED else "consent_lapsed"
+        return await self._tell_of_the_end(end.step, "consent not given", field)
 
     @activity.defn
     async def tell_withdrawn(self, step: RegistrationStep) -> MailStepResult:
         """Tells the registrar that somebody has withdrawn it for the unit."""
-        return await self._tell_of_the_end(step, "withdrawn", "registration_withdrawn", RegistrationWithdrawn)
+        return await self._tell_of_the_end(step, "withdrawn", "registration_withdrawn")
 
     @activity.defn
     async def send_credentials(self, step: RegistrationStep) -> MailStepResult:
@@ -374,18 +363,12 @@ class RegistrationActivities:
             return OverStepResult(over=True)
         return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
 
-    async def _tell_of_the_end(
-        self,
-        step: RegistrationStep,
-        name: str,
-        field: str,
-        content: type[ConsentDeclined] | type[ConsentLapsed] | type[RegistrationWithdrawn],
-    ) -> MailStepResult:
+    async def _tell_of_the_end(self, step: RegistrationStep, name: str, field: str) -> MailStepResult:
         """Tells the registrar of one that has come to nothing: the mail names nobody, as all is erased."""
         registration = await self._get(step)
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
-        told = content(
+        told = RegistrationNotice(
             unit_display_name=unit.display_name,
             registration_id=registration.registration_id,
             registration_create_time=registration.create_time,
@@ -409,9 +392,7 @@ class RegistrationActivities:
         request = GetRegistrationRequest(registration_id=step.registration_id)
         return (await self._registration.call(self._registrations.GetRegistration, request)).registration
 
-    async def _ask_guardian(
-        self, step: RegistrationStep, field: str, content: type[ConsentRequest] | type[ConsentReminder]
-    ) -> MailStepResult:
+    async def _ask_guardian(self, step: RegistrationStep, field: str) -> MailStepResult:
         """Mails the guardian; nothing once the registration has ended, or with a link that works no more."""
         details = await self._mailing.details(step)
         if details is None:
@@ -420,8 +401,8 @@ class RegistrationActivities:
         if link.link_void:
             return MailStepResult()
         registration = await self._get(step)
-        asked = content(
-            child_first_names=details.first_names,
+        asked = ConsentQuestion(
+            first_names=details.first_names,
             unit_display_name=details.unit_display_name,
             link_token=link.token,
             deadline=step.deadline,

@@ -2,19 +2,11 @@
 
 from typing import Any
 
-from google.protobuf.message import Message
 from temporalio import activity
 
 from liity.notification.v1.notification_service_pb2 import (
-    DecisionLapsed,
-    DecisionMissed,
-    DecisionReminder,
-    IdentityCheckAsked,
-    IdentityCheckDeclined,
-    IdentityCheckDone,
-    ReactivationAsked,
-    ReactivationDeclined,
-    ReactivationDone,
+    DecisionNotice,
+    RegistrationNotice,
 )
 from liity.registration.v1.registration_service_pb2 import (
     ApproveRegistrationRequest,
@@ -61,14 +53,12 @@ class DecisionActivities:
     async def ask_customer_service(self, asked: DecisionStep) -> MailStepResult:
         """Mails customer service that a registration waits for it."""
         reactivation = asked.awaited == STAGE_WAITING_FOR_REACTIVATION
-        content = ReactivationAsked if reactivation else IdentityCheckAsked
-        field = "reactivation_asked" if reactivation else "identity_check_asked"
-        return await self._ask(asked, field, content)
+        return await self._ask(asked, "reactivation_asked" if reactivation else "identity_check_asked")
 
     @activity.defn
     async def remind_customer_service(self, asked: DecisionStep) -> MailStepResult:
         """Mails customer service that a registration still waits for it."""
-        return await self._ask(asked, "decision_reminder", DecisionReminder)
+        return await self._ask(asked, "decision_reminder")
 
     @activity.defn
     async def approve_registration(self, approval: ApprovalStep) -> ApprovedRegistration:
@@ -116,41 +106,31 @@ class DecisionActivities:
         """Tells the registrar how customer service has decided, or that it has not."""
         registration = await self._get(decided.step)
         reactivation = decided.awaited == STAGE_WAITING_FOR_REACTIVATION
-        told = await self._told(registration)
-        content: dict[str, Message]
         if decided.stage == STAGE_LAPSED:
-            content = {"decision_lapsed": DecisionLapsed(**told)}
-        elif decided.stage == STAGE_REJECTED and reactivation:
-            content = {"reactivation_declined": ReactivationDeclined(**told)}
+            field = "decision_lapsed"
         elif decided.stage == STAGE_REJECTED:
-            content = {"identity_check_declined": IdentityCheckDeclined(**told)}
-        elif reactivation:
-            content = {"reactivation_done": ReactivationDone(**told)}
+            field = "reactivation_declined" if reactivation else "identity_check_declined"
         else:
-            linked = decided.stage == STAGE_LINKED
-            content = {"identity_check_done": IdentityCheckDone(**told, linked=linked)}
+            field = "reactivation_done" if reactivation else "identity_check_done"
+        linked = decided.stage == STAGE_LINKED
+        notice = RegistrationNotice(**await self._told(registration), linked=linked)
         responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
-        return await self._mailing.tell_all(decided.step, responsible, "decision", **content)
+        return await self._mailing.tell_all(decided.step, responsible, "decision", **{field: notice})
 
     @activity.defn
     async def tell_what_was_missed(self, decided: DecisionStep) -> MailStepResult:
         """Tells customer service that a registration has lapsed, as nobody decided."""
         told = await self._told(await self._get(decided.step))
         return await self._mailing.tell(
-            decided.step, self._mailing.customer_service, "missed", decision_missed=DecisionMissed(**told)
+            decided.step, self._mailing.customer_service, "missed", decision_missed=RegistrationNotice(**told)
         )
 
-    async def _ask(
-        self,
-        asked: DecisionStep,
-        field: str,
-        content: type[ReactivationAsked] | type[IdentityCheckAsked] | type[DecisionReminder],
-    ) -> MailStepResult:
+    async def _ask(self, asked: DecisionStep, field: str) -> MailStepResult:
         """Mails customer service; nothing once it has decided."""
         registration = await self._get(asked.step)
         if registration.stage != asked.awaited:
             return MailStepResult()
-        message = content(**await self._told(registration), deadline=asked.step.deadline)
+        message = DecisionNotice(**await self._told(registration), deadline=asked.step.deadline)
         result = await self._mailing.tell(
             asked.step, self._mailing.customer_service, field, **{field: message}
         )

@@ -8,10 +8,10 @@ from temporalio import activity
 from liity.identity.v1.credential_service_pb2 import VoidCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.notification.v1.notification_service_pb2 import (
+    CustomerNotice,
     CustomershipEnded,
     CustomershipEndedNotice,
     CustomershipGoesOn,
-    RemovalUndone,
 )
 from liity.registration.v1.customer_service_pb2 import (
     Customer,
@@ -162,7 +162,7 @@ class RemovalActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        content = RemovalUndone(first_names=details.first_names, unit_display_name=details.unit_display_name)
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(step, details, "removal undone", removal_undone=content)
 
     @activity.defn

@@ -18,10 +18,8 @@ from liity.identity.v1.registrar_service_pb2 import (
 )
 from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.notification.v1.notification_service_pb2 import (
-    InvitationExpired,
-    InvitationReminder,
-    InvitationUndeliverable,
-    RegistrarInvitation,
+    InvitationLink,
+    InvitationNotice,
     SendMessageRequest,
 )
 from liity.registration.v1.unit_service_pb2 import GetUnitRequest, Unit
@@ -70,7 +68,7 @@ class InvitationActivities:
         if issued.invitation.state != INVITATION_STATE_OPEN:
             return InvitationStepResult()
         unit = await self._unit(issued.invitation)
-        content = RegistrarInvitation(
+        content = InvitationLink(
             unit_display_name=unit.display_name,
             link_token=issued.link_token,
             expire_time=issued.invitation.expire_time,
@@ -78,9 +76,7 @@ class InvitationActivities:
         if await self._mail(issued.invitation, "invitation", registrar_invitation=content):
             return InvitationStepResult(open=True)
         await self._void(step)
-        undeliverable = InvitationUndeliverable(
-            unit_display_name=unit.display_name, email=issued.invitation.email
-        )
+        undeliverable = InvitationNotice(unit_display_name=unit.display_name, email=issued.invitation.email)
         await self._tell_inviter(
             issued.invitation, "invitation undeliverable", invitation_undeliverable=undeliverable
         )
@@ -92,7 +88,7 @@ class InvitationActivities:
         issued = await self._issued(step)
         if issued.invitation.state != INVITATION_STATE_OPEN:
             return InvitationStepResult()
-        content = InvitationReminder(
+        content = InvitationLink(
             unit_display_name=(await self._unit(issued.invitation)).display_name,
             link_token=issued.link_token,
             expire_time=issued.invitation.expire_time,
@@ -112,7 +108,7 @@ class InvitationActivities:
         invitation = (await self._identity.call(self._registrars.GetInvitation, get)).invitation
         if invitation.state not in {INVITATION_STATE_OPEN, INVITATION_STATE_EXPIRED}:
             return
-        content = InvitationExpired(
+        content = InvitationNotice(
             unit_display_name=(await self._unit(invitation)).display_name, email=invitation.email
         )
         # First: a step that is tried again must still find what to tell.

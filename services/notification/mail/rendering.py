@@ -1,9 +1,11 @@
 """Rendering of mails from templates."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,17 +13,24 @@ from urllib.parse import quote
 from babel.dates import format_date, format_time
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup
 
 from liity.notification.v1.notification_service_pb2 import SendMessageRequest
 from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import Language
+from services.notification.mail.markdown import to_html, to_text, wrap
 from services.runtime.clock import HELSINKI
 from services.runtime.settings import RuntimeSettings
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOCALES = {"fi": "fi", "sv": "sv", "en": "en_GB"}
+_ADDRESS_HINTS = {
+    "fi": "Voit myös avata tai kopioida osoitteen:",
+    "sv": "Du kan också öppna eller kopiera adressen:",
+    "en": "You can also open or copy the address:",
+}
 _LINK_PAGES = {
     "consent_request": "consent",
     "consent_reminder": "consent",
@@ -36,6 +45,8 @@ _LINK_PAGES = {
     "registrar_invitation": "invitation",
     "invitation_reminder": "invitation",
 }
+_MARK = re.compile("\ue000(\\d+)\ue001")
+"""Characters of a private use area, which no text in a template holds."""
 _TOKEN = "link_token"  # noqa: S105 - the field's name
 _OWN_TOKEN = "customership_link_token"  # noqa: S105 - the field's name
 
@@ -64,11 +75,18 @@ def render(
         "customer_service_email": settings.customer_service_email,
         "customer_service_url": settings.customer_service_url,
     }
-    environment = _environment()
-    head, _, text = environment.get_template(f"{template}.{language}.txt").render(variables).partition("\n")
-    subject = head.removeprefix("Subject:").strip()
-    html = environment.get_template(f"{template}.{language}.html").render(variables, subject=subject)
-    return Rendered(subject, text.strip() + "\n", html, language)
+    values: list[str] = []
+    source = "\n\n".join(
+        _environment().get_template(f"{name}.{language}.md").render(variables, values=values)
+        for name in (template, "footer")
+    )
+    page = _page(source, language)
+    return Rendered(
+        _fill_in(page.subject, values),
+        wrap(_fill_in(page.text, values)),
+        _fill_in(page.html, [escape(value) for value in values]),
+        language,
+    )
 
 
 def template_of(request: SendMessageRequest) -> str:
@@ -83,15 +101,38 @@ def template_of(request: SendMessageRequest) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
-        autoescape=select_autoescape(["html"]),
+        autoescape=False,  # noqa: S701 - no value stands in what these templates make, see _mark
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=_mark,
     )
     environment.filters["day"] = _day
     environment.filters["time"] = _time
     return environment
+
+
+@pass_context
+def _mark(context: Context, value: object) -> str:
+    """Puts a value aside and a mark in its place: no value is ever read as Markdown."""
+    values: list[str] = context["values"]
+    values.append(str(value))
+    return f"\ue000{len(values) - 1}\ue001"
+
+
+def _fill_in(page: str, values: Sequence[str]) -> str:
+    return _MARK.sub(lambda mark: values[int(mark[1])], page)
+
+
+@lru_cache(maxsize=512)
+def _page(source: str, language: str) -> Rendered:
+    """A mail with marks for its values: the same for all mails of a template that take the same branches."""
+    subject = source.partition("\n")[0].removeprefix("# ")
+    layout = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("layout.html")
+    content = Markup(to_html(source, _ADDRESS_HINTS[language]))  # noqa: S704 - no value stands in it yet
+    html = layout.render(language=language, subject=subject, content=content)
+    return Rendered(subject, to_text(source), html, language)
 
 
 def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.notification.v1.notification_service_pb2 import (
-    ConsentRequest,
+    ConsentQuestion,
     Delivery,
     GetDeliveryRequest,
     ListDeliveriesRequest,
@@ -102,8 +102,8 @@ def consent_request(**changes: Any) -> SendMessageRequest:
     """A mail to a guardian, of an ID and a subject of its own."""
     deadline = Timestamp()
     deadline.FromDatetime(datetime(2026, 12, 7, 10, tzinfo=UTC))
-    content = ConsentRequest(
-        child_first_names="Eino",
+    content = ConsentQuestion(
+        first_names="Eino",
         unit_display_name="Metsälän koulu",
         link_token="a-token_of-the-link",
         deadline=deadline,

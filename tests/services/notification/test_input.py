@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
-    ConsentRequest,
+    ConsentQuestion,
     SendMessageRequest,
     Welcome,
 )
@@ -67,10 +67,10 @@ WRONG = [
     wrong(consent_request(language=0), "language", REASON_REQUIRED),
     wrong(consent_request(language=99), "language", REASON_UNKNOWN_VALUE),
     wrong(consent_request(consent_request=None), "content", REASON_REQUIRED),
-    wrong(with_content(child_first_names=None), "consent_request.child_first_names", REASON_REQUIRED),
+    wrong(with_content(first_names=None), "consent_request.first_names", REASON_REQUIRED),
     wrong(
-        with_content(child_first_names="Eino\r\nBcc: thief@example.org"),
-        "consent_request.child_first_names",
+        with_content(first_names="Eino\r\nBcc: thief@example.org"),
+        "consent_request.first_names",
         REASON_FORBIDDEN_CHARACTERS,
     ),
     wrong(
@@ -176,7 +176,7 @@ async def test_what_was_read_anew_may_differ_when_a_mail_is_repeated(
     request.recipient_email = "new@example.org"
     request.language = LANGUAGE_SV
     request.request_id = request.request_id.upper()
-    request.consent_request.MergeFrom(ConsentRequest(child_first_names="Eino Olavi"))
+    request.consent_request.MergeFrom(ConsentQuestion(first_names="Eino Olavi"))
     assert await notification.send(request) == sent
     assert len(smtp.taken) == 1
 

@@ -235,10 +235,10 @@ def _today() -> date:
 
 
 def _subjects() -> Iterable[tuple[str, str]]:
-    for path in _TEMPLATES.glob("*.*.txt"):
+    for path in _TEMPLATES.glob("*.*.md"):
         head = path.read_text("utf-8").partition("\n")[0]
-        if head.startswith("Subject:"):
-            yield head.removeprefix("Subject:").strip(), path.name.partition(".")[0]
+        if head.startswith("# "):
+            yield head.removeprefix("# "), path.name.partition(".")[0]
 
 
 _SUBJECTS = dict(_subjects())

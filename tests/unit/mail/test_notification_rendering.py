@@ -13,52 +13,31 @@ from liity.notification.v1.notification_service_pb2 import (
     AddressUndeliverable,
     ChangeAddressReminder,
     ClassListDone,
-    ConsentDeclined,
-    ConsentGiven,
-    ConsentLapsed,
-    ConsentOutgrown,
-    ConsentReminder,
-    ConsentRequest,
+    ConsentQuestion,
     Credentials,
+    CustomerNotice,
     CustomershipBegun,
     CustomershipEnded,
     CustomershipEndedNotice,
     CustomershipGoesOn,
-    DecisionLapsed,
-    DecisionMissed,
-    DecisionReminder,
+    DecisionNotice,
     EmailChanged,
     EmailConfirmation,
-    IdentityCheckAsked,
-    IdentityCheckDeclined,
-    IdentityCheckDone,
-    InvitationExpired,
-    InvitationReminder,
-    InvitationUndeliverable,
-    MessageAnswered,
-    MessageErased,
-    MessageLapsed,
-    MessageReceived,
-    MessageReminder,
-    MessageWaits,
-    MovedToAnotherUnit,
+    InvitationLink,
+    InvitationNotice,
+    MessageDeadline,
+    MessageNotice,
     NeedQuestion,
-    NeedReminder,
-    NeedUnanswered,
     PasswordOrder,
     PasswordReminder,
-    ReactivationAsked,
-    ReactivationDeclined,
-    ReactivationDone,
-    RegistrarInvitation,
     RegistrationLost,
-    RegistrationWithdrawn,
-    RemovalUndone,
+    RegistrationNotice,
     SendMessageRequest,
     Welcome,
     WorkCount,
     WorkDigest,
 )
+from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from services.notification.mail.rendering import Rendered, render, template_of
 from services.runtime.settings import RuntimeSettings
@@ -73,34 +52,27 @@ DAY = {
     LANGUAGE_SV: "7 december 2026",
     LANGUAGE_EN: "7 December 2026",
 }
+_ASKED = ConsentQuestion(first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT)
+_CUSTOMER = CustomerNotice(first_names=NAME, unit_display_name=UNIT)
+_REGISTRATION = RegistrationNotice(
+    unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
+)
+_TO_DECIDE = DecisionNotice(
+    unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT, deadline=MOMENT
+)
+_NEED = NeedQuestion(first_names=NAME, link_token=TOKEN, deadline=MOMENT)
+_INVITATION = InvitationLink(unit_display_name=UNIT, link_token=TOKEN, expire_time=MOMENT)
+_NOT_ACCEPTED = InvitationNotice(unit_display_name=UNIT, email="uusi@kirjasto.example")
+_TO_ANSWER = MessageDeadline(reference="L-7K3M-92QF", deadline=MOMENT)
+_MESSAGE = MessageNotice(reference="L-7K3M-92QF")
 CONTENTS: list[dict[str, Any]] = [
-    {
-        "consent_request": ConsentRequest(
-            child_first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT
-        )
-    },
-    {
-        "consent_reminder": ConsentReminder(
-            child_first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT
-        )
-    },
-    {"consent_given": ConsentGiven(child_first_names=NAME, unit_display_name=UNIT)},
-    {"consent_outgrown": ConsentOutgrown(child_first_names=NAME, unit_display_name=UNIT)},
-    {
-        "consent_declined": ConsentDeclined(
-            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
-        )
-    },
-    {
-        "consent_lapsed": ConsentLapsed(
-            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
-        )
-    },
-    {
-        "registration_withdrawn": RegistrationWithdrawn(
-            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
-        )
-    },
+    {"consent_request": _ASKED},
+    {"consent_reminder": _ASKED},
+    {"consent_given": _CUSTOMER},
+    {"consent_outgrown": _CUSTOMER},
+    {"consent_declined": _REGISTRATION},
+    {"consent_lapsed": _REGISTRATION},
+    {"registration_withdrawn": _REGISTRATION},
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
     {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
     {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},
@@ -110,28 +82,25 @@ CONTENTS: list[dict[str, Any]] = [
         )
     },
     {"customership_ended": CustomershipEnded(first_names=NAME, erase_time=MOMENT)},
-    {"need_question": NeedQuestion(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
-    {"need_reminder": NeedReminder(first_names=NAME, link_token=TOKEN, deadline=MOMENT)},
-    {"need_unanswered": NeedUnanswered(first_names=NAME, unit_display_name=UNIT)},
+    {"need_question": _NEED},
+    {"need_reminder": _NEED},
+    {"need_unanswered": _CUSTOMER},
     {"customership_goes_on": CustomershipGoesOn(first_names=NAME, link_token=TOKEN)},
-    {"removal_undone": RemovalUndone(first_names=NAME, unit_display_name=UNIT)},
+    {"removal_undone": _CUSTOMER},
     {"password_order": PasswordOrder(link_token=TOKEN, expire_time=MOMENT)},
-    {
-        "moved_to_another_unit": MovedToAnotherUnit(
-            unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
-        )
-    },
+    {"moved_to_another_unit": _REGISTRATION},
     {
         "email_confirmation": EmailConfirmation(
             first_names=NAME, link_token=TOKEN, expire_time=MOMENT, customership_link_token=TOKEN
         )
     },
     {"email_changed": EmailChanged(first_names=NAME)},
-    {"message_waits": MessageWaits(reference="L-7K3M-92QF", deadline=MOMENT)},
-    {"message_reminder": MessageReminder(reference="L-7K3M-92QF", deadline=MOMENT)},
-    {"message_received": MessageReceived(reference="L-7K3M-92QF", deadline=MOMENT)},
-    {"message_answered": MessageAnswered(reference="L-7K3M-92QF")},
-    {"message_lapsed": MessageLapsed(reference="L-7K3M-92QF")},
+    {"message_waits": _TO_ANSWER},
+    {"message_reminder": _TO_ANSWER},
+    {"message_received": _TO_ANSWER},
+    {"message_answered": _MESSAGE},
+    {"message_lapsed": _MESSAGE},
+    {"message_erased": _MESSAGE},
     {
         "work_digest": WorkDigest(
             reactivations=WorkCount(due_soon=11),
@@ -149,7 +118,6 @@ CONTENTS: list[dict[str, Any]] = [
             registration_id="k7m2q9",
         )
     },
-    {"message_erased": MessageErased(reference="L-7K3M-92QF")},
     {
         "change_address_reminder": ChangeAddressReminder(
             first_names=NAME, unit_display_name=UNIT, welcome_time=MOMENT
@@ -168,52 +136,27 @@ CONTENTS: list[dict[str, Any]] = [
             cancelled=1,
         )
     },
-    *(
-        {
-            template: content(
-                unit_display_name=UNIT,
-                registration_id="k7m2q9",
-                registration_create_time=MOMENT,
-                deadline=MOMENT,
-            )
-        }
-        for template, content in (
-            ("reactivation_asked", ReactivationAsked),
-            ("identity_check_asked", IdentityCheckAsked),
-            ("decision_reminder", DecisionReminder),
-        )
-    ),
-    *(
-        {template: content(unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT)}
-        for template, content in (
-            ("reactivation_done", ReactivationDone),
-            ("reactivation_declined", ReactivationDeclined),
-            ("identity_check_done", IdentityCheckDone),
-            ("identity_check_declined", IdentityCheckDeclined),
-            ("decision_lapsed", DecisionLapsed),
-            ("decision_missed", DecisionMissed),
-        )
-    ),
+    {"reactivation_asked": _TO_DECIDE},
+    {"identity_check_asked": _TO_DECIDE},
+    {"decision_reminder": _TO_DECIDE},
+    {"reactivation_done": _REGISTRATION},
+    {"reactivation_declined": _REGISTRATION},
+    {"identity_check_done": _REGISTRATION},
     {
-        "identity_check_done": IdentityCheckDone(
+        "identity_check_done": RegistrationNotice(
             unit_display_name=UNIT,
             registration_id="k7m2q9",
             registration_create_time=MOMENT,
             linked=True,
         )
     },
-    {
-        "registrar_invitation": RegistrarInvitation(
-            unit_display_name=UNIT, link_token=TOKEN, expire_time=MOMENT
-        )
-    },
-    {"invitation_reminder": InvitationReminder(unit_display_name=UNIT, link_token=TOKEN, expire_time=MOMENT)},
-    {"invitation_expired": InvitationExpired(unit_display_name=UNIT, email="uusi@kirjasto.example")},
-    {
-        "invitation_undeliverable": InvitationUndeliverable(
-            unit_display_name=UNIT, email="uusi@kirjasto.example"
-        )
-    },
+    {"identity_check_declined": _REGISTRATION},
+    {"decision_lapsed": _REGISTRATION},
+    {"decision_missed": _REGISTRATION},
+    {"registrar_invitation": _INVITATION},
+    {"invitation_reminder": _INVITATION},
+    {"invitation_expired": _NOT_ACCEPTED},
+    {"invitation_undeliverable": _NOT_ACCEPTED},
     {"password_reminder": PasswordReminder(choose_time=MOMENT)},
     *(
         {
@@ -224,6 +167,21 @@ CONTENTS: list[dict[str, Any]] = [
         for template in ("consent_request", "consent_reminder", "credentials", "welcome")
     ),
 ]
+TIPS = [
+    BookTip(
+        author="Aleksis Kivi",
+        title="Seitsemän veljestä",
+        narrator="Lasse Pöysti",
+        text="A story of seven brothers who flee into the woods, grow up there and come back.",
+        url="https://library.example/books/1",
+    ),
+    BookTip(title="*The* [sea](https://library.example)"),
+]
+HINT = re.compile(
+    "Voit myös avata tai kopioida osoitteen:"
+    "|Du kan också öppna eller kopiera adressen:"
+    "|You can also open or copy the address:"
+)
 REQUESTS = [
     pytest.param(
         SendMessageRequest(language=language, **content),
@@ -297,7 +255,63 @@ def test_a_mail_is_complete(request_: SendMessageRequest, settings: RuntimeSetti
         assert not re.search(r"\{[{%#]|[%#}]\}|link_token|Undefined|None|Subject:", part)
     assert rendered.text.endswith("\n")
     assert not rendered.text.startswith("\n")
-    assert max(len(line) for line in rendered.text.splitlines() if "://" not in line) <= 78
+    assert max(len(line) for line in rendered.text.splitlines() if "://" not in line) <= 72
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_both_parts_say_the_same(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
+    """Word for word, but that HTML has its subject as title and heading, and a hint below each button."""
+    rendered = render(request_, settings, TIPS)
+    html = Reader(rendered.html)
+    text = re.sub(r"^(?:- |\d\. )", "", rendered.text, flags=re.MULTILINE)
+    expected = [rendered.subject, rendered.subject, text]
+    assert words(HINT.sub("", html.text)).replace(":", "") == words("\n".join(expected)).replace(":", "")
+    assert set(rendered.text.split()) >= {link.removeprefix("mailto:") for link in html.links}
+
+
+def test_text_has_no_marks(settings: RuntimeSettings) -> None:
+    for content in CONTENTS:
+        for language in DAY:
+            request = SendMessageRequest(language=language, **content)
+            text = render(request, settings, TIPS[:1]).text.replace(f"#{TOKEN}", "")
+            assert set(text).isdisjoint("#*[]_\\`\ue000\ue001")
+
+
+def test_book_tips_are_a_list_in_both_parts(settings: RuntimeSettings) -> None:
+    request = SendMessageRequest(language=LANGUAGE_EN, welcome=Welcome(first_names="Aino"))
+    rendered = render(request, settings, TIPS)
+    assert (
+        """Book tips:
+- Aleksis Kivi: Seitsemän veljestä
+  A story of seven brothers who flee into the woods, grow up there and
+  come back.
+  Read by: Lasse Pöysti
+  https://library.example/books/1
+- *The* [sea](https://library.example)
+
+"""
+        in rendered.text
+    )
+    html = Reader(rendered.html)
+    assert html.tags.count("ul") == 1
+    assert html.tags.count("ol") == 1
+    assert html.tags.count("li") == 3 + len(TIPS)
+    assert "https://library.example/books/1" in html.links
+    assert "https://library.example" not in html.links
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_button_is_followed_by_its_address(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
+    rendered = render(request_, settings)
+    buttons = re.findall(
+        r'<p><a href="([^"]*)" style="display: inline-block;[^>]*>[^<]+</a></p>', rendered.html
+    )
+    hinted = re.findall(r':<br>\n<a href="([^"]*)" style="color[^>]*>([^<]+)</a></p>', rendered.html)
+    assert hinted[: len(buttons)] == [(address, address) for address in buttons]
+    for address in buttons:
+        assert f":\n{address}\n" in rendered.text
+    if template_of(request_) in LINK_PAGES:
+        assert buttons
 
 
 def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: str) -> None:

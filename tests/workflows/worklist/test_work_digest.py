@@ -59,7 +59,7 @@ async def test_what_is_due_is_told_in_numbers(world: World) -> None:
     mail = digests(world)[before]
     body = mail.get_body(("plain",))
     assert body is not None
-    assert "Toimimattomat sähköpostiosoitteet: lähellä 1, ohi 2" in body.get_content().splitlines()
+    assert "- Toimimattomat sähköpostiosoitteet: lähellä 1, ohi 2" in body.get_content().splitlines()
     assert not any(name in mail.as_string() for name in names)
     assert "Viestit asiakaspalvelulle" not in body.get_content()
 
