@@ -14,9 +14,8 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
 )
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import ROWS_TASK_QUEUE, ClassListWorkflowNames
-from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from workflows.class_lists.activities import ClassListActivities, progress_note
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, show
 from workflows.support.steps import HEARTBEAT, RETRY, insist, mail_step, noted, quick_step
 
 _BATCH = timedelta(minutes=5)
@@ -121,20 +120,13 @@ class ClassListWorkflow(Operated):
         """Shows operators how far the list has come."""
         state = ClassListState.Name(progress.state).removeprefix("CLASS_LIST_STATE_")
         deadline = self._list.deadline.ToDatetime(UTC) if progress.counts.remaining else None
-        workflow.upsert_search_attributes(
-            [
-                STAGE.value_set(state),
-                DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
-            ]
-        )
-        rest = (
-            f"\n\nWhat is not decided by {deadline:%Y-%m-%d %H:%M} UTC is refused."
-            f"\n\nSignal: `{ClassListWorkflowNames.CANCEL}` with the body `{{}}`."
-            if deadline
-            else ""
-        )
-        workflow.set_current_details(
-            f"**{note}**: {progress_note(progress.counts)}.\n\n{self._which()}{rest}"
+        rest = " What is not decided by the deadline is refused." if deadline else ""
+        show(
+            f"{note}: {progress_note(progress.counts)}",
+            self._which() + rest,
+            deadline,
+            stage=state,
+            signals=[ClassListWorkflowNames.CANCEL] if deadline else (),
         )
 
     def _which(self) -> str:

@@ -19,11 +19,10 @@ from liity.workflows.v1.need_workflow_pb2 import (
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import NeedWorkflowNames
-from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 from workflows.customers.need_activities import NeedActivities
 from workflows.support import steps
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, show
 from workflows.support.steps import first_message, insist, mail_step, noted, quick_step
 
 _ONE_RUN = timedelta(days=365)
@@ -210,14 +209,11 @@ class NeedWorkflow(Operated):
 
     def _show(self, stage: str, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""
-        known = bool(self._need.registration_id)
-        workflow.upsert_search_attributes(
-            [
-                STAGE.value_set(stage),
-                DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
-                *([UNIT.value_set(self._need.unit_id)] if known else ()),
-                *([REGISTRATION.value_set(self._need.registration_id)] if known else ()),
-            ]
+        show(
+            note,
+            f"Customer `{self._customer_id}`.",
+            deadline,
+            stage=stage,
+            unit_id=self._need.unit_id,
+            registration_id=self._need.registration_id,
         )
-        until = f" {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
-        workflow.set_current_details(f"**{note}**{until}.\n\nCustomer `{self._customer_id}`.")

@@ -18,10 +18,9 @@ from liity.workflows.v1.message_workflow_pb2 import (
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import MessageWorkflowNames
-from services.runtime.temporal.search_attributes import DEADLINE
 from workflows.messages.activities import MessageActivities
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, show
 from workflows.support.steps import insist, quick_step
 
 _STORING = timedelta(minutes=10)
@@ -175,10 +174,9 @@ class MessageWorkflow(Operated):
 
     def _show(self, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""
-        attribute = DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset()
-        workflow.upsert_search_attributes([attribute])
-        until = f" until {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
-        workflow.set_current_details(
-            f"**{note}**{until}.\n\nMessage `{self._plan.status.reference}`. Customer service answers it in"
-            f" the work list; signal `{MessageWorkflowNames.CLOSED}` with the body `{{}}` has it look again."
+        show(
+            note,
+            f"Message `{self._plan.status.reference}`. Customer service answers it in the work list.",
+            deadline,
+            signals=[MessageWorkflowNames.CLOSED] if self._is_open else (),
         )

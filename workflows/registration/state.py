@@ -34,9 +34,10 @@ from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import reason_name
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import RegistrationWorkflowNames
-from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, stage_name
+from services.runtime.temporal.search_attributes import stage_name
 from workflows.registration.activities import RegistrationActivities
 from workflows.support.background_mails import BackgroundMails
+from workflows.support.operators import show
 from workflows.support.steps import AGAIN, mail_while, noted, quick_step
 
 _LAST_MAILS = timedelta(minutes=10)
@@ -234,18 +235,13 @@ class RegistrationRun:
     def show(self, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""
         registration = self.registration
-        workflow.upsert_search_attributes(
-            [
-                STAGE.value_set(stage_name(registration.stage)),
-                REGISTRATION.value_set(registration.registration_id),
-                DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
-            ]
-        )
-        until = f" until {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
-        names = ", ".join(f"`{name}`" for name in _SIGNALS.get(registration.stage, ()))
-        signals = f"\n\nSignals: {names}, each with the body `{{}}`." if names else ""
-        workflow.set_current_details(
-            f"**{note}**{until}.\n\nRegistration `{registration.registration_id}`.{signals}"
+        show(
+            note,
+            f"Registration `{registration.registration_id}`.",
+            deadline,
+            stage=stage_name(registration.stage),
+            registration_id=registration.registration_id,
+            signals=_SIGNALS.get(registration.stage, ()),
         )
 
 

@@ -25,14 +25,13 @@ from liity.workflows.v1.removal_workflow_pb2 import (
 from services.runtime.rpc.errors import reason_name
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import RegistrationWorkflowNames, RemovalWorkflowNames
-from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 from workflows.customers.credentials_activities import CredentialsActivities
 from workflows.customers.need_activities import NeedActivities
 from workflows.registration.state import acts_for_the_unit
 from workflows.removal.activities import RemovalActivities
 from workflows.support import steps
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, show
 from workflows.support.steps import first_message, noted, quick_step, signal_need, signal_registration
 
 _ONE_RUN = timedelta(days=365)
@@ -112,10 +111,10 @@ class RemovalWorkflow(Operated):
             result = await noted(quick_step(RemovalActivities.erase_customer, step, erasing), erasing)
             if result is None:
                 self._look_time = workflow.now() + _UNTIL_DECIDED
-                self._show("Due, but a service refuses to erase: tried again", self._look_time)
+                self._show("Waits to erase again: a service refused it", self._look_time)
             elif result.outcome == ErasureResult.OUTCOME_UNDECIDED:
                 self._look_time = workflow.now() + _UNTIL_DECIDED
-                self._show("Due, but a registration of the person waits for a decision", self._look_time)
+                self._show("Waits to erase: a registration of the person is undecided", self._look_time)
             elif result.outcome == ErasureResult.OUTCOME_NOT_DUE:
                 self._kept.erase_time.CopyFrom(result.erase_time)
                 self._look_time = result.erase_time.ToDatetime(UTC)
@@ -248,20 +247,16 @@ class RemovalWorkflow(Operated):
 
     def _show_kept(self) -> None:
         day = self._kept.erase_time.ToDatetime(UTC)
-        self._show("Ended, kept until it is erased", day)
+        self._show("Ended, kept", day)
 
     def _show(self, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""
-        workflow.upsert_search_attributes(
-            [
-                STAGE.value_set(
-                    "MARKED_FOR_DELETION" if self._marked else "ERASED" if self._erased else "RETURNED"
-                ),
-                UNIT.value_set(self._kept.unit_id),
-                REGISTRATION.value_set(self._kept.registration_id),
-                DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
-            ]
+        show(
+            note,
+            f"Customer `{self._customer_id}`.",
+            deadline,
+            stage="MARKED_FOR_DELETION" if self._marked else "ERASED" if self._erased else "RETURNED",
+            unit_id=self._kept.unit_id,
+            registration_id=self._kept.registration_id,
+            signals=[RemovalWorkflowNames.UNDO] if self._marked else (),
         )
-        until = f" {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
-        signal = f"\n\nSignal: `{RemovalWorkflowNames.UNDO}`, with the body `{{}}`." if self._marked else ""
-        workflow.set_current_details(f"**{note}**{until}.\n\nCustomer `{self._customer_id}`.{signal}")

@@ -1,8 +1,39 @@
-"""What operators can do with a run in Temporal UI: ask what it waits for, and ask it to stop."""
+"""What operators see of a run in Temporal UI, and what they can do with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
 
 from temporalio import workflow
 
 from liity.workflows.v1.operators_pb2 import WaitsFor
+from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
+
+
+def show(
+    note: str,
+    about: str,
+    deadline: datetime | None,
+    *,
+    stage: str = "",
+    unit_id: str = "",
+    registration_id: str = "",
+    signals: Sequence[str] = (),
+) -> None:
+    """Shows operators, without personal data, what a run waits for, until when, and the signals it takes.
+
+    `about` names the run's subject in Markdown. Search attributes that are not given stay as they are.
+    """
+    given = ((STAGE, stage), (UNIT, unit_id), (REGISTRATION, registration_id))
+    workflow.upsert_search_attributes(
+        [
+            *(attribute.value_set(value) for attribute, value in given if value),
+            DEADLINE.value_set(deadline) if deadline else DEADLINE.value_unset(),
+        ]
+    )
+    until = f" until {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
+    names = ", ".join(f"`{name}`" for name in signals)
+    taken = f"\n\nSignals: {names}, each with the body `{{}}`." if names else ""
+    workflow.set_current_details(f"**{note}**{until}.\n\n{about}{taken}")
 
 
 class Operated:

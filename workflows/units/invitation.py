@@ -17,8 +17,7 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
 )
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import InvitationWorkflowNames
-from services.runtime.temporal.search_attributes import DEADLINE, STAGE
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, show
 from workflows.support.steps import first_message, insist, mail_step, mail_while, noted, quick_step
 from workflows.units.invitation_activities import InvitationActivities
 
@@ -127,15 +126,11 @@ class InvitationWorkflow(Operated):
     @staticmethod
     def _show(invitation: Invitation, what: str, until: datetime | None) -> None:
         """Tells operators what this run waits for, and until when."""
-        day = f", until {until:%d.%m.%Y %H:%M} UTC" if until else ""
-        workflow.set_current_details(
-            f"**{what}**{day}.\n\nUnit `{invitation.unit_id}`, invitation `{invitation.invitation_id}`."
-        )
-        workflow.upsert_search_attributes(
-            [
-                STAGE.value_set("WAITING_FOR_ACCEPTANCE" if until else "COMPLETE"),
-                DEADLINE.value_set(until) if until else DEADLINE.value_unset(),
-            ]
+        show(
+            what,
+            f"Unit `{invitation.unit_id}`, invitation `{invitation.invitation_id}`.",
+            until,
+            stage="WAITING_FOR_ACCEPTANCE" if until else "COMPLETE",
         )
 
 
