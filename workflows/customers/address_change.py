@@ -1,4 +1,4 @@
-"""`AddressChangeWorkflow`: an edit changes a customer's address, and both addresses are told."""
+"""`AddressChangeWorkflow`: changes a customer's address and mails both addresses."""
 
 from temporalio import workflow
 
@@ -23,8 +23,8 @@ from workflows.support.steps import first_message, noted, quick_step, signal_reg
 class AddressChangeWorkflow(Operated):
     """Coordinates one change of address (R14).
 
-    Started by the update `change`, which answers once the change is made. An edit of a temporary need comes
-    the same way: it has the need watched (R21). Nobody is told of other edits: they need no workflow.
+    Started by the update `change`, answered once the change is made. Edits of a temporary need come here too,
+    to start watching it (R21). Other edits notify nobody and need no workflow.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class AddressChangeWorkflow(Operated):
 
     @workflow.run
     async def run(self, request: ChangeAddressRequest | None = None) -> None:
-        """Mails both addresses and tells the registration that still runs, once the change is made."""
+        """Mails both addresses and signals the registration's run, once the change is made."""
         if not await first_message(lambda: self._change is not None, request, self._perform):
             return
         if self._change is not None and self._change.person_id:
@@ -43,7 +43,7 @@ class AddressChangeWorkflow(Operated):
 
     @workflow.update(name=AddressChangeWorkflowNames.CHANGE)
     async def change(self, request: ChangeAddressRequest) -> ChangeAddressResponse:
-        """Makes the change. Answers with why nothing was changed, if so."""
+        """Makes the change. Answers with the refusal, if any."""
         return await self._perform(request)
 
     async def _perform(self, request: ChangeAddressRequest) -> ChangeAddressResponse:
@@ -56,11 +56,11 @@ class AddressChangeWorkflow(Operated):
     async def _tell(self, change: AddressChange) -> None:
         if change.need_changed:
             customer = NeedWorkflowInput(customer_id=self._request.update.customer_id)
-            watching = "Watch the temporary need"
+            watching = "Start watching the temporary need"
             await noted(quick_step(NeedActivities.watch_need, customer, watching), watching)
         workflow.upsert_search_attributes([REGISTRATION.value_set(change.registration_id)])
         workflow.set_current_details(
-            f"**Tells the addresses of a change**.\n\nRegistration `{change.registration_id}`."
+            f"**Notifies the addresses of a change**.\n\nRegistration `{change.registration_id}`."
         )
         await signal_registration(
             change.person_id, RegistrationWorkflowNames.ADDRESS_CHANGED, AddressChanged()
@@ -77,10 +77,12 @@ class AddressChangeWorkflow(Operated):
             change_request_id=request_id,
             previous_related_email=change.previous_related_email,
         )
-        # Side by side: an address that takes no mail keeps the other one not waiting.
+        # In parallel: a failing address must not delay the other.
         if change.email.after:
             self._mails.mail(AddressActivities.confirm_address, step, "Confirm the new address")
         if change.email.before:
-            self._mails.mail(AddressActivities.tell_previous_address, step, "Tell the old address")
+            self._mails.mail(AddressActivities.tell_previous_address, step, "Notify the previous address")
         if change.previous_related_email:
-            self._mails.mail(AddressActivities.tell_previous_related_address, step, "Tell the guardian's old")
+            self._mails.mail(
+                AddressActivities.tell_previous_related_address, step, "Notify guardian's previous address"
+            )

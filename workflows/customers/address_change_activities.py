@@ -1,4 +1,4 @@
-"""The steps of a change of address (R14)."""
+"""Activities of a change of address (R14)."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ _OF_NEED = frozenset({"temporary", "expected_end_date"})
 
 
 class AddressActivities:
-    """The steps, over the three services. `link_lifetime` is how long the link to confirm works."""
+    """Activities that call the three services. `link_lifetime` is the lifetime of the confirmation link."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class AddressActivities:
 
     @activity.defn
     async def change_address(self, update: UpdateCustomerRequest) -> AddressChange:
-        """Makes the change; or says why not, which is an answer."""
+        """Makes the change. A permanent refusal is returned, not raised."""
         try:
             updated = await self._registration.call(self._customers.UpdateCustomer, update)
         except Refusal as refusal:
@@ -67,12 +67,12 @@ class AddressActivities:
 
     @activity.defn
     async def confirm_address(self, change: AddressStep) -> MailStepResult:
-        """Mails the new address a link to confirm it by, unless it was changed again meanwhile."""
+        """Mails the new address a confirmation link, unless the address was changed again."""
         details = await self._mailing.details(change.step)
         if details is None or details.customer_email != change.email.after:
             return MailStepResult()
         issue = IssueLinkRequest(
-            # The change's own: the link confirms that address and no later one.
+            # One link per change: it confirms that address and no later one.
             request_id=change.change_request_id,
             purpose=LINK_PURPOSE_EMAIL,
             subject=change.step.registration_id,
@@ -81,7 +81,7 @@ class AddressActivities:
         link = await self._identity.call(self._links.IssueLink, issue)
         own = key(change.change_request_id, "customership link")
         own_token = await self._customership_links.issue(own, change.step.registration_id)
-        # Whoever reads the old address, perhaps only by mistake, ends nobody's customership any more.
+        # A reader of the old address, perhaps a stranger, can no longer end the customership.
         await self._customership_links.void(change.step.registration_id, kept_request_id=own)
         content = EmailConfirmation(
             first_names=details.first_names,
@@ -96,7 +96,7 @@ class AddressActivities:
 
     @activity.defn
     async def tell_previous_related_address(self, change: AddressStep) -> MailStepResult:
-        """Tells the old address of a guardian or contact person: credentials may go to the new one."""
+        """Notifies the previous address of a guardian or contact person."""
         details = await self._mailing.details(change.step)
         if details is None:
             return MailStepResult()
@@ -112,12 +112,12 @@ class AddressActivities:
 
     @activity.defn
     async def tell_previous_address(self, change: AddressStep) -> MailStepResult:
-        """Tells the old address. If it does not work, that is why it was changed."""
+        """Notifies the previous address. A failure is ignored: it may be why the address was changed."""
         details = await self._mailing.details(change.step)
         if details is None:
             return MailStepResult()
         if not details.customer_email:
-            # There is no other address that could get a new one.
+            # No other address could receive a new link.
             await self._customership_links.void(change.step.registration_id)
         content = EmailChanged(first_names=details.first_names)
         mail = self._mailing.mail(

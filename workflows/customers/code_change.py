@@ -1,4 +1,4 @@
-"""`CodeChangeWorkflow`: a person is given a personal identity code, which no run ever sees."""
+"""`CodeChangeWorkflow`: changes a person's personal identity code, which never enters a history."""
 
 import asyncio
 
@@ -17,23 +17,25 @@ class CodeChangeWorkflow(Operated):
 
     def __init__(self) -> None:
         self._answered = False
-        # What is recorded must come in the order in which identity has changed the code.
+        # Changes must be recorded in the order in which identity makes them.
         self._changing = asyncio.Lock()
 
     @workflow.run
     async def run(self, request: ChangeCodeRequest | None = None) -> None:
-        """Lasts until every change is made in both services, or in none."""
+        """Runs until every change is made in both services, or in none."""
         if not await first_message(lambda: self._answered, request, self._perform):
             return
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     @workflow.update(name=CodeChangeWorkflowNames.CHANGE)
     async def change(self, request: ChangeCodeRequest) -> ChangeCodeResponse:
-        """Makes a change that identity keeps. Answers with why nothing was changed, if so."""
+        """Makes a change that identity holds. Answers with the refusal, if any."""
         return await self._perform(request)
 
     async def _perform(self, request: ChangeCodeRequest) -> ChangeCodeResponse:
         async with self._changing:
-            answer = await quick_step(CodeChangeActivities.change_code, request, "Change the code")
+            answer = await quick_step(
+                CodeChangeActivities.change_code, request, "Change the personal identity code"
+            )
         self._answered = True
         return answer

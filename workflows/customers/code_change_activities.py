@@ -1,4 +1,4 @@
-"""The step of a change of a personal identity code (R24, R34). The code stays in identity."""
+"""Activity of a change of a personal identity code (R24, R34). The code stays in identity."""
 
 from temporalio import activity
 
@@ -11,7 +11,7 @@ from workflows.support.refusals import answers_refusals
 
 
 class CodeChangeActivities:
-    """The step, over identity and registration."""
+    """An activity that calls identity and registration."""
 
     def __init__(self, identity: Peer, registration: Peer) -> None:
         self._identity = identity
@@ -22,9 +22,9 @@ class CodeChangeActivities:
     @activity.defn
     @answers_refusals(ChangeCodeResponse)
     async def change_code(self, request: ChangeCodeRequest) -> ChangeCodeResponse:
-        """Gives the person the code that identity keeps; or says why not, which is an answer.
+        """Gives the person the code that identity holds. A permanent refusal is returned, not raised.
 
-        Identity decides, by its unique index; the registration service records what it has decided.
+        Identity decides, by its unique index; the registration service records the decision.
         """
         commit = CommitCodeChangeRequest(request_id=request.record.request_id)
         committed = await self._identity.call(self._persons.CommitCodeChange, commit)

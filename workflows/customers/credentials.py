@@ -1,4 +1,4 @@
-"""`CredentialsWorkflow`: credentials are sent anew."""
+"""`CredentialsWorkflow`: sends credentials anew."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from workflows.support.operators import Operated
 from workflows.support.steps import first_message, mail_step, noted, quick_step
 
 _AT_ONCE = timedelta(seconds=2)
-"""How long the answer waits for the mail; after that it says what was ordered."""
+"""How long the answer waits for the mail before it says that the mail was ordered."""
 
 
 @workflow.defn(name=CredentialsWorkflowNames.WORKFLOW)
@@ -36,7 +36,7 @@ class CredentialsWorkflow(Operated):
 
     @workflow.run
     async def run(self, request: SendCredentialsRequest | None = None) -> None:
-        """Mails the credentials, unless they may not be sent."""
+        """Mails the credentials, if the order is accepted."""
         if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         if self._answer is not None and self._answer.HasField("ordered"):
@@ -45,7 +45,7 @@ class CredentialsWorkflow(Operated):
 
     @workflow.update(name=CredentialsWorkflowNames.SEND)
     async def send(self, request: SendCredentialsRequest) -> SendCredentialsResponse:
-        """Decides whether they may be sent. Answers with why not, also if the customership ends meanwhile."""
+        """Orders the credentials. Answers with the refusal, also if the customership ends meanwhile."""
         return await self._perform(request)
 
     async def _perform(self, request: SendCredentialsRequest) -> SendCredentialsResponse:
@@ -64,7 +64,7 @@ class CredentialsWorkflow(Operated):
     async def _send(self, answer: SendCredentialsResponse) -> None:
         registration_id = answer.ordered.registration_id
         workflow.upsert_search_attributes([REGISTRATION.value_set(registration_id)])
-        workflow.set_current_details(f"**Sends credentials anew**.\n\nRegistration `{registration_id}`.")
+        workflow.set_current_details(f"**Sends new credentials**.\n\nRegistration `{registration_id}`.")
         order = self._request.order
         step = RegistrationStep(
             registration_id=registration_id,

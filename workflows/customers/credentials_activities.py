@@ -1,4 +1,4 @@
-"""The steps of sending credentials anew (R17)."""
+"""Activities that send credentials anew (R17)."""
 
 from temporalio import activity
 
@@ -12,7 +12,7 @@ from workflows.support.refusals import answers_refusals
 
 
 class CredentialsActivities:
-    """The steps, over the three services."""
+    """Activities that call the three services."""
 
     def __init__(self, registration: Peer, mailing: Mailing) -> None:
         self._registration = registration
@@ -22,13 +22,13 @@ class CredentialsActivities:
     @activity.defn
     @answers_refusals(SendCredentialsResponse)
     async def order_credentials(self, order: OrderCredentialsRequest) -> SendCredentialsResponse:
-        """Whether they may be sent; if not, says why not, which is an answer."""
+        """Checks the order. A permanent refusal is returned, not raised."""
         ordered = await self._registration.call(self._customers.OrderCredentials, order)
         return SendCredentialsResponse(ordered=ordered)
 
     @activity.defn
     async def send_credentials_anew(self, anew: CredentialsStep) -> MailStepResult:
-        """Issues the credentials and mails them, unless the customership has ended or a later order came."""
+        """Issues and mails the credentials, unless the customership has ended or a later order has come."""
         details = await self._mailing.details(anew.step)
         if details is None:
             return MailStepResult(customership_ended=True)

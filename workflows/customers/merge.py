@@ -1,4 +1,4 @@
-"""`MergeWorkflow`: two customers are found to be the same person, and become one."""
+"""`MergeWorkflow`: merges two customers who are the same person."""
 
 from temporalio import workflow
 
@@ -28,7 +28,7 @@ class MergeWorkflow(Operated):
 
     @workflow.run
     async def run(self, request: MergeRequest | None = None) -> None:
-        """Ends what runs for the merged customer and tells who must know, once the two are one."""
+        """Ends the merged customer's other runs and sends the mails, once the merge is done."""
         if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         if self._answer is not None and self._answer.HasField("merged"):
@@ -37,19 +37,19 @@ class MergeWorkflow(Operated):
 
     @workflow.update(name=MergeWorkflowNames.MERGE)
     async def merge(self, request: MergeRequest) -> MergeResponse:
-        """Makes one customer of two. Answers with what was merged, or with why nothing was."""
+        """Merges two customers. Answers with the result, or with the refusal."""
         return await self._perform(request)
 
     async def _perform(self, request: MergeRequest) -> MergeResponse:
         self._request = request
-        self._answer = await quick_step(MergeActivities.merge_customers, request, "Make one customer of two")
+        self._answer = await quick_step(MergeActivities.merge_customers, request, "Merge the customers")
         return self._answer
 
     async def _tell(self, answer: MergeResponse) -> None:
         merge, moved = self._request.merge, answer.merged.moved
         workflow.upsert_search_attributes([REGISTRATION.value_set(moved.registration_id)])
         workflow.set_current_details(
-            f"**Ends what runs for the merged customer**.\n\nRegistration `{moved.registration_id}`."
+            f"**Ends the merged customer's other runs**.\n\nRegistration `{moved.registration_id}`."
         )
         await signal_registration(answer.merged.merged_person_id, RegistrationWorkflowNames.MERGED, Merged())
         await signal_need(merge.merged_customer_id)
@@ -60,14 +60,14 @@ class MergeWorkflow(Operated):
                 event_id=merge.request_id,
             )
             anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
-            # Whoever has always logged in by those that are gone would stand before a closed door.
+            # The person may have logged in with the credentials that were erased.
             self._mails.mail(
-                CredentialsActivities.send_credentials_anew, anew, "Send the credentials that stay"
+                CredentialsActivities.send_credentials_anew, anew, "Send the remaining credentials"
             )
         if merge.merged_unit_id != merge.unit_id:
             workflow.set_current_details(
-                f"**Tells the merged customer's unit** `{moved.previous_unit_id}`.\n\n"
+                f"**Notifies the merged customer's unit** `{moved.previous_unit_id}`.\n\n"
                 f"Registration `{moved.registration_id}`."
             )
             left = TransferStep(moved=moved, event_id=merge.request_id)
-            self._mails.mail(TransferActivities.tell_previous_unit, left, "Tell the merged customer's unit")
+            self._mails.mail(TransferActivities.tell_previous_unit, left, "Notify the merged customer's unit")

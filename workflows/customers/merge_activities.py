@@ -1,4 +1,4 @@
-"""The steps of a merge (R24, R34)."""
+"""Activities of a merge (R24, R34)."""
 
 from temporalio import activity
 
@@ -12,7 +12,7 @@ from workflows.support.refusals import answers_refusals
 
 
 class MergeActivities:
-    """The steps, over identity and registration."""
+    """Activities that call identity and registration."""
 
     def __init__(self, identity: Peer, registration: Peer) -> None:
         self._identity = identity
@@ -23,10 +23,10 @@ class MergeActivities:
     @activity.defn
     @answers_refusals(MergeResponse)
     async def merge_customers(self, request: MergeRequest) -> MergeResponse:
-        """Makes one customer, and one person, of two; or says why not, which is an answer.
+        """Merges two customers and their persons. A permanent refusal is returned, not raised.
 
-        Both services are asked first whether they can. The registration service decides; identity follows.
-        A Save by the merged person's code is put off until it has.
+        Both services first check that they can. The registration service decides; identity follows. Until it
+        has, a Save by the merged person's code is put off.
         """
         merge = request.merge
         check = CheckMergeRequest(merge=merge)

@@ -1,4 +1,4 @@
-"""`NeedWorkflow`: a need is temporary; when its expected end comes, the customer is asked (R21)."""
+"""`NeedWorkflow`: asks the customer, when a temporary need is expected to end, if it goes on (R21)."""
 
 import asyncio
 import uuid
@@ -26,15 +26,15 @@ from workflows.support.operators import Operated, show
 from workflows.support.steps import first_message, insist, mail_step, noted, quick_step
 
 _ONE_RUN = timedelta(days=365)
-"""A longer wait goes on in a run of its own: so no run outlives a release by years."""
+"""A longer wait continues as new, so that no run outlives a release by years."""
 
 
 @workflow.defn(name=NeedWorkflowNames.WORKFLOW)
 class NeedWorkflow(Operated):
-    """Coordinates what is asked about one customer's temporary need.
+    """Coordinates the questions about one customer's temporary need.
 
-    The signal `changed` has it look anew; the update `extend` is the answer that the need goes on. Whoever
-    ends the customership ends the watch.
+    The signal `changed` makes the run read the need again; the update `extend` moves its expected end. The
+    run ends when the customership does.
     """
 
     @workflow.init
@@ -45,15 +45,15 @@ class NeedWorkflow(Operated):
         self._mails = BackgroundMails()
         self._updates = 0
         self._waits_for: NeedQuestion | None = None
-        # What an earlier run has asked, until it is looked at.
+        # The question asked by the run before, until the need is read.
         self._asked = input.question if input.HasField("question") else None
 
     @workflow.run
     async def run(self, input: NeedWorkflowInput) -> None:  # noqa: A002, ARG002
-        """Watches until there is nothing more to ask about, or nobody answers."""
+        """Runs until there is no more to ask, or no answer has come."""
         if not await first_message(lambda: self._begun):
             return
-        # An answer that came when all was over: it counts before anything is looked at.
+        # An answer received after the last check is handled before the need is read.
         await workflow.wait_condition(workflow.all_handlers_finished)
         while self._changed:
             await self._look()
@@ -64,43 +64,43 @@ class NeedWorkflow(Operated):
                 lambda: workflow.all_handlers_finished() and (self._changed or self._mails.all_sent())
             )
 
-    # The story
+    # Phases
 
     async def _see_through(self) -> bool:
-        """Asks when it is time, once more, and then tells the registrar. False if the need changes before."""
+        """Asks at the expected end, then again, then notifies the registrar. False if the need changes."""
         asked = self._asked_before()
         if asked is None and await self._changes_before_the_question():
             return False
         for again in (True,) if asked is not None and asked.again else (False, True):
-            # Whoever has ended it, or become another customer, is not asked.
+            # Do not ask a customer whose customership has ended or who was merged.
             if await self._has_changed(self._need.ask_time):
                 return False
             due = self._answer_due(asked, again=again)
             asking = asyncio.ensure_future(self._ask(due, again=again))
             if not workflow.patched("hear-while-mail-is-on-its-way") and not await asking:
                 break
-            # An answer does not wait for a mail server.
-            changed = await self._changes_before(due, "Answer of the customer", asking)
+            # Do not let an answer wait for a mail server.
+            changed = await self._changes_before(due, "Wait for the customer's answer", asking)
             if changed or not asking.done():
                 asking.cancel()
             if changed:
                 return False
             if asking.done() and not asking.result():
                 break
-        self._mails.mail(NeedActivities.tell_need_unanswered, self._step(), "Tell the registrar")
+        self._mails.mail(NeedActivities.tell_need_unanswered, self._step(), "Notify the registrar: no answer")
         if not workflow.patched("hear-while-mail-is-on-its-way"):
             await workflow.wait_condition(self._mails.all_sent)
         self._waits_for = None
-        self._show("UNANSWERED", "No answer came, and the registrar was told", None)
+        self._show("UNANSWERED", "No answer; the registrar was notified", None)
         return True
 
     def _asked_before(self) -> NeedQuestion | None:
-        """What an earlier run has asked, if it is still the question."""
+        """The question asked by the run before, if it still applies."""
         asked, self._asked, self._waits_for = self._asked, None, None
         return asked if asked is not None and asked.ask_time == self._need.ask_time else None
 
     def _answer_due(self, asked: NeedQuestion | None, *, again: bool) -> datetime:
-        """Until when an answer is waited for."""
+        """When the time for an answer ends."""
         due = workflow.now() + self._need.patience.ToTimedelta()
         if asked is not None and asked.again == again:
             due = asked.due_time.ToDatetime(UTC)
@@ -109,24 +109,24 @@ class NeedWorkflow(Operated):
         return due
 
     async def _changes_before_the_question(self) -> bool:
-        """Waits for the expected end; in a run of its own if that is long."""
+        """Waits for the expected end; continues as new if that takes long."""
         question, anew = self._need.ask_time.ToDatetime(UTC), workflow.now() + _ONE_RUN
         self._show("WAITING_FOR_EXPECTED_END", "Waits for the expected end of a temporary need", question)
-        if await self._changes_before(min(question, anew), "Expected end of the need"):
+        if await self._changes_before(min(question, anew), "Wait for the expected end of the need"):
             return True
         if workflow.now() < question:
             await self._go_on_in_a_new_run()
         return False
 
     async def _go_on_in_a_new_run(self) -> None:
-        """Goes on in a new run, which looks anew. Who is not asked yet is asked by it, nobody twice."""
+        """Continues as new. The next run reads the need and asks what is not asked yet, nothing twice."""
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(NeedWorkflowInput(customer_id=self._customer_id, question=self._waits_for))
 
     async def _changes_before(
         self, moment: datetime, summary: str, asking: asyncio.Task[bool] | None = None
     ) -> bool:
-        """Whether something else is to be asked, or nothing, before a moment comes or nobody can be asked."""
+        """Whether the question changes before a moment comes, or before the customer proves unreachable."""
         question = self._need.ask_time
         while True:
             try:
@@ -155,19 +155,19 @@ class NeedWorkflow(Operated):
     async def _look(self) -> None:
         self._changed = False
         customer = NeedWorkflowInput(customer_id=self._customer_id)
-        looking = "Look at the need"
+        looking = "Read the temporary need"
         self._need = await insist(lambda: quick_step(NeedActivities.look_at_need, customer, looking), looking)
         if not self._need.HasField("ask_time"):
-            self._show("ENDED", "There is nothing to ask", None)
+            self._show("ENDED", "No question about the need is due", None)
 
     async def _ask(self, due: datetime, *, again: bool) -> bool:
-        """Whether there is somebody to ask, who then is."""
-        self._show("WAITING_FOR_ANSWER", "Waits for the customer's answer: is the help still needed?", due)
+        """Asks the customer. False if there is no address to ask."""
+        self._show("WAITING_FOR_ANSWER", "Waits for the customer's answer: is help still needed?", due)
         step = NeedStep(step=self._step(due), again=again)
-        # The question is the event, whichever run asks it: nobody is asked twice.
+        # The event ID comes from the question, so that no run asks it twice.
         question = f"{self._need.ask_time.seconds} {again}"
         step.step.event_id = str(uuid.uuid5(uuid.UUID(self._customer_id), question))
-        asking = "Ask the customer"
+        asking = "Ask the customer whether help is still needed"
         asked = await noted(mail_step(NeedActivities.ask_whether_needed, step, asking), asking)
         return asked is None or asked.somebody
 
@@ -175,26 +175,26 @@ class NeedWorkflow(Operated):
 
     @workflow.signal(
         name=NeedWorkflowNames.CHANGED,
-        description="Sent by other runs, not by people: the run looks at the need anew.",
+        description="Sent by other runs, not by people: the run reads the need again.",
     )
     def changed(self, changed: NeedChanged) -> None:  # noqa: ARG002
-        """The need may have changed, or the customership ended."""
+        """Reads the need again: it may have changed, or the customership may have ended."""
         self._changed = self._begun = True
 
     @workflow.update(name=NeedWorkflowNames.EXTEND)
     async def extend(self, request: ExtendRequest) -> ExtendResponse:
-        """The need goes on. Answers with until when, or with why it does not."""
+        """Extends the need. Answers with the new expected end, or with the refusal."""
         self._updates += 1
-        answer = await quick_step(NeedActivities.extend_need, request, "Move the expected end")
+        answer = await quick_step(NeedActivities.extend_need, request, "Extend the temporary need")
         self._begun = True
         self._changed = self._changed or not answer.HasField("refused")
         return answer
 
-    # What is known
+    # State
 
     @property
     def _is_long(self) -> bool:
-        """Whether the run nears the limits of a history or of updates."""
+        """Whether the run nears the limit of its history or updates."""
         return self._updates >= steps.UPDATES_PER_RUN or workflow.info().is_continue_as_new_suggested()
 
     def _step(self, deadline: datetime | None = None) -> RegistrationStep:

@@ -1,4 +1,4 @@
-"""The steps that watch a temporary need (R21)."""
+"""Activities that watch a temporary need (R21)."""
 
 from datetime import UTC, timedelta
 
@@ -29,13 +29,13 @@ from workflows.mail.notifier import Mailing, key
 from workflows.support.refusals import answers_refusals
 
 ASK_HOUR = 9
-"""When it is asked, in Helsinki."""
+"""Hour of the question, in Helsinki."""
 
 
 class NeedActivities:
-    """The steps, over the three services.
+    """Activities that call the three services.
 
-    `patience` is how long an answer may take, `extension` how long a need goes on if nobody names a day.
+    `patience` is how long an answer may take, `extension` how long a need is extended if no day is given.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class NeedActivities:
 
     @activity.defn
     async def watch_need(self, customer: NeedWorkflowInput) -> None:
-        """Starts the watch over a customer's need, or has the one that runs look anew."""
+        """Starts the run that watches a customer's need, or makes the open run read the need again."""
         await activity.client().start_workflow(
             NeedWorkflowNames.WORKFLOW,
             customer,
@@ -68,7 +68,7 @@ class NeedActivities:
 
     @activity.defn
     async def look_at_need(self, customer: NeedWorkflowInput) -> Need:
-        """What is to be asked when; nothing of somebody without a temporary need that is expected to end."""
+        """When to ask; empty for a customer without a temporary need that is expected to end."""
         request = GetCustomerRequest(customer_id=customer.customer_id)
         try:
             stored = (await self._registration.call(self._customers.GetCustomer, request)).customer
@@ -106,7 +106,7 @@ class NeedActivities:
 
     @activity.defn
     async def tell_need_unanswered(self, step: RegistrationStep) -> MailStepResult:
-        """Tells the registrar that no answer came."""
+        """Notifies the registrar that no answer came."""
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
@@ -116,7 +116,7 @@ class NeedActivities:
     @activity.defn
     @answers_refusals(ExtendResponse)
     async def extend_need(self, request: ExtendRequest) -> ExtendResponse:
-        """Moves the expected end; or says why not, which is an answer."""
+        """Extends the need. A permanent refusal is returned, not raised."""
         extend = ExtendNeedRequest(
             request_id=request.request_id,
             customer_id=request.customer_id,

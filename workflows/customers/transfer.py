@@ -1,4 +1,4 @@
-"""`TransferWorkflow`: a person moves to another unit, and the one before is told."""
+"""`TransferWorkflow`: moves a person to another unit and notifies the previous one."""
 
 from temporalio import workflow
 
@@ -22,7 +22,7 @@ class TransferWorkflow(Operated):
 
     @workflow.run
     async def run(self, request: TransferRequest | None = None) -> None:
-        """Tells whoever must know, once the person is moved."""
+        """Signals the registration's run and notifies the previous unit, once the person is moved."""
         if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         if self._answer is not None and self._answer.HasField("moved"):
@@ -31,7 +31,7 @@ class TransferWorkflow(Operated):
 
     @workflow.update(name=TransferWorkflowNames.TRANSFER)
     async def transfer(self, request: TransferRequest) -> TransferResponse:
-        """Moves the person. Answers with what was moved, or with why nothing was."""
+        """Moves the person. Answers with the result, or with the refusal."""
         return await self._perform(request)
 
     async def _perform(self, request: TransferRequest) -> TransferResponse:
@@ -45,11 +45,11 @@ class TransferWorkflow(Operated):
         registration_id = answer.moved.registration_id
         workflow.upsert_search_attributes([REGISTRATION.value_set(registration_id)])
         workflow.set_current_details(
-            f"**Tells the previous unit** `{answer.moved.previous_unit_id}`.\n\n"
+            f"**Notifies the previous unit** `{answer.moved.previous_unit_id}`.\n\n"
             f"Registration `{registration_id}`."
         )
         moved = Moved(unit_id=self._transfer.unit_id)
         await signal_registration(self._transfer.person_id, RegistrationWorkflowNames.MOVED, moved)
         step = TransferStep(moved=answer.moved, event_id=self._transfer.request_id)
-        telling = "Tell the previous unit"
+        telling = "Notify the previous unit"
         await noted(mail_step(TransferActivities.tell_previous_unit, step, telling), telling)

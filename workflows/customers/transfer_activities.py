@@ -1,4 +1,4 @@
-"""The steps of a transfer to another unit (R16)."""
+"""Activities of a transfer to another unit (R16)."""
 
 from temporalio import activity
 
@@ -15,7 +15,7 @@ from workflows.support.refusals import answers_refusals
 
 
 class TransferActivities:
-    """The steps, over the three services."""
+    """Activities that call the three services."""
 
     def __init__(self, registration: Peer, mailing: Mailing) -> None:
         self._registration = registration
@@ -26,13 +26,13 @@ class TransferActivities:
     @activity.defn
     @answers_refusals(TransferResponse)
     async def transfer_customer(self, request: TransferCustomerRequest) -> TransferResponse:
-        """Moves the person; or says why not, which is an answer."""
+        """Moves the person. A permanent refusal is returned, not raised."""
         moved = await self._registration.call(self._customers.TransferCustomer, request)
         return TransferResponse(moved=moved)
 
     @activity.defn
     async def tell_previous_unit(self, transfer: TransferStep) -> MailStepResult:
-        """Tells the unit that has lost sight of the person, without naming them."""
+        """Notifies the previous unit, without naming the person."""
         moved = transfer.moved
         units = BatchGetUnitsRequest(unit_ids=[moved.previous_unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
@@ -46,7 +46,8 @@ class TransferActivities:
             moved.previous_unit_id, moved.previous_registrar_account_id
         )
         if not responsible and unit.HasField("close_time"):
-            # Whoever moves the customers of a closed unit knows it. Of an open one, customer service is told.
+            # A closed unit has nobody to notify. For an open unit without people, customer service is
+            # notified.
             return MailStepResult()
         return await self._mailing.tell_all(
             step, responsible, "moved to another unit", moved_to_another_unit=content

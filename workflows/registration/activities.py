@@ -1,6 +1,6 @@
-"""The steps of a registration, each one business step of idempotent calls.
+"""Activities of `RegistrationWorkflow`, made of idempotent calls.
 
-What is made on the way (links, user names, addresses) stays in the step: it never enters a history.
+Links, user names and addresses stay within an activity: they never enter a history.
 """
 
 import asyncio
@@ -84,11 +84,11 @@ from workflows.support.deadlines import lapse_time, welcome_time
 from workflows.support.refusals import answers_refusals
 
 _AT_ONCE = 2.0
-"""Seconds a registrar may be kept waiting for a mail: Save answers after it."""
+"""Seconds for which Save waits for the credentials' mail before it answers."""
 
 
 class RegistrationActivities:
-    """The steps, over the three services."""
+    """Activities that call the three services."""
 
     def __init__(
         self,
@@ -115,9 +115,9 @@ class RegistrationActivities:
 
     @activity.defn
     async def create_registration(self, request: CreateRegistrationRequest) -> CreatedRegistration:
-        """Keeps the person and stores the registration; or says why not, which is an answer.
+        """Retains the person and stores the registration. A permanent refusal is returned, not raised.
 
-        Credentials are mailed in the same step if that takes no time: it spares a round of the engine.
+        Mails the credentials too, if that is quick: it spares a round trip through Temporal.
         """
         begun = now()
         request.consent_deadline.FromDatetime(lapse_time(begun, self._timetable))
@@ -144,7 +144,7 @@ class RegistrationActivities:
             birthday = from_proto_date(response.consent_outgrown_date)
             created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
         if not response.HasField("mailing_details"):
-            # An earlier try of this step, or an earlier run, has come so far, but was not heard of.
+            # An earlier attempt or run has stored the registration, but its answer was lost.
             go_on(created)
         online = registration.stage == STAGE_ACTIVE and registration.kind == CUSTOMER_KIND_ONLINE
         if online and response.HasField("mailing_details"):
@@ -160,7 +160,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def convert_to_online(self, request: ConvertToOnlineRequest) -> ConvertedRegistration:
-        """Makes an online customer of a CD borrower (R23); or says why not, which is an answer."""
+        """Converts a CD borrower to an online customer (R23). A permanent refusal is returned, not raised."""
         try:
             response = await self._registration.call(self._customers.ConvertToOnline, request)
         except Refusal as refusal:
@@ -177,9 +177,9 @@ class RegistrationActivities:
     @activity.defn
     @answers_refusals(EditResponse)
     async def edit_registration(self, request: EditRequest) -> EditResponse:
-        """Corrects the form; or says why not, which is an answer.
+        """Updates the form. A permanent refusal is returned, not raised.
 
-        A guardian whose address is named is asked anew: the link that went to the one before is void.
+        If the guardian's address is updated, the links mailed to the previous one are voided.
         """
         update = request.update
         updated = await self._registration.call(self._registrations.UpdateForm, update)
@@ -189,7 +189,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def resume_registration(self, resumed: Resumed) -> CreatedRegistration:
-        """What is known of a registration that goes on; its credentials are sent anew beside it."""
+        """The registration of a resumed customership. Its credentials are sent by another activity."""
         request = GetRegistrationRequest(registration_id=resumed.registration_id)
         response = await self._registration.call(self._registrations.GetRegistration, request)
         registration = response.registration
@@ -197,13 +197,13 @@ class RegistrationActivities:
         if registration.HasField("deadline"):
             created.welcome_time.CopyFrom(registration.deadline)
         else:
-            # The first credentials had not gone out.
+            # The first credentials were never sent.
             created.welcome_time.FromDatetime(welcome_time(now(), self._timetable))
         return created
 
     @activity.defn
     async def request_consent(self, step: RegistrationStep) -> MailStepResult:
-        """Mails the guardian a link to answer by (R29)."""
+        """Mails the guardian a link for the answer (R29)."""
         return await self._ask_guardian(step, "consent_request")
 
     @activity.defn
@@ -213,7 +213,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def activate_registration(self, activation: ActivationStep) -> Registration:
-        """Begins the customership, by a consent or because the customer has turned 15 (R8)."""
+        """Begins the customership, by consent or because the customer has turned 15 (R8)."""
         step = activation.step
         evidence = activation.consent.evidence if activation.HasField("consent") else None
         await self._redeem_link(step, activation.consent.link_id)
@@ -224,7 +224,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def tell_consent_given(self, step: RegistrationStep) -> MailStepResult:
-        """Tells the registrar that the guardian consented."""
+        """Notifies the registrar that the guardian consented."""
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
@@ -233,7 +233,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def tell_consent_outgrown(self, step: RegistrationStep) -> MailStepResult:
-        """Tells the registrar that consent is needed no more (R8)."""
+        """Notifies the registrar that consent is no longer needed (R8)."""
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
@@ -244,7 +244,7 @@ class RegistrationActivities:
     async def end_registration(self, end: EndStep) -> Registration:
         """Ends the registration and erases the person everywhere (R30), unless they are a customer (R19).
 
-        One that has ended meanwhile, as the person was erased, is answered as it stands.
+        A registration that has ended meanwhile, because the person was erased, is returned unchanged.
         """
         step = end.step
         await self._redeem_link(step, end.link_id)
@@ -268,13 +268,13 @@ class RegistrationActivities:
 
     @activity.defn
     async def tell_consent_not_given(self, end: EndStep) -> MailStepResult:
-        """Tells the registrar that the guardian declined, or never answered (R30)."""
+        """Notifies the registrar that the guardian declined or did not answer (R30)."""
         field = "consent_declined" if end.stage == STAGE_DECLINED else "consent_lapsed"
         return await self._tell_of_the_end(end.step, "consent not given", field)
 
     @activity.defn
     async def tell_withdrawn(self, step: RegistrationStep) -> MailStepResult:
-        """Tells the registrar that somebody has withdrawn it for the unit."""
+        """Notifies the registrar that someone else withdrew the registration for the unit."""
         return await self._tell_of_the_end(step, "withdrawn", "registration_withdrawn")
 
     @activity.defn
@@ -285,7 +285,7 @@ class RegistrationActivities:
             return MailStepResult()
         mail = await self._mailing.credentials(step, details, details.credentials_recipient)
         result = (
-            # Others are on their way already.
+            # A later order sends newer credentials.
             MailStepResult(delivered=True)
             if mail is None
             else await self._mailing.send_or_tell(step, details, mail)
@@ -296,7 +296,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def tell_customership_begun(self, step: RegistrationStep) -> MailStepResult:
-        """Tells a CD borrower, with a link of their own (R21); not a registrar whose address is on file."""
+        """Mails a CD borrower their link (R21), unless the address on file is a registrar's."""
         details = await self._mailing.details(step)
         if details is None or details.kind != CUSTOMER_KIND_CD_BORROWER or not details.customer_email:
             return MailStepResult()
@@ -323,7 +323,7 @@ class RegistrationActivities:
             unit_display_name=details.unit_display_name,
             welcome_time=step.deadline,
         )
-        # Of a customer who has moved since, whoever has the address can change nothing any more.
+        # If the customer has moved to another unit, the registrar on file can no longer edit them.
         responsible = await self._mailing.responsible(
             details.unit_id, account_id, details.registrar_account_id
         )
@@ -333,7 +333,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def look_whose_address(self, step: RegistrationStep) -> AddressStepResult:
-        """Whether the address on file is a registrar's; if so, records how long the welcome waits (R27)."""
+        """Whether a registrar's address is on file; if so, records the welcome mail's latest time (R27)."""
         registrars = await self._registrar_on_file(await self._mailing.details(step)) is not None
         if registrars and step.HasField("deadline"):
             await self._advance(step, STAGE_CREDENTIALS_SENT)
@@ -341,7 +341,7 @@ class RegistrationActivities:
 
     @activity.defn
     async def send_welcome(self, step: RegistrationStep) -> MailStepResult:
-        """Mails the welcome to the address then on file (R26), unless the customership has ended."""
+        """Sends the welcome mail to the address on file (R26), unless the customership has ended."""
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
@@ -358,13 +358,13 @@ class RegistrationActivities:
 
     @activity.defn
     async def look_whether_over(self, step: RegistrationStep) -> OverStepResult:
-        """Whether the registration's customership is over (R19), or has become another customer's (R24)."""
+        """Whether the customership has ended (R19) or was merged into another customer's (R24)."""
         if await self._mailing.details(step) is None:
             return OverStepResult(over=True)
         return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
 
     async def _tell_of_the_end(self, step: RegistrationStep, name: str, field: str) -> MailStepResult:
-        """Tells the registrar of one that has come to nothing: the mail names nobody, as all is erased."""
+        """Notifies the registrar of an ended registration. The mail names no person: their data is erased."""
         registration = await self._get(step)
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
@@ -377,9 +377,9 @@ class RegistrationActivities:
         return await self._mailing.tell_all(step, responsible, name, **{field: told})
 
     async def _unretain_unless_known(self, person_id: str) -> None:
-        """Of whom nothing is stored, the code is not kept for good.
+        """Lets identity delete the person's code if no other data of the person is stored.
 
-        Nobody else saves the person meanwhile: that is what the one run per person is for.
+        No other Save of the person runs at the same time: there is one run per person.
         """
         known = await self._registration.call(
             self._personal_data.IsPersonKnown, IsPersonKnownRequest(person_id=person_id)
@@ -393,7 +393,7 @@ class RegistrationActivities:
         return (await self._registration.call(self._registrations.GetRegistration, request)).registration
 
     async def _ask_guardian(self, step: RegistrationStep, field: str) -> MailStepResult:
-        """Mails the guardian; nothing once the registration has ended, or with a link that works no more."""
+        """Mails the guardian, unless the registration has ended or the link is void."""
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
@@ -406,14 +406,14 @@ class RegistrationActivities:
             unit_display_name=details.unit_display_name,
             link_token=link.token,
             deadline=step.deadline,
-            # The guardian is told the 15th birthday if that comes before the lapse (R8).
+            # The mail names the 15th birthday if it comes before the lapse (R8).
             outgrown=step.deadline.ToDatetime() < registration.deadline.ToDatetime(),
         )
         mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
         return await self._mailing.send_or_tell(step, details, mail)
 
     async def _send_credentials_at_once(self, created: CreatedRegistration, details: MailingDetails) -> None:
-        """Mails the credentials if all goes well within moments; if not, `send_credentials` will."""
+        """Mails the credentials if that takes moments; otherwise `send_credentials` does."""
         registration = created.registration
         begun = registration.create_time.ToDatetime(UTC)
         step = RegistrationStep(
@@ -432,9 +432,9 @@ class RegistrationActivities:
             activity.logger.info("credentials not mailed at once: %s", type(error).__name__)
 
     async def _registrar_on_file(self, details: MailingDetails | None) -> str | None:
-        """The account to whose address mail to the customer goes; None if it goes to nobody's with one.
+        """The account whose address receives the customer's mail; None if the address is no account's.
 
-        Empty if it goes to whoever answers for the unit.
+        Empty if that mail goes to the registrars responsible for the unit.
         """
         if details is None:
             return None
@@ -448,7 +448,7 @@ class RegistrationActivities:
         return await self._identity.call(self._links.IssueLink, request)
 
     async def _redeem_link(self, step: RegistrationStep, link_id: str) -> None:
-        """Uses up the link a decision came by, before the decision counts: it works once."""
+        """Redeems the link used for a decision, before the decision is made: a link works once."""
         if link_id:
             redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id)
             await self._identity.call(self._links.RedeemLink, redeem)
@@ -467,10 +467,10 @@ class RegistrationActivities:
 
 
 def names_guardian(update: UpdateFormRequest) -> bool:
-    """Whether a correction names the guardian's address."""
+    """Whether an update changes the guardian's address."""
     return not {"related_person", "related_person.email"}.isdisjoint(update.update_mask.paths)
 
 
 def first_credentials(registration_id: str) -> str:
-    """The event of a registration's first credentials, however many steps try to mail them."""
+    """The event ID of a registration's first credentials, the same for every activity that mails them."""
     return str(uuid.uuid5(uuid.UUID(registration_id), "first credentials"))

@@ -1,4 +1,4 @@
-"""The wait for the guardian's consent (R5, R8, R29, R30)."""
+"""Waiting for the guardian's consent (R5, R8, R29, R30)."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,15 +28,15 @@ from workflows.support.steps import quick_step
 
 
 class ConsentPhase:
-    """Asks the guardian, reminds, and lapses; makes the decision that comes."""
+    """Mails the guardian the request and reminders; handles the answer, the lapse and the 15th birthday."""
 
     def __init__(self, run: RegistrationRun) -> None:
         self._run = run
-        # Held here: asyncio keeps no task alive.
+        # asyncio keeps only weak references to tasks.
         self._asking_anew: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Asks the guardian, reminds, and lapses, until a decision or the 15th birthday."""
+        """Mails the request and reminders, until an answer, the lapse or the 15th birthday."""
         asked = self._run.consent_asked_at = self._run.consent_asked_at or self._run.stage_begun()
         self._run.guardian_corrections = (
             self._run.guardian_corrections or self._run.created.guardian_corrections
@@ -45,11 +45,11 @@ class ConsentPhase:
         self._run.show("Waits for the guardian's consent", lapse)
         if not self._run.asked:
             await self._mail_guardian(
-                RegistrationActivities.request_consent, "Ask the guardian", lapse, "consent request"
+                RegistrationActivities.request_consent, "Send the consent request", lapse, "consent request"
             )
         for number, reminder in enumerate(reminder_times(asked, self._run.created.timetable), 1):
             if reminder <= workflow.now():
-                # The mail before was late: two at once help nobody.
+                # The mail before was late: skip this reminder.
                 continue
             if await self._decided_by(reminder, "Consent: reminder"):
                 return
@@ -59,20 +59,20 @@ class ConsentPhase:
                 lapse,
                 f"consent reminder {number}",
             )
-        if not await self._decided_by(lapse, "Consent: lapse"):
-            await self._run.decide_at_last(STAGE_WAITING_FOR_CONSENT, self._lapse, "Consent: lapse")
+        if not await self._decided_by(lapse, "Consent: timeout"):
+            await self._run.decide_at_last(STAGE_WAITING_FOR_CONSENT, self._lapse, "Lapse the registration")
         self._run.consent_asked_at, self._run.asked = None, False
 
     async def _lapse(self) -> None:
         await self._run.end([STAGE_WAITING_FOR_CONSENT], STAGE_LAPSED, self._run.step())
 
     async def _decided_by(self, moment: datetime, summary: str) -> bool:
-        """Waits for a decision until a moment. On the 15th birthday the customership begins (R8)."""
+        """Waits for an answer until a moment. Begins the customership on the 15th birthday (R8)."""
         birthday = self._birthday
         await self._run.wait_while(STAGE_WAITING_FOR_CONSENT, min(moment, birthday), summary)
         if workflow.now() >= birthday:
             await self._run.decide_at_last(
-                STAGE_WAITING_FOR_CONSENT, self._activate_at_15, "Consent: 15th birthday"
+                STAGE_WAITING_FOR_CONSENT, self._activate_at_15, "Begin the customership at 15"
             )
         return not self.awaited
 
@@ -85,21 +85,25 @@ class ConsentPhase:
         if self.awaited:
             corrections = self._run.guardian_corrections
             event_id = self._run.event_id(f"{event} {corrections}" if corrections else event)
-            # The guardian is told the day until which an answer changes anything.
+            # The mail names the last day on which an answer is accepted.
             until = min(lapse, self._birthday)
             step = self._run.step(until, event_id)
             step.guardian_corrections = corrections
             await self._run.mail_while(STAGE_WAITING_FOR_CONSENT, activity, step, summary, until)
 
     def mail_outcome(self) -> None:
-        """Mails the registrar the outcome, unless the unit itself decided."""
+        """Mails the outcome to the registrar, unless the unit itself decided."""
         stage = self._run.registration.stage
         if stage in {STAGE_DECLINED, STAGE_LAPSED}:
             end = EndStep(step=self._run.step(), stage=stage)
-            self._run.mails.mail(RegistrationActivities.tell_consent_not_given, end, "Tell the registrar")
+            self._run.mails.mail(
+                RegistrationActivities.tell_consent_not_given, end, "Notify the registrar: no consent"
+            )
         elif self._run.registration.consent_state == CONSENT_STATE_OUTGROWN:
             self._run.mails.mail(
-                RegistrationActivities.tell_consent_outgrown, self._run.step(), "Tell the registrar"
+                RegistrationActivities.tell_consent_outgrown,
+                self._run.step(),
+                "Notify the registrar: consent no longer needed",
             )
         elif stage == STAGE_WITHDRAWN:
             self._run.mail_withdrawal()
@@ -107,22 +111,27 @@ class ConsentPhase:
             self._run.decided_for_unit and workflow.patched("tell-what-was-decided-for-the-unit")
         ):
             self._run.mails.mail(
-                RegistrationActivities.tell_consent_given, self._run.step(), "Tell the registrar"
+                RegistrationActivities.tell_consent_given,
+                self._run.step(),
+                "Notify the registrar: consent given",
             )
 
     def ask_anew(self) -> None:
-        """Asks the guardian at a corrected address, in the background, while consent is awaited."""
+        """Sends the request to a corrected address, in the background, if consent is awaited."""
         self._run.guardian_corrections += 1
         if self.awaited:
             lapse = self._run.registration.deadline.ToDatetime(UTC)
             self._asking_anew = asyncio.create_task(
                 self._mail_guardian(
-                    RegistrationActivities.request_consent, "Ask the guardian anew", lapse, "consent request"
+                    RegistrationActivities.request_consent,
+                    "Send the consent request anew",
+                    lapse,
+                    "consent request",
                 )
             )
 
     async def record(self, request: RecordConsentRequest, *, by_hand: bool) -> None:
-        """Begins the customership by the guardian's consent."""
+        """Begins the customership: the guardian consents."""
         await self._activate(self._activation(request, by_hand=by_hand))
 
     async def decline(self, request: DeclineConsentRequest, *, by_hand: bool) -> None:
@@ -147,7 +156,7 @@ class ConsentPhase:
         activation = ActivationStep(step=self._run.step(event_id=request.request_id), consent=request)
         if by_hand:
             activation.consent.link_id = ""
-            # Up to release 0.2 what an operator typed was kept; runs of then must go on as they began.
+            # Releases up to 0.2 kept evidence typed by operators; runs begun by them must replay.
             if request.HasField("evidence") and workflow.patched("operators-evidence-is-their-own"):
                 activation.consent.ClearField("evidence")
         if not activation.consent.HasField("evidence"):
@@ -161,5 +170,5 @@ class ConsentPhase:
 
     @property
     def _birthday(self) -> datetime:
-        """When the customer turns 15, at which consent is needed no more (R8)."""
+        """When the customer turns 15 and consent is no longer needed (R8)."""
         return self._run.created.consent_outgrown_time.ToDatetime(UTC)

@@ -1,4 +1,4 @@
-"""The steps of what waits for customer service (R19, R24)."""
+"""Activities of customer service's decisions (R19, R24)."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ from workflows.removal.erasure import Erasure
 
 
 class DecisionActivities:
-    """The steps, over the three services. No mail of theirs names anybody (R35)."""
+    """Activities that call the three services. Their mails name no person (R35)."""
 
     def __init__(self, registration: Peer, mailing: Mailing, erasure: Erasure) -> None:
         self._registration = registration
@@ -51,18 +51,18 @@ class DecisionActivities:
 
     @activity.defn
     async def ask_customer_service(self, asked: DecisionStep) -> MailStepResult:
-        """Mails customer service that a registration waits for it."""
+        """Mails customer service that a registration waits for its decision."""
         reactivation = asked.awaited == STAGE_WAITING_FOR_REACTIVATION
         return await self._ask(asked, "reactivation_asked" if reactivation else "identity_check_asked")
 
     @activity.defn
     async def remind_customer_service(self, asked: DecisionStep) -> MailStepResult:
-        """Mails customer service that a registration still waits for it."""
+        """Reminds customer service that a registration still waits for its decision."""
         return await self._ask(asked, "decision_reminder")
 
     @activity.defn
     async def approve_registration(self, approval: ApprovalStep) -> ApprovedRegistration:
-        """Customer service says yes. One that has ended meanwhile is answered as it stands."""
+        """Approves the registration; returns it unchanged if it has ended meanwhile."""
         step = approval.step
         approve = ApproveRegistrationRequest(
             registration_id=step.registration_id,
@@ -86,7 +86,7 @@ class DecisionActivities:
 
     @activity.defn
     async def link_registration(self, link: LinkStep) -> ApprovedRegistration:
-        """Ends the registration as that of a customer, and erases the person who was made for it."""
+        """Links the registration to an existing customer; erases the person created for it."""
         step = link.step
         request = LinkRegistrationRequest(
             registration_id=step.registration_id,
@@ -103,7 +103,7 @@ class DecisionActivities:
 
     @activity.defn
     async def tell_how_it_was_decided(self, decided: DecisionStep) -> MailStepResult:
-        """Tells the registrar how customer service has decided, or that it has not."""
+        """Notifies the registrar of customer service's decision, or of the lapse."""
         registration = await self._get(decided.step)
         reactivation = decided.awaited == STAGE_WAITING_FOR_REACTIVATION
         if decided.stage == STAGE_LAPSED:
@@ -119,14 +119,14 @@ class DecisionActivities:
 
     @activity.defn
     async def tell_what_was_missed(self, decided: DecisionStep) -> MailStepResult:
-        """Tells customer service that a registration has lapsed, as nobody decided."""
+        """Notifies customer service of a registration that lapsed without its decision."""
         told = await self._told(await self._get(decided.step))
         return await self._mailing.tell(
             decided.step, self._mailing.customer_service, "missed", decision_missed=RegistrationNotice(**told)
         )
 
     async def _ask(self, asked: DecisionStep, field: str) -> MailStepResult:
-        """Mails customer service; nothing once it has decided."""
+        """Mails customer service, unless it has decided."""
         registration = await self._get(asked.step)
         if registration.stage != asked.awaited:
             return MailStepResult()

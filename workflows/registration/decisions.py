@@ -1,4 +1,4 @@
-"""The wait for customer service: a reactivation (R19), or an identity check (R24)."""
+"""Waiting for customer service: a reactivation (R19) or an identity check (R24)."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -37,13 +37,13 @@ from workflows.support.steps import quick_step, signal_registration, signal_remo
 
 
 class DecisionPhase:
-    """Asks customer service, reminds, and lapses; makes the decision that comes."""
+    """Mails customer service the request and a reminder; handles the decision and the lapse."""
 
     def __init__(self, run: RegistrationRun) -> None:
         self._run = run
 
     async def run(self, awaited: Stage.ValueType) -> None:
-        """Asks customer service, reminds, and lapses, until a decision or a withdrawal (R19, R24)."""
+        """Mails the request and a reminder, until a decision, a withdrawal or the lapse (R19, R24)."""
         lapse = self._run.registration.deadline.ToDatetime(UTC)
         asked = DecisionStep(
             step=self._run.step(lapse, self._run.event_id("decision asked")), awaited=awaited, stage=awaited
@@ -51,7 +51,11 @@ class DecisionPhase:
         self._run.show(FOR_CUSTOMER_SERVICE[awaited], lapse)
         if not self._run.asked:
             await self._run.mail_while(
-                awaited, DecisionActivities.ask_customer_service, asked, "Ask customer service", lapse
+                awaited,
+                DecisionActivities.ask_customer_service,
+                asked,
+                "Request a decision from customer service",
+                lapse,
             )
         reminder = lapse - self._run.created.timetable.decision_reminder.ToTimedelta()
         if reminder > workflow.now():
@@ -68,36 +72,40 @@ class DecisionPhase:
                 "Remind customer service",
                 lapse,
             )
-        await self._run.wait_while(awaited, lapse, "Customer service: lapse")
+        await self._run.wait_while(awaited, lapse, "Customer service: timeout")
 
         async def lapse_decision() -> None:
             await self._run.end([awaited], STAGE_LAPSED, self._run.step())
 
-        await self._run.decide_at_last(awaited, lapse_decision, "Customer service: lapse")
+        await self._run.decide_at_last(awaited, lapse_decision, "Lapse the registration")
         self._run.asked = False
 
     def mail_outcome(self, awaited: Stage.ValueType) -> None:
-        """Mails the registrar the outcome, and customer service a registration that has lapsed."""
+        """Mails the outcome to the registrar, and a lapse to customer service as well."""
         stage = self._run.registration.stage
         if stage == STAGE_WITHDRAWN:
             self._run.mail_withdrawal()
             return
         decided = DecisionStep(step=self._run.step(), awaited=awaited, stage=stage)
-        self._run.mails.mail(DecisionActivities.tell_how_it_was_decided, decided, "Tell the registrar")
+        self._run.mails.mail(
+            DecisionActivities.tell_how_it_was_decided, decided, "Notify the registrar of the decision"
+        )
         if stage == STAGE_LAPSED:
             missed = DecisionStep(step=self._run.step(), awaited=awaited, stage=stage)
-            self._run.mails.mail(DecisionActivities.tell_what_was_missed, missed, "Tell customer service")
+            self._run.mails.mail(
+                DecisionActivities.tell_what_was_missed, missed, "Notify customer service of the lapse"
+            )
         if stage == STAGE_LINKED:
             self._mail_previous_unit()
 
     async def tell_return(self) -> None:
-        """Ends the removal of a customer who was marked for deletion, and mails the previous unit (R19)."""
+        """Ends the removal of the reactivated customer, and mails the previous unit (R19)."""
         await signal_removal(self._run.registration.customer_id)
         self._mail_previous_unit()
 
     @property
     def is_back(self) -> bool:
-        """Whether a customership that was marked for deletion goes on."""
+        """Whether the reactivated customership has begun."""
         return self._run.returning and self._run.registration.stage in BEGUN
 
     def _mail_previous_unit(self) -> None:
@@ -111,7 +119,7 @@ class DecisionPhase:
             previous_registrar_account_id=previous.registrar_account_id,
         )
         step = TransferStep(moved=moved, event_id=str(workflow.uuid4()))
-        self._run.mails.mail(TransferActivities.tell_previous_unit, step, "Tell the previous unit")
+        self._run.mails.mail(TransferActivities.tell_previous_unit, step, "Notify the previous unit")
 
     async def approve(self, awaited: Stage.ValueType, request_id: str) -> None:
         """Approves the registration, if this approval is still awaited once the lock is held."""
@@ -138,7 +146,7 @@ class DecisionPhase:
                 return
             link = LinkStep(step=self._run.step(event_id=request.request_id), link=request)
             linked = await quick_step(
-                DecisionActivities.link_registration, link, "Link to the customer there is"
+                DecisionActivities.link_registration, link, "Link to the existing customer"
             )
             self._run.previous.CopyFrom(linked.previous)
             self._run.registration.CopyFrom(linked.registration)
@@ -154,18 +162,18 @@ class DecisionPhase:
         await self._run.end(FOR_CUSTOMER_SERVICE, STAGE_REJECTED, step, note=request.note)
 
     def require(self, *stages: Stage.ValueType) -> None:
-        """Refuses an update that decides what is not awaited."""
+        """Refuses a decision that is not awaited."""
         if self._run.registration.stage not in stages:
             raise refusal(REASON_NOT_WAITING_FOR_DECISION)
 
     def answer(self, request_id: str) -> StageResponse:
-        """The registration, if this request has decided."""
+        """The registration, if this request decided it."""
         decided = self._run.registration.decision_request_id == request_id
         return self._run.answer(REASON_NOT_WAITING_FOR_DECISION, decided=decided)
 
 
 _APPROVALS: Mapping[Stage.ValueType, str] = {
-    STAGE_WAITING_FOR_REACTIVATION: "Activate the customer",
-    STAGE_WAITING_FOR_IDENTITY_CHECK: "Confirm who it is",
+    STAGE_WAITING_FOR_REACTIVATION: "Reactivate the customer",
+    STAGE_WAITING_FOR_IDENTITY_CHECK: "Confirm the identity",
 }
-"""Customer service's yes, in words for operators."""
+"""Summaries of the approvals, for operators."""

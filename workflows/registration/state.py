@@ -1,4 +1,4 @@
-"""`RegistrationRun`: the state of one run of a registration, and what its phases share."""
+"""`RegistrationRun`: the state of one run of a registration, and helpers of its phases."""
 
 import asyncio
 import uuid
@@ -41,17 +41,17 @@ from workflows.support.operators import show
 from workflows.support.steps import AGAIN, mail_while, noted, quick_step
 
 _LAST_MAILS = timedelta(minutes=10)
-"""How long a run that continues as new waits for mails that are on their way."""
+"""How long a run waits for its mails before it continues as new."""
 
 EDITS_PER_RUN = 1000
-"""A run takes 2,000 updates at most: after so many edits it continues as new."""
+"""Edits after which a run continues as new. Temporal accepts 2,000 updates per run."""
 
 
 class RegistrationRun:
-    """State of one run, read and changed by its phases and handlers, with the helpers they share."""
+    """State of one run, shared by its phases and handlers, with their helpers."""
 
     def __init__(self, given: RegistrationWorkflowInput) -> None:
-        """Takes up the state of the run before, if there is one."""
+        """Takes over the state of the run before, if there is one."""
         before = given.state
         self.person_id = given.person_id
         self.created = CreatedRegistration()
@@ -60,16 +60,16 @@ class RegistrationRun:
         self.registration.CopyFrom(before.registration)
         self.unit_id = before.unit_id
         self.save_request_id = before.save_request_id
-        """The request that the registration comes from; a Save with another is refused."""
+        """The request ID of the Save that made the registration; a Save with another ID is refused."""
         self.decided_for_unit = before.decided_for_unit
-        """Whether customer service or an operator decided for the unit, which is to be told."""
+        """Whether customer service or an operator decided for the unit, which is then notified."""
         self.asked = before.asked
-        """Whether the guardian or customer service was mailed at the beginning of this wait."""
+        """Whether the guardian or customer service was mailed at the beginning of the current wait."""
         self.consent_method = before.consent_method
         self.guardian_corrections = before.guardian_corrections
-        """How often the guardian's address was corrected: each is asked by a mail of its own."""
+        """How often the guardian's address was corrected: each correction sends another request."""
         self.consent_asked_at = _moment(before, "wait_begin_time")
-        """When this wait for consent began."""
+        """When the current wait for consent began."""
         self.returning = before.returning
         """Whether the person was marked for deletion when saved (R19)."""
         self.previous = PreviousCustomership()
@@ -78,23 +78,23 @@ class RegistrationRun:
         """When the customership began, once the credentials are sent."""
         self.welcome_time = _moment(before, "welcome_time")
         self.waited_for_welcome_before = self.welcome_time is not None
-        """Whether the run before waited for the welcome, and may have sent the reminder."""
+        """Whether the run before waited for the welcome mail, and may have sent the reminder."""
         self.address_changed = False
-        """Whether the address on file may have changed since it was last looked at."""
+        """Whether the address on file may have changed since the last check."""
         self.ended_by = ""
-        """What ended the run from outside, in words for operators."""
+        """What ended the run from outside, as a note for operators."""
         self.edits = 0
         self.mails = BackgroundMails()
-        # An answer and a deadline may come at the same moment: who holds the lock decides.
+        # Serialises decisions: an answer and the timeout may arrive together.
         self.decision_lock = asyncio.Lock()
 
     @property
     def is_long(self) -> bool:
-        """Whether the run nears the limit of its history or of its updates, and should continue as new."""
+        """Whether the run nears the limit of its history or updates, and should continue as new."""
         return self.edits >= EDITS_PER_RUN or workflow.info().is_continue_as_new_suggested()
 
     async def wait_while(self, awaited: Stage.ValueType, until: datetime, summary: str) -> None:
-        """Waits while a stage lasts, until a moment at most. Returns early if the run is long."""
+        """Waits until a stage ends or a moment comes. Continues as new if the run is long."""
         remaining = max(until - workflow.now(), timedelta(0))
         try:
             await workflow.wait_condition(
@@ -103,16 +103,16 @@ class RegistrationRun:
                 timeout_summary=OperatorText(summary),
             )
         except TimeoutError:
-            # A decision that is being made at this moment counts.
+            # Let a decision that is being made finish first.
             async with self.decision_lock:
                 return
         if self.registration.stage == awaited:
             await self.continue_as_new()
 
     async def continue_as_new(self) -> None:
-        """Continues as a new run with this one's state, unless a decision comes first.
+        """Continues as new with this run's state, unless a decision comes first.
 
-        Mails that cannot go out within minutes are dropped; the one who is waited for is mailed anew.
+        Drops mails that are not sent within minutes; the next run sends the current wait's request again.
         """
         stage = self.registration.stage
         if not self.mails.all_sent():
@@ -120,18 +120,18 @@ class RegistrationRun:
                 await workflow.wait_condition(
                     self.mails.all_sent,
                     timeout=_LAST_MAILS,
-                    timeout_summary=OperatorText("Last mails of the run"),
+                    timeout_summary=OperatorText("Wait for the run's last mails"),
                 )
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self.ended_by:
-            # The phase is cancelled in a moment.
+            # `RegistrationWorkflow` is about to cancel this phase.
             await asyncio.Event().wait()
         if self.registration.stage == stage:
             state = self._state()
             workflow.continue_as_new(RegistrationWorkflowInput(person_id=self.person_id, state=state))
 
     def _state(self) -> RegistrationState:
-        """What the next run must know."""
+        """The state passed to the next run."""
         state = RegistrationState(
             created=self.created,
             registration=self.registration,
@@ -154,10 +154,10 @@ class RegistrationRun:
     async def decide_at_last(
         self, awaited: Stage.ValueType, decide: Callable[[], Awaitable[None]], summary: str
     ) -> None:
-        """Makes a decision whose time has come; again every hour while a service refuses it."""
+        """Makes a decision that is due; repeats it every hour while a service refuses it."""
         await noted(decide(), summary)
         while self.registration.stage == awaited:
-            await self.wait_while(awaited, workflow.now() + AGAIN, f"{summary}: again")
+            await self.wait_while(awaited, workflow.now() + AGAIN, f"{summary}: retry")
             await noted(decide(), summary)
 
     async def mail_while(
@@ -168,11 +168,11 @@ class RegistrationRun:
         summary: str,
         until: datetime,
     ) -> None:
-        """Mails the one who is waited for. An answer, or the lapse, does not wait for the mail."""
+        """Sends a mail while a stage lasts. An answer or the lapse does not wait for it."""
         await mail_while(
             lambda: self.registration.stage == awaited and not self.is_long, activity, step, summary, until
         )
-        # A long run leaves the mail to the next run.
+        # The next run sends the mail if this one is long.
         self.asked = not self.is_long
 
     async def end(
@@ -189,29 +189,33 @@ class RegistrationRun:
             if self.registration.stage not in awaited:
                 return
             end = EndStep(step=step, stage=stage, link_id=link_id, rejection_note=note)
-            ended = await quick_step(RegistrationActivities.end_registration, end, "End and erase")
+            ended = await quick_step(
+                RegistrationActivities.end_registration, end, "End the registration and erase its data"
+            )
             self.registration.CopyFrom(ended)
             self.decided_for_unit = acts_for_the_unit()
             self.show("Ended", None)
 
     def mail_withdrawal(self) -> None:
-        """Mails the registrar that the registration was withdrawn, unless the unit itself withdrew it."""
+        """Notifies the registrar of a withdrawal, unless the unit itself withdrew the registration."""
         if self.decided_for_unit and workflow.patched("tell-what-was-decided-for-the-unit"):
-            self.mails.mail(RegistrationActivities.tell_withdrawn, self.step(), "Tell the registrar")
+            self.mails.mail(
+                RegistrationActivities.tell_withdrawn, self.step(), "Notify the registrar of the withdrawal"
+            )
 
     def event_id(self, name: str) -> str:
-        """The ID of an event that a registration has once: every run makes the same one.
+        """The ID of an event that happens once per registration, the same in every run.
 
-        So no run mails what an earlier run has mailed.
+        So no run repeats a mail of an earlier run.
         """
         return str(uuid.uuid5(uuid.UUID(self.registration.registration_id), name))
 
     def stage_begun(self) -> datetime:
-        """When the present stage began: as the row says, if the run was begun anew from it, otherwise now."""
+        """When the stage began: as the row says if the run was started from a row, otherwise now."""
         if not self.created.HasField("begin_time"):
             return workflow.now()
         begun = self.created.begin_time.ToDatetime(UTC)
-        # The row tells of the run's first stage alone.
+        # The row's time applies only to the run's first stage.
         self.created.ClearField("begin_time")
         return begun
 
@@ -227,7 +231,7 @@ class RegistrationRun:
         return step
 
     def answer(self, otherwise: Reason.ValueType, *, decided: bool) -> StageResponse:
-        """The registration, if the update has decided. Refuses the update with a reason if it has not."""
+        """The registration, if the update decided it; otherwise refuses the update with the reason."""
         if not decided:
             raise refusal(otherwise)
         return StageResponse(registration=self.registration)
@@ -247,9 +251,9 @@ class RegistrationRun:
 
 FOR_CUSTOMER_SERVICE: Mapping[Stage.ValueType, str] = {
     STAGE_WAITING_FOR_REACTIVATION: "Waits for customer service to activate the customer",
-    STAGE_WAITING_FOR_IDENTITY_CHECK: "Waits for customer service to check who it is",
+    STAGE_WAITING_FOR_IDENTITY_CHECK: "Waits for customer service to check the identity",
 }
-"""What waits for customer service, in words for operators."""
+"""Notes for operators while customer service's decision is awaited."""
 
 _SIGNALS: Mapping[Stage.ValueType, Sequence[str]] = {
     STAGE_WAITING_FOR_CONSENT: (
@@ -271,19 +275,19 @@ _SIGNALS: Mapping[Stage.ValueType, Sequence[str]] = {
 
 
 def acts_for_the_unit() -> bool:
-    """Whether the message at hand comes from customer service or an operator."""
+    """Whether customer service or an operator sent the current message."""
     actor = current_actor()
     return actor.kind == ACTOR_KIND_OPERATOR or actor.role == ROLE_CUSTOMER_SERVICE
 
 
 def refusal(reason: Reason.ValueType) -> ApplicationError:
-    """What an update is refused with: the gateway tells the reason."""
+    """The failure that refuses an update with a reason, which the gateway passes on."""
     name = reason_name(reason)
     return ApplicationError(name, type=name, non_retryable=True)
 
 
 def _moment(state: RegistrationState, field: str) -> datetime | None:
-    """A time that the run before has noted, if it has."""
+    """A time from the state of the run before, if it is set."""
     if not state.HasField(field):  # type: ignore[arg-type]
         return None
     moment: Timestamp = getattr(state, field)

@@ -1,4 +1,4 @@
-"""How a new customer gets started: credentials, and the welcome two weeks later (R13, R26, R27)."""
+"""After the customership begins: credentials, and the welcome mail two weeks later (R13, R26, R27)."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,22 +21,22 @@ from workflows.support.steps import mail_step, noted, quick_step
 
 
 class WelcomePhase:
-    """Sends the credentials, reminds the registrar of the customer's own address, and welcomes."""
+    """Sends the credentials, the address reminder to the registrar, and the welcome mail."""
 
     def __init__(self, run: RegistrationRun) -> None:
         self._run = run
 
     async def run(self) -> None:
-        """Of an online customer: credentials now, the welcome two weeks later (R26).
+        """Sends an online customer's credentials now and the welcome mail two weeks later (R26).
 
-        A CD borrower needs neither, and gets the link of their own at once (R21).
+        A CD borrower gets neither, but a mail with their link at once (R21).
         """
         if self._run.welcome_time is not None:
             await self._await_welcome(self._run.begun or workflow.now(), self._run.welcome_time)
             return
         if self._run.registration.stage in BEGUN and self._run.created.temporary:
             customer = NeedWorkflowInput(customer_id=self._run.registration.customer_id)
-            watching = "Watch the temporary need"
+            watching = "Start watching the temporary need"
             await noted(quick_step(NeedActivities.watch_need, customer, watching), watching)
         stage, kind = self._run.registration.stage, self._run.registration.kind
         if stage not in BEGUN or stage == STAGE_WELCOMED:
@@ -44,11 +44,11 @@ class WelcomePhase:
         if kind != CUSTOMER_KIND_ONLINE:
             if workflow.patched("tell-a-cd-borrower"):
                 if workflow.patched("show-a-cd-borrower"):
-                    self._run.show("Tells the CD borrower", None)
-                # In the background: whoever becomes an online customer meanwhile does not wait for it (R23).
+                    self._run.show("Mails the CD borrower", None)
+                # In the background, so that a conversion to an online customer does not wait for it (R23).
                 step = self._run.step(event_id=self._run.event_id("customership begun"))
                 self._run.mails.mail(
-                    RegistrationActivities.tell_customership_begun, step, "Tell the CD borrower"
+                    RegistrationActivities.tell_customership_begun, step, "Mail the CD borrower"
                 )
             return
         begun = self._run.stage_begun()
@@ -61,46 +61,46 @@ class WelcomePhase:
         await self._await_welcome(begun, welcome)
 
     async def _plan_welcome(self, begun: datetime) -> datetime:
-        """When the welcome mail is due (R26): by the time zone, whose rules no run may read for itself."""
+        """When the welcome mail is due (R26). An activity reads the time zone: its rules change."""
         timetable = self._run.created.timetable
         if not workflow.patched("plan-the-welcome-in-a-step"):
             return welcome_time(begun, timetable)
         step = WelcomePlanStep(timetable=timetable)
         step.begin_time.FromDatetime(begun)
-        planning = "Plan the welcome"
+        planning = "Plan the welcome mail"
         plan = await noted(quick_step(RegistrationActivities.plan_welcome, step, planning), planning)
         if plan is None:
             return begun + timetable.welcome_delay.ToTimedelta()
         return plan.welcome_time.ToDatetime(UTC)
 
     async def _await_welcome(self, begun: datetime, welcome: datetime) -> None:
-        """Waits for the day, and welcomes."""
+        """Waits until the welcome mail is due, and sends it."""
         self._run.begun, self._run.welcome_time = begun, welcome
         self._run.show("Waits to send the welcome mail", welcome)
         if self._run.created.timetable.HasField("address_reminder"):
-            # Side by side: a registrar who cannot be mailed keeps no customer waiting.
+            # In parallel: a failing mail to the registrar must not delay the customer's.
             await asyncio.gather(self._welcome(welcome), self._remind_to_change_address(begun, welcome))
         else:
-            # Saved by a release that knew neither the reminder nor the longer wait.
+            # Saved by a release without the reminder and the longer wait.
             await self._sleep_until(welcome, "Welcome mail")
             await self._send_welcome()
         self._run.begun = self._run.welcome_time = None
 
     async def _remind_to_change_address(self, begun: datetime, welcome: datetime) -> None:
-        """A week in, reminds the registrar whose own address is still on file (R27)."""
+        """Reminds the registrar after a week if their own address is still on file (R27)."""
         reminder = address_reminder_time(begun, self._run.created.timetable)
         sent_before = self._run.waited_for_welcome_before and reminder <= workflow.now()
         if reminder < welcome and not sent_before:
             remaining = max(reminder - workflow.now(), timedelta(0))
             await workflow.sleep(remaining, summary=OperatorText("Change-the-address reminder"))
             step = self._run.step(welcome, self._run.event_id("change address reminder"))
-            reminding = "Remind the registrar"
+            reminding = "Remind the registrar to change the address"
             await noted(
                 mail_step(RegistrationActivities.remind_to_change_address, step, reminding), reminding
             )
 
     async def _welcome(self, welcome: datetime) -> None:
-        """Welcomes on the 14th day; later if the address on file is a registrar's then (R26, R27)."""
+        """Sends the welcome mail on day 14; later if a registrar's address is on file then (R26, R27)."""
         await self._sleep_until(welcome, "Welcome mail")
         last = last_welcome_time(welcome, self._run.created.timetable)
         while workflow.now() < last and await self._registrars_address(last):
@@ -109,7 +109,7 @@ class WelcomePhase:
                 await workflow.wait_condition(
                     lambda: self._run.address_changed or self._run.is_long,
                     timeout=last - workflow.now(),
-                    timeout_summary=OperatorText("Welcome mail at last"),
+                    timeout_summary=OperatorText("Latest time of the welcome mail"),
                 )
             except TimeoutError:
                 break
@@ -118,22 +118,22 @@ class WelcomePhase:
         await self._send_welcome()
 
     async def _registrars_address(self, last: datetime) -> bool:
-        """Whether the address on file is a registrar's, as of now."""
+        """Whether a registrar's address is on file now."""
         self._run.address_changed = False
         sent = self._run.registration.stage == STAGE_CREDENTIALS_SENT
         step = self._run.step(last if sent else None)
-        looking = "Look whose address it is"
+        looking = "Check whose e-mail address is on file"
         looked = await noted(quick_step(RegistrationActivities.look_whose_address, step, looking), looking)
         return looked is not None and looked.registrars
 
     async def _send_welcome(self) -> None:
-        sending, step = "Send the welcome", self._run.step(event_id=self._run.event_id("welcome"))
+        sending, step = "Send the welcome mail", self._run.step(event_id=self._run.event_id("welcome"))
         await noted(mail_step(RegistrationActivities.send_welcome, step, sending), sending)
         self._run.registration.stage = STAGE_WELCOMED
         self._run.show("Complete", None)
 
     async def _sleep_until(self, moment: datetime, summary: str) -> None:
-        """Sleeps. A long run continues as new."""
+        """Sleeps until a moment; continues as new if the run is long."""
         try:
             await workflow.wait_condition(
                 lambda: self._run.is_long,

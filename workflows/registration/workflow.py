@@ -65,7 +65,7 @@ from workflows.support.operators import Operated
 from workflows.support.steps import first_message, quick_step
 
 EDITS_AT_ONCE = 30
-"""So many edits of a waiting registration are taken within a minute: no person makes more."""
+"""Edits accepted within a minute for one waiting registration: no person makes more."""
 
 EDITS_WITHIN = timedelta(minutes=1)
 
@@ -74,10 +74,10 @@ EDITS_WITHIN = timedelta(minutes=1)
 class RegistrationWorkflow(Operated):
     """Coordinates one registration.
 
-    Started by the update `save`, which answers once the outcome is decided. While customer service is waited
-    for, the updates `reactivate`, `verify_identity`, `link_to_customer` and `reject` decide; while consent is
-    awaited, `record_consent` and `decline_consent`; `withdraw` ends either wait. Signals of the same names do
-    the same, but for `link_to_customer`. A signal that comes too late changes nothing.
+    Started by the update `save`, answered once the outcome is decided. The updates `reactivate`,
+    `verify_identity`, `link_to_customer` and `reject` are customer service's decisions, `record_consent` and
+    `decline_consent` the guardian's answers; `withdraw` ends either wait. Signals of the same names do the
+    same, except for `link_to_customer`. A signal that comes too late changes nothing.
     """
 
     @workflow.init
@@ -86,7 +86,7 @@ class RegistrationWorkflow(Operated):
         self._decision = DecisionPhase(self._run)
         self._consent = ConsentPhase(self._run)
         self._welcome = WelcomePhase(self._run)
-        # Held by who stores, or finds, the registration that the run is about.
+        # Held while a handler stores or adopts the registration.
         self._store_lock = asyncio.Lock()
         self._begins_anew = False
         self._edit_times: deque[datetime] = deque(maxlen=EDITS_AT_ONCE)
@@ -99,7 +99,7 @@ class RegistrationWorkflow(Operated):
         await self._run_until_ended(self._run_phases())
         await workflow.wait_condition(self._is_at_rest)
         while self._begins_anew:
-            # While a mail was on its way, or at the very moment of the run's end.
+            # Saved, resumed or converted anew while a mail was being sent or the run was ending.
             self._begins_anew, self._run.ended_by = False, ""
             await self._run_until_ended(self._run_phases())
             await workflow.wait_condition(self._is_at_rest)
@@ -122,7 +122,7 @@ class RegistrationWorkflow(Operated):
             raise error
 
     async def _run_phases(self) -> None:
-        """Customer service's decision, the guardian's consent, and the welcome, each if it is needed."""
+        """Runs the phases needed: customer service's decision, the guardian's consent, the welcome."""
         run = self._run
         awaited = run.registration.stage
         run.returning = run.returning or awaited == STAGE_WAITING_FOR_REACTIVATION
@@ -135,24 +135,24 @@ class RegistrationWorkflow(Operated):
             self._consent.mail_outcome()
         if self._decision.is_back:
             run.returning = False
-            run.mails.start(self._decision.tell_return(), "Tell the removal and the previous unit")
-        # A task begins after the mails: the order in the histories of earlier releases.
+            run.mails.start(self._decision.tell_return(), "End the removal and notify the previous unit")
+        # As a task after mails: the order of commands in histories of earlier releases.
         await (asyncio.ensure_future(self._welcome.run()) if mails else self._welcome.run())
 
     # Saving
 
     @workflow.update(name=RegistrationWorkflowNames.SAVE)
     async def save(self, request: SaveRequest) -> SaveResponse:
-        """Stores the registration. Answers with it, or with the reason why it was refused."""
+        """Stores the registration. Answers with it, or with the reason of the refusal."""
         run = self._run
         run.save_request_id = request.registration.request_id
         if acts_by_hand():
-            # Only the registrar can tell of a consent on paper; an operator records one as their own.
+            # Only the registrar may attest consent on paper; an operator signals `record_consent`.
             request.registration.form.ClearField("paper_consent")
         async with self._store_lock:
             if run.created.ByteSize() and run.registration.stage not in ENDED:
                 return SaveResponse(registration=run.registration, refusal=run.created.refusal)
-            # If an earlier run has stored the row, this run goes on from the row's stage.
+            # If an earlier run stored the row, this run continues from the row's stage.
             created = await quick_step(
                 RegistrationActivities.create_registration, request.registration, "Store the registration"
             )
@@ -165,14 +165,14 @@ class RegistrationWorkflow(Operated):
 
     @save.validator
     def _save_comes_first(self, request: SaveRequest) -> None:
-        """Refuses a second Save of the same person (R18); leaves nothing in the history."""
+        """Refuses a second Save of the same person (R18); a refusal leaves no event in the history."""
         run = self._run
         if run.save_request_id in {"", request.registration.request_id}:
-            # The first Save, or the same delivered once more: storing it again gives the same registration.
+            # The first Save, or a repeat of it: storing it again gives the same registration.
             return
         stage = run.registration.stage
         if stage in ENDED:
-            # A person marked for deletion may be saved anew: the activity decides.
+            # A person marked for deletion may be saved again: the activity decides.
             return
         if stage not in BEGUN:
             raise refusal(REASON_BEING_REGISTERED)
@@ -183,10 +183,10 @@ class RegistrationWorkflow(Operated):
 
     @workflow.signal(
         name=RegistrationWorkflowNames.ADOPT,
-        description="Sent by reconciliation, not by people: the run goes on from a row that no run knows.",
+        description="Sent by reconciliation, not by people: the run continues from a row without a run.",
     )
     async def adopt(self, adopted: Adopt) -> None:
-        """Goes on from the stage of a row that reconciliation has found without a run."""
+        """Continues from the stage of a row that reconciliation found without a run."""
         run = self._run
         if not (adopted.registration_id and adopted.request_id):
             return
@@ -198,7 +198,7 @@ class RegistrationWorkflow(Operated):
             if run.created.ByteSize():
                 return
             created = await quick_step(
-                AdoptionActivities.adopt_registration, adopted, "Go on with the registration"
+                AdoptionActivities.adopt_registration, adopted, "Adopt the registration"
             )
             if not created.HasField("registration"):
                 run.save_request_id = ""
@@ -208,7 +208,7 @@ class RegistrationWorkflow(Operated):
 
     @workflow.update(name=RegistrationWorkflowNames.CONVERT)
     async def convert(self, request: ConvertRequest) -> ConvertResponse:
-        """Converts a CD borrower to an online customer, who is then welcomed as a new one is (R23)."""
+        """Converts a CD borrower to an online customer and begins the welcome phase (R23)."""
         run = self._run
         run.save_request_id = run.save_request_id or request.conversion.request_id
         converted = await quick_step(
@@ -224,24 +224,26 @@ class RegistrationWorkflow(Operated):
 
     @workflow.update(name=RegistrationWorkflowNames.MAKE_WAY)
     async def supersede(self, request: MakeWayRequest) -> MakeWayResponse:  # noqa: ARG002
-        """Ends the run of an ended customership, whose person is saved anew (R19)."""
+        """Ends the run of an ended customership so that the person can be saved anew (R19)."""
         run = self._run
         if run.registration.stage in BEGUN:
             looked = await quick_step(
-                RegistrationActivities.look_whether_over, run.step(), "Check whether it has ended"
+                RegistrationActivities.look_whether_over,
+                run.step(),
+                "Check whether the customership has ended",
             )
-            run.ended_by = run.ended_by or ("A new registration has taken its place" if looked.over else "")
+            run.ended_by = run.ended_by or ("Superseded by a new registration" if looked.over else "")
         return MakeWayResponse()
 
     # While the registration waits
 
     @workflow.update(name=RegistrationWorkflowNames.EDIT)
     async def edit(self, request: EditRequest) -> EditResponse:
-        """Corrects the form while the registration waits (R14)."""
+        """Updates the form while the registration waits (R14)."""
         self._run.edits += 1
         self._edit_times.append(workflow.now())
         async with self._run.decision_lock:
-            edited = await quick_step(RegistrationActivities.edit_registration, request, "Correct the form")
+            edited = await quick_step(RegistrationActivities.edit_registration, request, "Update the form")
         if not edited.HasField("refused") and not edited.updated.HasField("changed_meanwhile"):
             self._run.created.temporary = edited.updated.temporary
             if names_guardian(request.update):
@@ -273,7 +275,7 @@ class RegistrationWorkflow(Operated):
         await self._withdraw(request)
 
     async def take_cancellation(self) -> bool:
-        """Withdraws a registration that waits, with the erasure; ignored in every other stage."""
+        """Withdraws a waiting registration and erases its data; does nothing in any other stage."""
         if self._run.registration.stage in WAITING:
             await self._withdraw(WithdrawRequest())
             return self._run.registration.stage == STAGE_WITHDRAWN
@@ -349,7 +351,7 @@ class RegistrationWorkflow(Operated):
 
     @workflow.update(name=RegistrationWorkflowNames.LINK_TO_CUSTOMER)
     async def link_to_customer(self, request: LinkToCustomerRequest) -> StageResponse:
-        """Links the registration to a customer that the person turns out to be (R24)."""
+        """Links the registration to the existing customer that the person is (R24)."""
         await self._decision.link(request)
         return self._decision.answer(request.request_id)
 
@@ -379,21 +381,21 @@ class RegistrationWorkflow(Operated):
 
     @workflow.signal(name=RegistrationWorkflowNames.REJECT)
     async def reject_by_signal(self, request: RejectRequest) -> None:
-        """`reject` from Temporal UI or CLI; `{}` is enough, and then the unit reads no reason."""
+        """`reject` from Temporal UI or CLI; `{}` is enough, but then the unit gets no reason."""
         request.request_id = ""
         if looks_like_hetu(request.note):
-            workflow.logger.warning("signal dropped: its note holds what looks like a personal identity code")
+            workflow.logger.warning("signal dropped: its note seems to contain a personal identity code")
             return
         await self._decision.reject(request)
 
-    # What other runs signal
+    # Signals from other runs
 
     @workflow.signal(
         name=RegistrationWorkflowNames.ADDRESS_CHANGED,
-        description="Sent by other runs, not by people: a welcome that waits for an address looks again.",
+        description="Sent by other runs, not by people: a waiting welcome mail checks the address again.",
     )
     def address_changed(self, changed: AddressChanged) -> None:  # noqa: ARG002
-        """Lets a welcome that waits for the customer's own address look again (R27)."""
+        """Makes a waiting welcome mail check the address on file again (R27)."""
         self._run.address_changed = True
 
     @workflow.signal(
@@ -401,13 +403,13 @@ class RegistrationWorkflow(Operated):
         description="Sent by other runs, not by people: the person was moved to another unit.",
     )
     def moved(self, moved: Moved) -> None:
-        """Notes the unit that the person was moved to (R16), by which operators find the run."""
+        """Records the unit that the person was moved to (R16); operators search runs by it."""
         self._run.unit_id = moved.unit_id
         workflow.upsert_search_attributes([UNIT.value_set(moved.unit_id)])
 
     @workflow.signal(
         name=RegistrationWorkflowNames.CUSTOMERSHIP_ENDED,
-        description="Sent by other runs, not by people: the run looks whether the customership has ended.",
+        description="Sent by other runs, not by people: the run checks whether the customership has ended.",
     )
     async def customership_ended(self, ended: CustomershipEnded) -> None:  # noqa: ARG002
         """Ends the run if the customership has ended (R19)."""
@@ -416,16 +418,16 @@ class RegistrationWorkflow(Operated):
 
     @workflow.signal(
         name=RegistrationWorkflowNames.RESUMED,
-        description="Sent by other runs, not by people: the customership goes on.",
+        description="Sent by other runs, not by people: the end of the customership was undone.",
     )
     async def resumed(self, resumed: Resumed) -> None:
-        """Goes on towards the welcome: the end of the customership was undone (R19, R26)."""
+        """Resumes the welcome phase: the end of the customership was undone (R19, R26)."""
         run = self._run
         if run.save_request_id and not run.ended_by:
             return
         run.save_request_id = run.save_request_id or resumed.registration_id
         created = await quick_step(
-            RegistrationActivities.resume_registration, resumed, "Check how far the welcome had come"
+            RegistrationActivities.resume_registration, resumed, "Read the resumed registration"
         )
         if created.registration.person_id != run.person_id:
             workflow.logger.warning("signal dropped: the registration is another person's")
@@ -434,26 +436,28 @@ class RegistrationWorkflow(Operated):
 
     @workflow.signal(
         name=RegistrationWorkflowNames.MERGED,
-        description="Sent by other runs, not by people: the run looks whether the customer was merged.",
+        description="Sent by other runs, not by people: the run checks whether the customer was merged.",
     )
     async def merged(self, merged: Merged) -> None:  # noqa: ARG002
-        """Ends the run if the person was merged into another, whose own run goes on."""
+        """Ends the run if the person was merged into another, whose own run continues."""
         run = self._run
         if run.registration.stage in (*BEGUN, *WAITING) and await self._has_ended():
             run.registration.stage = STAGE_LINKED
             run.ended_by = "Merged into another customer"
 
     async def _has_ended(self) -> bool:
-        """Whether the row agrees with a signal that nothing more is to come."""
+        """Whether the row confirms a signal that the customership has ended."""
         if not workflow.patched("look-whether-it-is-so"):
             return True
         looked = await quick_step(
-            RegistrationActivities.look_whether_over, self._run.step(), "Check whether it has ended"
+            RegistrationActivities.look_whether_over,
+            self._run.step(),
+            "Check whether the customership has ended",
         )
         return looked.over
 
     def _begin_anew(self, created: CreatedRegistration) -> None:
-        """Has the phases run again, for a person who is saved anew or whose end was undone."""
+        """Runs the phases again, for a person saved anew or a customership resumed."""
         run = self._run
         self._begins_anew = run.created.ByteSize() > 0
         self._take(created)

@@ -1,1 +1,1 @@
-"""`RemovalWorkflow`: a customership ends and its data is erased."""
+"""`RemovalWorkflow`: retention after the end of a customership, then erasure."""

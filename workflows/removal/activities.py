@@ -1,4 +1,4 @@
-"""The steps of a customership's end and return (R19, R20)."""
+"""Activities of a customership's end and return (R19, R20)."""
 
 from datetime import UTC
 
@@ -50,7 +50,7 @@ from workflows.removal.retention import Retention
 
 
 class RemovalActivities:
-    """The steps, over the three services."""
+    """Activities that call the three services."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class RemovalActivities:
 
     @activity.defn
     async def end_customership(self, request: EndRequest) -> EndResponse:
-        """Marks the customer and makes credentials and links void; or says why not, which is an answer."""
+        """Marks the customer, voids credentials and links. A permanent refusal is returned, not raised."""
         try:
             response = await self._registration.call(self._customers.EndCustomership, request.end)
         except Refusal as refusal:
@@ -89,10 +89,10 @@ class RemovalActivities:
 
     @activity.defn
     async def tell_customership_ended(self, step: RegistrationStep) -> MailStepResult:
-        """Tells the customer, and the guardian or contact person if there is one."""
+        """Notifies the customer, and the guardian or contact person if there is one."""
         told = MailStepResult()
         if await self._mailing.details(step) is not None:
-            # The end was undone while the mail could not go out.
+            # The end was undone before the mail was sent.
             return told
         details = await self._mailing.details(step, also_if_ended=True)
         if details is None:
@@ -106,7 +106,7 @@ class RemovalActivities:
 
     @activity.defn
     async def tell_registrar_of_the_end(self, step: RegistrationStep) -> MailStepResult:
-        """Tells the registrar that the customer, or customer service, has ended it."""
+        """Notifies the registrar that the customer or customer service ended the customership."""
         details = await self._mailing.details(step, also_if_ended=True)
         if details is None:
             return MailStepResult()
@@ -121,7 +121,7 @@ class RemovalActivities:
 
     @activity.defn
     async def undo_removal(self, step: RemovalStep) -> UndoResponse:
-        """Makes the person a customer again; or says why not, which is an answer."""
+        """Makes the person a customer again. A permanent refusal is returned, not raised."""
         request = UndoRemovalRequest(request_id=step.event_id, customer_id=step.customer_id)
         try:
             response = await self._registration.call(self._customers.UndoRemoval, request)
@@ -139,13 +139,13 @@ class RemovalActivities:
 
     @activity.defn
     async def look_whether_returned(self, step: RemovalStep) -> ReturnResult:
-        """Whether the customer is marked for deletion no more."""
+        """Whether the customer is no longer marked for deletion."""
         customer = await self._find(step.customer_id)
         return ReturnResult(returned=customer is None or customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION)
 
     @activity.defn
     async def resume_welcome(self, step: RegistrationStep) -> None:
-        """Has the registration's run go on, or starts one: the welcome is still to come (R26)."""
+        """Resumes the registration's run or starts one: the welcome mail is still to be sent (R26)."""
         await activity.client().start_workflow(
             RegistrationWorkflowNames.WORKFLOW,
             RegistrationWorkflowInput(person_id=step.person_id),
@@ -153,12 +153,12 @@ class RemovalActivities:
             task_queue=TASK_QUEUE,
             start_signal=RegistrationWorkflowNames.RESUMED,
             start_signal_args=[Resumed(registration_id=step.registration_id)],
-            static_summary=OperatorText("The customership goes on, and the welcome is still to come"),
+            static_summary=OperatorText("Resumed customership: the welcome mail is still to be sent"),
         )
 
     @activity.defn
     async def tell_removal_undone(self, step: RegistrationStep) -> MailStepResult:
-        """Tells the registrar."""
+        """Notifies the registrar that the removal was undone."""
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
@@ -167,7 +167,7 @@ class RemovalActivities:
 
     @activity.defn
     async def tell_customership_goes_on(self, step: RegistrationStep) -> MailStepResult:
-        """Tells whoever was told that it had ended; the customer with an own link anew (R21)."""
+        """Notifies everyone notified of the end; gives the customer a new link (R21)."""
         told = MailStepResult()
         details = await self._mailing.details(step)
         if details is None:
@@ -186,13 +186,13 @@ class RemovalActivities:
 
     @activity.defn
     async def erase_customer(self, step: RemovalStep) -> ErasureResult:
-        """Erases whoever is still kept and is due (R20). May break off anywhere, and be repeated."""
+        """Erases a customer who is due (R20). May fail anywhere, and be repeated."""
         person_id = step.person_id
         customer = await self._find(step.customer_id)
         if customer is not None:
             if customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
                 return ErasureResult(outcome=ErasureResult.OUTCOME_NOT_KEPT)
-            # As of now: something may have been lent since, or a setting have changed.
+            # Read now: a loan or a setting may have changed the date since.
             kept = self._removed(customer)
             if step.moment.ToDatetime(UTC) < kept.erase_time.ToDatetime(UTC):
                 return ErasureResult(outcome=ErasureResult.OUTCOME_NOT_DUE, erase_time=kept.erase_time)
@@ -213,7 +213,7 @@ class RemovalActivities:
             return (await self._registration.call(self._customers.GetCustomer, request)).customer
         except Refusal as refusal:
             if refusal.code is grpc.StatusCode.NOT_FOUND:
-                # An earlier try of the step has come so far, or somebody else has erased them.
+                # An earlier attempt, or another run, has erased the customer.
                 return None
             raise
 
@@ -231,9 +231,9 @@ class RemovalActivities:
 
 
 def _addresses(details: MailingDetails) -> list[str]:
-    """The customer's, and the guardian's or contact person's if there is one.
+    """Addresses of the customer, and of the guardian or contact person if there is one.
 
-    Without an address of their own, mail to the customer goes to the other.
+    Without an address of their own, the customer's mail goes to the other.
     """
     return [
         address

@@ -1,4 +1,4 @@
-"""Erasing a person: one operation over all services, whatever the reason for it (such as R30)."""
+"""Erasing a person: one operation over all services, for every reason (such as R30)."""
 
 from liity.identity.v1 import person_service_pb2 as identity_pb2
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
@@ -10,7 +10,7 @@ from services.runtime.rpc.peer import Peer
 
 
 class Erasure:
-    """The operation, to be called by a step that is retried until it has come through."""
+    """The operation; called by an activity that is retried until it succeeds."""
 
     def __init__(self, identity: Peer, registration: Peer, notification: Peer) -> None:
         self._identity = identity
@@ -21,12 +21,12 @@ class Erasure:
         self._notifications = NotificationServiceStub(notification.channel)
 
     async def erase_person(self, person_id: str, *, only_if_ended: bool = False) -> None:
-        """Erases all that any service keeps of a person. May break off anywhere, and be repeated.
+        """Erases all data of a person in every service. May fail anywhere, and be repeated.
 
-        Refused as `PersonalDataService.ErasePerson` if it is for those alone whose customership has ended.
+        With `only_if_ended`, refused as `PersonalDataService.ErasePerson` unless the customership has ended.
 
-        What is known of the person goes first, so that no step mails them any more. What leads from them to
-        their mail and links, the IDs of their registrations, goes when those are gone: last of all.
+        The person's data goes first, so that no activity mails them any more. The IDs of their registrations,
+        by which mail and links are found, go last.
         """
         erase = ErasePersonRequest(person_id=person_id, only_if_ended=only_if_ended)
         erased = await self._registration.call(self._personal_data.ErasePerson, erase)
@@ -39,6 +39,6 @@ class Erasure:
         await self._registration.call(self._personal_data.ForgetPerson, forget)
 
     async def erase_registration(self, registration_id: str) -> None:
-        """Erases the mail of a registration that has ended, whose person is a customer all the same."""
+        """Erases the mail of an ended registration whose person remains a customer."""
         mail = EraseSubjectsRequest(subject_ids=[registration_id])
         await self._notification.call(self._notifications.EraseSubjects, mail)

@@ -1,4 +1,4 @@
-"""How long the data of an ended customership is kept, and when it is erased: one day a year for all (R20)."""
+"""How long the data of an ended customership is kept, and the yearly day of its erasure (R20)."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -8,7 +8,7 @@ from services.runtime.clock import helsinki_day, helsinki_moment
 
 @dataclass(frozen=True)
 class Retention:
-    """How long it is kept."""
+    """Length of retention and day of erasure."""
 
     month: int
     day: int
@@ -16,10 +16,10 @@ class Retention:
     years: int
     years_if_lent: int
     override: timedelta | None = None
-    """So long after the end instead, to the second: for demonstrations."""
+    """Time from the end to the erasure, to the second, instead of the above: for demonstrations."""
 
     def erase_time(self, ended: datetime, *, lent: bool) -> datetime:
-        """When the data is erased: as the first yearly day begins on which the full years are over."""
+        """When the data is erased: the first yearly day on or after the end of the full years."""
         if self.override is not None:
             return ended + self.override
         kept_until = _years_later(helsinki_day(ended), self.years_if_lent if lent else self.years)
@@ -30,7 +30,7 @@ class Retention:
 
 
 def _years_later(day: date, years: int) -> date:
-    """The same day so many years later; of a leap day, the one after."""
+    """The same day that many years later; for 29 February, 1 March if there is no such day."""
     try:
         return day.replace(year=day.year + years)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`RemovalWorkflow`: a customership has ended; the data is kept for its time, and then erased."""
+"""`RemovalWorkflow`: keeps the data of an ended customership for its time, then erases it."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -35,18 +35,18 @@ from workflows.support.operators import Operated, show
 from workflows.support.steps import first_message, noted, quick_step, signal_need, signal_registration
 
 _ONE_RUN = timedelta(days=365)
-"""A longer wait goes on in a run of its own: so no run outlives a release by years."""
+"""A longer wait continues as new, so that no run outlives a release by years."""
 
 _UNTIL_DECIDED = timedelta(days=1)
-"""How often it is looked whether a registration that waits is decided."""
+"""Time between attempts while a registration of the person is undecided."""
 
 
 @workflow.defn(name=RemovalWorkflowNames.WORKFLOW)
 class RemovalWorkflow(Operated):
-    """Coordinates one customership's end (R19, R20).
+    """Coordinates the end of one customership (R19, R20).
 
-    Started by the update `end`, which answers once the customer is marked for deletion. Until the erasure the
-    update or signal `undo` takes it back; the signal `returned` tells that a new registration did.
+    Started by the update `end`, answered once the customer is marked for deletion. Until the erasure, the
+    update or signal `undo` reverses the end; the signal `returned` says that a new registration did.
     """
 
     @workflow.init
@@ -54,11 +54,11 @@ class RemovalWorkflow(Operated):
         self._customer_id = input.customer_id
         self._kept = input.kept
         self._marked = input.HasField("kept")
-        # Whatever has started the run is decided.
+        # A run continued as new has handled its first message.
         self._begun = self._marked
         self._erased = False
         self._look_time = self._kept.erase_time.ToDatetime(UTC)
-        # Whoever holds it decides: an undo and the erasure may come at the same moment.
+        # Serialises decisions: an undo and the erasure may come together.
         self._deciding = asyncio.Lock()
         self._mails = BackgroundMails()
         self._other_runs_told = True
@@ -66,21 +66,21 @@ class RemovalWorkflow(Operated):
 
     @workflow.run
     async def run(self, input: RemovalWorkflowInput) -> None:  # noqa: A002, ARG002
-        """Lives until the data is erased or the customership goes on."""
+        """Runs until the data is erased or the customership is resumed."""
         if not await first_message(lambda: self._begun):
             return
         while True:
             if self._marked:
                 await self._keep()
-            # A mail server may be away for long; meanwhile the customership may end anew.
+            # Mails may take long; meanwhile the customership may end again.
             await workflow.wait_condition(lambda: self._marked or self._idle)
             if not self._marked:
                 return
 
-    # The story
+    # Phases
 
     async def _keep(self) -> None:
-        """Keeps the data until its day, unless the customership goes on before."""
+        """Keeps the data until it is due, unless the customership is resumed."""
         anew = workflow.now() + _ONE_RUN
         self._show_kept()
         while self._marked:
@@ -107,14 +107,16 @@ class RemovalWorkflow(Operated):
                 return
             step = RemovalStep(customer_id=self._customer_id, person_id=self._kept.person_id)
             step.moment.FromDatetime(workflow.now())
-            erasing = "Erase in every service"
+            erasing = "Erase the customer in every service"
             result = await noted(quick_step(RemovalActivities.erase_customer, step, erasing), erasing)
             if result is None:
                 self._look_time = workflow.now() + _UNTIL_DECIDED
-                self._show("Waits to erase again: a service refused it", self._look_time)
+                self._show("Waits to retry the erasure: a service refused it", self._look_time)
             elif result.outcome == ErasureResult.OUTCOME_UNDECIDED:
                 self._look_time = workflow.now() + _UNTIL_DECIDED
-                self._show("Waits to erase: a registration of the person is undecided", self._look_time)
+                self._show(
+                    "Waits to retry the erasure: a registration of the person is undecided", self._look_time
+                )
             elif result.outcome == ErasureResult.OUTCOME_NOT_DUE:
                 self._kept.erase_time.CopyFrom(result.erase_time)
                 self._look_time = result.erase_time.ToDatetime(UTC)
@@ -122,10 +124,12 @@ class RemovalWorkflow(Operated):
             else:
                 self._marked = False
                 self._erased = result.outcome == ErasureResult.OUTCOME_ERASED
-                self._show("Erased in every service: 1 customer" if self._erased else "Kept no more", None)
+                self._show(
+                    "Erased in every service: 1 customer" if self._erased else "No data left to erase", None
+                )
 
     async def _go_on_in_a_new_run(self) -> None:
-        """Whoever could not be told by now is told no more: no mail server puts the erasure off."""
+        """Continues as new and drops unsent mails: a mail server must not delay the erasure."""
         await workflow.wait_condition(lambda: workflow.all_handlers_finished() or not self._marked)
         if self._marked:
             workflow.continue_as_new(RemovalWorkflowInput(customer_id=self._customer_id, kept=self._kept))
@@ -134,10 +138,12 @@ class RemovalWorkflow(Operated):
 
     @workflow.update(name=RemovalWorkflowNames.END)
     async def end(self, request: EndRequest) -> EndResponse:
-        """Ends the customership. Answers with until when the data is kept, or with why nothing has ended."""
+        """Ends the customership. Answers with the day of erasure, or with the refusal."""
         self._updates += 1
         async with self._deciding:
-            answer = await quick_step(RemovalActivities.end_customership, request, "Mark for deletion")
+            answer = await quick_step(
+                RemovalActivities.end_customership, request, "Mark the customer for deletion"
+            )
             self._begun = True
             if answer.HasField("kept"):
                 self._marked, self._kept = True, answer.kept
@@ -147,7 +153,7 @@ class RemovalWorkflow(Operated):
 
     @workflow.update(name=RemovalWorkflowNames.UNDO)
     async def undo(self, request: UndoRequest) -> UndoResponse:
-        """Makes the person a customer again. Answers with why not, if so."""
+        """Makes the person a customer again. Answers with the refusal, if any."""
         self._updates += 1
         return await self._undo(request.request_id)
 
@@ -165,62 +171,70 @@ class RemovalWorkflow(Operated):
 
     @workflow.signal(
         name=RemovalWorkflowNames.RETURNED,
-        description="Sent by other runs, not by people: the run looks whether the customer is back.",
+        description="Sent by other runs, not by people: the run checks whether the customer was reactivated.",
     )
     async def returned(self, returned: Returned) -> None:  # noqa: ARG002
-        """The person is a customer again by a new registration, which sees to the rest."""
+        """Ends the removal if a new registration has made the person a customer again."""
         if workflow.patched("look-whether-it-is-so"):
             async with self._deciding:
                 step = RemovalStep(customer_id=self._customer_id)
                 looked = await quick_step(
-                    RemovalActivities.look_whether_returned, step, "Look whether the customer is back"
+                    RemovalActivities.look_whether_returned,
+                    step,
+                    "Check whether the customer was reactivated",
                 )
             if not looked.returned:
                 return
         self._marked = False
-        self._show("The customership goes on", None)
+        self._show("The customership was resumed", None)
 
     async def _undo(self, request_id: str) -> UndoResponse:
         async with self._deciding:
             step = RemovalStep(customer_id=self._customer_id, event_id=request_id)
-            answer = await quick_step(RemovalActivities.undo_removal, step, "Take the mark away")
+            answer = await quick_step(RemovalActivities.undo_removal, step, "Undo the removal")
             self._begun = True
             if answer.HasField("returned"):
                 self._marked, self._kept = False, answer.returned
-                self._show("The customership goes on", None)
+                self._show("The customership was resumed", None)
                 self._tell_of_the_return(request_id, answer)
         return answer
 
-    # Who is told
+    # Notifications
 
     def _tell_of_the_end(self, request: EndRequest) -> None:
         step = self._step(request.end.request_id)
         step.deadline.CopyFrom(self._kept.erase_time)
         self._other_runs_told = False
-        self._mails.start(self._tell_other_runs(), "Tell the registration and the need")
+        self._mails.start(self._tell_other_runs(), "Signal the registration and the temporary need")
         if request.end.reason != END_REASON_DECEASED:
-            self._mails.mail(RemovalActivities.tell_customership_ended, step, "Tell the customer")
+            self._mails.mail(
+                RemovalActivities.tell_customership_ended, step, "Notify the customer of the end"
+            )
         if request.link_id or acts_for_the_unit():
-            self._mails.mail(RemovalActivities.tell_registrar_of_the_end, step, "Tell the registrar")
+            self._mails.mail(
+                RemovalActivities.tell_registrar_of_the_end, step, "Notify the registrar of the end"
+            )
 
     def _tell_of_the_return(self, request_id: str, answer: UndoResponse) -> None:
         step = self._step(request_id)
-        self._mails.mail(RemovalActivities.tell_removal_undone, step, "Tell the registrar")
-        self._mails.mail(RemovalActivities.tell_customership_goes_on, step, "Tell the customer")
+        self._mails.mail(RemovalActivities.tell_removal_undone, step, "Notify the registrar of the return")
+        self._mails.mail(
+            RemovalActivities.tell_customership_goes_on, step, "Notify the customer of the return"
+        )
         if answer.online:
             anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
             self._mails.mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
         watch = NeedWorkflowInput(customer_id=self._customer_id)
-        watching = "Watch a temporary need"
+        watching = "Start watching the temporary need"
         self._mails.start(quick_step(NeedActivities.watch_need, watch, watching), watching)
         if answer.resumed_registration_id:
-            self._mails.start(self._resume(answer.resumed_registration_id), "Go on to the welcome")
+            self._mails.start(self._resume(answer.resumed_registration_id), "Resume the welcome mail")
 
     async def _resume(self, registration_id: str) -> None:
-        """Has the welcome follow, after the run that was told of the end has heard of it."""
+        """Resumes the welcome mail, once the registration's run has received the signal of the end."""
         await workflow.wait_condition(lambda: self._other_runs_told)
         step = RegistrationStep(registration_id=registration_id, person_id=self._kept.person_id)
-        await quick_step(RemovalActivities.resume_welcome, step, "Go on to the welcome")
+        await quick_step(RemovalActivities.resume_welcome, step, "Resume the welcome mail")
 
     async def _tell_other_runs(self) -> None:
         await signal_registration(
@@ -229,11 +243,11 @@ class RemovalWorkflow(Operated):
         await signal_need(self._customer_id)
         self._other_runs_told = True
 
-    # What is known
+    # State
 
     @property
     def _is_long(self) -> bool:
-        """Whether the run nears the limits of a history or of updates."""
+        """Whether the run nears the limit of its history or updates."""
         return self._updates >= steps.UPDATES_PER_RUN or workflow.info().is_continue_as_new_suggested()
 
     @property
@@ -247,7 +261,7 @@ class RemovalWorkflow(Operated):
 
     def _show_kept(self) -> None:
         day = self._kept.erase_time.ToDatetime(UTC)
-        self._show("Ended, kept", day)
+        self._show("Customership ended; data kept", day)
 
     def _show(self, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""

@@ -187,7 +187,7 @@ async def test_only_ids_come_into_the_log(
 
 
 async def test_what_was_plain_already_is_not_written(codec: Codec, staff: Person, uses: Uses) -> None:
-    operators = [plain("Ask the guardian"), plain({"evidence": {}})]
+    operators = [plain("Send the consent request"), plain({"evidence": {}})]
     answer = await codec.decode(operators, staff.token)
 
     assert answer.payloads == operators

@@ -179,7 +179,7 @@ async def test_a_run_is_read_without_personal_data(temporal: Temporal, waiting: 
     sealed = {"binary/encrypted", SEALED.decode()}
     assert sealed <= encodings
     readable = {data.decode() for encoding, data in payloads if encoding not in sealed}
-    assert {'"Registration of a customer"', '"Ask the guardian"', '"Consent: reminder"'} <= readable
+    assert {'"Registration of a customer"', '"Send the consent request"', '"Consent: reminder"'} <= readable
     assert '"WAITING_FOR_CONSENT"' in readable
     form = waiting.child.form
     everything = "\n".join([described, metadata, shown, *readable])
