@@ -14,10 +14,10 @@ from workflows.removal.retention import Retention
 
 
 class WorkerSettings(TemporalSettings, NamespaceSettings):
-    """What the worker reads, prefix `LIITY_`.
+    """Settings of the worker, prefix `LIITY_`.
 
-    Durations are ISO 8601 (`P14D`, `PT10S`). A registration is given its deadlines when it is saved and keeps
-    them: a change here holds for those saved later.
+    Durations are ISO 8601 (`P14D`, `PT10S`). A registration keeps the deadlines it gets when it is saved: a
+    change applies to later registrations.
     """
 
     identity_target: str = Field(description="host:port of the identity service.")
@@ -59,13 +59,13 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         timedelta(days=30),
         gt=timedelta(0),
         description="How long a registration without a personal identity code waits for customer service to "
-        "make sure who it is (R24).",
+        "check the identity (R24).",
     )
     workflows_decision_reminder: timedelta = Field(
         timedelta(days=7),
         gt=timedelta(0),
-        description="How long before either of them ends customer service is reminded. One that would come "
-        "before the first mail is left out.",
+        description="How long before either deadline customer service is reminded. A reminder due before "
+        "the first mail is left out.",
     )
     workflows_email_link_lifetime: timedelta = Field(
         timedelta(days=14),
@@ -75,14 +75,14 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     workflows_customership_link_lifetime: timedelta = Field(
         timedelta(days=365),
         gt=timedelta(0),
-        description="How long the link works by which a customer ends the own customership, or says that the "
-        "need goes on (R21).",
+        description="How long the link works by which a customer ends their customership or extends a "
+        "temporary need (R21).",
     )
     workflows_need_patience: timedelta = Field(
         timedelta(days=14),
         gt=timedelta(0),
-        description="How long a temporary customer may take to answer whether the help is still needed: "
-        "then it is asked once more, and then the registrar is told (R21).",
+        description="How long a temporary customer may take to answer whether help is still needed. "
+        "Then the question is repeated once, and after that the registrar is notified (R21).",
     )
     workflows_need_extension: timedelta = Field(
         timedelta(days=183),
@@ -104,13 +104,13 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     retention_override: timedelta | None = Field(
         None,
         ge=timedelta(0),
-        description="For demonstrations: erases so long after the end, on any day, whatever was lent.",
+        description="For demonstrations: time from the end to the erasure, on any day, whatever was lent.",
     )
     workflows_invitation_reminder: timedelta = Field(
         timedelta(days=3),
         gt=timedelta(0),
-        description="How long before its end whoever is invited to be a registrar is reminded. An invitation "
-        "that is good for no longer than this is not.",
+        description="How long before a registrar's invitation expires the invited person is reminded. "
+        "A shorter invitation has no reminder.",
     )
     workflows_message_reminder: timedelta = Field(
         timedelta(days=1),
@@ -121,26 +121,26 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     workflows_message_lapse: timedelta = Field(
         timedelta(days=30),
         gt=timedelta(0),
-        description="From a message's deadline until it is closed without an answer, and its sender told so.",
+        description="From a message's deadline until it is closed unanswered, and the sender notified.",
     )
     workflows_class_list_patience: timedelta = Field(
         timedelta(hours=24),
         gt=timedelta(0),
         le=PATIENCE,
-        description="How long rows of a class list that cannot be decided are tried again after it has "
-        "begun: then they are refused, and whoever uploaded the list is told.",
+        description="How long rows of a class list that cannot be decided are retried after it has begun. "
+        "Then they are refused, and the uploader is notified.",
     )
     workflows_work_notice: timedelta = Field(
         timedelta(days=3),
         ge=timedelta(0),
         description="How long before its deadline an item of work counts as due soon in the daily mail to"
-        " customer service, which tells of those and of what is overdue.",
+        " customer service, which counts those and the overdue ones.",
     )
     workflows_reconciliation_age: timedelta = Field(
         timedelta(minutes=2),
         ge=timedelta(0),
-        description="How long a row has stood as it does before reconciliation begins a run for it: the call "
-        "that has stored it may still be under way.",
+        description="How long ago a row must have changed before reconciliation begins a run for it: the "
+        "call that stored it may still be running.",
     )
     worker_build_id: str = Field(
         "",
@@ -166,7 +166,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         return day
 
     def retention(self) -> Retention:
-        """How long the data of ended customerships is kept."""
+        """Retention of the data of ended customerships."""
         month, day = map(int, self.retention_day.split("-"))
         return Retention(
             month=month,
@@ -177,7 +177,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         )
 
     def timetable(self) -> Timetable:
-        """The durations as a registration is given them."""
+        """The durations that a registration is given."""
         timetable = Timetable(welcome_hour=self.workflows_welcome_hour)
         for reminder in self.workflows_consent_reminders:
             timetable.consent_reminders.add().FromTimedelta(reminder)

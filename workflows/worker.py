@@ -1,4 +1,4 @@
-"""The worker: runs the workflows and their steps."""
+"""The worker: runs workflows and activities."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -83,9 +83,9 @@ SANDBOX = SandboxedWorkflowRunner(
         "liity", "services", "workflows", "google", "grpc_status", "structlog", "protovalidate"
     )
 )
-"""Finds what is not deterministic, in tests and in the replay gate; it would double a workflow task's CPU.
+"""Detects nondeterminism, in tests and in the replay gate; it would double a workflow task's CPU.
 
-Our modules and the generated code are not loaded anew for every run.
+Our modules and the generated code are not reloaded for every run.
 """
 
 
@@ -108,13 +108,13 @@ WORKFLOWS: Sequence[type] = (
     WorkDigestWorkflow,
     ReconciliationWorkflow,
 )
-"""All of them."""
+"""All workflows."""
 
 
 def create_steps(
     identity: Peer, registration: Peer, notification: Peer, settings: WorkerSettings
 ) -> list[Callable[..., Any]]:
-    """The steps of all workflows, over the three services."""
+    """The activities of all workflows."""
     mailing = Mailing(identity, registration, notification, settings.customer_service_email)
     erasure = Erasure(identity, registration, notification)
     links = CustomershipLinks(identity, settings.workflows_customership_link_lifetime)
@@ -241,7 +241,7 @@ def create_steps(
 
 
 GRACE = timedelta(seconds=20)
-"""What steps that run get to finish when the worker is told to stop. A longer one is cut and done anew."""
+"""Time that running activities get when the worker stops. A longer one is cancelled and run again."""
 
 
 def create_worker(
@@ -251,9 +251,9 @@ def create_worker(
     build_id: str = "",
     runner: WorkflowRunner | None = None,
 ) -> Worker:
-    """A worker for all workflows. With a build ID they upgrade as new builds become current.
+    """A worker for all workflows. With a build ID, runs upgrade as new builds become current.
 
-    Without a runner workflows run outside the sandbox, which guards tests and the replay gate.
+    Without a runner, workflows run outside the sandbox, which is for tests and the replay gate.
     """
     return Worker(
         client,
@@ -280,7 +280,7 @@ def create_row_worker(
 ) -> Worker:
     """A worker for the rows of class lists, one batch at a time.
 
-    In the other worker, the batches of many lists would take the places of steps that somebody waits for.
+    In the other worker, batches of many lists would delay activities that a person waits for.
     """
     return Worker(
         client,
@@ -333,7 +333,7 @@ async def run() -> None:
 
 
 async def _connected(settings: WorkerSettings) -> Client:
-    """A client that is connected, which a worker needs; Temporal may come up after us."""
+    """A connected client, which a worker needs. Waits until Temporal is up."""
     while True:
         try:
             return await temporal_client.connect(settings, lazy=False)
@@ -343,7 +343,7 @@ async def _connected(settings: WorkerSettings) -> Client:
 
 
 async def _warn_of_long_retention(client: Client, wanted: timedelta) -> None:
-    """Tells operators if closed runs, and what is encrypted in them, are kept longer than they should be."""
+    """Warns operators if closed runs, with their encrypted data, are kept longer than configured."""
     try:
         kept = await namespace_retention(client)
     except RPCError as error:

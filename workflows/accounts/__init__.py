@@ -1,1 +1,1 @@
-"""Passwords: ordered, and reminded of."""
+"""Password reset and password reminders."""

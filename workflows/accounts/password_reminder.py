@@ -1,4 +1,4 @@
-"""`PasswordReminderWorkflow`: whoever has an old password is asked to change it (R22)."""
+"""`PasswordReminderWorkflow`: asks the owners of old passwords to change them (R22)."""
 
 from temporalio import workflow
 
@@ -10,16 +10,16 @@ from workflows.support.steps import HEARTBEAT, MAIL, RETRY, noted
 
 @workflow.defn(name=PasswordReminderWorkflowNames.WORKFLOW)
 class PasswordReminderWorkflow:
-    """Reminds some accounts at a time until nobody is left. A schedule starts it once a day."""
+    """Reminds accounts in batches until none is left. A schedule starts it once a day."""
 
     @workflow.run
     async def run(self) -> None:
-        """Goes on as a new run before its history grows long: who was reminded is noted by identity.
+        """Continues as new before the history grows long: identity records who was reminded.
 
-        A refused step is left to the next day's run.
+        A refused activity is left to the next day's run.
         """
-        workflow.set_current_details("**Reminds registrars and staff whose password is old**.")
-        reminding = "Remind some accounts"
+        workflow.set_current_details("**Reminds registrars and staff to change old passwords**.")
+        reminding = "Remind a batch of accounts"
         while True:
             step = await noted(
                 workflow.execute_activity_method(

@@ -1,4 +1,4 @@
-"""The step of the yearly password reminder (R22). Addresses stay in it."""
+"""Activity of the yearly password reminder (R22). Addresses stay in it."""
 
 import grpc
 from temporalio import activity
@@ -16,11 +16,11 @@ from services.runtime.rpc.peer import Peer
 from workflows.mail.notifier import Mailing, key
 
 _AT_ONCE = 20
-"""Accounts per step: mailing them takes less than a step may."""
+"""Accounts per activity: few enough to be mailed within its timeout."""
 
 
 class PasswordReminderActivities:
-    """The step, over identity and notification."""
+    """An activity that calls identity and notification."""
 
     def __init__(self, identity: Peer, mailing: Mailing) -> None:
         self._identity = identity
@@ -29,7 +29,7 @@ class PasswordReminderActivities:
 
     @activity.defn
     async def remind_of_passwords(self) -> RemindOfPasswordsResult:
-        """Reminds some of those whose password is old; tells how many."""
+        """Reminds a batch of accounts whose password is old; returns how many."""
         page = ListAgedPasswordsRequest(page_size=_AT_ONCE)
         aged = (await self._identity.call(self._accounts.ListAgedPasswords, page)).aged
         reminded = 0
@@ -39,7 +39,7 @@ class PasswordReminderActivities:
 
     async def _remind(self, old: AgedPassword) -> bool:
         account = old.account
-        # Each reminder is an event of its own: the one of next year too.
+        # Each reminder is an event of its own, also next year's.
         event = f"password reminder {old.choose_time.ToJsonString()} {old.remind_time.ToJsonString()}"
         mail = SendMessageRequest(
             request_id=key(account.account_id, event),
@@ -54,7 +54,7 @@ class PasswordReminderActivities:
         except Refusal as refusal:
             if refusal.code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                 raise
-            # The address has had its share of mail today: it keeps nobody else waiting, and tomorrow comes.
+            # The address has reached its daily limit of mail: skip it until tomorrow.
             return False
         mark = MarkPasswordRemindedRequest(account_id=account.account_id)
         await self._identity.call(self._accounts.MarkPasswordReminded, mark)

@@ -13,12 +13,13 @@ from workflows.support.steps import mail_step, noted
 
 @workflow.defn(name=PasswordOrderWorkflowNames.WORKFLOW)
 class PasswordOrderWorkflow:
-    """Mails a link to whoever has the address. It ends the same if nobody has."""
+    """Mails a password link if an account has the address. It ends the same if none has."""
 
     @workflow.run
     async def run(self, order: PasswordOrderWorkflowInput) -> PasswordOrderWorkflowResult:
-        """One step."""
+        """Runs its one activity."""
         await noted(
-            mail_step(PasswordOrderActivities.mail_password_link, order, "Mail the link"), "Mail the link"
+            mail_step(PasswordOrderActivities.mail_password_link, order, "Mail the password link"),
+            "Mail the password link",
         )
         return PasswordOrderWorkflowResult()

@@ -1,4 +1,4 @@
-"""The step of a password order. Whether anybody has the address, and the link, stay in it."""
+"""Activity of a password order. The link, and whether an account has the address, stay in it."""
 
 import uuid
 from datetime import UTC
@@ -18,7 +18,7 @@ _SMTP_TIMEOUT = 45.0
 
 
 class PasswordOrderActivities:
-    """The step, over identity and notification."""
+    """An activity that calls identity and notification."""
 
     def __init__(self, identity: Peer, notification: Peer) -> None:
         self._identity = identity
@@ -28,10 +28,10 @@ class PasswordOrderActivities:
 
     @activity.defn
     async def mail_password_link(self, order: PasswordOrderWorkflowInput) -> None:
-        """Mails a link that works once, to the account's own address; nothing if nobody has it (R22)."""
+        """Mails a one-time link to the account's own address; nothing if no account has the address (R22)."""
         issue = IssuePasswordLinkRequest(request_id=order.request_id, email=order.email)
         issued = await self._identity.call(self._accounts.IssuePasswordLink, issue)
-        # A mail server may have been away for longer than the link works, or until another one was ordered.
+        # While the mail server was away, the link may have expired or a newer one been ordered.
         if not issued.email or issued.link_void or issued.expire_time.ToDatetime(UTC) <= now():
             return
         mail = SendMessageRequest(

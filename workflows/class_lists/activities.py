@@ -1,4 +1,4 @@
-"""The steps of a class list. The rows stay within the step: they never enter the history of the list."""
+"""Activities of a class list. The rows stay within them: they never enter the list's history."""
 
 import uuid
 from collections.abc import Awaitable, Iterable
@@ -40,14 +40,16 @@ from services.runtime.temporal.updates import save_registration
 from workflows.mail.notifier import Mailing
 
 _BATCH = 16
-"""Rows of one batch. A worker does one batch at a time, so lists take turns batch by batch. After a crash the
-rows of one are saved anew, to no effect."""
+"""Rows per batch. A worker handles one batch at a time, so lists take turns.
+
+After a crash the rows of a batch are saved again, to no effect.
+"""
 
 _AnswerT = TypeVar("_AnswerT", BeginClassListResponse, FinishClassListResponse, GetClassListResponse)
 
 
 class ClassListActivities:
-    """The steps, over the three services and Temporal. Rows are tried again for `patience`."""
+    """Activities that call the three services and Temporal. Rows are retried for `patience`."""
 
     def __init__(self, identity: Peer, registration: Peer, mailing: Mailing, patience: timedelta) -> None:
         self._identity = identity
@@ -60,7 +62,7 @@ class ClassListActivities:
 
     @activity.defn
     async def begin_class_list(self, of: ClassListInput) -> ClassListProgress:
-        """Marks the list as begun, and says until when it is tried; tells if it is not there."""
+        """Marks the list as begun and sets its deadline; `refused` is set if there is no such list."""
         begin = BeginClassListRequest(class_list_id=of.class_list_id)
         progress = await _or_gone(self._registration.call(self._lists.BeginClassList, begin))
         if of.HasField("deadline"):
@@ -71,21 +73,21 @@ class ClassListActivities:
 
     @activity.defn
     async def register_rows(self, of: ClassListInput) -> ClassListProgress:
-        """Registers the next rows, each as by a Save with a request ID of its own that is always the same.
+        """Registers the next rows, each by a Save with a fixed request ID of its own.
 
-        Tells if the list is gone.
+        `refused` is set if the list is gone.
         """
         return await _or_gone(self._register_next(of))
 
     @activity.defn
     async def finish_class_list(self, of: ClassListInput) -> ClassListProgress:
-        """Marks the list as done; tells if it is gone."""
+        """Marks the list as done; `refused` is set if the list is gone."""
         finish = FinishClassListRequest(class_list_id=of.class_list_id)
         return await _or_gone(self._registration.call(self._lists.FinishClassList, finish))
 
     @activity.defn
     async def cancel_class_list(self, of: ClassListInput) -> ClassListProgress:
-        """Leaves out the rows that are not decided, and forgets their persons; tells if it is too late."""
+        """Cancels undecided rows and releases their persons; `refused` is set if it is too late."""
         cancel = CancelClassListRequest(class_list_id=of.class_list_id)
         try:
             cancelled = await self._registration.call(self._lists.CancelClassList, cancel)
@@ -99,9 +101,10 @@ class ClassListActivities:
 
     @activity.defn
     async def tell_class_list_done(self, of: ClassListInput) -> MailStepResult:
-        """Tells whoever uploaded the list what the rows came to, in numbers, and where the result is.
+        """Mails the uploader the results in numbers, and where to read them.
 
-        If they cannot be told, the unit's main users are; if those cannot either, all its registrars.
+        If the uploader cannot be mailed, the unit's main users are (without main users, all its registrars);
+        at last customer service.
         """
         try:
             stored = (await self._get(of)).class_list
@@ -129,12 +132,12 @@ class ClassListActivities:
         told = await self._mailing.tell_each(step, uploader, "class list done", class_list_done=content)
         if told.delivered:
             return told
-        # That address does not work: the unit's people.
+        # The uploader's address does not work: mail the unit's people.
         people = await self._mailing.responsible(stored.unit_id)
         return await self._mailing.tell_all(step, people, "class list done", class_list_done=content)
 
     async def _register_next(self, of: ClassListInput) -> GetClassListResponse:
-        """Registers the next rows. Those that cannot be decided are tried again until the deadline."""
+        """Registers the next rows. Rows that cannot be decided are retried until the deadline."""
         next_rows = ListUndecidedRowsRequest(class_list_id=of.class_list_id, page_size=_BATCH)
         page = await self._registration.call(self._lists.ListUndecidedRows, next_rows)
         undecided = await self._register(page.class_list, page.rows)
@@ -148,10 +151,10 @@ class ClassListActivities:
         return await self._get(of)
 
     async def _register(self, of: ClassList, rows: Iterable[ClassListRow]) -> dict[int, Refusal]:
-        """Saves rows and records what became of them; tells which cannot be decided now."""
+        """Saves rows and records the results; returns the refusals of rows that cannot be decided now."""
         decided: list[RowDecision] = []
         undecided: dict[int, Refusal] = {}
-        # One after another: a row costs as much as a registrar's Save, which would wait behind those at once.
+        # One after another: each costs as much as a Save, and registrars' Saves must not wait behind many.
         for row in rows:
             outcome = await _save(of, row)
             if isinstance(outcome, Refusal):
@@ -173,7 +176,7 @@ class ClassListActivities:
 
 
 def progress_note(counts: ClassListCounts) -> str:
-    """How far a list has come, for operators."""
+    """The list's progress, for operators."""
     done = counts.total - counts.remaining
     note = f"{done:,} of {counts.total:,} done, {counts.refused:,} refused"
     waiting = f", {counts.waiting:,} waiting" if counts.waiting else ""
@@ -181,7 +184,7 @@ def progress_note(counts: ClassListCounts) -> str:
 
 
 async def _save(of: ClassList, row: ClassListRow) -> RowDecision | Refusal:
-    """One Save; the refusal if it cannot be decided now, and is to be tried again."""
+    """Saves one row; returns the refusal if the row cannot be decided now and is to be retried."""
     request = CreateRegistrationRequest(
         request_id=str(uuid.uuid5(uuid.UUID(of.class_list_id), str(row.row_number))),
         person_id=row.person_id,
@@ -200,7 +203,7 @@ async def _save(of: ClassList, row: ClassListRow) -> RowDecision | Refusal:
 
 
 async def _or_gone(step: Awaitable[_AnswerT]) -> ClassListProgress:
-    """How far a step has brought the list, or that there is no such list."""
+    """The progress after a call, or its refusal if there is no such list."""
     try:
         return _progress((await step).class_list)
     except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""`ClassListWorkflow`: many are registered, row after row, and whoever uploaded them is told."""
+"""`ClassListWorkflow`: registers the rows of a class list one by one, and mails the uploader."""
 
 from datetime import UTC, timedelta
 
@@ -19,22 +19,21 @@ from workflows.support.operators import Operated, show
 from workflows.support.steps import HEARTBEAT, RETRY, insist, mail_step, noted, quick_step
 
 _BATCH = timedelta(minutes=5)
-"""For a step that registers a batch of rows: many times what it takes."""
+"""Timeout of an activity that registers a batch: many times what it takes."""
 
 _UNSTORED = timedelta(minutes=10)
-"""How long the list may take to be stored: far longer than its caller is kept waiting."""
+"""How long to wait until the list is stored: longer than its caller waits."""
 
 _PAUSE = timedelta(seconds=2)
-"""Between two looks whether it is."""
+"""Time between checks whether the list is stored."""
 
 
 @workflow.defn(name=ClassListWorkflowNames.WORKFLOW)
 class ClassListWorkflow(Operated):
-    """Coordinates one class list. The rows lie with the registration service: here pass numbers alone.
+    """Coordinates one class list. The registration service keeps the rows; the run sees only counts.
 
-    Each batch takes the next rows that are not decided, so that a batch which breaks off anywhere is taken up
-    where it was. Rows that cannot be decided are tried again until a deadline. `cancel`, as update or signal,
-    decides all rows that are left.
+    Each batch takes the next undecided rows, so a batch that fails anywhere is continued. Rows that cannot be
+    decided are retried until a deadline. `cancel`, as update or signal, cancels the remaining rows.
     """
 
     @workflow.init
@@ -43,24 +42,27 @@ class ClassListWorkflow(Operated):
 
     @workflow.run
     async def run(self, input: ClassListInput) -> ClassListResult:  # noqa: A002, ARG002
-        """Registers every row, and tells whoever uploaded them."""
+        """Registers every row, and mails the uploader."""
         progress = await self._begin()
         while progress.counts.remaining:
-            self._show("Registers", progress)
+            self._show("Registers rows", progress)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(self._list)
             progress = await self._register_rows(progress.counts.remaining)
         if not progress.HasField("refused"):
             progress = await insist(
-                lambda: quick_step(ClassListActivities.finish_class_list, self._list, "Finish"), "Finish"
+                lambda: quick_step(
+                    ClassListActivities.finish_class_list, self._list, "Mark the class list as done"
+                ),
+                "Mark the class list as done",
             )
         if progress.HasField("refused"):
             workflow.logger.warning("the class list is gone")
-            workflow.set_current_details(f"**Gone**.\n\n{self._which()}")
+            workflow.set_current_details(f"**The class list is gone**.\n\n{self._which()}")
         else:
-            self._show("Tells who uploaded it", progress)
-            telling = "Tell who uploaded it"
+            self._show("Mails the uploader", progress)
+            telling = "Mail the uploader"
             await noted(mail_step(ClassListActivities.tell_class_list_done, self._list, telling), telling)
             self._show("Complete", progress)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -68,7 +70,7 @@ class ClassListWorkflow(Operated):
 
     @workflow.update(name=ClassListWorkflowNames.CANCEL)
     async def cancel(self, request: CancelClassListRequest) -> CancelClassListResponse:  # noqa: ARG002
-        """Leaves out every row that is not registered. Answers with why not, if it is too late."""
+        """Cancels every row that is not registered. Answers with the refusal if it is too late."""
         return await self._cancel()
 
     @workflow.signal(name=ClassListWorkflowNames.CANCEL)
@@ -77,26 +79,28 @@ class ClassListWorkflow(Operated):
         await self._cancel()
 
     async def take_cancellation(self) -> bool:
-        """Cancels the list, as the message does."""
+        """Cancels the list, as `cancel` does."""
         return not (await self._cancel()).HasField("refused")
 
     async def _begin(self) -> ClassListProgress:
-        """Begins as soon as the list is stored.
+        """Begins once the list is stored.
 
-        A run comes before its list: else a list whose run nobody came to start would wait for ever.
+        The run is started before the list is stored: otherwise a lost start would leave the list waiting for
+        ever.
         """
         given_up = workflow.now() + _UNSTORED
         while True:
             progress = await insist(
-                lambda: quick_step(ClassListActivities.begin_class_list, self._list, "Begin"), "Begin"
+                lambda: quick_step(ClassListActivities.begin_class_list, self._list, "Begin the class list"),
+                "Begin the class list",
             )
             if not progress.HasField("refused") or workflow.now() >= given_up:
                 self._list.deadline.CopyFrom(progress.deadline)
                 return progress
-            await workflow.sleep(_PAUSE, summary=OperatorText("The list is being stored"))
+            await workflow.sleep(_PAUSE, summary=OperatorText("Wait until the list is stored"))
 
     async def _register_rows(self, remaining: int) -> ClassListProgress:
-        """Registers the next rows."""
+        """Registers the next batch of rows."""
         registering = f"Register the next of {remaining:,} rows"
         return await insist(
             lambda: workflow.execute_activity_method(
@@ -112,7 +116,9 @@ class ClassListWorkflow(Operated):
         )
 
     async def _cancel(self) -> CancelClassListResponse:
-        progress = await quick_step(ClassListActivities.cancel_class_list, self._list, "Cancel")
+        progress = await quick_step(
+            ClassListActivities.cancel_class_list, self._list, "Cancel the class list"
+        )
         refused = progress.refused if progress.HasField("refused") else None
         return CancelClassListResponse(refused=refused)
 
@@ -120,7 +126,7 @@ class ClassListWorkflow(Operated):
         """Shows operators how far the list has come."""
         state = ClassListState.Name(progress.state).removeprefix("CLASS_LIST_STATE_")
         deadline = self._list.deadline.ToDatetime(UTC) if progress.counts.remaining else None
-        rest = " What is not decided by the deadline is refused." if deadline else ""
+        rest = " Rows not decided by the deadline are refused." if deadline else ""
         show(
             f"{note}: {progress_note(progress.counts)}",
             self._which() + rest,

@@ -1,1 +1,1 @@
-"""Recipients of mail, and the links in it."""
+"""Recipients of mail, and links in mail."""

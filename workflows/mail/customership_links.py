@@ -1,4 +1,4 @@
-"""The link in mail by which a customer ends the own customership, or says that the need goes on (R21)."""
+"""Links in mail by which a customer ends the customership or extends a temporary need (R21)."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ from services.runtime.rpc.peer import Peer
 
 
 class CustomershipLinks:
-    """Such links. `lifetime` is how long one works."""
+    """Issues, redeems and voids those links. `lifetime` is how long one works."""
 
     def __init__(self, identity: Peer, lifetime: timedelta) -> None:
         self._identity = identity
@@ -25,7 +25,7 @@ class CustomershipLinks:
     async def issue(
         self, request_id: str, registration_id: str, at_least_until: datetime | None = None
     ) -> str:
-        """The token of a new link; of the same one for the same request."""
+        """The token of a new link; the same token for the same request."""
         end = now() + self._lifetime
         issue = IssueLinkRequest(
             request_id=request_id, purpose=LINK_PURPOSE_CUSTOMERSHIP, subject=registration_id
@@ -34,9 +34,9 @@ class CustomershipLinks:
         return (await self._identity.call(self._links.IssueLink, issue)).token
 
     async def use_up(self, link_id: str, request_id: str) -> None:
-        """Uses up the link that a decision came by, if it came by one, once the decision is made.
+        """Redeems the link of a decision, if it has one, after the decision is made.
 
-        Two decisions by one link at the same moment both count: the link was good when it was checked.
+        Two simultaneous decisions by one link both count: the link was valid when it was checked.
         """
         if not link_id:
             return
@@ -48,7 +48,7 @@ class CustomershipLinks:
                 raise
 
     async def void(self, registration_id: str, kept_request_id: str = "") -> None:
-        """Makes every unused one void, but for the one that was issued for a request."""
+        """Voids the unused links, except the one issued for `kept_request_id`."""
         void = VoidLinksRequest(
             purpose=LINK_PURPOSE_CUSTOMERSHIP, subject=registration_id, kept_request_id=kept_request_id
         )

@@ -1,6 +1,6 @@
-"""What all steps that mail share: to whom, and what follows if an address does not work.
+"""Recipients, sending, and handling of undeliverable addresses, for all activities.
 
-What is made on the way (links, user names, addresses) stays in the step: it never enters a history.
+Links, user names and addresses stay within the activity: they never enter a history.
 """
 
 import uuid
@@ -45,9 +45,9 @@ _SMTP_TIMEOUT = 45.0
 
 
 class Mailing:
-    """Writes and sends mail of a registration and its customer, over the three services.
+    """Writes and sends the mails of a registration and its customer, through the three services.
 
-    `customer_service` is its address: it is told where a unit has nobody left.
+    `customer_service` is its address: it gets the mails of units without registrars.
     """
 
     def __init__(self, identity: Peer, registration: Peer, notification: Peer, customer_service: str) -> None:
@@ -63,16 +63,16 @@ class Mailing:
         self._notifications = NotificationServiceStub(notification.channel)
 
     async def details(self, step: RegistrationStep, *, also_if_ended: bool = False) -> MailingDetails | None:
-        """To whom mail goes now; nobody once the registration has ended, or the customership if so wanted."""
+        """Recipients; None once the registration or (without `also_if_ended`) the customership has ended."""
         request = GetMailingDetailsRequest(registration_id=step.registration_id, also_if_ended=also_if_ended)
         response = await self._registration.call(self._registrations.GetMailingDetails, request)
         return response.mailing_details if response.HasField("mailing_details") else None
 
     async def responsible(self, unit_id: str, *account_ids: str) -> list[Account]:
-        """Who answers for a customer of a unit: the first of some accounts that still acts for the unit.
+        """The accounts responsible for a unit's customer: the first of those given that still acts for it.
 
-        Whoever has left sees the unit's customers no more, in mail neither. If all have, it is the unit's
-        main users, or all its registrars if there are none; nobody of a closed unit.
+        A registrar who left the unit gets no mail about its customers. If all have left: the unit's main
+        users, or all its registrars if it has none; nobody for a closed unit.
         """
         for account_id in filter(None, account_ids):
             account = await self._find(account_id)
@@ -86,7 +86,7 @@ class Mailing:
     async def tell_registrar(
         self, step: RegistrationStep, details: MailingDetails, name: str, **content: Message
     ) -> MailStepResult:
-        """Tells whom the step names, else the registration's registrar as of now, else who is responsible."""
+        """Mails the activity's registrar, else the registration's, else those responsible for the unit."""
         return await self.tell_all(step, await self._registrars(step, details), name, **content)
 
     async def account(self, account_id: str) -> Account:
@@ -97,9 +97,9 @@ class Mailing:
     async def credentials(
         self, step: RegistrationStep, details: MailingDetails, recipient: CredentialsRecipient.ValueType
     ) -> SendMessageRequest | None:
-        """Issues credentials, which makes earlier links void, and writes the mail with them (R13).
+        """Issues credentials, which voids earlier links, and writes their mail (R13).
 
-        None if a later order has made this one's link void: its mail carries the link that works.
+        None if a later order voided this one's link: its mail carries the valid link.
         """
         issue = IssueCredentialsRequest(request_id=key(step.event_id, "issue"), person_id=step.person_id)
         credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
@@ -129,7 +129,7 @@ class Mailing:
     async def send_or_tell(
         self, step: RegistrationStep, details: MailingDetails, mail: SendMessageRequest
     ) -> MailStepResult:
-        """Sends a mail; if its address does not work, records that and tells the registrar."""
+        """Sends a mail; if it is undeliverable, marks the address and notifies the registrar."""
         if await self.send(mail):
             if details.was_refused:
                 taken = MarkEmailDeliveredRequest(person_id=step.person_id, email=mail.recipient_email)
@@ -149,21 +149,21 @@ class Mailing:
     async def tell_all(
         self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message
     ) -> MailStepResult:
-        """Mails each of those who answer for a customer; customer service, if that reaches nobody.
+        """Mails each of the responsible accounts; customer service, if none can be mailed.
 
-        Delivered, if one of them could be mailed.
+        Delivered, if one of the mails was.
         """
         told = await self.tell_each(step, accounts, name, **content)
         if not told.delivered:
             told = await self.tell(step, self.customer_service, f"{name} customer service", **content)
         if not told.delivered:
-            activity.logger.warning("nobody could be told: %s", name)
+            activity.logger.warning("no recipient could be mailed: %s", name)
         return told
 
     async def tell_each(
         self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message
     ) -> MailStepResult:
-        """Mails each of some with an account. Delivered, if one of them could be mailed."""
+        """Mails each of the accounts. Delivered, if one of the mails was."""
         told = MailStepResult()
         for account in accounts:
             sent = await self.tell(step, account, f"{name} {account.account_id}", **content)
@@ -173,7 +173,7 @@ class Mailing:
     async def tell(
         self, step: RegistrationStep, account: Account, name: str, **content: Message
     ) -> MailStepResult:
-        """Sends a mail to somebody with an account, in their language."""
+        """Mails an account, in its language."""
         mail = SendMessageRequest(
             request_id=key(step.event_id, name),
             subject_id=step.registration_id,
@@ -184,7 +184,7 @@ class Mailing:
         return MailStepResult(delivered=await self.send(mail))
 
     async def send(self, mail: SendMessageRequest) -> bool:
-        """Whether a mail server took the mail. What cannot be an address is undeliverable, too."""
+        """Whether a mail server accepted the mail. False for an invalid address, too."""
         try:
             response = await self._notification.call(
                 self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT
@@ -193,20 +193,20 @@ class Mailing:
             if any(violation.field == "recipient_email" for violation in refusal.violations):
                 return False
             if refusal.code is grpc.StatusCode.INVALID_ARGUMENT:
-                # A notification service of an older release does not know the mail, or we are wrong: a deploy
-                # mends either, and until then the mail is tried again.
+                # The notification service's release may not know the mail, or the mail is wrong. A deploy
+                # fixes either: retry until then.
                 activity.logger.error("mail refused as invalid: %s", refusal.summary)
                 raise unavailable() from None
             raise
         return response.delivery.state == DELIVERY_STATE_SENT
 
     async def registrars_address(self, step: RegistrationStep, details: MailingDetails) -> str:
-        """Where mail for the registrar goes; nowhere, if the unit has nobody left."""
+        """The registrar's address; empty if the unit has nobody left."""
         accounts = await self._registrars(step, details)
         return accounts[0].email if accounts else ""
 
     async def _registrars(self, step: RegistrationStep, details: MailingDetails) -> list[Account]:
-        """Whoever has ordered what the step does, or else the registration's registrar."""
+        """The registrar who ordered the activity, else the registration's registrar."""
         return await self.responsible(
             details.unit_id, step.registrar_account_id, details.registrar_account_id
         )
@@ -230,12 +230,12 @@ class Mailing:
 
 
 def key(event_id: str, name: str) -> str:
-    """The idempotency key of one thing that is done for an event."""
+    """The idempotency key of one action for an event."""
     return str(uuid.uuid5(uuid.UUID(event_id), name))
 
 
 def _acts_for(account: Account, unit_id: str) -> bool:
-    """Whether somebody may see a unit's customers: customer service acts for every unit."""
+    """Whether an account may see a unit's customers: customer service acts for every unit."""
     of_unit = any(membership.unit_id == unit_id for membership in account.memberships)
     return of_unit or ROLE_CUSTOMER_SERVICE in account.roles
 

@@ -1,4 +1,4 @@
-"""The steps of a message to customer service (R12, R25). Its words stay in the registration service."""
+"""Activities of a message to customer service (R12, R25). Its text stays in the registration service."""
 
 from datetime import UTC, timedelta
 
@@ -18,10 +18,10 @@ from workflows.mail.notifier import Mailing
 
 
 class MessageActivities:
-    """The steps, over the three services.
+    """Activities that call the three services.
 
-    `reminder` is how long before the deadline customer service is reminded, and `lapse` how long after it a
-    message is closed without an answer.
+    `reminder` is how long before the deadline customer service is reminded; `lapse` is how long after it an
+    unanswered message is closed.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class MessageActivities:
 
     @activity.defn
     async def look_at_message(self, step: MessageStep) -> MessagePlan:
-        """How the message stands, and what is due when."""
+        """The message's status, and the times of its reminders and lapse."""
         request = GetMessageStatusRequest(message_id=step.message_id)
         looked = await self._registration.call(self._messages.GetMessageStatus, request)
         if not looked.HasField("status"):
@@ -54,45 +54,45 @@ class MessageActivities:
 
     @activity.defn
     async def tell_customer_service(self, step: MessageStep) -> MailStepResult:
-        """Mails customer service that a message waits: its reference, and none of its words."""
+        """Mails customer service the reference of a waiting message, without its text."""
         content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
         return await self._to_customer_service(step, "message waits", message_waits=content)
 
     @activity.defn
     async def remind_of_message(self, step: MessageStep) -> MailStepResult:
-        """Reminds customer service."""
+        """Reminds customer service of the message."""
         content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
         return await self._to_customer_service(step, "message reminder", message_reminder=content)
 
     @activity.defn
     async def confirm_receipt(self, step: MessageStep) -> MailStepResult:
-        """Mails the sender the reference."""
+        """Mails the sender the message's reference."""
         content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
         return await self._to_sender(step, "message received", message_received=content)
 
     @activity.defn
     async def tell_answered(self, step: MessageStep) -> MailStepResult:
-        """Tells the sender where to read the answer."""
+        """Mails the sender where to read the answer."""
         content = MessageNotice(reference=step.status.reference)
         return await self._to_sender(step, "message answered", message_answered=content)
 
     @activity.defn
     async def lapse_message(self, step: MessageStep) -> None:
-        """Closes a message that nobody has answered."""
+        """Closes an unanswered message."""
         request = LapseMessageRequest(message_id=step.message_id)
         await self._registration.call(self._messages.LapseMessage, request)
 
     @activity.defn
     async def tell_lapsed(self, step: MessageStep) -> MailStepResult:
-        """Tells the sender that nobody has answered, and where to turn."""
+        """Notifies the sender that the message was not answered, and where to turn."""
         content = MessageNotice(reference=step.status.reference)
         return await self._to_sender(step, "message lapsed", message_lapsed=content)
 
     @activity.defn
     async def tell_erased(self, step: MessageStep) -> MailStepResult:
-        """Tells the sender that the message went with whom it was about."""
+        """Notifies the sender that the message was erased with the person it was about."""
         content = MessageNotice(reference=step.status.reference)
-        # The records of mail about that person are erased: this one is about the message alone.
+        # The person's records of mail are erased: this mail is recorded under the message.
         step.status.subject_id = step.message_id
         return await self._to_sender(step, "message erased", message_erased=content)
 
@@ -100,11 +100,11 @@ class MessageActivities:
         return await self._mailing.tell(_mailed(step), self._mailing.customer_service, name, **content)
 
     async def _to_sender(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
-        """Tells whoever wrote; who answers for the unit now, if they have left; nobody of a closed unit."""
+        """Mails the sender; if they have left, those responsible for the unit; nobody if it is closed."""
         accounts = await self._mailing.responsible(step.status.unit_id, step.status.sender_account_id)
         return await self._mailing.tell_each(_mailed(step), accounts, name, **content)
 
 
 def _mailed(step: MessageStep) -> RegistrationStep:
-    """What mail about a message is kept under, and sent once for."""
+    """The input under which a message's mail is recorded, and sent once."""
     return RegistrationStep(registration_id=step.status.subject_id, event_id=step.event_id)

@@ -1,4 +1,4 @@
-"""`MessageWorkflow`: a message to customer service, from its receipt until somebody has told the sender."""
+"""`MessageWorkflow`: a message to customer service, from its receipt to the mail about its end."""
 
 import uuid
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ _STORING = timedelta(minutes=10)
 
 @workflow.defn(name=MessageWorkflowNames.WORKFLOW)
 class MessageWorkflow(Operated):
-    """Coordinates one message (R12, R25). Its words, and those of the answer, never come here."""
+    """Coordinates one message (R12, R25). Neither its text nor the answer's enters the history."""
 
     @workflow.init
     def __init__(self, input: MessageWorkflowInput) -> None:  # noqa: A002
@@ -42,12 +42,12 @@ class MessageWorkflow(Operated):
 
     @workflow.run
     async def run(self, input: MessageWorkflowInput) -> MessageWorkflowResult:  # noqa: A002, ARG002
-        """Tells customer service and the sender, reminds, and tells the sender how it ended."""
+        """Mails customer service and the sender, reminds, and mails the sender the outcome."""
         await self._await_the_message()
         if self._is_open:
             self._show("Waits for customer service", self._deadline)
-            # In the background: an answer does not wait for a mail server.
-            self._mail(MessageActivities.tell_customer_service, "Tell customer service")
+            # In the background: an answer must not wait for a mail server.
+            self._mail(MessageActivities.tell_customer_service, "Notify customer service")
             self._mail(MessageActivities.confirm_receipt, "Confirm the receipt to the sender")
             if not workflow.patched("hear-while-mail-is-on-its-way"):
                 await workflow.wait_condition(self._mails.all_sent)
@@ -55,37 +55,37 @@ class MessageWorkflow(Operated):
         if self._is_gone:
             self._tell_if_it_was_there()
         elif self._state == MESSAGE_STATE_CLOSED:
-            self._mail(MessageActivities.tell_answered, "Tell the sender of the answer")
+            self._mail(MessageActivities.tell_answered, "Notify the sender of the answer")
         elif self._state == MESSAGE_STATE_LAPSED:
-            self._mail(MessageActivities.tell_lapsed, "Tell the sender that nobody answered")
+            self._mail(MessageActivities.tell_lapsed, "Notify the sender: not answered")
         await workflow.wait_condition(self._mails.all_sent)
         self._show("Ended", None)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return MessageWorkflowResult()
 
     async def _await_the_message(self) -> None:
-        """The run begins before its message is stored, so that none is ever stored without a run."""
+        """Waits until the message is stored: the run is started first, so no message lacks a run."""
         await self._look()
         if self._is_gone:
             with suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self._told_closed,
                     timeout=_STORING,
-                    timeout_summary=OperatorText("Message: is it stored?"),
+                    timeout_summary=OperatorText("Wait until the message is stored"),
                 )
             await self._look()
 
     def _tell_if_it_was_there(self) -> None:
-        """Of a message that was never stored nobody need hear: whoever wrote it was told of no success."""
+        """Mails the sender of an erased message. A message never stored needs no mail: its call failed."""
         if self._plan.HasField("status"):
-            self._mail(MessageActivities.tell_erased, "Tell the sender that it was erased")
+            self._mail(MessageActivities.tell_erased, "Notify the sender of the erasure")
 
     async def _await_the_answer(self) -> None:
-        """Reminds customer service before the deadline and when it comes; in the end lets it lapse."""
+        """Reminds customer service before the deadline and at it; finally closes the message."""
         for number, reminder in enumerate(self._plan.reminders):
             moment = reminder.ToDatetime(UTC)
             if moment <= workflow.now():
-                # The mail before it was long in going out: nobody wants two at once.
+                # The mail before was late: skip this reminder.
                 continue
             if await self._closed_by(moment, "Message: reminder"):
                 return
@@ -94,14 +94,14 @@ class MessageWorkflow(Operated):
             if not workflow.patched("hear-while-mail-is-on-its-way"):
                 await workflow.wait_condition(self._mails.all_sent)
         lapse = self._plan.lapse_time.ToDatetime(UTC)
-        self._show("Is late; waits for customer service", lapse)
-        if not await self._closed_by(lapse, "Message: lapse"):
-            closing = "Close without an answer"
+        self._show("Overdue: waits for customer service", lapse)
+        if not await self._closed_by(lapse, "Message: timeout"):
+            closing = "Close the unanswered message"
             await insist(lambda: quick_step(MessageActivities.lapse_message, self._step(), closing), closing)
             await self._look()
 
     async def _closed_by(self, moment: datetime, summary: str) -> bool:
-        """Waits for the answer until a moment; whether the message waits no more, as when it is erased."""
+        """Waits until a moment. Whether the message was answered or erased by then."""
         while workflow.now() < moment:
             try:
                 await workflow.wait_condition(
@@ -115,24 +115,24 @@ class MessageWorkflow(Operated):
             if not self._is_open:
                 return True
             if self._is_long:
-                # Who is not told yet is told by the new run; nobody is told twice.
+                # The next run sends the mails that are missing, none twice.
                 workflow.continue_as_new(MessageWorkflowInput(message_id=self._message_id, plan=self._plan))
         await self._look()
         return not self._is_open
 
     async def _look(self) -> None:
-        """Looks how the message stands: an answer may have come without anybody telling."""
+        """Reads the message: a signal of its answer may have been lost."""
         self._told_closed = False
-        looking = "Look at the message"
+        looking = "Read the message's status"
         looked = await insist(
             lambda: quick_step(MessageActivities.look_at_message, self._step(), looking), looking
         )
         self._is_gone = not looked.HasField("status")
         if self._is_gone:
-            # What was known of it stays: its sender is told.
+            # Keep the earlier status: its sender is mailed.
             return
         if self._plan.reminders:
-            # The moments are given once, and kept whatever the settings are later.
+            # Keep the times once set, whatever the settings are later.
             self._plan.status.CopyFrom(looked.status)
         else:
             self._plan.CopyFrom(looked)
@@ -144,10 +144,10 @@ class MessageWorkflow(Operated):
 
     @workflow.signal(name=MessageWorkflowNames.CLOSED)
     def closed(self, closed: MessageClosed) -> None:  # noqa: ARG002
-        """The message may be stored or answered: the run looks. From Temporal UI or CLI `{}` is enough."""
+        """Reads the message: it may be stored or answered. From Temporal UI or CLI `{}` is enough."""
         self._told_closed = True
 
-    # What is known
+    # State
 
     @property
     def _state(self) -> int:
@@ -155,7 +155,7 @@ class MessageWorkflow(Operated):
 
     @property
     def _is_long(self) -> bool:
-        """Whether the run nears the limit of a history."""
+        """Whether the run nears the limit of its history."""
         return workflow.info().is_continue_as_new_suggested()
 
     @property
@@ -167,7 +167,7 @@ class MessageWorkflow(Operated):
         return self._plan.status.deadline.ToDatetime(UTC)
 
     def _step(self, event: str = "") -> MessageStep:
-        # The message is the event, whichever run tells of it: nobody is mailed twice.
+        # The event ID comes from the message, so that no run repeats a mail.
         message = uuid.UUID(self._message_id)
         event_id = uuid.uuid5(message, event) if event else message
         return MessageStep(message_id=self._message_id, status=self._plan.status, event_id=str(event_id))

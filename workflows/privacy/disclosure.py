@@ -15,23 +15,23 @@ from workflows.support.steps import MAIL, RETRY, insist, mail_step
 
 @workflow.defn(name=DisclosureWorkflowNames.WORKFLOW)
 class DisclosureWorkflow(Operated):
-    """Gathers an export, keeps it until its time is over, and erases it."""
+    """Gathers an export, keeps it until it expires, and erases it."""
 
     @workflow.run
     async def run(self, disclosure: DisclosureWorkflowInput) -> DisclosureWorkflowResult:
-        """Lives as long as the export."""
+        """Runs as long as the export exists."""
         end = disclosure.expire_time.ToDatetime(UTC)
         await self._gather(disclosure, end - workflow.now())
-        workflow.set_current_details(f"**Kept** until {end:%Y-%m-%d %H:%M} UTC.")
+        workflow.set_current_details(f"**Export kept** until {end:%Y-%m-%d %H:%M} UTC.")
         await workflow.sleep(
-            max(end - workflow.now(), timedelta(0)), summary=OperatorText("The disclosure's end")
+            max(end - workflow.now(), timedelta(0)), summary=OperatorText("Wait until the export expires")
         )
         erasing = "Erase the export"
         await insist(lambda: mail_step(DisclosureActivities.delete_disclosure, disclosure, erasing), erasing)
         return DisclosureWorkflowResult()
 
     async def _gather(self, disclosure: DisclosureWorkflowInput, lifetime: timedelta) -> None:
-        """Gathers; gives up when nobody could read it any more, or the person is erased meanwhile."""
+        """Gathers the export; gives up when it would have expired, or if the person is erased meanwhile."""
         if lifetime <= timedelta(0):
             return
         try:
@@ -41,7 +41,7 @@ class DisclosureWorkflow(Operated):
                 start_to_close_timeout=MAIL,
                 schedule_to_close_timeout=lifetime,
                 retry_policy=RETRY,
-                summary=OperatorText("Ask every service"),
+                summary=OperatorText("Gather the export from every service"),
             )
         except ActivityError:
             workflow.logger.warning("the disclosure could not be gathered")

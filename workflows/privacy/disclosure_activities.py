@@ -1,4 +1,4 @@
-"""The steps of a disclosure. What is gathered stays within the step: it never enters a history."""
+"""Activities of a disclosure. The gathered data stays within them: it never enters a history."""
 
 from temporalio import activity
 
@@ -19,11 +19,11 @@ from services.runtime.rpc.peer import Peer
 from services.runtime.security.disclosure_seal import DisclosureSeal
 
 _EXPORT_TIMEOUT = 30.0
-"""Seconds that a service may take to tell all it keeps."""
+"""Seconds that a service may take to export its data."""
 
 
 class DisclosureActivities:
-    """The steps, over the three services."""
+    """Activities that call the three services."""
 
     def __init__(self, identity: Peer, registration: Peer, notification: Peer, seal: DisclosureSeal) -> None:
         self._identity = identity
@@ -36,7 +36,7 @@ class DisclosureActivities:
 
     @activity.defn
     async def gather_disclosure(self, disclosure: DisclosureWorkflowInput) -> None:
-        """Asks every service for all it keeps of the person, and stores it encrypted."""
+        """Gathers the person's data from every service, and stores it encrypted."""
         export = PersonalDataExport()
         export.gather_time.FromDatetime(now())
         export.services.extend(await self._gather(disclosure.person_id))

@@ -1,1 +1,1 @@
-"""Rows and runs that have lost each other."""
+"""Reconciliation of rows and runs."""

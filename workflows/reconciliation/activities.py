@@ -1,4 +1,4 @@
-"""The steps of reconciliation: rows are compared with runs, a page at a time."""
+"""Activities of reconciliation: compare rows with runs, page by page."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -41,19 +41,19 @@ from workflows.mail.notifier import Mailing
 from workflows.reconciliation.kinds import Kind, Row, kinds
 
 _PAGE = 100
-"""Rows that are looked at together: one question to Temporal and one to the service."""
+"""Rows checked together: one query to Temporal and one call of the service."""
 
 _PAUSE = 0.2
-"""Seconds between two pages: whoever uses the services or Temporal comes first."""
+"""Seconds between two pages, so that other users of the services and Temporal come first."""
 
 _RECENT = timedelta(hours=1)
-"""How long it is looked whether a CD borrower was told."""
+"""How long the run of a new CD borrower is checked."""
 
-_REASON = "The database does not know its registration or customer any more"
+_REASON = "Its registration or customer is no longer in the database"
 
 
 class ReconciliationActivities:
-    """The steps, over the services and Temporal. A row younger than `age` is left alone."""
+    """Activities that call the services and Temporal. Rows younger than `age` are skipped."""
 
     def __init__(
         self, identity: Peer, registration: Peer, mailing: Mailing, age: timedelta, need_patience: timedelta
@@ -69,7 +69,7 @@ class ReconciliationActivities:
 
     @activity.defn
     async def begin_missing_runs(self, step: ReconciliationStep) -> ReconciliationCount:
-        """Looks at every row of a kind, and begins the run of each that has none which knows it."""
+        """Checks every row of a kind, and begins the run of each row that no run knows."""
         kind, count = self._kinds[step.kind], ReconciliationCount()
         pages = (
             self._invitations() if step.kind == UNFINISHED_KIND_UNSPECIFIED else self._unfinished(step.kind)
@@ -91,7 +91,7 @@ class ReconciliationActivities:
 
     @activity.defn
     async def end_lost_runs(self) -> ReconciliationCount:
-        """Ends the runs whose registration or customer is in the database no more; tells customer service."""
+        """Ends the runs whose registration or customer has no row; notifies customer service."""
         count = ReconciliationCount()
         async for page in _pages(_runs(activity.client(), _WITH_ROW)):
             count.checked += len(page)
@@ -136,9 +136,9 @@ class ReconciliationActivities:
             await asyncio.sleep(_PAUSE)
 
     async def _unknown(self, kind: Kind, rows: Sequence[Row]) -> list[Row]:
-        """Those of some rows that no run knows.
+        """The rows that no run knows.
 
-        The list of open runs may lag behind: what it does not tell is asked run by run.
+        The list of open runs may lag: for a row that it lacks, the run itself is described.
         """
         if not rows:
             return []
@@ -172,7 +172,7 @@ class ReconciliationActivities:
         ]
 
     async def _end(self, run: WorkflowExecution) -> None:
-        """Tells customer service, and ends the run. Told first: a run that is open is found again."""
+        """Notifies customer service, then ends the run: after a failure, an open run is found again."""
         handle = activity.client().get_workflow_handle(run.id, run_id=run.run_id)
         content = RegistrationLost(
             unit_display_name=await self._unit_name(run.typed_search_attributes.get(UNIT) or ""),
@@ -189,7 +189,7 @@ class ReconciliationActivities:
         await handle.terminate(reason=_REASON)
 
     async def _unit_name(self, unit_id: str) -> str:
-        """Of a unit that is in the database no more either, its ID."""
+        """The unit's name; its ID if the unit has no row either."""
         try:
             request = GetUnitRequest(unit_id=unit_id)
             return (await self._registration.call(self._units.GetUnit, request)).unit.display_name
@@ -203,11 +203,11 @@ _WITH_ROW = (
     f"WorkflowType IN ('{RegistrationWorkflowNames.WORKFLOW}', '{RemovalWorkflowNames.WORKFLOW}')"
     f" AND {REGISTRATION.name} IS NOT NULL AND LiityStage != 'ERASED'"
 )
-"""Runs that have had a row of their own."""
+"""Runs that have had a row."""
 
 
 def _runs(temporal: Client, query: str) -> AsyncIterator[WorkflowExecution]:
-    """The open runs that a query finds."""
+    """The open runs that match a query."""
     return temporal.list_workflows(f"{query} AND ExecutionStatus = 'Running'", page_size=_PAGE)
 
 
@@ -224,7 +224,7 @@ async def _pages(runs: AsyncIterator[WorkflowExecution]) -> AsyncIterator[Sequen
 
 
 async def _is_known(temporal: Client, kind: Kind, row: Row) -> bool:
-    """Whether a row's run is open and knows it, or has ended as it should."""
+    """Whether a row's run is open and knows the row, or has ended as it should."""
     try:
         run = await temporal.get_workflow_handle(kind.workflow_id(row)).describe()
     except RPCError as error:
@@ -235,7 +235,7 @@ async def _is_known(temporal: Client, kind: Kind, row: Row) -> bool:
 
 
 async def _saved_by(handle: WorkflowHandle[object, object]) -> Registrar:
-    """Who has saved the registration of a run, as its history tells; nobody if it does not."""
+    """The registrar of a run's Save, from its history; empty if there is none."""
     temporal = activity.client()
     converter = temporal.data_converter.with_context(
         WorkflowSerializationContext(namespace=temporal.namespace, workflow_id=handle.id)

@@ -1,4 +1,4 @@
-"""The step by which a run goes on with a registration whose row was there before it."""
+"""Activity by which a run adopts a registration from its row."""
 
 import uuid
 from datetime import UTC
@@ -19,7 +19,7 @@ from workflows.support.deadlines import welcome_time
 
 
 class AdoptionActivities:
-    """The step, over identity and registration."""
+    """An activity that calls identity and registration."""
 
     def __init__(self, identity: Peer, registration: Peer, timetable: Timetable) -> None:
         self._identity = identity
@@ -30,7 +30,7 @@ class AdoptionActivities:
 
     @activity.defn
     async def adopt_registration(self, adopted: Adopt) -> CreatedRegistration:
-        """What a run must know of a registration to go on with it; nothing of one that is at rest."""
+        """The data for a run that adopts a registration; empty if the registration needs no run."""
         request = GetUnfinishedRegistrationRequest(registration_id=adopted.registration_id)
         try:
             found = await self._registration.call(self._rows.GetUnfinishedRegistration, request)
@@ -52,7 +52,7 @@ class AdoptionActivities:
         return created
 
     async def _corrections(self, created: CreatedRegistration) -> int:
-        """How often the guardian's address was corrected: each correction has voided a link."""
+        """How often the guardian's address was corrected: each correction voided a link."""
         until = Timestamp()
         moments = (created.registration.deadline, created.consent_outgrown_time)
         until.FromDatetime(min(moment.ToDatetime(UTC) for moment in moments))
@@ -65,7 +65,7 @@ class AdoptionActivities:
 
 
 def go_on(created: CreatedRegistration) -> None:
-    """Sets the moments of the stage at hand, as the row tells them."""
+    """Sets the times of the current stage from the row."""
     registration, timetable = created.registration, created.timetable
     changed, deadline = (
         moment.ToDatetime(UTC) for moment in (registration.update_time, registration.deadline)
@@ -76,14 +76,14 @@ def go_on(created: CreatedRegistration) -> None:
         created.begin_time.FromDatetime(changed)
     elif registration.stage == STAGE_CREDENTIALS_SENT:
         created.begin_time.FromDatetime(changed)
-        # While the welcome waits for the customer's own address, the row tells until when at most (R27).
+        # While the welcome mail waits for the customer's own address, the row has its latest time (R27).
         created.welcome_time.FromDatetime(min(deadline, welcome_time(changed, timetable)))
 
 
 def consent_link_request(registration_id: str, corrections: int, expire_time: Timestamp) -> IssueLinkRequest:
-    """What issues the guardian's link, the same one again while the guardian's address stands.
+    """The request of the guardian's link; the same link until the guardian's address is corrected.
 
-    It is keyed by the registration, not the event: a reminder repeats the link of the request.
+    Keyed by the registration, not the event: a reminder repeats the link of the request.
     """
     name = f"consent link {corrections}" if corrections else "consent link"
     return IssueLinkRequest(

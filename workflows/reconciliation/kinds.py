@@ -1,4 +1,4 @@
-"""Each kind of row that a run must know: which run that is, and how it is begun from the row."""
+"""Each kind of row that needs a run: which run, and how to begin it from the row."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -57,11 +57,11 @@ from workflows.customers.need_activities import ASK_HOUR
 
 @dataclass(frozen=True)
 class Row:
-    """A row of which more is to come, as the service that keeps it lists it."""
+    """An unfinished row, as its service lists it."""
 
     unfinished: Unfinished
     invitation: Invitation = field(default_factory=Invitation)
-    """In full, if it is one."""
+    """The whole invitation, if the row is one."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +69,20 @@ class Kind:
     """A kind of row."""
 
     workflow_id: Callable[[Row], str]
-    """The run that must know it."""
+    """The workflow ID of the row's run."""
     begin: Callable[[Client, Row], Awaitable[None]]
-    """Begins that run, or tells the one that is open of its row. What was done is not done twice."""
+    """Begins the run, or signals the row to an open one. Repeats nothing that was done."""
     knows: Callable[[WorkflowExecution], bool] = lambda run: True  # noqa: ARG005
-    """Whether an open run knows its row: one whose update was lost shows nothing of it."""
+    """Whether an open run knows its row. A run that lost its update shows no search attribute of it."""
     at_rest: Callable[[Row, WorkflowExecution | None], bool] = lambda row, run: False  # noqa: ARG005
-    """Whether nothing more is to come, as the latest run tells which is closed."""
+    """Whether the row needs no run any more, judged by its latest closed run."""
 
 
 def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
-    """All of them. `need_patience` is how long an answer about a temporary need may take, each time."""
+    """All kinds. `need_patience` is how long each answer about a temporary need may take."""
 
     def need_at_rest(row: Row, run: WorkflowExecution | None) -> bool:
-        """Once the question was asked and nobody has answered, the row stays as it is."""
+        """Whether the question was asked and not answered: the row then stays as it is."""
         asked = helsinki_moment(from_proto_date(row.unfinished.expected_end_date), ASK_HOUR)
         ended_by_itself = run is not None and run.status == WorkflowExecutionStatus.COMPLETED
         return now() >= (asked if ended_by_itself else asked + 2 * need_patience)
@@ -124,7 +124,7 @@ def _shows(attribute: SearchAttributeKey[str]) -> Callable[[WorkflowExecution], 
 
 
 def _cd_borrower_told(row: Row, run: WorkflowExecution | None) -> bool:
-    """A run that has told them is over, and shows which registration it was about."""
+    """Whether a run has completed for this CD borrower's registration."""
     return (
         run is not None
         and run.status == WorkflowExecutionStatus.COMPLETED
@@ -157,7 +157,7 @@ async def _begin_registration(temporal: Client, row: Row) -> None:
 
 
 async def _begin_removal(temporal: Client, row: Row) -> None:
-    """By the very update that ended the customership: it finds that done, and does the rest."""
+    """Repeats the update that ended the customership: the run skips what is done."""
     unfinished = row.unfinished
     end = EndCustomershipRequest(
         request_id=unfinished.request_id,
@@ -243,7 +243,7 @@ async def _begin_disclosure(temporal: Client, row: Row) -> None:
 
 
 async def _begin_invitation(temporal: Client, row: Row) -> None:
-    """By the very update that made the invitation: it finds that done, and does the rest."""
+    """Repeats the update that made the invitation: the run skips what is done."""
     invitation = row.invitation
     invite = InviteRegistrarRequest(
         request_id=str(uuid.UUID(invitation.invitation_id)),

@@ -1,4 +1,4 @@
-"""`ReconciliationWorkflow`: rows of which more is to come have a run that knows them, and runs a row."""
+"""`ReconciliationWorkflow`: begins missing runs of rows, and ends runs without a row."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,18 +18,18 @@ from workflows.reconciliation.activities import ReconciliationActivities
 from workflows.support.steps import HEARTBEAT, RETRY, noted
 
 _ROUND = timedelta(hours=2)
-"""For a step that looks at all rows of a kind: many times what it takes."""
+"""Timeout of an activity that checks all rows of a kind: many times what it takes."""
 
 _KINDS: Sequence[UnfinishedKind.ValueType] = sorted(UnfinishedKind.values())
-"""Each kind of row. The first, which names none, stands for invitations."""
+"""Each kind of row. The first, unspecified, stands for invitations."""
 
 _REFUSED = ReconciliationCount(failed=1)
-"""What a step that a service refuses for good has mended."""
+"""The count of an activity that a service refuses."""
 
 
 @workflow.defn(name=ReconciliationWorkflowNames.WORKFLOW)
 class ReconciliationWorkflow:
-    """Mends what a crash, a restored backup or an operator has torn apart.
+    """Repairs rows and runs that a crash, a restored backup or an operator has separated.
 
     A schedule starts it every few minutes, and each worker when it starts.
     """
@@ -39,9 +39,9 @@ class ReconciliationWorkflow:
 
     @workflow.run
     async def run(self) -> ReconciliationResult:
-        """Begins the runs that are missing, and ends those whose row is gone. Shows how many.
+        """Begins missing runs and ends runs whose row is gone. Returns how many.
 
-        A refused step counts as one that was not mended; the next run tries it again.
+        A refused activity counts as one failure; the next run tries again.
         """
         result = self._result
         for kind in _KINDS:
@@ -62,7 +62,7 @@ class ReconciliationWorkflow:
             result.rows += count.checked
             result.begun += count.mended
             result.failed += count.failed
-            self._show("Looks for rows without a run")
+            self._show("Checks rows without a run")
         looking = "Runs without a row"
         lost = await noted(
             workflow.execute_activity_method(
@@ -81,14 +81,14 @@ class ReconciliationWorkflow:
         return result
 
     def _show(self, note: str) -> None:
-        """Shows operators what was mended, in numbers."""
+        """Shows operators the numbers."""
         result = self._result
         mended = result.begun + result.ended
         stage = "INCOMPLETE" if result.failed else "MENDED" if mended else "CLEAN"
         workflow.upsert_search_attributes([STAGE.value_set(stage)])
         workflow.set_current_details(
-            f"**{note}**: {result.rows:,} rows looked at.\n\n"
-            f"Rows without a run that have one again: {result.begun:,}. "
-            f"Runs without a row that were ended: {result.ended:,}. "
-            f"Not mended: {result.failed:,}."
+            f"**{note}**: {result.rows:,} rows checked.\n\n"
+            f"Missing runs begun: {result.begun:,}. "
+            f"Runs without a row ended: {result.ended:,}. "
+            f"Failed: {result.failed:,}."
         )

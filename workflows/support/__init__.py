@@ -1,1 +1,1 @@
-"""What all workflows and activities share."""
+"""Helpers of all workflows and activities."""

@@ -1,4 +1,4 @@
-"""What holds for every step: signs of life, and refusals as failures that Temporal understands."""
+"""Interceptors of all activities: heartbeats, and refusals as Temporal failures."""
 
 import asyncio
 from datetime import timedelta
@@ -12,7 +12,7 @@ from services.runtime.rpc.errors import Refusal, is_permanent, reason_name
 
 
 class RefusalInterceptor(Interceptor):
-    """Turns a service's refusal into a failure Temporal understands: permanent ones are not retried."""
+    """Turns a service's refusal into a Temporal failure; permanent ones are not retried."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wraps every activity."""
@@ -20,7 +20,7 @@ class RefusalInterceptor(Interceptor):
 
 
 class HeartbeatInterceptor(Interceptor):
-    """Lets Temporal see that a step still runs: then one whose worker has died is soon tried by another."""
+    """Sends heartbeats, so that Temporal soon retries an activity whose worker has died."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wraps every activity."""
@@ -59,7 +59,7 @@ class _RefusalInbound(ActivityInboundInterceptor):
 
 
 def _later_than_retries(retry_after: timedelta | None) -> timedelta | None:
-    """When a service wants to be asked again, if the step would otherwise be tried before."""
+    """The delay that a service asks for, if it is longer than the retry policy's."""
     policy = activity.info().retry_policy
     longest = policy.maximum_interval if policy else None
     return retry_after if retry_after and longest and retry_after > longest else None

@@ -1,4 +1,4 @@
-"""On whose behalf a step is done: from the message that a workflow handles to the services its steps call."""
+"""The actor of an activity, passed from the message that a workflow handles to the services."""
 
 import uuid
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _ASKED_BY: ContextVar[Actor | None] = ContextVar("asked_by", default=None)
 
 
 def acts_by_hand() -> bool:
-    """Whether the message at hand was sent by an operator, from Temporal UI or its command line."""
+    """Whether an operator sent the current message, from Temporal UI or CLI."""
     return current_actor().kind == ACTOR_KIND_OPERATOR
 
 
@@ -50,7 +50,7 @@ def asked_by() -> Actor | None:
 
 
 class ActorInterceptor(Interceptor):
-    """Hands the actor on. What a run does because a moment has come, it does on nobody's behalf."""
+    """Passes the actor on. What a run does when a timer fires has no actor."""
 
     def __init__(self, seal: ActorSeal) -> None:
         self._seal = seal
@@ -78,7 +78,7 @@ class _ActorInbound(WorkflowInboundInterceptor):
         super().init(_ActorOutbound(outbound, self.seal))
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002, ANN401
-        # A schedule starts a run on nobody's behalf, and so does an update; both send no header.
+        # A run started by a schedule or with an update has no actor and no header.
         if HEADER in input.headers:
             info = workflow.info()
             actor = self.seal.open(input.headers, start_of(info.workflow_id), info.start_time)
@@ -91,14 +91,14 @@ class _ActorInbound(WorkflowInboundInterceptor):
         return await super().execute_workflow(input)
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002, ANN401
-        # The gateway says on whose behalf it asks; who else asks has Temporal's UI or command line.
+        # The gateway seals the actor; an update without a valid seal comes from Temporal UI or CLI.
         message = update_of(workflow.info().workflow_id, input.update, input.id)
         actor = self.seal.open(input.headers, message, workflow.now())
         set_current_actor(actor or _of_an_old_release(input.headers, f"update {input.id}") or _OPERATOR)
         return await super().handle_update_handler(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
-        # What does not come from an operator comes from another run, and says nothing on anybody's behalf.
+        # Signals come from operators or from other runs, which pass no actor.
         set_current_actor(_OPERATOR)
         await super().handle_signal(input)
 
@@ -137,9 +137,9 @@ class _ActorActivityInbound(ActivityInboundInterceptor):
 
 
 def _of_an_old_release(headers: Mapping[str, Payload], message: str) -> Actor | None:
-    """The actor of an unsealed header, if this replays what a release up to 0.2 has handled.
+    """The actor of an unsealed header, if this replays a message handled by a release up to 0.2.
 
-    Its run must decide as it did then. What is handled now is not believed, and leaves a marker to say so.
+    Such a run must decide as it did then. A new message is not trusted, and leaves a marker saying so.
     """
     actor = unsealed_actor(headers)
     if actor is None:

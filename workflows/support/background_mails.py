@@ -1,4 +1,4 @@
-"""Mails that a run sends in the background: one that cannot go out neither ends nor delays the run."""
+"""Mails sent in the background: one that fails neither ends nor delays the run."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ ResultT = TypeVar("ResultT")
 
 
 class BackgroundMails:
-    """The mails under way. An activity that is refused for good is logged."""
+    """The mails under way. A permanent refusal is logged."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
@@ -27,11 +27,11 @@ class BackgroundMails:
         self.start(mail_step(step, argument, summary), summary)
 
     def start(self, task_of: Awaitable[object], summary: str) -> None:
-        """Starts something else, such as a signal to another run."""
+        """Starts another task, such as a signal to another run."""
         task = asyncio.ensure_future(noted(task_of, summary))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def all_sent(self) -> bool:
-        """Whether none is under way: a run must not end before."""
+        """Whether no mail is under way; a run must not end before."""
         return not self._tasks

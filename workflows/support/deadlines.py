@@ -1,4 +1,4 @@
-"""When what is due: pure functions of a timetable and a moment."""
+"""Deadlines: pure functions of a timetable and a moment."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from services.runtime.clock import helsinki_day, helsinki_moment
 
 
 def welcome_time(begun: datetime, timetable: Timetable) -> datetime:
-    """When the welcome mail goes out (R26): at the welcome hour in Helsinki on the day the delay leads to.
+    """When the welcome mail is sent (R26): at the welcome hour in Helsinki on the day after the delay.
 
     A delay of less than a day, for demonstrations, counts to the second.
     """
@@ -19,12 +19,12 @@ def welcome_time(begun: datetime, timetable: Timetable) -> datetime:
 
 
 def address_reminder_time(begun: datetime, timetable: Timetable) -> datetime:
-    """When the registrar whose own address is on file is reminded (R27)."""
+    """When the registrar is reminded of their own address on file (R27)."""
     return begun + timetable.address_reminder.ToTimedelta()
 
 
 def last_welcome_time(welcome: datetime, timetable: Timetable) -> datetime:
-    """Until when the welcome waits for the customer's own address (R27)."""
+    """The latest time of the welcome mail while it waits for the customer's own address (R27)."""
     return welcome + timetable.address_patience.ToTimedelta()
 
 

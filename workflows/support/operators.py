@@ -1,4 +1,4 @@
-"""What operators see of a run in Temporal UI, and what they can do with it."""
+"""What operators see of a run in Temporal UI, and cancellation."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -37,20 +37,20 @@ def show(
 
 
 class Operated:
-    """A workflow that no button of Temporal UI breaks off.
+    """A workflow that Temporal UI's Cancel button cannot interrupt.
 
-    A request to cancel is taken as what an operator means by it. Where it means nothing it is ignored, which
-    the run's details tell: a run that was simply cancelled would leave its row behind, waiting for ever.
+    A cancellation is taken as what an operator means by it. Where it means nothing, it is ignored, and the
+    run's details say so: a cancelled run would leave its row waiting for ever.
     """
 
     @workflow.query(
         name="waits_for",
-        description="Tells what the run waits for, until when, and which signals it takes. Takes no input.",
+        description="What the run waits for, until when, and which signals it takes. Takes no input.",
     )
     def waits_for(self) -> WaitsFor:
-        """What the run waits for."""
+        """The run's current details."""
         return WaitsFor(details=workflow.get_current_details())
 
     async def take_cancellation(self) -> bool:
-        """Does what an operator means by a cancellation. False if it means nothing in this state."""
+        """Handles a cancellation; False if it means nothing in this state."""
         return False

@@ -1,4 +1,4 @@
-"""Permanent refusals of services, as answers of activities."""
+"""Permanent refusals of services, as results of activities."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -24,7 +24,7 @@ Activity = Callable[[StepsT, ArgumentT], Awaitable[AnswerT]]
 def answers_refusals(
     answer: type[AnswerT],
 ) -> Callable[[Activity[StepsT, ArgumentT, AnswerT]], Activity[StepsT, ArgumentT, AnswerT]]:
-    """Has an activity answer a permanent refusal in its answer's field `refused`, instead of failing."""
+    """Makes an activity return a permanent refusal in its result's field `refused`, instead of failing."""
 
     def decorate(step: Activity[StepsT, ArgumentT, AnswerT]) -> Activity[StepsT, ArgumentT, AnswerT]:
         @wraps(step)

@@ -1,4 +1,4 @@
-"""What starts by itself, again and again: Temporal's schedules."""
+"""Temporal schedules of recurring workflows."""
 
 from datetime import timedelta
 
@@ -29,25 +29,25 @@ log = structlog.get_logger()
 _Names = PasswordReminderWorkflowNames | WorkDigestWorkflowNames | ReconciliationWorkflowNames
 
 _HOUR = 9
-"""Of the day in Helsinki: people read mail then."""
+"""Hour of the day in Helsinki: people read mail then."""
 
 
 _EVERY = timedelta(minutes=5)
-"""Between two reconciliations. One that takes longer is not joined by a second."""
+"""Interval of reconciliation. A run that takes longer is not joined by a second."""
 
 
 async def prepare_schedules(client: Client) -> None:
-    """Makes the schedules that are missing, and has reconciliation run now.
+    """Creates missing schedules, and triggers reconciliation now.
 
-    A schedule that is there stays as operators have left it.
+    An existing schedule stays as operators have left it.
     """
     daily = ScheduleSpec(
         calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(_HOUR)])], time_zone_name="Europe/Helsinki"
     )
     often = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_EVERY)])
     await _prepare(client, PasswordReminderWorkflowNames, "Password reminders", daily)
-    await _prepare(client, WorkDigestWorkflowNames, "What is due in the work list", daily)
-    await _prepare(client, ReconciliationWorkflowNames, "Rows and runs are compared", often)
+    await _prepare(client, WorkDigestWorkflowNames, "Daily mail of work that is due", daily)
+    await _prepare(client, ReconciliationWorkflowNames, "Reconciliation of rows and runs", often)
     try:
         await client.get_schedule_handle(ReconciliationWorkflowNames.SCHEDULE).trigger()
     except RPCError as error:

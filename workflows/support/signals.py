@@ -1,4 +1,4 @@
-"""What comes from Temporal UI and CLI: signals typed by hand, so they may be wrong, and cancellations."""
+"""Signals and cancellations from Temporal UI and CLI, which may be wrong."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.support.operators import Operated
 
 _SAYING = frozenset({RegistrationWorkflowNames.MOVED, RegistrationWorkflowNames.RESUMED})
-"""Signals of runs that mean nothing without a body. The others of runs only have a run look how it stands."""
+"""Signals of other runs that need a body. The rest only make a run check its row."""
 
 
-CANCELLATION_IGNORED = "A cancellation was asked for, and ignored: this run cannot be cancelled now."
-"""What the details of a run tell then."""
+CANCELLATION_IGNORED = "A cancellation was ignored: this run cannot be cancelled now."
+"""Added to the run's details then."""
 
 
 class SignalInterceptor(Interceptor):
-    """Lets a wrong signal change nothing, and a cancellation break nothing off.
+    """Drops wrong signals and handles cancellations.
 
-    Without it the run would get stuck on the one, or fail, and be lost by the other.
+    Otherwise a wrong signal would block or fail the run, and a cancellation would end it.
     """
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type["_SignalInbound"]:  # noqa: A002, ARG002
@@ -52,7 +52,7 @@ class _SignalInbound(WorkflowInboundInterceptor):
                 await asyncio.shield(story)
             except asyncio.CancelledError:
                 if story.cancelled() or story.cancelling():
-                    # The worker lets go of the run.
+                    # The worker evicts the run.
                     raise
                 taking = asyncio.ensure_future(_take_cancellation(run))
         if taking is not None:
@@ -61,13 +61,13 @@ class _SignalInbound(WorkflowInboundInterceptor):
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002, ANN401
         if [isinstance(argument, Message) for argument in input.args] != [True]:
-            # The handler's own error would fail the workflow task, again and again.
-            raise ApplicationError("The body is not the one message that it takes", non_retryable=True)
+            # The handler's own error would fail the workflow task repeatedly.
+            raise ApplicationError("The body must be one message of the expected type", non_retryable=True)
         return await super().handle_update_handler(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002
         if [type(argument) for argument in input.args] != list(_body(input.signal)) or not input.args:
-            workflow.logger.warning("signal dropped: its body is not the one message that it takes")
+            workflow.logger.warning("signal dropped: its body must be one message of the expected type")
             return
         body = input.args[0]
         if input.signal in _SAYING and not body.ByteSize() and workflow.patched("refuse-empty-signals"):
@@ -76,12 +76,12 @@ class _SignalInbound(WorkflowInboundInterceptor):
         try:
             await super().handle_signal(input)
         except FailureError:
-            workflow.logger.warning("signal dropped: a service refused what it asks for")
+            workflow.logger.warning("signal dropped: a service refused the change")
 
 
 def _body(signal: str) -> Sequence[type]:
-    """The types of what the run's handler of a signal takes: one message. Empty if it has no such handler."""
-    # The SDK has no public way to a definition.
+    """The type that the run's handler of a signal takes: one message. Empty if there is no such handler."""
+    # The SDK has no public access to definitions.
     handler = workflow._Definition.must_from_class(type(workflow.instance())).signals.get(signal)
     return handler.arg_types or () if handler else ()
 
@@ -91,7 +91,7 @@ async def _take_cancellation(run: Operated) -> None:
     try:
         taken = await run.take_cancellation()
     except FailureError:
-        workflow.logger.warning("cancellation ignored: a service refused what it asks for")
+        workflow.logger.warning("cancellation ignored: a service refused the change")
         taken = False
     if not taken:
         details = workflow.get_current_details()

@@ -1,4 +1,4 @@
-"""How a workflow has its steps done: quick ones at once, those that mail for as long as it takes."""
+"""Activity options: local activities for service calls, regular ones for e-mail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,10 +20,10 @@ from services.runtime.temporal.names import NeedWorkflowNames, RegistrationWorkf
 from workflows.support.actor_context import asked_by
 
 QUICK = timedelta(seconds=15)
-"""For a local step: a few calls to services that are there."""
+"""Timeout of a quick activity: a few calls to available services."""
 
 _LOCALLY = timedelta(seconds=12)
-"""For all tries of a local step: a workflow task that lasts longer adds three events every eight seconds."""
+"""Of all attempts of a local activity: a longer workflow task adds three events every eight seconds."""
 
 _LOCAL_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_attempts=5
@@ -31,24 +31,24 @@ _LOCAL_RETRY = RetryPolicy(
 """Enough for a service that restarts."""
 
 FIRST_MESSAGE = timedelta(minutes=10)
-"""How long a run that is started by an update waits for it: far longer than any caller repeats it."""
+"""How long a run waits for the update that started it: far longer than any caller repeats it."""
 
 UPDATES_PER_RUN = 1000
-"""A run takes 2,000 updates at most: one that may live long goes on in a new run after so many."""
+"""Updates after which a long-lived run continues as new. Temporal accepts 2,000 per run."""
 
 AGAIN = timedelta(hours=1)
-"""How long until a step is tried again that a service has refused, and that must be done."""
+"""Interval at which an activity is retried that must be done but was refused."""
 
 MAIL = timedelta(minutes=2)
-"""For a step that mails: a mail server may take its time."""
+"""Timeout of an activity that mails: a mail server may be slow."""
 
 HEARTBEAT = timedelta(seconds=15)
-"""Without a sign of life for so long, a step that mails is given to another worker."""
+"""Heartbeat timeout: after it, an activity that mails is given to another worker."""
 
 RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
 )
-"""Without limit: whatever is away comes back, and until then Temporal UI shows what is tried."""
+"""Without limit: what is unavailable comes back, and until then Temporal UI shows the retries."""
 
 StepsT = TypeVar("StepsT")
 ArgumentT = TypeVar("ArgumentT")
@@ -58,10 +58,10 @@ ResultT = TypeVar("ResultT")
 async def quick_step(
     step: Callable[[StepsT, ArgumentT], Awaitable[ResultT]], argument: ArgumentT, summary: str
 ) -> ResultT:
-    """Does a quick step within the workflow's own task.
+    """Runs a quick activity as a local activity.
 
-    A step that cannot succeed so soon goes on as an ordinary activity, which adds no event while it is tried.
-    Raises FailureError if a service refuses it for good.
+    If that does not succeed in time, it runs as a regular activity, whose retries add no events. Raises
+    FailureError if a service refuses it permanently.
     """
     try:
         return await workflow.execute_local_activity_method(
@@ -86,7 +86,7 @@ async def quick_step(
 async def mail_step(
     step: Callable[[StepsT, ArgumentT], Awaitable[ResultT]], argument: ArgumentT, summary: str
 ) -> ResultT:
-    """Does a step that mails."""
+    """Runs an activity that mails."""
     return await workflow.execute_activity_method(
         step,
         argument,
@@ -104,9 +104,9 @@ async def mail_while(
     summary: str,
     until: datetime,
 ) -> ResultT | None:
-    """Mails somebody who is waited for. An answer, or the end of the wait, does not wait for the mail.
+    """Sends a mail while an answer is awaited. Neither the answer nor the end of the wait waits for it.
 
-    None if nobody is waited for any more, or if the mail was refused, or could not go out until a moment.
+    None if nothing is awaited any more, the mail was refused, or it was not sent by `until`.
     """
     if not awaited():
         return None
@@ -129,13 +129,13 @@ async def mail_while(
     if mail.done():
         return await noted(mail, summary)
     mail.cancel()
-    # How it ends is of no interest; asyncio would log an error nobody has looked at.
+    # Ignore its outcome; otherwise asyncio would log an unretrieved exception.
     mail.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     return None
 
 
 async def noted(step: Awaitable[ResultT], summary: str) -> ResultT | None:
-    """What a step brings. None if it is refused for good: that is logged, and the run goes on."""
+    """The result of an activity; None if it is refused permanently, which is logged."""
     try:
         return await step
     except FailureError as error:
@@ -146,7 +146,7 @@ async def noted(step: Awaitable[ResultT], summary: str) -> ResultT | None:
 
 
 async def insist(step: Callable[[], Awaitable[ResultT]], summary: str) -> ResultT:
-    """What a step brings that a run cannot do without: it is tried again every hour after a refusal."""
+    """The result of an activity that a run needs: retried every hour after a refusal."""
     while True:
         try:
             return await step()
@@ -154,23 +154,25 @@ async def insist(step: Callable[[], Awaitable[ResultT]], summary: str) -> Result
             if is_cancelled_exception(error):
                 raise
             _log_refusal(error, summary)
-        await workflow.sleep(AGAIN, summary=OperatorText(f"{summary}: again"))
+        await workflow.sleep(AGAIN, summary=OperatorText(f"{summary}: retry"))
 
 
 def _log_refusal(error: FailureError, summary: str) -> None:
-    # No more than its type: what else a failure tells may be personal data.
+    # Only its type: the rest of a failure may be personal data.
     reason = _application_error(error)
-    workflow.logger.error("step refused, the run goes on: %s: %s", summary, reason.type if reason else "")
+    workflow.logger.error(
+        "activity refused, the run continues: %s: %s", summary, reason.type if reason else ""
+    )
 
 
 def is_refused(error: FailureError) -> bool:
-    """Whether a service has refused a step for good: it would refuse it again."""
+    """Whether a service has refused an activity permanently."""
     reason = _application_error(error)
     return reason is not None and reason.non_retryable
 
 
 def _application_error(error: FailureError) -> ApplicationError | None:
-    # The SDK wraps the failure of an ordinary activity in an ActivityError, that of a local one not.
+    # The SDK wraps failures of regular activities in an ActivityError, those of local ones not.
     cause = error.cause if isinstance(error, ActivityError) else error
     return cause if isinstance(cause, ApplicationError) else None
 
@@ -180,11 +182,11 @@ async def first_message(
     request: ArgumentT | None = None,
     perform: Callable[[ArgumentT], Awaitable[object]] | None = None,
 ) -> bool:
-    """Waits for the update or signal that a run is started for. False if none comes in ten minutes.
+    """Waits for the update or signal that starts the run. False if none comes in ten minutes.
 
-    Temporal loses an update if the worker and Temporal die before the update is recorded, though a local
-    activity may have changed a service by then. So a run whose input is the update performs it then, on
-    behalf of the update's actor.
+    Temporal loses an update if the worker and Temporal die before recording it, although a local activity may
+    already have changed a service. A run whose input is the update then performs it itself, on behalf of the
+    update's actor.
     """
     while not taken():
         if not workflow.all_handlers_finished():
@@ -196,22 +198,24 @@ async def first_message(
                 await workflow.wait_condition(
                     lambda: taken() or not workflow.all_handlers_finished(),
                     timeout=FIRST_MESSAGE,
-                    timeout_summary=OperatorText("Nothing has come that this run was started for"),
+                    timeout_summary=OperatorText("Wait for the first message"),
                 )
             except TimeoutError:
                 actor = asked_by()
                 if request is not None and perform is not None and actor is not None:
                     workflow.logger.warning("update lost: the run performs it from its input")
-                    await noted(asyncio.ensure_future(_as(actor, perform(request))), "Perform update")
+                    await noted(
+                        asyncio.ensure_future(_as(actor, perform(request))), "Perform the lost update"
+                    )
                     return taken()
-                workflow.logger.warning("run ended: the message that it was started for never came")
-                workflow.set_current_details("**Ended**: the message that it was started for never came.")
+                workflow.logger.warning("run ended: its first message never came")
+                workflow.set_current_details("**Ended**: its first message never came.")
                 return False
     return True
 
 
 async def _as(actor: Actor, action: Awaitable[ResultT]) -> ResultT:
-    """Awaits something on behalf of an actor, in a task of its own, whose context does not last."""
+    """Awaits an action on behalf of an actor, in its own task so that the context ends with it."""
     set_current_actor(actor)
     return await action
 
@@ -219,17 +223,17 @@ async def _as(actor: Actor, action: Awaitable[ResultT]) -> ResultT:
 async def signal_registration(
     person_id: str, name: str, message: Moved | AddressChanged | CustomershipEnded | Merged
 ) -> None:
-    """Tells the person's registration, if it still runs."""
+    """Signals the person's registration, if it runs."""
     await _signal(RegistrationWorkflowNames.workflow_id(person_id), name, message)
 
 
 async def signal_removal(customer_id: str) -> None:
-    """Tells the removal of a customer, if one runs, that the customer has come back (R19)."""
+    """Signals the customer's removal, if it runs, that the customer has returned (R19)."""
     await _signal(RemovalWorkflowNames.workflow_id(customer_id), RemovalWorkflowNames.RETURNED, Returned())
 
 
 async def signal_need(customer_id: str) -> None:
-    """Has the customer's temporary need looked at anew, if it is watched."""
+    """Makes the run that watches the customer's temporary need read it again."""
     await _signal(NeedWorkflowNames.workflow_id(customer_id), NeedWorkflowNames.CHANGED, NeedChanged())
 
 
@@ -237,4 +241,4 @@ async def _signal(workflow_id: str, name: str, message: Message) -> None:
     try:
         await workflow.get_external_workflow_handle(workflow_id).signal(name, message)
     except FailureError:
-        workflow.logger.debug("nothing runs that could be told")
+        workflow.logger.debug("signal not sent: the run has ended")

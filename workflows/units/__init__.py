@@ -1,1 +1,1 @@
-"""Invitations to units, and their closing."""
+"""Invitations to units, and closing of units."""

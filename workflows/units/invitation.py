@@ -1,4 +1,4 @@
-"""`InvitationWorkflow`: somebody is invited to be a registrar, and answers or does not."""
+"""`InvitationWorkflow`: invites a person to be a registrar."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -24,9 +24,9 @@ from workflows.units.invitation_activities import InvitationActivities
 
 @workflow.defn(name=InvitationWorkflowNames.WORKFLOW)
 class InvitationWorkflow(Operated):
-    """Coordinates one invitation. Started by the update `invite`, which answers once it is decided.
+    """Coordinates one invitation. Started by the update `invite`, answered once it is decided.
 
-    It ends when the invitation is accepted, taken back, replaced by a newer one, or over.
+    It ends when the invitation is accepted, withdrawn, replaced by a newer one, or expired.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class InvitationWorkflow(Operated):
 
     @workflow.run
     async def run(self) -> None:
-        """Mails the link, reminds of it, and tells whoever invited if nobody has come."""
+        """Mails the link and a reminder; notifies the inviter if the invitation expires."""
         if not await first_message(lambda: self._answer is not None):
             return
         if self._answer is not None and self._answer.HasField("invitation"):
@@ -47,19 +47,19 @@ class InvitationWorkflow(Operated):
 
     @workflow.update(name=InvitationWorkflowNames.INVITE)
     async def invite(self, request: InviteRequest) -> InviteResponse:
-        """Makes the invitation. Answers with it, or with why there is none."""
+        """Makes the invitation. Answers with it, or with the refusal."""
         self._answer = await quick_step(
-            InvitationActivities.invite_registrar, request.invite, "Make the invitation"
+            InvitationActivities.invite_registrar, request.invite, "Create the invitation"
         )
         return self._answer
 
     @workflow.signal(name=InvitationWorkflowNames.WITHDRAW)
     def withdraw(self, _message: WithdrawInvitation) -> None:
-        """Takes the invitation back."""
+        """Withdraws the invitation."""
         self._withdrawn = True
 
     async def take_cancellation(self) -> bool:
-        """Takes an open invitation back."""
+        """Withdraws an open invitation."""
         self._withdrawn = self._answer is not None and not self._accepted
         return self._withdrawn
 
@@ -68,7 +68,7 @@ class InvitationWorkflow(Operated):
         description="Sent by the gateway, not by people: the invitation was accepted.",
     )
     def accepted(self, _message: InvitationAccepted) -> None:
-        """The invitation was accepted: nothing is left to do."""
+        """Ends the run: the invitation was accepted."""
         self._accepted = True
 
     async def _await_acceptance(self, answer: InviteResponse) -> None:
@@ -78,18 +78,18 @@ class InvitationWorkflow(Operated):
         self._show(invitation, "Waits for an answer to the invitation", end)
         waits = await self._mails(InvitationActivities.mail_invitation, step, "Mail the invitation", end)
         if waits and answer.HasField("remind_time"):
-            waits = await self._waits_until(answer.remind_time.ToDatetime(UTC), "Reminder of the invitation")
+            waits = await self._waits_until(answer.remind_time.ToDatetime(UTC), "Invitation: reminder")
             if waits:
                 waits = await self._mails(
-                    InvitationActivities.remind_of_invitation, step, "Remind of the invitation", end
+                    InvitationActivities.remind_of_invitation, step, "Remind the invited person", end
                 )
         if waits:
-            await self._waits_until(end, "End of the invitation")
+            await self._waits_until(end, "Invitation: expiry")
         if self._withdrawn:
-            voiding = "Take the invitation back"
+            voiding = "Withdraw the invitation"
             await insist(lambda: quick_step(InvitationActivities.void_invitation, step, voiding), voiding)
         elif not self._accepted:
-            ending = "Tell whoever invited"
+            ending = "Notify the inviter"
             await noted(mail_step(InvitationActivities.end_invitation, step, ending), ending)
         self._show(invitation, "Complete", None)
 
@@ -100,7 +100,7 @@ class InvitationWorkflow(Operated):
         summary: str,
         end: datetime,
     ) -> bool:
-        """Mails; an answer does not wait for a mail server. Whether the invitation still waits for one."""
+        """Sends a mail; an answer does not wait for it. Whether the invitation is still open."""
         if workflow.patched("hear-while-mail-is-on-its-way"):
             mailed = await mail_while(lambda: not self._is_answered, activity, step, summary, end)
         else:
@@ -112,7 +112,7 @@ class InvitationWorkflow(Operated):
         return self._accepted or self._withdrawn
 
     async def _waits_until(self, moment: datetime, summary: str) -> bool:
-        """Whether the invitation still waits for an answer at a moment."""
+        """Whether the invitation is still unanswered at a moment."""
         try:
             await workflow.wait_condition(
                 lambda: self._is_answered,
@@ -125,7 +125,7 @@ class InvitationWorkflow(Operated):
 
     @staticmethod
     def _show(invitation: Invitation, what: str, until: datetime | None) -> None:
-        """Tells operators what this run waits for, and until when."""
+        """Shows operators what the run waits for, and until when."""
         show(
             what,
             f"Unit `{invitation.unit_id}`, invitation `{invitation.invitation_id}`.",
@@ -135,9 +135,9 @@ class InvitationWorkflow(Operated):
 
 
 async def withdraw_invitation(invitation_id: str) -> None:
-    """Ends the run of an invitation that counts no more, if it still runs."""
+    """Ends the run of a replaced invitation or of a closed unit's, if it is open."""
     run = workflow.get_external_workflow_handle(InvitationWorkflowNames.workflow_id(invitation_id))
     try:
         await run.signal(InvitationWorkflowNames.WITHDRAW, WithdrawInvitation())
     except FailureError:
-        workflow.logger.debug("no invitation runs that could be ended")
+        workflow.logger.debug("signal not sent: the invitation's run has ended")

@@ -1,4 +1,4 @@
-"""The steps of an invitation. The link stays in them: it never enters a history."""
+"""Activities of an invitation. The link stays in them: it never enters a history."""
 
 import uuid
 from datetime import UTC, timedelta
@@ -35,7 +35,7 @@ from workflows.support.refusals import answers_refusals
 
 
 class InvitationActivities:
-    """The steps, over the three services."""
+    """Activities that call the three services."""
 
     def __init__(
         self, identity: Peer, registration: Peer, mailing: Mailing, remind_before_end: timedelta
@@ -50,7 +50,7 @@ class InvitationActivities:
     @activity.defn
     @answers_refusals(InviteResponse)
     async def invite_registrar(self, request: InviteRegistrarRequest) -> InviteResponse:
-        """Makes the invitation; or says why not, which is an answer."""
+        """Makes the invitation. A permanent refusal is returned, not raised."""
         invited = await self._identity.call(self._registrars.InviteRegistrar, request)
         await self._require_open_unit(invited.invitation)
         answer = InviteResponse(
@@ -63,7 +63,7 @@ class InvitationActivities:
 
     @activity.defn
     async def mail_invitation(self, step: InvitationStep) -> InvitationStepResult:
-        """Mails the link. If the address takes no mail, the invitation ends and whoever invited is told."""
+        """Mails the link. If the mail is undeliverable, ends the invitation and notifies the inviter."""
         issued = await self._issued(step)
         if issued.invitation.state != INVITATION_STATE_OPEN:
             return InvitationStepResult()
@@ -84,7 +84,7 @@ class InvitationActivities:
 
     @activity.defn
     async def remind_of_invitation(self, step: InvitationStep) -> InvitationStepResult:
-        """Mails the link once more, if it can still be used."""
+        """Mails the link again, if it is still valid."""
         issued = await self._issued(step)
         if issued.invitation.state != INVITATION_STATE_OPEN:
             return InvitationStepResult()
@@ -98,12 +98,12 @@ class InvitationActivities:
 
     @activity.defn
     async def void_invitation(self, step: InvitationStep) -> None:
-        """Takes the invitation back, if nobody has accepted it."""
+        """Voids the invitation, unless it has been accepted."""
         await self._void(step)
 
     @activity.defn
     async def end_invitation(self, step: InvitationStep) -> None:
-        """Ends the invitation's time; whoever invited is told, if nobody has accepted or taken it back."""
+        """Notifies the inviter and voids the invitation, if it has been neither accepted nor withdrawn."""
         get = GetInvitationRequest(invitation_id=step.invitation_id)
         invitation = (await self._identity.call(self._registrars.GetInvitation, get)).invitation
         if invitation.state not in {INVITATION_STATE_OPEN, INVITATION_STATE_EXPIRED}:
@@ -111,14 +111,14 @@ class InvitationActivities:
         content = InvitationNotice(
             unit_display_name=(await self._unit(invitation)).display_name, email=invitation.email
         )
-        # First: a step that is tried again must still find what to tell.
+        # Notify first: a retry after voiding would find nothing to notify of.
         await self._tell_inviter(invitation, "invitation expired", invitation_expired=content)
         await self._void(step)
 
     async def _require_open_unit(self, invitation: Invitation) -> None:
-        """FAILED_PRECONDITION (UNIT_CLOSED) for a closed unit: its invitation is void.
+        """Raises FAILED_PRECONDITION (UNIT_CLOSED) and voids the invitation if the unit is closed.
 
-        The invitation comes first: a unit that closes afterwards takes it back.
+        The invitation is made before this check: a unit that closes later voids it itself.
         """
         unit = await self._unit(invitation)
         if unit.HasField("close_time"):

@@ -1,4 +1,4 @@
-"""`UnitClosingWorkflow`: a unit closes, and its registrars lose it."""
+"""`UnitClosingWorkflow`: closes a unit and removes its registrars."""
 
 from temporalio import workflow
 
@@ -12,9 +12,9 @@ from workflows.units.unit_closing_activities import UnitClosingActivities
 
 @workflow.defn(name=UnitClosingWorkflowNames.WORKFLOW)
 class UnitClosingWorkflow(Operated):
-    """Coordinates one closing: two services change, and neither without the other.
+    """Coordinates one closing: two services change, or neither.
 
-    Started by the update `close`, which answers once all is done.
+    Started by the update `close`, answered once all is done.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class UnitClosingWorkflow(Operated):
 
     @workflow.update(name=UnitClosingWorkflowNames.CLOSE)
     async def close(self, request: CloseRequest) -> CloseResponse:
-        """Closes the unit. Answers with it, or with why it is not closed."""
+        """Closes the unit. Answers with it, or with the refusal."""
         return await self._perform(request)
 
     async def _perform(self, request: CloseRequest) -> CloseResponse:

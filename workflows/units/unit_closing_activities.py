@@ -1,4 +1,4 @@
-"""The step of a unit's closing."""
+"""Activity of a unit's closing."""
 
 from temporalio import activity
 
@@ -12,7 +12,7 @@ from workflows.support.refusals import answers_refusals
 
 
 class UnitClosingActivities:
-    """The step, over registration and identity."""
+    """An activity that calls registration and identity."""
 
     def __init__(self, identity: Peer, registration: Peer) -> None:
         self._identity = identity
@@ -23,7 +23,7 @@ class UnitClosingActivities:
     @activity.defn
     @answers_refusals(CloseResponse)
     async def close_unit(self, request: CloseRequest) -> CloseResponse:
-        """Closes the unit, then takes everybody out of it; or says why not, which is an answer."""
+        """Closes the unit, then removes its registrars. A permanent refusal is returned, not raised."""
         close = CloseUnitRequest(unit_id=request.unit_id)
         closed = await self._registration.call(self._units.CloseUnit, close)
         release = ReleaseUnitRequest(unit_id=request.unit_id)

@@ -1,1 +1,1 @@
-"""The digest of the work list."""
+"""The daily digest of the work list."""

@@ -1,4 +1,4 @@
-"""`WorkDigestWorkflow`: customer service is told what in its work list is late, or will be soon."""
+"""`WorkDigestWorkflow`: mails customer service the items of its work list that are due."""
 
 from temporalio import workflow
 
@@ -10,13 +10,13 @@ from workflows.worklist.digest_activities import WorkDigestActivities
 
 @workflow.defn(name=WorkDigestWorkflowNames.WORKFLOW)
 class WorkDigestWorkflow:
-    """Reminds customer service of all of it by one mail. A schedule starts it once a day."""
+    """Mails customer service one digest. A schedule starts it once a day."""
 
     @workflow.run
     async def run(self) -> None:
-        """Mails once, if anything is due. A refused step is left to the next day's run."""
-        workflow.set_current_details("**Tells customer service what is due in the work list**.")
-        telling = "Tell customer service"
+        """Mails once, if an item is due. A refused activity is left to the next day's run."""
+        workflow.set_current_details("**Mails customer service the work that is due**.")
+        telling = "Mail customer service the digest"
         await noted(
             workflow.execute_activity_method(
                 WorkDigestActivities.tell_what_is_due,

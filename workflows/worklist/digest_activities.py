@@ -1,4 +1,4 @@
-"""The step of the work list's daily digest: numbers alone, nobody's data."""
+"""Activity of the work list's daily digest: counts only, no personal data."""
 
 import uuid
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ _FIELDS: Mapping[WorkItemKind.ValueType, str] = {
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: "possible_duplicates",
     WORK_ITEM_KIND_MESSAGE: "messages",
 }
-"""Where the mail tells of each kind."""
+"""The mail's field for each kind."""
 
 
 class WorkDigestActivities:
-    """The step. An item is told of so long before its deadline: `notice`."""
+    """The activity. `notice` is how long before its deadline an item counts as due soon."""
 
     def __init__(self, registration: Peer, mailing: Mailing, notice: timedelta) -> None:
         self._registration = registration
@@ -43,14 +43,14 @@ class WorkDigestActivities:
 
     @activity.defn
     async def tell_what_is_due(self) -> MailStepResult:
-        """Mails customer service how much is late or will be soon; nothing if nothing is."""
+        """Mails customer service how much is overdue or due soon; no mail if nothing is."""
         request = CountDueWorkRequest()
         request.until.FromDatetime(now() + self._notice)
         due = (await self._registration.call(self._work.CountDueWork, request)).due
         if not due:
             return MailStepResult()
         counts = {_FIELDS[each.kind]: WorkCount(due_soon=each.due_soon, overdue=each.overdue) for each in due}
-        # One mail per run, however often the step is tried.
+        # One mail per run, however often the activity is retried.
         run = uuid.UUID(activity.info().workflow_run_id)
         once = RegistrationStep(registration_id=run.hex, event_id=str(run))
         digest = WorkDigest(**counts)

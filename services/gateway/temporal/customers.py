@@ -88,7 +88,7 @@ class CustomerWorkflows(WorkflowStarter):
         run = _run(
             MergeWorkflowNames.WORKFLOW,
             MergeWorkflowNames.workflow_id(request_id),
-            "Two customers become one",
+            "Merge of two customers",
             merge.unit_id,
             update,
         )
@@ -117,7 +117,7 @@ class CustomerWorkflows(WorkflowStarter):
         run = Run(
             RegistrationWorkflowNames.WORKFLOW,
             RegistrationWorkflowNames.workflow_id(person_id),
-            "A CD borrower becomes an online customer",
+            "Conversion to online customer",
             RegistrationWorkflowInput(person_id=person_id),
             [
                 SearchAttributePair(STAGE, stage_name(STAGE_ACTIVE)),

@@ -28,7 +28,7 @@ class PasswordOrderWorkflows(WorkflowStarter):
                     task_queue=TASK_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    static_summary=OperatorText("Order of a new password"),
+                    static_summary=OperatorText("Password reset"),
                 )
         except (RPCError, RuntimeError):
             # A client that has not connected yet raises RuntimeError.
