@@ -1,1 +1,1 @@
-"""Measurements, side by side in one run: `make bench`. They are bounded and stop by themselves."""
+"""Benchmarks, run together by `make bench`. They are bounded and end by themselves."""

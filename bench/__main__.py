@@ -1,4 +1,4 @@
-"""`python -m bench`: measures everything and prints the tables that stand in docs/benchmarks.md."""
+"""`python -m bench`: runs all benchmarks and prints the tables of docs/benchmarks.md."""
 
 import asyncio
 import tempfile
@@ -28,14 +28,14 @@ _UNLIMITED = {
         "MAILS_PER_ADDRESS",
     )
 }
-"""One account does in a minute what a country's registrars do in a day: it is counted, but not refused."""
+"""The one account does in a minute what a country's registrars do in a day: counted, but not refused."""
 
 
 def main(
     *,
     tiny: bool = typer.Option(False, help="Run every part with a few calls, to see that it runs."),
 ) -> None:
-    """Measures on a stack of its own, in a folder that is deleted afterwards."""
+    """Runs the benchmarks on a stack of their own, in a folder that is deleted afterwards."""
     uvloop.run(_measure(TINY if tiny else Sizes()))
 
 

@@ -1,4 +1,4 @@
-"""`CheckPersonalIdentityCode` with few and with many persons stored."""
+"""`CheckPersonalIdentityCode` with few and with many stored persons."""
 
 import secrets
 import time
@@ -22,7 +22,7 @@ _BATCH = 20_000
 
 @dataclass
 class CheckRun:
-    """Checks while so many persons are stored."""
+    """Latencies of checks at one number of stored persons."""
 
     persons: int
     latencies: list[float]
@@ -34,7 +34,7 @@ class CheckRun:
 
 
 async def measure_checks(stack: Stack, api: ApiClient, sizes: Sizes) -> list[CheckRun]:
-    """Stores persons as the vault stores them, and asks for known and unknown ones in turn."""
+    """Stores persons as the vault does, and checks known and unknown codes in turn."""
     everybody = codes(*STORED)
     connection = await asyncpg.connect(stack.postgres.url("identity").replace("+asyncpg", ""))
     runs = []

@@ -1,4 +1,4 @@
-"""A class list beside single Saves: adults from a file, or one by one, up to the credentials' mail."""
+"""A class list compared with single Saves of adults, up to the credentials' mail."""
 
 import asyncio
 import csv
@@ -42,13 +42,13 @@ _COLUMNS = {
 
 @dataclass
 class ListComparison:
-    """Both sides."""
+    """Results of single Saves and of the list."""
 
     save: Run
     accepted: float
-    """Seconds until the list was stored: reading, checking and storing all its rows."""
+    """Seconds until the list was accepted: read, checked and stored."""
     rows: Run
-    """As if each row were a call."""
+    """Counts each row as a call."""
 
 
 async def compare_lists(stack: Stack, caller: SaveCaller, api: ApiClient, sizes: Sizes) -> ListComparison:
@@ -76,7 +76,7 @@ async def compare_lists(stack: Stack, caller: SaveCaller, api: ApiClient, sizes:
 
 
 async def ended(api: ApiClient, name: str) -> ClassList:
-    """Waits until a list is done or cancelled."""
+    """Waits until a list is done or cancelled; returns it."""
     while True:
         request = GetClassListRequest(name=name)
         class_list: ClassList = (await api.call(api.class_lists.GetClassList, request)).class_list
@@ -86,7 +86,7 @@ async def ended(api: ApiClient, name: str) -> ClassList:
 
 
 def list_file(people: Iterator[str], rows: int) -> bytes:
-    """A class list of so many adults. `people` gives their personal identity codes."""
+    """A class-list file of `rows` adults. `people` gives their personal identity codes."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";")
     writer.writerow(["Henkilötunnus", *_COLUMNS])

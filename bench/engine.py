@@ -1,7 +1,7 @@
-"""The bare engine: a workflow that does nothing of ours, to measure ours against.
+"""The bare engine: a workflow without our work, as a baseline.
 
-It starts by update-with-start with one empty local activity, sets a 14-day timer, and nothing else. Run as a
-program, this is its worker, set up as ours is.
+It starts by update-with-start with one empty local activity and sets a 14-day timer. Run as a program, this
+module is its worker, configured as ours is.
 """
 
 import asyncio
@@ -38,13 +38,13 @@ class EngineWorkflow:
 
     @workflow.run
     async def run(self, input: RegistrationWorkflowInput) -> None:  # noqa: A002, ARG002
-        """Waits."""
+        """Waits for two weeks."""
         await workflow.wait_condition(lambda: self._answered)
         await workflow.sleep(timedelta(days=14))
 
     @workflow.update
     async def save(self, request: RegistrationWorkflowInput) -> RegistrationWorkflowInput:
-        """Answers."""
+        """Answers after the local activity."""
         answer = await workflow.execute_local_activity(
             nothing, request, start_to_close_timeout=timedelta(seconds=10)
         )
@@ -53,7 +53,7 @@ class EngineWorkflow:
 
 
 async def start(client: Client) -> str:
-    """Starts one, as a Save does; gives its workflow ID."""
+    """Starts a run, as a Save does; returns its workflow ID."""
     workflow_id = f"engine/{uuid.uuid4().hex}"
     argument = RegistrationWorkflowInput(person_id=workflow_id)
     operation = WithStartWorkflowOperation(

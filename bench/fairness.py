@@ -1,4 +1,4 @@
-"""Single Saves beside class lists, how soon a list is accepted, and how soon a short one is done."""
+"""Single Saves beside class lists, and how soon lists are accepted and done."""
 
 import asyncio
 import time
@@ -23,39 +23,39 @@ from liity.v1.unit_service_pb2 import CreateUnitRequest, UnitKind
 from services.runtime.rpc.errors import Refusal
 
 _LONGEST_UPLOAD = 120.0
-"""Seconds after which an upload is given up."""
+"""Seconds until an upload is given up."""
 
 
 @dataclass
 class Fairness:
-    """What was measured. Times are in seconds."""
+    """Results. Times are in seconds."""
 
     lists: int
-    """Lists that ran at a time, each of a unit of its own."""
+    """Number of lists running at a time, each of its own unit."""
     idle: Run
     """Saves on an idle system, before the lists and after them."""
     idle_refused: int
     busy: Run
-    """Saves while the lists ran. One that was refused counts with the time until it was."""
+    """Saves while the lists ran. A refused Save counts with the time until its refusal."""
     busy_refused: int
     rows_per_second: float
-    """Rows of the lists that were decided meanwhile."""
+    """Rows of the lists decided per second meanwhile."""
     accepted_alone: float
     """Time until a list was accepted on an idle system."""
     accepted_at_once: list[float]
-    """The same of each of the lists, all uploaded at once."""
+    """Time until each of the lists was accepted, all uploaded at once."""
     accepted_beside: float
-    """The same of one more, while they ran."""
+    """Time until one more list was accepted while they ran."""
     short_rows: int
-    """Rows of a short list of yet another unit, uploaded while they ran."""
+    """Rows of a short list of another unit, uploaded while they ran."""
     short_ended: float
-    """Time until that list ended."""
+    """Time until the short list ended."""
 
 
 async def measure_fairness(stack: Stack, caller: SaveCaller, staff: ApiClient, sizes: Sizes) -> Fairness:
-    """Measures Saves by one caller, on an idle system and while lists run, which are cancelled then.
+    """Measures Saves of one caller, on an idle system and while lists run; then cancels the lists.
 
-    `staff` is logged in as customer service, who make the units and upload their lists.
+    `staff` is logged in as customer service, and creates the units and uploads their lists.
     """
     people = codes(*LISTED_AT_ONCE)
     units = [await _unit(staff) for _ in range(sizes.fair_lists + 1)]
@@ -78,7 +78,7 @@ async def measure_fairness(stack: Stack, caller: SaveCaller, staff: ApiClient, s
     for name in (*names, beside):
         await ended(staff, name)
     afterwards, afterwards_refused = await _saves(stack, caller, sizes.fair_saves)
-    # The speed of a machine drifts: Saves beside the lists are held against those before and after.
+    # The machine's speed drifts: compare with Saves both before and after the lists.
     idle.latencies += afterwards.latencies
     return Fairness(
         lists=sizes.fair_lists,
@@ -96,7 +96,7 @@ async def measure_fairness(stack: Stack, caller: SaveCaller, staff: ApiClient, s
 
 
 async def _saves(stack: Stack, caller: SaveCaller, number: int) -> tuple[Run, int]:
-    """Saves one after another, and how many of them were refused."""
+    """Saves one after another; returns the results and the number of refusals."""
     refused = 0
 
     async def save() -> None:
@@ -113,7 +113,7 @@ async def _saves(stack: Stack, caller: SaveCaller, number: int) -> tuple[Run, in
 
 
 async def _unit(staff: ApiClient) -> str:
-    """Makes a unit; its name."""
+    """Creates a unit; returns its name."""
     request = CreateUnitRequest(
         request_id=new_request_id(), display_name="Toinen kirjasto", kind=UnitKind.UNIT_KIND_LIBRARY
     )
@@ -121,7 +121,7 @@ async def _unit(staff: ApiClient) -> str:
 
 
 async def _upload(staff: ApiClient, unit: str, people: Iterator[str], rows: int) -> tuple[str, float]:
-    """Uploads a list; its name, and the seconds until it was accepted."""
+    """Uploads a list; returns its name, and the seconds until it was accepted."""
     request = RegisterClassListRequest(
         parent=unit,
         request_id=new_request_id(),
@@ -135,7 +135,7 @@ async def _upload(staff: ApiClient, unit: str, people: Iterator[str], rows: int)
 
 
 async def _decided(staff: ApiClient, names: list[str]) -> int:
-    """How many rows of some lists are decided."""
+    """Number of decided rows of the lists."""
 
     async def decided(name: str) -> int:
         request = GetClassListRequest(name=name)
@@ -146,7 +146,7 @@ async def _decided(staff: ApiClient, names: list[str]) -> int:
 
 
 async def _cancel(staff: ApiClient, name: str) -> None:
-    """Cancels a list, unless it is done already."""
+    """Cancels a list, unless it is done."""
     request = CancelClassListRequest(name=name, request_id=new_request_id())
     try:
         await staff.call(staff.class_lists.CancelClassList, request)

@@ -1,4 +1,4 @@
-"""Callers in a closed loop, and what they saw."""
+"""Callers in a closed loop, and their results."""
 
 import asyncio
 import statistics
@@ -13,11 +13,11 @@ from deploy.local.stack import Stack
 
 @dataclass
 class Run:
-    """What one measurement gave."""
+    """Results of one measurement."""
 
     callers: int
     seconds: float = 0.0
-    """From the first call until all the work it caused is done."""
+    """From the first call until all its work is done."""
     latencies: list[float] = field(default_factory=list)
     """Seconds of each call."""
     cpu: dict[str, float] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Run:
 
     @property
     def throughput(self) -> float:
-        """Calls per second, all their work included."""
+        """Calls per second, including all their work."""
         return len(self.latencies) / self.seconds
 
     def percentile(self, percent: int) -> float:
@@ -42,7 +42,7 @@ async def measure(
     finished: Callable[[], Awaitable[None]],
     cpu_times: Callable[[], Mapping[str, float]],
 ) -> Run:
-    """Makes `total` calls from `callers` callers, each the next as its last is answered."""
+    """Makes `total` calls from `callers` callers; each makes its next call when the last is answered."""
     run = Run(callers)
     remaining = iter(range(total))
 
@@ -64,7 +64,7 @@ async def measure(
 
 
 def stack_cpu_times(stack: Stack, extra: Mapping[str, int] | None = None) -> dict[str, float]:
-    """CPU seconds so far of every component of the stack, and of `extra` processes by name."""
+    """CPU seconds used so far by every component of the stack, and by `extra` processes by name."""
     pids = (
         {name: stack.pid(name) for name in stack.components}
         | dict(extra or {})
@@ -82,7 +82,7 @@ def stack_cpu_times(stack: Stack, extra: Mapping[str, int] | None = None) -> dic
 
 def _seconds(process: psutil.Process) -> float:
     try:
-        # PostgreSQL's backends come and go: what ended ones used is their parent's.
+        # CPU time of ended PostgreSQL backends is counted with their parent's.
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0

@@ -1,4 +1,4 @@
-"""The tables."""
+"""Prints the tables."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ from bench.waiting import Footprint
 
 
 def machine(console: Console) -> None:
-    """What it runs on."""
+    """The machine and versions."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -33,7 +33,7 @@ def machine(console: Console) -> None:
 
 
 def comparison(console: Console, both: Comparison) -> None:
-    """The engine beside a Save up to the credentials' mail."""
+    """The engine compared with a Save up to the credentials' mail."""
     table = Table("callers", "", "calls/s", "p50 ms", "p99 ms", "CPU ms/call", title="Save beside the engine")
     for engine, save in zip(both.engine, both.save, strict=True):
         for name, run in (("engine", engine), ("Save", save)):
@@ -67,7 +67,7 @@ def comparison(console: Console, both: Comparison) -> None:
 
 
 def class_list(console: Console, both: ListComparison) -> None:
-    """Rows of a class list beside single Saves."""
+    """Rows of a class list compared with single Saves."""
     title = f"A class list of {len(both.rows.latencies):,} rows beside single Saves"
     table = Table("", "customers/s", "CPU ms each", title=title)
     for name, run in (
@@ -101,7 +101,7 @@ def fairness(console: Console, seen: Fairness) -> None:
 
 
 def checks(console: Console, runs: list[CheckRun]) -> None:
-    """Looking codes up among few and many."""
+    """Checks of codes with few and with many persons."""
     table = Table("persons stored", "p50 ms", "p99 ms", title="CheckPersonalIdentityCode, one caller")
     for run in runs:
         table.add_row(f"{run.persons:,}", f"{run.percentile(50):.1f}", f"{run.percentile(99):.1f}")
@@ -110,7 +110,7 @@ def checks(console: Console, runs: list[CheckRun]) -> None:
 
 
 def searches(console: Console, runs: list[SearchRun]) -> None:
-    """Searching a unit's customers by name."""
+    """Searches of a unit's customers by name."""
     table = Table("customers", "searched for", "p50 ms", "p99 ms", title="SearchCustomers, one caller")
     for run in runs:
         table.add_row(
@@ -120,7 +120,7 @@ def searches(console: Console, runs: list[SearchRun]) -> None:
 
 
 def waiting(console: Console, footprints: list[Footprint]) -> None:
-    """What waiting costs."""
+    """Resources used by waiting registrations."""
     table = Table(
         "waiting", "worker MiB", "rows", "databases MiB", "Temporal MiB", title="Waiting for consent"
     )

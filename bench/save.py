@@ -1,4 +1,4 @@
-"""`RegisterCustomer` of an adult online customer up to the credentials' mail, beside the bare engine."""
+"""`RegisterCustomer` of an adult online customer up to the credentials' mail, and the bare engine."""
 
 import asyncio
 import os
@@ -26,12 +26,12 @@ from services.runtime.temporal.names import RegistrationWorkflowNames
 
 @dataclass
 class Comparison:
-    """Both sides at each number of callers, and what one registration leaves in Temporal."""
+    """Results of both at each number of callers, and the history of one run."""
 
     engine: list[Run]
     save: list[Run]
     engine_history: tuple[int, int]
-    """Events and bytes of one run."""
+    """Events and bytes of one run's history."""
     save_history: tuple[int, int]
 
 
@@ -47,7 +47,7 @@ class SaveCaller:
         self.names: list[str] = []
 
     async def save(self) -> None:
-        """Saves one."""
+        """Saves one adult."""
         self._mails_expected += 1
         request = RegisterCustomerRequest(
             parent=self._api.unit,
@@ -59,7 +59,7 @@ class SaveCaller:
         self.names.append(response.registration.name)
 
     def expect(self, mails: int) -> None:
-        """Has `mailed` wait for mails that come another way."""
+        """Makes `mailed` wait for mails that were caused otherwise, too."""
         self._mails_expected += mails
 
     async def mailed(self) -> None:
@@ -74,7 +74,7 @@ class SaveCaller:
 async def compare(
     stack: Stack, wiring: Wiring, caller: SaveCaller, client: Client, sizes: Sizes
 ) -> Comparison:
-    """Measures both sides in turn, at each number of callers."""
+    """Measures the engine and Saves in turn, at each number of callers."""
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.engine", env={**os.environ, **wiring.settings("worker")}
     )

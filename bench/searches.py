@@ -28,7 +28,7 @@ QUERIES = {
     "one letter": "v",
     "nobody": "xyzzy",
 }
-"""What is searched for: from what finds few to what finds most."""
+"""Queries, from few matches to most."""
 
 _FIRST_NAMES = ("Meiri", "Aino", "Åke", "Väinö", "Elli", "Onni", "Sylvi", "Tapio", "Kerttu", "Ilmari")
 _LAST_NAMES = ("Virtanen", "Korhonen", "Mäkinen", "Nieminen", "Öhman", "Lindström", "Laine", "Heikkilä")
@@ -36,7 +36,7 @@ _LAST_NAMES = ("Virtanen", "Korhonen", "Mäkinen", "Nieminen", "Öhman", "Lindst
 
 @dataclass
 class SearchRun:
-    """Searches of one kind while a unit has so many customers."""
+    """Searches of one kind at one number of customers."""
 
     customers: int
     what: str
@@ -49,7 +49,7 @@ class SearchRun:
 
 
 async def measure_searches(stack: Stack, api: ApiClient, sizes: Sizes) -> list[SearchRun]:
-    """Stores customers of one unit as the service stores them, and searches them by the public API."""
+    """Stores customers of one unit as the service does, and searches them by the public API."""
     engine = create_async_engine(stack.postgres.url("registration"))
     everybody = _rows(api.unit.rpartition("/")[2])
     runs = []
@@ -76,7 +76,7 @@ async def measure_searches(stack: Stack, api: ApiClient, sizes: Sizes) -> list[S
 
 
 def _rows(unit_id: str) -> Iterator[dict[str, Any]]:
-    """Customers of a unit. Most names are anybody's own, as in a country; the rest are common ones."""
+    """Customers of a unit. Most have unique last names; the rest have common ones."""
     choice = random.Random(1)  # noqa: S311 - people are made up, not secrets
     moment = datetime.now(UTC)
     while True:

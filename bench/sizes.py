@@ -1,4 +1,4 @@
-"""How much of everything a run of the benchmark does."""
+"""Sizes of a run of the benchmarks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Sizes:
-    """The full run, whose tables stand in docs/benchmarks.md."""
+    """The full run, as in docs/benchmarks.md."""
 
     calls: Mapping[int, int] = field(default_factory=lambda: {1: 150, 8: 400, 32: 800})
     """Saves measured, by the number of callers."""
@@ -15,13 +15,13 @@ class Sizes:
     list_rows: int = 1000
     """Rows of the class list."""
     fair_lists: int = 10
-    """Class lists that run at a time."""
+    """Class lists running at a time."""
     fair_saves: int = 200
-    """Single Saves on an idle system, before those lists and after them, and as many beside them."""
+    """Single Saves before those lists, beside them, and after them: this many each."""
     fair_short_rows: int = 10
-    """Rows of a short list that is uploaded while they run."""
+    """Rows of a short list uploaded while they run."""
     checks: int = 2000
-    """Look-ups by personal identity code."""
+    """Checks by personal identity code."""
     persons_fewer: int = 10_000
     persons_most: int = 1_000_000
     searches: int = 300
@@ -47,4 +47,4 @@ TINY = Sizes(
     customers_most=40,
     waiting_most=10,
 )
-"""Shows within seconds that every part runs to its end. Its figures mean nothing."""
+"""Runs every part within seconds. Its figures mean nothing."""

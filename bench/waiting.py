@@ -1,4 +1,4 @@
-"""What registrations cost that wait for a guardian: memory of the worker, rows and bytes."""
+"""Resources of registrations that wait for a guardian: worker memory, rows and bytes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ CALLERS = 16
 
 @dataclass
 class Footprint:
-    """What is held while so many registrations wait."""
+    """Resources at one number of waiting registrations."""
 
     waiting: int
     worker_bytes: int
@@ -31,13 +31,13 @@ class Footprint:
     rows: int
     """Rows in all tables of the three services."""
     database_bytes: int
-    """The three databases."""
+    """Size of the three databases."""
     temporal_bytes: int
-    """Temporal's database file."""
+    """Size of Temporal's database file."""
 
 
 async def measure_waiting(stack: Stack, wiring: Wiring, api: ApiClient, most: int) -> list[Footprint]:
-    """Saves children until `most` wait, and looks at none, a tenth, and all of them."""
+    """Saves children until `most` wait, and measures at none, a tenth, and all of them."""
     today = datetime.now(UTC).date()
     children = codes(date(today.year - 10, 1, 1), date(today.year - 9, 1, 1))
     form = pupil(today, Random(0)).form  # noqa: S311
