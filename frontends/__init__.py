@@ -1,1 +1,1 @@
-"""What people use: the command line, over the public API."""
+"""Programs for people, over the public API."""

@@ -33,7 +33,7 @@ ResponseT = TypeVar("ResponseT")
 
 _RENEW_BEFORE = timedelta(seconds=30)
 
-# All that is kept of a person may be more than the 4 MiB that gRPC takes by default.
+# An export of a person may exceed gRPC's default of 4 MiB.
 _OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
 
 
@@ -43,9 +43,9 @@ def new_request_id() -> str:
 
 
 class ApiClient:
-    """Calls a gateway. Without `log_in`, as somebody without an account: a guardian, a customer.
+    """Calls a gateway. Without `log_in`, it calls without an account, as guardians and customers do.
 
-    Over TLS if told the CA that the gateway's certificate is verified with.
+    Over TLS if given the CA that verifies the gateway's certificate.
     """
 
     def __init__(self, target: str, language: str = "fi", ca: Path | None = None) -> None:
@@ -73,20 +73,20 @@ class ApiClient:
 
     @property
     def session(self) -> Session:
-        """Who is logged in. LookupError if nobody is."""
+        """The session. LookupError if not logged in."""
         if self._session is None:
             raise LookupError("Nobody is logged in")
         return self._session
 
     @property
     def unit(self) -> str:
-        """`units/{unit}`, the first one the account belongs to. LookupError if to none."""
+        """`units/{unit}`, the first one the account belongs to. LookupError if there is none."""
         if not self.session.memberships:
             raise LookupError("The account belongs to no unit")
         return self.session.memberships[0].unit
 
     async def log_in(self, email: str, password: str) -> Session:
-        """Logs in; later calls go out in this name, the access token renewed as needed."""
+        """Logs in; later calls use the account, and renew the access token as needed."""
         request = LogInRequest(email=email, password=password)
         answer = await self._send(self.auth.LogIn, request, 15.0)
         self._session = answer.session
@@ -99,12 +99,12 @@ class ApiClient:
         *,
         timeout: float = 15.0,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
-        """Calls, and raises the `Refusal` the gateway answered with. `timeout` in seconds."""
+        """Calls; raises the `Refusal` of the gateway. `timeout` in seconds."""
         await self.renew_session()
         return await self._send(method, request, timeout)
 
     async def ask(self, method: MethodDescriptor, request: Message) -> Message:
-        """Calls an RPC that is known by its descriptor alone; the same otherwise."""
+        """As `call`, for an RPC known only by its descriptor."""
         path = f"/{method.containing_service.full_name}/{method.name}"
         answers: type[Message] = GetMessageClass(method.output_type)
         rpc: grpc.aio.UnaryUnaryMultiCallable[Message, Message] = self._channel.unary_unary(
@@ -125,7 +125,7 @@ class ApiClient:
         await self.close()
 
     async def renew_session(self, before: timedelta = _RENEW_BEFORE) -> None:
-        """Renews the session, if somebody is logged in and the access token ends so soon."""
+        """Renews the session, if logged in and the access token expires that soon."""
         async with self._renewal:
             session = self._session
             if session is None:

@@ -1,1 +1,1 @@
-"""The commands of registrars, customers and staff."""
+"""The `liity` commands of registrars, customers and staff."""

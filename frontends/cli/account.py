@@ -14,10 +14,10 @@ app = group()
 
 @app.command()
 def show(context: typer.Context, as_json: AsJson = False) -> None:
-    """Who you are, and which units you may act for (R9)."""
+    """Shows your account, and the units you may act for (R9)."""
 
     async def read(api: ApiClient) -> Session:
-        # Never the tokens.
+        # Never show the tokens.
         known = api.session
         return Session(display_name=known.display_name, roles=known.roles, memberships=known.memberships)
 

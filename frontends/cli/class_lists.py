@@ -37,10 +37,10 @@ _class_lists.add("list", "ListClassLists", limit=20)
 _class_lists.add("cancel", "CancelClassList", ["name"])
 
 _PAUSE = 0.5
-"""Seconds between two looks at a list that is followed."""
+"""Seconds between two reads of a list that is followed."""
 
 _WHOLE_LIST = 60.0
-"""Seconds that a thousand rows may take to be checked on a busy day."""
+"""Timeout in seconds for checking a whole list."""
 
 Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/classLists/ID.")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .xlsx file.")]
@@ -53,7 +53,7 @@ def template(
     file: Annotated[Path, typer.Argument(dir_okay=False, help="The .csv or .xlsx file to write.")],
     unit: Unit = "",
 ) -> None:
-    """Writes a file to start from: the headings and one example of nobody, in your language."""
+    """Writes a file to start from: the headings and one invented example, in your language."""
     form = _format_of(file)
 
     async def read(api: ApiClient) -> bytes:
@@ -88,7 +88,7 @@ def register(
     request_id: RequestId = "",
     as_json: AsJson = False,
 ) -> None:
-    """Has a list registered. With errors nothing is stored, unless wrong rows are to be skipped."""
+    """Registers a list. If it has errors nothing is stored, unless wrong rows are to be skipped."""
     content, form = file.read_bytes(), _format_of(file)
     request_id = request_id or new_request_id()
 
@@ -119,7 +119,7 @@ def register(
 
 @app.command()
 def show(context: typer.Context, name: Name, follow: Follow = False, as_json: AsJson = False) -> None:
-    """How far a list has come."""
+    """Shows the progress of a list."""
 
     async def read(api: ApiClient) -> ClassList:
         request = GetClassListRequest(name=full_name(api, "classLists", name))
@@ -137,7 +137,7 @@ def result(
         Path | None, typer.Argument(dir_okay=False, help="The .csv file to write; standard output if none.")
     ] = None,
 ) -> None:
-    """What became of each row, as CSV. It holds no personal identity code."""
+    """Saves the outcome of each row as CSV, without personal identity codes."""
 
     async def read(api: ApiClient) -> bytes:
         request = GetClassListResultRequest(name=full_name(api, "classLists", name))
@@ -180,7 +180,7 @@ def _print_report(report: ClassListReport, *, as_json: bool) -> None:
 
 
 async def _follow(api: ApiClient, class_list: ClassList) -> ClassList:
-    """Shows how far a list has come, until it is done or cancelled."""
+    """Shows the progress of a list until it is done or cancelled."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -5,7 +5,7 @@ import sys
 from rich.console import Console
 
 FAILED, WRONG_USE = 1, 2
-"""Exit codes: something was tried and went wrong; nothing could be tried."""
+"""Exit codes: the call failed; the command could not be run as given."""
 
 
 def console() -> Console:

@@ -1,4 +1,4 @@
-"""`liity customers`: what staff and registrars do with customers, through the public API."""
+"""`liity customers`: work with customers, for staff and registrars, through the public API."""
 
 from typing import Annotated
 
@@ -57,7 +57,7 @@ def edit(
     etag: Etag,
     as_json: AsJson = False,
 ) -> None:
-    """Changes fields of a customer (R14). A changed e-mail is confirmed there and told to the old address."""
+    """Changes fields of a customer (R14). A new e-mail is confirmed there, and the old one notified."""
     form, mask = form_of(changes)
 
     async def change(api: ApiClient) -> Customer:

@@ -1,4 +1,4 @@
-"""`liity disclosures`: a person's whole data as one export, for access requests. For customer service."""
+"""`liity disclosures`: export of a person's data, for access requests. For customer service."""
 
 import asyncio
 import sys
@@ -21,10 +21,10 @@ from liity.v1.disclosure_service_pb2 import (
 app = group()
 
 _PATIENCE = 60.0
-"""Seconds until an export that is not ready is left for later."""
+"""Seconds to wait for an export that is not ready."""
 
 _PAUSE = 0.5
-"""Seconds between two looks at an export that is not ready."""
+"""Seconds between two reads of an export that is not ready."""
 
 
 @app.command()
@@ -35,14 +35,14 @@ def create(
         bool, typer.Option("--hetu-stdin", help="Read the personal identity code from standard input.")
     ] = False,
 ) -> None:
-    """Begins to gather all that is kept of a person; prints the name of the export."""
+    """Starts an export of all data of a person; prints its name."""
     if bool(registration) == hetu_stdin:
         raise typer.BadParameter("say whose data: either --registration or --hetu-stdin")
     request = CreateDisclosureRequest(request_id=new_request_id())
     if registration:
         request.registration = registration
     else:
-        # On the command line the code would stand in the shell's history and in the list of processes.
+        # On the command line the code would be in the shell's history and the list of processes.
         request.personal_identity_code = sys.stdin.readline().strip()
 
     async def begin(api: ApiClient) -> Disclosure:
@@ -58,7 +58,7 @@ def save(
     json: Annotated[Path | None, typer.Option(help="File to write for a machine.")] = None,
     html: Annotated[Path | None, typer.Option(help="File to write for a person.")] = None,
 ) -> None:
-    """Writes an export to files that nobody but you may read. Waits until it is ready."""
+    """Writes an export to files readable only by you. Waits until it is ready."""
     if json is None and html is None:
         raise typer.BadParameter("say where to: --json FILE, --html FILE, or both")
 
@@ -83,7 +83,7 @@ def save(
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Writes a file that its owner alone may read; it is there whole or as it was."""
+    """Writes a file readable only by its owner, atomically."""
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
             file.write(content)

@@ -1,4 +1,4 @@
-"""Forms of nobody, to start from and to read: an adult's, and a school's pupil's."""
+"""Invented forms, to start from and to read: an adult's, and a school's pupil's."""
 
 import json
 
@@ -36,7 +36,7 @@ def adult() -> CustomerForm:
 
 
 def pupil() -> CustomerForm:
-    """A school's pupil whose guardian applies, and is asked for the consent by mail."""
+    """A school's pupil whose guardian applies, and gets a consent request by mail."""
     return CustomerForm(
         first_names="Onni",
         last_name="Esimerkki",
@@ -55,14 +55,14 @@ def pupil() -> CustomerForm:
 
 
 def unticked(form: CustomerForm) -> CustomerForm:
-    """The form before anybody has declared and accepted anything."""
+    """The form before anything is declared and accepted."""
     form.ClearField("entitlement_declared")
     form.ClearField("terms_accepted")
     return form
 
 
 def as_json(form: CustomerForm) -> str:
-    """JSON with the fields' own names, by which errors call them; with those that may be left out, too."""
+    """JSON with the fields' own names, as errors use them; optional fields included."""
     filled = MessageToDict(form, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     ordered = {field.name: filled[field.name] for field in form.DESCRIPTOR.fields if field.name in filled}
     return json.dumps(ordered, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""How commands edit a form: which fields to what, and as it was read when."""
+"""Edits of a form: changed fields, their values, and the etag of the form that was read."""
 
 import json
 from typing import Annotated
@@ -17,7 +17,7 @@ Etag = Annotated[str, typer.Option(help="As `show` printed it: refused if somebo
 
 
 def form_of(changes: list[str]) -> tuple[CustomerForm, FieldMask]:
-    """The changed fields as a form, and which they are."""
+    """The changed fields as a form, and their paths."""
     form, paths = CustomerForm(), []
     for change in changes:
         path, _, text = change.partition("=")
@@ -36,7 +36,7 @@ def form_of(changes: list[str]) -> tuple[CustomerForm, FieldMask]:
 
 
 def _value(text: str, field: FieldDescriptor) -> object:
-    """A value as JSON maps it: texts and names of enums as they are, all else as it is written in JSON."""
+    """A value as JSON maps it: texts and enum names as given, the rest written as JSON."""
     if field.type in {field.TYPE_STRING, field.TYPE_ENUM}:
         return text
     try:

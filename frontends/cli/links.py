@@ -1,6 +1,6 @@
-"""`liity links`: what a mailed link opens, for people without an account, through the public API.
+"""`liity links`: uses mailed links, for people without an account, through the public API.
 
-The link, or the token at its end, is asked for: whoever has it is let in.
+Prompts for the link, or the token at its end: it is the only credential.
 """
 
 from typing import Annotated
@@ -79,7 +79,7 @@ def accept_consent(
     guardian: Annotated[str, typer.Option(help="Name of the guardian who consents.")],
     yes: Annotated[bool, typer.Option("--yes", help="The text has been read: do not ask.")] = False,
 ) -> None:
-    """Consents, after showing to what: the customership begins (R29, R31)."""
+    """Consents, after showing the question: the customership begins (R29, R31)."""
     token = link_token()
 
     async def read(api: ApiClient) -> GetConsentRequestResponse:
@@ -109,7 +109,7 @@ def accept_invitation(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="Yours; asked for if missing, unless you have an account.")] = "",
 ) -> None:
-    """Accepts; whoever has no account gets one, and chooses a password, which is asked for."""
+    """Accepts. A person without an account gets one, and is asked to choose a password."""
     token = link_token()
 
     async def read(api: ApiClient) -> GetInvitationResponse:

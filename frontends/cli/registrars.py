@@ -1,4 +1,4 @@
-"""`liity registrars`: who registers for a unit, through the public API."""
+"""`liity registrars`: the registrars of a unit, through the public API."""
 
 from frontends.cli.commands import Commands
 from frontends.cli.session import group

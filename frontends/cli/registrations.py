@@ -1,4 +1,4 @@
-"""`liity registrations`: what staff and registrars do with registrations, through the public API."""
+"""`liity registrations`: work with registrations, for staff and registrars, through the public API."""
 
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +45,7 @@ Name = Annotated[
 def form(
     pupil: Annotated[bool, typer.Option("--pupil", help="A school's pupil's, with a guardian.")] = False,
 ) -> None:
-    """Prints a form of nobody to start from, as JSON: what `save` takes. Nothing is ticked in advance."""
+    """Prints an invented form to start from, as JSON for `save`. Nothing is ticked in advance."""
     example = example_forms.pupil() if pupil else example_forms.adult()
     typer.echo(example_forms.as_json(example_forms.unticked(example)), nl=False)
 
@@ -71,10 +71,10 @@ def save(
     request_id: RequestId = "",
     as_json: AsJson = False,
 ) -> None:
-    """Saves the form of a new customer (R11); the personal identity code is asked for.
+    """Saves the form of a new customer (R11); prompts for the personal identity code.
 
-    Without a code customer service first makes sure who it is (R24). What is urgent does not belong in
-    additional_information: write with `liity messages send --context form` (R12).
+    Without a code, customer service first checks the identity (R24). For urgent matters use `liity messages
+    send --context form`, not additional_information (R12).
     """
     request = RegisterCustomerRequest(request_id=request_id or new_request_id(), form=_form_in(file))
     if no_code:
@@ -94,7 +94,7 @@ def save(
 
 @app.command()
 def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_json: AsJson = False) -> None:
-    """Corrects the form while it waits (R14). A guardian whose address changes is asked anew."""
+    """Edits the form while it waits (R14). A changed guardian's address gets a new consent request."""
     form, mask = form_of(changes)
 
     async def change(api: ApiClient) -> Registration:
@@ -120,7 +120,7 @@ def consent(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Records a guardian's consent that came on paper or otherwise (R29)."""
+    """Records a guardian's consent given on paper or otherwise (R29)."""
     day = signed.date() if signed else today()
 
     async def record(api: ApiClient) -> Registration:
@@ -142,7 +142,7 @@ def _form_in(file: Path) -> CustomerForm:
 
 
 def _missing_code(birth_date: datetime | None, reason: str) -> MissingPersonalIdentityCode:
-    """What is told instead of a code. What is missing of it is told with all that is wrong with the form."""
+    """The reason why there is no code. The gateway reports missing parts with the form's other errors."""
     missing = MissingPersonalIdentityCode()
     if birth_date:
         missing.birth_date.CopyFrom(to_proto_date(birth_date.date()))

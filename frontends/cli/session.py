@@ -1,4 +1,4 @@
-"""In whose name a command calls the public API: the options all of them share."""
+"""The caller of a command, and the options that all commands share."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ DEFAULT_GATEWAY = "127.0.0.1:7400"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls which gateway."""
+    """The account and the gateway of a call."""
 
     gateway: str
     gateway_ca: Path | None
@@ -106,7 +106,7 @@ def stop(why: str) -> NoReturn:
 
 
 def secret(what: str) -> str:
-    """What nobody else may read: typed unseen at a terminal, else a line of standard input.
+    """A secret: typed unseen at a terminal, else a line of standard input.
 
     Never an argument: those stay in the shell's history, and every user of the machine can see them.
     """
@@ -116,14 +116,14 @@ def secret(what: str) -> str:
 
 
 def new_password() -> str:
-    """A password that is being chosen: at a terminal typed twice."""
+    """A new password; typed twice at a terminal."""
     if sys.stdin.isatty():
         return str(typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
     return secret("New password")
 
 
 def link_token() -> str:
-    """The token of a mailed link, which is asked for: the whole link will do, at whose end it stands."""
+    """The token of a mailed link; prompts for the link or the token at its end."""
     return secret("Link from the mail").rpartition("#")[2]
 
 
@@ -162,7 +162,7 @@ def account_options(
     ] = Path(".liity"),
     language: MessageLanguage = "en",
 ) -> None:
-    """What every command of the public API takes: which gateway, in whose name."""
+    """Options of commands with an account: gateway and account."""
     context.obj = Caller(gateway, gateway_ca, language, email, password, demo_account, state_dir)
 
 
@@ -172,7 +172,7 @@ def nobody_options(
     gateway_ca: GatewayCa = None,
     language: MessageLanguage = "en",
 ) -> None:
-    """What commands take that need no account: which gateway."""
+    """Options of commands without an account: the gateway."""
     context.obj = Caller(gateway, gateway_ca, language, anonymous=True)
 
 
@@ -192,7 +192,7 @@ def chosen(field: FieldDescriptor, option: str, given: str) -> Any:  # noqa: ANN
 
 
 def own_unit(api: ApiClient) -> str:
-    """The one unit that the account belongs to."""
+    """The account's unit; the program ends if it has none or several."""
     units = [membership.unit for membership in api.session.memberships]
     if len(units) != 1:
         which = f"one of {', '.join(units)}" if units else "you act for all"
@@ -201,7 +201,7 @@ def own_unit(api: ApiClient) -> str:
 
 
 def full_name(api: ApiClient, collection: str, given: str) -> str:
-    """The full name of a resource of a unit, from its name or its ID in the own unit."""
+    """A resource's full name, from its name or from its ID in the account's own unit."""
     return given if "/" in given else f"{own_unit(api)}/{collection}/{given}"
 
 
@@ -212,10 +212,10 @@ def call(
     request_id: str = "",
     anonymous: bool = False,
 ) -> ResultT:
-    """Logs in, works, and returns the result; a refusal ends the program with its text and exit code.
+    """Logs in, calls, and returns the result; a refusal ends the program with its text and exit code.
 
-    With `request_id`, an unavailable gateway's text says how to repeat the same call. With `anonymous` nobody
-    is logged in.
+    With `request_id`, an unavailable gateway's text says how to repeat the same call. With `anonymous`, does
+    not log in.
     """
 
     async def work_as_whom() -> ResultT:

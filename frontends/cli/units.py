@@ -1,4 +1,4 @@
-"""`liity units`: what customer service does with units, through the public API."""
+"""`liity units`: work with units, for customer service, through the public API."""
 
 from typing import Annotated
 
