@@ -31,7 +31,7 @@ _TOLD = re.compile(r"\s*sep=(.)\r?\n", re.IGNORECASE)
 """A line before the headings that tells Excel the delimiter; Excel does not show it."""
 
 _LOOKED_AT = 10 * MOST_ROWS
-"""The most rows that are read: blank ones do not count as rows, but take time."""
+"""The most rows that are read, blank ones included: they take time, too."""
 
 _MOST_COLUMNS = 100
 _MOST_UNPACKED = 16 * 1024 * 1024

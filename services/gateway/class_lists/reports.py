@@ -65,7 +65,7 @@ def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -
 def template(
     form: ClassListFormat.ValueType, language: Language.ValueType, *, school: bool
 ) -> GetClassListTemplateResponse:
-    """A file with the headings and one example row of nobody."""
+    """A file with the headings and one invented example row."""
     fields, of_nobody = columns(school=school), example(school=school)
     rows = (
         [heading_of(field, language) for field in fields],

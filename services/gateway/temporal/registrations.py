@@ -51,7 +51,7 @@ class RegistrationWorkflows(WorkflowStarter):
         return await save_registration(self._temporal, request)
 
     async def make_way(self, person_id: str, request_id: str) -> None:
-        """Ends the run of a person whose customership has ended: it may still await the welcome's day."""
+        """Ends the run of an ended customership, which may still wait to send the welcome mail."""
         handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
         message = MakeWayRequest(request_id=request_id)
         update_id = f"{Names.MAKE_WAY}/{request_id}"

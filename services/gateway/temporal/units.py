@@ -22,7 +22,7 @@ from services.runtime.temporal.search_attributes import UNIT
 
 
 class UnitWorkflows(WorkflowStarter):
-    """Invites registrars, closes units, and signals what became of invitations."""
+    """Invites registrars, closes units, and signals the outcome of invitations."""
 
     async def invite(self, request: InviteRegistrarRequest) -> Invitation:
         """Invites a person to be a registrar of a unit."""

@@ -1,1 +1,1 @@
-"""Class lists: stored and checked, row by row."""
+"""Class lists: storing, checking, and the outcome of each row."""

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a class list: forms by the rules of a Save, and persons who are known."""
+"""Errors of a class list's rows: forms by the rules of a Save, and known persons."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,11 +22,11 @@ from services.runtime.rpc.errors import failed_precondition, not_found
 from services.runtime.slices import one_by_one
 
 CODE = "personal_identity_code"
-"""The field that errors about the person name."""
+"""The field of errors about the person."""
 
 
 async def wrong_rows(engine: AsyncEngine, unit_id: str, rows: Sequence[ClassListRow]) -> list[ClassListRow]:
-    """The rows with an error; raises as `open_unit`."""
+    """The rows with an error. Raises as `open_unit` does."""
     person_ids = [row.person_id for row in rows if row.person_id]
     async with engine.connect() as connection:
         unit_kind = await open_unit(connection, unit_id)

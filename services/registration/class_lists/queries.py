@@ -55,15 +55,15 @@ _OF_PERSONS = bindparam("person_ids", type_=ARRAY(String))
 KNOWN_CUSTOMERS = select(customers.c.person_id, customers.c.unit_id).where(
     customers.c.person_id == func.any(_OF_PERSONS), customers.c.state == CUSTOMER_STATE_ACTIVE
 )
-"""Which of some persons are customers, and where. Who is marked for deletion may be saved anew (R19)."""
+"""The customers among the persons, and their units. Those marked for deletion may be saved anew (R19)."""
 
 BEING_REGISTERED = select(registrations.c.person_id).where(
     registrations.c.person_id == func.any(_OF_PERSONS), registrations.c.stage.in_(UNFINISHED)
 )
-"""For which of some persons a registration is running."""
+"""The persons with an unfinished registration."""
 
 _STILL_OF_THE_UNIT = registrations.c.unit_id == class_lists.c.unit_id
-"""Whoever has moved to another unit has left the sight of the one that uploaded the list (R16)."""
+"""A unit no longer sees a person who has moved to another unit (R16)."""
 
 _OUTCOME: ColumnElement[Any] = case(
     (class_list_rows.c.outcome != CLASS_LIST_OUTCOME_REGISTERED, class_list_rows.c.outcome),
@@ -71,7 +71,7 @@ _OUTCOME: ColumnElement[Any] = case(
     (and_(_STILL_OF_THE_UNIT, registrations.c.stage.in_(FAILED)), CLASS_LIST_OUTCOME_ENDED),
     else_=CLASS_LIST_OUTCOME_REGISTERED,
 ).label("outcome")
-"""What became of a row, as its registration stands now; of who has moved away, that they were registered."""
+"""A row's outcome by its registration's current stage; REGISTERED for a person who has moved away."""
 
 _ROWS_AND_REGISTRATIONS = class_list_rows.join(class_lists).outerjoin(registrations)
 
@@ -113,14 +113,14 @@ DECIDE = (
     .where(
         _ROWS,
         class_list_rows.c.row_number == bindparam("row"),
-        # A row may have been registered in the very moment in which the list was cancelled.
+        # A row may be registered while its list is being cancelled.
         or_(_REMAINING, and_(_CANCELLED, bindparam("made", type_=String).is_not(None))),
     )
     .values(
         outcome=bindparam("became"),
         wrong_fields=bindparam("why"),
         registration_id=bindparam("made", type_=String),
-        # Of a person who was refused nothing is kept.
+        # Keep no data of a refused person.
         person_id=case(
             (bindparam("made", type_=String).is_not(None), class_list_rows.c.person_id), else_=None
         ),
@@ -161,7 +161,7 @@ UNNEEDED = (
 
 _TAKES_TOO_LONG = and_(class_lists.c.ended_at.is_(None), class_lists.c.created_at <= bindparam("too_old"))
 
-# Nothing is left for the run to do but to tell whoever uploaded the list, when it comes to it.
+# The run only mails the uploader afterwards, if it still runs.
 GIVE_UP_ROWS = (
     update(class_list_rows)
     .where(
@@ -196,7 +196,7 @@ ERASE_ROWS = (
             (_REMAINING, type_coerce([["", REASON_PERSON_NOT_FOUND]], JSONB)),
             else_=class_list_rows.c.wrong_fields,
         ),
-        # Of a customership that is over there remains a number, which no list may lead to.
+        # An ended customership leaves only a count, which no list may lead to.
         registration_id=case(
             (
                 exists().where(

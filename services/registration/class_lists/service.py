@@ -1,4 +1,4 @@
-"""ClassListService: the lists, and their rows until these are registered."""
+"""ClassListService: stores class lists, and their rows until these are registered."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -53,7 +53,7 @@ from services.runtime.slices import one_by_one, some_by_some
 
 
 class ClassListServicer(ClassListServiceServicer):
-    """Class lists. A list is kept for `lifetime`."""
+    """Serves class lists. A list is kept for `lifetime`."""
 
     def __init__(self, engine: AsyncEngine, look_ups: LookUps, lifetime: timedelta) -> None:
         self._engine = engine
@@ -65,7 +65,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def CheckClassList(
         self, request: pb.CheckClassListRequest, _context: object
     ) -> pb.CheckClassListResponse:
-        """What is wrong with the rows of a list."""
+        """Checks the rows of a list, and returns their errors."""
         await self._look_ups.admit_list(len(request.rows))
         wrong = await wrong_rows(self._autocommit, request.unit_id, request.rows)
         return pb.CheckClassListResponse(wrong_rows=wrong)
@@ -103,7 +103,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def GetClassList(
         self, request: pb.GetClassListRequest, _context: object
     ) -> pb.GetClassListResponse:
-        """One list."""
+        """Returns a list."""
         async with self._autocommit.connect() as connection:
             return pb.GetClassListResponse(class_list=await _get(connection, request.class_list_id))
 
@@ -111,7 +111,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def ListClassLists(
         self, request: pb.ListClassListsRequest, _context: object
     ) -> pb.ListClassListsResponse:
-        """A unit's lists, newest first."""
+        """Lists a unit's class lists, newest first."""
         place = (class_lists.c.created_at, class_lists.c.class_list_id)
         statement = (
             select(class_lists)
@@ -135,7 +135,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def ListOutcomes(
         self, request: pb.ListOutcomesRequest, _context: object
     ) -> pb.ListOutcomesResponse:
-        """What became of each row, as of now."""
+        """Lists the current outcome of each row."""
         async with self._autocommit.connect() as connection:
             rows = (await connection.execute(sql.OUTCOMES, {"id": request.class_list_id})).mappings().all()
         if not rows:
@@ -157,7 +157,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def BeginClassList(
         self, request: pb.BeginClassListRequest, _context: object
     ) -> pb.BeginClassListResponse:
-        """The list's run has begun."""
+        """Marks a list as begun."""
         async with self._autocommit.connect() as connection:
             await connection.execute(sql.BEGIN, {"id": request.class_list_id})
             return pb.BeginClassListResponse(class_list=await _get(connection, request.class_list_id))
@@ -166,7 +166,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def ListUndecidedRows(
         self, request: pb.ListUndecidedRowsRequest, _context: object
     ) -> pb.ListUndecidedRowsResponse:
-        """The next rows to be registered."""
+        """Lists the next rows to register."""
         next_rows = {"id": request.class_list_id, "most": request.page_size}
         async with self._autocommit.connect() as connection:
             rows = (await connection.execute(sql.UNDECIDED, next_rows)).mappings().all()
@@ -186,7 +186,7 @@ class ClassListServicer(ClassListServiceServicer):
 
     @override
     async def DecideRows(self, request: pb.DecideRowsRequest, _context: object) -> pb.DecideRowsResponse:
-        """Records what became of rows."""
+        """Records the outcomes of rows."""
         if any(not (decision.registration_id or decision.refusal) for decision in request.decisions):
             raise invalid([FieldViolation("decisions", REASON_REQUIRED)])
         decisions = [
@@ -212,7 +212,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def FinishClassList(
         self, request: pb.FinishClassListRequest, _context: object
     ) -> pb.FinishClassListResponse:
-        """Every row is decided."""
+        """Marks a list as done."""
         by_id = {"id": request.class_list_id}
         async with self._engine.begin() as connection:
             await connection.execute(sql.FINISH, {**by_id, "now": now()})
@@ -223,7 +223,7 @@ class ClassListServicer(ClassListServiceServicer):
     async def CancelClassList(
         self, request: pb.CancelClassListRequest, _context: object
     ) -> pb.CancelClassListResponse:
-        """Leaves out every row that is not decided."""
+        """Cancels the undecided rows of a list."""
         by_id = {"id": request.class_list_id}
         async with self._engine.begin() as connection:
             row = (await connection.execute(sql.GET_FOR_CHANGE, by_id)).mappings().first()
@@ -243,7 +243,7 @@ class ClassListServicer(ClassListServiceServicer):
 
 
 async def sweep_class_lists(engine: AsyncEngine) -> None:
-    """Refuses what is not decided of lists that take too long, and erases lists whose time is over."""
+    """Refuses undecided rows of lists that take too long, and deletes expired lists."""
     moment = now()
     async with engine.begin() as connection:
         await connection.execute(sql.GIVE_UP_ROWS, {"too_old": moment - PATIENCE})
@@ -252,7 +252,7 @@ async def sweep_class_lists(engine: AsyncEngine) -> None:
 
 
 async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any]]:
-    """The rows as they are stored. INVALID_ARGUMENT if one that is right lacks anything, or is malformed."""
+    """The rows to store. INVALID_ARGUMENT if a right row is incomplete or malformed."""
     today = helsinki_day(now())
     if len({row.row_number for row in request.rows}) < len(request.rows):
         raise invalid([FieldViolation("rows.row_number", REASON_TWICE_IN_CLASS_LIST)])
@@ -262,7 +262,7 @@ async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any
         stored: dict[str, Any] = {
             "class_list_id": request.class_list_id,
             "row_number": row.row_number,
-            # Of a row that is refused nothing is kept but why.
+            # Keep only the errors of a refused row.
             "person_id": None,
             "birth_date": None,
             "form": None,
@@ -294,7 +294,7 @@ async def _get(connection: AsyncConnection, class_list_id: str) -> pb.ClassList:
 
 
 async def _with_counts(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[pb.ClassList]:
-    """Lists with how far each has come."""
+    """Lists with the counts of their rows."""
     counts = {row["class_list_id"]: ClassListCounts() for row in rows}
     for class_list_id, outcome, number in await connection.execute(sql.COUNT, {"ids": list(counts)}):
         name = ClassListOutcome.Name(outcome).removeprefix("CLASS_LIST_OUTCOME_").lower()
