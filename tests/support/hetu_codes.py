@@ -21,12 +21,12 @@ PUBLISHED = (
 
 
 def code(birth_date: date, sign: str, individual: int = 900) -> str:
-    """The code of a birth date, century sign and individual number, whether or not they fit together."""
+    """The code with a birth date, century sign and individual number, even if they do not fit together."""
     digits = f"{birth_date:%d%m%y}{individual:03d}"
     return f"{birth_date:%d%m%y}{sign}{individual:03d}{_CHECK_CHARACTERS[int(digits) % 31]}"
 
 
 def nth_code(number: int) -> str:
-    """One of many different codes of adults."""
+    """One of many different adults' codes."""
     day, individual = divmod(number, len(_ARTIFICIAL))
     return code(date(1950, 1, 1) + timedelta(day), "-", _ARTIFICIAL[individual])

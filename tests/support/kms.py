@@ -1,4 +1,4 @@
-"""Tink's fake KMS and its keys, in place of a provider's."""
+"""Tink's fake KMS and its keys, instead of a provider's."""
 
 import base64
 
@@ -9,7 +9,7 @@ aead.register()
 
 
 def new_fake_kms_key() -> str:
-    """The URI of a new key; it holds the key itself."""
+    """The URI of a new key; the URI holds the key."""
     keyset = tink.new_keyset_handle(aead.aead_key_templates.AES128_GCM)
     key = proto_keyset_format.serialize(keyset, secret_key_access.TOKEN)
     return "fake-kms://" + base64.urlsafe_b64encode(key).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Ports for tests. Processes look for ports in parallel: each port is given out once."""
+"""Ports for tests. Processes search in parallel: each port is given out once."""
 
 import fcntl
 import random
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from deploy.local.ports import HOST, Ports
 
-# Below the ports that systems give to outgoing connections: a free one stays free until it is used.
+# Below the range of outgoing connections: a free port stays free until it is used.
 _SINGLE = range(10_000, 15_000)
 _ROWS = range(15_000, 32_000, 20)
 _HELD = ExitStack()
-"""Locks on what this process was given, until it ends."""
+"""Locks on the ports given to this process, until it ends."""
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A free port."""
     return _reserve(_SINGLE, 1)
 
 
 def free_ports() -> Ports:
-    """Ports in a row for a stack, on which nobody listens."""
+    """Consecutive free ports for a stack."""
     return Ports.from_base(_reserve(_ROWS, len(fields(Ports))))
 
 

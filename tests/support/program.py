@@ -1,8 +1,8 @@
 """Runs the `liity` program: commands to their end, and components of a stack.
 
 Starting Python and importing the program takes a second of CPU, and tests start it hundreds of times. So each
-test process has one helper process that has imported the program, and every run is forked from it. The helper
-has no threads, connections or event loop.
+test process has one helper process that has imported the program and forks every run. The helper has no
+threads, connections or event loop.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _LIITY = [sys.executable, "-m", "deploy"]
 
 
 class Program:
-    """Starts `liity` again and again. Use one for a whole session, and close it."""
+    """Starts `liity` repeatedly. Use one per session, and close it."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="liity-program-")
@@ -46,9 +46,9 @@ class Program:
         typed: str = "",
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `liity` with the arguments to its end, in seconds at most.
+        """Runs `liity` with the arguments to its end, within `seconds`.
 
-        `environment` is added to what `plain_environment` keeps of ours; `typed` is its standard input.
+        `environment` is added to `plain_environment`; `typed` is standard input.
         """
         environment = plain_environment() | (environment or {})
         with contextlib.ExitStack() as stack:
@@ -67,11 +67,11 @@ class Program:
         return subprocess.CompletedProcess(list(arguments), code, **said)
 
     async def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """The same, while the event loop goes on."""
+        """As `__call__`, without blocking the event loop."""
         return await asyncio.to_thread(self, *arguments, **options)
 
     async def spawn(self, command: Command, log: Path) -> Running:
-        """Starts a component of a stack; what is not our own program is started as any stack does."""
+        """Starts a component of a stack; other programs are started as by any stack."""
         if command.arguments[: len(_LIITY)] != _LIITY:
             return await process.spawn(command, log)
         with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
@@ -83,7 +83,7 @@ class Program:
         return _Component(int(await told.readline()), told, writer)
 
     def close(self) -> None:
-        """Ends the process that runs are forked from."""
+        """Ends the helper process."""
         if self._server is not None:
             self._server.terminate()
             self._server.wait()
@@ -92,7 +92,7 @@ class Program:
     def _start(
         self, arguments: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]
     ) -> socket.socket:
-        """Starts a run. The connection tells its process ID and its exit code; the run ends with it."""
+        """Starts a run. The connection returns its process ID and exit code; closing it ends the run."""
         with self._starting:
             if self._server is None:
                 self._server = subprocess.Popen(
@@ -115,7 +115,7 @@ class Program:
 
 
 class _Component:
-    """A component that was forked."""
+    """A forked component."""
 
     def __init__(self, pid: int, told: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.pid = pid
@@ -137,19 +137,19 @@ class _Component:
 
 
 def _text(file: IO[bytes]) -> str:
-    """All that a file holds, with line ends as a text of Python has them."""
+    """The file's content as text, with line ends normalised."""
     file.seek(0)
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     return newlines.decode(file.read().decode(), final=True)
 
 
 def plain_environment() -> dict[str, str]:
-    """Our environment without the settings of somebody who works with the program."""
+    """The environment without Liity's settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("LIITY_", "TEMPORAL_"))}
 
 
 def serve(path: str) -> None:
-    """Forks a run for each connection, until it is ended."""
+    """Forks a run for each connection, until the helper is ended."""
     for command in COMMANDS:
         command.load()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -161,7 +161,7 @@ def serve(path: str) -> None:
 
 
 def _accept(listener: socket.socket) -> None:
-    # The watchers of runs that have ended.
+    # Collect the watchers of ended runs.
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -173,7 +173,7 @@ def _accept(listener: socket.socket) -> None:
         request = json.loads(line)
         arguments: list[str] = request["arguments"]
         if arguments[:1] == ["serve"] and len(arguments) > 1:
-            # Before the fork, so that the next run of the component need not.
+            # Import before the fork, so that the component's next run need not.
             _import_component(arguments[1])
         gc.freeze()
         if os.fork() == 0:
@@ -214,7 +214,7 @@ def _run(
 
 
 def _watch(connection: socket.socket, run: int) -> None:
-    """Tells the process ID and the exit code of a run, and kills it when nobody is there to be told."""
+    """Returns the run's process ID and exit code; kills the run when the connection closes."""
     connection.sendall(f"{run}\n".encode())
     ended = os.pidfd_open(run)
     poll = select.poll()

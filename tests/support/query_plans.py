@@ -1,4 +1,4 @@
-"""Query plans of a service's statements, on tables with very many rows."""
+"""Query plans of a service's statements, on tables with many rows."""
 
 import json
 import os
@@ -28,26 +28,26 @@ from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import EmbeddedPostgres
 
 ROWS = int(os.environ.get("LIITY_TEST_PLAN_ROWS", "100000"))
-"""How many rows each table gets. With a million the same tests take some minutes."""
+"""Rows of each table. With a million, the same tests take some minutes."""
 
 _EXPLAINED = ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")
 
 _READING_ALL = ("Sort", "Aggregate", "Hash", "Materialize", "CTE Scan")
-"""What reads all that is below it before it gives its first row."""
+"""Plan nodes that read all their input before the first row."""
 
 Filling = Mapping[str, Mapping[str, str]]
-"""By table and column what a row is filled with: SQL of `n`, the number of the row."""
+"""SQL for each column of each table, as a function of the row number `n`."""
 
 
 @asynccontextmanager
 async def filled(
     server: EmbeddedPostgres, service: str, metadata: MetaData, filling: Filling, few: AbstractSet[str]
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine on a service's database whose tables have `ROWS` rows, and those in `few` few."""
+    """An engine on a service's database with `ROWS` rows per table, but few in the tables of `few`."""
     await migrate_database(service, server.owner_url(service))
     connection = await server.connect("postgres", service)
     try:
-        # Rows as they would be: neither foreign keys nor triggers are what is looked at.
+        # Rows as a service would store them, without the cost of foreign keys and triggers.
         await connection.execute("SET session_replication_role = replica; SET synchronous_commit = off")
         for table in metadata.sorted_tables:
             if table.name not in few:
@@ -95,7 +95,7 @@ def _value(column: Column[Any]) -> str:
 
 
 class Plans:
-    """What was run, and how PostgreSQL does it."""
+    """Executed statements, and their plans."""
 
     def __init__(self, engine: AsyncEngine, few: AbstractSet[str] = frozenset()) -> None:
         self._engine = engine
@@ -104,7 +104,7 @@ class Plans:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Remembers what is run meanwhile."""
+        """Records the statements executed meanwhile."""
 
         def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
             self._run.append((statement, parameters))
@@ -116,7 +116,7 @@ class Plans:
             event.remove(self._engine.sync_engine, "before_cursor_execute", remember)
 
     async def wrong(self) -> list[str]:
-        """The statements that read a whole table, or a great part of one."""
+        """The statements that read a whole table, or a large part of one."""
         found = []
         assert self._run
         async with self._engine.connect() as connection:
@@ -133,9 +133,9 @@ class Plans:
 
 
 def _read_whole(plan: Mapping[str, Any], *, bounded: bool) -> Iterator[str]:
-    """The tables that a plan reads from their first row to their last, or a great part of them by an index.
+    """The tables that a plan reads whole, or in large part by an index.
 
-    `bounded` is what stops as soon as a page is full.
+    `bounded` means that the parent stops as soon as a page is full.
     """
     node = plan["Node Type"]
     if "Relation Name" in plan and (node == "Seq Scan" or (plan["Plan Rows"] > ROWS / 10 and not bounded)):

@@ -1,4 +1,4 @@
-"""Valid forms, in which tests make one field wrong."""
+"""Valid forms, for tests to make one field wrong."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ def adult_form() -> CustomerForm:
 
 
 def child_form() -> CustomerForm:
-    """A child whose guardian applies, and is asked for consent by mail."""
+    """A child whose guardian applies, and gets a consent request by mail."""
     form = adult_form()
     form.first_names = "Eetu Ilmari"
     form.email = ""
@@ -64,12 +64,12 @@ def child_form() -> CustomerForm:
 
 
 def paper_consent(days_ago: int = 3) -> PaperConsent:
-    """A consent that the guardian signed on paper some days ago."""
+    """Consent that the guardian signed on paper some days ago."""
     return PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(-days_ago))
 
 
 def date_from_today(days: int) -> Date:
-    """A day so many days from today in Helsinki."""
+    """The day that many days from today in Helsinki."""
     return to_proto_date(helsinki_day(now()) + timedelta(days=days))
 
 

@@ -1,4 +1,4 @@
-"""The registration service as its clients call it, and the data that calls need."""
+"""The registration service as its clients call it, and data for calls."""
 
 import secrets
 import uuid
@@ -49,7 +49,7 @@ DEADLINE = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
 def birth_of_child() -> Date:
-    """The birth date of somebody who is eight or nine years old."""
+    """The birth date of a child aged eight or nine."""
     return Date(year=helsinki_day(now()).year - 9, month=7, day=1)
 
 
@@ -61,7 +61,7 @@ def timestamp(moment: datetime) -> Timestamp:
 
 @dataclass
 class Service:
-    """The registration service, as the gateway, the worker and the seed call it."""
+    """The registration service, called as by the gateway, the worker and the seed."""
 
     engine: AsyncEngine
     gateway: Peer
@@ -118,7 +118,7 @@ class Service:
         return await self.worker.call(self.changes.CreateRegistration, request)
 
     async def waiting(self, unit_id: str, **fields: Any) -> pb.Registration:
-        """The registration of a child that waits for consent."""
+        """A child's registration that waits for consent."""
         response = await self.create(unit_id, child_form(), birth_date=birth_of_child(), **fields)
         assert response.registration.stage == life.STAGE_WAITING_FOR_CONSENT
         return response.registration
@@ -195,7 +195,7 @@ class Service:
         return (await self.worker.call(self.changes.EndRegistration, request)).registration
 
     async def mark(self, customer_id: str) -> None:
-        """Ends a customership in its table."""
+        """Marks a customership as ended, in its table."""
         statement = "UPDATE customers SET state = :s, ended_at = now() WHERE customer_id = :c"
         async with self.engine.begin() as connection:
             marked = {"s": CUSTOMER_STATE_MARKED_FOR_DELETION, "c": customer_id}
@@ -250,7 +250,7 @@ class Service:
             return list((await connection.execute(text(statement), parameters)).mappings())
 
     async def everything_stored(self, *, log: bool = True) -> str:
-        """Every row of every table, as text; without those of the log of use if so wanted."""
+        """Every row of every table, as text; without the log of use if wanted."""
         rows = [
             row["stored"]
             for table in Base.metadata.sorted_tables

@@ -12,13 +12,13 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 Answer = str | Callable[[SMTP], Awaitable[str]]
-"""What a command is answered with, or what is done to find that out."""
+"""The answer to a command, or a function that returns it."""
 
 ACCEPTED = "250 2.0.0 OK"
 
 
 class SmtpServer:
-    """Takes mail, and answers its commands from scripts first: `on_mail`, `on_rcpt` and `on_data`."""
+    """Accepts mail, and answers commands first from scripts: `on_mail`, `on_rcpt` and `on_data`."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -32,9 +32,9 @@ class SmtpServer:
         self.on_rcpt: list[Answer] = []
         self.on_data: list[Answer] = []
         self.unknown: set[str] = set()
-        """Addresses that are nobody's."""
+        """Addresses without a mailbox."""
         self.full: set[str] = set()
-        """Addresses whose mailbox takes nothing for now."""
+        """Addresses whose mailbox is full for now."""
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
@@ -70,7 +70,7 @@ class SmtpServer:
         self.encrypted.append(session.ssl is not None)
 
     async def read_then_drop(self, server: SMTP) -> str:
-        """The mail is taken, but the connection is lost before anyone is told."""
+        """Reads the mail, then closes the connection without an answer."""
         assert server.session is not None
         assert server.envelope is not None
         self.take(server.session, server.envelope)
@@ -78,7 +78,7 @@ class SmtpServer:
 
 
 async def drop(server: SMTP) -> str:
-    """The connection is lost."""
+    """Closes the connection."""
     assert server.transport is not None
     server.transport.abort()
     await asyncio.sleep(60)
@@ -86,7 +86,7 @@ async def drop(server: SMTP) -> str:
 
 
 async def hang(_server: SMTP) -> str:
-    """No answer comes."""
+    """Never answers."""
     await asyncio.sleep(60)
     return ""
 

@@ -1,4 +1,4 @@
-"""Accounts on the stack, created by a test for itself."""
+"""Accounts on the stack, created by a test for its own use."""
 
 import secrets
 import uuid
@@ -16,7 +16,7 @@ from services.runtime.security.service_identity import ServiceIdentity
 
 @dataclass(frozen=True)
 class TestAccount:
-    """Somebody who can log in, and belongs to no unit."""
+    """An account that can log in, and belongs to no unit."""
 
     __test__ = False
 
@@ -25,7 +25,7 @@ class TestAccount:
 
 
 async def new_account(stack: Stack, *roles: Role.ValueType) -> TestAccount:
-    """Makes an account, as somebody who sets up the system does."""
+    """Creates an account, as an operator does when setting up the system."""
     account = TestAccount(f"{uuid.uuid4().hex}@kirjasto.example", secrets.token_urlsafe(16))
     seed = ServiceIdentity("seed", stack.keys_dir, stack.certificate("seed"))
     identity = Peer("identity", f"{HOST}:{stack.ports.identity}", seed)

@@ -11,7 +11,7 @@ from google.protobuf import text_encoding
 
 
 def find(texts: Iterable[str], places: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    """Each text with each place that holds it in some form; in the order of the texts."""
+    """Each text and the places that contain it in some form, in the order of the texts."""
     sought = list(dict.fromkeys(texts))
     texts_of: dict[bytes, list[str]] = {}
     for text in sought:
@@ -29,7 +29,7 @@ def find(texts: Iterable[str], places: Mapping[str, bytes]) -> list[tuple[str, s
 
 
 def forms(text: str) -> set[bytes]:
-    """The bytes that a text may have become."""
+    """The bytes that may represent a text."""
     spellings = (text, text.lower(), text.upper(), unicodedata.normalize("NFD", text))
     found = {spelling.encode() for spelling in spellings}
     for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
@@ -47,7 +47,7 @@ def forms(text: str) -> set[bytes]:
 
 
 def _base64(encoded: bytes) -> Iterator[bytes]:
-    """The characters that are the text's alone, for each of its places within a group of three bytes."""
+    """The characters determined by the text alone, for each of its offsets in a group of three bytes."""
     for before in range(3):
         whole = base64.b64encode(bytes(before) + encoded).rstrip(b"=")
         first = -(-before * 8 // 6)

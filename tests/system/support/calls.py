@@ -1,4 +1,4 @@
-"""The catalogue of valid calls: one for each public RPC. Every test that walks over the RPCs reads it."""
+"""The catalogue of valid calls, one per public RPC. Tests that cover all RPCs use it."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -129,15 +129,15 @@ class Call:
     """How an RPC is called."""
 
     right: Callable[[Facts], Message]
-    """A request that is right in every field, made anew each time. What it names need not be there."""
+    """Makes a new request that is valid in every field. The resources it names need not exist."""
     logged: Callable[[World], Awaitable[Called]] | None = None
-    """A call that is done, and what it leaves in the log of use (R36): for each RPC that leaves entries."""
+    """A successful call and its entries in the log of use (R36), for each RPC that leaves entries."""
     link: str = ""
-    """The links of `Facts` that open it, for an RPC that a token in the request opens."""
+    """The links of `Facts` whose token authorises the call, if a token in the request does."""
 
 
 def right(path: str, facts: Facts, **changed: str) -> Any:
-    """A right request of an RPC, but for the texts given."""
+    """A valid request of an RPC, with some texts replaced."""
     request = CALLS[path].right(facts)
     for field, value in changed.items():
         setattr(request, field, value)
@@ -145,7 +145,7 @@ def right(path: str, facts: Facts, **changed: str) -> Any:
 
 
 def caller_of(path: str) -> str:
-    """Who calls an RPC: customer service, the teacher, or a guardian or customer without an account."""
+    """The caller of an RPC: customer service, the teacher, or a guardian or customer without an account."""
     if not needs_account(path):
         return "anybody"
     return "staff" if is_for_staff(path) else "teacher"
@@ -578,12 +578,12 @@ CALLS: dict[str, Call] = {
         logged=prepared_calls.convert_to_online,
     ),
 }
-"""By the RPC's path. An RPC that is added to the contract needs an entry."""
+"""By RPC path. A new RPC of the contract needs an entry."""
 
 SERVICES = sorted({path.split("/")[1] for path in CALLS})
-"""The public services: walks that take long go over one at a time."""
+"""The public services; slow tests cover one at a time."""
 
 
 def of_service(service: str, paths: Iterable[str]) -> list[str]:
-    """Those of the paths that are RPCs of a service."""
+    """The paths that are RPCs of a service."""
     return [path for path in paths if path.startswith(f"/{service}/")]

@@ -18,21 +18,21 @@ ResponseT = TypeVar("ResponseT")
 
 
 async def save_through(client: ApiClient, person: DemoPerson) -> Registration:
-    """Saves with one request ID, as often as it takes."""
+    """Saves with one request ID, repeated until answered."""
     request = save_request(client.unit, person)
     answer = await until_answered(client, client.registrations.RegisterCustomer, request)
     return answer.registration
 
 
 async def accept_through(guardian: ApiClient, token: str, person: DemoPerson) -> None:
-    """Accepts with one request ID, as often as it takes."""
+    """Accepts with one request ID, repeated until answered."""
     await until_answered(guardian, guardian.consents.AcceptConsent, accept_request(token, person))
 
 
 async def until_answered(
     client: ApiClient, method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT
 ) -> ResponseT:
-    """Repeats a call. No other refusal may come than UNAVAILABLE with its reason, or no answer in time."""
+    """Repeats a call. Fails on any refusal but UNAVAILABLE with its reason, or no answer in time."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -47,7 +47,7 @@ async def until_answered(
 async def send(
     client: ApiClient, method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT
 ) -> ResponseT:
-    """Calls as the client does, but leaves refusals as they came over the wire."""
+    """Calls as the client does, but raises gRPC's own errors."""
     try:
         metadata = [("authorization", f"Bearer {client.session.access_token}")]
     except LookupError:
@@ -56,7 +56,7 @@ async def send(
 
 
 def told(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
-    """The status and the reason of a refusal."""
+    """The status and reason of a refusal."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it reads what both kinds of call have
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status else ():
@@ -65,7 +65,7 @@ def told(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
 
 
 async def only_registration(stack: Stack, person: DemoPerson) -> str:
-    """The name of the person's registration, of which there is one, as there is one customer."""
+    """The name of the person's only registration; fails unless there is one registration and one customer."""
     async with database(stack, "registration") as connection:
         rows = await connection.fetch(
             "SELECT 'units/' || r.unit_id || '/registrations/' || registration_id AS name"

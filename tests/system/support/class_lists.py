@@ -1,4 +1,4 @@
-"""Class lists of persons that no other row names, and calls with them through the public API."""
+"""Class lists of persons that occur nowhere else, and calls with them through the public API."""
 
 import csv
 import io
@@ -49,13 +49,13 @@ _DAYS = iter(range(100_000))
 
 
 def _code(first: date) -> str:
-    """A code that no other row has: those of one day differ by the individual number."""
+    """A code used by no other row: codes of one day differ by the individual number."""
     day, individual = divmod(next(_DAYS), 100)
     return artificial_hetu(first + timedelta(days=day), 900 + individual)
 
 
 def adult_row(number: int, *, cd: bool = False) -> list[str]:
-    """An adult whose first name tells the row's number."""
+    """An adult whose first name contains the row's number."""
     email = "" if cd else f"luettelo-{new_request_id()}@posti.example"
     kind, recipient = ("CD-lainaaja", "") if cd else ("verkkoasiakas", "asiakas")
     return [
@@ -77,7 +77,7 @@ def adult_row(number: int, *, cd: bool = False) -> list[str]:
 
 
 def pupil_row(number: int) -> list[str]:
-    """A pupil whose guardian is asked by mail."""
+    """A pupil whose guardian gets a consent request by mail."""
     guardian = f"huoltaja-{new_request_id()}@posti.example"
     return [
         _code(date(2017, 1, 1)),
@@ -98,7 +98,7 @@ def pupil_row(number: int) -> list[str]:
 
 
 def changed(row: Sequence[str], **cells: str) -> list[str]:
-    """A row with other cells, by their headings."""
+    """A row with some cells replaced, by heading."""
     return [cells.get(heading, cell) for heading, cell in zip(HEADINGS, row, strict=True)]
 
 

@@ -1,8 +1,8 @@
-"""Searches everything that operators, mail servers and callers see for personal data that tests have sent.
+"""Searches all that operators, mail servers and callers see for personal data sent by tests.
 
-Tests need do nothing for it: every channel that a test opens reports here what it sent and which errors came
-back. After each file of tests, all new logs, errors, mails and runs in Temporal are searched for it; at the
-end, the raw bytes of the databases. A leak is reported with the test that sent the value.
+Tests need do nothing: every channel that a test opens records here what it sent and which errors it got.
+After each file of tests, new logs, errors, mails and runs in Temporal are searched; at the end, the raw bytes
+of the databases. A leak is reported with the test that sent the value.
 """
 
 import re
@@ -33,20 +33,20 @@ from tests.system.support.registering import database
 
 SHORTEST = 6
 _SHORTEST_NUMBER = 9
-"""Characters: shorter values occur everywhere."""
+"""Digits: shorter numbers occur everywhere."""
 
 _FEWEST = 4
-"""Different characters: fewer make rows of zeros and the like."""
+"""Different characters: fewer occur in rows of zeros and the like."""
 
 IMPERSONAL = frozenset(
     {
-        # Of units, which are no persons; places where thousands live; words of the form.
+        # Data of units, which are not persons; places with thousands of people; words of the form.
         "unit_display_name",
         "municipality",
         "post_office",
         "country_code",
         "relation",
-        # Names and values that the contract gives.
+        # Names and values of the contract.
         "name",
         "parent",
         "wording_version",
@@ -62,7 +62,7 @@ IMPERSONAL = frozenset(
         "service",
     }
 )
-"""Fields of requests that hold nothing personal: every other text of a request does, unless it is an ID."""
+"""Request fields without personal data. Every other text of a request is personal, unless it is an ID."""
 
 _IMPERSONAL_MESSAGES = frozenset(
     {
@@ -80,16 +80,16 @@ _SECRET_OF_ANSWERS = re.compile(r".*token|user_name|password")
 _CODE = "personal_identity_code"
 _WHOLE_CODE = re.compile(r"(\d{6})\D(\d{3}[0-9A-Ya-y])")
 _CODE_IN_FILE = re.compile(rb"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]\b")
-"""A code in a class list: as CSV holds it."""
+"""A code in a class list, as in CSV."""
 _DETAILS = "grpc-status-details-bin"
 _LINK = re.compile(rb"https?://[^\s\"'<>#]+")
 _RECIPIENT_HEADERS = {"to", "delivered-to"}
 _OF_ALL = frozenset({RuntimeSettings.model_fields["customer_service_email"].default})
-"""What the system itself tells everybody."""
+"""Texts that the system itself shows to everybody."""
 
 
 class Leak(NamedTuple):
-    """A personal value where it must not be."""
+    """A personal value in a forbidden place."""
 
     value: str
     place: str
@@ -99,23 +99,23 @@ class Leak(NamedTuple):
 
 @dataclass
 class Traffic:
-    """What tests have sent and what errors they got."""
+    """Values sent by tests and errors received."""
 
     values: dict[str, str] = field(default_factory=dict)
     """Personal values by text, with the name of the field that held each."""
     senders: dict[str, str] = field(default_factory=dict)
     """The test that sent each value first, by text."""
     fresh: set[str] = field(default_factory=set)
-    """Those that were sent since the last look."""
+    """Values sent since the last search."""
     errors: dict[str, bytes] = field(default_factory=dict)
-    """The errors since the last look: all that came with each."""
+    """Errors since the last search, with all their details."""
     listening: bool = True
-    """Whether calls are watched: not while tests run that are of no stack."""
+    """Whether calls are recorded: not during tests without a stack."""
     test: str = ""
-    """The test that runs now."""
+    """The test that is running."""
 
     def sent(self, request: Message) -> None:
-        """Remembers what a request holds."""
+        """Records the values of a request."""
         file = getattr(request, "content", b"")
         for code in _CODE_IN_FILE.findall(file) if isinstance(file, bytes) else ():
             self.add(_CODE, code.decode())
@@ -125,13 +125,13 @@ class Traffic:
                     self.add(name, text)
 
     def answered(self, response: Message) -> None:
-        """Remembers the secrets that an answer holds."""
+        """Records the secrets of an answer."""
         for name, text in texts_in(response):
             if _SECRET_OF_ANSWERS.fullmatch(name) and name not in IMPERSONAL:
                 self.add(name, text)
 
     def failed(self, method: str, error: grpc.aio.AioRpcError) -> None:
-        """Remembers all that an error says."""
+        """Records the whole of an error."""
         said = [(error.details() or "").encode()]
         for key, value in (*(error.trailing_metadata() or ()), *(error.initial_metadata() or ())):
             raw = value if isinstance(value, bytes) else value.encode()
@@ -140,8 +140,8 @@ class Traffic:
         self.errors[f"error {len(self.errors)} of {method}{during}"] = b"\n".join(said)
 
     def add(self, name: str, text: str) -> None:
-        """Remembers a value, if it is one that tells somebody from others."""
-        # So few digits stand in any large file by chance.
+        """Records a value, if it can identify a person."""
+        # Numbers this short occur in any large file by chance.
         chance = text.isdecimal() and len(text) < _SHORTEST_NUMBER
         common = len(text) < SHORTEST or chance or len(set(text)) < _FEWEST or text in _OF_ALL
         if not common and not _ID.fullmatch(text):
@@ -151,12 +151,12 @@ class Traffic:
                 self.fresh.add(spelling)
 
     def codes(self) -> list[str]:
-        """Every personal identity code, however it may be spelled."""
+        """Every personal identity code, in any spelling."""
         return [text for text, name in self.values.items() if name == _CODE]
 
 
 def _without_answers(details: bytes) -> bytes:
-    """The details of an error but the customer who was changed meanwhile: whoever edits one may see them."""
+    """An error's details without the changed customer: a caller who may edit a customer may read it."""
     status = status_pb2.Status.FromString(details)
     kept = [detail for detail in status.details if not detail.Is(ChangedMeanwhile.DESCRIPTOR)]
     del status.details[:]
@@ -175,7 +175,7 @@ def texts_in(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def spellings(name: str, text: str) -> set[str]:
-    """How a value may have been written: a code with another sign or none, a number without its zero."""
+    """Spellings of a value: a code with another sign or none, a number without its zero."""
     if name == _CODE and (code := _WHOLE_CODE.fullmatch(text)):
         return {text, f"{code[1]}{code[2]}", f"{code[1]}-{code[2]}", f"{code[1]}\u2013{code[2]}"}
     if name == "phone":
@@ -185,7 +185,7 @@ def spellings(name: str, text: str) -> set[str]:
 
 
 class _Watching(grpc.aio.UnaryUnaryClientInterceptor):
-    """Tells `Traffic` of every call on a channel."""
+    """Records every call of a channel in `Traffic`."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
@@ -219,7 +219,7 @@ OpenChannel = Callable[..., grpc.aio.Channel]
 
 
 def watched(open_channel: OpenChannel, traffic: Traffic) -> OpenChannel:
-    """A way to open channels whose calls are watched."""
+    """A function that opens recorded channels."""
 
     @wraps(open_channel)
     def open_watched(*args: Any, interceptors: Iterable[Any] = (), **options: Any) -> grpc.aio.Channel:
@@ -229,7 +229,7 @@ def watched(open_channel: OpenChannel, traffic: Traffic) -> OpenChannel:
 
 
 def _message(path: str, body: object, side: str) -> Message | None:
-    """What was sent or answered, also where a test has sent bytes of its own."""
+    """The message sent or answered; also for tests that send raw bytes."""
     if isinstance(body, Message):
         return body
     service, _, name = path.removeprefix("/").partition("/")
@@ -241,7 +241,7 @@ def _message(path: str, body: object, side: str) -> Message | None:
 
 
 class _Run(NamedTuple):
-    """What Temporal shows of a run, as of the last look."""
+    """Temporal's data of a run, as of the last search."""
 
     place: str
     listing: bytes
@@ -250,19 +250,19 @@ class _Run(NamedTuple):
 
 
 class LeakWatch:
-    """Searches what is new in a stack since the last look."""
+    """Searches a stack for leaks since the last search."""
 
     def __init__(self, traffic: Traffic) -> None:
         self.traffic = traffic
         self.stack: Stack | None = None
-        """The stack that runs."""
+        """The running stack."""
         self._log_ends: dict[Path, int] = {}
         self._mails: set[str] = set()
         self._runs: dict[str, _Run] = {}
         self._client: Client | None = None
 
     async def new_leaks(self, stack: Stack) -> list[Leak]:
-        """The values sent since the last look that are where they must not be, with the places."""
+        """Leaks of values sent since the last search, with their places."""
         places = {
             **self.traffic.errors,
             **self._new_logs(stack.logs),
@@ -275,7 +275,7 @@ class LeakWatch:
         return self._find(fresh, places)
 
     async def all_leaks(self, stack: Stack) -> list[Leak]:
-        """All values ever sent that are in any log, mail or run: also what came late."""
+        """Leaks of all values ever sent in any log, mail or run: finds what was written late."""
         self._log_ends.clear()
         self._mails.clear()
         await self._new_runs(stack)
@@ -287,10 +287,10 @@ class LeakWatch:
         return self._find(self.traffic.values, places)
 
     def stored_leaks(self, stack: Stack, folders: Mapping[str, Path]) -> list[Leak]:
-        """All values ever sent that the raw bytes of a stopped stack's databases hold, and may not.
+        """Leaks of all values ever sent in the raw bytes of a stopped stack's databases.
 
-        Temporal's and notification's hold none at all, the others no personal identity code.
-        `folders` are those of `database_folders`.
+        Temporal's and notification's may hold none, the others no personal identity code. `folders` are those
+        of `database_folders`.
         """
         nothing = {**files(stack.folder / "temporal"), **files(folders["notification"])}
         no_codes = {
@@ -321,12 +321,13 @@ class LeakWatch:
         return new
 
     async def _new_runs(self, stack: Stack) -> dict[str, bytes]:
-        """What Temporal lists of runs, and the summary and details of those that have changed."""
+        """Temporal's list of runs, and the summary and details of changed ones."""
         if self._client is None:
             self._client = await connect_temporal(stack)
         new = {}
         async for listed in self._client.list_workflows(page_size=1000):
-            # The server writes maps in any order: only so do the same facts give the same bytes.
+            # The server writes maps in any order: deterministic serialization gives equal bytes for equal
+            # data.
             listing = listed.raw_info.SerializeToString(deterministic=True)
             known = self._runs.get(listed.run_id)
             if known is None or known.listing != listing:
@@ -338,7 +339,7 @@ class LeakWatch:
 
 
 def mail_places(name: str, content: bytes) -> dict[str, bytes]:
-    """What of a mail its way shows to others: headers but the recipient's, and links up to the fragment."""
+    """The parts of a mail visible in transit: headers except the recipient, and links up to the fragment."""
     mail: Mail = message_from_bytes(content, policy=default)
     shown = [
         f"{header}: {value}".encode("utf-8", "surrogateescape")
@@ -356,7 +357,7 @@ def files(folder: Path) -> Mapping[str, bytes]:
 
 
 async def database_folders(stack: Stack) -> dict[str, Path]:
-    """Where PostgreSQL keeps the raw bytes of each service's database."""
+    """The folders with the raw bytes of each service's database."""
     folders = {}
     for name in DATABASES:
         async with database(stack, name) as connection:

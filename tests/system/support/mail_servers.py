@@ -20,7 +20,7 @@ _MANY = 1000
 
 @asynccontextmanager
 async def standing_in(stack: Stack, mails: MailCounter) -> AsyncIterator[SmtpServer]:
-    """A mail server where the mailbox has listened, which is stopped meanwhile."""
+    """A mail server at the address of the mailbox, which is stopped meanwhile."""
     files = stack.certificates.files("smtp") if stack.certificates else None
     tls = server_context(replace(files, ca=None)) if files else None
     await stack.stop_component("mailbox")
@@ -33,7 +33,7 @@ async def standing_in(stack: Stack, mails: MailCounter) -> AsyncIterator[SmtpSer
 
 
 class Gate:
-    """Keeps a mail server's answer back for some mails: they are read, but not yet said to be taken."""
+    """Delays a mail server's answer to some mails: they are read, but not yet accepted."""
 
     def __init__(self, server: SmtpServer) -> None:
         self._kept: dict[tuple[str, str], asyncio.Event] = {}
@@ -41,16 +41,16 @@ class Gate:
         server.on_data = [self._answer] * _MANY
 
     def keep(self, person: DemoPerson, template: str) -> None:
-        """A mail to or about a person that is to be kept."""
+        """Delays a mail to or about a person."""
         self._kept[template, person.form.first_names] = asyncio.Event()
 
     async def has(self, person: DemoPerson, template: str) -> None:
-        """Waits until the mail is kept."""
+        """Waits until the mail is delayed."""
         async with asyncio.timeout(PATIENCE):
             await self._kept[template, person.form.first_names].wait()
 
     def open(self) -> None:
-        """Lets go of every mail that is kept, and keeps no others."""
+        """Releases every delayed mail, and delays no more."""
         self._open.set()
 
     async def _answer(self, server: SMTP) -> str:

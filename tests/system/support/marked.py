@@ -15,13 +15,13 @@ _ADDRESS = "@koti.example"
 
 
 def marked_pupil(*, with_consent: bool = False) -> DemoPerson:
-    """A child with every field filled in; the guardian has consented on paper, if so wanted."""
+    """A child with every field filled in; with the guardian's consent on paper if wanted."""
     person = pupil()
     form = person.form
     form.first_names = _word("Etunimi")
     form.last_name = _word("Sukunimi")
     form.address.street_address = _word("Katu")
-    # In Finland a postcode has five digits, which occur anywhere.
+    # A Finnish postcode has five digits, which occur anywhere.
     form.address.country_code = "SE"
     form.address.postcode = _word("P")[:20]
     form.address.post_office = _word("Paikka")

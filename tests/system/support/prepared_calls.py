@@ -1,4 +1,4 @@
-"""Calls of public RPCs that succeed: the data each needs, and whose data each touches (R36)."""
+"""Successful calls of public RPCs: the data each needs, and whose data each touches (R36)."""
 
 import uuid
 from collections.abc import Awaitable, Callable
@@ -124,27 +124,27 @@ async def person_of(stack: Stack, registration: Registration) -> str:
 
 
 class Called(NamedTuple):
-    """A call that is right, and whose data it touches."""
+    """A valid call, and whose data it touches."""
 
     caller: str
     request: Message
     subjects: Callable[[Any], Awaitable[set[str]]]
-    """Whose, once the answer is known."""
+    """The persons or registrations touched, once the answer is known."""
     entries: int = 1
-    """How many entries it leaves."""
+    """Number of log entries."""
     action: str = ""
-    """What the first one calls it, if not as the access table does."""
+    """The action in the first entry, if it differs from the access table's."""
 
 
 @dataclass
 class World:
-    """What calls may be about. What a call changes for good is made for it alone."""
+    """Data for calls. Data that a call changes permanently is created for that call alone."""
 
     stack: Stack
     api: Api
     facts: Facts
     waiting: Registration
-    """A pupil's who waits for consent: for all calls that leave it waiting."""
+    """A pupil's registration that waits for consent, for all calls that do not decide it."""
     _message: CustomerServiceMessage | None = None
 
     async def both(self, registration: Registration) -> set[str]:
@@ -152,17 +152,17 @@ class World:
         return {opaque(registration.name), await person_of(self.stack, registration)}
 
     async def pupil(self) -> Registration:
-        """A registration that waits for consent, for one call alone."""
+        """A registration that waits for consent, for one call."""
         return await save(self.api.teacher, pupil())
 
     async def message(self) -> CustomerServiceMessage:
-        """A message about the waiting registration: for all calls that leave it open."""
+        """A message about the waiting registration, for all calls that do not close it."""
         if self._message is None:
             self._message = await self.new_message()
         return self._message
 
     async def new_message(self) -> CustomerServiceMessage:
-        """The same, for one call alone."""
+        """As `message`, for one call."""
         teacher = self.api.teacher
         write = SendMessageRequest(
             parent=self.facts.school,
@@ -174,7 +174,7 @@ class World:
 
 
 def these(*subjects: str) -> Callable[[Any], Awaitable[set[str]]]:
-    """Known beforehand."""
+    """Subjects known in advance."""
 
     async def known(_answer: object) -> set[str]:
         return set(subjects)
@@ -240,7 +240,7 @@ async def withdraw_registration(world: World) -> Called:
 
 
 async def _unidentified(world: World) -> Registration:
-    """A registration without a personal identity code, of the test's own."""
+    """A new registration without a personal identity code."""
     request = RegisterCustomerRequest(
         parent=world.facts.library, request_id=new_request_id(), form=adult().form
     )
@@ -396,7 +396,7 @@ async def get_disclosure(world: World) -> Called:
 
 
 async def _pupils_customer(world: World) -> set[str]:
-    """The IDs that a change of the facts' customer names."""
+    """The IDs in the log entry of a change of the facts' customer."""
     return {opaque(world.facts.customer.name), await person_of(world.stack, world.facts.given)}
 
 
@@ -409,7 +409,7 @@ async def get_customer(world: World) -> Called:
 async def update_customer(world: World) -> Called:
     registrar, person = world.api.registrar, adult()
     begun = await save(registrar, person)
-    # From then on nothing but this call changes the customer.
+    # From here, only this call changes the customer.
     await reaches(registrar, begun.name, STAGE_CREDENTIALS_SENT)
     customer = await customer_of(registrar, person)
     request = UpdateCustomerRequest(
@@ -478,7 +478,7 @@ async def get_class_list_result(world: World) -> Called:
 
 
 async def _saved(world: World, person: DemoPerson) -> Customer:
-    """A customer of the library, of the test's own."""
+    """A new customer of the library."""
     await save(world.api.registrar, person)
     return await customer_of(world.api.registrar, person)
 
@@ -515,7 +515,7 @@ async def set_personal_identity_code(world: World) -> Called:
         change=CODE_CHANGE_RENEWED,
     )
     subjects = these(*await _subjects(world, customer))
-    # The log tells what kind of change it was.
+    # The action in the log names the kind of change.
     return Called("staff", request, subjects, entries=2, action="personal-identity-code:renew")
 
 
@@ -560,7 +560,7 @@ def _invitation(unit: str) -> InviteRegistrarRequest:
 
 
 async def _invited(world: World) -> Registrar:
-    """An open invitation to a unit of the test's own."""
+    """An open invitation to a new unit."""
     invitation = _invitation((await _new_unit(world)).name)
     return (await world.api.staff.call(world.api.staff.units.InviteRegistrar, invitation)).registrar
 

@@ -44,17 +44,17 @@ CLIENT_ERRORS = frozenset(
         "ABORTED",
     }
 )
-"""What bad input may be answered with: never a fault of the system's own."""
+"""Codes allowed for bad input; faults of the system are not among them."""
 
 _OF_CALLS = 'WorkflowType != "ReconciliationWorkflow"'
-"""The runs that a call may have started: reconciliation comes by itself, every few minutes."""
+"""Runs started by calls: reconciliation starts by itself every few minutes."""
 
 NOTED = {
     "identity": {"limits", "lock_outs"},
     "registration": {"limits", "use_entries", "use_chain", "use_waiting"},
     "notification": {"limits"},
 }
-"""The tables that a refused call may write to: what fails is counted, what found nothing is logged."""
+"""Tables that a refused call may write to: failed attempts are counted, empty look-ups logged."""
 
 
 def methods_of(services: Iterable[str]) -> dict[str, MethodDescriptor]:
@@ -72,33 +72,33 @@ METHODS = methods_of(SERVICES)
 
 
 def request_class(path: str) -> type[Message]:
-    """What an RPC takes."""
+    """The request type of an RPC."""
     return message_factory.GetMessageClass(METHODS[path].input_type)
 
 
 def needs_account(path: str) -> bool:
-    """Whether an RPC is for accounts that are logged in."""
+    """Whether an RPC requires a logged-in account."""
     return isinstance(ACCESS[path], Accounts)
 
 
 def is_for_staff(path: str) -> bool:
-    """Whether an RPC is for customer service alone."""
+    """Whether an RPC is for customer service only."""
     rule = ACCESS[path]
     return isinstance(rule, Accounts) and rule.roles == {ROLE_CUSTOMER_SERVICE}
 
 
 def outcome(refusal: Refusal) -> tuple[str, str]:
-    """The code and the reason, by name."""
+    """The names of code and reason."""
     return refusal.code.name, reason_name(refusal.reason)
 
 
 def fields_of(refusal: Refusal) -> list[tuple[str, str]]:
-    """The wrong fields and why."""
+    """The wrong fields and their reasons."""
     return [(wrong.field, reason_name(wrong.reason)) for wrong in refusal.violations]
 
 
 class Gateway:
-    """The gateway, called with any bytes and any metadata."""
+    """The gateway, called with any bytes and metadata."""
 
     def __init__(self, channel: grpc.aio.Channel, clients: Mapping[str, ApiClient]) -> None:
         self._channel = channel
@@ -113,7 +113,7 @@ class Gateway:
         return None if caller == "anybody" else self.session(caller).access_token
 
     async def send(self, path: str, request: Message | bytes, *metadata: tuple[str, str]) -> Message:
-        """Calls with this metadata alone. Raises `AioRpcError` as gRPC gives it."""
+        """Calls with only this metadata. Raises gRPC's `AioRpcError`."""
         answers = message_factory.GetMessageClass(METHODS[path].output_type)
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, Message] = self._channel.unary_unary(
             path, response_deserializer=answers.FromString
@@ -133,13 +133,13 @@ class Gateway:
     async def refusal(
         self, path: str, request: Message | bytes, caller: str = "anybody", **options: Any
     ) -> Refusal:
-        """What a call is refused with: whole, and in the language asked for."""
+        """The refusal of a call, checked to be complete and in the requested language."""
         return await self.refusal_with(path, request, authorization(self.token(caller)), **options)
 
     async def refusal_with(
         self, path: str, request: Message | bytes, metadata: list[tuple[str, str]], language: str = "sv"
     ) -> Refusal:
-        """The same, with this metadata."""
+        """As `refusal`, with this metadata."""
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await self.send(path, request, ("accept-language", language), *metadata)
         return whole_refusal(error.value, language)
@@ -155,7 +155,7 @@ def authorization(token: str | None) -> list[tuple[str, str]]:
 
 
 def whole_refusal(error: grpc.aio.AioRpcError, language: str) -> Refusal:
-    """A refusal that says all it must: code, reason, domain, text, wrong fields, whom to ask."""
+    """A refusal, checked to be complete: code, reason, domain, text, wrong fields, contact."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type] # it reads what both kinds of call have
     assert status is not None, f"no details: {error.code()} {error.details()}"
     assert error.code().name in CLIENT_ERRORS, error.code()
@@ -170,7 +170,7 @@ def whole_refusal(error: grpc.aio.AioRpcError, language: str) -> Refusal:
     refusal = Refusal.from_rpc_error(error)
     assert refusal.reason == reason
     if not refusal.violations:
-        # Whom to ask (R25). Wrong fields are put right by whoever filled them in.
+        # Contact (R25). Callers correct wrong fields themselves.
         assert any(link.url.startswith("mailto:") for link in _only(status, error_details_pb2.Help).links)
     else:
         assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -191,7 +191,7 @@ def _only(status: Any, kind: Any) -> Any:
 
 
 class Stored(NamedTuple):
-    """Everything the system keeps: every row of every table, and how many workflows there are."""
+    """All stored data: every row of every table, and the number of workflows."""
 
     rows: dict[str, frozenset[str]]
     counts: dict[str, int]
@@ -205,11 +205,11 @@ class Stores:
     stack: Stack
     temporal: Client
     last: Stored | None = None
-    """What was stored when it was last seen at rest."""
+    """The data stored when the system was last idle."""
     _connections: dict[str, asyncpg.Connection] = field(default_factory=dict)
 
     async def contents(self, *, changed_since: bool = False) -> Stored:
-        """What is stored, once nothing goes on any more of what others, or a call just made, have started."""
+        """The stored data, once work started by calls has ended."""
         async with self.connected() as connections:
             earlier = await self._read(connections)
             if not changed_since and earlier == self.last:
@@ -226,14 +226,14 @@ class Stores:
             return earlier
 
     async def forget_attempts(self) -> None:
-        """Forgets everything that is counted."""
+        """Resets all counters of attempts."""
         async with self.connected() as connections:
             for connection in connections.values():
                 await connection.execute("DELETE FROM limits")
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Mapping[str, asyncpg.Connection]]:
-        """Connections to the databases, the same ones within: to open them costs more than to read it all."""
+        """Connections to the databases, reused within: opening them costs more than reading all."""
         if self._connections:
             yield self._connections
             return
@@ -251,7 +251,7 @@ class Stores:
         for name, connection in connections.items():
             tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             kept = sorted({record["tablename"] for record in tables} - NOTED[name])
-            # When a code was last looked up for a Save changes even if the Save is refused.
+            # A Save updates the time of the code's last look-up even if it is refused.
             read = " UNION ALL ".join(
                 f"SELECT '{table}', (to_jsonb(t) - 'ensured_at')::text FROM \"{table}\" t"  # noqa: S608
                 for table in kept
@@ -266,7 +266,7 @@ class Stores:
 
 
 def changes(before: Stored, after: Stored) -> dict[str, tuple[int, int]]:
-    """The tables that changed, with their numbers of rows; and the workflows, if their number did."""
+    """Changed tables with their numbers of rows; and workflows, if their number changed."""
     changed = {
         table: (before.counts[table], after.counts[table])
         for table in before.rows

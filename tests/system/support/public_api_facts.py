@@ -74,46 +74,46 @@ class Links:
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is. The library is the registrar's unit, the school the teacher's."""
+    """Existing data. The library is the registrar's unit, the school the teacher's."""
 
     library: str
     school: str
     adult: DemoPerson
     """A customer of the library."""
     active: Registration
-    """The adult's, its credentials sent."""
+    """The adult's registration, its credentials sent."""
     customer: Customer
     """The pupil whose guardian has accepted, as a customer."""
     child: DemoPerson
     """A pupil of the school, waiting for consent."""
     waiting: Registration
     given: Registration
-    """A pupil's whose guardian has accepted."""
+    """The registration of the pupil whose guardian has accepted."""
     withdrawn: Registration
     save_request_id: str
-    """What the waiting child was saved with."""
+    """The request ID of the waiting child's Save."""
     consent: Links
     password: Links
     account_password: Links
-    """Of an account that nobody logs in to."""
+    """For an account that is never logged in to."""
     email: Links
-    """Of addresses that nobody has changed."""
+    """For addresses that were never changed."""
     customership: Links
-    """Of nobody's customerships."""
+    """For customerships that do not exist."""
     invitation: Links
-    """To be registrars of the school."""
+    """For invitations of registrars to the school."""
     newcomer: DemoPerson
-    """An adult nobody has saved."""
+    """An adult who was never saved."""
     new_pupil: DemoPerson
-    """A child nobody has saved."""
+    """A child who was never saved."""
     disclosure: str
-    """The name of the adult's."""
+    """The name of the adult's disclosure."""
     message: CustomerServiceMessage
     """From the school about the waiting child; waits for customer service."""
 
     @property
     def work_item(self) -> str:
-        """The name of the item that the message is in the work list."""
+        """The name of the message's work item."""
         return f"workItems/5-{self.message.name.rpartition('/')[2]}"
 
 
@@ -125,7 +125,7 @@ async def create_facts(
     anybody: ApiClient,
     mails: MailCounter,
 ) -> Facts:
-    """Makes it all, through the public API as far as that goes."""
+    """Creates all data, through the public API where possible."""
     customer, waiting_child, consenting, leaving, newcomer = adult(), pupil(), pupil(), pupil(), adult()
     save_request_id = new_request_id()
     active = await save(registrar, customer)
@@ -205,7 +205,7 @@ async def create_facts(
 
 @asynccontextmanager
 async def _identity(stack: Stack) -> AsyncIterator[Peer]:
-    """Identity, as the worker calls it."""
+    """Identity, called as by the worker."""
     worker = ServiceIdentity("worker", stack.keys_dir, stack.certificate("worker"))
     peer = Peer("identity", f"{HOST}:{stack.ports.identity}", worker)
     try:
@@ -236,7 +236,7 @@ async def _account_links(identity: Peer, anybody: ApiClient, email: str) -> Link
 
 
 async def _links(stack: Stack, identity: Peer, purpose: LinkPurpose.ValueType) -> Links:
-    """Links for one purpose, each of somebody of its own."""
+    """Links for one purpose, each with a subject of its own."""
     stub = LinkServiceStub(identity.channel)
     subjects = {state: uuid.uuid4().hex for state in ("good", "used", "void")}
     requests = {state: str(uuid.uuid4()) for state in subjects}
@@ -254,7 +254,7 @@ async def _links(stack: Stack, identity: Peer, purpose: LinkPurpose.ValueType) -
 
 
 async def _invitation_links(identity: Peer, anybody: ApiClient, unit: str) -> Links:
-    """Invites people who have no account."""
+    """Invites persons without an account."""
     stub = RegistrarServiceStub(identity.channel)
 
     async def invited() -> tuple[str, str]:

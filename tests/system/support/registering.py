@@ -35,24 +35,24 @@ from tests.support.smtp_server import SmtpServer
 ResultT = TypeVar("ResultT")
 
 PATIENCE = 90.0
-"""Seconds until a test gives something up: many times what it takes on a busy machine."""
+"""Seconds until a test fails: many times what it takes on a busy machine."""
 
 _RANDOM = random.Random()  # noqa: S311 - nobody's secret
 _TEMPLATES = Path(next(iter(services.notification.__path__))) / "mail" / "templates"
 
 
 def adult() -> DemoPerson:
-    """An adult online customer whose first name nobody else has."""
+    """An adult online customer with a unique first name."""
     return _renamed(forms.adult(_today(), _RANDOM))
 
 
 def pupil() -> DemoPerson:
-    """A nine-year-old whose guardian has not consented yet, with a first name nobody else has."""
+    """A nine-year-old whose guardian has not consented, with a unique first name."""
     return _renamed(forms.pupil(_today(), _RANDOM))
 
 
 def namesake(person: DemoPerson) -> DemoPerson:
-    """Somebody of the same name, written otherwise, who was born on the same day."""
+    """A person with the same name in another spelling, born on the same day."""
     other = adult()
     other.form.first_names = person.form.first_names.upper()
     other.form.last_name = person.form.last_name
@@ -63,7 +63,7 @@ def namesake(person: DemoPerson) -> DemoPerson:
 
 
 def save_request(unit: str, person: DemoPerson, request_id: str = "") -> RegisterCustomerRequest:
-    """A Save of a person, with an ID of its own unless one is given."""
+    """A Save of a person, with a new request ID unless one is given."""
     return RegisterCustomerRequest(
         parent=unit,
         request_id=request_id or new_request_id(),
@@ -73,7 +73,7 @@ def save_request(unit: str, person: DemoPerson, request_id: str = "") -> Registe
 
 
 async def save(client: ApiClient, person: DemoPerson, request_id: str = "") -> Registration:
-    """Saves a person in the client's unit, again while a part of the system is away."""
+    """Saves a person in the client's unit; repeats while a part of the system is unavailable."""
     request = save_request(client.unit, person, request_id)
     answer = await persistently(lambda: client.call(client.registrations.RegisterCustomer, request))
     return answer.registration
@@ -87,12 +87,12 @@ async def get(client: ApiClient, name: str) -> Registration:
 
 
 async def reaches(client: ApiClient, name: str, *stages: Stage.ValueType) -> Registration:
-    """A registration, once it stands in one of these stages."""
+    """A registration, once it is in one of these stages."""
     return await eventually(lambda: get(client, name), lambda found: found.stage in stages, PATIENCE)
 
 
 def accept_request(token: str, person: DemoPerson) -> AcceptConsentRequest:
-    """The guardian's yes."""
+    """The guardian's consent."""
     return AcceptConsentRequest(
         token=token,
         request_id=new_request_id(),
@@ -103,13 +103,13 @@ def accept_request(token: str, person: DemoPerson) -> AcceptConsentRequest:
 
 
 async def accept(guardian: ApiClient, token: str, person: DemoPerson) -> None:
-    """Accepts a consent request as the guardian, again while a part of the system is away."""
+    """Accepts a consent request as the guardian; repeats while a part of the system is unavailable."""
     request = accept_request(token, person)
     await persistently(lambda: guardian.call(guardian.consents.AcceptConsent, request))
 
 
 async def persistently(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    """Calls again and again while it is UNAVAILABLE, as a careful client does; every other refusal counts."""
+    """Repeats a call while it is UNAVAILABLE, as a careful client does; raises every other refusal."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -122,7 +122,7 @@ async def persistently(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy of a mail, as a mail server took it."""
+    """One copy of a mail, as accepted by a mail server."""
 
     template: str
     recipient: str
@@ -131,15 +131,15 @@ class Copy:
 
 
 class MailCounter:
-    """Counts what mail servers have taken: the stack's mailbox, and those that stood in for it."""
+    """Counts mails accepted by the stack's mailbox and by servers that replaced it."""
 
     def __init__(self, stack: Stack) -> None:
         self._maildir = Maildir(stack.folder / "mail")
         self.others: list[SmtpServer] = []
-        """Those that stood in for the mailbox."""
+        """Servers that replaced the mailbox."""
 
     def copies(self, person: DemoPerson, registration: Registration | None = None) -> list[Copy]:
-        """Every copy of every mail to a person, and to whoever is told about them or the registration."""
+        """Every copy of every mail to a person, or to others about them or the registration."""
         marks = [person.form.first_names]
         if registration is not None:
             marks.append(registration.name.rpartition("/")[2])
@@ -150,13 +150,13 @@ class MailCounter:
         ]
 
     def templates(self, person: DemoPerson, registration: Registration | None = None) -> dict[str, int]:
-        """How many copies of each template came."""
+        """Number of copies by template."""
         return dict(Counter(copy.template for copy in self.copies(person, registration)))
 
     async def wait_for(
         self, person: DemoPerson, template: str, registration: Registration | None = None
     ) -> Copy:
-        """The first copy of a mail, once it is there."""
+        """The first copy of a mail, once it has arrived."""
 
         async def find() -> list[Copy]:
             return [copy for copy in self.copies(person, registration) if copy.template == template]
@@ -172,7 +172,7 @@ class MailCounter:
 
 
 def copy_of(mail: EmailMessage) -> Copy:
-    """A mail as a mail server took it."""
+    """A mail as accepted by a mail server."""
     body = mail.get_body(("plain",))
     assert body is not None
     return Copy(template_of_subject(mail["Subject"]), mail["To"], mail["Message-ID"], body.get_content())
@@ -192,7 +192,7 @@ def template_of_subject(subject: str) -> str:
 
 @asynccontextmanager
 async def settings(stack: Stack, environment: Mapping[str, str], *components: str) -> AsyncIterator[None]:
-    """Components with other settings in the meantime."""
+    """Restarts components with other settings in the meantime."""
     before = dict(stack.environment)
     stack.environment |= environment
     try:

@@ -1,4 +1,4 @@
-"""Walks over the RPCs within one test: makes every check and reports all findings together."""
+"""Runs the checks of many RPCs within one test, and reports all findings together."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -7,21 +7,21 @@ import pytest
 from tests.system.support.public_api import Stores, changes
 
 Checks = Mapping[str, Callable[[], Awaitable[None]]]
-"""Checks by what they are about, such as an RPC's path."""
+"""Checks by subject, such as an RPC's path."""
 
 
 async def walk(checks: Checks) -> None:
-    """Makes every check, though others fail. AssertionError tells what each has found, and about what."""
+    """Runs every check, even if others fail. AssertionError lists the findings by subject."""
     assert checks
     found = await _surprises(checks)
     assert not found, "\n".join(found)
 
 
 async def walk_storing_nothing(stores: Stores, checks: Checks) -> None:
-    """The same for calls that must not change what is stored.
+    """As `walk`, for calls that must not change the stored data.
 
-    What is stored is compared once for all. If it has changed, each check is made again alone: so it is
-    known which of them does it. What calls have had counted is forgotten after each check.
+    The stored data is compared once for all checks. If it has changed, each check is run again alone to find
+    which one changes it. Counters of attempts are reset after each check.
     """
     assert checks
     async with stores.connected():
@@ -47,7 +47,7 @@ async def _surprises(checks: Checks, stores: Stores | None = None) -> list[str]:
 
 
 async def _storing(stores: Stores, checks: Checks) -> dict[str, dict[str, tuple[int, int]]]:
-    """What each of the checks stores, made again alone."""
+    """The changes of each check, run again alone."""
     stored = {}
     before = await stores.contents(changed_since=True)
     for name, check in checks.items():

@@ -1,4 +1,4 @@
-"""Steps that fail as a test wants them to: without a service that is stopped for all."""
+"""Makes activities fail as a test wants, without stopping a service for all tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,22 +11,22 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 
 class Faults(ClientInterceptor, Interceptor):
-    """What the steps of a run raise, until they are to succeed. A worker takes it from its client."""
+    """Errors raised by a run's activities until removed. A worker takes it from its client."""
 
     def __init__(self) -> None:
         self._wanted: dict[tuple[str, str], Callable[[], Exception]] = {}
         self.tried: list[tuple[str, str, bool]] = []
-        """Each step that failed by a fault: its name, its run's workflow ID, and whether it was local."""
+        """Each activity that failed by a fault: its name, its run's workflow ID, and whether it was local."""
 
     @contextmanager
     def away(self, workflow_id: str, *steps: str) -> Iterator[None]:
-        """Meanwhile the services that these steps of a run need are away."""
+        """Makes these activities of a run fail meanwhile as if services were unavailable."""
         with self._failing(workflow_id, steps, lambda: ApplicationError("away", type="UNAVAILABLE")):
             yield
 
     @contextmanager
     def refusing(self, workflow_id: str, *steps: str) -> Iterator[None]:
-        """Meanwhile these steps of a run are refused for good."""
+        """Makes these activities of a run fail permanently meanwhile."""
 
         def refused() -> Exception:
             return ApplicationError("refused", type="INVALID", non_retryable=True)
@@ -51,7 +51,7 @@ class Faults(ClientInterceptor, Interceptor):
         return _Failing(next, self)
 
     def check(self) -> None:
-        """Fails the step at hand, if that is wanted."""
+        """Raises the current activity's fault, if there is one."""
         info = activity.info()
         fault = self._wanted.get((info.workflow_id or "", info.activity_type))
         if fault is not None:

@@ -1,6 +1,6 @@
-"""Stories of every workflow: each brings a run to do some of its steps.
+"""Scenarios for every workflow: each makes a run execute some of its activities.
 
-Time stands in them, within `with_time_skipping_disabled`: who tells one moves the time of its run.
+They run within `with_time_skipping_disabled`: the caller moves the run's time.
 """
 
 import asyncio
@@ -110,12 +110,12 @@ Run = WorkflowHandle[Any, Any]
 
 @dataclass
 class Scene:
-    """A run, which may have to be begun, and what brings it to do its steps."""
+    """A run, which may have to be started, and what makes it execute its activities."""
 
     workflow_id: str
     go: Callable[[], Awaitable[object]]
     request: Any = None
-    """What is asked for, if it has a `request_id`: a repetition of a request gets the first answer."""
+    """The request, if it has a `request_id`: a repeated request gets the first answer."""
 
     def run(self, world: World) -> Run:
         """The newest run."""
@@ -155,7 +155,7 @@ def _customer_service() -> None:
 
 
 async def adult(world: World) -> Scene:
-    """An adult, to the welcome."""
+    """An adult, up to the welcome mail."""
     return await _new(world, adult_form(address()), born(40))
 
 
@@ -202,7 +202,7 @@ async def almost_15(world: World) -> Scene:
 
 
 async def edited(world: World) -> Scene:
-    """A child whose form, and guardian's address, is corrected while consent is awaited."""
+    """A child whose form and guardian's address are corrected while consent is awaited."""
     registration, _ = await world.save(child_form(address()), born(9))
 
     async def go() -> None:
@@ -230,7 +230,7 @@ async def withdrawn(world: World) -> Scene:
 
 
 async def without_code(world: World) -> Scene:
-    """Somebody without a personal identity code, of whom nobody finds out who it is."""
+    """A person without a personal identity code whose identity is never checked."""
     identity = world.gateway["identity"]
     stub = PersonServiceStub(identity.channel)
     person = await identity.call(
@@ -242,7 +242,7 @@ async def without_code(world: World) -> Scene:
 
 
 async def verified(world: World) -> Scene:
-    """Customer service finds out who somebody without a personal identity code is."""
+    """Customer service checks the identity of a person without a personal identity code."""
     registration, _ = await world.save_without_code(adult_form(address()), born(40))
 
     async def go() -> None:
@@ -253,7 +253,7 @@ async def verified(world: World) -> Scene:
 
 
 async def linked(world: World) -> Scene:
-    """Somebody without a personal identity code is found to be a customer of another unit."""
+    """A person without a personal identity code turns out to be a customer of another unit."""
     there, _ = await world.save(adult_form(address()), born(40))
     customer = await world.customer(there)
     unit_id = await world.unit()
@@ -268,7 +268,7 @@ async def linked(world: World) -> Scene:
 
 
 async def adopted(world: World) -> Scene:
-    """A row that no run knows: reconciliation begins its run."""
+    """A row without a run: reconciliation begins the run."""
     request = world.save_request(await world.person(born(9)), child_form(address()), born(9))
     registration = await store(world, request)
     started_by = Adopt(registration_id=registration.registration_id, request_id=request.request_id)
@@ -287,13 +287,13 @@ async def adopted(world: World) -> Scene:
 
 
 async def over(world: World) -> Scene:
-    """An operator says that the customership has ended, which it has not."""
+    """An operator signals the end of a customership that has not ended."""
     registration, run = await world.save(adult_form(address()), born(40))
     return _of(registration, lambda: run.signal(RegistrationWorkflowNames.CUSTOMERSHIP_ENDED, {}))
 
 
 async def resumed(world: World) -> Scene:
-    """A customership that ended before the welcome goes on, and so does the registration."""
+    """A customership that ended before the welcome mail is resumed, and so is the registration."""
     scene, registration = await _undoing(world)
     return _of(registration, scene.go)
 
@@ -338,7 +338,7 @@ async def address_changed(world: World) -> Scene:
 
 
 async def guardians_address_changed(world: World) -> Scene:
-    """The address of a guardian is changed, beside the customer's own."""
+    """A guardian's address is changed as well as the customer's own."""
     form = child_form(address(), credentials_recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
     form.email = address()
     registration, _ = await world.save(form, born(16))
@@ -370,7 +370,7 @@ async def _changed(world: World, registration: Registration, form: CustomerForm,
 
 
 async def merged(world: World) -> Scene:
-    """Two customers of two units become one, by the code of the merged one."""
+    """Two customers of two units are merged, found by the code of the merged one."""
     kept, _ = await world.save(adult_form(address()), born(40))
     other, _ = await world.save(adult_form(address()), born(40))
     unit_id = await world.unit()
@@ -388,7 +388,7 @@ async def merged(world: World) -> Scene:
 
 
 async def code_changed(world: World) -> Scene:
-    """A customer is given another personal identity code."""
+    """A customer's personal identity code is changed."""
     registration, _ = await world.save(adult_form(address()), born(40))
     customer = await world.customer(registration)
 
@@ -419,12 +419,12 @@ async def erased(world: World) -> Scene:
 
 
 async def undone(world: World) -> Scene:
-    """A customership with a temporary need, ended before the welcome, is brought back."""
+    """A customership with a temporary need that ended before the welcome mail is resumed."""
     return (await _undoing(world))[0]
 
 
 async def returned(world: World) -> Scene:
-    """A customer whose customership has ended is one again by a new registration."""
+    """A customer whose customership has ended returns by a new registration."""
     registration, _ = await world.save(adult_form(address()), born(40))
     scene = _ending(world, registration)
     await scene.go()
@@ -458,13 +458,13 @@ async def _undoing(world: World) -> tuple[Scene, Registration]:
 
 
 async def need_asked_about(world: World) -> Scene:
-    """A temporary need about which nobody answers."""
+    """A temporary need about which no answer comes."""
     _, run = await with_a_temporary_need(world)
     return Scene(run.id, lambda: asyncio.sleep(0))
 
 
 async def need_extended(world: World) -> Scene:
-    """A temporary need goes on."""
+    """A temporary need is extended."""
     customer, run = await with_a_temporary_need(world)
 
     async def go() -> None:
@@ -475,12 +475,12 @@ async def need_extended(world: World) -> Scene:
 
 
 async def with_a_temporary_need(world: World) -> tuple[Customer, Run]:
-    """A customer whose need is temporary, and the run that watches it."""
+    """A customer with a temporary need, and the run that watches it."""
     registration, _ = await world.save(temporary_form(address(), 5), born(40))
     return await watched(world, registration)
 
 
-# All else
+# Other workflows
 
 
 async def disclosed(world: World) -> Scene:
@@ -519,7 +519,7 @@ async def class_list_cancelled(world: World) -> Scene:
 
 
 async def invited(world: World) -> Scene:
-    """An invitation that nobody answers."""
+    """An invitation that is not answered."""
     unit_id = await world.unit()
     inviter = await world.account(unit_id, ROLE_MAIN_USER)
     request = InviteRegistrarRequest(
@@ -535,7 +535,7 @@ async def invited(world: World) -> Scene:
 
 
 async def invitation_withdrawn(world: World) -> Scene:
-    """An invitation that an operator takes back."""
+    """An invitation that an operator withdraws."""
     scene = await invited(world)
     await scene.go()
     run = scene.run(world)
@@ -543,7 +543,7 @@ async def invitation_withdrawn(world: World) -> Scene:
 
 
 async def unit_closed(world: World) -> Scene:
-    """A unit closes that has just invited somebody."""
+    """A unit is closed that has an open invitation."""
     workflows = UnitWorkflows(world.temporal)
     unit_id = await world.unit()
     inviter = await world.account(unit_id, ROLE_MAIN_USER)
@@ -560,7 +560,7 @@ async def unit_closed(world: World) -> Scene:
 
 
 async def message_lapsed(world: World) -> Scene:
-    """A message to customer service that nobody answers."""
+    """A message to customer service that is not answered."""
     message = await messages.written(world)
     workflow_id = MessageWorkflowNames.workflow_id(message.message_id)
     return Scene(workflow_id, lambda: messages.look(world, message))
@@ -578,7 +578,7 @@ async def message_answered(world: World) -> Scene:
 
 
 async def message_erased(world: World) -> Scene:
-    """A message to customer service that is erased with whom it was about."""
+    """A message to customer service that is erased with the person it is about."""
     registration, _ = await world.save(adult_form(address()), born(40))
     message, run = await messages.sent(world, registration_id=registration.registration_id)
 
@@ -608,7 +608,7 @@ async def passwords_reminded_of(world: World) -> Scene:
 
 
 async def work_is_due(world: World) -> Scene:
-    """Customer service is told what is due."""
+    """Customer service is mailed the work that is due."""
     return _scheduled(world, WorkDigestWorkflowNames.WORKFLOW, WorkDigestWorkflowNames.SCHEDULE)
 
 
@@ -713,4 +713,4 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         reconciled: ("begin_missing_runs", "end_lost_runs"),
     },
 }
-"""The stories of each workflow, and the steps that are of interest in each."""
+"""The scenarios of each workflow, and the activities to test in each."""

@@ -1,4 +1,4 @@
-"""Every message and a cancellation, in every stage in which a run waits: none is stuck, and none fails."""
+"""Every message and a cancellation, in every stage in which a run waits: no run gets stuck or fails."""
 
 import asyncio
 import uuid
@@ -61,26 +61,26 @@ def _time_passes_only_when_told(world: World) -> Iterator[None]:
 
 @dataclass
 class Waiting:
-    """A run that waits, and what ends it as it should."""
+    """A waiting run, and how to end it regularly."""
 
     workflow: str
     run: Run
     finish: Callable[[], Awaitable[object]]
     cancelled: bool = False
-    """Whether a cancellation ends it, by what it means."""
+    """Whether a cancellation ends the run."""
     away: ExitStack = field(default_factory=ExitStack)
-    """Closed when what is away is to come back."""
+    """Closed to make unavailable services available again."""
     begun: bool = True
-    """Whether the message that the run was started for has come."""
+    """Whether the run has received its first message."""
 
     async def end(self) -> None:
-        """Lets the run come to its end, as it should."""
+        """Lets the run end regularly."""
         self.away.close()
         await self.finish()
 
 
 async def nothing() -> None:
-    """Nothing is needed: the run ends by itself."""
+    """Does nothing: the run ends by itself."""
 
 
 _DECIDING = {
@@ -99,7 +99,7 @@ _DECIDING = {
         InvitationWorkflowNames.ACCEPTED,
     },
 }
-"""Messages that `{}` is enough for: sent so, they do what they are for."""
+"""Messages for which `{}` is a sufficient body."""
 
 
 _STARTED_BY_A_MESSAGE: Mapping[str, list[Any]] = {
@@ -114,7 +114,7 @@ _STARTED_BY_A_MESSAGE: Mapping[str, list[Any]] = {
     "MergeWorkflow": [],
     "CodeChangeWorkflow": [],
 }
-"""Workflows that a message begins, and what their runs are started with."""
+"""Workflows started by a message, and their input."""
 
 
 def address() -> str:
@@ -201,7 +201,7 @@ async def for_an_answer_to_a_message(world: World) -> Waiting:
 
 
 async def for_the_customers_own_address(world: World) -> Waiting:
-    """The welcome waits as long as the address on file is a registrar's."""
+    """The welcome mail waits while a registrar's address is on file."""
     registrar = await world.account(world.unit_id)
     registration, run = await world.save(adult_form(registrar.email), born(40))
     await world.skip(run, timedelta(days=16))
@@ -270,7 +270,7 @@ async def for_the_end_of_an_export(world: World) -> Waiting:
 
 
 def _telling(workflow: str, story: stories.Story, step: str) -> Callable[[World], Awaitable[Waiting]]:
-    """A change is made, and somebody who must know of it cannot be mailed."""
+    """A change is made, and its notification cannot be mailed."""
 
     async def stage(world: World) -> Waiting:
         scene = await story(world)
@@ -283,7 +283,7 @@ def _telling(workflow: str, story: stories.Story, step: str) -> Callable[[World]
 
 
 def _unbegun(workflow: str) -> Callable[[World], Awaitable[Waiting]]:
-    """A run waits for what it was started for."""
+    """A run waits for its first message."""
 
     async def stage(world: World) -> Waiting:
         run = await world.temporal.start_workflow(
@@ -304,7 +304,7 @@ def _unbegun(workflow: str) -> Callable[[World], Awaitable[Waiting]]:
 
 
 def _away(world: World, run: Run, step: str) -> ExitStack:
-    """Has a step of a run fail until it is closed."""
+    """Makes an activity of a run fail until it is closed."""
     away = ExitStack()
     away.enter_context(world.faults.away(run.id, step))
     return away
@@ -342,12 +342,12 @@ STAGES: Mapping[str, Callable[[World], Awaitable[Waiting]]] = {
 
 
 def definition_of(name: str) -> Any:
-    """What the SDK knows of a workflow's messages."""
+    """The SDK's definition of a workflow."""
     return {of.name: of for of in map(workflow._Definition.must_from_class, WORKFLOWS)}[name]
 
 
 def bodies(workflow_name: str, message: str) -> Iterator[list[object]]:
-    """What is sent as a body: nothing, a text, a number, fields that there are none of, two, an empty one."""
+    """Bodies to send: none, text, number, unknown fields, two messages, an empty message."""
     wrong: list[list[object]] = [[], ["text"], [17], [{"no_such_field": 1}], [{}, {}]]
     yield from wrong
     if message not in _DECIDING.get(workflow_name, ()):
@@ -359,7 +359,7 @@ async def status(run: Run) -> WorkflowExecutionStatus | None:
 
 
 def right_body(of: type[Message], depth: int = 3) -> Message:
-    """A body as it should be, with something in each field that is not repeated; it names nobody there is."""
+    """A valid body with every singular field set; the resources it names do not exist."""
     body = of()
     for part in of.DESCRIPTOR.fields:
         if part.is_repeated:
@@ -375,14 +375,14 @@ def right_body(of: type[Message], depth: int = 3) -> Message:
 
 
 async def _is_sound(run: Run) -> bool:
-    """Whether a run waits on; it has ended else. One that is stuck answers no query."""
+    """Asserts that a run waits or has ended. A stuck run answers no query."""
     now = await status(run)
     assert now in {_RUNS, _ENDS}
     if now == _RUNS:
         with suppress(RPCError):
             await run.query("waits_for", result_type=WaitsFor)
             return True
-        # It may have ended just now.
+        # The run may have ended just now.
         assert await status(run) == _ENDS
     return False
 
@@ -416,13 +416,13 @@ async def test_no_right_message_sticks_a_run_or_fails_it(world: World, stage: st
     ]
     for send in sendings:
         if not await _is_sound(waiting.run):
-            # A message has ended it as it should: the others are sent to another run.
+            # A message has ended the run regularly: the others are sent to another run.
             waiting.away.close()
             waiting = await STAGES[stage](world)
         await _sent(send(waiting.run))
     waiting.away.close()
     if await _is_sound(waiting.run):
-        # Whatever was decided, it comes to its end in time, if it has not yet.
+        # Whatever was decided, the run ends in time, if it has not ended yet.
         with suppress(RPCError):
             await world.environment.fast_forward(waiting.run)
         assert await status(waiting.run) in {_ENDS, WorkflowExecutionStatus.CONTINUED_AS_NEW}
@@ -437,7 +437,7 @@ async def _update(name: str, of: type[Message], run: Run) -> None:
 
 
 async def _sent(sending: Awaitable[object]) -> None:
-    """Sends a message, which may be refused, or come too late. It is not left without an answer."""
+    """Sends a message, which may be refused or too late, but must get an answer."""
     with suppress(WorkflowUpdateFailedError, RPCError):
         await asyncio.wait_for(sending, 60)
 

@@ -1,4 +1,4 @@
-"""Each step of each workflow refused for good, one by one: the run goes on or ends as its rules say."""
+"""Each activity of each workflow is refused permanently in turn: the run continues or ends as designed."""
 
 import ast
 import asyncio
@@ -21,7 +21,7 @@ from workflows.support import steps
 from workflows.worker import WORKFLOWS
 
 _UNTIL_REPEATED = steps.FIRST_MESSAGE + timedelta(minutes=1)
-"""A run whose update was refused has ended by then, if nothing else came."""
+"""By then, a run whose update was refused has ended if no other message came."""
 
 _LONG = timedelta(days=70)
 
@@ -30,7 +30,7 @@ _ENDS = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CONTINUED_AS
 
 @pytest.fixture(autouse=True)
 def _time_passes_only_when_told(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # An hour, or a day, in the skipped time of weeks would be many tries.
+    # Retrying every hour or day through weeks of skipped time would take too long.
     for module in (steps, state):
         monkeypatch.setattr(module, "AGAIN", timedelta(days=30))
     monkeypatch.setattr(removal, "_UNTIL_DECIDED", timedelta(days=30))
@@ -39,7 +39,7 @@ def _time_passes_only_when_told(world: World, monkeypatch: pytest.MonkeyPatch) -
 
 
 def modules_of(of: type) -> set[str]:
-    """The modules that a workflow's code is in: its own, and those of its package that it is made of."""
+    """The modules of a workflow's code: its own, and those of its package that it imports."""
     package = of.__module__.rpartition(".")[0]
     others = {other.__module__ for other in WORKFLOWS} - {of.__module__}
     found: set[str] = set()
@@ -56,7 +56,7 @@ def modules_of(of: type) -> set[str]:
 
 
 def steps_of(of: type) -> set[str]:
-    """The steps that a workflow's code names: `SomeActivities.step`."""
+    """The activities that a workflow's code names: `SomeActivities.step`."""
     return {
         node.attr
         for module in modules_of(of)
@@ -100,7 +100,7 @@ async def test_a_refused_step_fails_no_run(world: World, of: type, story: Story)
             assert (step, run.id) in {(tried, whose) for tried, whose, _ in world.faults.tried}, step
             await _is_sound(run, name, step)
         if refused:
-            # Whoever asks anew, now that it is taken, gets it.
+            # A repeated request succeeds once the activity is no longer refused.
             if scene.request is not None:
                 scene.request.request_id = new_id()
             await scene.go()
@@ -109,7 +109,7 @@ async def test_a_refused_step_fails_no_run(world: World, of: type, story: Story)
 
 
 async def _is_refused(scene: Scene) -> bool:
-    """Whether a caller is told of the refusal."""
+    """Whether the caller gets the refusal."""
     try:
         await scene.go()
     except Refusal:
@@ -118,7 +118,7 @@ async def _is_refused(scene: Scene) -> bool:
 
 
 async def _passes(world: World, run: Run, time: timedelta) -> None:
-    """Lets the newest run's time pass, until its end at most: the server may be late to tell it."""
+    """Skips the newest run's time, at most to its end; the server may be late to report it."""
     waiting = {
         asyncio.ensure_future(world.environment.fast_forward(run, time)),
         asyncio.ensure_future(run.result()),

@@ -1,4 +1,4 @@
-"""Runs that may live long go on in new ones before their updates or their history reach a limit."""
+"""Long-lived runs continue as new before their updates or their history reach a limit."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,7 +20,7 @@ from workflows.messages.workflow import MessageWorkflow
 from workflows.support import steps
 
 _UPDATES = 3
-"""Of the tests' runs, instead of a thousand."""
+"""The limit in these tests, instead of a thousand."""
 
 _PATIENCE = 120.0
 DAY = timedelta(days=1)
@@ -39,7 +39,7 @@ async def run_id(run: Run) -> str | None:
 
 
 async def in_a_new_run(run: Run, before: str | None) -> None:
-    """Waits until a run goes on in a new one."""
+    """Waits until a run has continued as new."""
     await eventually(lambda: run_id(run), lambda newest: newest != before, _PATIENCE)
 
 

@@ -1,4 +1,4 @@
-"""Whatever way a payload takes through Temporal, it is bound to the workflow that it is for."""
+"""Every payload in Temporal is bound to the workflow that it is for."""
 
 import asyncio
 import uuid
@@ -36,7 +36,7 @@ QUEUE = "payload-binding"
 
 
 def text(value: str) -> WithdrawRequest:
-    """A message that says something."""
+    """A message that contains a text."""
     return WithdrawRequest(request_id=value)
 
 
@@ -47,7 +47,7 @@ async def echo(given: WithdrawRequest) -> WithdrawRequest:
 
 @activity.defn
 async def beats(given: WithdrawRequest) -> WithdrawRequest:
-    """Fails once; then answers what its heart has told before."""
+    """Fails once; then returns the details of its heartbeat."""
     if activity.info().attempt == 1:
         activity.heartbeat(given)
         raise ApplicationError("once", given)
@@ -57,7 +57,7 @@ async def beats(given: WithdrawRequest) -> WithdrawRequest:
 
 @workflow.defn(name="EveryWay")
 class EveryWay:
-    """Takes a payload every way there is."""
+    """Passes payloads in every way."""
 
     def __init__(self) -> None:
         self.told = ""
@@ -128,7 +128,7 @@ async def started(world: World, given: str) -> WorkflowHandle[EveryWay, Withdraw
 
 
 async def bound_to(handle: AnyHandle) -> set[bytes]:
-    """The workflows that the payloads of a history are bound to."""
+    """The workflows to which the payloads of a history are bound."""
     found = [
         payload
         for event in (await handle.fetch_history()).events
@@ -197,7 +197,7 @@ async def test_a_failure_is_read_by_who_waits_for_it(world: World, worker: Worke
 
 
 async def test_schedules_start_workflows_without_a_payload(world: World) -> None:
-    """Their runs have other IDs than the schedule's workflow, which a payload would be bound to."""
+    """A payload would be bound to the schedule's workflow ID, but its runs have other IDs."""
     await prepare_schedules(world.temporal)
     for names in (WorkDigestWorkflowNames, PasswordReminderWorkflowNames):
         schedule = world.temporal.get_schedule_handle(names.SCHEDULE)
@@ -214,14 +214,14 @@ async def test_schedules_start_workflows_without_a_payload(world: World) -> None
             assert run_id != names.SCHEDULE
             described = await run.describe()
             assert await described.static_summary()
-            # Nobody waits for it: registrars' Saves come first.
+            # No caller waits for it: registrars' Saves come first.
             assert described.raw_description.workflow_execution_info.priority.priority_key == 4
         finally:
             await schedule.delete()
 
 
 def signal_of(handle: AnyHandle, world: World, payload: Payload) -> SignalWorkflowExecutionRequest:
-    """A signal as somebody sends it who reaches Temporal's frontend."""
+    """A signal as sent by a stranger who reaches Temporal's frontend."""
     return SignalWorkflowExecutionRequest(
         namespace=world.temporal.namespace,
         workflow_execution=WorkflowExecution(workflow_id=handle.id),
@@ -243,7 +243,7 @@ async def test_a_payload_of_another_workflow_is_refused_and_stops_nothing(
             if event.HasField("workflow_execution_signaled_event_attributes")
         ]
 
-    # While a task of the run is under way, a signal stands beside its history.
+    # While a workflow task is running, a signal is not yet in the history.
     (stolen,) = await eventually(signalled, bool, 60)
     relabelled = Payload(metadata=stolen.metadata, data=stolen.data)
     relabelled.metadata["liity-workflow-id"] = handle.id.encode()

@@ -1,4 +1,4 @@
-"""Who cannot be mailed keeps nobody waiting: what else is to be done is done."""
+"""An address that cannot be mailed delays nothing else."""
 
 import uuid
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a step that cannot succeed costs its run: a few events, and no more however long it is tried."""
+"""An activity that keeps failing adds only a few events to its run, however long it is retried."""
 
 import asyncio
 import uuid
@@ -10,10 +10,10 @@ from liity.v1.registration_pb2 import STAGE_WELCOMED
 from tests.workflows.conftest import World, adult_form, born
 
 _STEP = "look_whose_address"
-"""A quick step that the story of a registration has when the welcome is due."""
+"""A local activity of a registration when the welcome mail is due."""
 
 _AT_MOST = 10
-"""How many events a step may add that fails for long."""
+"""The most events that an activity failing for long may add."""
 
 _PATIENCE = 120
 """Seconds."""

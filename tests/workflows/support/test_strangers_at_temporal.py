@@ -1,4 +1,4 @@
-"""Somebody reaches Temporal's frontend, without our keys: they act as an operator and as nobody else."""
+"""A stranger who reaches Temporal's frontend without our keys acts as an operator, never as a user."""
 
 import uuid
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ TYPED = {
     "evidence": {"method": "METHOD_LINK", "guardian_name": "Vieras Nimi", "wording_version": "2026-01"},
     "link_id": "typed",
 }
-"""A consent that claims to be the guardian's own, as it is typed into Temporal UI."""
+"""A consent that claims to be the guardian's own, as typed into Temporal UI."""
 
 
 STAFF = Actor(kind=ACTOR_KIND_ACCOUNT, account_id="forged", role=ROLE_CUSTOMER_SERVICE)
@@ -45,7 +45,7 @@ Run = WorkflowHandle[Any, Any]
 
 
 class Stranger(Interceptor):
-    """Sends a header of its own with each update."""
+    """Sends its own header with each update."""
 
     def __init__(self, headers: Mapping[str, Payload]) -> None:
         self.headers = headers
@@ -65,7 +65,7 @@ class Stranger(Interceptor):
 
 
 def stranger(world: World, headers: Mapping[str, Payload] | None = None) -> Client:
-    """A client that reaches the frontend, but knows neither our codec nor our keys."""
+    """A client that reaches the frontend, but has neither our codec nor our keys."""
     return Client(
         world.temporal.service_client,
         namespace=world.temporal.namespace,
@@ -74,7 +74,7 @@ def stranger(world: World, headers: Mapping[str, Payload] | None = None) -> Clie
 
 
 async def update(client: Client, run: Run, name: str, body: object, update_id: str = "") -> None:
-    """Sends an update, and does not look at its answer, which is encrypted."""
+    """Sends an update, and ignores its answer, which is encrypted."""
     handle = client.get_workflow_handle(run.id)
     sent = await handle.start_update(
         name, body, id=update_id or str(uuid.uuid4()), wait_for_stage=WorkflowUpdateStage.COMPLETED
@@ -83,7 +83,7 @@ async def update(client: Client, run: Run, name: str, body: object, update_id: s
 
 
 async def consents(world: World, registration: Registration) -> list[tuple[Any, ...]]:
-    """How a consent is kept: its method, and who gave it in which wording."""
+    """Stored consents: method, name and wording."""
     rows = await world.rows(
         "registration",
         "SELECT method, guardian_name, wording_version FROM consents WHERE registration_id = :id",
@@ -93,17 +93,17 @@ async def consents(world: World, registration: Registration) -> list[tuple[Any, 
 
 
 OPERATORS = [(ConsentEvidence.METHOD_OPERATOR, "Outi Huoltaja", "")]
-"""The consent that an operator records: for the guardian whom the form names."""
+"""The consent that an operator records: on behalf of the guardian on the form."""
 
 
 @pytest.fixture
 async def waiting(world: World) -> tuple[Registration, Run]:
-    """A child whose guardian is asked, saved by an account."""
+    """A child who waits for consent, saved by an account."""
     return await acting_as(an_account(), world.save(child_form(address()), born(9)))
 
 
 async def headers_of(run: Run) -> dict[str, Payload]:
-    """The headers of updates in a history, which the frontend shows to everybody."""
+    """The headers of updates in a history, which the frontend shows to every client."""
     found = {}
     async for event in run.fetch_history_events():
         request = event.workflow_execution_update_accepted_event_attributes.accepted_request
@@ -157,7 +157,7 @@ async def test_the_guardians_own_consent_is_kept_as_it_came(
     assert await consents(world, registration) == [(ConsentEvidence.METHOD_LINK, "Outi Toinen Huoltaja", "")]
 
 
-# Who the log of use names
+# Names in the log of use
 
 
 async def test_a_header_that_is_made_up_names_nobody(
@@ -173,12 +173,12 @@ async def test_a_header_that_is_made_up_names_nobody(
 async def test_a_header_copied_from_the_history_names_nobody(
     world: World, postgres: EmbeddedPostgres, waiting: tuple[Registration, Run], name: str
 ) -> None:
-    """Not even under the name of the update that it was made for."""
+    """Not even for the update that the header was made for."""
     registration, run = waiting
     ((update_id, header),) = (await headers_of(run)).items()
     copied = stranger(world, {HEADER: header})
     if name == Names.SAVE:
-        # The same ID: Temporal answers with the first answer, and nothing happens.
+        # The same ID: Temporal returns the first answer and runs nothing.
         await update(copied, run, name, {}, update_id)
         assert (await uses_of(postgres, registration))[1:] == []
     else:

@@ -1,4 +1,4 @@
-"""A worker that is told to stop sees its running steps through: none is cut and done anew."""
+"""A worker that is told to stop finishes its running activities: none is cancelled and run again."""
 
 import asyncio
 import uuid
@@ -41,7 +41,7 @@ async def test_a_step_that_runs_is_not_cut(keys_dir: Path) -> None:
         async with asyncio.timeout(60):
             await begun.wait()
         stopping = asyncio.create_task(worker.shutdown())
-        # Long enough for a step to be cut by a worker that leaves it no time.
+        # Long enough for an activity to be cancelled by a worker that gives it no time.
         await asyncio.sleep(2)
         may_end.set()
         await stopping
