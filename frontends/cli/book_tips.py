@@ -31,7 +31,7 @@ def edit(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON, as `show` prints it.")],
 ) -> None:
-    """Replaces the tips in one language. Refused if somebody has edited them since they were shown."""
+    """Replaces the tips in one language. Refused if they have been edited since they were shown."""
     try:
         given = ParseDict(json.loads(file.read_text("utf-8")), BookTips())
     except (json.JSONDecodeError, ParseError) as error:

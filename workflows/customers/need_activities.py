@@ -90,7 +90,7 @@ class NeedActivities:
 
     @activity.defn
     async def ask_whether_needed(self, need: NeedStep) -> NeedAsked:
-        """Mails the customer a link to answer by. Without an address there is nobody to ask."""
+        """Mails the customer a link for the answer; `somebody` is false if there is no address."""
         step = need.step
         details = await self._mailing.details(step)
         if details is None or not details.customer_email:
