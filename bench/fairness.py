@@ -12,6 +12,7 @@ from bench.save import SaveCaller
 from bench.sizes import Sizes
 from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
     CancelClassListRequest,
@@ -20,7 +21,6 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_CLASS_LIST_HAS_ENDED
 from liity.v1.unit_service_pb2 import CreateUnitRequest, UnitKind
-from services.runtime.rpc.errors import Refusal
 
 _LONGEST_UPLOAD = 120.0
 """Seconds until an upload is given up."""

@@ -26,6 +26,7 @@ from temporalio.client import Client
 from deploy.local.postgres import DATABASES
 from deploy.local.stack import Stack
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
+from liity.v1.work_service_pb2 import WorkClaim
 from services.runtime.settings import RuntimeSettings
 from tests.system.support.byte_search import find
 from tests.system.support.public_api import connect_temporal
@@ -156,9 +157,14 @@ class Traffic:
 
 
 def _without_answers(details: bytes) -> bytes:
-    """An error's details without the changed customer: a caller who may edit a customer may read it."""
+    """An error's details without what is meant for the caller.
+
+    A caller who may edit a customer may read the one changed meanwhile, and an officer the name of the one who
+    has claimed an item.
+    """
     status = status_pb2.Status.FromString(details)
-    kept = [detail for detail in status.details if not detail.Is(ChangedMeanwhile.DESCRIPTOR)]
+    meant = (ChangedMeanwhile.DESCRIPTOR, WorkClaim.DESCRIPTOR)
+    kept = [detail for detail in status.details if not any(detail.Is(kind) for kind in meant)]
     del status.details[:]
     status.details.extend(kept)
     return status.SerializeToString()

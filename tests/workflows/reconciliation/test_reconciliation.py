@@ -437,9 +437,11 @@ async def _closed(world: World, run: Run) -> None:
 
 
 async def _waits(run: Run) -> bool:
-    """Whether a run has begun to wait for a moment."""
+    """Whether a run's mail has gone out and its next timer runs."""
     events = [event async for event in run.fetch_history_events()]
-    return any(event.HasField("timer_started_event_attributes") for event in events[-3:])
+    mailed = [event.HasField("activity_task_completed_event_attributes") for event in events]
+    timer = [event.HasField("timer_started_event_attributes") for event in events]
+    return any(mailed) and any(timer[mailed.index(True) :])
 
 
 async def _shown(run: Run, stage: str) -> None:
