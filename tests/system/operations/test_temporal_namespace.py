@@ -1,9 +1,7 @@
 """Temporal keeps what is over no longer than it is told to."""
 
-import os
 import subprocess
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
@@ -14,6 +12,7 @@ from deploy.local.stack import Stack
 from deploy.local.temporal_server import NAMESPACE, prepare_server
 from services.runtime.temporal.namespace import NamespaceSettings, namespace_retention, prepare_namespace
 from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
+from tests.support.program import Program
 from tests.system.support.public_api import connect_temporal
 
 DEFAULT: timedelta = NamespaceSettings.model_fields["temporal_retention"].default
@@ -27,32 +26,33 @@ async def client(stack: Stack) -> AsyncIterator[Client]:
     await prepare_namespace(client, DEFAULT)
 
 
-def prepare(stack: Stack, **environment: str) -> subprocess.CompletedProcess[str]:
+Prepare = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def prepare(stack: Stack, program: Program) -> Prepare:
     """`liity temporal prepare`."""
-    others = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LIITY_", "TEMPORAL_"))
-    }
-    where = {
-        "LIITY_KEYS_DIR": str(stack.keys_dir),
-        "LIITY_TEMPORAL_ADDRESS": f"{HOST}:{stack.ports.temporal}",
-        "LIITY_TEMPORAL_NAMESPACE": NAMESPACE,
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "deploy", "temporal", "prepare"],
-        env=others | where | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        where = {
+            "LIITY_KEYS_DIR": str(stack.keys_dir),
+            "LIITY_TEMPORAL_ADDRESS": f"{HOST}:{stack.ports.temporal}",
+            "LIITY_TEMPORAL_NAMESPACE": NAMESPACE,
+        }
+        return program("temporal", "prepare", environment=where | environment)
+
+    return run
 
 
 async def test_the_local_stack_keeps_closed_runs_thirty_days(client: Client) -> None:
     assert await namespace_retention(client) == DEFAULT == timedelta(days=30)
 
 
-async def test_prepare_sets_what_is_missing_and_says_what_it_did(stack: Stack, client: Client) -> None:
-    assert prepare(stack).stdout == "Everything was prepared already.\n"
-    shorter = prepare(stack, LIITY_TEMPORAL_RETENTION="P5D")
+async def test_prepare_sets_what_is_missing_and_says_what_it_did(
+    stack: Stack, client: Client, prepare: Prepare
+) -> None:
+    assert prepare().stdout == "Everything was prepared already.\n"
+    shorter = prepare(LIITY_TEMPORAL_RETENTION="P5D")
     assert shorter.stdout == "closed runs are kept 5 days\n"
     assert await namespace_retention(client) == timedelta(days=5)
     # A start of the local stack sets it as its setting says.
@@ -60,11 +60,11 @@ async def test_prepare_sets_what_is_missing_and_says_what_it_did(stack: Stack, c
     assert await namespace_retention(client) == DEFAULT
 
 
-async def test_prepare_ends_with_a_line_that_says_what_is_wrong(stack: Stack) -> None:
-    nowhere = prepare(stack, LIITY_TEMPORAL_NAMESPACE="nowhere")
+async def test_prepare_ends_with_a_line_that_says_what_is_wrong(stack: Stack, prepare: Prepare) -> None:
+    nowhere = prepare(LIITY_TEMPORAL_NAMESPACE="nowhere")
     assert nowhere.returncode == 1
     assert nowhere.stderr == "Temporal could not be prepared: Namespace nowhere is not found.\n"
-    too_short = prepare(stack, LIITY_TEMPORAL_RETENTION="PT1H")
+    too_short = prepare(LIITY_TEMPORAL_RETENTION="PT1H")
     assert too_short.returncode == 2
     assert too_short.stderr.startswith("Wrong settings: LIITY_TEMPORAL_RETENTION: ")
 

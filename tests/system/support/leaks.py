@@ -159,7 +159,7 @@ class Traffic:
 def _without_answers(details: bytes) -> bytes:
     """An error's details without what is meant for the caller.
 
-    A caller who may edit a customer may read the one changed meanwhile, and an officer the name of the one who
+    An editor may read the customer who was changed meanwhile, and an officer the name of the officer who
     has claimed an item.
     """
     status = status_pb2.Status.FromString(details)

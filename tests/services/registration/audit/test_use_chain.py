@@ -1,13 +1,11 @@
 """The proof that the log of use is whole, and that it names the first link that is not."""
 
 import contextlib
-import os
 import re
 import subprocess
-import sys
 import tracemalloc
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -20,6 +18,7 @@ from deploy.local.postgres import EmbeddedPostgres
 from services.registration.audit.hash_chain import Anchor, BrokenChain, verify
 from services.registration.db.models import use_entries
 from tests.conftest import running_postgres
+from tests.support.program import Program
 
 LINKS = 8
 """How long the chain is that gets damaged."""
@@ -359,15 +358,18 @@ async def test_what_is_written_meanwhile_does_not_disturb(
 # The command
 
 
-def audit(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": ":".join(sys.path),
-        "LIITY_DATABASE_URL": url,
-        "COLUMNS": "200",
-    }
-    command = [sys.executable, "-m", "deploy", "audit", "verify", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+Audit = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def audit(program: Program) -> Audit:
+    """`liity audit verify` on a database."""
+
+    def verify(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"LIITY_DATABASE_URL": url, "COLUMNS": "200"}
+        return program("audit", "verify", *arguments, environment=environment)
+
+    return verify
 
 
 @contextlib.asynccontextmanager
@@ -382,7 +384,7 @@ async def committed(damaged: EmbeddedPostgres, statement: str, undo: str) -> Asy
         await connection.close()
 
 
-async def test_the_command_proves_a_whole_log(damaged: EmbeddedPostgres) -> None:
+async def test_the_command_proves_a_whole_log(damaged: EmbeddedPostgres, audit: Audit) -> None:
     said = audit(damaged.url("registration"))
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.startswith(f"The log of use is whole: {LINKS} entries.\n")
@@ -398,7 +400,7 @@ async def test_the_command_proves_a_whole_log(damaged: EmbeddedPostgres) -> None
     assert "cut off" in later.stderr
 
 
-async def test_the_command_names_the_first_broken_link(damaged: EmbeddedPostgres) -> None:
+async def test_the_command_names_the_first_broken_link(damaged: EmbeddedPostgres, audit: Audit) -> None:
     change = f"UPDATE use_entries SET trace_id = '{{}}' WHERE {of_link(5)}"  # noqa: S608
     async with committed(damaged, change.format("x"), change.format("trace")):
         said = audit(damaged.url("registration"))
@@ -409,7 +411,7 @@ async def test_the_command_names_the_first_broken_link(damaged: EmbeddedPostgres
     assert audit(damaged.url("registration")).returncode == 0
 
 
-async def test_an_empty_log_is_whole(damaged: EmbeddedPostgres) -> None:
+async def test_an_empty_log_is_whole(damaged: EmbeddedPostgres, audit: Audit) -> None:
     hide = "ALTER TABLE use_chain RENAME TO kept_chain; ALTER TABLE use_entries RENAME TO kept_entries;"
     copy = "CREATE TABLE use_chain (LIKE kept_chain); CREATE TABLE use_entries (LIKE kept_entries);"
     undo = (
@@ -422,7 +424,7 @@ async def test_an_empty_log_is_whole(damaged: EmbeddedPostgres) -> None:
 
 
 @pytest.mark.parametrize("anchor", ["x", "0:" + "a" * 64, "5:abc"])
-def test_the_command_refuses_what_is_no_anchor(damaged: EmbeddedPostgres, anchor: str) -> None:
+def test_the_command_refuses_what_is_no_anchor(damaged: EmbeddedPostgres, anchor: str, audit: Audit) -> None:
     said = audit(damaged.url("registration"), "--anchor", anchor)
     assert (said.returncode, said.stdout) == (2, "")
     assert "--anchor takes SEQUENCE:HASH" in said.stderr
@@ -440,7 +442,7 @@ def test_the_command_refuses_what_is_no_anchor(damaged: EmbeddedPostgres, anchor
     ],
 )
 def test_the_command_says_in_one_line_why_it_cannot_read(
-    damaged: EmbeddedPostgres, wrong: str, says: str
+    damaged: EmbeddedPostgres, wrong: str, says: str, audit: Audit
 ) -> None:
     url = wrong.format(
         **{

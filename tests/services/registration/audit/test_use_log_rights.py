@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from services.registration.audit.hash_chain import verify
 from services.runtime.settings import SettingsError
 from tests.services.registration.audit.uses import INSERT_ENTRY, an_account, owner, record, service_role
 from tests.support.ports import free_port
+from tests.support.program import Program
 from tests.support.registration_service import Service
 
 
@@ -280,23 +280,20 @@ async def test_copying_in_is_writing_entries_like_any_other(
 # The program
 
 
-async def serve(postgres_url: str, keys_dir: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the real program; it ends by itself because it refuses to serve."""
+async def serve(program: Program, postgres_url: str, keys_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the program; it ends by itself because it refuses to serve."""
     environment = {
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": ":".join(sys.path),
         "LIITY_LISTEN": f"127.0.0.1:{free_port()}",
         "LIITY_DATABASE_URL": postgres_url,
         "LIITY_KEYS_DIR": str(keys_dir),
     }
-    command = [sys.executable, "-m", "deploy", "serve", "registration"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return await program.run("serve", "registration", environment=environment)
 
 
 async def test_the_program_does_not_serve_with_the_rights_of_the_owner(
-    postgres: EmbeddedPostgres, keys_dir: Path
+    postgres: EmbeddedPostgres, keys_dir: Path, program: Program
 ) -> None:
-    ended = await serve(postgres.owner_url("registration"), keys_dir)
+    ended = await serve(program, postgres.owner_url("registration"), keys_dir)
     assert ended.returncode == 2
     assert "may change the log of use" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
@@ -331,8 +328,10 @@ async def test_each_right_too_many_is_noticed(
     await require_append_only(service.engine)
 
 
-async def test_the_program_does_not_serve_without_a_log(postgres: EmbeddedPostgres, keys_dir: Path) -> None:
-    ended = await serve(postgres.url("notification"), keys_dir)  # a database without these tables
+async def test_the_program_does_not_serve_without_a_log(
+    postgres: EmbeddedPostgres, keys_dir: Path, program: Program
+) -> None:
+    ended = await serve(program, postgres.url("notification"), keys_dir)  # a database without these tables
     assert ended.returncode == 2
     assert "liity migrate registration" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
