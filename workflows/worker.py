@@ -55,6 +55,7 @@ from workflows.messages.activities import MessageActivities
 from workflows.messages.workflow import MessageWorkflow
 from workflows.privacy.disclosure import DisclosureWorkflow
 from workflows.privacy.disclosure_activities import DisclosureActivities
+from workflows.privacy.erasure import Erasure
 from workflows.reconciliation.activities import ReconciliationActivities
 from workflows.reconciliation.adoption_activities import AdoptionActivities
 from workflows.reconciliation.workflow import ReconciliationWorkflow
@@ -62,7 +63,6 @@ from workflows.registration.activities import RegistrationActivities
 from workflows.registration.decision_activities import DecisionActivities
 from workflows.registration.workflow import RegistrationWorkflow
 from workflows.removal.activities import RemovalActivities
-from workflows.removal.erasure import Erasure
 from workflows.removal.workflow import RemovalWorkflow
 from workflows.settings import WorkerSettings
 from workflows.support.activity_interceptors import HeartbeatInterceptor, RefusalInterceptor

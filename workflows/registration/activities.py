@@ -78,8 +78,8 @@ from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, key
+from workflows.privacy.erasure import Erasure
 from workflows.reconciliation.adoption_activities import consent_link_request, go_on
-from workflows.removal.erasure import Erasure
 from workflows.support.deadlines import lapse_time, welcome_time
 from workflows.support.refusals import answers_refusals
 

@@ -36,7 +36,7 @@ from services.runtime.clock import from_proto_date, helsinki_moment
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
 from workflows.mail.notifier import Mailing
-from workflows.removal.erasure import Erasure
+from workflows.privacy.erasure import Erasure
 
 
 class DecisionActivities:

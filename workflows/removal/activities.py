@@ -45,7 +45,7 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import TASK_QUEUE, RegistrationWorkflowNames
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, key
-from workflows.removal.erasure import Erasure
+from workflows.privacy.erasure import Erasure
 from workflows.removal.retention import Retention
 
 

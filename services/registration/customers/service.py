@@ -42,7 +42,7 @@ from services.registration.customers.merges import MERGES
 from services.registration.customers.transfers import transfer
 from services.registration.db.mapping import mail_address, profile_row
 from services.registration.db.models import customer_changes, customer_names, customers, registrations, units
-from services.registration.forms import name_search
+from services.registration.forms import name_keys
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise
 from services.registration.registrations import queries
@@ -133,7 +133,7 @@ class CustomerServicer(CustomerServiceServicer):
         self, request: pb.SearchCustomersRequest, _context: object
     ) -> pb.SearchCustomersResponse:
         """Searches a unit's customers by the beginnings of their names' parts (R15)."""
-        keys = name_search.query_keys(request.query)
+        keys = name_keys.query_keys(request.query)
         if not keys:
             return pb.SearchCustomersResponse()
         found = _found_by(request.unit_id, keys)

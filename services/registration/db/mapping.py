@@ -19,7 +19,7 @@ from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_UNSPECIFIED,
 )
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_UNSPECIFIED
-from services.registration.forms import name_search
+from services.registration.forms import name_keys
 from services.registration.forms.normalise import to_json
 
 Row = RowMapping | dict[str, Any]
@@ -66,8 +66,8 @@ def profile_row(form: CustomerForm) -> dict[str, Any]:
         "email": mail_address(form),
         "language": form.language,
         "profile": to_json(form),
-        "sort_key": name_search.sort_key(form.last_name, form.first_names),
-        "search_keys": name_search.search_keys(form.first_names, form.last_name),
+        "sort_key": name_keys.sort_key(form.last_name, form.first_names),
+        "search_keys": name_keys.search_keys(form.first_names, form.last_name),
     }
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_service_pb2 import PossibleDuplicate
 from services.registration.db.models import customers, registrations, units
-from services.registration.forms import name_search
+from services.registration.forms import name_keys
 from services.registration.forms.normalise import from_json
 from services.registration.registrations.queries import COLUMNS
 from services.runtime.clock import to_proto_date
@@ -86,7 +86,7 @@ async def waiting_of(connection: AsyncConnection, birth_dates: Iterable[date]) -
 
 def _called(form: CustomerForm) -> tuple[str, str]:
     """The last name and the first of the first names, as keys for comparison."""
-    last, _, first = name_search.sort_key(form.last_name, form.first_names).partition("\x01")
+    last, _, first = name_keys.sort_key(form.last_name, form.first_names).partition("\x01")
     return last, first.partition(" ")[0]
 
 

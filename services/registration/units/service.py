@@ -35,7 +35,7 @@ from liity.v1.reason_pb2 import (
     REASON_UNKNOWN_VALUE,
 )
 from services.registration.db.models import units
-from services.registration.forms import name_search
+from services.registration.forms import name_keys
 from services.runtime.clock import now
 from services.runtime.rpc.errors import (
     FieldViolation,
@@ -116,10 +116,8 @@ class UnitServicer(UnitServiceServicer):
         """Lists units by name. There are a few thousand: Python sorts them, in Finnish order."""
         async with self._autocommit.connect() as connection:
             rows = (await connection.execute(select(*units.c))).mappings().all()
-        ordered = sorted(
-            rows, key=lambda row: (name_search.sort_key(row["display_name"], ""), row["unit_id"])
-        )
-        wanted = name_search.query_keys(request.query)
+        ordered = sorted(rows, key=lambda row: (name_keys.sort_key(row["display_name"], ""), row["unit_id"]))
+        wanted = name_keys.query_keys(request.query)
         found = [
             row
             for row in _after(ordered, request.page_token)
@@ -178,7 +176,7 @@ def _after(ordered: list[RowMapping], page_token: str) -> list[RowMapping]:
 
 
 def _is_found(display_name: str, wanted: list[str]) -> bool:
-    keys = name_search.search_keys(display_name)
+    keys = name_keys.search_keys(display_name)
     return all(any(key.startswith(beginning) for key in keys) for beginning in wanted)
 
 

@@ -15,7 +15,7 @@ from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
 from services.registration.audit.entries import use_row
 from services.registration.db import paging
 from services.registration.db.models import customers, dismissed_duplicates, messages, registrations, units
-from services.registration.forms import name_search, proto_dates
+from services.registration.forms import name_keys, proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.registration.registrations.duplicates import waiting_of
@@ -249,7 +249,7 @@ def _key(registration: RowMapping) -> Key | None:
     if registration["form"] is None or registration["birth_date"] is None:
         return None
     form = from_json(registration["form"])
-    return registration["birth_date"], name_search.sort_key(form.last_name, form.first_names)
+    return registration["birth_date"], name_keys.sort_key(form.last_name, form.first_names)
 
 
 def _of_registration(row: RowMapping) -> pb.WorkSubject:

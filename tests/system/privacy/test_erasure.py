@@ -43,7 +43,7 @@ from tests.system.support.registering import (
     settings,
     workflow_id,
 )
-from workflows.removal.erasure import Erasure
+from workflows.privacy.erasure import Erasure
 
 SOON = {"LIITY_WORKFLOWS_CONSENT_REMINDERS": '["PT1S"]', "LIITY_WORKFLOWS_CONSENT_LAPSE": "PT3S"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registration.forms.name_search import query_keys, search_keys, sort_key
+from services.registration.forms.name_keys import query_keys, search_keys, sort_key
 
 
 def found(query: str, *names: str) -> bool:

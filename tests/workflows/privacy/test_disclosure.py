@@ -29,7 +29,7 @@ from services.runtime.temporal.codec import EncryptionCodec
 from services.runtime.temporal.names import DisclosureWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World, adult_form, born
-from workflows.removal.erasure import Erasure
+from workflows.privacy.erasure import Erasure
 
 WEEK = timedelta(days=7)
 

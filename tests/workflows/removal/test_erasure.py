@@ -32,8 +32,8 @@ from tests.support.ports import free_port
 from tests.workflows.conftest import World, born, child_form
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing
+from workflows.privacy.erasure import Erasure
 from workflows.registration.activities import RegistrationActivities
-from workflows.removal.erasure import Erasure
 
 REGISTRAR = "rekisteroija@kirjasto.example"
 
