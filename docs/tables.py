@@ -212,7 +212,7 @@ def folders() -> str:
         "",
         "Every floor is cut by the same domains: registrations, customers, class lists, units, the work",
         "list, messages, audit, privacy, accounts, links. In each package `service.py` is the gRPC door,",
-        "`queries.py` SQL that several modules share, `workflow.py` the workflow and `activities.py` its steps.",
+        "`queries.py` shared SQL, `workflow.py` the workflow and `activities.py` its steps.",
         "",
         _row(("folder", "what", "modules")),
         _row(("---", "---", "---")),
