@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Bytecode is kept whatever the environment says: without it each of hundreds of starts compiles our code anew.
+export PYTHONDONTWRITEBYTECODE :=
 PROTOS := $(shell find protos -name '*.proto')
 
 .PHONY: help
@@ -98,9 +100,8 @@ setup: gen/.made ## Installs what is missing and generates the contracts' code.
 
 .venv/.made: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	# All is pinned: nothing is to be resolved. What is imported is compiled then.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes \
-		-r requirements/dev.txt
+	# All is pinned: nothing is to be resolved.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 

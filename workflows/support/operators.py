@@ -8,6 +8,9 @@ from temporalio import workflow
 from liity.workflows.v1.operators_pb2 import WaitsFor
 from services.runtime.temporal.search_attributes import DEADLINE, REGISTRATION, STAGE, UNIT
 
+CANCELLATION_IGNORED = "A cancellation was ignored: this run cannot be cancelled now."
+"""Added to the run's details then."""
+
 
 def show(
     note: str,
@@ -33,7 +36,10 @@ def show(
     until = f" until {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
     names = ", ".join(f"`{name}`" for name in signals)
     taken = f"\n\nSignals: {names}, each with the body `{{}}`." if names else ""
-    workflow.set_current_details(f"**{note}**{until}.\n\n{about}{taken}")
+    run = workflow.instance()
+    ignored = isinstance(run, Operated) and run.cancellation_ignored
+    notice = f"\n\n{CANCELLATION_IGNORED}" if ignored else ""
+    workflow.set_current_details(f"**{note}**{until}.\n\n{about}{taken}{notice}")
 
 
 class Operated:
@@ -42,6 +48,9 @@ class Operated:
     A cancellation is taken as what an operator means by it. Where it means nothing, it is ignored, and the
     run's details say so: a cancelled run would leave its row waiting for ever.
     """
+
+    cancellation_ignored = False
+    """Whether a cancellation was ignored: the details say so from then on."""
 
     @workflow.query(
         name="waits_for",

@@ -19,14 +19,10 @@ from temporalio.worker import (
 from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR, Actor
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.temporal.names import RegistrationWorkflowNames
-from workflows.support.operators import Operated
+from workflows.support.operators import CANCELLATION_IGNORED, Operated
 
 _SAYING = frozenset({RegistrationWorkflowNames.MOVED, RegistrationWorkflowNames.RESUMED})
 """Signals of other runs that need a body. The rest only make a run check its row."""
-
-
-CANCELLATION_IGNORED = "A cancellation was ignored: this run cannot be cancelled now."
-"""Added to the run's details then."""
 
 
 class SignalInterceptor(Interceptor):
@@ -94,5 +90,6 @@ async def _take_cancellation(run: Operated) -> None:
         workflow.logger.warning("cancellation ignored: a service refused the change")
         taken = False
     if not taken:
+        run.cancellation_ignored = True
         details = workflow.get_current_details()
         workflow.set_current_details(f"{details}\n\n{CANCELLATION_IGNORED}")

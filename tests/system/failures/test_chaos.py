@@ -96,14 +96,14 @@ async def test_random_faults_lose_double_and_stop_nothing(
 
 async def _register(client: ApiClient, person: DemoPerson) -> None:
     await persistently(lambda: client.renew_session(timedelta(minutes=5)))
-    await save_through(client, person)
+    await save_through(client, person, gateway_dies=True)
 
 
 async def _register_child(api: Api, mails: MailCounter, child: DemoPerson) -> None:
     """To the guardian's yes."""
     await _register(api.teacher, child)
     asked = await mails.wait_for(child, "consent_request")
-    await accept_through(api.anybody, link_token(asked), child)
+    await accept_through(api.anybody, link_token(asked), child, gateway_dies=True)
 
 
 async def _suffer(stack: Stack, component: str, fault: str, seconds: float) -> None:
