@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from temporalio.client import WorkflowHandle
 
+from deploy.demo.polling import eventually
 from liity.identity.v1.person_service_pb2 import EnsurePersonWithoutCodeRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.identity.v1.registrar_service_pb2 import InviteRegistrarRequest
@@ -49,6 +50,7 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_YET_GIVEN
 from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
+from liity.workflows.v1.operators_pb2 import WaitsFor
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import (
     Adopt,
@@ -577,10 +579,17 @@ async def message_answered(world: World) -> Scene:
     return Scene(run.id, go)
 
 
+async def _details(run: Run) -> str:
+    waits_for: WaitsFor = await run.query("waits_for", result_type=WaitsFor)
+    return waits_for.details
+
+
 async def message_erased(world: World) -> Scene:
     """A message to customer service that is erased with the person it is about."""
     registration, _ = await world.save(adult_form(address()), born(40))
     message, run = await messages.sent(world, registration_id=registration.registration_id)
+    # Only a run that has read the message knows whom to mail after the erasure.
+    await eventually(lambda: _details(run), lambda found: "Waits for customer service" in found, 60)
 
     async def go() -> None:
         worker = world.worker["registration"]
