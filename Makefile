@@ -98,9 +98,9 @@ clean: ## Deletes what the other targets made, the local stack's state included.
 .PHONY: setup
 setup: gen/.made ## Installs what is missing and generates the contracts' code.
 
+# All is pinned: pip has nothing to resolve.
 .venv/.made: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	# All is pinned: nothing is to be resolved.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
