@@ -44,6 +44,18 @@ class FieldViolation(NamedTuple):
     text: str
 
 
+_OF_THE_TRANSPORT = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        # How gRPC reports a stream that a dying server has reset.
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+"""Codes that come without Liity's details when no server has answered."""
+
+
 class Refusal(Exception):
     """A call was refused.
 
@@ -99,7 +111,7 @@ class Refusal(Exception):
             refusal = cls.from_status(status)
             if refusal is not None:
                 return refusal
-        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+        if error.code() in _OF_THE_TRANSPORT:
             return cls(
                 grpc.StatusCode.UNAVAILABLE,
                 REASON_UNAVAILABLE,

@@ -38,6 +38,18 @@ class Contact(NamedTuple):
     url: str
 
 
+_OF_THE_TRANSPORT = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        # How gRPC reports a stream that a dying server has reset.
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+"""Codes that come without our details when no server has answered."""
+
+
 class Refusal(Exception):
     """A call is refused for a reason on which the caller can act."""
 
@@ -116,7 +128,8 @@ class Refusal(Exception):
     def from_rpc_error(cls, error: grpc.aio.AioRpcError) -> "Refusal":
         """The refusal that another service answered with.
 
-        UNAVAILABLE if the service is away or late; INTERNAL for an answer without our details.
+        UNAVAILABLE if the service is away or late, or died during the call; INTERNAL for any other answer
+        without our details.
         """
         # `from_call` reads only what both kinds of call have: code, details and trailing metadata.
         status = rpc_status.from_call(cast(grpc.Call, error))
@@ -124,7 +137,7 @@ class Refusal(Exception):
             refusal = cls._from_status(status)
             if refusal is not None:
                 return refusal
-        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+        if error.code() in _OF_THE_TRANSPORT:
             return unavailable()
         return cls(grpc.StatusCode.INTERNAL, REASON_INTERNAL)
 
