@@ -181,6 +181,10 @@ async def _connected(channel: grpc.aio.Channel) -> None:
         await channel.wait_for_state_change(state)
 
 
+_RESET = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED})
+"""How gRPC reports a stream that the server has reset."""
+
+
 class Peer:
     """Client of one service. All our RPCs are idempotent, so each may be retried."""
 
@@ -211,7 +215,11 @@ class Peer:
             await self._connection.require(timeout)
             return await method(request, timeout=deadline - time.monotonic(), metadata=self._metadata())
         except grpc.aio.AioRpcError as error:
-            raise _as_our_caller_sees(Refusal.from_rpc_error(error)) from None
+            refusal = Refusal.from_rpc_error(error)
+            if refusal.code is grpc.StatusCode.UNAVAILABLE and error.code() in _RESET:
+                # It says so too if a server cannot serialise its answer: that would be a fault of ours.
+                _warnings.warning("call broken off by the service", service=self.name, code=error.code().name)
+            raise _as_our_caller_sees(refusal) from None
         finally:
             self._running -= 1
 

@@ -1,5 +1,7 @@
 """Shared by starters and workers of workflows: task queues, priority, workflow types, IDs, messages."""
 
+from typing import ClassVar
+
 from temporalio.common import Priority
 
 TASK_QUEUE = "registration"
@@ -17,10 +19,24 @@ def behind_saves(unit_id: str | None = None) -> Priority:
     return Priority(priority_key=4, fairness_key=unit_id)
 
 
-class RegistrationWorkflowNames:
-    """Names of `RegistrationWorkflow` for its starters, which do not know its code."""
+class _RunNames:
+    """Names of a workflow for its starters, which do not know its code."""
+
+    WORKFLOW: ClassVar[str]
+    ID: ClassVar[str]
+    """The workflow ID, with the run's key left out: runs of one key meet in one execution."""
+
+    @classmethod
+    def workflow_id(cls, key: str) -> str:
+        """The workflow ID of a key."""
+        return cls.ID.format(key)
+
+
+class RegistrationWorkflowNames(_RunNames):
+    """One execution per person: concurrent Saves of a person meet in it (R18)."""
 
     WORKFLOW = "RegistrationWorkflow"
+    ID = "registration/{}"
     SAVE = "save"
     EDIT = "edit"
     RECORD_CONSENT = "record_consent"
@@ -39,133 +55,88 @@ class RegistrationWorkflowNames:
     CONVERT = "convert"
     ADOPT = "adopt"
 
-    @staticmethod
-    def workflow_id(person_id: str) -> str:
-        """One execution per person: concurrent Saves of a person meet in it (R18)."""
-        return f"registration/{person_id}"
 
-
-class DisclosureWorkflowNames:
-    """Names of `DisclosureWorkflow`."""
+class DisclosureWorkflowNames(_RunNames):
+    """One execution per disclosure."""
 
     WORKFLOW = "DisclosureWorkflow"
-
-    @staticmethod
-    def workflow_id(disclosure_id: str) -> str:
-        """One execution per disclosure."""
-        return f"disclosure/{disclosure_id}"
+    ID = "disclosure/{}"
 
 
-class PasswordOrderWorkflowNames:
-    """Names of `PasswordOrderWorkflow`."""
+class PasswordOrderWorkflowNames(_RunNames):
+    """One execution per order."""
 
     WORKFLOW = "PasswordOrderWorkflow"
-
-    @staticmethod
-    def workflow_id(request_id: str) -> str:
-        """One execution per order."""
-        return f"password-order/{request_id}"
+    ID = "password-order/{}"
 
 
-class TransferWorkflowNames:
-    """Names of `TransferWorkflow`."""
+class TransferWorkflowNames(_RunNames):
+    """One execution per call and its repetitions."""
 
     WORKFLOW = "TransferWorkflow"
+    ID = "transfer/{}"
     TRANSFER = "transfer"
 
-    @staticmethod
-    def workflow_id(request_id: str) -> str:
-        """One execution per call and its repetitions."""
-        return f"transfer/{request_id}"
 
-
-class CredentialsWorkflowNames:
-    """Names of `CredentialsWorkflow`."""
+class CredentialsWorkflowNames(_RunNames):
+    """One execution per call and its repetitions."""
 
     WORKFLOW = "CredentialsWorkflow"
+    ID = "credentials/{}"
     SEND = "send"
 
-    @staticmethod
-    def workflow_id(request_id: str) -> str:
-        """One execution per call and its repetitions."""
-        return f"credentials/{request_id}"
 
-
-class AddressChangeWorkflowNames:
-    """Names of `AddressChangeWorkflow`."""
+class AddressChangeWorkflowNames(_RunNames):
+    """One execution per call and its repetitions."""
 
     WORKFLOW = "AddressChangeWorkflow"
+    ID = "address-change/{}"
     CHANGE = "change"
 
-    @staticmethod
-    def workflow_id(request_id: str) -> str:
-        """One execution per call and its repetitions."""
-        return f"address-change/{request_id}"
 
-
-class ClassListWorkflowNames:
-    """Names of `ClassListWorkflow`."""
+class ClassListWorkflowNames(_RunNames):
+    """One execution per list."""
 
     WORKFLOW = "ClassListWorkflow"
+    ID = "class-list/{}"
     CANCEL = "cancel"
 
-    @staticmethod
-    def workflow_id(class_list_id: str) -> str:
-        """One execution per list."""
-        return f"class-list/{class_list_id}"
 
-
-class RemovalWorkflowNames:
-    """Names of `RemovalWorkflow`."""
+class RemovalWorkflowNames(_RunNames):
+    """One execution per customer: concurrent calls that end the customership meet in it."""
 
     WORKFLOW = "RemovalWorkflow"
+    ID = "removal/{}"
     END = "end"
     UNDO = "undo"
     RETURNED = "returned"
 
-    @staticmethod
-    def workflow_id(customer_id: str) -> str:
-        """One execution per customer: concurrent calls that end the customership meet in it."""
-        return f"removal/{customer_id}"
 
-
-class NeedWorkflowNames:
-    """Names of `NeedWorkflow`."""
+class NeedWorkflowNames(_RunNames):
+    """One execution per customer."""
 
     WORKFLOW = "NeedWorkflow"
+    ID = "need/{}"
     CHANGED = "changed"
     EXTEND = "extend"
 
-    @staticmethod
-    def workflow_id(customer_id: str) -> str:
-        """One execution per customer."""
-        return f"need/{customer_id}"
 
-
-class InvitationWorkflowNames:
-    """Names of `InvitationWorkflow`."""
+class InvitationWorkflowNames(_RunNames):
+    """One execution per invitation."""
 
     WORKFLOW = "InvitationWorkflow"
+    ID = "invitation/{}"
     INVITE = "invite"
     WITHDRAW = "withdraw_invitation"
     ACCEPTED = "invitation_accepted"
 
-    @staticmethod
-    def workflow_id(invitation_id: str) -> str:
-        """One execution per invitation."""
-        return f"invitation/{invitation_id}"
 
-
-class UnitClosingWorkflowNames:
-    """Names of `UnitClosingWorkflow`."""
+class UnitClosingWorkflowNames(_RunNames):
+    """One execution per unit at a time."""
 
     WORKFLOW = "UnitClosingWorkflow"
+    ID = "unit-closing/{}"
     CLOSE = "close"
-
-    @staticmethod
-    def workflow_id(unit_id: str) -> str:
-        """One execution per unit at a time."""
-        return f"unit-closing/{unit_id}"
 
 
 class PasswordReminderWorkflowNames:
@@ -189,37 +160,25 @@ class ReconciliationWorkflowNames:
     SCHEDULE = "reconciliation"
 
 
-class MessageWorkflowNames:
-    """Names of `MessageWorkflow`."""
+class MessageWorkflowNames(_RunNames):
+    """One execution per message to customer service."""
 
     WORKFLOW = "MessageWorkflow"
+    ID = "message/{}"
     CLOSED = "closed"
 
-    @staticmethod
-    def workflow_id(message_id: str) -> str:
-        """One execution per message to customer service."""
-        return f"message/{message_id}"
 
-
-class CodeChangeWorkflowNames:
-    """Names of `CodeChangeWorkflow`."""
+class CodeChangeWorkflowNames(_RunNames):
+    """One execution per person at a time: changes of a person's code run one after another."""
 
     WORKFLOW = "CodeChangeWorkflow"
+    ID = "code-change/{}"
     CHANGE = "change"
 
-    @staticmethod
-    def workflow_id(person_id: str) -> str:
-        """One execution per person at a time: changes of a person's code run one after another."""
-        return f"code-change/{person_id}"
 
-
-class MergeWorkflowNames:
-    """Names of `MergeWorkflow`."""
+class MergeWorkflowNames(_RunNames):
+    """One execution per call and its repetitions."""
 
     WORKFLOW = "MergeWorkflow"
+    ID = "merge/{}"
     MERGE = "merge"
-
-    @staticmethod
-    def workflow_id(request_id: str) -> str:
-        """One execution per call and its repetitions."""
-        return f"merge/{request_id}"
