@@ -50,7 +50,7 @@ async def test_a_second_start_in_the_same_folder_is_refused(stack: Stack) -> Non
 )
 async def test_any_component_can_be_killed_and_started(stack: Stack, api: Api, name: str) -> None:
     if name not in stack.components:
-        pytest.skip("it is there with TLS alone")
+        pytest.skip("the component exists over TLS only: run without --plain")
     before = stack.pid(name)
 
     await stack.kill_component(name)
