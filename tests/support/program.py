@@ -85,7 +85,8 @@ class Program:
     def close(self) -> None:
         """Ends the helper process."""
         if self._server is not None:
-            self._server.terminate()
+            assert self._server.stdin
+            self._server.stdin.close()
             self._server.wait()
         self._folder.cleanup()
 
@@ -102,6 +103,8 @@ class Program:
                         f"from tests.support.program import serve; serve({str(self._socket)!r})",
                     ],
                     env=os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path))},
+                    # It ends with us, even if we are killed: then this pipe closes.
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                 )
                 assert self._server.stdout
@@ -149,14 +152,17 @@ def plain_environment() -> dict[str, str]:
 
 
 def serve(path: str) -> None:
-    """Forks a run for each connection, until the helper is ended."""
+    """Forks a run for each connection, until standard input closes."""
     for command in COMMANDS:
         command.load()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
         os.write(1, b"ready\n")
-        while True:
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        poll.register(sys.stdin, select.POLLIN)
+        while sys.stdin.fileno() not in dict(poll.poll()):
             _accept(listener)
 
 
