@@ -145,7 +145,8 @@ class ReconciliationActivities:
         temporal = activity.client()
         ids = ", ".join(f"'{kind.workflow_id(row)}'" for row in rows)
         open_runs = _runs(temporal, f"WorkflowId IN ({ids})")
-        known = {run.id async for run in open_runs if kind.knows(run)}
+        by_id = {kind.workflow_id(row): row for row in rows}
+        known = {run.id async for run in open_runs if kind.knows(by_id[run.id], run)}
         return [
             row
             for row in rows
@@ -231,7 +232,7 @@ async def _is_known(temporal: Client, kind: Kind, row: Row) -> bool:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
         return kind.at_rest(row, None)
-    return kind.knows(run) if run.status == WorkflowExecutionStatus.RUNNING else kind.at_rest(row, run)
+    return kind.knows(row, run) if run.status == WorkflowExecutionStatus.RUNNING else kind.at_rest(row, run)
 
 
 async def _saved_by(handle: WorkflowHandle[object, object]) -> Registrar:

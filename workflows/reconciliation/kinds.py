@@ -38,6 +38,7 @@ from liity.workflows.v1.need_workflow_pb2 import NeedChanged, NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import Adopt, RegistrationWorkflowInput
 from liity.workflows.v1.removal_workflow_pb2 import EndRequest, EndResponse, RemovalWorkflowInput
 from services.runtime.clock import from_proto_date, helsinki_moment, now
+from services.runtime.stages import WAITING
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import (
     TASK_QUEUE,
@@ -72,7 +73,7 @@ class Kind:
     """The workflow ID of the row's run."""
     begin: Callable[[Client, Row], Awaitable[None]]
     """Begins the run, or signals the row to an open one. Repeats nothing that was done."""
-    knows: Callable[[WorkflowExecution], bool] = lambda run: True  # noqa: ARG005
+    knows: Callable[[Row, WorkflowExecution], bool] = lambda row, run: True  # noqa: ARG005
     """Whether an open run knows its row. A run that lost its update shows no search attribute of it."""
     at_rest: Callable[[Row, WorkflowExecution | None], bool] = lambda row, run: False  # noqa: ARG005
     """Whether the row needs no run any more, judged by its latest closed run."""
@@ -88,9 +89,9 @@ def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
         return now() >= (asked if ended_by_itself else asked + 2 * need_patience)
 
     return {
-        UNFINISHED_KIND_REGISTRATION: Kind(_registration_run, _begin_registration, _shows(REGISTRATION)),
+        UNFINISHED_KIND_REGISTRATION: Kind(_registration_run, _begin_registration, _knows_registration),
         UNFINISHED_KIND_CD_BORROWER: Kind(
-            _registration_run, _begin_registration, _shows(REGISTRATION), _cd_borrower_told
+            _registration_run, _begin_registration, _knows_registration, _cd_borrower_told
         ),
         UNFINISHED_KIND_REMOVAL: Kind(
             lambda row: RemovalWorkflowNames.workflow_id(row.unfinished.row_id),
@@ -119,8 +120,16 @@ def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
     }
 
 
-def _shows(attribute: SearchAttributeKey[str]) -> Callable[[WorkflowExecution], bool]:
-    return lambda run: run.typed_search_attributes.get(attribute) is not None
+def _shows(attribute: SearchAttributeKey[str]) -> Callable[[Row, WorkflowExecution], bool]:
+    return lambda row, run: run.typed_search_attributes.get(attribute) is not None  # noqa: ARG005
+
+
+def _knows_registration(row: Row, run: WorkflowExecution) -> bool:
+    """Whether a run knows its registration, and does not wait for a decision that is stored already."""
+    shown = run.typed_search_attributes
+    waits = shown.get(STAGE) in {stage_name(stage) for stage in WAITING}
+    decided = waits and shown.get(STAGE) != stage_name(row.unfinished.stage)
+    return shown.get(REGISTRATION) is not None and not decided
 
 
 def _cd_borrower_told(row: Row, run: WorkflowExecution | None) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
 
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
@@ -19,6 +20,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     STAGE_DECLINED,
     STAGE_LINKED,
+    STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
     STAGE_WITHDRAWN,
@@ -196,6 +198,7 @@ class RegistrationWorkflow(Operated):
         adopted.person_id = run.person_id
         async with self._store_lock:
             if run.created.ByteSize():
+                await self._catch_up(adopted)
                 return
             created = await quick_step(
                 AdoptionActivities.adopt_registration, adopted, "Adopt the registration"
@@ -205,6 +208,29 @@ class RegistrationWorkflow(Operated):
                 return
             self._take(created)
             run.unit_id = run.unit_id or run.registration.unit_id
+
+    async def _catch_up(self, adopted: Adopt) -> None:
+        """Takes a stored decision of which the run does not know, because Temporal lost its update."""
+        run = self._run
+        if adopted.registration_id != run.registration.registration_id or not workflow.patched(
+            "catch-up-with-the-row"
+        ):
+            return
+        async with run.decision_lock:
+            awaited = run.registration.stage
+            if awaited not in WAITING:
+                return
+            found = await quick_step(
+                AdoptionActivities.adopt_registration, adopted, "Adopt the stored decision"
+            )
+            if not found.HasField("registration") or found.registration.stage == awaited:
+                return
+            found.timetable.CopyFrom(run.created.timetable)
+            self._take(found)
+            run.guardian_corrections = found.guardian_corrections
+            if awaited == STAGE_WAITING_FOR_CONSENT:
+                # How the guardian consented is unknown: the registrar is mailed as for a link.
+                run.consent_method = ConsentEvidence.METHOD_LINK
 
     @workflow.update(name=RegistrationWorkflowNames.CONVERT)
     async def convert(self, request: ConvertRequest) -> ConvertResponse:

@@ -23,7 +23,7 @@ from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.runtime.rpc.context import current_request
-from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.rpc.errors import FieldViolation, Refusal, failed_precondition, invalid
 from services.runtime.rpc.peer import Peer
 
 
@@ -67,12 +67,12 @@ class ConsentService(ConsentServiceServicer):
             # This answer was recorded before, and the registration has been erased since.
             return AcceptConsentResponse()
         registration = await self._get_registration(link.subject)
-        if registration.consent_state == CONSENT_STATE_GIVEN:
-            return AcceptConsentResponse()
-        _require_waiting(registration)
-        asked = await self._asked(link.subject, request.language)
-        if asked.wording.version != request.wording_version:
-            raise invalid([FieldViolation("wording_version", REASON_UNKNOWN_VALUE)])
+        given = registration.consent_state == CONSENT_STATE_GIVEN
+        if not given:
+            _require_waiting(registration)
+            asked = await self._asked(link.subject, request.language)
+            if asked.wording.version != request.wording_version:
+                raise invalid([FieldViolation("wording_version", REASON_UNKNOWN_VALUE)])
         evidence = ConsentEvidence(
             method=ConsentEvidence.METHOD_LINK,
             guardian_name=request.guardian_name,
@@ -82,7 +82,12 @@ class ConsentService(ConsentServiceServicer):
         consent = workflow_pb2.RecordConsentRequest(
             request_id=request.request_id, evidence=evidence, link_id=link.link_id
         )
-        await self._workflows.record_consent(registration.person_id, consent)
+        try:
+            # Also if it is stored: Temporal may have lost the update before the run knew of it.
+            await self._workflows.record_consent(registration.person_id, consent)
+        except Refusal as refusal:
+            if not (given and refusal.reason == REASON_NOT_WAITING_FOR_CONSENT):
+                raise
         return AcceptConsentResponse()
 
     @override
