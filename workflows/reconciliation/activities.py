@@ -1,7 +1,7 @@
 """Activities of reconciliation: compare rows with runs, page by page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from temporalio import activity
@@ -31,14 +31,14 @@ from liity.registration.v1.unit_service_pb2 import GetUnitRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.reason_pb2 import REASON_UNIT_NOT_FOUND
 from liity.workflows.v1.reconciliation_workflow_pb2 import ReconciliationCount, ReconciliationStep
-from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep, SaveRequest
+from liity.workflows.v1.registration_workflow_pb2 import Adopt, RegistrationStep, SaveRequest
 from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
 from services.runtime.temporal.names import RegistrationWorkflowNames, RemovalWorkflowNames
 from services.runtime.temporal.search_attributes import REGISTRATION, UNIT
 from workflows.mail.notifier import Mailing
-from workflows.reconciliation.kinds import Kind, Row, kinds
+from workflows.reconciliation.kinds import Kind, Row, kinds, waits_for_decision
 
 _PAGE = 100
 """Rows checked together: one query to Temporal and one call of the service."""
@@ -91,19 +91,18 @@ class ReconciliationActivities:
 
     @activity.defn
     async def end_lost_runs(self) -> ReconciliationCount:
-        """Ends the runs whose registration or customer has no row; notifies customer service."""
+        """Ends the runs whose registration or customer has no row; notifies customer service.
+
+        A run that still waits for a decision by which its registration has ended is told to take it.
+        """
         count = ReconciliationCount()
         async for page in _pages(_runs(activity.client(), _WITH_ROW)):
             count.checked += len(page)
-            for run in await self._lost(page):
-                try:
-                    await self._end(run)
-                except (Refusal, RPCError) as error:
-                    activity.logger.warning("run not ended: %s (%s)", run.id, type(error).__name__)
-                    count.failed += 1
-                else:
-                    activity.logger.warning("run without a row ended: %s", run.id)
-                    count.mended += 1
+            lost, ended = await self._lost(page)
+            for run in lost:
+                await _count(count, run, self._end(run), "run without a row ended")
+            for run, row in ended:
+                await _count(count, run, _adopt(run, row), "run told of the end of its registration")
         return count
 
     # Rows without a run
@@ -155,7 +154,10 @@ class ReconciliationActivities:
 
     # Runs without a row
 
-    async def _lost(self, runs: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
+    async def _lost(
+        self, runs: Sequence[WorkflowExecution]
+    ) -> tuple[list[WorkflowExecution], list[tuple[WorkflowExecution, Unfinished]]]:
+        """The runs without a row, and those that wait while their registration has ended."""
         registrations = {
             run.typed_search_attributes[REGISTRATION]: run
             for run in runs
@@ -167,10 +169,13 @@ class ReconciliationActivities:
             if run.workflow_type == RemovalWorkflowNames.WORKFLOW
         }
         request = ListMissingRequest(registration_ids=registrations, customer_ids=customers)
+        request.ended_before.FromDatetime(now() - self._age)
         missing = await self._registration.call(self._rows.ListMissing, request)
-        return [registrations[row_id] for row_id in missing.registration_ids] + [
+        lost = [registrations[row_id] for row_id in missing.registration_ids] + [
             customers[row_id] for row_id in missing.customer_ids
         ]
+        ended = [(registrations[row.row_id], row) for row in missing.ended_registrations]
+        return lost, [(run, row) for run, row in ended if waits_for_decision(run)]
 
     async def _end(self, run: WorkflowExecution) -> None:
         """Notifies customer service, then ends the run: after a failure, an open run is found again."""
@@ -205,6 +210,26 @@ _WITH_ROW = (
     f" AND {REGISTRATION.name} IS NOT NULL AND LiityStage != 'ERASED'"
 )
 """Runs that have had a row."""
+
+
+async def _adopt(run: WorkflowExecution, row: Unfinished) -> None:
+    adopt = Adopt(registration_id=row.row_id, request_id=row.request_id)
+    handle = activity.client().get_workflow_handle(run.id, run_id=run.run_id)
+    await handle.signal(RegistrationWorkflowNames.ADOPT, adopt)
+
+
+async def _count(
+    count: ReconciliationCount, run: WorkflowExecution, mending: Awaitable[None], done: str
+) -> None:
+    """Awaits the repair of a run; counts and logs how it went."""
+    try:
+        await mending
+    except (Refusal, RPCError) as error:
+        activity.logger.warning("run not repaired: %s (%s)", run.id, type(error).__name__)
+        count.failed += 1
+    else:
+        activity.logger.warning("%s: %s", done, run.id)
+        count.mended += 1
 
 
 def _runs(temporal: Client, query: str) -> AsyncIterator[WorkflowExecution]:

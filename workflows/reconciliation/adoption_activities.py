@@ -10,11 +10,14 @@ from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, IssueLinkRe
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1.reconciliation_service_pb2 import GetUnfinishedRegistrationRequest
 from liity.registration.v1.reconciliation_service_pb2_grpc import ReconciliationServiceStub
+from liity.registration.v1.registration_service_pb2 import GetRegistrationRequest
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1.registration_workflow_pb2 import Adopt, CreatedRegistration, Timetable
 from services.runtime.clock import from_proto_date, helsinki_moment
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
+from services.runtime.stages import ENDED
 from workflows.support.deadlines import welcome_time
 
 
@@ -26,17 +29,21 @@ class AdoptionActivities:
         self._registration = registration
         self._timetable = timetable
         self._links = LinkServiceStub(identity.channel)
+        self._registrations = RegistrationServiceStub(registration.channel)
         self._rows = ReconciliationServiceStub(registration.channel)
 
     @activity.defn
     async def adopt_registration(self, adopted: Adopt) -> CreatedRegistration:
-        """The data for a run that adopts a registration; empty if the registration needs no run."""
+        """The data for a run that adopts a registration; empty if it is another person's or not there.
+
+        Of a registration that has ended, only the registration.
+        """
         request = GetUnfinishedRegistrationRequest(registration_id=adopted.registration_id)
         try:
             found = await self._registration.call(self._rows.GetUnfinishedRegistration, request)
         except Refusal as refusal:
             if is_permanent(refusal.code):
-                return CreatedRegistration()
+                return await self._ended(adopted.registration_id)
             raise
         if found.registration.person_id != adopted.person_id:
             return CreatedRegistration()
@@ -50,6 +57,18 @@ class AdoptionActivities:
         if found.registration.stage == STAGE_WAITING_FOR_CONSENT:
             created.guardian_corrections = await self._corrections(created)
         return created
+
+    async def _ended(self, registration_id: str) -> CreatedRegistration:
+        """The registration, if it has ended: its person is unknown by then, or another."""
+        request = GetRegistrationRequest(registration_id=registration_id)
+        try:
+            found = await self._registration.call(self._registrations.GetRegistration, request)
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                return CreatedRegistration()
+            raise
+        ended = found.registration.stage in ENDED
+        return CreatedRegistration(registration=found.registration) if ended else CreatedRegistration()
 
     async def _corrections(self, created: CreatedRegistration) -> int:
         """How often the guardian's address was corrected: each correction voided a link."""

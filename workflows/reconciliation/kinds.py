@@ -127,9 +127,13 @@ def _shows(attribute: SearchAttributeKey[str]) -> Callable[[Row, WorkflowExecuti
 def _knows_registration(row: Row, run: WorkflowExecution) -> bool:
     """Whether a run knows its registration, and does not wait for a decision that is stored already."""
     shown = run.typed_search_attributes
-    waits = shown.get(STAGE) in {stage_name(stage) for stage in WAITING}
-    decided = waits and shown.get(STAGE) != stage_name(row.unfinished.stage)
+    decided = waits_for_decision(run) and shown.get(STAGE) != stage_name(row.unfinished.stage)
     return shown.get(REGISTRATION) is not None and not decided
+
+
+def waits_for_decision(run: WorkflowExecution) -> bool:
+    """Whether a run shows that it waits for the guardian or for customer service."""
+    return run.typed_search_attributes.get(STAGE) in {stage_name(stage) for stage in WAITING}
 
 
 def _cd_borrower_told(row: Row, run: WorkflowExecution | None) -> bool:

@@ -20,7 +20,6 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     STAGE_DECLINED,
     STAGE_LINKED,
-    STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
     STAGE_WITHDRAWN,
@@ -53,7 +52,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WithdrawRequest,
 )
 from services.runtime.security.hetu_detector import looks_like_hetu
-from services.runtime.stages import BEGUN, ENDED, WAITING
+from services.runtime.stages import BEGUN, ENDED, UNDER_WAY, WAITING
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import KIND, UNIT, kind_name
 from workflows.reconciliation.adoption_activities import AdoptionActivities
@@ -203,7 +202,7 @@ class RegistrationWorkflow(Operated):
             created = await quick_step(
                 AdoptionActivities.adopt_registration, adopted, "Adopt the registration"
             )
-            if not created.HasField("registration"):
+            if created.registration.stage not in UNDER_WAY:
                 run.save_request_id = ""
                 return
             self._take(created)
@@ -216,21 +215,29 @@ class RegistrationWorkflow(Operated):
             "catch-up-with-the-row"
         ):
             return
-        async with run.decision_lock:
-            awaited = run.registration.stage
-            if awaited not in WAITING:
-                return
-            found = await quick_step(
-                AdoptionActivities.adopt_registration, adopted, "Adopt the stored decision"
+        awaited = run.registration.stage
+        if awaited not in WAITING:
+            return
+        found = await quick_step(
+            AdoptionActivities.adopt_registration, adopted, "Read the stored registration"
+        )
+        stage, decision = found.registration.stage, found.registration.decision_request_id
+        if not found.HasField("registration") or stage == awaited:
+            return
+        # Every service answers a repeated decision as it did the first time.
+        if stage == STAGE_LINKED:
+            customer_id, unit_id = found.registration.customer_id, found.registration.unit_id
+            await self._decision.link(
+                LinkToCustomerRequest(request_id=decision, customer_id=customer_id, unit_id=unit_id)
             )
-            if not found.HasField("registration") or found.registration.stage == awaited:
-                return
-            found.timetable.CopyFrom(run.created.timetable)
-            self._take(found)
-            run.guardian_corrections = found.guardian_corrections
-            if awaited == STAGE_WAITING_FOR_CONSENT:
-                # How the guardian consented is unknown: the registrar is mailed as for a link.
-                run.consent_method = ConsentEvidence.METHOD_LINK
+        elif stage in ENDED:
+            await run.end([awaited], stage, run.step(event_id=decision))
+        elif awaited in FOR_CUSTOMER_SERVICE:
+            await self._decision.approve(awaited, decision)
+        else:
+            # How the guardian consented is unknown: the registrar is mailed as for a link.
+            evidence = ConsentEvidence(method=ConsentEvidence.METHOD_LINK)
+            await self._consent.record(RecordConsentRequest(evidence=evidence), by_hand=False)
 
     @workflow.update(name=RegistrationWorkflowNames.CONVERT)
     async def convert(self, request: ConvertRequest) -> ConvertResponse:

@@ -45,7 +45,7 @@ from services.registration.registrations import queries
 from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import not_found
-from services.runtime.stages import UNDER_WAY
+from services.runtime.stages import ENDED, UNDER_WAY
 
 
 def _fixed(value: int | str) -> ColumnElement[Any]:
@@ -161,6 +161,13 @@ _IDS = bindparam("ids", type_=ARRAY(String))
 _KNOWN_REGISTRATIONS = select(_REGISTRATIONS.registration_id).where(
     _REGISTRATIONS.registration_id == func.any(_IDS)
 )
+_ENDED_REGISTRATIONS = select(
+    _REGISTRATIONS.registration_id.label("row_id"), _REGISTRATIONS.request_id, _REGISTRATIONS.stage
+).where(
+    _REGISTRATIONS.registration_id == func.any(_IDS),
+    _REGISTRATIONS.stage.in_(ENDED),
+    _REGISTRATIONS.updated_at < bindparam("before", type_=_MOMENT),
+)
 _KNOWN_CUSTOMERS = select(_CUSTOMERS.customer_id).where(_CUSTOMERS.customer_id == func.any(_IDS))
 
 
@@ -208,15 +215,21 @@ class ReconciliationServicer(ReconciliationServiceServicer):
 
     @override
     async def ListMissing(self, request: pb.ListMissingRequest, _context: object) -> pb.ListMissingResponse:
-        """Returns those of some registration and customer IDs that do not exist."""
+        """Returns those of some registration and customer IDs that do not exist, and ended registrations."""
+        # Workers of earlier releases send no moment.
+        before = proto_dates.moment(request.ended_before, "ended_before")
         async with self._engine.connect() as connection:
             registration_ids = await connection.scalars(
                 _KNOWN_REGISTRATIONS, {"ids": list(request.registration_ids)}
+            )
+            ended = await connection.execute(
+                _ENDED_REGISTRATIONS, {"ids": list(request.registration_ids), "before": before}
             )
             customer_ids = await connection.scalars(_KNOWN_CUSTOMERS, {"ids": list(request.customer_ids)})
             return pb.ListMissingResponse(
                 registration_ids=sorted(set(request.registration_ids).difference(registration_ids)),
                 customer_ids=sorted(set(request.customer_ids).difference(customer_ids)),
+                ended_registrations=map(_to_row, ended.mappings()),
             )
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Table
+from sqlalchemy import Table, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.registration.v1 import class_list_service_pb2 as lists_pb
 from liity.registration.v1 import history_service_pb2 as history_pb
 from liity.registration.v1 import message_service_pb2 as messages_pb
 from liity.registration.v1 import personal_data_service_pb2 as data_pb
+from liity.registration.v1 import reconciliation_service_pb2 as unfinished_pb
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2 import GetCustomerRequest, SearchCustomersRequest
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
@@ -36,6 +38,7 @@ from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
 from services.registration.registrations import note_retention
 from services.registration.registrations.history import HistoryServicer
+from services.registration.registrations.reconciliation import LISTS
 from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.worklist import claims
@@ -159,6 +162,30 @@ async def test_every_list_goes_by_an_index(engine: AsyncEngine, keys_dir: Path, 
     with plans.watching(), contextlib.suppress(Refusal):
         await serve(request_, None)
     assert await plans.wrong() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "index"),
+    [
+        (unfinished_pb.UNFINISHED_KIND_REGISTRATION, "ix_registrations_unfinished"),
+        (unfinished_pb.UNFINISHED_KIND_CD_BORROWER, "ix_registrations_cd_borrowers"),
+        (unfinished_pb.UNFINISHED_KIND_REMOVAL, "ix_customers_marked"),
+        (unfinished_pb.UNFINISHED_KIND_NEED, "ix_customers_temporary"),
+        (unfinished_pb.UNFINISHED_KIND_MESSAGE, "ix_messages_open"),
+        (unfinished_pb.UNFINISHED_KIND_CLASS_LIST, "ix_class_lists_unfinished"),
+    ],
+)
+async def test_each_kind_of_unfinished_row_is_listed_by_its_index(
+    engine: AsyncEngine, kind: unfinished_pb.UnfinishedKind.ValueType, index: str
+) -> None:
+    """A page by the primary key would read all rows at rest on its way."""
+    literal = {"literal_binds": True, "render_postcompile": True}
+    values = {"after": "", "before": now(), "since": now() - timedelta(hours=1), "limit": 100}
+    statement = LISTS[kind].params(**{name: values[name] for name in values})
+    compiled = statement.compile(dialect=postgresql.asyncpg.dialect(), compile_kwargs=literal)
+    async with engine.connect() as connection:
+        plan = [row[0] for row in await connection.execute(text(f"EXPLAIN {compiled}"))]
+    assert any(index in line for line in plan), plan
 
 
 @pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=lambda table: table.name)

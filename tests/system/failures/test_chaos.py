@@ -43,6 +43,9 @@ COMPONENTS = (
 )
 FAULTS = ("killed", "frozen", "restarted")
 
+PATIENCE = 900.0
+"""Seconds until a registration must be welcomed: what reconciliation repairs takes it up to seven minutes."""
+
 OF_AN_ADULT = {"credentials", "welcome"}
 OF_A_CHILD = {"consent_request", "consent_given", "credentials", "welcome"}
 
@@ -85,7 +88,7 @@ async def test_random_faults_lose_double_and_stop_nothing(
     await asyncio.gather(*going_on)
 
     for person in adults + children:
-        await reaches(api.staff, await only_registration(stack, person), STAGE_WELCOMED)
+        await reaches(api.staff, await only_registration(stack, person), STAGE_WELCOMED, patience=PATIENCE)
     # A mail server that is killed after it has taken a mail gets it again, with the same Message-ID.
     assert [_messages(mails, person) for person in adults] == [sorted(OF_AN_ADULT)] * len(adults)
     assert [_messages(mails, person) for person in children] == [sorted(OF_A_CHILD)] * len(children)

@@ -86,9 +86,11 @@ async def get(client: ApiClient, name: str) -> Registration:
     return answer.registration
 
 
-async def reaches(client: ApiClient, name: str, *stages: Stage.ValueType) -> Registration:
+async def reaches(
+    client: ApiClient, name: str, *stages: Stage.ValueType, patience: float = PATIENCE
+) -> Registration:
     """A registration, once it is in one of these stages."""
-    return await eventually(lambda: get(client, name), lambda found: found.stage in stages, PATIENCE)
+    return await eventually(lambda: get(client, name), lambda found: found.stage in stages, patience)
 
 
 def accept_request(token: str, person: DemoPerson) -> AcceptConsentRequest:

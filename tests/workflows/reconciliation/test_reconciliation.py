@@ -17,7 +17,6 @@ from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.personal_data_service_pb2 import StoreDisclosureRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.registration.v1.registration_service_pb2 import (
-    ActivateRegistrationRequest,
     ConsentEvidence,
     CreateRegistrationRequest,
     Registration,
@@ -28,7 +27,6 @@ from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
     LANGUAGE_EN,
-    LANGUAGE_FI,
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, END_REASON_OWN_WISH
 from liity.v1.registration_pb2 import (
@@ -241,41 +239,6 @@ async def test_a_save_whose_row_is_there_goes_on_from_its_stage(world: World) ->
     registration = await store(world, request)
     assert (await world.workflows.save(request)).registration_id == registration.registration_id
     await mailed(world, email, CONSENT)
-    await consent(world, registration)
-    await reaches(world, registration, STAGE_CREDENTIALS_SENT)
-
-
-async def _store_consent(world: World, registration: Registration) -> None:
-    """Stores a consent as the activity does whose update Temporal then loses."""
-    worker = world.worker["registration"]
-    evidence = ConsentEvidence(
-        method=ConsentEvidence.METHOD_LINK,
-        guardian_name="Outi Huoltaja",
-        wording_version="2026-1",
-        wording_language=LANGUAGE_FI,
-    )
-    request = ActivateRegistrationRequest(registration_id=registration.registration_id, consent=evidence)
-    await worker.call(RegistrationServiceStub(worker.channel).ActivateRegistration, request)
-
-
-async def test_a_run_that_waits_for_a_stored_consent_goes_on(world: World) -> None:
-    email = address()
-    registration, run = await world.save(child_form(email), born(9))
-    await mailed(world, email, CONSENT)
-    first = await run.describe()
-    await _store_consent(world, registration)
-    await reconcile(world)
-    await reaches(world, registration, STAGE_CREDENTIALS_SENT)
-    assert (await run.describe()).run_id == first.run_id
-    await reconcile(world)
-    assert subjects(world, email).count(CONSENT) == 1
-
-
-async def test_a_repeated_consent_reaches_a_run_that_does_not_know_of_it(world: World) -> None:
-    email = address()
-    registration, _ = await world.save(child_form(email), born(9))
-    await mailed(world, email, CONSENT)
-    await _store_consent(world, registration)
     await consent(world, registration)
     await reaches(world, registration, STAGE_CREDENTIALS_SENT)
 

@@ -1,18 +1,13 @@
-"""The rows of which more is to come are listed by kind, a page at a time, each by an index."""
+"""The rows of which more is to come are listed by kind, a page at a time."""
 
 import secrets
 from datetime import timedelta
-
-import pytest
-from sqlalchemy import text
-from sqlalchemy.dialects import postgresql
 
 from liity.registration.v1 import reconciliation_service_pb2 as pb
 from liity.registration.v1.reconciliation_service_pb2_grpc import ReconciliationServiceStub
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1 import registration_pb2 as life
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CUSTOMER_KIND_CD_BORROWER
-from services.registration.registrations.reconciliation import LISTS
 from services.runtime.clock import now
 from tests.support.registration_forms import adult_form, changed
 from tests.support.registration_service import DEADLINE, Service, refusal, timestamp
@@ -97,32 +92,3 @@ async def test_what_is_not_there_is_told(service: Service, unit: Unit) -> None:
     )
     missing = await service.worker.call(stub.ListMissing, request)
     assert (list(missing.registration_ids), list(missing.customer_ids)) == ([lost], [gone])
-
-
-@pytest.mark.parametrize(
-    ("kind", "index"),
-    [
-        (pb.UNFINISHED_KIND_REGISTRATION, "ix_registrations_unfinished"),
-        (pb.UNFINISHED_KIND_CD_BORROWER, "ix_registrations_cd_borrowers"),
-        (pb.UNFINISHED_KIND_REMOVAL, "ix_customers_marked"),
-        (pb.UNFINISHED_KIND_NEED, "ix_customers_temporary"),
-        (pb.UNFINISHED_KIND_MESSAGE, "ix_messages_open"),
-        (pb.UNFINISHED_KIND_CLASS_LIST, "ix_class_lists_unfinished"),
-    ],
-)
-async def test_each_kind_has_an_index(
-    service: Service, kind: pb.UnfinishedKind.ValueType, index: str
-) -> None:
-    literal = {"literal_binds": True, "render_postcompile": True}
-    values = {"after": "", "before": now(), "since": now() - timedelta(hours=1), "limit": 100}
-    statement = LISTS[kind].params(**{name: values[name] for name in values})
-    compiled = statement.compile(dialect=postgresql.asyncpg.dialect(), compile_kwargs=literal)
-    async with service.engine.connect() as connection:
-        # Tables of a test are small: the plan tells only whether the index could be used.
-        plan: list[str] = []
-        for ways in (("enable_seqscan",), ("enable_bitmapscan", "enable_sort")):
-            for way in ways:
-                await connection.execute(text(f"SET {way} = off"))
-            plan += [row[0] for row in await connection.execute(text(f"EXPLAIN {compiled}"))]
-        await connection.rollback()
-    assert any(index in line for line in plan), plan
