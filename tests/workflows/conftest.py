@@ -109,6 +109,7 @@ from services.runtime.temporal.actor_header import ActorClientInterceptor, Actor
 from services.runtime.temporal.codec import data_converter
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
+from tests.conftest import copy_postgres, running_postgres
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.support.hetu_codes import code
 from tests.support.smtp_server import SmtpServer, smtp_server
@@ -271,6 +272,17 @@ class World:
     def mails_to(self, address: str) -> list[EmailMessage]:
         """The mails taken for an address, oldest first."""
         return [mail for mail in self.smtp.taken if mail["To"] == address]
+
+
+@pytest.fixture(scope="session")
+async def postgres(
+    postgres_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL for runs alone: they go on while other tests count the rows of theirs."""
+    folder = tmp_path_factory.mktemp("postgres-of-runs")
+    copy_postgres(postgres_template, folder)
+    async with running_postgres(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

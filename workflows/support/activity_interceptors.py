@@ -5,10 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from services.runtime.logs import RareWarnings
 from services.runtime.rpc.errors import Refusal, is_permanent, reason_name
+
+_log = RareWarnings()
+_EVERYDAY = ApplicationErrorCategory.BENIGN
 
 
 class RefusalInterceptor(Interceptor):
@@ -50,10 +54,17 @@ class _RefusalInbound(ActivityInboundInterceptor):
         try:
             return await super().execute_activity(input)
         except Refusal as refusal:
+            permanent = is_permanent(refusal.code)
+            if not permanent:
+                _log.warning(
+                    "activity is tried again", activity=activity.info().activity_type, why=refusal.summary
+                )
             raise ApplicationError(
                 refusal.summary,
                 type=reason_name(refusal.reason),
-                non_retryable=is_permanent(refusal.code),
+                non_retryable=permanent,
+                # Each attempt of an outage would else be logged by the SDK, with a stack trace.
+                category=_EVERYDAY if not permanent else ApplicationErrorCategory.UNSPECIFIED,
                 next_retry_delay=_later_than_retries(refusal.retry_after),
             ) from None
 
