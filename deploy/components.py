@@ -11,6 +11,7 @@ _SERVERS = {
     "gateway": "services.gateway.server",
     "codec": "services.codec.server",
     "worker": "workflows.worker",
+    "web": "deploy.web",
     "mailbox": "deploy.local.mailbox.server",
     "tls-end": "deploy.local.tls_proxy",
 }

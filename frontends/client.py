@@ -1,4 +1,4 @@
-"""A client of the public API: one caller with their session."""
+"""Clients of the public API: one channel for many callers, and one caller with their session."""
 
 import asyncio
 import uuid
@@ -33,6 +33,9 @@ ResponseT = TypeVar("ResponseT")
 
 _RENEW_BEFORE = timedelta(seconds=30)
 
+_TIMEOUT = 15.0
+"""Seconds."""
+
 # An export of a person may exceed gRPC's default of 4 MiB.
 _OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
 
@@ -42,21 +45,18 @@ def new_request_id() -> str:
     return str(uuid.uuid4())
 
 
-class ApiClient:
-    """Calls a gateway. Without `log_in`, it calls without an account, as guardians and customers do.
+class Api:
+    """The public API of a gateway, over one channel. Each call says for whom it is made.
 
     Over TLS if given the CA that verifies the gateway's certificate.
     """
 
-    def __init__(self, target: str, language: str = "fi", ca: Path | None = None) -> None:
+    def __init__(self, target: str, ca: Path | None = None) -> None:
         self._channel = (
             grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(ca.read_bytes()), options=_OPTIONS)
             if ca
             else grpc.aio.insecure_channel(target, options=_OPTIONS)
         )
-        self._language = language
-        self._session: Session | None = None
-        self._renewal = asyncio.Lock()
         self.auth = AuthServiceStub(self._channel)
         self.registrations = RegistrationServiceStub(self._channel)
         self.customers = CustomerServiceStub(self._channel)
@@ -70,6 +70,44 @@ class ApiClient:
         self.messages = MessageServiceStub(self._channel)
         self.work = WorkServiceStub(self._channel)
         self.book_tips = BookTipsServiceStub(self._channel)
+
+    async def send(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        language: str,
+        *,
+        access_token: str = "",
+        forwarded_for: str = "",
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
+    ) -> ResponseT:
+        """Calls; raises the `Refusal` of the gateway. `timeout` in seconds.
+
+        `forwarded_for` is the address of the browser that a frontend calls for.
+        """
+        metadata = [("accept-language", language)]
+        if access_token:
+            metadata.append(("authorization", f"Bearer {access_token}"))
+        if forwarded_for:
+            metadata.append(("x-forwarded-for", forwarded_for))
+        try:
+            return await method(request, metadata=metadata, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise Refusal.from_rpc_error(error, language) from None
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
+
+
+class ApiClient(Api):
+    """Calls a gateway. Without `log_in`, it calls without an account, as guardians and customers do."""
+
+    def __init__(self, target: str, language: str = "fi", ca: Path | None = None) -> None:
+        super().__init__(target, ca)
+        self._language = language
+        self._session: Session | None = None
+        self._renewal = asyncio.Lock()
 
     @property
     def session(self) -> Session:
@@ -88,7 +126,7 @@ class ApiClient:
     async def log_in(self, email: str, password: str) -> Session:
         """Logs in; later calls use the account, and renew the access token as needed."""
         request = LogInRequest(email=email, password=password)
-        answer = await self._send(self.auth.LogIn, request, 15.0)
+        answer = await self._send(self.auth.LogIn, request, _TIMEOUT)
         self._session = answer.session
         return answer.session
 
@@ -97,7 +135,7 @@ class ApiClient:
         method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
         request: RequestT,
         *,
-        timeout: float = 15.0,  # noqa: ASYNC109 - it is gRPC's deadline
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
         """Calls; raises the `Refusal` of the gateway. `timeout` in seconds."""
         await self.renew_session()
@@ -111,10 +149,6 @@ class ApiClient:
             path, request_serializer=type(request).SerializeToString, response_deserializer=answers.FromString
         )
         return await self.call(rpc, request)
-
-    async def close(self) -> None:
-        """Closes the channel."""
-        await self._channel.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -133,7 +167,7 @@ class ApiClient:
             if session.access_token_expire_time.ToDatetime(UTC) - datetime.now(UTC) > before:
                 return
             request = RefreshSessionRequest(refresh_token=session.refresh_token, request_id=new_request_id())
-            self._session = (await self._send(self.auth.RefreshSession, request, 15.0)).session
+            self._session = (await self._send(self.auth.RefreshSession, request, _TIMEOUT)).session
 
     async def _send(
         self,
@@ -141,10 +175,5 @@ class ApiClient:
         request: RequestT,
         timeout: float,  # noqa: ASYNC109
     ) -> ResponseT:
-        metadata = [("accept-language", self._language)]
-        if self._session is not None:
-            metadata.append(("authorization", f"Bearer {self._session.access_token}"))
-        try:
-            return await method(request, metadata=metadata, timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            raise Refusal.from_rpc_error(error, self._language) from None
+        token = self._session.access_token if self._session is not None else ""
+        return await self.send(method, request, self._language, access_token=token, timeout=timeout)

@@ -56,6 +56,8 @@ async def needs(purpose: str, key: Key, margin: timedelta) -> list[Need]:
     until = _written_until(key, margin)
     if purpose == KeysetPurpose.PAYLOADS:
         return await _runs(until)
+    if purpose == KeysetPurpose.WEB:
+        return []
     async with identity_transaction() as connection:
         return await _identity_needs(connection, purpose, key, until)
 
@@ -82,6 +84,9 @@ async def release(purpose: str, key: Key, margin: timedelta) -> None:
     if purpose == KeysetPurpose.PAYLOADS:
         _refuse(purpose, key, await _runs(until))
         return
+    if purpose == KeysetPurpose.WEB:
+        # Browsers whose cookies it has sealed log in again.
+        return
     async with identity_transaction() as connection:
         _refuse(purpose, key, await _identity_needs(connection, purpose, key, until))
         await forget_key(connection, purpose, key.key_id)
@@ -93,6 +98,8 @@ async def loss(keys_dir: Path, purpose: str, key_id: str) -> str:
         raise SettingsError(
             "Runs in Temporal under a lost key must be terminated: their persons must be registered anew"
         )
+    if purpose == KeysetPurpose.WEB:
+        return f"Lost with key {key_id} of web: sessions of browsers, whose people log in again."
     if key_id in key_checks(keys_dir, purpose).values:
         raise SettingsError(f"Key {key_id} of {purpose} is not lost: liity keys retire {purpose} {key_id}")
     async with identity_transaction() as connection:

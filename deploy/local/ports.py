@@ -31,6 +31,7 @@ class Ports:
     smtp: int = 1025
     codec: int = 7404
     temporal_tls: int = 7243
+    web: int = 7405
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":

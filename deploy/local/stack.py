@@ -32,11 +32,13 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "gateway": ("identity", "registration", "notification", "temporal"),
     "worker": ("identity", "registration", "notification", "temporal"),
     "codec": ("gateway",),
+    "web": ("gateway",),
 }
 
 _NEEDS_WITH_TLS = _NEEDS | {"tls-end": (), "postgres": ("tls-end",), "temporal": ("tls-end",)}
 
 _STOP_ORDER = (
+    ("web",),
     ("codec", "gateway", "worker"),
     WITH_DATABASE,
     ("mailbox", "temporal", "postgres"),
@@ -194,7 +196,7 @@ class Stack:
                 return lambda: health.temporal_serves(ports.temporal)
             case "tls-end":
                 return lambda: health.listens(ports.temporal_tls, ports.postgres)
-            case "mailbox" | "codec":
+            case "mailbox" | "codec" | "web":
                 return lambda: health.serves_http(getattr(ports, name), "/healthz")
             case "worker":
                 return lambda: health.worker_polls(ports.temporal, self.pid("worker"))

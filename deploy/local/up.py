@@ -1,6 +1,7 @@
 """`liity up`: runs the local stack with its demonstration until it is stopped."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from deploy.local.stack import Stack
 from deploy.local.temporal_server import codec_url, ui_origin
 from deploy.local.wiring import SMTP_HOST
 
+_DEMO_ACCOUNTS = "LIITY_WEB_DEMO_ACCOUNTS"
 _WELCOME_DELAY = "LIITY_WORKFLOWS_WELCOME_DELAY"
 _DEMO_WELCOME_DELAY = "PT5S"
 
@@ -44,6 +46,9 @@ async def up(folder: Path, ports: Ports, *, demo: bool, tls: bool, console: Cons
     await stack.start()
     try:
         accounts = await seed(stack.folder, stack.keys_dir, ports, stack.certificate("seed"))
+        passwords = {account.email: account.password for account in accounts.values()}
+        stack.environment[_DEMO_ACCOUNTS] = json.dumps(passwords)
+        await stack.restart_component("web")
         console.print(f"[bold]Everything answers[/] [dim]{time.monotonic() - started:.1f} s[/]")
         if demo:
             gateway, mailbox = f"{HOST}:{ports.gateway}", f"{HOST}:{ports.mailbox}"
@@ -97,6 +102,7 @@ class _ConsoleObserver(Observer):
 def _show(stack: Stack, accounts: dict[str, DemoAccount], console: Console) -> None:
     ports = stack.ports
     places = Table(title="Where things are", title_justify="left", show_header=False)
+    places.add_row("Pages", f"http://{HOST}:{ports.web}")
     places.add_row("Gateway (gRPC)", f"{HOST}:{ports.gateway}")
     if stack.ca:
         places.add_row("CA of its certificate", f"{stack.ca}, for LIITY_GATEWAY_CA")

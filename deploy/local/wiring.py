@@ -61,8 +61,8 @@ class Wiring:
 
     def settings(self, name: str) -> dict[str, str]:
         """Settings that connect one of our programs to the others."""
-        settings = {"LIITY_KEYS_DIR": str(self.keys_dir)}
-        if name in ("gateway", "codec", *WITH_DATABASE):
+        settings = {"LIITY_KEYS_DIR": str(self.keys_dir), "LIITY_WEB_URL": f"http://{HOST}:{self._ports.web}"}
+        if name in ("gateway", "codec", "web", *WITH_DATABASE):
             settings["LIITY_LISTEN"] = self.address(name)
         if name in WITH_DATABASE:
             settings["LIITY_DATABASE_URL"] = self._postgres.url(name)
@@ -99,14 +99,14 @@ class Wiring:
             public = self._certificates.files("public")
             settings["LIITY_PUBLIC_TLS_CERTIFICATE"] = str(public.certificate)
             settings["LIITY_PUBLIC_TLS_KEY"] = str(public.key)
-        if name == "codec":
+        if name in ("codec", "web"):
             # Plain HTTP for browsers, as Temporal UI does here: the cookie needs one scheme.
             settings["LIITY_GATEWAY_CA"] = ca
         if name == "notification":
             settings |= {"LIITY_SMTP_TLS": "starttls", "LIITY_SMTP_TLS_CA": ca}
         return settings
 
-    def _own_settings(self, name: str) -> dict[str, str]:
+    def _own_settings(self, name: str) -> dict[str, str]:  # noqa: PLR0911 - one return a component
         match name:
             case "identity":
                 return {"LIITY_HETU_ALLOW_ARTIFICIAL": "true"}
@@ -115,6 +115,14 @@ class Wiring:
                 return {f"LIITY_{peer.upper()}_TARGET": self.address(peer) for peer in peers} | {
                     "LIITY_CODEC_URL": codec_url(self._ports),
                     "LIITY_CODEC_UI_ORIGINS": json.dumps([ui_origin(self._ports)]),
+                }
+            case "gateway":
+                # It believes the browser's address from the pages alone.
+                return {"LIITY_TRUSTED_PROXIES": json.dumps([HOST])}
+            case "web":
+                return {
+                    "LIITY_GATEWAY_TARGET": self.address("gateway"),
+                    "LIITY_WEB_MAILBOX_URL": f"http://{self.address('mailbox')}",
                 }
             case "notification":
                 return {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ def new_password() -> str:
 
 def link_token() -> str:
     """The token of a mailed link; prompts for the link or the token at its end."""
-    return secret("Link from the mail").rpartition("#")[2]
+    return re.split("[#/]", secret("Link from the mail").rstrip("/"))[-1]
 
 
 def _language(value: str) -> str:

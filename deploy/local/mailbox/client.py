@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-_LINK = re.compile(r"https?://\S+#([A-Za-z0-9_.~-]+)")
+_LINK = re.compile(r"https?://\S+/([A-Za-z0-9_.~-]{20,})")
 
 
 @dataclass(frozen=True)

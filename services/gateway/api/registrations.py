@@ -155,6 +155,8 @@ class RegistrationService(RegistrationServiceServicer):
     ) -> RegisterCustomerResponse:
         """Saves a new customer (R11)."""
         stored = await self._saving.save(request)
+        if request.validate_only:
+            return RegisterCustomerResponse()
         return RegisterCustomerResponse(
             registration=to_public(stored),
             getting_started=self._getting_started(stored, request.form.credentials_recipient),

@@ -59,7 +59,7 @@ class Saving:
         self._uses = uses
 
     async def save(self, request: RegisterCustomerRequest) -> StoredRegistration:
-        """Saves, and returns the registration once its outcome is decided."""
+        """Saves, and returns the registration once its outcome is decided; empty if only to be validated."""
         for _ in range(_ATTEMPTS):
             try:
                 return await self._register(request)
@@ -101,6 +101,9 @@ class Saving:
         except Refusal:
             await self._release_person(prepare.person_id)
             raise
+        if request.validate_only:
+            await self._release_person(prepare.person_id)
+            return StoredRegistration()
         create = CreateRegistrationRequest(
             request_id=request.request_id,
             person_id=prepare.person_id,

@@ -142,8 +142,9 @@ def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]
         value = getattr(content, field.name)
         if field.name in {_TOKEN, _OWN_TOKEN}:
             page = _LINK_PAGES[template] if field.name == _TOKEN else "customership"
-            # In the fragment: browsers do not send it, so no web server logs it.
-            url = f"{web_url.rstrip('/')}/{page}#{quote(value, safe='')}"
+            # In the path: mail gateways drop fragments, and no page reads one without a script. The pages
+            # move it into a cookie at once, and log no path.
+            url = f"{web_url.rstrip('/')}/{page}/{quote(value, safe='')}"
             variables[field.name.replace("token", "url")] = url if value else ""
         elif isinstance(value, Timestamp):
             variables[field.name] = value.ToDatetime(UTC).astimezone(HELSINKI)

@@ -41,6 +41,8 @@ class KeysetPurpose:
     """PRF: the blind index of the vault."""
     LINKS = "links"
     """MAC: links in mail and refresh tokens."""
+    WEB = "web"
+    """AEAD: cookies and form fields of the web pages."""
 
 
 TEMPLATES = {
@@ -48,6 +50,7 @@ TEMPLATES = {
     KeysetPurpose.HETU: aead.aead_key_templates.AES256_GCM,
     KeysetPurpose.HETU_INDEX: prf.prf_key_templates.HMAC_SHA256,
     KeysetPurpose.LINKS: mac.mac_key_templates.HMAC_SHA256_128BITTAG,
+    KeysetPurpose.WEB: aead.aead_key_templates.AES256_GCM,
 }
 
 TOKEN_SIGNING = "token-signing"  # noqa: S105 - the name of a purpose

@@ -50,7 +50,7 @@ async def test_a_mail_is_sent(notification: Notification, smtp: SmtpServer, engi
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
     plain = mail.get_body(("plain",))
     assert plain is not None
-    assert "https://liity.example/consent#a-token_of-the-link" in plain.get_content()
+    assert "https://liity.example/consent/a-token_of-the-link" in plain.get_content()
     row = await stored(engine, request)
     assert all(secret not in row for secret in ("@", "aino", "Eino", "a-token"))
 

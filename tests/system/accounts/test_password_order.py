@@ -43,7 +43,7 @@ async def somebody(stack: Stack) -> AsyncIterator[ApiClient]:
 def links(stack: Stack, email: str) -> list[str]:
     """The tokens that were mailed to an address, oldest first."""
     mails = sorted(Maildir(stack.folder / "mail").sent_to(email), key=lambda mail: mail.id)
-    found = [re.search(r"/account-password#([\w.~-]+)", mail.text) for mail in mails]
+    found = [re.search(r"/account-password/([\w.~-]+)", mail.text) for mail in mails]
     return [match[1] for match in found if match]
 
 

@@ -27,7 +27,7 @@ PASSWORD, NEW = "neljä sanaa on riittävästi", "viisi sanaa on enemmän vielä
 
 def link_in(text: str) -> str:
     """The whole personal link of a mail, as its reader copies it."""
-    (link, *_) = re.findall(r"https?://\S+#[\w.~-]+", text)
+    (link, *_) = re.findall(r"https?://\S+/[\w.~-]{20,}", text)
     return f"{link}\n"
 
 
@@ -41,7 +41,7 @@ async def mailed(mailbox: MailboxClient, to: str, page: str, after: str = "") ->
     """The newest link to a page that was mailed to an address, once it is another one."""
 
     def wanted(mail: Mail) -> bool:
-        return f"/{page}#" in mail.text and link_in(mail.text) != after
+        return f"/{page}/" in mail.text and link_in(mail.text) != after
 
     return link_in((await mailbox.wait_for(to, PATIENCE, wanted)).text)
 
@@ -165,6 +165,6 @@ async def test_who_is_invited_gets_an_account_and_replaces_its_password(
 
 
 async def test_a_link_of_nobodys_opens_nothing(api: Api, links: Liity) -> None:
-    link = "https://liity.example/consent#nobodys\n"
+    link = "https://liity.example/consent/nobodys\n"
     for command in ("consent show", "customership show", "invitation show", "confirm-email"):
         assert refusal(links(*command.split(), typed=link)) == "LINK_INVALID"

@@ -182,7 +182,7 @@ def copy_of(mail: EmailMessage) -> Copy:
 
 def link_token(copy: Copy) -> str:
     """The token of the personal link in a mail."""
-    found = re.search(r"#([A-Za-z0-9_.~-]+)", copy.text)
+    found = re.search(r"/[a-z-]+/([A-Za-z0-9_.~-]{20,})", copy.text)
     assert found is not None
     return found[1]
 

@@ -99,7 +99,7 @@ async def token_mailed_to(stack: Stack, email: str, number: int = 1) -> str:
 
     async def tokens() -> list[str]:
         mails = sorted(Maildir(stack.folder / "mail").sent_to(email), key=lambda mail: mail.id)
-        found = [re.search(r"/invitation#([\w.~-]+)", mail.text) for mail in mails]
+        found = [re.search(r"/invitation/([\w.~-]+)", mail.text) for mail in mails]
         return [match[1] for match in found if match]
 
     return (await eventually(tokens, lambda found: len(found) >= number, PATIENCE))[-1]
@@ -279,7 +279,7 @@ async def test_a_new_password_ends_the_session_with_the_very_next_call(
 
     async def links() -> list[str]:
         texts = [mail.text for mail in Maildir(stack.folder / "mail").sent_to(email)]
-        return [match[1] for text in texts if (match := re.search(r"/account-password#([\w.~-]+)", text))]
+        return [match[1] for text in texts if (match := re.search(r"/account-password/([\w.~-]+)", text))]
 
     (token,) = await eventually(links, bool, PATIENCE)
     assert await listing(thief, unit.name) == []

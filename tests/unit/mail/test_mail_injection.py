@@ -5,6 +5,7 @@ mail's headers, its links and the structure of its HTML are the same as with any
 show the text as it was typed.
 """
 
+import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +41,9 @@ BREAKS = {
 }
 """No single line: the contract refuses them in every text that people write."""
 
+_PERSONAL = re.compile(r"^(https://liity\.example/[a-z-]+/)\S*")
+"""A personal link: its page, and the token at its end."""
+
 MARKUP = {
     "script": "<script>alert(1)</script>",
     "attribute": '"\' onmouseover="alert(1)" style=\'x\' x="',
@@ -53,7 +57,7 @@ MARKUP = {
     "format": "%s%(x)s{0}{x}",
     "encoded word": "=?utf-8?b?QmNjOiB0aGllZkBwb3N0aS5leGFtcGxl?=",
     "encoded break": "=?utf-8?q?Aino=0D=0ABcc:_thief@posti.example?=",
-    "link": "https://thief.example/consent#x",
+    "link": "https://thief.example/consent/x",
     "script link": "javascript:alert(1)",
     "boundary": "--===============0123456789==--",
     "dot": ".",
@@ -134,9 +138,9 @@ class Structure(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        # A link's address ends where the fragment begins: that is its reader's own.
-        self.tags[tag, str([(name, (value or "").partition("#")[0]) for name, value in attrs])] += 1
-        self.links |= {(value or "").partition("#")[0] for name, value in attrs if name in {"href", "src"}}
+        # The token at the end of a personal link is its reader's own.
+        self.tags[tag, str([(name, _PERSONAL.sub(r"\1", value or "")) for name, value in attrs])] += 1
+        self.links |= {_PERSONAL.sub(r"\1", value or "") for name, value in attrs if name in {"href", "src"}}
 
     def handle_comment(self, data: str) -> None:
         self.tags["comment", data] += 1
@@ -211,14 +215,13 @@ def test_the_contract_refuses_what_is_no_single_line(content: str, field: str) -
         assert (kind, f"{content}.{field}" in wrong) == (kind, True)
 
 
-def test_a_token_cannot_leave_the_fragment_of_its_link() -> None:
+def test_a_token_cannot_leave_the_end_of_its_link() -> None:
     with_token = [(content, field) for content, field in TEXTS if field in _TOKENS]
     assert {field for _, field in with_token} == _TOKENS
     for content, field in with_token:
         for text in HOSTILE.values():
             rendered = render(_request(content, LANGUAGE_FI, **{field: text}), _settings())
-            links = {word for word in rendered.text.split() if "#" in word}
+            links = {word for word in rendered.text.split() if _PERSONAL.match(word)}
             assert len(links) == sum(of == content for of, _ in with_token)
             for link in links:
-                assert link.startswith("https://liity.example/")
-                assert not set(link.partition("#")[2]) & set("#/?&<>\"' \r\n:")
+                assert not set(link.rpartition("/")[2]) & set("#/?&<>\"' \r\n:")

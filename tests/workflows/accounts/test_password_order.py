@@ -64,7 +64,7 @@ async def order(world: World, email: str, request_id: str | None = None) -> Work
 def token_in(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None
-    found = re.search(r"/account-password#([\w.~-]+)", body.get_content())
+    found = re.search(r"/account-password/([\w.~-]+)", body.get_content())
     assert found is not None
     return found[1]
 

@@ -62,7 +62,7 @@ async def follow_link(world: World, email: str) -> None:
     (mail,) = [mail for mail in world.mails_to(email) if mail["Subject"] == CONFIRM]
     body = mail.get_body(("plain",))
     assert body is not None
-    token = re.findall(r"/email#([\w.~-]+)", body.get_content())[0]
+    token = re.findall(r"/email/([\w.~-]+)", body.get_content())[0]
     identity, registration = world.gateway["identity"], world.gateway["registration"]
     check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_EMAIL)
     link = await identity.call(LinkServiceStub(identity.channel).CheckLink, check)
@@ -74,7 +74,7 @@ async def customership_link(world: World, email: str) -> bool:
     """Whether the newest of an address's own links works."""
     body = world.mails_to(email)[0].get_body(("plain",))
     assert body is not None
-    (token,) = re.findall(r"/customership#([\w.~-]+)", body.get_content())
+    (token,) = re.findall(r"/customership/([\w.~-]+)", body.get_content())
     identity = world.gateway["identity"]
     check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CUSTOMERSHIP)
     try:

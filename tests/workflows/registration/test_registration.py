@@ -62,7 +62,7 @@ def text_of(mail: EmailMessage) -> str:
 
 
 def token_in(mail: EmailMessage) -> str:
-    found = re.search(r"#([\w.~-]+)", text_of(mail))
+    found = re.search(r"/consent/([\w.~-]+)", text_of(mail))
     assert found is not None
     return found[1]
 

@@ -45,7 +45,7 @@ def subjects(world: World, email: str) -> list[str]:
 def token_in(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None
-    found = re.search(r"/invitation#([\w.~-]+)", body.get_content())
+    found = re.search(r"/invitation/([\w.~-]+)", body.get_content())
     assert found is not None
     return found[1]
 

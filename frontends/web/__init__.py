@@ -1,0 +1,1 @@
+"""The web pages of guardians, registrars, main users, customers and customer service."""

@@ -1,0 +1,90 @@
+"""Logging in and out, and ordering a new password (R9, R22)."""
+
+import grpc
+from starlette.responses import Response
+
+from frontends.refusals import Refusal
+from frontends.web.language import N_
+from frontends.web.pages import Draft, Visit, with_unit
+from frontends.web.sessions import WebSession
+from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, OrderPasswordRequest
+
+
+async def show(visit: Visit) -> Response:
+    """Asks for address and password."""
+    if visit.session is not None:
+        return visit.redirect("/home")
+    return visit.render("accounts/log_in.html", draft="", was_open=False)
+
+
+async def log_in(visit: Visit) -> Response:
+    """Opens a session, and brings back what was typed when the last one ended."""
+    email, password = visit.typed.get("email", "").strip(), visit.typed.get("password", "")
+    sealed = visit.typed.get("draft", "")
+    if visit.switches_language:
+        return visit.render("accounts/log_in.html", draft=sealed, was_open=bool(sealed))
+    errors: dict[str, str] = {}
+    if not email:
+        errors["email"] = N_("Write your e-mail address.")
+    if not password:
+        errors["password"] = N_("Write your password.")
+    if not errors:
+        try:
+            answer = await visit.call(visit.site.api.auth.LogIn, LogInRequest(email=email, password=password))
+        except Refusal as refusal:
+            if refusal.code is grpc.StatusCode.UNAVAILABLE:
+                raise
+            return visit.render(
+                "accounts/log_in.html", 422, draft=sealed, was_open=bool(sealed), refusal=refusal
+            )
+        session = WebSession(answer.session, email)
+        if len(answer.session.memberships) == 1:
+            session = with_unit(session, answer.session.memberships[0].unit)
+        draft = Draft.unsealed(visit.site.seal, sealed)
+        visit.open_session(session)
+        if draft is None:
+            return visit.redirect("/home" if session.unit or not answer.session.memberships else "/unit")
+        if not draft.typed:
+            return visit.redirect(draft.path)
+        return visit.render("send_again.html", action=draft.path, kept=draft.typed, why="logged-in")
+    return visit.render("accounts/log_in.html", 422, draft=sealed, was_open=bool(sealed), errors=errors)
+
+
+async def log_out(visit: Visit) -> Response:
+    """Ends the session here and at the gateway; the browser forgets what it has kept of it."""
+    session = visit.session
+    visit.close_session()
+    if session is not None:
+        try:
+            request = LogOutRequest(refresh_token=session.session.refresh_token)
+            await visit.site.api.send(visit.site.api.auth.LogOut, request, visit.language)
+        except Refusal:
+            # The browser has forgotten it all the same; without renewal it ends by itself.
+            pass
+    response = visit.render("accounts/logged_out.html")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+async def show_lost(visit: Visit) -> Response:
+    """Asks for the address."""
+    return visit.render("accounts/lost_password.html")
+
+
+async def order(visit: Visit) -> Response:
+    """Orders a new password. The answer never tells whether the address is known (R22)."""
+    email = visit.typed.get("email", "").strip()
+    if visit.switches_language:
+        return await show_lost(visit)
+    if not email:
+        errors = {"email": N_("Write your e-mail address.")}
+        return visit.render("accounts/lost_password.html", 422, errors=errors)
+    request = OrderPasswordRequest(email=email, request_id=visit.request_id)
+    try:
+        await visit.call(visit.site.api.auth.OrderPassword, request)
+    except Refusal as refusal:
+        if not refusal.violations:
+            raise
+        errors = {violation.field: violation.text for violation in refusal.violations}
+        return visit.render("accounts/lost_password.html", 422, errors=errors)
+    return visit.render("accounts/password_ordered.html", email=email)

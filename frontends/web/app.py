@@ -1,0 +1,75 @@
+"""The application: the pages of every role, and what surrounds them."""
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from frontends.client import Api
+from frontends.web import accounts, customers, information, links, registrations
+from frontends.web.config import WebConfig
+from frontends.web.middleware import AccessLog, Headers
+from frontends.web.pages import LARGEST_FILE, Page, Site, Visit, Who, fingerprint
+from frontends.web.sealing import Seal
+from frontends.web.templating import Templates
+
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+PAGES: tuple[Page, ...] = (
+    *accounts.PAGES,
+    *registrations.PAGES,
+    *customers.PAGES,
+    *links.PAGES,
+    *information.PAGES,
+)
+"""Every page. A path that is not here is answered by 404."""
+
+
+def create_app(config: WebConfig, seal: Seal) -> tuple[Starlette, Api]:
+    """The application, and its channel to the gateway, which the caller closes."""
+    files = {path.name: path.read_bytes() for path in sorted(_STATIC.iterdir())}
+    # The address changes with the content, so that browsers may keep files for ever.
+    addresses = {name: f"/static/{fingerprint(content)}-{name}" for name, content in files.items()}
+    api = Api(config.gateway, config.gateway_ca)
+    site = Site(config, api, seal, Templates(addresses))
+    routes: list[BaseRoute] = [
+        *(_file(addresses[name], name, content) for name, content in files.items()),
+        Route("/healthz", _health),
+        *site.routes(PAGES),
+    ]
+    missing = Page("", Who.ANYBODY)
+
+    async def answer_error(request: Request, error: Exception) -> Response:
+        visit = Visit(site, missing, request)
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return visit.finish(visit.render("error.html", status))
+
+    middleware = [
+        # Outermost, so that what the others answer by themselves is logged and has the headers too.
+        Middleware(AccessLog),
+        Middleware(Headers, is_https=config.is_https),
+        # Before anything reads a body. Base64 is not used: a file arrives as it is, with some fields beside.
+        Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_FILE + 64 * 1024),
+        Middleware(GZipMiddleware, minimum_size=1000),
+    ]
+    handlers = {HTTPException: answer_error, 500: answer_error}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers), api
+
+
+def _file(address: str, name: str, content: bytes) -> Route:
+    async def answer(_request: Request) -> Response:
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(content, media_type=_TYPES[Path(name).suffix], headers=headers)
+
+    return Route(address, answer)
+
+
+async def _health(_request: Request) -> Response:
+    return PlainTextResponse("ok")

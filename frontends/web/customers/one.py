@@ -1,0 +1,153 @@
+"""One customer: their data, what has happened, and what can be done."""
+
+from starlette.responses import Response
+
+from frontends.refusals import Refusal
+from frontends.web import words
+from frontends.web.forms import Field, Form, Group, Kind, values_of
+from frontends.web.language import N_
+from frontends.web.pages import Visit
+from frontends.web.registrations.fields import EDITABLE, NEW_CUSTOMER
+from liity.v1.customer_service_pb2 import (
+    ChangedMeanwhile,
+    Customer,
+    EndCustomershipRequest,
+    GetCustomerRequest,
+    SendCredentialsRequest,
+    UpdateCustomerRequest,
+)
+from liity.v1.registration_pb2 import (
+    ACTION_EDIT,
+    ACTION_END_CUSTOMERSHIP,
+    ACTION_SEND_CREDENTIALS,
+    PARTY_REGISTRAR,
+)
+from liity.v1.registration_service_pb2 import ExplainRegistrationRequest
+
+_RECIPIENT = Group(
+    N_("Where the credentials go"),
+    [Field("recipient", N_("Where the credentials go"), Kind.CHOICE, enum="CredentialsRecipient")],
+)
+_END = Group(
+    N_("Why the customership ends"), [Field("reason", N_("Why it ends"), Kind.CHOICE, enum="EndReason")]
+)
+_ACTIONS = {ACTION_EDIT: "edit", ACTION_SEND_CREDENTIALS: "credentials", ACTION_END_CUSTOMERSHIP: "end"}
+
+
+async def show(visit: Visit) -> Response:
+    """The data, what has happened and why, and what can be done."""
+    customer = await _get(visit)
+    explain = ExplainRegistrationRequest(name=_name(visit))
+    why = await visit.call(visit.site.api.registrations.ExplainRegistration, explain)
+    data = Form(NEW_CUSTOMER)
+    data.values = values_of(customer.form, data.fields)
+    can = {
+        _ACTIONS[each.action]
+        for each in customer.available_actions
+        if each.action in _ACTIONS and PARTY_REGISTRAR in each.parties
+    }
+    return visit.render("customers/one.html", customer=customer, why=why, data=data, can=can)
+
+
+async def show_form(visit: Visit) -> Response:
+    """The data, to be corrected."""
+    customer = await _get(visit)
+    form = Form(list(EDITABLE.values()))
+    form.values = values_of(customer.form, form.fields)
+    return visit.render("customers/edit.html", customer=customer, form=form, etag=customer.etag)
+
+
+async def update(visit: Visit) -> Response:
+    """Stores what was changed; shows what others changed meanwhile."""
+    customer = await _get(visit)
+    form = Form(list(EDITABLE.values()), visit.typed)
+    etag = visit.typed.get("etag", "")
+    request = UpdateCustomerRequest(name=_name(visit), request_id=visit.request_id, etag=etag)
+    form.fill(request.form)
+    before = values_of(customer.form, form.fields)
+    request.update_mask.paths.extend(
+        each.path
+        for each in form.fields
+        if visit.typed.get(each.path, "").strip() != before.get(each.path, "")
+    )
+    if not visit.switches_language and not form.errors:
+        if not request.update_mask.paths:
+            return visit.redirect(f"/{_name(visit)}")
+        try:
+            await visit.call(visit.site.api.customers.UpdateCustomer, request)
+        except Refusal as refusal:
+            if isinstance(refusal.detail, ChangedMeanwhile):
+                for path in refusal.detail.changed.paths:
+                    form.errors[path] = N_("Somebody else has changed this meanwhile. Look, and save again.")
+                etag = customer.etag
+            elif refusal.violations:
+                form.take_errors(refusal, "form.")
+            else:
+                raise
+        else:
+            return visit.redirect(f"/{_name(visit)}")
+    status = 422 if form.is_wrong else 200
+    return visit.render("customers/edit.html", status, customer=customer, form=form, etag=etag)
+
+
+async def show_credentials(visit: Visit) -> Response:
+    """The address first, then the credentials (R17)."""
+    return visit.render("customers/credentials.html", customer=await _get(visit), form=Form([_RECIPIENT]))
+
+
+async def send_credentials(visit: Visit) -> Response:
+    """Sends new credentials; earlier links are void."""
+    customer = await _get(visit)
+    form = Form([_RECIPIENT], visit.typed)
+    recipient = words.value_of("CredentialsRecipient", visit.typed.get("recipient", ""))
+    if visit.switches_language:
+        return visit.render("customers/credentials.html", customer=customer, form=form)
+    if not recipient:
+        form.errors["recipient"] = N_("Choose where the credentials go.")
+        return visit.render("customers/credentials.html", 422, customer=customer, form=form)
+    request = SendCredentialsRequest(
+        name=_name(visit),
+        request_id=visit.request_id,
+        recipient=recipient,  # type: ignore[arg-type]
+    )
+    try:
+        await visit.call(visit.site.api.customers.SendCredentials, request)
+    except Refusal as refusal:
+        if not refusal.violations:
+            raise
+        form.general += [violation.text for violation in refusal.violations]
+        return visit.render("customers/credentials.html", 422, customer=customer, form=form)
+    return visit.render("customers/credentials_sent.html", customer=customer)
+
+
+async def ask_to_end(visit: Visit) -> Response:
+    """Tells what happens, and asks why."""
+    return visit.render("customers/end.html", customer=await _get(visit), form=Form([_END]))
+
+
+async def end(visit: Visit) -> Response:
+    """Ends the customership (R19)."""
+    customer = await _get(visit)
+    form = Form([_END], visit.typed)
+    reason = words.value_of("EndReason", visit.typed.get("reason", ""))
+    if visit.switches_language:
+        return visit.render("customers/end.html", customer=customer, form=form)
+    if not reason:
+        form.errors["reason"] = N_("Choose why the customership ends.")
+        return visit.render("customers/end.html", 422, customer=customer, form=form)
+    request = EndCustomershipRequest(
+        name=_name(visit),
+        request_id=visit.request_id,
+        reason=reason,  # type: ignore[arg-type]
+    )
+    ended = await visit.call(visit.site.api.customers.EndCustomership, request)
+    return visit.render("customers/ended.html", ended=ended)
+
+
+def _name(visit: Visit) -> str:
+    return f"units/{visit.part('unit')}/customers/{visit.part('customer')}"
+
+
+async def _get(visit: Visit) -> Customer:
+    request = GetCustomerRequest(name=_name(visit))
+    return (await visit.call(visit.site.api.customers.GetCustomer, request)).customer

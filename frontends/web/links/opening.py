@@ -1,0 +1,128 @@
+"""Opening a mailed link: the token leaves the address at once, for a sealed cookie.
+
+A GET changes nothing, as programs that check mail follow every link. Each link has a cookie of its own, so
+that two links in two tabs do not meet.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from frontends.refusals import Refusal
+from frontends.web.pages import Page, View, Visit, Who
+from liity.v1.reason_pb2 import (
+    REASON_LINK_EXPIRED,
+    REASON_LINK_INVALID,
+    REASON_LINK_USED,
+    REASON_LINK_VOID,
+    Reason,
+)
+
+_LIFETIME = timedelta(hours=2)
+
+_OLD_LINKS: Mapping[Reason.ValueType, str] = {
+    REASON_LINK_INVALID: "invalid",
+    REASON_LINK_EXPIRED: "expired",
+    REASON_LINK_USED: "used",
+    REASON_LINK_VOID: "void",
+}
+
+
+class LinkVisit:
+    """A visit with a mailed link."""
+
+    def __init__(self, visit: Visit, name: str, token: str) -> None:
+        self.visit = visit
+        self.name = name
+        self.token = token
+        self.handle = visit.request.path_params["handle"]
+
+    def path(self, step: str = "") -> str:
+        """The address of a step of this link's pages."""
+        return f"/{self.name}/open/{self.handle}" + (f"/{step}" if step else "")
+
+    def render(self, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401
+        """A page whose forms carry the link, for browsers without cookies."""
+        sealed = self.visit.site.seal.seal("link", self.token.encode(), _LIFETIME)
+        return self.visit.render(f"links/{template}", status, link=self, sealed_link=sealed, **values)
+
+
+LinkView = Callable[[LinkVisit], Awaitable[Response]]
+
+
+def opening_pages(*names: str) -> list[Page]:
+    """The addresses that stand in mail, for each kind of link."""
+    pages: list[Page] = []
+    for name in names:
+        pages += [
+            Page(f"/{name}", Who.ANYBODY, show=_by_fragment, send=_pasted(name)),
+            Page(f"/{name}/{{token}}", Who.ANYBODY, show=_opened(name)),
+        ]
+    return pages
+
+
+def link_page(name: str, step: str, show: LinkView | None, send: LinkView | None = None) -> Page:
+    """A page of an opened link."""
+    path = f"/{name}/open/{{handle}}" + (f"/{step}" if step else "")
+    return Page(path, Who.ANYBODY, _with_link(name, show), _with_link(name, send))
+
+
+def _opened(name: str) -> View:
+    async def view(visit: Visit) -> Response:
+        return _keep(visit, name, visit.part("token"))
+
+    return view
+
+
+def _keep(visit: Visit, name: str, token: str) -> Response:
+    handle = secrets.token_urlsafe(9)
+    sealed = visit.site.seal.seal("link", token[:200].encode(), _LIFETIME)
+    visit.set_cookie(f"link-{handle}", sealed, int(_LIFETIME.total_seconds()))
+    return visit.redirect(f"/{name}/open/{handle}")
+
+
+async def _by_fragment(visit: Visit) -> Response:
+    """Links of earlier releases had the token in the fragment, which only a script can read."""
+    return visit.render("links/by_fragment.html")
+
+
+def _pasted(name: str) -> View:
+    async def view(visit: Visit) -> Response:
+        """A link pasted from a mail: for browsers that keep no cookies, and for links that were cut."""
+        pasted = visit.typed.get("pasted", "").strip()
+        parts = urlsplit(pasted)
+        token = parts.fragment or parts.path.rstrip("/").rpartition("/")[2]
+        if not token or visit.switches_language:
+            return visit.render("links/by_fragment.html", 200 if visit.switches_language else 422)
+        handle = secrets.token_urlsafe(9)
+        sealed = visit.site.seal.seal("link", token[:200].encode(), _LIFETIME)
+        visit.set_cookie(f"link-{handle}", sealed, int(_LIFETIME.total_seconds()))
+        return visit.render("links/opened.html", action=f"/{name}/open/{handle}", sealed_link=sealed)
+
+    return view
+
+
+def _with_link(name: str, view: LinkView | None) -> View | None:
+    if view is None:
+        return None
+
+    async def answer(visit: Visit) -> Response:
+        sealed = visit.typed.get("link", "") or visit.request.cookies.get(
+            visit.site.cookie(f"link-{visit.part('handle')}"), ""
+        )
+        token = visit.site.seal.unseal("link", sealed)
+        if token is None:
+            return visit.render("links/by_fragment.html", 200)
+        link = LinkVisit(visit, name, token.decode())
+        try:
+            return await view(link)
+        except Refusal as refusal:
+            if refusal.reason not in _OLD_LINKS:
+                raise
+            return link.render("old.html", 410, why=_OLD_LINKS[refusal.reason], refusal=refusal)
+
+    return answer

@@ -1,0 +1,150 @@
+"""The words for the values of the contracts' enums: one glossary for every page."""
+
+from collections.abc import Mapping, Sequence
+
+from frontends.web.language import N_
+from liity.v1.auth_service_pb2 import Role
+from liity.v1.customer_form_pb2 import (
+    Applicant,
+    CredentialsRecipient,
+    CustomerKind,
+    Language,
+    PrintDisability,
+    SchoolSupport,
+)
+from liity.v1.customer_service_pb2 import CustomerState, EmailState, EndReason
+from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
+
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "Stage": {
+        "STAGE_RECEIVED": N_("Being saved"),
+        "STAGE_WAITING_FOR_CONSENT": N_("Waits for the guardian's consent"),
+        "STAGE_ACTIVE": N_("Customer"),
+        "STAGE_CREDENTIALS_SENT": N_("Customer, credentials sent"),
+        "STAGE_WELCOMED": N_("Customer, complete"),
+        "STAGE_DECLINED": N_("Ended: the guardian did not consent"),
+        "STAGE_LAPSED": N_("Ended: nobody answered in time"),
+        "STAGE_WITHDRAWN": N_("Ended: withdrawn"),
+        "STAGE_WAITING_FOR_REACTIVATION": N_("Waits for customer service to bring the customer back"),
+        "STAGE_WAITING_FOR_IDENTITY_CHECK": N_("Waits for customer service to check the identity"),
+        "STAGE_REJECTED": N_("Ended: customer service did not accept it"),
+        "STAGE_LINKED": N_("Ended: was a customer already"),
+    },
+    "Party": {
+        "PARTY_GUARDIAN": N_("the guardian"),
+        "PARTY_REGISTRAR": N_("a registrar of the unit"),
+        "PARTY_CUSTOMER_SERVICE": N_("customer service"),
+        "PARTY_SYSTEM": N_("nobody: it goes on by itself"),
+    },
+    "ConsentState": {
+        "CONSENT_STATE_NOT_NEEDED": N_("Not needed"),
+        "CONSENT_STATE_AWAITED": N_("Awaited"),
+        "CONSENT_STATE_GIVEN": N_("Given"),
+        "CONSENT_STATE_OUTGROWN": N_("No longer needed: the customer turned 15"),
+        "CONSENT_STATE_NOT_GIVEN": N_("Not given"),
+    },
+    "CustomerKind": {
+        "CUSTOMER_KIND_ONLINE": N_("Online: borrows over the internet"),
+        "CUSTOMER_KIND_CD_BORROWER": N_("CD borrower: gets discs by post"),
+    },
+    "Language": {
+        "LANGUAGE_FI": N_("Finnish"),
+        "LANGUAGE_SV": N_("Swedish"),
+        "LANGUAGE_EN": N_("English"),
+    },
+    "PrintDisability": {
+        "PRINT_DISABILITY_READING_DIFFICULTY": N_("Dyslexia or another reading difficulty"),
+        "PRINT_DISABILITY_VISUAL_IMPAIRMENT": N_("Blindness or low vision"),
+        "PRINT_DISABILITY_PHYSICAL": N_("An illness or a physical disability"),
+        "PRINT_DISABILITY_COGNITIVE": N_("Developmental disability, aphasia or another cognitive cause"),
+        "PRINT_DISABILITY_OTHER": N_("Another reason"),
+    },
+    "SchoolSupport": {
+        "SCHOOL_SUPPORT_INTENSIFIED": N_("Intensified support"),
+        "SCHOOL_SUPPORT_SPECIAL": N_("Special support"),
+        "SCHOOL_SUPPORT_PUPIL_SPECIFIC": N_("Pupil-specific support"),
+    },
+    "Applicant": {
+        "APPLICANT_SELF": N_("The customer"),
+        "APPLICANT_GUARDIAN": N_("A guardian"),
+        "APPLICANT_CONTACT_PERSON": N_("A contact person whom the customer has asked"),
+    },
+    "CredentialsRecipient": {
+        "CREDENTIALS_RECIPIENT_CUSTOMER": N_("The customer's e-mail address"),
+        "CREDENTIALS_RECIPIENT_RELATED_PERSON": N_("The guardian's or contact person's e-mail address"),
+        "CREDENTIALS_RECIPIENT_REGISTRAR": N_("My own e-mail address, to begin with"),
+    },
+    "MissingCodeReason": {
+        "MISSING_CODE_REASON_NOT_YET_GIVEN": N_("The person has not got one yet"),
+        "MISSING_CODE_REASON_NO_FINNISH_CODE": N_("The person will not get one"),
+        "MISSING_CODE_REASON_NOT_KNOWN": N_("Nobody here knows it"),
+        "MISSING_CODE_REASON_NOT_DISCLOSED": N_("The person may not or does not wish to tell it"),
+        "MISSING_CODE_REASON_OTHER": N_("Another reason"),
+    },
+    "EmailState": {
+        "EMAIL_STATE_UNCONFIRMED": N_("Not confirmed yet"),
+        "EMAIL_STATE_CONFIRMED": N_("Confirmed"),
+        "EMAIL_STATE_UNDELIVERABLE": N_("Mail does not arrive"),
+    },
+    "CustomerState": {
+        "CUSTOMER_STATE_ACTIVE": N_("Customer"),
+        "CUSTOMER_STATE_MARKED_FOR_DELETION": N_("Ended, to be erased"),
+    },
+    "EndReason": {
+        "END_REASON_OWN_WISH": N_("The customer wishes so"),
+        "END_REASON_NEED_ENDED": N_("The temporary need has ended"),
+        "END_REASON_NOT_ENTITLED": N_("There is no print disability, or the registration was a mistake"),
+        "END_REASON_CONSENT_WITHDRAWN": N_("The guardian has withdrawn the consent"),
+        "END_REASON_DECEASED": N_("The customer has died"),
+        "END_REASON_OTHER": N_("Another reason"),
+    },
+    "Role": {
+        "ROLE_REGISTRAR": N_("Registrar"),
+        "ROLE_MAIN_USER": N_("Main user"),
+        "ROLE_CUSTOMER_SERVICE": N_("Customer service"),
+        "ROLE_OPERATOR": N_("Operator"),
+    },
+}
+
+_ENUMS = {
+    enum.DESCRIPTOR.name: enum.DESCRIPTOR
+    for enum in (
+        Stage,
+        Party,
+        ConsentState,
+        CustomerKind,
+        Language,
+        PrintDisability,
+        SchoolSupport,
+        Applicant,
+        CredentialsRecipient,
+        MissingCodeReason,
+        EmailState,
+        CustomerState,
+        EndReason,
+        Role,
+    )
+}
+
+
+def word(enum: str, value: int) -> str:
+    """The English word for a value of an enum; empty for a value that is not given or not known here."""
+    known = _ENUMS[enum].values_by_number.get(value)
+    return _WORDS[enum].get(known.name, "") if known is not None else ""
+
+
+def options(enum: str) -> Sequence[tuple[str, str]]:
+    """The values that can be chosen, each with its word."""
+    return list(_WORDS[enum].items())
+
+
+def value_of(enum: str, name: str) -> int:
+    """The number of a value; 0 if there is none of that name."""
+    known = _ENUMS[enum].values_by_name.get(name)
+    return known.number if known is not None else 0
+
+
+def name_of(enum: str, value: int) -> str:
+    """The name of a value; empty if it is not given."""
+    known = _ENUMS[enum].values_by_number.get(value)
+    return known.name if known is not None and value else ""
