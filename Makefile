@@ -91,6 +91,13 @@ lock: setup ## Pins the newest releases of what pyproject.toml names.
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header -c requirements/dev.txt pyproject.toml -o requirements/production.txt
 
+.PHONY: texts
+texts: setup ## Brings new texts of the pages into the catalogues that translators work with.
+	$(BIN)/pybabel -q extract -F frontends/web/babel.cfg -k N_ --no-location -o .texts.pot frontends/web
+	for language in fi sv; do $(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete -i .texts.pot \
+		-o frontends/web/catalogues/$$language.po -l $$language; done
+	rm .texts.pot
+
 .PHONY: clean
 clean: ## Deletes what the other targets made, the local stack's state included.
 	rm -rf .venv gen .liity .mypy_cache .ruff_cache .pytest_cache .hypothesis

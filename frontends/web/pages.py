@@ -68,6 +68,8 @@ class Page:
     """Answers GET and HEAD; changes nothing."""
     send: "View | None" = None
     """Answers POST."""
+    changes_nothing: bool = False
+    """Whether a POST changes nothing: such a form needs no token, and works in a browser without cookies."""
 
 
 class Visit:
@@ -241,7 +243,7 @@ class Visit:
         if not comes_from_here(self.request, self.site.config.origin):
             log.warning("form from elsewhere", path=self.page.path)
             return self.render("not_from_here.html", 403)
-        if not self._has_form_token() and not self._has_link():
+        if not (self.page.changes_nothing or self._has_form_token() or self._has_link()):
             return self.render("send_again.html", 403, kept=self.kept(), why="old")
         language = self.typed.get("switch_language", "")
         if language in LANGUAGES:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from google.protobuf.descriptor import EnumDescriptor
+
 from frontends.web.language import N_
 from liity.v1.auth_service_pb2 import Role
 from liity.v1.customer_form_pb2 import (
@@ -125,6 +127,11 @@ _ENUMS = {
         Role,
     )
 }
+
+
+def enums() -> Mapping[str, EnumDescriptor]:
+    """The enums that have words, by name."""
+    return _ENUMS
 
 
 def word(enum: str, value: int) -> str:

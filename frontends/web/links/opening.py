@@ -59,7 +59,7 @@ def opening_pages(*names: str) -> list[Page]:
     pages: list[Page] = []
     for name in names:
         pages += [
-            Page(f"/{name}", Who.ANYBODY, show=_by_fragment, send=_pasted(name)),
+            Page(f"/{name}", Who.ANYBODY, _by_fragment, _pasted(name), changes_nothing=True),
             Page(f"/{name}/{{token}}", Who.ANYBODY, show=_opened(name)),
         ]
     return pages

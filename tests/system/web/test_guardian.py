@@ -1,0 +1,148 @@
+"""The guardian's way through a mailed link, and what programs that open links cannot do."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from deploy.demo.forms import DemoPerson
+from liity.v1.registration_pb2 import (
+    STAGE_CREDENTIALS_SENT,
+    STAGE_DECLINED,
+    STAGE_WAITING_FOR_CONSENT,
+    Registration,
+)
+from tests.support.web_visitor import Visitor
+from tests.system.conftest import Api
+from tests.system.support.registering import MailCounter, get, link_token, pupil, reaches, save
+
+Asked = tuple[Registration, DemoPerson, str]
+
+
+@pytest.fixture
+async def asked(api: Api, mails: MailCounter) -> Callable[[], Awaitable[Asked]]:
+    """A child whose guardian is asked: the registration, the child, and the link's path."""
+
+    async def ask() -> Asked:
+        child = pupil()
+        registration = await save(api.teacher, child)
+        mail = await mails.wait_for(child, "consent_request")
+        return registration, child, f"/consent/{link_token(mail)}"
+
+    return ask
+
+
+async def test_a_guardian_consents(api: Api, web: str, asked: Callable[[], Awaitable[Asked]]) -> None:
+    registration, child, link = await asked()
+    async with Visitor(web) as guardian:
+        page = await guardian.get(link)
+        # The token has left the address, which the browser keeps.
+        assert link.rpartition("/")[2] not in page.url
+        assert child.form.first_names in page.text
+        assert "Esimerkkilän koulu" in page.text
+        assert not page.form.fields.get("choice")
+        done = await guardian.send(page.form, {"choice": "accept", "guardian_name": "Outi Huoltaja"})
+        assert "Thank you" in done.text
+        # Sent twice, by reloading or a double click: the same answer.
+        again = await guardian.send(page.form, {"choice": "accept", "guardian_name": "Outi Huoltaja"})
+        assert again.status in {200, 410}
+    await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+
+
+async def test_a_guardian_declines_after_a_second_question(
+    api: Api, web: str, asked: Callable[[], Awaitable[Asked]]
+) -> None:
+    registration, _, link = await asked()
+    async with Visitor(web) as guardian:
+        page = await guardian.get(link)
+        sure = await guardian.send(page.form, {"choice": "decline"})
+        assert "what was stored of your child is erased" in sure.text
+        assert (await guardian.send(sure.form)).status == 422
+        assert (await guardian.send(sure.form, {"sure": "no"})).path == page.path
+        assert (await get(api.teacher, registration.name)).stage == STAGE_WAITING_FOR_CONSENT
+        done = await guardian.send(sure.form, {"sure": "yes"})
+        assert "you do not consent" in done.text
+    await reaches(api.teacher, registration.name, STAGE_DECLINED)
+
+
+async def test_a_program_that_opens_links_and_presses_buttons_answers_nothing(
+    api: Api, web: str, mails: MailCounter, asked: Callable[[], Awaitable[Asked]]
+) -> None:
+    registration, child, link = await asked()
+    before = len(mails.copies(child))
+    async with Visitor(web) as scanner:
+        assert (await scanner.get(link, "HEAD")).status == 200
+        to_see, seen = [link], set()
+        while to_see:
+            path = to_see.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            page = await scanner.get(path)
+            to_see += [each for each in page.links if each.startswith(("/consent", "/language"))]
+            for form in page.forms:
+                for button in form.buttons or [("", "")]:
+                    if form.method == "post":
+                        await scanner.send(form, button=button)
+    assert (await get(api.teacher, registration.name)).stage == STAGE_WAITING_FOR_CONSENT
+    assert len(mails.copies(child)) == before
+    async with Visitor(web) as guardian:
+        assert child.form.first_names in (await guardian.get(link)).text
+
+
+async def test_two_links_in_two_tabs_do_not_meet(web: str, asked: Callable[[], Awaitable[Asked]]) -> None:
+    (_, one, first), (_, other, second) = await asked(), await asked()
+    async with Visitor(web) as guardian:
+        page, beside = await guardian.get(first), await guardian.get(second)
+        assert one.form.first_names in (await guardian.get(page.path)).text
+        assert other.form.first_names in (await guardian.get(beside.path)).text
+
+
+async def test_a_browser_without_cookies_goes_on_by_the_copied_link(
+    api: Api, web: str, asked: Callable[[], Awaitable[Asked]]
+) -> None:
+    registration, child, link = await asked()
+    async with Visitor(web, keeps_cookies=False) as guardian:
+        page = await guardian.get(link)
+        assert "keeps no cookies" in page.text
+        found = await guardian.send(page.form, {"pasted": web + link})
+        opened = await guardian.send(found.form)
+        assert child.form.first_names in opened.text
+        await guardian.send(opened.form, {"choice": "accept", "guardian_name": "Outi Huoltaja"})
+    await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+
+
+async def test_without_a_choice_or_a_name_nothing_is_sent(
+    web: str, asked: Callable[[], Awaitable[Asked]]
+) -> None:
+    _, _, link = await asked()
+    async with Visitor(web) as guardian:
+        page = await guardian.get(link)
+        wrong = await guardian.send(page.form, {"guardian_name": "Outi"})
+        assert (wrong.status, wrong.title[:6]) == (422, "Error:")
+        assert wrong.form.fields["guardian_name"] == "Outi"
+        wrong = await guardian.send(page.form, {"choice": "accept"})
+        assert wrong.status == 422
+        assert wrong.form.fields["choice"] == "accept"
+
+
+async def test_links_that_open_nothing_say_what_to_do(web: str) -> None:
+    async with Visitor(web) as stranger:
+        for name in ("consent", "customership", "invitation"):
+            page = await stranger.get(f"/{name}/not-a-token-of-ours")
+            assert page.status == 410
+            assert "This is not a link of the library" in page.text
+        assert (await stranger.get("/consent")).form.fields["pasted"] == ""
+
+
+async def test_the_language_is_switched_without_losing_a_letter(
+    web: str, asked: Callable[[], Awaitable[Asked]]
+) -> None:
+    _, _, link = await asked()
+    async with Visitor(web) as guardian:
+        page = await guardian.get(link)
+        typed = {"choice": "accept", "guardian_name": "Åsa Õun"}
+        switched = await guardian.send(page.form, typed, ("switch_language", "fi"))
+        assert 'lang="fi"' in switched.html
+        assert switched.form.fields["guardian_name"] == "Åsa Õun"
+        assert switched.form.fields["choice"] == "accept"
+        assert switched.form.fields["request_id"] == page.form.fields["request_id"]

@@ -1,0 +1,145 @@
+"""A registrar's way: check, form, answers, Save; and a session that ends in the middle."""
+
+import asyncio
+
+import pytest
+
+from deploy.demo.forms import DemoPerson
+from frontends.web.forms import Form, values_of
+from frontends.web.registrations.fields import NEW_CUSTOMER
+from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
+from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
+from tests.support.web_visitor import Seen, Visitor
+from tests.system.conftest import Api
+from tests.system.support.registering import adult, get, pupil, reaches, save
+
+
+def grown_up() -> DemoPerson:
+    """An adult whom a school registers, which tells the support."""
+    person = adult()
+    person.form.school_support = SCHOOL_SUPPORT_PUPIL_SPECIFIC
+    return person
+
+
+def typed(person: DemoPerson) -> dict[str, str]:
+    """A person's form as it would be typed."""
+    return values_of(person.form, Form(NEW_CUSTOMER).fields)
+
+
+async def checked(visitor: Visitor, person: DemoPerson) -> Seen:
+    page = await visitor.get("/register")
+    return await visitor.send(page.form, {"personal_identity_code": person.personal_identity_code})
+
+
+async def filled(visitor: Visitor, person: DemoPerson) -> Seen:
+    """The answers to be checked."""
+    page = await visitor.send((await checked(visitor, person)).form)
+    return await visitor.send(page.form, typed(person), ("act", "check"))
+
+
+async def test_a_child_is_registered(teacher: Visitor, api: Api) -> None:
+    child = pupil()
+    answers = await filled(teacher, child)
+    assert answers.status == 200, answers.text
+    assert "Check the answers" in answers.text
+    assert child.form.related_person.email in answers.text
+    saved = await teacher.send(answers.form, button=("act", "save"))
+    assert saved.path.endswith("/saved")
+    assert child.personal_identity_code not in saved.url
+    assert "guardian" in saved.text
+    name = saved.path.removesuffix("/saved").strip("/")
+    assert (await get(api.teacher, name)).stage == STAGE_WAITING_FOR_CONSENT
+    # Sent twice: the same registration.
+    assert (await teacher.send(answers.form, button=("act", "save"))).path == saved.path
+
+
+async def test_change_leads_back_with_all_that_was_typed(teacher: Visitor) -> None:
+    person = pupil()
+    answers = await filled(teacher, person)
+    form = await teacher.send(answers.form, button=("act", "change"))
+    assert {name: form.form.fields.get(name) for name in typed(person)} == typed(person)
+
+
+async def test_all_errors_come_at_once_and_nothing_is_lost(teacher: Visitor) -> None:
+    person = pupil()
+    page = await teacher.send((await checked(teacher, person)).form)
+    given = typed(person) | {"address.postcode": "1", "related_person.phone": "040", "terms_accepted": ""}
+    given["expected_end_date"] = "next summer"
+    wrong = await teacher.send(page.form, given, ("act", "check"))
+    assert wrong.status == 422
+    assert wrong.form.fields["expected_end_date"] == "next summer"
+    given["expected_end_date"] = ""
+    wrong = await teacher.send(wrong.form, given, ("act", "check"))
+    assert (wrong.status, wrong.title[:6]) == (422, "Error:")
+    for path in ("address.postcode", "related_person.phone", "terms_accepted"):
+        assert f'id="{path.replace(".", "-")}-error"' in wrong.html
+    assert wrong.form.fields["address.postcode"] == "1"
+
+
+async def test_the_code_is_asked_about_first(teacher: Visitor, api: Api) -> None:
+    page = await teacher.get("/register")
+    wrong = await teacher.send(page.form, {"personal_identity_code": "010190-999X"})
+    assert wrong.status == 422
+    person = grown_up()
+    registration = await save(api.teacher, person)
+    await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+    known = await checked(teacher, person)
+    assert "customer already" in known.text
+    elsewhere = adult()
+    await save(api.registrar, elsewhere)
+    found = await checked(teacher, elsewhere)
+    assert "another unit" in found.text
+    assert elsewhere.form.last_name not in found.text
+    moved = await teacher.send(found.form, button=("act", "transfer"))
+    assert moved.status == 200
+    assert elsewhere.form.last_name in moved.text
+
+
+@pytest.mark.parametrize("page", ["answers", "form"])
+async def test_a_session_that_ends_in_the_middle_loses_nothing(
+    teacher: Visitor, api: Api, accounts: dict[str, object], page: str
+) -> None:
+    person = pupil()
+    answers = await filled(teacher, person)
+    teacher.jar.clear(lambda cookie: cookie.key == "liity-session")
+    asked = await teacher.send(answers.form, button=("act", "save" if page == "answers" else "check"))
+    assert asked.status == 401
+    assert "What you typed is kept" in asked.text
+    assert person.form.last_name not in asked.text
+    account = accounts["teacher"]
+    back = await teacher.send(asked.form, {"email": account.email, "password": account.password})  # type: ignore[attr-defined]
+    assert "Continue where you were" in back.text
+    after = await teacher.send(back.form)
+    assert after.path.endswith("/saved" if page == "answers" else "/save"), after.text
+
+
+async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visitor, api: Api) -> None:
+    person = grown_up()
+    registration = await save(api.teacher, person)
+    await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+    search = await teacher.get("/customers")
+    found = await teacher.send(search.form, {"query": person.form.first_names})
+    assert person.form.first_names not in found.url
+    (link,) = {each for each in found.links if "/customers/" in each}
+    form = await teacher.get(f"{link}/edit")
+    beside = await teacher.get(f"{link}/edit")
+    done = await teacher.send(form.form, {"phone": "040 1234567"})
+    assert done.path == link
+    conflict = await teacher.send(beside.form, {"phone": "050 7654321"})
+    assert conflict.status == 422
+    assert "Somebody else has changed this" in conflict.text
+    assert conflict.form.fields["phone"] == "050 7654321"
+    # Looked at, and saved again.
+    assert (await teacher.send(conflict.form)).path == link
+
+
+async def test_two_tabs_that_renew_the_session_at_once_go_on(teacher: Visitor) -> None:
+    pages = await asyncio.gather(*(teacher.get("/home") for _ in range(8)))
+    assert {page.status for page in pages} == {200}
+
+
+async def test_nothing_of_the_session_stays_after_the_log_out(teacher: Visitor) -> None:
+    home = await teacher.get("/home")
+    out = await teacher.send(home.form_to("/log-out"))
+    assert "Clear-Site-Data" in out.headers
+    assert (await teacher.get("/home")).status == 401
