@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings
 from deploy.admin.staff import StaffSettings
 from deploy.local.mailbox.server import MailboxSettings
 from deploy.local.tls_proxy import TlsEndSettings
+from deploy.web import WebSettings
 from frontends.cli import example_forms
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from liity.v1.reason_pb2 import Reason
@@ -86,9 +87,9 @@ _STATUS = {
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
     ("Whoever has key files: every component, and `liity keys`", KmsSettings),
-    ("Whoever serves: identity, registration, notification, gateway, codec", ServerSettings),
+    ("Whoever serves: identity, registration, notification, gateway, codec, web", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
-    ("Whoever people outside call: gateway, codec", PublicTlsSettings),
+    ("Whoever people outside call: gateway, codec, web", PublicTlsSettings),
     ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
     ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
     ("identity", IdentitySettings),
@@ -96,6 +97,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("notification", MailSettings),
     ("gateway", GatewaySettings),
     ("codec", CodecSettings),
+    ("web", WebSettings),
     ("worker", WorkerSettings),
     ("`liity staff create`", StaffSettings),
     ("mailbox (local stack only)", MailboxSettings),

@@ -23,13 +23,14 @@ from services.runtime.settings import SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-_PURPOSES = ("payloads", "hetu", "hetu-index", "links", "token-signing")
+_PURPOSES = ("payloads", "hetu", "hetu-index", "links", "web", "token-signing")
 
 _HOLDERS = {
     "payloads": "every gateway, worker and codec server",
     "hetu": "every identity",
     "hetu-index": "every identity",
     "links": "every identity",
+    "web": "every server of the pages",
     "token-signing": "every identity",
 }
 """Components that have the file of a purpose."""

@@ -79,6 +79,9 @@ class Wiring:
     def _tls_settings(self, name: str) -> dict[str, str]:
         if self._certificates is None:
             return {}
+        if name == "web":
+            # Plain HTTP for browsers; it calls the gateway as any frontend does.
+            return {"LIITY_GATEWAY_CA": str(self._certificates.ca)}
         files = self._certificates.files("smtp" if name == "mailbox" else name)
         ca = str(self._certificates.ca)
         settings = {
@@ -99,7 +102,7 @@ class Wiring:
             public = self._certificates.files("public")
             settings["LIITY_PUBLIC_TLS_CERTIFICATE"] = str(public.certificate)
             settings["LIITY_PUBLIC_TLS_KEY"] = str(public.key)
-        if name in ("codec", "web"):
+        if name == "codec":
             # Plain HTTP for browsers, as Temporal UI does here: the cookie needs one scheme.
             settings["LIITY_GATEWAY_CA"] = ca
         if name == "notification":

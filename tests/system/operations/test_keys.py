@@ -48,7 +48,7 @@ from tests.system.support.registering import (
     workflow_id,
 )
 
-HOLDERS = ("identity", "worker", "gateway", "codec")
+HOLDERS = ("identity", "worker", "gateway", "codec", "web")
 LIFETIMES = {
     "LIITY_ACCESS_TOKEN_LIFETIME": "PT5S",
     "LIITY_WORKFLOWS_WELCOME_DELAY": "PT1S",
@@ -177,6 +177,8 @@ async def test_every_key_is_replaced_while_registrations_go_on(own_stack: Stack,
         assert "runs" in await retire(keys, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
         await forget_runs(stack, await workflow_id(stack, another))
         await retired(keys, KeysetPurpose.PAYLOADS, old[KeysetPurpose.PAYLOADS])
+        # Browsers whose cookies it has sealed log in again.
+        await retired(keys, KeysetPurpose.WEB, old[KeysetPurpose.WEB])
         await restart(stack)
 
         shown = (await keys("show")).stdout

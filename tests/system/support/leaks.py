@@ -84,6 +84,10 @@ _CODE_IN_FILE = re.compile(rb"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]\b")
 """A code in a class list, as in CSV."""
 _DETAILS = "grpc-status-details-bin"
 _LINK = re.compile(rb"https?://[^\s\"'<>#]+")
+_TOKEN_AT_THE_END = re.compile(
+    rb"/(consent|customership|password|account-password|invitation|email)/[\w.~-]+$"
+)
+"""Where a personal link has its token, which is its reader's own."""
 _RECIPIENT_HEADERS = {"to", "delivered-to"}
 _OF_ALL = frozenset({RuntimeSettings.model_fields["customer_service_email"].default})
 """Texts that the system itself shows to everybody."""
@@ -354,6 +358,7 @@ def mail_places(name: str, content: bytes) -> dict[str, bytes]:
     ]
     parts = [part.get_payload(decode=True) for part in mail.walk() if not part.is_multipart()]
     links = [link for part in parts if isinstance(part, bytes) for link in _LINK.findall(part)]
+    links = [_TOKEN_AT_THE_END.sub(rb"/\1", link) for link in links]
     return {f"headers of mail {name}": b"\n".join(shown), f"links of mail {name}": b"\n".join(links)}
 
 
