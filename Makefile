@@ -20,8 +20,12 @@ PROCESSES ?= 5
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: check ## Checks the code and runs all tests.
+test: check browser ## Checks the code and runs all tests.
 	$(BIN)/pytest -n $(PROCESSES) $(BY_FILE)
+
+.PHONY: browser
+browser: ## Sees that there is a Chromium; installs Debian's where that is possible.
+	@tests/support/install_browser.sh
 
 .PHONY: quick
 quick: lint types ## Lint, types, and the tests that start nothing: under a minute.

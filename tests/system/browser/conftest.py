@@ -1,0 +1,78 @@
+"""A real browser on the pages of the stack."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+OpenPage = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's Chromium. Without one the tests fail, unless `LIITY_TEST_WITHOUT_BROWSER` is set."""
+    path = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if path is None:
+        if os.environ.get("LIITY_TEST_WITHOUT_BROWSER"):
+            pytest.skip("without a browser, as LIITY_TEST_WITHOUT_BROWSER says")
+        pytest.fail(
+            "No Chromium: apt-get install chromium, or set LIITY_TEST_WITHOUT_BROWSER=1", pytrace=False
+        )
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=list(_OPTIONS))
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture(scope="session")
+def web(stack: Stack) -> str:
+    """The address of the pages."""
+    return f"http://{HOST}:{stack.ports.web}"
+
+
+@pytest.fixture
+async def open_page(
+    chromium: Browser, web: str, accounts: dict[str, DemoAccount]
+) -> Callable[..., AbstractAsyncContextManager[Page]]:
+    """A page in a browser profile of its own, logged in as a demo account if one is named."""
+
+    @asynccontextmanager
+    async def opened(account: str = "", **options: object) -> AsyncIterator[Page]:
+        given: dict[str, object] = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}} | options
+        context = await chromium.new_context(base_url=web, **given)  # type: ignore[arg-type]
+        page = await context.new_page()
+        try:
+            if account:
+                await log_in(page, accounts[account])
+            yield page
+        finally:
+            await context.close()
+
+    return opened
+
+
+async def log_in(page: Page, account: DemoAccount) -> None:
+    """Logs in by the log-in page."""
+    await page.goto("/log-in")
+    await page.fill("#email", account.email)
+    await page.fill("#password", account.password)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/home")
