@@ -1,0 +1,174 @@
+"""Liity's Save and the bare engine, beside the same two on DBOS."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from random import Random
+
+import psutil
+from temporalio.client import Client
+
+from bench import engine
+from bench.load import Run, measure, stack_cpu_times
+from bench.peers.dbos_process import DATABASE, DbosPeer
+from bench.people import SAVED, codes
+from bench.save import SaveCaller
+from deploy.components import WITH_DATABASE
+from deploy.demo.forms import adult, pupil
+from deploy.local.stack import Stack
+from deploy.local.wiring import Wiring
+from frontends.client import ApiClient
+from liity.v1.customer_form_pb2 import CustomerForm
+
+Call = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of those that are compared."""
+
+    name: str
+    call: Call
+    mailed: Call
+    """Returns when all mails of the calls have arrived."""
+    databases: tuple[str, ...]
+    """Its databases in PostgreSQL."""
+    worker: str
+    """The process that holds its running workflows."""
+    processes: frozenset[str] | None = None
+    """The processes that do its work; None for the whole stack."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What each waiting workflow takes, in bytes."""
+
+    stored: float
+    memory: float
+    """Resident memory of the worker."""
+
+
+class ChildCaller(SaveCaller):
+    """Saves one child after another; each guardian is asked for consent."""
+
+    def __init__(self, api: ApiClient, mail_dir: Path) -> None:
+        super().__init__(api, mail_dir)
+        self._codes = _children()
+        self._form = _pupil()
+
+
+class Contest:
+    """Liity and DBOS on one stack, each bare and with registrations."""
+
+    def __init__(self, stack: Stack, wiring: Wiring, client: Client, peer: DbosPeer, engine_pid: int) -> None:
+        self._stack = stack
+        self._temporal_database = wiring.temporal_database
+        self._client = client
+        self._peer = peer
+        self._pids = {"engine worker": engine_pid, "dbos": peer.pid}
+        self._registered: list[str] = []
+
+    def of_adults(self, caller: SaveCaller) -> list[Contender]:
+        """Registrations that send the credentials at once."""
+        form = adult(datetime.now(UTC).date(), Random(0)).form  # noqa: S311
+        return self._contenders(caller, codes(*SAVED), form)
+
+    def of_children(self, caller: ChildCaller) -> list[Contender]:
+        """Registrations that wait for consent."""
+        return self._contenders(caller, _children(), _pupil())
+
+    async def run_in_turn(
+        self, contenders: list[Contender], callers: int, calls: int, rounds: int
+    ) -> list[tuple[str, Run]]:
+        """Measures each in every round: what else the machine does meets all of them alike."""
+        totals = [Run(callers) for _ in contenders]
+        for _ in range(rounds):
+            for contender, total in zip(contenders, totals, strict=True):
+                part = await self.run(contender, callers, calls // rounds)
+                total.seconds += part.seconds
+                total.latencies += part.latencies
+                total.cpu = {name: total.cpu.get(name, 0.0) + spent for name, spent in part.cpu.items()}
+        return [(contender.name, total) for contender, total in zip(contenders, totals, strict=True)]
+
+    async def run(self, contender: Contender, callers: int, calls: int) -> Run:
+        """Measures calls, with all their mails."""
+
+        def cpu() -> dict[str, float]:
+            times = stack_cpu_times(self._stack, self._pids)
+            names = contender.processes or times.keys() - self._pids.keys()
+            return {name: seconds for name, seconds in times.items() if name in names}
+
+        return await measure(callers, calls, contender.call, contender.mailed, cpu)
+
+    async def wait(self, contender: Contender, callers: int, calls: int) -> Waiting:
+        """Measures what is left when the calls are done and their workflows wait."""
+        stored, memory = await self._stored(contender), self._memory(contender)
+        await self.run(contender, callers, calls)
+        return Waiting(
+            (await self._stored(contender) - stored) / calls, (self._memory(contender) - memory) / calls
+        )
+
+    async def consent(self, caller: SaveCaller) -> None:
+        """Gives consent to the last registration on DBOS, and waits for its credentials' mail."""
+        caller.expect(1)
+        await self._peer.consent(self._registered[-1])
+        await caller.mailed()
+
+    def _contenders(self, caller: SaveCaller, people: Iterator[str], form: CustomerForm) -> list[Contender]:
+        async def start_engine() -> None:
+            await engine.start(self._client)
+
+        async def register_on_dbos() -> None:
+            caller.expect(1)
+            self._registered.append(await self._peer.register(next(people), form))
+
+        async def no_mail() -> None:
+            pass
+
+        temporal = frozenset({"temporal", "engine worker", "callers"})
+        dbos = frozenset({"postgres", "dbos", "callers"})
+        return [
+            Contender("Temporal, bare", start_engine, no_mail, (), "engine worker", temporal),
+            Contender("DBOS, bare", self._peer.start_bare, no_mail, (DATABASE,), "dbos", dbos),
+            Contender("Liity", caller.save, caller.mailed, WITH_DATABASE, "worker"),
+            Contender("DBOS", register_on_dbos, caller.mailed, (DATABASE,), "dbos", dbos | {"mailbox"}),
+        ]
+
+    async def _stored(self, contender: Contender) -> int:
+        """Bytes in its databases, Temporal's included unless it runs on DBOS alone."""
+        connection = await self._stack.postgres.connect("postgres", "postgres")
+        try:
+            sizes = [
+                await connection.fetchval("SELECT pg_database_size($1)", name) for name in contender.databases
+            ]
+        finally:
+            await connection.close()
+        return int(sum(sizes)) + (0 if DATABASE in contender.databases else _pages(self._temporal_database))
+
+    def _memory(self, contender: Contender) -> int:
+        pid = self._pids.get(contender.worker) or self._stack.pid(contender.worker)
+        return int(psutil.Process(pid).memory_info().rss)
+
+
+def _pages(database: Path) -> int:
+    """Bytes of the used pages of an SQLite file, with those that are in its log only."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        size, count, free = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+    finally:
+        connection.close()
+    return int(size * (count - free))
+
+
+def _children() -> Iterator[str]:
+    year = datetime.now(UTC).year
+    return codes(date(year - 10, 1, 1), date(year - 9, 1, 1))
+
+
+def _pupil() -> CustomerForm:
+    return pupil(datetime.now(UTC).date(), Random(0)).form  # noqa: S311
