@@ -37,12 +37,13 @@ _UNLIMITED = {
 class PeerSizes:
     """Sizes of a run."""
 
-    calls: Mapping[int, int] = field(default_factory=lambda: {1: 160, 8: 400, 32: 800})
+    calls: Mapping[int, int] = field(default_factory=lambda: {1: 100, 8: 200, 32: 400})
     """Calls measured, by the number of callers."""
     rounds: int = 4
     """Rounds in which they are made."""
-    warm_up: int = 60
-    waiting: int = 1000
+    warm_up: int = 8
+    """Calls before that; those of the workflows that wait have warmed up already."""
+    waiting: int = 400
     """Workflows that wait, after a tenth of them for warming up."""
     waiting_callers: int = 16
 
@@ -104,20 +105,19 @@ async def _compare(console: Console, stack: Stack, wiring: Wiring, peer: DbosPee
         async with ApiClient(gateway) as registrar, ApiClient(gateway) as teacher:
             await registrar.log_in(accounts["registrar"].email, accounts["registrar"].password)
             await teacher.log_in(accounts["teacher"].email, accounts["teacher"].password)
-            runs = []
+            children = ChildCaller(teacher, wiring.mail_dir)
+            waiting = {}
+            for contender in contest.of_children(children):
+                await contest.wait(contender, sizes.waiting_callers, sizes.waiting // 10)
+                waiting[contender.name] = await contest.wait(contender, sizes.waiting_callers, sizes.waiting)
+            _print_waiting(console, waiting)
+            await contest.consent(children)
             adults = contest.of_adults(save.SaveCaller(registrar, wiring.mail_dir))
             for contender in adults:
                 await contest.run(contender, 4, sizes.warm_up)
             for callers, calls in sizes.calls.items():
-                runs += await contest.run_in_turn(adults, callers, calls, sizes.rounds)
-            _print_runs(console, runs)
-            waiting = {}
-            children = ChildCaller(teacher, wiring.mail_dir)
-            for contender in contest.of_children(children):
-                await contest.wait(contender, sizes.waiting_callers, sizes.waiting // 10)
-                waiting[contender.name] = await contest.wait(contender, sizes.waiting_callers, sizes.waiting)
-            await contest.consent(children)
-            _print_waiting(console, waiting)
+                runs = await contest.run_in_turn(adults, callers, calls, sizes.rounds)
+                _print_runs(console, {each.name: run for each, run in zip(adults, runs, strict=True)})
             console.print(f"Load average at the end: {_load()}")
     finally:
         worker.terminate()
@@ -139,23 +139,20 @@ def _load() -> str:
     return ", ".join(f"{load:.1f}" for load in os.getloadavg())
 
 
-def _print_runs(console: Console, runs: list[tuple[str, Run]]) -> None:
-    table = Table("callers", "", "calls/s", "p50 ms", "p99 ms", "CPU ms/call", title="Liity beside DBOS")
-    for name, run in runs:
+def _print_runs(console: Console, runs: Mapping[str, Run]) -> None:
+    callers = next(iter(runs.values())).callers
+    table = Table("", "calls/s", "p50 ms", "p99 ms", "CPU ms/call", "of these", title=f"{callers} callers")
+    for name, run in runs.items():
+        cpu = {each: seconds / len(run.latencies) * 1000 for each, seconds in run.cpu.items()}
         table.add_row(
-            str(run.callers),
             name,
             f"{run.throughput:.1f}",
             f"{run.percentile(50):.1f}",
             f"{run.percentile(99):.1f}",
-            f"{sum(run.cpu.values()) / len(run.latencies) * 1000:.1f}",
+            f"{sum(cpu.values()):.1f}",
+            ", ".join(f"{each} {spent:.0f}" for each, spent in cpu.items()),
         )
     console.print(table)
-    for name, run in runs:
-        cpu = ", ".join(
-            f"{each} {seconds / len(run.latencies) * 1000:.1f}" for each, seconds in run.cpu.items()
-        )
-        console.print(f"{run.callers} callers, {name}: {cpu}")
 
 
 def _print_waiting(console: Console, waiting: Mapping[str, Waiting]) -> None:

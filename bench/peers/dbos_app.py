@@ -2,11 +2,12 @@
 
 One HTTP server, in whose event loop the workflows run. Liity's own modules check the code and send the mails,
 so that what differs is the durable part. Run as a program, it takes the settings of the notification service,
-and as arguments the URL of its database and its port.
+DBOS_SYSTEM_DATABASE_URL, and its port as the argument.
 """
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
@@ -210,4 +211,4 @@ async def _serve(database_url: str, port: int) -> None:
 
 if __name__ == "__main__":
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(_serve(os.environ["DBOS_SYSTEM_DATABASE_URL"], int(sys.argv[1])))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +13,7 @@ import aiohttp
 from google.protobuf.json_format import MessageToDict
 
 from deploy.local.ports import HOST, Ports
+from deploy.local.process import Command, Running, spawn
 from deploy.local.stack import Stack
 from deploy.local.wiring import Wiring
 from frontends.client import new_request_id
@@ -54,18 +56,19 @@ async def dbos_peer(stack: Stack, wiring: Wiring) -> AsyncIterator[DbosPeer]:
     """Runs the server on a database of its own in the stack's PostgreSQL. RuntimeError if it ends."""
     url = await _create_database(stack)
     port = Ports.free().gateway
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.peers.dbos_app", url, str(port)),
-        env={**os.environ, **wiring.settings("notification")},
-    )
+    environment = {**os.environ, **wiring.settings("notification"), "DBOS_SYSTEM_DATABASE_URL": url}
+    command = Command([sys.executable, "-m", "bench.peers.dbos_app", str(port)], environment)
+    log = stack.logs / "dbos.log"
+    process = await spawn(command, log)
     try:
         async with aiohttp.ClientSession(f"http://{HOST}:{port}") as http:
             peer = DbosPeer(process.pid, http)
-            await _answers(process, http)
+            if not await _answers(process, http):
+                raise RuntimeError(f"The registration on DBOS does not start:\n{log.read_text('utf-8')}")
             yield peer
     finally:
         with suppress(ProcessLookupError):
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
         await process.wait()
 
 
@@ -82,12 +85,11 @@ async def _create_database(stack: Stack) -> str:
     return f"postgresql://{DATABASE}:{password}@{HOST}:{stack.ports.postgres}/{DATABASE}"
 
 
-async def _answers(process: asyncio.subprocess.Process, http: aiohttp.ClientSession) -> None:
-    """Waits until the server answers."""
-    async with asyncio.timeout(60):
-        while process.returncode is None:
-            with suppress(aiohttp.ClientConnectionError):
-                async with http.get("/"):
-                    return
-            await asyncio.sleep(0.1)
-    raise RuntimeError(f"The registration on DBOS ended with {process.returncode}")
+async def _answers(process: Running, http: aiohttp.ClientSession) -> bool:
+    """Waits until the server answers; False if it ends."""
+    while process.returncode is None:
+        with suppress(aiohttp.ClientConnectionError):
+            async with http.get("/"):
+                return True
+        await asyncio.sleep(0.1)
+    return False
