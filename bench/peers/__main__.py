@@ -14,9 +14,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import report, save
+from bench import report
 from bench.load import Run
-from bench.peers.compare import ChildCaller, Contest, Waiting
+from bench.peers.compare import Caller, Contest, Waiting
 from bench.peers.dbos_process import DbosPeer, dbos_peer
 from deploy.local.ports import HOST, Ports
 from deploy.local.process import Command, Running, spawn
@@ -105,14 +105,14 @@ async def _compare(console: Console, stack: Stack, wiring: Wiring, peer: DbosPee
         async with ApiClient(gateway) as registrar, ApiClient(gateway) as teacher:
             await registrar.log_in(accounts["registrar"].email, accounts["registrar"].password)
             await teacher.log_in(accounts["teacher"].email, accounts["teacher"].password)
-            children = ChildCaller(teacher, wiring.mail_dir)
+            children = Caller(teacher, wiring.mail_dir, children=True)
             waiting = {}
-            for contender in contest.of_children(children):
+            for contender in contest.contenders(children):
                 await contest.wait(contender, sizes.waiting_callers, sizes.waiting // 10)
                 waiting[contender.name] = await contest.wait(contender, sizes.waiting_callers, sizes.waiting)
             _print_waiting(console, waiting)
             await contest.consent(children)
-            adults = contest.of_adults(save.SaveCaller(registrar, wiring.mail_dir))
+            adults = contest.contenders(Caller(registrar, wiring.mail_dir))
             for contender in adults:
                 await contest.run(contender, 4, sizes.warm_up)
             for callers, calls in sizes.calls.items():

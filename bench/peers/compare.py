@@ -1,13 +1,14 @@
 """Liity's Save and the bare engine, beside the same two on DBOS."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
 
 import psutil
+from grpc import StatusCode
 from temporalio.client import Client
 
 from bench import engine
@@ -16,11 +17,15 @@ from bench.peers.dbos_process import DATABASE, DbosPeer
 from bench.people import SAVED, codes
 from bench.save import SaveCaller
 from deploy.components import WITH_DATABASE
-from deploy.demo.forms import adult, pupil
+from deploy.demo.forms import pupil
 from deploy.local.stack import Stack
 from deploy.local.wiring import Wiring
-from frontends.client import ApiClient
-from liity.v1.customer_form_pb2 import CustomerForm
+from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
+from liity.v1.registration_service_pb2 import RegisterCustomerRequest
+
+_PASSING = (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
+"""What an overloaded machine answers."""
 
 Call = Callable[[], Awaitable[None]]
 
@@ -50,13 +55,39 @@ class Waiting:
     """Resident memory of the worker."""
 
 
-class ChildCaller(SaveCaller):
-    """Saves one child after another; each guardian is asked for consent."""
+class Caller(SaveCaller):
+    """Saves one adult after another, or one child after another, whose guardian is asked for consent."""
 
-    def __init__(self, api: ApiClient, mail_dir: Path) -> None:
+    def __init__(self, api: ApiClient, mail_dir: Path, *, children: bool = False) -> None:
         super().__init__(api, mail_dir)
-        self._codes = _children()
-        self._form = _pupil()
+        today = datetime.now(UTC).date()
+        if children:
+            self._form = pupil(today, Random(0)).form  # noqa: S311
+        born = (date(today.year - 10, 1, 1), date(today.year - 9, 1, 1)) if children else SAVED
+        self._codes, self._codes_on_dbos = codes(*born), codes(*born)
+
+    async def save(self) -> None:
+        """Saves one person. A call that finds no service, or none in time, is repeated as it was."""
+        self.expect(1)
+        request = RegisterCustomerRequest(
+            parent=self._api.unit,
+            request_id=new_request_id(),
+            personal_identity_code=next(self._codes),
+            form=self._form,
+        )
+        while True:
+            try:
+                await self._api.call(self._api.registrations.RegisterCustomer, request, timeout=60)
+            except Refusal as refusal:
+                if refusal.code not in _PASSING:
+                    raise
+            else:
+                return
+
+    async def save_on(self, peer: DbosPeer) -> str:
+        """Saves one person on DBOS; returns the customer's ID."""
+        self.expect(1)
+        return await peer.register(next(self._codes_on_dbos), self._form)
 
 
 class Contest:
@@ -69,15 +100,6 @@ class Contest:
         self._peer = peer
         self._pids = {"engine worker": engine_pid, "dbos": peer.pid}
         self._registered: list[str] = []
-
-    def of_adults(self, caller: SaveCaller) -> list[Contender]:
-        """Registrations that send the credentials at once."""
-        form = adult(datetime.now(UTC).date(), Random(0)).form  # noqa: S311
-        return self._contenders(caller, codes(*SAVED), form)
-
-    def of_children(self, caller: ChildCaller) -> list[Contender]:
-        """Registrations that wait for consent."""
-        return self._contenders(caller, _children(), _pupil())
 
     async def run_in_turn(
         self, contenders: list[Contender], callers: int, calls: int, rounds: int
@@ -110,20 +132,21 @@ class Contest:
             (await self._stored(contender) - stored) / calls, (self._memory(contender) - memory) / calls
         )
 
-    async def consent(self, caller: SaveCaller) -> None:
+    async def consent(self, caller: Caller) -> None:
         """Gives consent to all who wait on DBOS, and waits for their credentials' mails."""
         caller.expect(len(self._registered))
         for customer_id in self._registered:
             await self._peer.consent(customer_id)
         await caller.mailed()
 
-    def _contenders(self, caller: SaveCaller, people: Iterator[str], form: CustomerForm) -> list[Contender]:
+    def contenders(self, caller: Caller) -> list[Contender]:
+        """All four; `caller` saves for both."""
+
         async def start_engine() -> None:
             await engine.start(self._client)
 
         async def register_on_dbos() -> None:
-            caller.expect(1)
-            self._registered.append(await self._peer.register(next(people), form))
+            self._registered.append(await caller.save_on(self._peer))
 
         async def no_mail() -> None:
             pass
@@ -164,12 +187,3 @@ def _pages(database: Path) -> int:
     finally:
         connection.close()
     return int(size * (count - free))
-
-
-def _children() -> Iterator[str]:
-    year = datetime.now(UTC).year
-    return codes(date(year - 10, 1, 1), date(year - 9, 1, 1))
-
-
-def _pupil() -> CustomerForm:
-    return pupil(datetime.now(UTC).date(), Random(0)).form  # noqa: S311
