@@ -74,6 +74,10 @@ audit-dependencies: setup ## Looks up known weaknesses of every pinned package; 
 bench: setup ## Measures the registration path beside the bare engine.
 	$(BIN)/python -m bench
 
+.PHONY: bench-peers
+bench-peers: .venv/.bench-made ## Measures Liity beside the same registration on another library; installs that first.
+	$(BIN)/python -m bench.peers
+
 .PHONY: fuzz
 fuzz: setup ## Attacks a stack of its own for ten minutes; MINUTES and SEED may be given.
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
@@ -94,6 +98,8 @@ lock: setup ## Pins the newest releases of what pyproject.toml names.
 		--no-header --extra local --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header -c requirements/dev.txt pyproject.toml -o requirements/production.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 
 .PHONY: texts
 texts: setup ## Brings new texts of the pages into the catalogues that translators work with.
@@ -114,6 +120,10 @@ setup: gen/.made ## Installs what is missing and generates the contracts' code.
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.bench-made: gen/.made requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	touch $@
 
 gen/.made: .venv/.made protos/generate.py $(PROTOS)

@@ -1,0 +1,1 @@
+"""The same registration on another durable-execution library, measured in the same run as Liity's."""
