@@ -168,6 +168,8 @@ COLUMNS: Layouts = {
         "First names": "{first_names}",
         "Municipality": "{municipality}",
         "Kind": "{kind}",
+        "E-mail": "{email_state}",
+        "Until": "{expected_end_date}",
         "ID": "{name:id}",
     },
     "Registrar": {

@@ -219,7 +219,11 @@ class RegistrationService(RegistrationServiceServicer):
         await self._require_unit(unit_id)
         page = registration_pb2.ListRegistrationsRequest(
             unit_id=unit_id,
-            stage=request.stage,
+            stages=[*request.stages, *([request.stage] if request.stage else [])],
+            registrar_account_id=current_request().caller.account_id if request.mine else "",
+            due_before_date=request.due_before_date if request.HasField("due_before_date") else None,
+            undeliverable=request.undeliverable,
+            order_by=request.order_by,
             page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
             page_token=request.page_token,
         )

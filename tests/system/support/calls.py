@@ -78,8 +78,9 @@ from liity.v1.message_service_pb2 import (
     ListMessagesRequest,
     SendMessageRequest,
 )
-from liity.v1.registration_pb2 import STAGE_ACTIVE
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT
 from liity.v1.registration_service_pb2 import (
+    REGISTRATION_ORDER_DEADLINE,
     CheckPersonalIdentityCodeRequest,
     ExplainRegistrationRequest,
     GetRegistrationRequest,
@@ -237,7 +238,13 @@ CALLS: dict[str, Call] = {
         logged=prepared_calls.update_customer,
     ),
     "/liity.v1.CustomerService/SearchCustomers": Call(
-        lambda facts: SearchCustomersRequest(parent=facts.school, query="virt", page_size=10),
+        lambda facts: SearchCustomersRequest(
+            parent=facts.school,
+            query="virt",
+            page_size=10,
+            need_ends_before_date=date_from_today(30),
+            not_welcomed=True,
+        ),
         logged=prepared_calls.search_customers,
     ),
     "/liity.v1.RegistrationService/CheckPersonalIdentityCode": Call(
@@ -256,7 +263,13 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.RegistrationService/ListRegistrations": Call(
         lambda facts: ListRegistrationsRequest(
-            parent=facts.school, page_size=10, page_token="", stage=STAGE_ACTIVE
+            parent=facts.school,
+            page_size=10,
+            page_token="",
+            stages=[STAGE_ACTIVE, STAGE_CREDENTIALS_SENT],
+            mine=True,
+            due_before_date=date_from_today(365),
+            order_by=REGISTRATION_ORDER_DEADLINE,
         ),
         logged=prepared_calls.list_registrations,
     ),
