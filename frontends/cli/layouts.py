@@ -81,6 +81,23 @@ LINES: Layouts = {
         "Temporary": "{temporary}",
         "Until": "{expected_end_date}",
     },
+    "GetFiguresResponse": {
+        "Registrations": "{registrations}",
+        "Work": "{work}",
+        "Class lists": "{class_lists_under_way}",
+        "Refused mail": "{mail.refused_within_day} within a day, {mail.refused_within_month} within 30 days",
+        "Unsent mail": "{mail.pending} ({mail.oldest_pending_time})",
+    },
+    "GetUnitSummaryResponse": {
+        "Waiting for consent": "{waiting_for_consent}",
+        "Waiting for customer service": "{waiting_for_customer_service}",
+        "Failed guardians' addresses": "{undeliverable_guardians}",
+        "Failed customers' addresses": "{undeliverable_customers}",
+        "Needs that end": "{temporary_needs_ending}, before {need_ends_before_date}",
+        "Class lists under way": "{class_lists_under_way}",
+        "Open messages": "{open_messages}",
+        "Registered this year": "{registered_this_year}",
+    },
     "GetInvitationResponse": {
         "Unit": "{unit_display_name}",
         "Role": "{role}",
@@ -218,6 +235,7 @@ COLUMNS: Layouts = {
 }
 
 TEXTS: Mapping[str, str] = {
+    "AgeFigure": "{count} since {from_days} days or more",
     "AvailableAction": "{action} by {parties}",
     "ExplainedAction": "{text} ({action.parties})",
     "ExplainedEvent": "{time} {text} ({who})",
@@ -229,6 +247,8 @@ TEXTS: Mapping[str, str] = {
     "PossibleDuplicate": "{customer_display_name}, {unit_display_name}\n{customer|registration}",
     "PostalAddress": "{street_address}, {postcode} {post_office}",
     "RelatedPerson": "{full_name} {email}",
+    "StageFigure": "{stage}: {count}\n{ages}",
+    "WorkFigure": "{kind}: {count}, {overdue} overdue, since {oldest_time|'-'}",
     "WorkClaim": "{officer_display_name} until {expire_time}",
     "WorkSubject": "{display_name}, {unit_display_name}\n{name}",
     # Details of refusals.

@@ -18,9 +18,11 @@ from liity.registration.v1 import personal_data_service_pb2 as data_pb
 from liity.registration.v1 import reconciliation_service_pb2 as unfinished_pb
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2 import GetCustomerRequest, SearchCustomersRequest
+from liity.registration.v1.unit_service_pb2 import GetUnitSummaryRequest
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
 from liity.registration.v1.work_service_pb2 import (
     CountDueWorkRequest,
+    GetFiguresRequest,
     GetWorkItemRequest,
     ListWorkItemsRequest,
 )
@@ -42,6 +44,7 @@ from services.registration.registrations.history import HistoryServicer
 from services.registration.registrations.reconciliation import LISTS
 from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
+from services.registration.units.service import UnitServicer
 from services.registration.worklist import claims
 from services.registration.worklist.service import WorkServicer
 from services.runtime.clock import helsinki_day, now, to_proto_date
@@ -136,6 +139,8 @@ CALLS = [
     GetCustomerRequest(customer_id="cu1007"),
     SearchCustomersRequest(unit_id="un7", query="na1007", page_size=50),
     ListWorkItemsRequest(page_size=50),
+    GetFiguresRequest(),
+    GetUnitSummaryRequest(unit_id="un7"),
     CountDueWorkRequest(until=timestamp(now() + timedelta(days=3))),
     GetWorkItemRequest(work_item_id="4-cu1-cu2"),
     messages_pb.ListMessagesRequest(unit_id="un7", page_size=50),
@@ -203,6 +208,7 @@ async def _plans(engine: AsyncEngine, keys_dir: Path, request_: Any) -> Plans:
     servicers = (
         RegistrationServicer(engine, look_ups),
         CustomerServicer(engine),
+        UnitServicer(engine),
         WorkServicer(engine, settings.work_claim_lifetime, settings.work_patience()),
         MessageServicer(engine, settings.message_answer_days),
         ClassListServicer(engine, look_ups, settings.class_list_lifetime),

@@ -290,7 +290,7 @@ _WITHOUT_CODE = "missing_personal_identity_code"
 _MASKED = {"UpdateCustomer": "form.phone", "UpdateRegistration": "form.additional_information"}
 """The field that the request's mask names."""
 
-_NOTHING_REQUIRED = {"ListUses", "ListSuspicions", "ListUnits", "ListWorkItems"}
+_NOTHING_REQUIRED = {"GetFigures", "ListUses", "ListSuspicions", "ListUnits", "ListWorkItems"}
 """An empty request asks for everything."""
 
 _NUMBERS_COUNT_FOR_NOTHING = _NOTHING_REQUIRED - {"ListWorkItems"}
@@ -305,6 +305,7 @@ _READING = _NOTHING_REQUIRED | {
     "GetConsentRequest",
     "GetDisclosure",
     "GetUnit",
+    "GetUnitSummary",
     "ListRegistrars",
     "GetInvitation",
     "ExplainRegistration",

@@ -100,6 +100,7 @@ from liity.v1.unit_service_pb2 import (
     CloseUnitRequest,
     CreateUnitRequest,
     GetUnitRequest,
+    GetUnitSummaryRequest,
     InviteRegistrarRequest,
     ListRegistrarsRequest,
     ListUnitsRequest,
@@ -113,6 +114,7 @@ from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_MESSAGE,
     ClaimWorkItemRequest,
     DismissDuplicateRequest,
+    GetFiguresRequest,
     GetWorkItemRequest,
     ListWorkItemsRequest,
     ReleaseWorkItemRequest,
@@ -318,6 +320,9 @@ CALLS: dict[str, Call] = {
         ),
         logged=prepared_calls.list_work_items,
     ),
+    "/liity.v1.WorkService/GetFigures": Call(
+        lambda _: GetFiguresRequest(),
+    ),
     "/liity.v1.WorkService/GetWorkItem": Call(
         lambda facts: GetWorkItemRequest(name=facts.work_item),
         logged=prepared_calls.get_work_item,
@@ -496,6 +501,9 @@ CALLS: dict[str, Call] = {
     "/liity.v1.UnitService/GetUnit": Call(
         lambda facts: GetUnitRequest(name=facts.school),
         logged=prepared_calls.get_unit,
+    ),
+    "/liity.v1.UnitService/GetUnitSummary": Call(
+        lambda facts: GetUnitSummaryRequest(name=facts.school),
     ),
     "/liity.v1.UnitService/ListUnits": Call(
         lambda _: ListUnitsRequest(query="esimerk", page_size=10),
