@@ -68,6 +68,7 @@ LINES: Layouts = {
         "Happened": "{events}",
         "Waits for": "{waits}",
         "Next": "{next}",
+        "Last mail to the guardian": "{guardian_mail_time}",
         "Can be done": "{actions}",
     },
     "GetConsentRequestResponse": {
@@ -130,6 +131,7 @@ LINES: Layouts = {
         "No code": "{missing_code_reason}",
         "Declined": "{rejection_note}",
     },
+    "RemindGuardianResponse": {"*": "registration", "Mail to the guardian": "{guardian_mail_time}"},
     "Session": {"Name": "{display_name}", "Role": "{roles}", "Unit": "{memberships}"},
     "TransferCustomerResponse": {"*": "customer", "Moved": "{registration}"},
     "Unit": {

@@ -34,6 +34,7 @@ _registrations.add(
 )
 _registrations.add("show", "GetRegistration", ["name"])
 _registrations.add("explain", "ExplainRegistration", ["name"])
+_registrations.add("remind", "RemindGuardian", ["name"])
 _registrations.add("withdraw", "WithdrawRegistration", ["name"])
 _registrations.add("reactivate", "Reactivate", ["name"])
 _registrations.add("verify", "VerifyIdentity", ["name"])

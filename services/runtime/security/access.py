@@ -154,6 +154,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_REGISTRATIONS, _unit_people("registration:list", _READ), "ListRegistrations"),
         *_rules(_REGISTRATIONS, _unit_people("registration:update", _CHANGE), "UpdateRegistration"),
         *_rules(_REGISTRATIONS, _unit_people("registration:activate", _CHANGE), "RecordConsent"),
+        *_rules(_REGISTRATIONS, _unit_people("registration:remind", _READ), "RemindGuardian"),
         *_rules(_REGISTRATIONS, _unit_people("registration:end", _CHANGE), "WithdrawRegistration"),
         *_rules(_REGISTRATIONS, _staff_of_unit("registration:reactivate", _CHANGE), "Reactivate"),
         *_rules(_REGISTRATIONS, _staff_of_unit("registration:verify-identity", _CHANGE), "VerifyIdentity"),

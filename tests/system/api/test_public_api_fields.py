@@ -415,6 +415,9 @@ async def test_what_is_no_message_is_refused(gateway: Gateway, stores: Stores) -
     async def check(path: str) -> None:
         randomness = random.Random(path)  # noqa: S311 - the same bytes each time
         for body, language in zip(no_messages, itertools.cycle(LANGUAGES)):
+            if not _contract_refuses(path, body):
+                # Fields that a request without fields of its own does not know.
+                continue
             refusal = await gateway.refusal(path, body, caller_of(path), language=language)
             assert outcome(refusal) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
         if path.rpartition("/")[2] in _NOTHING_REQUIRED:

@@ -90,6 +90,7 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     RegisterCustomerRequest,
     RejectRegistrationRequest,
+    RemindGuardianRequest,
     UpdateRegistrationRequest,
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
@@ -282,6 +283,10 @@ CALLS: dict[str, Call] = {
             consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(-1)),
         ),
         logged=prepared_calls.record_consent,
+    ),
+    "/liity.v1.RegistrationService/RemindGuardian": Call(
+        lambda facts: RemindGuardianRequest(name=facts.waiting.name, request_id=new_request_id()),
+        logged=prepared_calls.remind_guardian,
     ),
     "/liity.v1.RegistrationService/ExplainRegistration": Call(
         lambda facts: ExplainRegistrationRequest(name=facts.waiting.name),
