@@ -27,6 +27,12 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         (timedelta(days=7), timedelta(days=14), timedelta(days=21)),
         description="From the consent request to each reminder, ascending (R30).",
     )
+    workflows_consent_reminder_gap: timedelta = Field(
+        timedelta(days=3),
+        ge=timedelta(0),
+        description="From a mail to the guardian until the unit can have them reminded. Such a reminder"
+        " replaces an automatic one that is due within this time.",
+    )
     workflows_consent_lapse: timedelta = Field(
         timedelta(days=30), gt=timedelta(0), description="From the consent request to its lapse (R30)."
     )
@@ -181,6 +187,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         timetable = Timetable(welcome_hour=self.workflows_welcome_hour)
         for reminder in self.workflows_consent_reminders:
             timetable.consent_reminders.add().FromTimedelta(reminder)
+        timetable.reminder_gap.FromTimedelta(self.workflows_consent_reminder_gap)
         timetable.consent_lapse.FromTimedelta(self.workflows_consent_lapse)
         timetable.welcome_delay.FromTimedelta(self.workflows_welcome_delay)
         timetable.address_reminder.FromTimedelta(self.workflows_address_reminder)

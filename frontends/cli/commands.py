@@ -63,7 +63,8 @@ class _Command:
         """The parameters of the function that Typer makes the command of."""
         yield _parameter("context", typer.Context)
         for one in self.method.input_type.fields:
-            if one.name in {"request_id", "page_token", *_PROMPTS}:
+            deprecated = one.GetOptions().deprecated
+            if deprecated or one.name in {"request_id", "page_token", *_PROMPTS}:
                 continue
             if one.name in self.switches:
                 for value in choices(one):

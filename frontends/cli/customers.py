@@ -18,7 +18,7 @@ _registrations = Commands(app, registration_service_pb2.DESCRIPTOR.services_by_n
 _registrations.add("check", "CheckPersonalIdentityCode")
 
 _customers = Commands(app, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"])
-_customers.add("search", "SearchCustomers", ["query"])
+_customers.add("search", "SearchCustomers", ["query"], options={"need_ends_before_date": "need-ends-before"})
 _customers.add("show", "GetCustomer", ["name"])
 _customers.add("transfer", "TransferCustomer")
 _customers.add(

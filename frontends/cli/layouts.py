@@ -68,6 +68,7 @@ LINES: Layouts = {
         "Happened": "{events}",
         "Waits for": "{waits}",
         "Next": "{next}",
+        "Last mail to the guardian": "{guardian_mail_time}",
         "Can be done": "{actions}",
     },
     "GetConsentRequestResponse": {
@@ -80,6 +81,23 @@ LINES: Layouts = {
         "Customer": "{first_names}",
         "Temporary": "{temporary}",
         "Until": "{expected_end_date}",
+    },
+    "GetFiguresResponse": {
+        "Registrations": "{registrations}",
+        "Work": "{work}",
+        "Class lists": "{class_lists_under_way}",
+        "Refused mail": "{mail.refused_within_day} within a day, {mail.refused_within_month} within 30 days",
+        "Unsent mail": "{mail.pending} ({mail.oldest_pending_time})",
+    },
+    "GetUnitSummaryResponse": {
+        "Waiting for consent": "{waiting_for_consent}",
+        "Waiting for customer service": "{waiting_for_customer_service}",
+        "Failed guardians' addresses": "{undeliverable_guardians}",
+        "Failed customers' addresses": "{undeliverable_customers}",
+        "Needs that end": "{temporary_needs_ending}, before {need_ends_before_date}",
+        "Class lists under way": "{class_lists_under_way}",
+        "Open messages": "{open_messages}",
+        "Registered this year": "{registered_this_year}",
     },
     "GetInvitationResponse": {
         "Unit": "{unit_display_name}",
@@ -113,6 +131,7 @@ LINES: Layouts = {
         "No code": "{missing_code_reason}",
         "Declined": "{rejection_note}",
     },
+    "RemindGuardianResponse": {"*": "registration", "Mail to the guardian": "{guardian_mail_time}"},
     "Session": {"Name": "{display_name}", "Role": "{roles}", "Unit": "{memberships}"},
     "TransferCustomerResponse": {"*": "customer", "Moved": "{registration}"},
     "Unit": {
@@ -168,6 +187,8 @@ COLUMNS: Layouts = {
         "First names": "{first_names}",
         "Municipality": "{municipality}",
         "Kind": "{kind}",
+        "E-mail": "{email_state}",
+        "Until": "{expected_end_date}",
         "ID": "{name:id}",
     },
     "Registrar": {
@@ -216,6 +237,7 @@ COLUMNS: Layouts = {
 }
 
 TEXTS: Mapping[str, str] = {
+    "AgeFigure": "{count} since {from_days} days or more",
     "AvailableAction": "{action} by {parties}",
     "ExplainedAction": "{text} ({action.parties})",
     "ExplainedEvent": "{time} {text} ({who})",
@@ -227,6 +249,8 @@ TEXTS: Mapping[str, str] = {
     "PossibleDuplicate": "{customer_display_name}, {unit_display_name}\n{customer|registration}",
     "PostalAddress": "{street_address}, {postcode} {post_office}",
     "RelatedPerson": "{full_name} {email}",
+    "StageFigure": "{stage}: {count}\n{ages}",
+    "WorkFigure": "{kind}: {count}, {overdue} overdue, since {oldest_time|'-'}",
     "WorkClaim": "{officer_display_name} until {expire_time}",
     "WorkSubject": "{display_name}, {unit_display_name}\n{name}",
     # Details of refusals.

@@ -27,9 +27,14 @@ from liity.v1.registration_service_pb2 import (
 app = group()
 
 _registrations = Commands(app, registration_service_pb2.DESCRIPTOR.services_by_name["RegistrationService"])
-_registrations.add("list", "ListRegistrations")
+_registrations.add(
+    "list",
+    "ListRegistrations",
+    options={"stages": "stage", "due_before_date": "due-before", "order_by": "order"},
+)
 _registrations.add("show", "GetRegistration", ["name"])
 _registrations.add("explain", "ExplainRegistration", ["name"])
+_registrations.add("remind", "RemindGuardian", ["name"])
 _registrations.add("withdraw", "WithdrawRegistration", ["name"])
 _registrations.add("reactivate", "Reactivate", ["name"])
 _registrations.add("verify", "VerifyIdentity", ["name"])

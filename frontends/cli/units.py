@@ -18,6 +18,7 @@ _units = Commands(app, unit_service_pb2.DESCRIPTOR.services_by_name["UnitService
 _units.add("list", "ListUnits", ["query"], options={"show_closed": "closed"}, limit=0)
 _units.add("create", "CreateUnit", ["display_name"])
 _units.add("show", "GetUnit", ["name"])
+_units.add("summary", "GetUnitSummary", ["name"])
 _units.add("close", "CloseUnit", ["name"], confirm="A closed unit cannot be opened again. Close it?")
 
 

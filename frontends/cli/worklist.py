@@ -8,6 +8,7 @@ app = group()
 
 _work = Commands(app, work_service_pb2.DESCRIPTOR.services_by_name["WorkService"])
 _work.add("list", "ListWorkItems", options={"kinds": "kind"}, switches=["claims"])
+_work.add("figures", "GetFigures")
 _work.add("show", "GetWorkItem", ["name"])
 _work.add("claim", "ClaimWorkItem", ["name"])
 _work.add("release", "ReleaseWorkItem", ["name"], done="It is free for others.")

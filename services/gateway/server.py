@@ -143,7 +143,7 @@ async def run() -> None:
             ClassListService(identity, registration, class_list_workflows, uses), server
         )
         add_MessageServiceServicer_to_server(MessageService(registration, message_workflows), server)
-        add_WorkServiceServicer_to_server(WorkService(registration), server)
+        add_WorkServiceServicer_to_server(WorkService(registration, notification), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
     interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses, settings.trusted_proxies)

@@ -3,7 +3,17 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, SmallInteger, String, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Index,
+    MetaData,
+    SmallInteger,
+    String,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -24,6 +34,9 @@ class Message(Base):
     __table_args__ = (
         CheckConstraint("state BETWEEN 1 AND 3", "state"),
         Index(None, "subject_id", "create_time"),
+        # For figures of mail that was refused, or waits: states UNDELIVERABLE and PENDING.
+        Index("ix_messages_refused", "update_time", postgresql_where=text("state = 3")),
+        Index("ix_messages_pending", "create_time", postgresql_where=text("state = 1")),
     )
 
     request_id: Mapped[UUID] = mapped_column(primary_key=True)

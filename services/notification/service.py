@@ -19,6 +19,7 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_UNAVAILABLE,
 )
+from liity.v1.work_service_pb2 import MailFigures
 from services.notification.book_tips.store import BookTipsStore
 from services.notification.mail.addresses import recipient
 from services.notification.mail.deliveries import DeliveryRow, MessageStore
@@ -90,6 +91,13 @@ class NotificationService(NotificationServiceServicer):
         """The delivery states of all mail about one subject, oldest first."""
         rows = await self._store.list_of(request.subject_id)
         return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
+
+    @override
+    async def GetMailFigures(
+        self, request: pb.GetMailFiguresRequest, _context: object
+    ) -> pb.GetMailFiguresResponse:
+        """How much mail was refused, and how much waits."""
+        return pb.GetMailFiguresResponse(figures=MailFigures(**await self._store.figures()))
 
     @override
     async def ExportSubjects(

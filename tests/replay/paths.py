@@ -29,6 +29,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     ReactivateRequest,
     RecordConsentRequest,
     RejectRequest,
+    RemindGuardianRequest,
     VerifyIdentityRequest,
     WithdrawRequest,
 )
@@ -141,6 +142,14 @@ async def consent_recorded(world: World) -> Run:
     )
     request = RecordConsentRequest(request_id=_request_id(), evidence=evidence)
     await world.workflows.record_consent(_person(run), request)
+    return await _after_its_waits(world, run)
+
+
+async def reminded(world: World) -> Run:
+    """A child whose guardian the unit has reminded, shortly before an automatic reminder."""
+    run = await _saved(world, child_form(_address()), born(9))
+    await world.skip(run, timedelta(days=5))
+    await world.workflows.remind_guardian(_person(run), RemindGuardianRequest(request_id=_request_id()))
     return await _after_its_waits(world, run)
 
 
@@ -473,6 +482,7 @@ PATHS: Mapping[str, Path] = dict(TOLD_PATHS) | {
         accepted_by_link,
         consent_on_paper,
         consent_recorded,
+        reminded,
         declined_by_link,
         withdrawn,
         lapsed,

@@ -118,6 +118,17 @@ class Plans:
     async def wrong(self) -> list[str]:
         """The statements that read a whole table, or a large part of one."""
         found = []
+        async for statement, plan in self._explained():
+            read = [table for table in _read_whole(plan, bounded=False) if table not in self._few]
+            if read:
+                found.append(f"{read} {statement}")
+        return found
+
+    async def indexes(self) -> set[str]:
+        """The names of the indexes that the statements go by."""
+        return {index async for _, plan in self._explained() for index in _indexes(plan)}
+
+    async def _explained(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
         assert self._run
         async with self._engine.connect() as connection:
             for statement, parameters in self._run:
@@ -125,11 +136,14 @@ class Plans:
                     continue
                 explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
                 plan = explained.scalar_one()
-                plan = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
-                read = [table for table in _read_whole(plan, bounded=False) if table not in self._few]
-                if read:
-                    found.append(f"{read} {statement}")
-        return found
+                yield statement, (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+
+
+def _indexes(plan: Mapping[str, Any]) -> Iterator[str]:
+    if "Index Name" in plan:
+        yield plan["Index Name"]
+    for child in plan.get("Plans", ()):
+        yield from _indexes(child)
 
 
 def _read_whole(plan: Mapping[str, Any], *, bounded: bool) -> Iterator[str]:

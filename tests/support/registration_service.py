@@ -167,10 +167,10 @@ class Service:
         return await self.gateway.call(self.customers.UpdateCustomer, request)
 
     async def search(
-        self, unit_id: str, query: str, page_size: int = 50, page_token: str = ""
+        self, unit_id: str, query: str = "", page_size: int = 50, page_token: str = "", **filters: Any
     ) -> customer_pb.SearchCustomersResponse:
         request = customer_pb.SearchCustomersRequest(
-            unit_id=unit_id, query=query, page_size=page_size, page_token=page_token
+            unit_id=unit_id, query=query, page_size=page_size, page_token=page_token, **filters
         )
         return await self.gateway.call(self.customers.SearchCustomers, request)
 

@@ -71,6 +71,8 @@ async def stack(
     stack = Stack(folder, free_ports(), restart=False, tls=tls, spawn=program.spawn)
     # All that components can say is searched for leaks.
     stack.environment["LIITY_LOG_LEVEL"] = "DEBUG"
+    # A guardian who was asked a moment ago can be reminded.
+    stack.environment["LIITY_WORKFLOWS_CONSENT_REMINDER_GAP"] = "PT0S"
     # Stacks that begin with nothing are those of `test_up.py`.
     copy_postgres(postgres_template, stack.folder / "postgres")
     await stack.start()

@@ -20,10 +20,12 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
     EndStep,
     RecordConsentRequest,
+    RemindGuardianRequest,
+    RemindGuardianResponse,
 )
 from workflows.registration.activities import RegistrationActivities
 from workflows.registration.state import RegistrationRun, acts_for_the_unit
-from workflows.support.deadlines import reminder_times
+from workflows.support.deadlines import reminder_gap, reminder_times
 from workflows.support.steps import quick_step
 
 
@@ -33,7 +35,7 @@ class ConsentPhase:
     def __init__(self, run: RegistrationRun) -> None:
         self._run = run
         # asyncio keeps only weak references to tasks.
-        self._asking_anew: asyncio.Task[None] | None = None
+        self._mails: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Mails the request and reminders, until an answer, the lapse or the 15th birthday."""
@@ -53,6 +55,8 @@ class ConsentPhase:
                 continue
             if await self._decided_by(reminder, "Consent: reminder"):
                 return
+            if self._is_reminded_before(reminder):
+                continue
             await self._mail_guardian(
                 RegistrationActivities.remind_of_consent,
                 "Remind the guardian",
@@ -62,6 +66,7 @@ class ConsentPhase:
         if not await self._decided_by(lapse, "Consent: timeout"):
             await self._run.decide_at_last(STAGE_WAITING_FOR_CONSENT, self._lapse, "Lapse the registration")
         self._run.consent_asked_at, self._run.asked = None, False
+        self._run.guardian_mailed_at = self._run.reminded_at = None
 
     async def _lapse(self) -> None:
         await self._run.end([STAGE_WAITING_FOR_CONSENT], STAGE_LAPSED, self._run.step())
@@ -83,6 +88,7 @@ class ConsentPhase:
         self, activity: Callable[..., Any], summary: str, lapse: datetime, event: str
     ) -> None:
         if self.awaited:
+            self._run.guardian_mailed_at = workflow.now()
             corrections = self._run.guardian_corrections
             event_id = self._run.event_id(f"{event} {corrections}" if corrections else event)
             # The mail names the last day on which an answer is accepted.
@@ -120,15 +126,41 @@ class ConsentPhase:
         """Sends the request to a corrected address, in the background, if consent is awaited."""
         self._run.guardian_corrections += 1
         if self.awaited:
-            lapse = self._run.registration.deadline.ToDatetime(UTC)
-            self._asking_anew = asyncio.create_task(
-                self._mail_guardian(
-                    RegistrationActivities.request_consent,
-                    "Send the consent request anew",
-                    lapse,
-                    "consent request",
-                )
+            self._mail_in_background(
+                RegistrationActivities.request_consent, "Send the consent request anew", "consent request"
             )
+
+    def remind(self, request: RemindGuardianRequest) -> RemindGuardianResponse:
+        """Reminds the guardian in the background, unless a mail went to them recently."""
+        run, moment = self._run, workflow.now()
+        answer = RemindGuardianResponse(registration=run.registration)
+        # A state of an earlier release does not say when the last mail went.
+        mailed = run.guardian_mailed_at or run.consent_asked_at or moment
+        earliest = mailed + reminder_gap(run.created.timetable)
+        if request.request_id != run.reminder_request_id:
+            if moment < earliest:
+                answer.retry_after.FromTimedelta(earliest - moment)
+            else:
+                run.reminder_request_id = request.request_id
+                run.reminded_at = mailed = moment
+                self._mail_in_background(
+                    RegistrationActivities.remind_of_consent,
+                    "Remind the guardian for the unit",
+                    f"consent reminder {request.request_id}",
+                )
+        answer.mail_time.FromDatetime(mailed)
+        return answer
+
+    def _is_reminded_before(self, moment: datetime) -> bool:
+        """Whether the unit had the guardian reminded shortly before a moment."""
+        reminded = self._run.reminded_at
+        return reminded is not None and moment - reminded < reminder_gap(self._run.created.timetable)
+
+    def _mail_in_background(self, activity: Callable[..., Any], summary: str, event: str) -> None:
+        lapse = self._run.registration.deadline.ToDatetime(UTC)
+        mail = asyncio.create_task(self._mail_guardian(activity, summary, lapse, event))
+        self._mails.add(mail)
+        mail.add_done_callback(self._mails.discard)
 
     async def record(self, request: RecordConsentRequest, *, by_hand: bool) -> None:
         """Begins the customership: the guardian consents."""

@@ -70,6 +70,12 @@ class RegistrationRun:
         """How often the guardian's address was corrected: each correction sends another request."""
         self.consent_asked_at = _moment(before, "wait_begin_time")
         """When the current wait for consent began."""
+        self.guardian_mailed_at = _moment(before, "guardian_mail_time")
+        """When a mail to the guardian was last begun in the current wait for consent."""
+        self.reminded_at = _moment(before, "reminder_time")
+        """When the unit last had the guardian reminded."""
+        self.reminder_request_id = before.reminder_request_id
+        """The request ID of that call: repeated, it sends nothing."""
         self.returning = before.returning
         """Whether the person was marked for deletion when saved (R19)."""
         self.previous = PreviousCustomership()
@@ -143,9 +149,14 @@ class RegistrationRun:
             guardian_corrections=self.guardian_corrections,
             returning=self.returning,
             previous=self.previous,
+            reminder_request_id=self.reminder_request_id,
         )
         if self.consent_asked_at is not None:
             state.wait_begin_time.FromDatetime(self.consent_asked_at)
+        if self.guardian_mailed_at is not None:
+            state.guardian_mail_time.FromDatetime(self.guardian_mailed_at)
+        if self.reminded_at is not None:
+            state.reminder_time.FromDatetime(self.reminded_at)
         if self.begun is not None and self.welcome_time is not None:
             state.begin_time.FromDatetime(self.begun)
             state.welcome_time.FromDatetime(self.welcome_time)

@@ -44,6 +44,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationWorkflowInput,
     RegistrationWorkflowResult,
     RejectRequest,
+    RemindGuardianRequest,
+    RemindGuardianResponse,
     Resumed,
     SaveRequest,
     SaveResponse,
@@ -66,7 +68,7 @@ from workflows.support.operators import Operated
 from workflows.support.steps import first_message, quick_step
 
 EDITS_AT_ONCE = 30
-"""Edits accepted within a minute for one waiting registration: no person makes more."""
+"""Edits and reminders accepted within a minute for one waiting registration: no person makes more."""
 
 EDITS_WITHIN = timedelta(minutes=1)
 
@@ -286,6 +288,9 @@ class RegistrationWorkflow(Operated):
     @edit.validator
     def _edit_is_possible(self, request: EditRequest) -> None:  # noqa: ARG002
         self._require_waiting()
+        self._require_few_updates()
+
+    def _require_few_updates(self) -> None:
         times = self._edit_times
         if len(times) == EDITS_AT_ONCE and workflow.now() - times[0] < EDITS_WITHIN:
             raise refusal(REASON_TOO_MANY_EDITS)
@@ -334,6 +339,18 @@ class RegistrationWorkflow(Operated):
     @record_consent.validator
     def _consent_is_awaited(self, request: RecordConsentRequest) -> None:  # noqa: ARG002
         self._require_consent_awaited()
+
+    @workflow.update(name=RegistrationWorkflowNames.REMIND_GUARDIAN)
+    async def remind_guardian(self, request: RemindGuardianRequest) -> RemindGuardianResponse:
+        """Mails the guardian the consent request once more, unless a mail went to them recently (R29)."""
+        self._run.edits += 1
+        self._edit_times.append(workflow.now())
+        return self._consent.remind(request)
+
+    @remind_guardian.validator
+    def _reminder_is_possible(self, request: RemindGuardianRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
+        self._require_few_updates()
 
     @workflow.update(name=RegistrationWorkflowNames.DECLINE_CONSENT)
     async def decline_consent(self, request: DeclineConsentRequest) -> StageResponse:

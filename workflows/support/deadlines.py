@@ -33,6 +33,11 @@ def reminder_times(asked: datetime, timetable: Timetable) -> Iterator[datetime]:
     return (asked + reminder.ToTimedelta() for reminder in timetable.consent_reminders)
 
 
+def reminder_gap(timetable: Timetable) -> timedelta:
+    """The least time from a mail to the guardian to the unit's reminder, and from it to an automatic one."""
+    return timetable.reminder_gap.ToTimedelta() if timetable.HasField("reminder_gap") else timedelta(days=3)
+
+
 def lapse_time(asked: datetime, timetable: Timetable) -> datetime:
     """When a consent request lapses (R30)."""
     return asked + timetable.consent_lapse.ToTimedelta()

@@ -153,11 +153,16 @@ class CustomerService(CustomerServiceServicer):
         request: SearchCustomersRequest,
         context: grpc.ServicerContext,
     ) -> SearchCustomersResponse:
-        """Searches a unit's customers by name (R15)."""
+        """Lists a unit's customers, all or by name (R15)."""
         unit_id = UNIT.parse_id(request.parent, "parent")
         search = registration_pb2.SearchCustomersRequest(
             unit_id=unit_id,
             query=request.query,
+            need_ends_before_date=(
+                request.need_ends_before_date if request.HasField("need_ends_before_date") else None
+            ),
+            undeliverable=request.undeliverable,
+            not_welcomed=request.not_welcomed,
             page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
             page_token=request.page_token,
         )

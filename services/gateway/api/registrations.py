@@ -30,6 +30,7 @@ from liity.v1.getting_started_pb2 import GettingStartedStep
 from liity.v1.reason_pb2 import (
     REASON_HETU_IN_TEXT,
     REASON_NOT_WAITING,
+    REASON_NOT_WAITING_FOR_CONSENT,
     REASON_NOT_WAITING_FOR_DECISION,
     REASON_REGISTRATION_NOT_FOUND,
     REASON_UNIT_NOT_FOUND,
@@ -62,6 +63,8 @@ from liity.v1.registration_service_pb2 import (
     RegisterCustomerResponse,
     RejectRegistrationRequest,
     RejectRegistrationResponse,
+    RemindGuardianRequest,
+    RemindGuardianResponse,
     UpdateRegistrationRequest,
     UpdateRegistrationResponse,
     VerifyIdentityRequest,
@@ -219,7 +222,11 @@ class RegistrationService(RegistrationServiceServicer):
         await self._require_unit(unit_id)
         page = registration_pb2.ListRegistrationsRequest(
             unit_id=unit_id,
-            stage=request.stage,
+            stages=[*request.stages, *([request.stage] if request.stage else [])],
+            registrar_account_id=current_request().caller.account_id if request.mine else "",
+            due_before_date=request.due_before_date if request.HasField("due_before_date") else None,
+            undeliverable=request.undeliverable,
+            order_by=request.order_by,
             page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
             page_token=request.page_token,
         )
@@ -249,6 +256,23 @@ class RegistrationService(RegistrationServiceServicer):
         consent = workflow_pb2.RecordConsentRequest(request_id=request.request_id, evidence=evidence)
         recorded = await self._workflows.record_consent(registration.person_id, consent)
         return RecordConsentResponse(registration=to_public(recorded))
+
+    @override
+    async def RemindGuardian(
+        self,
+        request: RemindGuardianRequest,
+        context: grpc.ServicerContext,
+    ) -> RemindGuardianResponse:
+        """Mails the guardian the consent request once more (R29)."""
+        registration = await self._get(request.name)
+        if registration.stage != STAGE_WAITING_FOR_CONSENT:
+            raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+        await self._require_unclaimed_by_others(registration)
+        remind = workflow_pb2.RemindGuardianRequest(request_id=request.request_id)
+        reminded = await self._workflows.remind_guardian(registration.person_id, remind)
+        return RemindGuardianResponse(
+            registration=to_public(reminded.registration), guardian_mail_time=reminded.mail_time
+        )
 
     @override
     async def WithdrawRegistration(

@@ -23,6 +23,8 @@ from liity.v1.unit_service_pb2 import (
     CreateUnitResponse,
     GetUnitRequest,
     GetUnitResponse,
+    GetUnitSummaryRequest,
+    GetUnitSummaryResponse,
     InviteRegistrarRequest,
     InviteRegistrarResponse,
     ListRegistrarsRequest,
@@ -83,6 +85,14 @@ class UnitService(UnitServiceServicer):
     async def GetUnit(self, request: GetUnitRequest, context: grpc.ServicerContext) -> GetUnitResponse:
         """Reads a unit."""
         return GetUnitResponse(unit=_to_public(await self._unit(UNIT.parse_id(request.name, "parent"))))
+
+    @override
+    async def GetUnitSummary(
+        self, request: GetUnitSummaryRequest, context: grpc.ServicerContext
+    ) -> GetUnitSummaryResponse:
+        """A unit in figures."""
+        get = registration_pb2.GetUnitSummaryRequest(unit_id=UNIT.parse_id(request.name, "parent"))
+        return (await self._registration.call(self._units.GetUnitSummary, get)).summary
 
     @override
     async def ListUnits(self, request: ListUnitsRequest, context: grpc.ServicerContext) -> ListUnitsResponse:

@@ -1,10 +1,13 @@
 """`liity.v1.WorkService`: the work list of customer service."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import grpc
 from typing_extensions import override
 
+from liity.notification.v1.notification_service_pb2 import GetMailFiguresRequest
+from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.registration.v1 import work_service_pb2 as stored_pb2
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
@@ -37,6 +40,8 @@ from liity.v1.work_service_pb2 import (
     ClaimWorkItemResponse,
     DismissDuplicateRequest,
     DismissDuplicateResponse,
+    GetFiguresRequest,
+    GetFiguresResponse,
     GetWorkItemRequest,
     GetWorkItemResponse,
     ListWorkItemsRequest,
@@ -70,9 +75,26 @@ _ALSO_THE_UNIT = frozenset({ACTION_EDIT, ACTION_SEND_CREDENTIALS, ACTION_RECORD_
 class WorkService(WorkServiceServicer):
     """Lists work items, and claims and releases them."""
 
-    def __init__(self, registration: Peer) -> None:
+    def __init__(self, registration: Peer, notification: Peer) -> None:
         self._registration = registration
+        self._notification = notification
         self._work = WorkServiceStub(registration.channel)
+        self._notifications = NotificationServiceStub(notification.channel)
+
+    @override
+    async def GetFigures(
+        self,
+        request: GetFiguresRequest,
+        context: grpc.ServicerContext,
+    ) -> GetFiguresResponse:
+        """How much is under way in all units, and how much mail was refused."""
+        figures, mail = await asyncio.gather(
+            self._registration.call(self._work.GetFigures, stored_pb2.GetFiguresRequest()),
+            self._notification.call(self._notifications.GetMailFigures, GetMailFiguresRequest()),
+        )
+        response = figures.figures
+        response.mail.CopyFrom(mail.figures)
+        return response
 
     @override
     async def ListWorkItems(

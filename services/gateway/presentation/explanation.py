@@ -94,6 +94,9 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
 }
 """The event by action in the log of use; other events come from stored data."""
 
+_TO_GUARDIAN = ("consent_request", "consent_reminder")
+"""The mails that ask a guardian for consent."""
+
 _ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
 
 _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
@@ -132,7 +135,20 @@ class Explanation:
             actions=self._actions(),
             next=self._next(),
             password=self._password(),
+            guardian_mail_time=self._guardian_mail_time,
         )
+
+    @property
+    def _guardian_mail_time(self) -> Timestamp | None:
+        """When the last mail was sent to the guardian, while consent is awaited."""
+        if self.history.registration.stage != STAGE_WAITING_FOR_CONSENT:
+            return None
+        sent = [
+            delivery.update_time
+            for delivery in self.deliveries
+            if delivery.template in _TO_GUARDIAN and delivery.state == DELIVERY_STATE_SENT
+        ]
+        return max(sent, key=Timestamp.ToNanoseconds, default=None)
 
     @property
     def _standing(self) -> str:
@@ -246,7 +262,7 @@ class Explanation:
         registration = self.history.registration
         until, stage = registration.deadline, registration.stage
         if stage == STAGE_WAITING_FOR_CONSENT:
-            request = self._last_mail("consent_request", "consent_reminder")
+            request = self._last_mail(*_TO_GUARDIAN)
             bounced = request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
             # A guardian whose mail bounced cannot answer by link: the unit must act.
             party = PARTY_REGISTRAR if bounced else PARTY_GUARDIAN

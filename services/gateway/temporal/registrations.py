@@ -1,9 +1,11 @@
 """Starts and updates registration workflows."""
 
+import grpc
 from google.protobuf.message import Message
 
 from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest, Registration
 from liity.v1.reason_pb2 import (
+    REASON_GUARDIAN_MAILED_RECENTLY,
     REASON_NOT_WAITING,
     REASON_NOT_WAITING_FOR_CONSENT,
     REASON_NOT_WAITING_FOR_DECISION,
@@ -18,6 +20,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     ReactivateRequest,
     RecordConsentRequest,
     RejectRequest,
+    RemindGuardianRequest,
+    RemindGuardianResponse,
     StageResponse,
     VerifyIdentityRequest,
     WithdrawRequest,
@@ -85,6 +89,24 @@ class RegistrationWorkflows(WorkflowStarter):
     async def record_consent(self, person_id: str, request: RecordConsentRequest) -> Registration:
         """Gives the consent."""
         return await self._decide(person_id, Names.RECORD_CONSENT, request.request_id, request)
+
+    async def remind_guardian(self, person_id: str, request: RemindGuardianRequest) -> RemindGuardianResponse:
+        """Reminds the guardian. RESOURCE_EXHAUSTED (GUARDIAN_MAILED_RECENTLY) if a mail went recently."""
+        handle = self._temporal.get_workflow_handle(Names.workflow_id(person_id))
+        update_id = f"{Names.REMIND_GUARDIAN}/{request.request_id}"
+        response: RemindGuardianResponse = await patiently(
+            lambda: handle.execute_update(
+                Names.REMIND_GUARDIAN, request, id=update_id, result_type=RemindGuardianResponse
+            ),
+            closed=REASON_NOT_WAITING_FOR_CONSENT,
+        )
+        if response.HasField("retry_after"):
+            raise Refusal(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                REASON_GUARDIAN_MAILED_RECENTLY,
+                retry_after=response.retry_after.ToTimedelta(),
+            )
+        return response
 
     async def decline_consent(self, person_id: str, request: DeclineConsentRequest) -> Registration:
         """Declines the consent."""

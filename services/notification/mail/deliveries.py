@@ -6,7 +6,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Row, RowMapping, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    Row,
+    RowMapping,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.base import Executable
@@ -19,6 +30,7 @@ from liity.notification.v1.notification_service_pb2 import (
 from services.notification.mail.smtp import NotAccepted, Outcome, Refused, Sent
 from services.notification.models import Message
 from services.notification.privacy_export import DELIVERIES
+from services.runtime.clock import now
 from services.runtime.data.database import is_away
 
 DeliveryRow = Row[Any]
@@ -90,6 +102,25 @@ _RECORD: dict[type[Outcome], Executable] = {
 }
 
 
+def _figures() -> Executable:
+    # Literals: the planner needs them to use the partial indexes.
+    refused = Message.state == literal(DELIVERY_STATE_UNDELIVERABLE, literal_execute=True)
+    pending = Message.state == literal(DELIVERY_STATE_PENDING, literal_execute=True)
+    within_month = Message.update_time > bindparam("month")
+    counts = {
+        "refused_within_day": select(func.count()).where(refused, Message.update_time > bindparam("day")),
+        "refused_within_month": select(func.count()).where(refused, within_month),
+        "pending": select(func.count()).where(pending),
+        "oldest_pending_time": select(func.min(Message.create_time)).where(pending),
+    }
+    return select(
+        *(count.select_from(Message).scalar_subquery().label(name) for name, count in counts.items())
+    )
+
+
+_FIGURES = _figures()
+
+
 class MessageStore:
     """The table of mails. Each method is one statement, hence one round trip."""
 
@@ -111,6 +142,13 @@ class MessageStore:
         }
         rows = await self._execute(_CLAIM, parameters)
         return rows[0] if rows else None
+
+    async def figures(self) -> RowMapping:
+        """The fields of `liity.v1.MailFigures`."""
+        moment = now()
+        bounds = {"day": moment - timedelta(days=1), "month": moment - timedelta(days=30)}
+        async with self._engine.connect() as connection:
+            return (await connection.execute(_FIGURES, bounds)).mappings().one()
 
     async def forget(self, request_id: UUID) -> None:
         """Deletes a claimed mail that is not to be sent."""

@@ -1,15 +1,12 @@
 """CustomerService: reads, searches and changes customers."""
 
-import base64
-import binascii
-import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from sqlalchemy import CTE, RowMapping, bindparam, delete, insert, intersect, select, tuple_, update
+from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
 
@@ -20,12 +17,10 @@ from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     EMAIL_STATE_UNCONFIRMED,
     EMAIL_STATE_UNSPECIFIED,
-    CustomerSummary,
 )
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
-    REASON_INVALID_PAGE_TOKEN,
     REASON_REQUEST_ID_REUSED,
 )
 from services.registration.audit.entries import use_row
@@ -34,6 +29,7 @@ from services.registration.customers import (
     email_delivery,
     go_online,
     identity_code,
+    listing,
     removals,
     temporary_need,
 )
@@ -42,13 +38,11 @@ from services.registration.customers.merges import MERGES
 from services.registration.customers.transfers import transfer
 from services.registration.db.mapping import mail_address, profile_row
 from services.registration.db.models import customer_changes, customer_names, customers, registrations, units
-from services.registration.forms import name_keys
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import (
-    FieldViolation,
     already_exists,
     failed_precondition,
     invalid,
@@ -132,47 +126,9 @@ class CustomerServicer(CustomerServiceServicer):
     async def SearchCustomers(
         self, request: pb.SearchCustomersRequest, _context: object
     ) -> pb.SearchCustomersResponse:
-        """Searches a unit's customers by the beginnings of their names' parts (R15)."""
-        keys = name_keys.query_keys(request.query)
-        if not keys:
-            return pb.SearchCustomersResponse()
-        found = _found_by(request.unit_id, keys)
-        place = (customers.c.sort_key, customers.c.customer_id)
-        statement = (
-            select(
-                customers.c.customer_id,
-                customers.c.first_names,
-                customers.c.last_name,
-                customers.c.kind,
-                customers.c.sort_key,
-                customers.c.profile["address"]["municipality"].astext.label("municipality"),
-            )
-            .where(
-                customers.c.unit_id == request.unit_id,
-                customers.c.state == CUSTOMER_STATE_ACTIVE,
-                customers.c.customer_id == found.c.customer_id,
-            )
-            .order_by(*place)
-            .limit(request.page_size + 1)
-        )
-        if request.page_token:
-            statement = statement.where(tuple_(*place) > tuple_(*_position(request.page_token)))
+        """Lists a unit's customers, all or by the beginnings of their names' parts (R15)."""
         async with self._autocommit.connect() as connection:
-            rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
-        page = rows[: request.page_size]
-        return pb.SearchCustomersResponse(
-            customers=[
-                CustomerSummary(
-                    name=row["customer_id"],
-                    first_names=row["first_names"],
-                    last_name=row["last_name"],
-                    kind=row["kind"],
-                    municipality=row["municipality"] or "",
-                )
-                for row in page
-            ],
-            next_page_token=_page_token(page[-1]) if len(rows) > len(page) else "",
-        )
+            return await listing.page(connection, request)
 
     @override
     async def TransferCustomer(
@@ -376,39 +332,6 @@ async def _changed_since(connection: AsyncConnection, request: pb.UpdateCustomer
     parameters = {"id": request.customer_id, "seen": min(int(request.etag), 2**63 - 1)}
     found: Iterable[list[str]] = (await connection.scalars(_CHANGES_SINCE, parameters)).all()
     return FieldMask(paths=sorted({path for paths in found for path in paths}))
-
-
-def _found_by(unit_id: str, keys: Sequence[str]) -> CTE:
-    """The IDs of customers who have, for each key, a name part that begins with it.
-
-    Evaluated first, as a materialised CTE: no statistics of names are kept, and a plan that guesses wrongly
-    would look at every customer for each name.
-    """
-    begun = [
-        select(customer_names.c.customer_id).where(
-            customer_names.c.unit_id == unit_id,
-            customer_names.c.key >= key,
-            # Greater than all texts that begin with the key: no letter is as great as this character.
-            customer_names.c.key < key + "\U0010ffff",
-        )
-        for key in keys
-    ]
-    # A customer may have two names with this beginning.
-    return intersect(begun[0].distinct(), *begun[1:]).cte("found").prefix_with("MATERIALIZED")
-
-
-def _page_token(row: RowMapping) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row["sort_key"], row["customer_id"]]).encode()).decode()
-
-
-def _position(page_token: str) -> tuple[str, str]:
-    try:
-        match json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True)):
-            case [str(sort_key), str(customer_id)] if "\0" not in sort_key + customer_id:
-                return sort_key, customer_id
-    except (binascii.Error, ValueError, RecursionError):
-        pass
-    raise invalid([FieldViolation("page_token", REASON_INVALID_PAGE_TOKEN)])
 
 
 def _etag(row: RowMapping | dict[str, Any]) -> str:

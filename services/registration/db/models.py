@@ -40,6 +40,9 @@ class Base(DeclarativeBase):
     }
 
 
+_BY_NAME = ("unit_id", "sort_key", "customer_id")
+
+
 class Unit(Base):
     """A unit."""
 
@@ -71,6 +74,14 @@ class Customer(Base):
         Index(
             "ix_customers_temporary",
             "customer_id",
+            postgresql_where=text("state = 1 AND profile ->> 'temporary' = 'true'"),
+        ),
+        # For lists of a unit's customers by name: all, those whose address does not work, temporary ones.
+        Index("ix_customers_unit", *_BY_NAME, postgresql_where=text("state = 1")),
+        Index("ix_customers_unit_undeliverable", *_BY_NAME, postgresql_where=text("email_state = 3")),
+        Index(
+            "ix_customers_unit_temporary",
+            *_BY_NAME,
             postgresql_where=text("state = 1 AND profile ->> 'temporary' = 'true'"),
         ),
     )
@@ -187,6 +198,36 @@ class Registration(Base):
             "ix_registrations_undeliverable",
             "registration_id",
             postgresql_where=text("stage = 2 AND undeliverable_since IS NOT NULL"),
+        ),
+        # For lists of a unit's registrations: of a registrar, by deadline, with a failed address.
+        Index(
+            "ix_registrations_unit_registrar",
+            "unit_id",
+            "registrar_account_id",
+            "stage",
+            "created_at",
+            "registration_id",
+        ),
+        Index(
+            "ix_registrations_unit_deadline",
+            "unit_id",
+            "deadline",
+            "registration_id",
+            postgresql_where=text("deadline IS NOT NULL"),
+        ),
+        Index(
+            "ix_registrations_unit_undeliverable",
+            "unit_id",
+            "created_at",
+            "registration_id",
+            postgresql_where=text("stage = 2 AND undeliverable_since IS NOT NULL"),
+        ),
+        # For lists of customers without a welcome: ACTIVE and CREDENTIALS_SENT of online customers.
+        Index(
+            "ix_registrations_not_welcomed",
+            "unit_id",
+            "customer_id",
+            postgresql_where=text("stage IN (3, 4) AND kind = 1 AND NOT over"),
         ),
         # For reconciliation with the workflows: waiting stages, ACTIVE of online customers, CREDENTIALS_SENT.
         Index(

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from liity.v1.reason_pb2 import REASON_DATE_IN_FUTURE, REASON_INVALID_DATE, REASON_INVALID_FORMAT
-from services.runtime.clock import from_proto_date
+from services.runtime.clock import from_proto_date, helsinki_moment
 from services.runtime.rpc.errors import FieldViolation, invalid
 
 
@@ -15,6 +15,14 @@ def calendar_day(day: Date, field: str) -> date:
     try:
         return from_proto_date(day)
     except ValueError:
+        raise invalid([FieldViolation(field, REASON_INVALID_DATE)]) from None
+
+
+def begin_of_day(day: Date, field: str) -> datetime:
+    """When a day begins in Helsinki. INVALID_ARGUMENT (INVALID_DATE) if there is no such day."""
+    try:
+        return helsinki_moment(from_proto_date(day))
+    except (ValueError, OverflowError):
         raise invalid([FieldViolation(field, REASON_INVALID_DATE)]) from None
 
 

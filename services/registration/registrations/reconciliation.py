@@ -57,7 +57,7 @@ _MOMENT = DateTime(timezone=True)
 _REGISTRATIONS = registrations.c
 _CUSTOMERS = customers.c
 
-_UNFINISHED = and_(
+UNFINISHED = and_(
     _REGISTRATIONS.stage.in_([_fixed(stage) for stage in sorted(UNDER_WAY)]),
     ~_REGISTRATIONS.over,
     or_(_REGISTRATIONS.stage != _fixed(STAGE_ACTIVE), _REGISTRATIONS.kind == _fixed(CUSTOMER_KIND_ONLINE)),
@@ -93,7 +93,7 @@ _EXPECTED_END = _CUSTOMERS.profile["expected_end_date"]
 LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
     pb.UNFINISHED_KIND_REGISTRATION: _page(
         _REGISTRATIONS.registration_id, _REGISTRATIONS.updated_at, *_OF_REGISTRATION
-    ).where(_UNFINISHED),
+    ).where(UNFINISHED),
     pb.UNFINISHED_KIND_CD_BORROWER: _page(
         _REGISTRATIONS.registration_id, _REGISTRATIONS.updated_at, *_OF_REGISTRATION
     )
@@ -149,11 +149,11 @@ _GET = select(
     _REGISTRATIONS.birth_date,
     func.coalesce(_CUSTOMERS.profile, _REGISTRATIONS.form).label("profile"),
 )
-_GET_UNFINISHED = _GET.select_from(
+_GETUNFINISHED = _GET.select_from(
     registrations.outerjoin(customers, _CUSTOMERS.customer_id == _REGISTRATIONS.customer_id)
 ).where(
     _REGISTRATIONS.registration_id == bindparam("id"),
-    or_(_UNFINISHED, _CD_BORROWER),
+    or_(UNFINISHED, _CD_BORROWER),
     _REGISTRATIONS.person_id.is_not(None),
 )
 
@@ -201,7 +201,7 @@ class ReconciliationServicer(ReconciliationServiceServicer):
         self, request: pb.GetUnfinishedRegistrationRequest, _context: object
     ) -> pb.GetUnfinishedRegistrationResponse:
         """Reads an unfinished registration."""
-        row = await row_of(self._engine, _GET_UNFINISHED, {"id": request.registration_id})
+        row = await row_of(self._engine, _GETUNFINISHED, {"id": request.registration_id})
         if row is None:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         form = from_json(row["profile"] or {})

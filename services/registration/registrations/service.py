@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import RowMapping, select, tuple_
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import override
 
@@ -32,12 +32,10 @@ from liity.v1.registration_service_pb2 import (
 from services.registration.audit.entries import use_row
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.customers import begin as customer_begin
-from services.registration.db import paging
 from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message
-from services.registration.db.models import registrations
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import consent_errors, from_json, tidy_text
-from services.registration.registrations import decisions, pending_form, queries
+from services.registration.registrations import decisions, listing, pending_form, queries
 from services.registration.registrations.consent_wording import current_wording
 from services.registration.registrations.create import Saving
 from services.registration.registrations.duplicates import possible_duplicates_of
@@ -82,27 +80,9 @@ class RegistrationServicer(RegistrationServiceServicer):
     async def ListRegistrations(
         self, request: pb.ListRegistrationsRequest, _context: object
     ) -> pb.ListRegistrationsResponse:
-        """Lists a unit's registrations, newest first. Later pages leave out those saved meanwhile."""
-        place = (registrations.c.created_at, registrations.c.registration_id)
-        statement = (
-            select(*queries.COLUMNS)
-            .where(registrations.c.unit_id == request.unit_id)
-            .order_by(*(column.desc() for column in place))
-            .limit(request.page_size + 1)
-        )
-        if request.stage:
-            statement = statement.where(registrations.c.stage == request.stage)
-        if request.page_token:
-            statement = statement.where(tuple_(*place) < paging.decode(request.page_token))
+        """Lists a unit's registrations. Later pages leave out those saved meanwhile."""
         async with self._autocommit.connect() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        page = rows[: request.page_size]
-        more = len(rows) > len(page)
-        last = paging.Position(page[-1]["created_at"], page[-1]["registration_id"]) if more else None
-        return pb.ListRegistrationsResponse(
-            registrations=[to_message(row) for row in page],
-            next_page_token=paging.encode(last) if last else "",
-        )
+            return await listing.page(connection, request)
 
     @override
     async def LookUpPerson(

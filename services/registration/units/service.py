@@ -19,6 +19,8 @@ from liity.registration.v1.unit_service_pb2 import (
     CreateUnitResponse,
     GetUnitRequest,
     GetUnitResponse,
+    GetUnitSummaryRequest,
+    GetUnitSummaryResponse,
     ListUnitsRequest,
     ListUnitsResponse,
     Unit,
@@ -36,6 +38,7 @@ from liity.v1.reason_pb2 import (
 )
 from services.registration.db.models import units
 from services.registration.forms import name_keys
+from services.registration.units.summary import summary
 from services.runtime.clock import now
 from services.runtime.rpc.errors import (
     FieldViolation,
@@ -110,6 +113,14 @@ class UnitServicer(UnitServiceServicer):
         async with self._autocommit.connect() as connection:
             row = (await connection.execute(_GET, {"id": request.unit_id})).mappings().first()
         return GetUnitResponse(unit=_to_message(_known(row)))
+
+    @override
+    async def GetUnitSummary(
+        self, request: GetUnitSummaryRequest, _context: object
+    ) -> GetUnitSummaryResponse:
+        """A unit in figures."""
+        async with self._autocommit.connect() as connection:
+            return GetUnitSummaryResponse(summary=await summary(connection, request.unit_id))
 
     @override
     async def ListUnits(self, request: ListUnitsRequest, _context: object) -> ListUnitsResponse:

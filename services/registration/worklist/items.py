@@ -9,6 +9,7 @@ from sqlalchemy import (
     Interval,
     Select,
     String,
+    Subquery,
     and_,
     bindparam,
     cast,
@@ -266,9 +267,21 @@ def one(item_id: str) -> Select[Any]:
     return _with_claims(union_all(*chosen))
 
 
+def totals() -> Select[Any]:
+    """Counts, per kind, all items and those overdue at `moment`, with the oldest's. Takes a `Patience`."""
+    items = _all_items()
+    late = items.c.deadline <= bindparam("moment", type_=_MOMENT)
+    return select(
+        items.c.kind,
+        func.count().label("total"),
+        func.count().filter(late).label("overdue"),
+        func.min(items.c.since).label("oldest"),
+    ).group_by(items.c.kind)
+
+
 def due() -> Select[Any]:
     """Counts, per kind, the items overdue at `moment`, and those due by `later`. Takes a `Patience`."""
-    items = union_all(*(items for listed in _LISTED.values() for items in listed)).subquery("items")
+    items = _all_items()
     late = items.c.deadline <= bindparam("moment", type_=_MOMENT)
     return (
         select(
@@ -280,3 +293,7 @@ def due() -> Select[Any]:
         .group_by(items.c.kind)
         .order_by(items.c.kind)
     )
+
+
+def _all_items() -> Subquery:
+    return union_all(*(items for listed in _LISTED.values() for items in listed)).subquery("items")

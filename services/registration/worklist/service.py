@@ -19,7 +19,7 @@ from services.registration.forms import name_keys, proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.registration.registrations.duplicates import waiting_of
-from services.registration.worklist import claims
+from services.registration.worklist import claims, figures
 from services.registration.worklist import items as worklist_items
 from services.registration.worklist.items import Patience
 from services.runtime.clock import now
@@ -161,6 +161,12 @@ class WorkServicer(WorkServiceServicer):
         async with self._one_picture.begin() as connection:
             rows = (await connection.execute(worklist_items.due(), asked)).mappings().all()
         return pb.CountDueWorkResponse(due=[pb.DueWork(**row) for row in rows])
+
+    @override
+    async def GetFigures(self, request: pb.GetFiguresRequest, _context: object) -> pb.GetFiguresResponse:
+        """How much is under way in all units."""
+        async with self._one_picture.begin() as connection:
+            return pb.GetFiguresResponse(figures=await figures.figures(connection, self._patience))
 
     async def _get(self, connection: AsyncConnection, item_id: str) -> pb.WorkItem:
         asked = {"moment": now(), **self._patience}

@@ -154,6 +154,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_REGISTRATIONS, _unit_people("registration:list", _READ), "ListRegistrations"),
         *_rules(_REGISTRATIONS, _unit_people("registration:update", _CHANGE), "UpdateRegistration"),
         *_rules(_REGISTRATIONS, _unit_people("registration:activate", _CHANGE), "RecordConsent"),
+        *_rules(_REGISTRATIONS, _unit_people("registration:remind", _READ), "RemindGuardian"),
         *_rules(_REGISTRATIONS, _unit_people("registration:end", _CHANGE), "WithdrawRegistration"),
         *_rules(_REGISTRATIONS, _staff_of_unit("registration:reactivate", _CHANGE), "Reactivate"),
         *_rules(_REGISTRATIONS, _staff_of_unit("registration:verify-identity", _CHANGE), "VerifyIdentity"),
@@ -192,6 +193,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CLASS_LISTS, _unit_people("class-list:cancel", _CHANGE), "CancelClassList"),
         *_rules(_PUBLIC_UNITS, _staff("unit:create", _READ), "CreateUnit"),
         *_rules(_PUBLIC_UNITS, _unit_people("unit:read", _READ), "GetUnit"),
+        *_rules(_PUBLIC_UNITS, _unit_people("unit:summary", _NO_PERSONS), "GetUnitSummary"),
         *_rules(_PUBLIC_UNITS, _staff("unit:list", _READ), "ListUnits"),
         *_rules(_PUBLIC_UNITS, _staff_of_unit("unit:update", _READ), "UpdateUnit"),
         *_rules(_PUBLIC_UNITS, _staff_of_unit("unit:close", _READ), "CloseUnit"),
@@ -200,6 +202,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_PUBLIC_UNITS, _staff_of_unit("registrar:set-role", _READ), "SetRegistrarRole"),
         *_rules(_PUBLIC_UNITS, _main_users("registrar:remove", _READ), "RemoveRegistrar"),
         *_rules(_REGISTRATIONS, _unit_people("registration:explain", _READ), "ExplainRegistration"),
+        *_rules(_WORK, _about_nobody("work:figures", {ROLE_CUSTOMER_SERVICE}), "GetFigures"),
         *_rules(_WORK, _staff("work:list", _READ), "ListWorkItems"),
         *_rules(_WORK, _staff("work:read", _READ), "GetWorkItem"),
         *_rules(_WORK, _staff("work:claim", _CHANGE), "ClaimWorkItem"),
@@ -246,7 +249,7 @@ ACCESS: Mapping[str, Rule] = dict(
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
         *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),
-        *_rules(_UNITS, _services("gateway"), "ListUnits", "UpdateUnit"),
+        *_rules(_UNITS, _services("gateway"), "ListUnits", "UpdateUnit", "GetUnitSummary"),
         *_rules(_UNITS, _services("worker"), "CloseUnit"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway"), "PrepareRegistration", "ListRegistrations"),
         *_rules(
@@ -273,6 +276,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_USES, _services("gateway"), "ListUses", "ListSuspicions"),
         *_rules(_STORED_WORK, _services("gateway"), "ListWorkItems", "GetWorkItem", "ClaimWorkItem"),
         *_rules(_STORED_WORK, _services("gateway"), "ReleaseWorkItem", "DismissDuplicate", "CheckClaim"),
+        *_rules(_STORED_WORK, _services("gateway"), "GetFigures"),
         *_rules(_STORED_WORK, _services("worker"), "CountDueWork"),
         *_rules(_STORED_MESSAGES, _services("gateway"), "CreateMessage", "GetMessage", "ListMessages"),
         *_rules(_STORED_MESSAGES, _services("gateway"), "CloseMessage"),
@@ -291,7 +295,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_CLASS_LISTS, _services("worker"), "DecideRows", "FinishClassList", "CancelClassList"),
         # notification
         *_rules(_NOTIFICATIONS, _services("worker"), "SendMessage", "ExportSubjects", "EraseSubjects"),
-        *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries"),
+        *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries", "GetMailFigures"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),

@@ -40,6 +40,7 @@ class RegistrationWorkflowNames(_RunNames):
     SAVE = "save"
     EDIT = "edit"
     RECORD_CONSENT = "record_consent"
+    REMIND_GUARDIAN = "remind_guardian"
     DECLINE_CONSENT = "decline_consent"
     WITHDRAW = "withdraw"
     MOVED = "moved"

@@ -18,15 +18,18 @@ from liity.registration.v1 import personal_data_service_pb2 as data_pb
 from liity.registration.v1 import reconciliation_service_pb2 as unfinished_pb
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2 import GetCustomerRequest, SearchCustomersRequest
+from liity.registration.v1.unit_service_pb2 import GetUnitSummaryRequest
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
 from liity.registration.v1.work_service_pb2 import (
     CountDueWorkRequest,
+    GetFiguresRequest,
     GetWorkItemRequest,
     ListWorkItemsRequest,
 )
 from liity.v1.class_list_service_pb2 import CLASS_LIST_OUTCOME_REGISTERED, CLASS_LIST_STATE_DONE
 from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT, STAGE_WELCOMED
+from liity.v1.registration_service_pb2 import REGISTRATION_ORDER_DEADLINE
 from services.registration.audit import entries
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.audit.service import UseLogServicer
@@ -41,27 +44,41 @@ from services.registration.registrations.history import HistoryServicer
 from services.registration.registrations.reconciliation import LISTS
 from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
+from services.registration.units.service import UnitServicer
 from services.registration.worklist import claims
 from services.registration.worklist.service import WorkServicer
-from services.runtime.clock import now
+from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.data.rate_limits import sweep_limits
 from services.runtime.rpc.errors import Refusal
 from tests.conftest import running_postgres
 from tests.support.query_plans import Plans, filled
 from tests.support.registration_service import timestamp
 
+_HALF_IN_ONE_UNIT = "'un' || CASE WHEN n % 2 = 0 THEN 1 ELSE 1 + n % 1000 END"
+_TEMPORARY = """'{"temporary": true, "expected_end_date": {"year": 2027, "month": 1, "day": 1}}'::jsonb"""
 _OF_UNIT = {"unit_id": "'un' || 1 + n % 1000"}
 
 FILLING: dict[str, dict[str, str]] = {
     "units": {},
-    "customers": _OF_UNIT | {"state": "1", "birth_date": "date '1940-01-01' + (n % 30000)"},
+    "customers": _OF_UNIT
+    | {
+        "unit_id": _HALF_IN_ONE_UNIT,
+        "state": "1",
+        "birth_date": "date '1940-01-01' + (n % 30000)",
+        "email_state": "CASE WHEN n % 1000 = 0 THEN 3 ELSE 1 END",
+        "profile": f"CASE WHEN n % 1000 = 0 THEN {_TEMPORARY} ELSE '{{}}' END",
+    },
     "customer_names": _OF_UNIT | {"key": "'na' || n"},
     "registrations": _OF_UNIT
     | {
+        "unit_id": _HALF_IN_ONE_UNIT,
+        "registrar_account_id": "'ac' || n % 50",
         "person_id": "'pe' || n",
         "customer_id": "'cu' || n",
-        "stage": f"CASE WHEN n % 1000 = 0 THEN 9 WHEN n % 100 = 0 THEN 3 ELSE {STAGE_WELCOMED} END",
-        "deadline": "now() + n * interval '1 minute'",
+        "stage": "CASE WHEN n % 1000 = 0 THEN 9 WHEN n % 1000 = 500 THEN 2 WHEN n % 100 = 0 THEN 3"
+        f" ELSE {STAGE_WELCOMED} END",
+        "deadline": "CASE WHEN n % 500 = 0 THEN now() + n * interval '1 minute' END",
+        "undeliverable_since": "CASE WHEN n % 1000 = 500 THEN now() END",
         "rejection_note": "CASE WHEN n % 10000 = 0 THEN 'Ei' END",
     },
     "messages": _OF_UNIT | {"state": "CASE WHEN n % 1000 = 0 THEN 1 ELSE 2 END", "closed_at": "now()"},
@@ -122,6 +139,8 @@ CALLS = [
     GetCustomerRequest(customer_id="cu1007"),
     SearchCustomersRequest(unit_id="un7", query="na1007", page_size=50),
     ListWorkItemsRequest(page_size=50),
+    GetFiguresRequest(),
+    GetUnitSummaryRequest(unit_id="un7"),
     CountDueWorkRequest(until=timestamp(now() + timedelta(days=3))),
     GetWorkItemRequest(work_item_id="4-cu1-cu2"),
     messages_pb.ListMessagesRequest(unit_id="un7", page_size=50),
@@ -141,6 +160,47 @@ CALLS = [
 
 @pytest.mark.parametrize("request_", CALLS, ids=lambda call: call.DESCRIPTOR.name)
 async def test_every_list_goes_by_an_index(engine: AsyncEngine, keys_dir: Path, request_: Any) -> None:
+    plans = await _plans(engine, keys_dir, request_)
+    assert await plans.wrong() == []
+
+
+_TOMORROW = to_proto_date(helsinki_day(now()) + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("request_", "index"),
+    [
+        (pb.ListRegistrationsRequest(), "ix_registrations_unit"),
+        (
+            pb.ListRegistrationsRequest(stages=[STAGE_WAITING_FOR_CONSENT, STAGE_WELCOMED]),
+            "ix_registrations_unit_stage",
+        ),
+        (pb.ListRegistrationsRequest(registrar_account_id="ac8"), "ix_registrations_unit_registrar"),
+        (pb.ListRegistrationsRequest(undeliverable=True), "ix_registrations_unit_undeliverable"),
+        (
+            pb.ListRegistrationsRequest(order_by=REGISTRATION_ORDER_DEADLINE),
+            "ix_registrations_unit_deadline",
+        ),
+        (pb.ListRegistrationsRequest(due_before_date=_TOMORROW), ""),
+        (SearchCustomersRequest(), "ix_customers_unit"),
+        (SearchCustomersRequest(need_ends_before_date=_TOMORROW), "ix_customers_unit_temporary"),
+        # If few addresses have failed anywhere, the index over all units serves as well.
+        (SearchCustomersRequest(undeliverable=True), "undeliverable"),
+        (SearchCustomersRequest(not_welcomed=True), "ix_registrations_not_welcomed"),
+    ],
+)
+async def test_each_list_of_a_large_unit_goes_by_its_index(
+    engine: AsyncEngine, keys_dir: Path, request_: Any, index: str
+) -> None:
+    """A unit that has half of all rows: whatever reads all of the unit's rows reads too much."""
+    request_.unit_id, request_.page_size = "un1", 50
+    plans = await _plans(engine, keys_dir, request_)
+    assert await plans.wrong() == []
+    assert any(index in used for used in await plans.indexes())
+
+
+async def _plans(engine: AsyncEngine, keys_dir: Path, request_: Any) -> Plans:
+    """The plans of what a servicer executes to answer a request."""
     settings = RegistrationSettings.model_validate(
         {"listen": "", "database_url": "postgresql+asyncpg://unused", "keys_dir": keys_dir}
     )
@@ -148,6 +208,7 @@ async def test_every_list_goes_by_an_index(engine: AsyncEngine, keys_dir: Path, 
     servicers = (
         RegistrationServicer(engine, look_ups),
         CustomerServicer(engine),
+        UnitServicer(engine),
         WorkServicer(engine, settings.work_claim_lifetime, settings.work_patience()),
         MessageServicer(engine, settings.message_answer_days),
         ClassListServicer(engine, look_ups, settings.class_list_lifetime),
@@ -161,7 +222,7 @@ async def test_every_list_goes_by_an_index(engine: AsyncEngine, keys_dir: Path, 
     # What is not there is looked for as well.
     with plans.watching(), contextlib.suppress(Refusal):
         await serve(request_, None)
-    assert await plans.wrong() == []
+    return plans
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,9 @@ from liity.v1.message_service_pb2 import (
     ListMessagesRequest,
     SendMessageRequest,
 )
-from liity.v1.registration_pb2 import STAGE_ACTIVE
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT
 from liity.v1.registration_service_pb2 import (
+    REGISTRATION_ORDER_DEADLINE,
     CheckPersonalIdentityCodeRequest,
     ExplainRegistrationRequest,
     GetRegistrationRequest,
@@ -89,6 +90,7 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     RegisterCustomerRequest,
     RejectRegistrationRequest,
+    RemindGuardianRequest,
     UpdateRegistrationRequest,
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
@@ -99,6 +101,7 @@ from liity.v1.unit_service_pb2 import (
     CloseUnitRequest,
     CreateUnitRequest,
     GetUnitRequest,
+    GetUnitSummaryRequest,
     InviteRegistrarRequest,
     ListRegistrarsRequest,
     ListUnitsRequest,
@@ -112,6 +115,7 @@ from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_MESSAGE,
     ClaimWorkItemRequest,
     DismissDuplicateRequest,
+    GetFiguresRequest,
     GetWorkItemRequest,
     ListWorkItemsRequest,
     ReleaseWorkItemRequest,
@@ -237,7 +241,13 @@ CALLS: dict[str, Call] = {
         logged=prepared_calls.update_customer,
     ),
     "/liity.v1.CustomerService/SearchCustomers": Call(
-        lambda facts: SearchCustomersRequest(parent=facts.school, query="virt", page_size=10),
+        lambda facts: SearchCustomersRequest(
+            parent=facts.school,
+            query="virt",
+            page_size=10,
+            need_ends_before_date=date_from_today(30),
+            not_welcomed=True,
+        ),
         logged=prepared_calls.search_customers,
     ),
     "/liity.v1.RegistrationService/CheckPersonalIdentityCode": Call(
@@ -256,7 +266,13 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.RegistrationService/ListRegistrations": Call(
         lambda facts: ListRegistrationsRequest(
-            parent=facts.school, page_size=10, page_token="", stage=STAGE_ACTIVE
+            parent=facts.school,
+            page_size=10,
+            page_token="",
+            stages=[STAGE_ACTIVE, STAGE_CREDENTIALS_SENT],
+            mine=True,
+            due_before_date=date_from_today(365),
+            order_by=REGISTRATION_ORDER_DEADLINE,
         ),
         logged=prepared_calls.list_registrations,
     ),
@@ -267,6 +283,10 @@ CALLS: dict[str, Call] = {
             consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(-1)),
         ),
         logged=prepared_calls.record_consent,
+    ),
+    "/liity.v1.RegistrationService/RemindGuardian": Call(
+        lambda facts: RemindGuardianRequest(name=facts.waiting.name, request_id=new_request_id()),
+        logged=prepared_calls.remind_guardian,
     ),
     "/liity.v1.RegistrationService/ExplainRegistration": Call(
         lambda facts: ExplainRegistrationRequest(name=facts.waiting.name),
@@ -304,6 +324,9 @@ CALLS: dict[str, Call] = {
             kinds=[WORK_ITEM_KIND_MESSAGE], claims=CLAIM_FILTER_UNCLAIMED, page_size=10
         ),
         logged=prepared_calls.list_work_items,
+    ),
+    "/liity.v1.WorkService/GetFigures": Call(
+        lambda _: GetFiguresRequest(),
     ),
     "/liity.v1.WorkService/GetWorkItem": Call(
         lambda facts: GetWorkItemRequest(name=facts.work_item),
@@ -483,6 +506,9 @@ CALLS: dict[str, Call] = {
     "/liity.v1.UnitService/GetUnit": Call(
         lambda facts: GetUnitRequest(name=facts.school),
         logged=prepared_calls.get_unit,
+    ),
+    "/liity.v1.UnitService/GetUnitSummary": Call(
+        lambda facts: GetUnitSummaryRequest(name=facts.school),
     ),
     "/liity.v1.UnitService/ListUnits": Call(
         lambda _: ListUnitsRequest(query="esimerk", page_size=10),

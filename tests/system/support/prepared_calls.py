@@ -60,6 +60,7 @@ from liity.v1.registration_service_pb2 import (
     RecordConsentRequest,
     RegisterCustomerRequest,
     RejectRegistrationRequest,
+    RemindGuardianRequest,
     UpdateRegistrationRequest,
     VerifyIdentityRequest,
     WithdrawRegistrationRequest,
@@ -216,6 +217,12 @@ async def record_consent(world: World) -> Called:
         consent=PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=date_from_today(0)),
     )
     return Called("staff", request, these(*await world.both(registration)))
+
+
+async def remind_guardian(world: World) -> Called:
+    registration = await world.pupil()
+    request = RemindGuardianRequest(name=registration.name, request_id=new_request_id())
+    return Called("teacher", request, these(opaque(registration.name)))
 
 
 async def update_registration(world: World) -> Called:

@@ -2,19 +2,24 @@
 
 import asyncio
 import uuid
+from datetime import timedelta
 
 import pytest
+from google.type.date_pb2 import Date
 from sqlalchemy import text
 
 from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1.unit_service_pb2 import Unit
-from liity.v1.customer_form_pb2 import CustomerForm, RelatedPerson
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CustomerForm, RelatedPerson
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     CUSTOMER_STATE_MARKED_FOR_DELETION,
     EMAIL_STATE_CONFIRMED,
     EMAIL_STATE_UNCONFIRMED,
+    EMAIL_STATE_UNDELIVERABLE,
 )
+from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from services.runtime.clock import helsinki_day, now, to_proto_date
 from tests.support.registration_forms import child_form, paper_consent
 from tests.support.registration_service import Service, birth_of_child, refusal, violations
 
@@ -294,6 +299,68 @@ async def test_pages_are_in_the_order_of_the_finnish_alphabet(service: Service, 
 async def test_a_page_token_that_is_none_of_ours(service: Service, unit: Unit, page_token: str) -> None:
     wrong = await violations(service.search(unit.unit_id, "a", page_token=page_token))
     assert wrong == {"page_token": "INVALID_PAGE_TOKEN"}
+
+
+async def test_all_customers_are_listed_without_a_word(service: Service, unit: Unit) -> None:
+    last_names = ["Aho", "Virtanen", "Zetterberg", "Åkerman", "Äyräs", "Öhman"]
+    for last_name in reversed(last_names):
+        await service.customer(unit.unit_id, last_name=last_name)
+    ended = await service.customer(unit.unit_id, last_name="Entinen")
+    await _set(service, ended, f"state = {CUSTOMER_STATE_MARKED_FOR_DELETION}")
+    await service.customer((await service.unit("Toinen kirjasto")).unit_id, last_name="Muualla")
+    first = await service.search(unit.unit_id, page_size=4)
+    rest = await service.search(unit.unit_id, "  ", page_size=4, page_token=first.next_page_token)
+    assert [found.last_name for found in (*first.customers, *rest.customers)] == last_names
+    assert not rest.next_page_token
+
+
+async def test_temporary_customers_are_listed_by_the_end_of_their_need(service: Service, unit: Unit) -> None:
+    today = helsinki_day(now())
+    ends = {"Aho": 40, "Berg": 30, "Cederberg": 31, "Dahl": 5}
+    for last_name, days in ends.items():
+        await service.customer(
+            unit.unit_id,
+            last_name=last_name,
+            temporary=True,
+            expected_end_date=to_proto_date(today + timedelta(days=days)),
+        )
+    await service.customer(unit.unit_id, last_name="Eerola", temporary=True)
+    await service.customer(unit.unit_id, last_name="Forss")
+    before = to_proto_date(today + timedelta(days=31))
+    page = await service.search(unit.unit_id, need_ends_before_date=before)
+    assert [found.last_name for found in page.customers] == ["Berg", "Dahl"]
+    assert page.customers[1].expected_end_date == to_proto_date(today + timedelta(days=5))
+    one = await service.search(unit.unit_id, "dah", need_ends_before_date=before)
+    assert [found.last_name for found in one.customers] == ["Dahl"]
+
+
+@pytest.mark.parametrize("day", [Date(year=2026, month=2, day=30), Date(), Date(year=2026, month=-1, day=1)])
+async def test_a_day_that_is_none(service: Service, unit: Unit, day: Date) -> None:
+    found = await violations(service.search(unit.unit_id, need_ends_before_date=day))
+    assert found == {"need_ends_before_date": "INVALID_DATE"}
+
+
+async def test_customers_whose_address_failed_are_listed(service: Service, unit: Unit) -> None:
+    await service.customer(unit.unit_id, last_name="Toimii")
+    failed = await service.customer(unit.unit_id, last_name="Palautuu")
+    ended = await service.customer(unit.unit_id, last_name="Entinen")
+    for one in (failed, ended):
+        await _set(service, one, f"email_state = {EMAIL_STATE_UNDELIVERABLE}")
+    await _set(service, ended, f"state = {CUSTOMER_STATE_MARKED_FOR_DELETION}")
+    page = await service.search(unit.unit_id, undeliverable=True)
+    assert [found.last_name for found in page.customers] == ["Palautuu"]
+    assert page.customers[0].email_state == EMAIL_STATE_UNDELIVERABLE
+
+
+async def test_customers_without_a_welcome_are_listed(service: Service, unit: Unit) -> None:
+    stages = {"Alku": None, "Odottaa": STAGE_CREDENTIALS_SENT, "Valmis": STAGE_WELCOMED}
+    for last_name, stage in stages.items():
+        customer = await service.customer(unit.unit_id, last_name=last_name)
+        if stage is not None:
+            await service.advance(customer.registration_id, stage)
+    await service.customer(unit.unit_id, last_name="Levyt", kind=CUSTOMER_KIND_CD_BORROWER)
+    page = await service.search(unit.unit_id, not_welcomed=True)
+    assert [found.last_name for found in page.customers] == ["Alku", "Odottaa"]
 
 
 async def _set(service: Service, customer: pb.Customer, assignment: str) -> None:

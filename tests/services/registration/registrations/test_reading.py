@@ -4,9 +4,11 @@ import json
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from google.type.date_pb2 import Date
 from sqlalchemy import text
 
 from liity.registration.v1 import registration_service_pb2 as pb
@@ -15,9 +17,10 @@ from liity.registration.v1.unit_service_pb2 import (
 )
 from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
-from liity.v1.registration_service_pb2 import Standing
+from liity.v1.registration_service_pb2 import REGISTRATION_ORDER_DEADLINE, Standing
+from services.runtime.clock import helsinki_moment
 from tests.support.registration_forms import adult_form
-from tests.support.registration_service import REGISTRAR, Service, refusal, violations
+from tests.support.registration_service import REGISTRAR, Service, refusal, timestamp, violations
 
 
 async def test_a_registration_that_is_not_there(service: Service) -> None:
@@ -140,6 +143,73 @@ async def test_registrations_of_one_stage(service: Service, unit: Unit) -> None:
     assert len((await service.page(unit.unit_id)).registrations) == 5
 
 
+async def test_registrations_of_several_stages_come_newest_first(service: Service, unit: Unit) -> None:
+    made = []
+    for number in range(6):
+        one = await service.waiting(unit.unit_id)
+        if number % 3 == 1:
+            one = await service.end(one.registration_id, life.STAGE_DECLINED)
+        if number % 3 == 2:
+            one = await service.end(one.registration_id, life.STAGE_LAPSED)
+        made.append(one)
+    asked: dict[str, Any] = {"stages": [life.STAGE_WAITING_FOR_CONSENT, life.STAGE_LAPSED], "page_size": 3}
+    first = await service.page(unit.unit_id, **asked)
+    rest = await service.page(unit.unit_id, **asked, page_token=first.next_page_token)
+    assert [*first.registrations, *rest.registrations] == [made[5], made[3], made[2], made[0]]
+    assert not rest.next_page_token
+
+
+async def test_registrations_of_one_registrar(service: Service, unit: Unit) -> None:
+    other = pb.Registrar(account_id="ac1", display_name="Toinen Rekisteröijä")
+    waiting = await service.waiting(unit.unit_id, registrar=other)
+    await service.waiting(unit.unit_id)
+    active = (await service.create(unit.unit_id, adult_form(), registrar=other)).registration
+    mine = await service.page(unit.unit_id, registrar_account_id="ac1")
+    assert list(mine.registrations) == [active, waiting]
+    stages = [life.STAGE_WAITING_FOR_CONSENT]
+    assert list(
+        (await service.page(unit.unit_id, registrar_account_id="ac1", stages=stages)).registrations
+    ) == [waiting]
+
+
+async def test_registrations_in_the_order_of_their_deadlines(service: Service, unit: Unit) -> None:
+    noon = helsinki_moment(date(2031, 5, 6), 12)
+    by_day = {
+        days: await service.waiting(unit.unit_id, consent_deadline=timestamp(noon + timedelta(days=days)))
+        for days in (3, 1, 2, 0)
+    }
+    await service.create(unit.unit_id, adult_form())
+    await service.end((await service.waiting(unit.unit_id)).registration_id, life.STAGE_DECLINED)
+    asked: dict[str, Any] = {"order_by": REGISTRATION_ORDER_DEADLINE, "page_size": 2}
+    first = await service.page(unit.unit_id, **asked)
+    rest = await service.page(unit.unit_id, **asked, page_token=first.next_page_token)
+    assert [*first.registrations, *rest.registrations] == [by_day[days] for days in range(4)]
+    assert not rest.next_page_token
+    # The day itself is not before it.
+    before = await service.page(unit.unit_id, due_before_date=Date(year=2031, month=5, day=8))
+    assert list(before.registrations) == [by_day[0], by_day[1]]
+    nobody = await service.page(
+        unit.unit_id, due_before_date=Date(year=2031, month=5, day=8), stages=[life.STAGE_ACTIVE]
+    )
+    assert not nobody.registrations
+
+
+async def test_registrations_whose_guardians_address_failed(service: Service, unit: Unit) -> None:
+    failed, corrected = [await service.waiting(unit.unit_id) for _ in range(2)]
+    await service.waiting(unit.unit_id)
+    async with service.engine.begin() as connection:
+        for one in (failed, corrected):
+            await connection.execute(
+                text("UPDATE registrations SET undeliverable_since = now() WHERE registration_id = :id"),
+                {"id": one.registration_id},
+            )
+    await service.activate(corrected.registration_id, None)
+    page = await service.page(unit.unit_id, undeliverable=True)
+    assert list(page.registrations) == [failed]
+    none = await service.page(unit.unit_id, undeliverable=True, stages=[life.STAGE_ACTIVE])
+    assert not none.registrations
+
+
 def token_of(fields: object) -> str:
     return urlsafe_b64encode(json.dumps(fields).encode()).decode()
 
@@ -173,6 +243,10 @@ async def test_a_page_token_of_ones_own_making(service: Service, unit: Unit, pag
         ({"page_size": 0}, {"page_size": "INVALID_FORMAT"}),
         ({"page_size": 201}, {"page_size": "INVALID_FORMAT"}),
         ({"stage": 77}, {"stage": "UNKNOWN_VALUE"}),
+        ({"stages": [77]}, {"stages": "UNKNOWN_VALUE"}),
+        ({"order_by": 77}, {"order_by": "UNKNOWN_VALUE"}),
+        ({"due_before_date": Date(year=2026, month=2, day=30)}, {"due_before_date": "INVALID_DATE"}),
+        ({"due_before_date": Date(year=1, month=1, day=1)}, {"due_before_date": "INVALID_DATE"}),
         ({"unit_id": ""}, {"unit_id": "INVALID_FORMAT"}),
         ({"page_token": "x" * 201}, {"page_token": "TOO_LONG"}),
     ],

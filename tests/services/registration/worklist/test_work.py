@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -35,10 +35,14 @@ from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
     WORK_ITEM_KIND_REACTIVATION,
     WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
+    GetFiguresResponse,
+    StageFigure,
+    WorkFigure,
     WorkItemKind,
 )
 from services.runtime.clock import now
 from services.runtime.rpc.context import set_current_actor
+from services.runtime.stages import UNDER_WAY
 from tests.services.registration.conftest import ServiceFactory
 from tests.support.registration_forms import changed, child_form
 from tests.support.registration_service import DEADLINE, Service, birth_of_child, refusal
@@ -82,6 +86,10 @@ class Work:
         """The one item about a row, whatever it is but a possible duplicate."""
         (item,) = [item for item in await self.items(*ALONE) if row_id in item.work_item_id]
         return item
+
+    async def figures(self) -> GetFiguresResponse:
+        answer = await self._call(self._stub.GetFigures, pb.GetFiguresRequest())
+        return answer.figures  # type: ignore[no-any-return]
 
     async def get(self, item_id: str) -> pb.WorkItem:
         answer = await self._call(self._stub.GetWorkItem, pb.GetWorkItemRequest(work_item_id=item_id))
@@ -265,6 +273,46 @@ async def test_what_is_late_and_what_will_be_is_counted(service: Service, unit: 
                 {"since": now() - timedelta(days=days), "id": refused.customer_id},
             )
     assert await count() == (soon + 2, late + 1)
+
+
+async def test_what_is_under_way_is_counted(service: Service, unit: Unit, work: Work) -> None:
+    stage, kind = STAGE_WAITING_FOR_REACTIVATION, WORK_ITEM_KIND_REACTIVATION
+
+    async def figures() -> tuple[StageFigure, WorkFigure]:
+        found = await work.figures()
+        assert [each.stage for each in found.registrations] == list(UNDER_WAY)
+        assert [each.kind for each in found.work] == [value for value in WorkItemKind.values() if value]
+        (of_stage,) = [each for each in found.registrations if each.stage == stage]
+        (of_kind,) = [each for each in found.work if each.kind == kind]
+        return of_stage, of_kind
+
+    of_stage, of_kind = await figures()
+    ages = {age.from_days: age.count for age in of_stage.ages}
+    assert list(ages) == [0, 1, 7, 14, 30]
+    moment = now()
+    for days in (0, 1, 6, 7, 100):
+        one = await in_stage(service, unit, stage)
+        # A minute less than a whole number of days would depend on the clock.
+        since = moment - timedelta(days=days, minutes=1)
+        async with service.engine.begin() as connection:
+            await connection.execute(
+                text(
+                    "UPDATE registrations SET updated_at = :since, created_at = :since, deadline = :deadline"
+                    " WHERE registration_id = :id"
+                ),
+                {"since": since, "deadline": since + timedelta(days=30), "id": one.registration_id},
+            )
+    later, waiting = await figures()
+    assert later.count == of_stage.count + 5
+    assert {age.from_days: age.count - ages[age.from_days] for age in later.ages} == {
+        0: 1,
+        1: 2,
+        7: 1,
+        14: 0,
+        30: 1,
+    }
+    assert (waiting.count, waiting.overdue) == (of_kind.count + 5, of_kind.overdue + 1)
+    assert waiting.oldest_time.ToDatetime(UTC) == moment - timedelta(days=100, minutes=1)
 
 
 async def test_pages_follow_one_another_oldest_first(service: Service, unit: Unit, work: Work) -> None:

@@ -1,0 +1,154 @@
+"""Pages of a unit's customers, by name: each filter goes by an index."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from google.type.date_pb2 import Date
+from sqlalchemy import CTE, ColumnElement, Integer, RowMapping, Select, intersect, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from liity.registration.v1 import customer_service_pb2 as pb
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
+from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
+    EMAIL_STATE_UNDELIVERABLE,
+    CustomerSummary,
+)
+from liity.v1.reason_pb2 import REASON_INVALID_PAGE_TOKEN
+from services.registration.db.models import customer_names, customers, registrations
+from services.registration.forms import name_keys, proto_dates
+from services.runtime.rpc.errors import FieldViolation, invalid
+from services.runtime.stages import STARTING
+
+_PLACE = (customers.c.sort_key, customers.c.customer_id)
+
+_TEMPORARY = customers.c.profile["temporary"].astext == literal("true", literal_execute=True)
+_EXPECTED_END = customers.c.profile["expected_end_date"]
+
+
+async def page(connection: AsyncConnection, request: pb.SearchCustomersRequest) -> pb.SearchCustomersResponse:
+    """A page of customers. INVALID_ARGUMENT (INVALID_DATE, INVALID_PAGE_TOKEN)."""
+    keys = name_keys.query_keys(request.query)
+    if request.query.strip() and not keys:
+        return pb.SearchCustomersResponse()
+    statement: Select[Any] = (
+        select(
+            customers.c.customer_id,
+            customers.c.first_names,
+            customers.c.last_name,
+            customers.c.kind,
+            customers.c.sort_key,
+            customers.c.email_state,
+            customers.c.profile["address"]["municipality"].astext.label("municipality"),
+            _EXPECTED_END.label("expected_end"),
+        )
+        .where(customers.c.unit_id == request.unit_id, _equals(customers.c.state, CUSTOMER_STATE_ACTIVE))
+        .order_by(*_PLACE)
+        .limit(request.page_size + 1)
+    )
+    if keys:
+        statement = statement.where(customers.c.customer_id == _found_by(request.unit_id, keys).c.customer_id)
+    statement = _filtered(statement, request)
+    if request.page_token:
+        statement = statement.where(tuple_(*_PLACE) > tuple_(*_position(request.page_token)))
+    rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    shown = rows[: request.page_size]
+    return pb.SearchCustomersResponse(
+        customers=[_summary(row) for row in shown],
+        next_page_token=_page_token(shown[-1]) if len(rows) > len(shown) else "",
+    )
+
+
+def need_ends_before(day: date) -> tuple[ColumnElement[bool], ...]:
+    """Conditions for temporary customers whose need is expected to end before a day (R21)."""
+    end = (_EXPECTED_END[part].astext.cast(Integer) for part in ("year", "month", "day"))
+    return _TEMPORARY, tuple_(*end) < tuple_(day.year, day.month, day.day)
+
+
+def undeliverable() -> ColumnElement[bool]:
+    """The condition for customers whose address a mail server has refused."""
+    return _equals(customers.c.email_state, EMAIL_STATE_UNDELIVERABLE)
+
+
+def _filtered(statement: Select[Any], request: pb.SearchCustomersRequest) -> Select[Any]:
+    if request.HasField("need_ends_before_date"):
+        day = proto_dates.calendar_day(request.need_ends_before_date, "need_ends_before_date")
+        statement = statement.where(*need_ends_before(day))
+    if request.undeliverable:
+        statement = statement.where(undeliverable())
+    if request.not_welcomed:
+        waiting = _not_welcomed(request.unit_id)
+        statement = statement.where(customers.c.customer_id == waiting.c.customer_id)
+    return statement
+
+
+def _not_welcomed(unit_id: str) -> CTE:
+    """The IDs of online customers whose welcome is still to come."""
+    return (
+        select(registrations.c.customer_id)
+        .where(
+            registrations.c.unit_id == unit_id,
+            registrations.c.customer_id.is_not(None),
+            registrations.c.stage.in_([literal(stage, literal_execute=True) for stage in STARTING]),
+            _equals(registrations.c.kind, CUSTOMER_KIND_ONLINE),
+            ~registrations.c.over,
+        )
+        .distinct()
+        .cte("not_welcomed")
+        .prefix_with("MATERIALIZED")
+    )
+
+
+def _found_by(unit_id: str, keys: Sequence[str]) -> CTE:
+    """The IDs of customers who have, for each key, a name part that begins with it.
+
+    Evaluated first, as a materialised CTE: no statistics of names are kept, and a plan that guesses wrongly
+    would look at every customer for each name.
+    """
+    begun = [
+        select(customer_names.c.customer_id).where(
+            customer_names.c.unit_id == unit_id,
+            customer_names.c.key >= key,
+            # Greater than all texts that begin with the key: no letter is as great as this character.
+            customer_names.c.key < key + "\U0010ffff",
+        )
+        for key in keys
+    ]
+    # A customer may have two names with this beginning.
+    return intersect(begun[0].distinct(), *begun[1:]).cte("found").prefix_with("MATERIALIZED")
+
+
+def _equals(column: ColumnElement[int], value: int) -> ColumnElement[bool]:
+    # A literal: the planner needs it to use a partial index.
+    return column == literal(int(value), literal_execute=True)
+
+
+def _summary(row: RowMapping) -> CustomerSummary:
+    end = row["expected_end"]
+    return CustomerSummary(
+        name=row["customer_id"],
+        first_names=row["first_names"],
+        last_name=row["last_name"],
+        kind=row["kind"],
+        municipality=row["municipality"] or "",
+        email_state=row["email_state"],
+        expected_end_date=Date(**end) if end else None,
+    )
+
+
+def _page_token(row: RowMapping) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row["sort_key"], row["customer_id"]]).encode()).decode()
+
+
+def _position(page_token: str) -> tuple[str, str]:
+    try:
+        match json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True)):
+            case [str(sort_key), str(customer_id)] if "\0" not in sort_key + customer_id:
+                return sort_key, customer_id
+    except (binascii.Error, ValueError, RecursionError):
+        pass
+    raise invalid([FieldViolation("page_token", REASON_INVALID_PAGE_TOKEN)])
