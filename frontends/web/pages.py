@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from frontends.client import Api
+from frontends.client import TIMEOUT, Api
 from frontends.refusals import Refusal
 from frontends.web import refusal_pages
 from frontends.web.config import WebConfig
@@ -43,7 +43,7 @@ _NEVER_KEPT = frozenset({"password", "form_token", "switch_language"})
 _LARGEST_FIELD = 20_000
 _MOST_FIELDS = 200
 LARGEST_FILE = 640 * 1024
-"""Bytes of an uploaded file: what the API takes."""
+"""Bytes of an uploaded file: somewhat more than the API takes, whose refusal tells what to do."""
 
 _LOGGED_OUT = frozenset({REASON_TOKEN_EXPIRED, REASON_SESSION_ENDED, REASON_UNAUTHENTICATED})
 
@@ -115,12 +115,25 @@ class Visit:
             return str(uuid.uuid4())
 
     async def call(
-        self, method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        *,
+        language: str = "",
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
-        """Calls the gateway for this browser's session, if it has one. Raises its `Refusal`."""
+        """Calls the gateway for this browser's session, if it has one. Raises its `Refusal`.
+
+        `language` is that of the answer, if not the page's; `timeout` is in seconds.
+        """
         token = self.session.session.access_token if self.session else ""
         return await self.site.api.send(
-            method, request, self.language, access_token=token, forwarded_for=self.forwarded_for
+            method,
+            request,
+            language or self.language,
+            access_token=token,
+            forwarded_for=self.forwarded_for,
+            timeout=timeout,
         )
 
     @property

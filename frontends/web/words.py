@@ -6,6 +6,7 @@ from google.protobuf.descriptor import EnumDescriptor
 
 from frontends.web.language import N_
 from liity.v1.auth_service_pb2 import Role
+from liity.v1.class_list_service_pb2 import ClassListState
 from liity.v1.customer_form_pb2 import (
     Applicant,
     CredentialsRecipient,
@@ -100,6 +101,12 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "END_REASON_DECEASED": N_("The customer has died"),
         "END_REASON_OTHER": N_("Another reason"),
     },
+    "ClassListState": {
+        "CLASS_LIST_STATE_RECEIVED": N_("About to begin"),
+        "CLASS_LIST_STATE_RUNNING": N_("Being registered"),
+        "CLASS_LIST_STATE_DONE": N_("Done"),
+        "CLASS_LIST_STATE_CANCELLED": N_("Cancelled"),
+    },
     "Role": {
         "ROLE_REGISTRAR": N_("Registrar"),
         "ROLE_MAIN_USER": N_("Main user"),
@@ -124,6 +131,7 @@ _ENUMS = {
         EmailState,
         CustomerState,
         EndReason,
+        ClassListState,
         Role,
     )
 }
