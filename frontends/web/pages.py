@@ -87,6 +87,7 @@ class Visit:
         """Whether the form was sent to change the language: it is shown again, and nothing is done."""
         self._browser = request.cookies.get(site.cookie("browser"), "")
         self._cookies: dict[str, tuple[str, int]] = {}
+        self._is_refused = False
 
     # What is asked
 
@@ -147,6 +148,7 @@ class Visit:
 
     def render(self, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401
         """A page from a template."""
+        self._is_refused = status == _UNPROCESSABLE
         given = {
             "visit": self,
             "session": self.session,
@@ -157,7 +159,7 @@ class Visit:
             "reading": self.request.cookies.get("liity-reading", ""),
             "path": self.request.url.path,
             "status": status,
-            "wrong": status == _UNPROCESSABLE,
+            "wrong": self._is_refused,
         }
         html = self.site.templates.render(template, self.language, given | values)
         return Response(html, status, media_type="text/html")
@@ -174,8 +176,12 @@ class Visit:
         return self.site.seal.seal("form", self._browser.encode(), _FORM_LIFETIME)
 
     def new_request_id(self) -> str:
-        """The request ID for a form: the one typed, so that a form shown again repeats its act."""
-        return self.request_id
+        """The request ID for a form: the one typed, so that a form shown again repeats its act.
+
+        After a refusal it is a new one: what is corrected is another act, and the API answers a repeated one
+        as it did the first time.
+        """
+        return str(uuid.uuid4()) if self._is_refused else self.request_id
 
     def set_cookie(self, name: str, value: str, max_age: int) -> None:
         """Sets a cookie that only our server reads. Zero seconds delete it."""
