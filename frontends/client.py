@@ -33,7 +33,7 @@ ResponseT = TypeVar("ResponseT")
 
 _RENEW_BEFORE = timedelta(seconds=30)
 
-_TIMEOUT = 15.0
+TIMEOUT = 15.0
 """Seconds."""
 
 # An export of a person may exceed gRPC's default of 4 MiB.
@@ -79,7 +79,7 @@ class Api:
         *,
         access_token: str = "",
         forwarded_for: str = "",
-        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
         """Calls; raises the `Refusal` of the gateway. `timeout` in seconds.
 
@@ -126,7 +126,7 @@ class ApiClient(Api):
     async def log_in(self, email: str, password: str) -> Session:
         """Logs in; later calls use the account, and renew the access token as needed."""
         request = LogInRequest(email=email, password=password)
-        answer = await self._send(self.auth.LogIn, request, _TIMEOUT)
+        answer = await self._send(self.auth.LogIn, request, TIMEOUT)
         self._session = answer.session
         return answer.session
 
@@ -135,7 +135,7 @@ class ApiClient(Api):
         method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
         request: RequestT,
         *,
-        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
         """Calls; raises the `Refusal` of the gateway. `timeout` in seconds."""
         await self.renew_session()
@@ -167,7 +167,7 @@ class ApiClient(Api):
             if session.access_token_expire_time.ToDatetime(UTC) - datetime.now(UTC) > before:
                 return
             request = RefreshSessionRequest(refresh_token=session.refresh_token, request_id=new_request_id())
-            self._session = (await self._send(self.auth.RefreshSession, request, _TIMEOUT)).session
+            self._session = (await self._send(self.auth.RefreshSession, request, TIMEOUT)).session
 
     async def _send(
         self,

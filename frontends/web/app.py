@@ -5,16 +5,15 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from frontends.client import Api
-from frontends.web import accounts, customers, information, links, registrations
+from frontends.web import accounts, class_lists, customers, information, links, messages, registrations, units
 from frontends.web.config import WebConfig
-from frontends.web.middleware import AccessLog, Headers
+from frontends.web.middleware import AccessLog, BodyLimit, Headers
 from frontends.web.pages import LARGEST_FILE, Page, Site, Visit, Who, fingerprint
 from frontends.web.sealing import Seal
 from frontends.web.templating import Templates
@@ -26,6 +25,9 @@ PAGES: tuple[Page, ...] = (
     *accounts.PAGES,
     *registrations.PAGES,
     *customers.PAGES,
+    *class_lists.PAGES,
+    *messages.PAGES,
+    *units.PAGES,
     *links.PAGES,
     *information.PAGES,
 )
@@ -56,7 +58,7 @@ def create_app(config: WebConfig, seal: Seal) -> tuple[Starlette, Api]:
         Middleware(AccessLog),
         Middleware(Headers, is_https=config.is_https),
         # Before anything reads a body. Base64 is not used: a file arrives as it is, with some fields beside.
-        Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_FILE + 64 * 1024),
+        Middleware(BodyLimit, most=LARGEST_FILE + 64 * 1024),
         Middleware(GZipMiddleware, minimum_size=1000),
     ]
     handlers = {HTTPException: answer_error, 500: answer_error}

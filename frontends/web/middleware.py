@@ -4,6 +4,7 @@ import time
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
@@ -47,6 +48,38 @@ class Headers:
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+_MOST_DISCARDED = 16 * 1024 * 1024
+"""Bytes of too large a body that are still read: a browser shows no answer before it has sent all."""
+
+
+class BodyLimit:
+    """Refuses a body of more than `most` bytes: 413, with the application's own page.
+
+    Starlette's middleware of this kind answers a line of plain text instead.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        seen = 0
+
+        async def receive_some() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen <= self._most:
+                return message
+            while message.get("more_body") and seen < _MOST_DISCARDED:
+                message = await receive()
+                seen += len(message.get("body", b""))
+            raise HTTPException(413)
+
+        await self._app(scope, receive_some if scope["type"] == "http" else receive, send)
 
 
 class AccessLog:

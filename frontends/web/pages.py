@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from frontends.client import Api
+from frontends.client import TIMEOUT, Api
 from frontends.refusals import Refusal
 from frontends.web import refusal_pages
 from frontends.web.config import WebConfig
@@ -43,7 +43,7 @@ _NEVER_KEPT = frozenset({"password", "form_token", "switch_language"})
 _LARGEST_FIELD = 20_000
 _MOST_FIELDS = 200
 LARGEST_FILE = 640 * 1024
-"""Bytes of an uploaded file: what the API takes."""
+"""Bytes of an uploaded file: somewhat more than the API takes, whose refusal tells what to do."""
 
 _LOGGED_OUT = frozenset({REASON_TOKEN_EXPIRED, REASON_SESSION_ENDED, REASON_UNAUTHENTICATED})
 
@@ -87,6 +87,7 @@ class Visit:
         """Whether the form was sent to change the language: it is shown again, and nothing is done."""
         self._browser = request.cookies.get(site.cookie("browser"), "")
         self._cookies: dict[str, tuple[str, int]] = {}
+        self._is_refused = False
 
     # What is asked
 
@@ -115,12 +116,25 @@ class Visit:
             return str(uuid.uuid4())
 
     async def call(
-        self, method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        *,
+        language: str = "",
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - it is gRPC's deadline
     ) -> ResponseT:
-        """Calls the gateway for this browser's session, if it has one. Raises its `Refusal`."""
+        """Calls the gateway for this browser's session, if it has one. Raises its `Refusal`.
+
+        `language` is that of the answer, if not the page's; `timeout` is in seconds.
+        """
         token = self.session.session.access_token if self.session else ""
         return await self.site.api.send(
-            method, request, self.language, access_token=token, forwarded_for=self.forwarded_for
+            method,
+            request,
+            language or self.language,
+            access_token=token,
+            forwarded_for=self.forwarded_for,
+            timeout=timeout,
         )
 
     @property
@@ -134,6 +148,7 @@ class Visit:
 
     def render(self, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401
         """A page from a template."""
+        self._is_refused = status == _UNPROCESSABLE
         given = {
             "visit": self,
             "session": self.session,
@@ -144,7 +159,7 @@ class Visit:
             "reading": self.request.cookies.get("liity-reading", ""),
             "path": self.request.url.path,
             "status": status,
-            "wrong": status == _UNPROCESSABLE,
+            "wrong": self._is_refused,
         }
         html = self.site.templates.render(template, self.language, given | values)
         return Response(html, status, media_type="text/html")
@@ -161,8 +176,12 @@ class Visit:
         return self.site.seal.seal("form", self._browser.encode(), _FORM_LIFETIME)
 
     def new_request_id(self) -> str:
-        """The request ID for a form: the one typed, so that a form shown again repeats its act."""
-        return self.request_id
+        """The request ID for a form: the one typed, so that a form shown again repeats its act.
+
+        After a refusal it is a new one: what is corrected is another act, and the API answers a repeated one
+        as it did the first time.
+        """
+        return str(uuid.uuid4()) if self._is_refused else self.request_id
 
     def set_cookie(self, name: str, value: str, max_age: int) -> None:
         """Sets a cookie that only our server reads. Zero seconds delete it."""

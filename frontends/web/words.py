@@ -6,6 +6,7 @@ from google.protobuf.descriptor import EnumDescriptor
 
 from frontends.web.language import N_
 from liity.v1.auth_service_pb2 import Role
+from liity.v1.class_list_service_pb2 import ClassListState
 from liity.v1.customer_form_pb2 import (
     Applicant,
     CredentialsRecipient,
@@ -15,6 +16,7 @@ from liity.v1.customer_form_pb2 import (
     SchoolSupport,
 )
 from liity.v1.customer_service_pb2 import CustomerState, EmailState, EndReason
+from liity.v1.message_service_pb2 import MessageContext, MessageState
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -100,6 +102,22 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "END_REASON_DECEASED": N_("The customer has died"),
         "END_REASON_OTHER": N_("Another reason"),
     },
+    "MessageState": {
+        "MESSAGE_STATE_OPEN": N_("Waits for an answer"),
+        "MESSAGE_STATE_CLOSED": N_("Answered"),
+        "MESSAGE_STATE_LAPSED": N_("Not answered in time"),
+    },
+    "MessageContext": {
+        "MESSAGE_CONTEXT_FORM": N_("The form of a new customer, not saved yet"),
+        "MESSAGE_CONTEXT_IDENTITY_CODE_CHECK": N_("The check of a personal identity code"),
+        "MESSAGE_CONTEXT_OTHER": N_("Something else"),
+    },
+    "ClassListState": {
+        "CLASS_LIST_STATE_RECEIVED": N_("About to begin"),
+        "CLASS_LIST_STATE_RUNNING": N_("Being registered"),
+        "CLASS_LIST_STATE_DONE": N_("Done"),
+        "CLASS_LIST_STATE_CANCELLED": N_("Cancelled"),
+    },
     "Role": {
         "ROLE_REGISTRAR": N_("Registrar"),
         "ROLE_MAIN_USER": N_("Main user"),
@@ -124,6 +142,9 @@ _ENUMS = {
         EmailState,
         CustomerState,
         EndReason,
+        MessageState,
+        MessageContext,
+        ClassListState,
         Role,
     )
 }
