@@ -15,7 +15,9 @@ from liity.v1.customer_form_pb2 import (
     SchoolSupport,
 )
 from liity.v1.customer_service_pb2 import CustomerState, EmailState, EndReason
+from liity.v1.message_service_pb2 import MessageContext
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
+from liity.v1.work_service_pb2 import ClaimFilter, WorkItemKind
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "Stage": {
@@ -100,6 +102,22 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "END_REASON_DECEASED": N_("The customer has died"),
         "END_REASON_OTHER": N_("Another reason"),
     },
+    "WorkItemKind": {
+        "WORK_ITEM_KIND_REACTIVATION": N_("Customers to bring back"),
+        "WORK_ITEM_KIND_IDENTITY_CHECK": N_("Identities to check"),
+        "WORK_ITEM_KIND_UNDELIVERABLE_MAIL": N_("Mail that does not arrive"),
+        "WORK_ITEM_KIND_POSSIBLE_DUPLICATE": N_("Possible duplicates"),
+        "WORK_ITEM_KIND_MESSAGE": N_("Messages of units"),
+    },
+    "ClaimFilter": {
+        "CLAIM_FILTER_UNCLAIMED": N_("Nobody's"),
+        "CLAIM_FILTER_MINE": N_("Mine"),
+    },
+    "MessageContext": {
+        "MESSAGE_CONTEXT_FORM": N_("A form that was not saved yet"),
+        "MESSAGE_CONTEXT_IDENTITY_CODE_CHECK": N_("The check of a personal identity code"),
+        "MESSAGE_CONTEXT_OTHER": N_("Something else"),
+    },
     "Role": {
         "ROLE_REGISTRAR": N_("Registrar"),
         "ROLE_MAIN_USER": N_("Main user"),
@@ -124,6 +142,9 @@ _ENUMS = {
         EmailState,
         CustomerState,
         EndReason,
+        WorkItemKind,
+        ClaimFilter,
+        MessageContext,
         Role,
     )
 }
