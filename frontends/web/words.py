@@ -14,7 +14,7 @@ from liity.v1.customer_form_pb2 import (
     PrintDisability,
     SchoolSupport,
 )
-from liity.v1.customer_service_pb2 import CustomerState, EmailState, EndReason
+from liity.v1.customer_service_pb2 import CodeChange, CodeOf, CustomerState, EmailState, EndReason
 from liity.v1.message_service_pb2 import MessageContext
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
 from liity.v1.work_service_pb2 import ClaimFilter, WorkItemKind
@@ -102,6 +102,15 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "END_REASON_DECEASED": N_("The customer has died"),
         "END_REASON_OTHER": N_("Another reason"),
     },
+    "CodeChange": {
+        "CODE_CHANGE_ATTACHED": N_("The customer had none, and has one now"),
+        "CODE_CHANGE_CORRECTED": N_("The one before was recorded by mistake"),
+        "CODE_CHANGE_RENEWED": N_("The customer was given a new one"),
+    },
+    "CodeOf": {
+        "CODE_OF_KEPT": N_("Both have one: that of the customer that stays counts"),
+        "CODE_OF_MERGED": N_("Both have one: that of the other customer counts"),
+    },
     "WorkItemKind": {
         "WORK_ITEM_KIND_REACTIVATION": N_("Customers to bring back"),
         "WORK_ITEM_KIND_IDENTITY_CHECK": N_("Identities to check"),
@@ -142,6 +151,8 @@ _ENUMS = {
         EmailState,
         CustomerState,
         EndReason,
+        CodeChange,
+        CodeOf,
         WorkItemKind,
         ClaimFilter,
         MessageContext,
