@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from frontends.client import Api
-from frontends.web import accounts, customers, information, links, registrations, worklist
+from frontends.web import accounts, customers, information, links, registrations, units, worklist
 from frontends.web.config import WebConfig
 from frontends.web.middleware import AccessLog, Headers
 from frontends.web.pages import LARGEST_FILE, Page, Site, Visit, Who, fingerprint
@@ -27,6 +27,7 @@ PAGES: tuple[Page, ...] = (
     *registrations.PAGES,
     *customers.PAGES,
     *worklist.PAGES,
+    *units.PAGES,
     *links.PAGES,
     *information.PAGES,
 )

@@ -17,6 +17,7 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.customer_service_pb2 import CodeChange, CodeOf, CustomerState, EmailState, EndReason
 from liity.v1.message_service_pb2 import MessageContext
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
+from liity.v1.unit_service_pb2 import UnitKind
 from liity.v1.work_service_pb2 import ClaimFilter, WorkItemKind
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -102,6 +103,12 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "END_REASON_DECEASED": N_("The customer has died"),
         "END_REASON_OTHER": N_("Another reason"),
     },
+    "UnitKind": {
+        "UNIT_KIND_LIBRARY": N_("Library"),
+        "UNIT_KIND_SCHOOL": N_("School"),
+        "UNIT_KIND_HIGHER_EDUCATION": N_("Institution of higher education"),
+        "UNIT_KIND_OTHER": N_("Another organisation"),
+    },
     "CodeChange": {
         "CODE_CHANGE_ATTACHED": N_("The customer had none, and has one now"),
         "CODE_CHANGE_CORRECTED": N_("The one before was recorded by mistake"),
@@ -151,6 +158,7 @@ _ENUMS = {
         EmailState,
         CustomerState,
         EndReason,
+        UnitKind,
         CodeChange,
         CodeOf,
         WorkItemKind,
