@@ -11,7 +11,17 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from frontends.client import Api
-from frontends.web import accounts, class_lists, customers, information, links, messages, registrations, units
+from frontends.web import (
+    accounts,
+    class_lists,
+    customers,
+    information,
+    links,
+    messages,
+    registrations,
+    units,
+    worklist,
+)
 from frontends.web.config import WebConfig
 from frontends.web.middleware import AccessLog, BodyLimit, Headers
 from frontends.web.pages import LARGEST_FILE, Page, Site, Visit, Who, fingerprint
@@ -27,6 +37,7 @@ PAGES: tuple[Page, ...] = (
     *customers.PAGES,
     *class_lists.PAGES,
     *messages.PAGES,
+    *worklist.PAGES,
     *units.PAGES,
     *links.PAGES,
     *information.PAGES,

@@ -62,11 +62,16 @@ def _environment(language: str, static: Mapping[str, str]) -> Environment:
         static=static, word=word, word_named=word_named, word_options=words.options, name_of=words.name_of
     )
     environment.filters.update(day=day, moment=moment, iso=_iso)
+    environment.tests["past"] = _is_past
     return environment
 
 
 def _iso(timestamp: Timestamp) -> str:
     return _local(timestamp).isoformat(timespec="minutes")
+
+
+def _is_past(timestamp: Timestamp) -> bool:
+    return timestamp.ToDatetime(UTC) < datetime.now(UTC)
 
 
 def _local(timestamp: Timestamp) -> datetime:

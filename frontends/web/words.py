@@ -15,9 +15,11 @@ from liity.v1.customer_form_pb2 import (
     PrintDisability,
     SchoolSupport,
 )
-from liity.v1.customer_service_pb2 import CustomerState, EmailState, EndReason
+from liity.v1.customer_service_pb2 import CodeChange, CodeOf, CustomerState, EmailState, EndReason
 from liity.v1.message_service_pb2 import MessageContext, MessageState
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
+from liity.v1.unit_service_pb2 import UnitKind
+from liity.v1.work_service_pb2 import ClaimFilter, WorkItemKind
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "Stage": {
@@ -118,6 +120,32 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "CLASS_LIST_STATE_DONE": N_("Done"),
         "CLASS_LIST_STATE_CANCELLED": N_("Cancelled"),
     },
+    "UnitKind": {
+        "UNIT_KIND_LIBRARY": N_("Library"),
+        "UNIT_KIND_SCHOOL": N_("School"),
+        "UNIT_KIND_HIGHER_EDUCATION": N_("Institution of higher education"),
+        "UNIT_KIND_OTHER": N_("Another organisation"),
+    },
+    "CodeChange": {
+        "CODE_CHANGE_ATTACHED": N_("The customer had none, and has one now"),
+        "CODE_CHANGE_CORRECTED": N_("The one before was recorded by mistake"),
+        "CODE_CHANGE_RENEWED": N_("The customer was given a new one"),
+    },
+    "CodeOf": {
+        "CODE_OF_KEPT": N_("Both have one: that of the customer that stays counts"),
+        "CODE_OF_MERGED": N_("Both have one: that of the other customer counts"),
+    },
+    "WorkItemKind": {
+        "WORK_ITEM_KIND_REACTIVATION": N_("Customers to bring back"),
+        "WORK_ITEM_KIND_IDENTITY_CHECK": N_("Identities to check"),
+        "WORK_ITEM_KIND_UNDELIVERABLE_MAIL": N_("Mail that does not arrive"),
+        "WORK_ITEM_KIND_POSSIBLE_DUPLICATE": N_("Possible duplicates"),
+        "WORK_ITEM_KIND_MESSAGE": N_("Messages of units"),
+    },
+    "ClaimFilter": {
+        "CLAIM_FILTER_UNCLAIMED": N_("Nobody's"),
+        "CLAIM_FILTER_MINE": N_("Mine"),
+    },
     "Role": {
         "ROLE_REGISTRAR": N_("Registrar"),
         "ROLE_MAIN_USER": N_("Main user"),
@@ -145,6 +173,11 @@ _ENUMS = {
         MessageState,
         MessageContext,
         ClassListState,
+        UnitKind,
+        CodeChange,
+        CodeOf,
+        WorkItemKind,
+        ClaimFilter,
         Role,
     )
 }

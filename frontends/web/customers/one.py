@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from frontends.refusals import Refusal
 from frontends.web import words
+from frontends.web.customers import staff
 from frontends.web.forms import Field, Form, Group, Kind, values_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
@@ -46,7 +47,9 @@ async def show(visit: Visit) -> Response:
         for each in customer.available_actions
         if each.action in _ACTIONS and PARTY_REGISTRAR in each.parties
     }
-    return visit.render("customers/one.html", customer=customer, why=why, data=data, can=can)
+    return visit.render(
+        "customers/one.html", customer=customer, why=why, data=data, can=can, staff_can=staff.can(customer)
+    )
 
 
 async def show_form(visit: Visit) -> Response:

@@ -22,7 +22,7 @@ async def search(visit: Visit) -> Response:
         errors = {"query": N_("Write a name or the beginning of one.")}
         return visit.render("customers/search.html", 422, found=None, query="", errors=errors)
     request = SearchCustomersRequest(
-        parent=visit.unit, query=query, page_size=50, page_token=visit.typed.get("page", "")
+        parent=_unit(visit), query=query, page_size=50, page_token=visit.typed.get("page", "")
     )
     try:
         found = await visit.call(visit.site.api.customers.SearchCustomers, request)
@@ -32,3 +32,9 @@ async def search(visit: Visit) -> Response:
         errors = {violation.field: violation.text for violation in refusal.violations}
         return visit.render("customers/search.html", 422, found=None, query=query, errors=errors)
     return visit.render("customers/search.html", found=found, query=query, errors={})
+
+
+def _unit(visit: Visit) -> str:
+    """The unit searched: a registrar's own; customer service names one in the address."""
+    unit = visit.request.path_params.get("unit")
+    return f"units/{unit}" if unit else visit.unit

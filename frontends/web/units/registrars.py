@@ -41,7 +41,7 @@ async def remove(visit: Visit) -> Response:
 
 
 async def _question(visit: Visit, errors: dict[str, str], status: int = 200) -> Response:
-    registrars = await _list(visit, f"units/{visit.part('unit')}")
+    registrars = await _list(visit, visit.unit)
     registrar = next((each for each in registrars if each.name == _name(visit)), None)
     if registrar is None:
         raise HTTPException(404)
@@ -50,7 +50,7 @@ async def _question(visit: Visit, errors: dict[str, str], status: int = 200) -> 
 
 
 def _name(visit: Visit) -> str:
-    return f"units/{visit.part('unit')}/registrars/{visit.part('registrar')}"
+    return f"{visit.unit}/registrars/{visit.part('registrar')}"
 
 
 async def _list(visit: Visit, unit: str) -> list[Registrar]:
