@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench.load import Run, measure, stack_cpu_times
 from bench.people import SAVED, codes
 from bench.sizes import Sizes
 from deploy.demo.forms import adult
-from deploy.local.stack import Stack
+from deploy.local.stack import JOINT, Stack
 from deploy.local.wiring import Wiring
 from frontends.client import ApiClient, new_request_id
 from liity.v1.customer_form_pb2 import CustomerForm
@@ -69,6 +70,21 @@ class SaveCaller:
 
     def _mails(self) -> int:
         return sum(1 for _ in self._mail_dir.rglob("*.eml"))
+
+
+_JOINT = ("gateway", "identity", "registration", "notification", "worker")
+
+
+@asynccontextmanager
+async def joint(stack: Stack) -> AsyncIterator[None]:
+    """Serves our components in one process in the meantime."""
+    for name in _JOINT:
+        await stack.stop_component(name)
+    await stack.start_joint(*_JOINT)
+    yield
+    await stack.stop_component(JOINT)
+    for name in reversed(_JOINT):
+        await stack.start_component(name)
 
 
 async def compare(

@@ -139,8 +139,8 @@ def settings() -> str:
         "# Settings",
         "",
         "Read from the environment. A wrong or missing one stops the start with one line that names it. A",
-        "component reads its own variable first: `LIITY_IDENTITY_LISTEN` before `LIITY_LISTEN`. Durations are",
-        'ISO 8601: `PT15M`, `P14D`. Lists are JSON: `["P7D", "P14D"]`.',
+        "component reads its own variable first: `LIITY_IDENTITY_LISTEN` before `LIITY_LISTEN`. Durations",
+        'are ISO 8601: `PT15M`, `P14D`. Lists are JSON: `["P7D", "P14D"]`.',
         "",
         "This page is written by `python -m docs.tables`.",
     ]

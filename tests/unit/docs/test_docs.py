@@ -184,7 +184,7 @@ def test_every_variable_named_is_one_that_is_read() -> None:
     own = {
         name
         for name in pages
-        if re.sub(f"^LIITY_({'|'.join(COMPONENTS)})_", "LIITY_", name, flags=re.I) in settings
+        if re.sub(f"^LIITY_({'|'.join(COMPONENTS)})_", "LIITY_", name, flags=re.IGNORECASE) in settings
     }
     assert commands <= pages <= settings | commands | own
 
