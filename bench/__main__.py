@@ -34,12 +34,13 @@ _UNLIMITED = {
 def main(
     *,
     tiny: bool = typer.Option(False, help="Run every part with a few calls, to see that it runs."),
+    saves: bool = typer.Option(False, help="Measure only Saves beside the engine."),
 ) -> None:
     """Runs the benchmarks on a stack of their own, in a folder that is deleted afterwards."""
-    uvloop.run(_measure(TINY if tiny else Sizes()))
+    uvloop.run(_measure(TINY if tiny else Sizes(), only_saves=saves))
 
 
-async def _measure(sizes: Sizes) -> None:
+async def _measure(sizes: Sizes, *, only_saves: bool) -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="liity-bench-") as folder:
         stack = Stack(Path(folder), Ports.free())
@@ -57,7 +58,13 @@ async def _measure(sizes: Sizes) -> None:
                 await api.log_in(account.email, account.password)
                 caller = save.SaveCaller(api, wiring.mail_dir)
                 report.machine(console)
-                report.comparison(console, await save.compare(stack, wiring, caller, client, sizes))
+                split = await save.compare(stack, wiring, caller, client, sizes)
+                report.comparison(console, split, "each component a process")
+                async with save.joint(stack):
+                    joint = await save.compare(stack, wiring, caller, client, sizes)
+                report.comparison(console, joint, "all in one process")
+                if only_saves:
+                    return
                 report.class_list(console, await class_lists.compare_lists(stack, caller, api, sizes))
                 async with ApiClient(f"{HOST}:{stack.ports.gateway}") as staff:
                     account = accounts["staff"]

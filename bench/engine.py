@@ -15,7 +15,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput
-from services.runtime.rpc.server import stop_requested
+from services.runtime.components import stop_signalled
 from services.runtime.settings import load
 from services.runtime.temporal import client as temporal_client
 from services.runtime.temporal.client import TemporalSettings
@@ -81,7 +81,7 @@ async def _run_worker() -> None:
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
     )
     async with worker:
-        await stop_requested()
+        await stop_signalled()
 
 
 if __name__ == "__main__":

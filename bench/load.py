@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from deploy.local.stack import Stack
+from deploy.local.stack import JOINT, Stack
 
 
 @dataclass
@@ -27,6 +27,11 @@ class Run:
     def throughput(self) -> float:
         """Calls per second, including all their work."""
         return len(self.latencies) / self.seconds
+
+    @property
+    def cpu_each(self) -> float:
+        """CPU milliseconds of each call, in all processes."""
+        return sum(self.cpu.values()) / len(self.latencies) * 1000
 
     def percentile(self, percent: int) -> float:
         """A percentile of the latencies, in milliseconds."""
@@ -66,7 +71,7 @@ async def measure(
 def stack_cpu_times(stack: Stack, extra: Mapping[str, int] | None = None) -> dict[str, float]:
     """CPU seconds used so far by every component of the stack, and by `extra` processes by name."""
     pids = (
-        {name: stack.pid(name) for name in stack.components}
+        {name: stack.pid(name) for name in (*stack.components, JOINT)}
         | dict(extra or {})
         | {"callers": psutil.Process().pid}
     )

@@ -32,9 +32,11 @@ def machine(console: Console) -> None:
     )
 
 
-def comparison(console: Console, both: Comparison) -> None:
-    """The engine compared with a Save up to the credentials' mail."""
-    table = Table("callers", "", "calls/s", "p50 ms", "p99 ms", "CPU ms/call", title="Save beside the engine")
+def comparison(console: Console, both: Comparison, components: str) -> None:
+    """The engine compared with a Save up to the credentials' mail; `components` says how they are served."""
+    console.print(f"load averages: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
+    title = f"Save beside the engine, {components}"
+    table = Table("callers", "", "calls/s", "p50 ms", "p99 ms", "CPU ms/call", title=title)
     for engine, save in zip(both.engine, both.save, strict=True):
         for name, run in (("engine", engine), ("Save", save)):
             table.add_row(
@@ -43,7 +45,7 @@ def comparison(console: Console, both: Comparison) -> None:
                 f"{run.throughput:.1f}",
                 f"{run.percentile(50):.1f}",
                 f"{run.percentile(99):.1f}",
-                f"{sum(run.cpu.values()) / len(run.latencies) * 1000:.1f}",
+                f"{run.cpu_each:.1f}",
             )
         table.add_row(
             "",
@@ -51,11 +53,13 @@ def comparison(console: Console, both: Comparison) -> None:
             f"{save.throughput / engine.throughput:.2f}",
             f"{save.percentile(50) / engine.percentile(50):.2f}",
             f"{save.percentile(99) / engine.percentile(99):.2f}",
-            "",
+            f"{save.cpu_each / engine.cpu_each:.2f}",
             end_section=True,
         )
     console.print(table)
-    cpu = Table("process", *(f"{run.callers} callers" for run in both.save), title="CPU ms per Save")
+    cpu = Table(
+        "process", *(f"{run.callers} callers" for run in both.save), title=f"CPU ms per Save, {components}"
+    )
     for process in both.save[0].cpu:
         cells = (f"{run.cpu.get(process, 0) / len(run.latencies) * 1000:.1f}" for run in both.save)
         cpu.add_row(process, *cells)
@@ -74,8 +78,7 @@ def class_list(console: Console, both: ListComparison) -> None:
         (f"Save, {both.save.callers} callers", both.save),
         ("class list", both.rows),
     ):
-        cpu = sum(run.cpu.values()) / len(run.latencies) * 1000
-        table.add_row(name, f"{run.throughput:.1f}", f"{cpu:.1f}")
+        table.add_row(name, f"{run.throughput:.1f}", f"{run.cpu_each:.1f}")
     table.add_row("ratio", f"{both.rows.throughput / both.save.throughput:.2f}", "")
     console.print(table)
     console.print(f"The list was checked and stored after {both.accepted:.1f} s.")

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+import grpc
 from temporalio.client import Client
 
 from bench import engine
@@ -16,9 +18,10 @@ from bench.load import Run, measure, stack_cpu_times
 from bench.people import SAVED, codes
 from bench.sizes import Sizes
 from deploy.demo.forms import adult
-from deploy.local.stack import Stack
+from deploy.local.stack import JOINT, Stack
 from deploy.local.wiring import Wiring
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from services.runtime.temporal.names import RegistrationWorkflowNames
@@ -48,13 +51,28 @@ class SaveCaller:
 
     async def save(self) -> None:
         """Saves one adult."""
+        await self._send(self._request())
+
+    async def save_patiently(self) -> None:
+        """Saves one adult; repeats the call while it is UNAVAILABLE, as frontends do."""
+        request = self._request()
+        while True:
+            try:
+                return await self._send(request)
+            except Refusal as refusal:
+                if refusal.code is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+
+    def _request(self) -> RegisterCustomerRequest:
         self._mails_expected += 1
-        request = RegisterCustomerRequest(
+        return RegisterCustomerRequest(
             parent=self._api.unit,
             request_id=new_request_id(),
             personal_identity_code=next(self._codes),
             form=self._form,
         )
+
+    async def _send(self, request: RegisterCustomerRequest) -> None:
         response = await self._api.call(self._api.registrations.RegisterCustomer, request)
         self.names.append(response.registration.name)
 
@@ -69,6 +87,21 @@ class SaveCaller:
 
     def _mails(self) -> int:
         return sum(1 for _ in self._mail_dir.rglob("*.eml"))
+
+
+_JOINT = ("gateway", "identity", "registration", "notification", "worker")
+
+
+@asynccontextmanager
+async def joint(stack: Stack) -> AsyncIterator[None]:
+    """Serves our components in one process in the meantime."""
+    for name in _JOINT:
+        await stack.stop_component(name)
+    await stack.start_joint(*_JOINT)
+    yield
+    await stack.stop_component(JOINT)
+    for name in reversed(_JOINT):
+        await stack.start_component(name)
 
 
 async def compare(
@@ -100,11 +133,11 @@ async def _compare(
         return stack_cpu_times(stack, {"engine worker": engine_pid})
 
     await measure(4, sizes.warm_up, start_engine, nothing_left, cpu)
-    await measure(4, sizes.warm_up, caller.save, caller.mailed, cpu)
+    await measure(4, sizes.warm_up, caller.save_patiently, caller.mailed, cpu)
     comparison = Comparison([], [], (0, 0), (0, 0))
     for callers, total in sizes.calls.items():
         comparison.engine.append(await measure(callers, total, start_engine, nothing_left, cpu))
-        comparison.save.append(await measure(callers, total, caller.save, caller.mailed, cpu))
+        comparison.save.append(await measure(callers, total, caller.save_patiently, caller.mailed, cpu))
     comparison.engine_history = await history_size(client, started[0])
     comparison.save_history = await history_size(client, await _any_registration(client))
     return comparison

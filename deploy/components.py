@@ -1,8 +1,9 @@
 """The components that are our own programs, and how each is run."""
 
-from collections.abc import Callable, Coroutine
 from importlib import import_module
-from typing import Any, cast
+from typing import cast
+
+from services.runtime.components import Runner
 
 _SERVERS = {
     "identity": "services.identity.server",
@@ -23,6 +24,10 @@ WITH_DATABASE = ("identity", "registration", "notification")
 """What `liity migrate` can migrate."""
 
 
-def runner(component: str) -> Callable[[], Coroutine[Any, Any, None]]:
+STOP_ORDER = (("codec", "gateway", "worker"), WITH_DATABASE, ("mailbox",), ("tls-end",))
+"""Groups of components in the order in which they stop: callers before those they call."""
+
+
+def runner(component: str) -> Runner:
     """What runs a component until SIGTERM. Only this component's code is imported."""
-    return cast(Callable[[], Coroutine[Any, Any, None]], import_module(_SERVERS[component]).run)
+    return cast(Runner, import_module(_SERVERS[component]).run)

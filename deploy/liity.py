@@ -18,7 +18,7 @@ COMMANDS = (
     LazyCommand(
         "serve",
         "deploy.admin.serve",
-        "Serves one component until SIGTERM or SIGINT. Its settings come from the environment.",
+        "Serves components until SIGTERM or SIGINT. Their settings come from the environment.",
     ),
     LazyCommand(
         "migrate", "deploy.admin.migrate", "Brings the database of a component to its newest revision."

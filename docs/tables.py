@@ -140,9 +140,9 @@ def settings() -> str:
     lines = [
         "# Settings",
         "",
-        "Read from the environment of each component's own process. A wrong or missing one stops the start",
-        "with one line that names it. Durations are ISO 8601: `PT15M`, `P14D`. Lists are JSON:",
-        '`["P7D", "P14D"]`.',
+        "Read from the environment. A wrong or missing one stops the start with one line that names it. A",
+        "component reads its own variable first: `LIITY_IDENTITY_LISTEN` before `LIITY_LISTEN`. Durations",
+        'are ISO 8601: `PT15M`, `P14D`. Lists are JSON: `["P7D", "P14D"]`.',
         "",
         "This page is written by `python -m docs.tables`.",
     ]

@@ -19,8 +19,8 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from services.runtime import logs
+from services.runtime.components import stop_requested
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.server import stop_requested
 from services.runtime.security.disclosure_seal import DisclosureSeal
 from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.security.payload_key_check import check_payload_keys

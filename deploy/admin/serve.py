@@ -1,26 +1,36 @@
-"""`liity serve`: one component as a process of its own."""
+"""`liity serve`: one or several components as a process of their own."""
 
 from typing import Annotated
 
 import typer
 import uvloop
 
-from deploy.components import COMPONENTS, runner
+from deploy.components import COMPONENTS, STOP_ORDER, runner
 from deploy.ending import ending_clearly
+from services.runtime.components import run_components
 
 app = typer.Typer(add_completion=False)
 
 
-def _component(value: str) -> str:
-    if value not in COMPONENTS:
+def _known(values: list[str]) -> list[str]:
+    if not set(values) <= set(COMPONENTS):
         raise typer.BadParameter(f"one of {', '.join(COMPONENTS)}")
-    return value
+    if len(set(values)) < len(values):
+        raise typer.BadParameter("each component once")
+    return values
 
 
 @app.command()
 def serve(
-    component: Annotated[str, typer.Argument(callback=_component, help=f"One of {', '.join(COMPONENTS)}.")],
+    components: Annotated[
+        list[str],
+        typer.Argument(callback=_known, metavar="COMPONENT...", help=f"Of {', '.join(COMPONENTS)}."),
+    ],
 ) -> None:
-    """Serves one component until SIGTERM or SIGINT. Its settings come from the environment."""
+    """Serves components until SIGTERM or SIGINT. Their settings come from the environment.
+
+    Several in one process call each other without the network. `LIITY_IDENTITY_LISTEN` is identity's own
+    `LIITY_LISTEN`, and so on for every component and setting.
+    """
     with ending_clearly():
-        uvloop.run(runner(component)())
+        uvloop.run(run_components({name: runner(name) for name in components}, STOP_ORDER))

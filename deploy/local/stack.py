@@ -45,6 +45,9 @@ _STOP_ORDER = (
     ("tls-end",),
 )
 
+JOINT = "joint"
+"""The process that serves several components, if one is started."""
+
 _PATIENCE = 60.0
 """Seconds after which a component that does not answer is given up."""
 
@@ -87,7 +90,7 @@ class Stack:
             name: Process(
                 name, self.logs / f"{name}.log", observer or Observer(), restart=restart, spawn=spawn
             )
-            for name in self._needs
+            for name in (*self._needs, JOINT)
         }
 
     @property
@@ -137,6 +140,7 @@ class Stack:
 
     async def stop(self) -> None:
         """Stops all components, those that need others first."""
+        await self.stop_component(JOINT)
         for wave in _STOP_ORDER:
             await asyncio.gather(*(self.stop_component(name) for name in wave if name in self._needs))
         if self._lock is not None:
@@ -155,6 +159,19 @@ class Stack:
             await self.postgres.create_databases()
             for database in WITH_DATABASE:
                 await migrate_database(database, self.postgres.owner_url(database), self.ca)
+
+    async def start_joint(self, *names: str) -> None:
+        """Starts one process that serves several components, which must be stopped; `JOINT` is its name.
+
+        Returns when all answer.
+        """
+        joint = self._processes[JOINT]
+        probes = [self._probe(name, JOINT) for name in names]
+
+        async def answer() -> bool:
+            return all([await probe() for probe in probes])
+
+        await joint.start(self._wiring.joint_command(names, self.environment), answer, _PATIENCE)
 
     async def stop_component(self, name: str) -> None:
         """Stops one component gracefully; kills it if that takes too long."""
@@ -187,7 +204,7 @@ class Stack:
         except BaseExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
 
-    def _probe(self, name: str) -> Callable[[], Awaitable[bool]]:
+    def _probe(self, name: str, process: str = "") -> Callable[[], Awaitable[bool]]:
         ports = self.ports
         match name:
             case "postgres":
@@ -199,7 +216,7 @@ class Stack:
             case "mailbox" | "codec" | "web":
                 return lambda: health.serves_http(getattr(ports, name), "/healthz")
             case "worker":
-                return lambda: health.worker_polls(ports.temporal, self.pid("worker"))
+                return lambda: health.worker_polls(ports.temporal, self.pid(process or name))
             case _:
                 return lambda: health.serves_grpc(self.channel(name))
 

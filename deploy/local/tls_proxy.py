@@ -17,7 +17,7 @@ import structlog
 from pydantic import Field
 
 from services.runtime import logs
-from services.runtime.rpc.server import stop_requested
+from services.runtime.components import stop_requested
 from services.runtime.security.tls import component_files, server_context
 from services.runtime.settings import RuntimeSettings, SettingsError, load
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -54,10 +54,23 @@ class Wiring:
         if name == "temporal":
             return Command(temporal_command(self.temporal_database, self._ports), _environment())
         given = {**_environment(), **environment}
-        own = self.settings(name)
-        if name == "notification":
-            own = _without_given_mail_server(own, given)
-        return Command([sys.executable, "-m", "deploy", "serve", name], given | own)
+        return Command(
+            [sys.executable, "-m", "deploy", "serve", name], given | self._settings_beside(name, given)
+        )
+
+    def joint_command(self, names: Sequence[str], environment: Mapping[str, str]) -> Command:
+        """The command of several of our programs in one process."""
+        given = {**_environment(), **environment}
+        own = {
+            variable.replace("LIITY_", f"LIITY_{name.upper()}_", 1): value
+            for name in names
+            for variable, value in self._settings_beside(name, given).items()
+        }
+        return Command([sys.executable, "-m", "deploy", "serve", *names], given | own)
+
+    def _settings_beside(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
+        settings = self.settings(name)
+        return _without_given_mail_server(settings, given) if name == "notification" else settings
 
     def settings(self, name: str) -> dict[str, str]:
         """Settings that connect one of our programs to the others."""

@@ -27,10 +27,10 @@ from services.codec.log_in_page import LogInPage
 from services.codec.payloads import PayloadReader
 from services.codec.settings import CodecSettings
 from services.runtime import logs
+from services.runtime.components import stop_requested
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.rpc.errors import Refusal, permission_denied, unavailable
 from services.runtime.rpc.peer import Peer
-from services.runtime.rpc.server import stop_requested
 from services.runtime.rpc.texts import language_of
 from services.runtime.security.access_tokens import AccessTokenVerifier
 from services.runtime.security.keys import KeysetPurpose, load_keyset

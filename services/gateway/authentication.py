@@ -29,7 +29,8 @@ class AccountAuthenticator:
         """The account of an access token."""
         if not isinstance(rule, Accounts):
             raise permission_denied(REASON_PERMISSION_DENIED)
-        return await self._tokens.caller(bearer_token(call.text("authorization")))
+        token = bearer_token(call.text("authorization"))
+        return await self._tokens.caller(token, session_by_handler=rule.session_by_handler)
 
     def authorize(self, call: Call, caller: Caller, rule: Rule, request: Message) -> Actor:
         """The actor, with the role that permits the call.

@@ -1,13 +1,17 @@
 """Settings: one class per component, read from the environment; a wrong one is reported in one line."""
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
+
+from services.runtime.components import current_component
 
 
 class SettingsError(Exception):
@@ -62,24 +66,37 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load(settings: type[SettingsT]) -> SettingsT:
-    """Reads settings from the environment. Raises `SettingsError` that names each wrong variable."""
+    """Reads settings from the environment. Raises `SettingsError` that names each wrong variable.
+
+    Of a component that is served, its own variable comes first: `LIITY_IDENTITY_LISTEN` before
+    `LIITY_LISTEN`. So components of one process can have different values.
+    """
     prefix = settings.model_config.get("env_prefix", "")
+    component = current_component()
+    own_prefix = f"{prefix}{component.name}_".upper().replace("-", "_") if component else prefix
+    together = component is not None and not component.is_alone
+
+    def variable(field: str) -> str:
+        own = f"{own_prefix}{field}".upper()
+        return own if together or own in os.environ else f"{prefix}{field}".upper()
+
     try:
-        return settings()
+        # Values given to the class come before those of the environment.
+        return settings(**(EnvSettingsSource(settings, env_prefix=own_prefix)() if component else {}))
     except ValidationError as error:
         complaints = (
-            _complaint(prefix, problem) for problem in error.errors(include_input=False, include_url=False)
+            _complaint(variable, problem) for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError("Wrong settings: " + "; ".join(complaints)) from None
     except UnreadableValue as error:
         # A list that is not JSON: the error names the field, not its value.
         named = re.search('field "([^"]+)"', str(error))
-        variable = f"{prefix}{named[1]}".upper() if named else prefix
-        raise SettingsError(f"Wrong settings: {variable}: JSON is expected here") from None
+        wrong = variable(named[1]) if named else prefix
+        raise SettingsError(f"Wrong settings: {wrong}: JSON is expected here") from None
 
 
-def _complaint(prefix: str, problem: ErrorDetails) -> str:
-    variable = f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper()
+def _complaint(variable: Callable[[str], str], problem: ErrorDetails) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     # An error about several settings names them itself.
-    return f"{variable}: {message}" if problem["loc"] else message
+    field = "_".join(str(part) for part in problem["loc"])
+    return f"{variable(field)}: {message}" if problem["loc"] else message

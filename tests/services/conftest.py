@@ -111,11 +111,20 @@ class Component:
         path = next(path for path, name in self.methods.items() if name == request.DESCRIPTOR.full_name)
         rule = ACCESS[path]
         assert isinstance(rule, Services)
-        component = self.peer(as_service or min(rule.names))
-        method = component.channel.unary_unary(
+        return await self.send(self.peer(as_service or min(rule.names)), path, request)
+
+    async def send(self, peer: Peer, path: str, request: Message) -> Any:
+        """Calls an RPC over one's own peer."""
+        method = peer.channel.unary_unary(
             path, type(request).SerializeToString, self._responses[path].FromString
         )
-        return await component.call(method, request)
+        return await peer.call(method, request)
+
+    def empty_request(self, path: str) -> Message:
+        """An empty request of an RPC."""
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(self.methods[path])
+        request: Message = message_factory.GetMessageClass(descriptor)()
+        return request
 
     def peer(self, as_service: str) -> Peer:
         """The component as another one calls it."""

@@ -179,8 +179,9 @@ def _accept(listener: socket.socket) -> None:
         request = json.loads(line)
         arguments: list[str] = request["arguments"]
         if arguments[:1] == ["serve"] and len(arguments) > 1:
-            # Import before the fork, so that the component's next run need not.
-            _import_component(arguments[1])
+            # Import before the fork, so that the components' next run need not.
+            for name in arguments[1:]:
+                _import_component(name)
         gc.freeze()
         if os.fork() == 0:
             listener.close()

@@ -18,7 +18,7 @@ from pydantic import Field
 from deploy.local.mailbox.store import Maildir, StoredMail
 from services.runtime import logs
 from services.runtime.clock import HELSINKI
-from services.runtime.rpc.server import stop_requested
+from services.runtime.components import stop_requested
 from services.runtime.security.tls import component_files, server_context
 from services.runtime.settings import RuntimeSettings, SettingsError, load
 

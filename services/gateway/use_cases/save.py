@@ -148,13 +148,16 @@ class Saving:
         return prepared
 
     async def _ensure_person(self, code: str) -> EnsurePersonResponse:
-        request = EnsurePersonRequest(personal_identity_code=code)
+        # With the first call of identity the session is checked, too: nothing happens before.
+        session_id = current_request().caller.session_id
+        request = EnsurePersonRequest(personal_identity_code=code, session_id=session_id)
         return await self._identity.call(self._persons.EnsurePerson, request)
 
     async def _ensure_person_without_code(self, request_id: str, unit_id: str) -> str:
         # Unit-specific: else the same request ID in another unit would get this unit's person.
         own = uuid.uuid5(uuid.UUID(request_id), unit_id)
-        request = EnsurePersonWithoutCodeRequest(request_id=str(own))
+        session_id = current_request().caller.session_id
+        request = EnsurePersonWithoutCodeRequest(request_id=str(own), session_id=session_id)
         return (await self._identity.call(self._persons.EnsurePersonWithoutCode, request)).person_id
 
     async def _release_person(self, person_id: str) -> None:

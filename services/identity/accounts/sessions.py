@@ -99,11 +99,9 @@ class Sessions:
         )
 
     async def require(self, session_id: str) -> None:
-        """Raises UNAUTHENTICATED (SESSION_ENDED) unless the session is alive. Called for every API call."""
+        """Raises UNAUTHENTICATED (SESSION_ENDED) unless the session is alive."""
         async with self._single.connect() as connection:
-            lives = await connection.scalar(_LIVES, {"session": session_id, "moment": now()})
-        if lives is None:
-            raise unauthenticated(REASON_SESSION_ENDED)
+            await require_session(connection, session_id)
 
     async def end(self, refresh_token: str) -> None:
         """Revokes the token's session; does nothing for an unknown token."""
@@ -111,6 +109,12 @@ class Sessions:
         if token_id is not None:
             async with self._single.connect() as connection:
                 await connection.execute(delete(Session).where(Session.session_id == _session_of(token_id)))
+
+
+async def require_session(connection: AsyncConnection, session_id: str) -> None:
+    """Raises UNAUTHENTICATED (SESSION_ENDED) unless the session is alive. Called for every API call."""
+    if await connection.scalar(_LIVES, {"session": session_id, "moment": now()}) is None:
+        raise unauthenticated(REASON_SESSION_ENDED)
 
 
 def _session_of(token_id: str) -> ScalarSelect[str]:

@@ -45,6 +45,7 @@ from liity.identity.v1.person_service_pb2 import (
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceServicer
 from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
 from services.identity import hetu, privacy_export
+from services.identity.accounts.sessions import require_session
 from services.identity.links.tokens import new_id
 from services.identity.models import Link, Person
 from services.identity.persons import code_history
@@ -135,6 +136,7 @@ class Persons(PersonServiceServicer):
 
     @override
     async def EnsurePerson(self, request: EnsurePersonRequest, context: object) -> EnsurePersonResponse:
+        await self._require_session(request.session_id)
         return await self._ensure(self._parse(request.personal_identity_code), None)
 
     @override
@@ -218,6 +220,7 @@ class Persons(PersonServiceServicer):
     async def EnsurePersonWithoutCode(
         self, request: EnsurePersonWithoutCodeRequest, context: object
     ) -> EnsurePersonWithoutCodeResponse:
+        await self._require_session(request.session_id)
         row = {
             "person_id": new_id(),
             "ensured_at": now(),
@@ -296,6 +299,11 @@ class Persons(PersonServiceServicer):
         async with self._engine.begin() as connection:
             await code_history.merge(connection, self._vault, request)
         return MergePersonsResponse()
+
+    async def _require_session(self, session_id: str) -> None:
+        if session_id:
+            async with self._single.connect() as connection:
+                await require_session(connection, session_id)
 
     def _parse(self, text: str) -> hetu.Hetu:
         try:

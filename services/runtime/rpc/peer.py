@@ -1,4 +1,4 @@
-"""gRPC client of a component: deadlines, retries, service identity, refusals."""
+"""Client of a component, over gRPC or within the process: deadlines, retries, service identity, refusals."""
 
 import asyncio
 import json
@@ -10,9 +10,11 @@ import grpc
 import structlog
 
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
+from services.runtime.components import current_component
 from services.runtime.logs import RareWarnings
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import Refusal, unavailable
+from services.runtime.rpc.in_process import ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, InProcessChannel
 from services.runtime.security.service_identity import ServiceIdentity
 from services.runtime.security.tls import Certificate, Pem, channel_credentials
 
@@ -56,9 +58,9 @@ _OPTIONS = (
                         "name": [{}],
                         "waitForReady": True,
                         "retryPolicy": {
-                            "maxAttempts": 4,
-                            "initialBackoff": "0.1s",
-                            "maxBackoff": "1s",
+                            "maxAttempts": ATTEMPTS,
+                            "initialBackoff": f"{FIRST_PAUSE}s",
+                            "maxBackoff": f"{LONGEST_PAUSE}s",
                             "backoffMultiplier": 2,
                             "retryableStatusCodes": ["UNAVAILABLE"],
                         },
@@ -186,11 +188,14 @@ _RESET = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED})
 
 
 class Peer:
-    """Client of one service. All our RPCs are idempotent, so each may be retried."""
+    """Client of one service. All our RPCs are idempotent, so each may be retried.
+
+    A component that this process serves is called without gRPC; then `target` is not used.
+    """
 
     def __init__(self, name: str, target: str, identity: ServiceIdentity) -> None:
         self.name = name
-        self.channel, current = _open_channel(name, target, identity.certificate)
+        self.channel, current = _open_channel(name, target, identity)
         self._identity = identity
         self._connection = _Connection(name, current)
         self._running = 0
@@ -239,9 +244,16 @@ class Peer:
 
 
 def _open_channel(
-    name: str, target: str, certificate: Certificate | None
+    name: str, target: str, identity: ServiceIdentity
 ) -> tuple[grpc.aio.Channel, Callable[[], grpc.aio.Channel]]:
     """Opens a channel; also returns a function that gives the channel in use."""
+    own = current_component()
+    callee = own.beside(name) if own else None
+    if callee is not None:
+        # Stubs, and this module, need no more of a channel than this.
+        within = cast(grpc.aio.Channel, InProcessChannel(callee, identity))
+        return within, lambda: within
+    certificate = identity.certificate
     if certificate is None:
         channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         return channel, lambda: channel

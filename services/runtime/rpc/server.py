@@ -1,7 +1,6 @@
 """Running a gRPC server: interceptor, health, reflection, graceful shutdown."""
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -11,6 +10,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from pydantic import Field
 
+from services.runtime.components import current_component, stop_requested
+from services.runtime.rpc.in_process import InProcessServer
 from services.runtime.rpc.interceptor import RequestInterceptor
 from services.runtime.security.tls import Certificate, server_credentials
 from services.runtime.settings import RuntimeSettings, SettingsError
@@ -51,7 +52,8 @@ async def serve(
     """Serves until SIGTERM or SIGINT, then lets running calls finish.
 
     `services` are the full names of the services that `add_services` adds, for health and reflection. With a
-    certificate the server accepts TLS only. No call is served before `before` is done; it may raise.
+    certificate the server accepts TLS only. No call is served before `before` is done; it may raise. Other
+    components of the process call without the network, through the same interceptor.
     """
     server = grpc.aio.server(
         interceptors=[interceptor],
@@ -65,7 +67,8 @@ async def serve(
             *((("grpc.max_connection_age_ms", _TLS_CONNECTION_AGE_MS),) if certificate else ()),
         ],
     )
-    add_services(server)
+    component, within = current_component(), InProcessServer(interceptor)
+    add_services(within.adding_to(server))
     states = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(states, server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -81,6 +84,8 @@ async def serve(
     await server.start()
     for name in ("", *services):
         await states.set(name, health_pb2.HealthCheckResponse.SERVING)
+    if component is not None:
+        component.serve(within)
     log.info("serving", listen=settings.listen)
     try:
         await stop_requested()
@@ -90,17 +95,10 @@ async def serve(
         await states.enter_graceful_shutdown()
         await asyncio.sleep(settings.drain_pause.total_seconds())
         stopping = asyncio.create_task(server.stop(GRACE))
+        if component is not None:
+            component.serve(None)
         idle = asyncio.create_task(interceptor.idle())
-        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({idle}, timeout=GRACE)
         idle.cancel()
         await server.stop(_LAST_GRACE)
         await stopping
-
-
-async def stop_requested() -> None:
-    """Waits for SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()

@@ -5,7 +5,7 @@ Every server's interceptor enforces it; so does the codec server.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from liity.v1.auth_service_pb2 import (
@@ -53,6 +53,8 @@ class Accounts:
     whose: Whose
     action: str
     recorded: Recorded
+    session_by_handler: bool = False
+    """Whether the handler has the session checked with its first call of identity, which spares a call."""
 
 
 Rule = Anyone | Services | Accounts
@@ -67,6 +69,8 @@ class Caller:
     display_name: str = ""
     roles: frozenset[Role.ValueType] = frozenset()
     units: Mapping[str, Role.ValueType] | None = None
+    session_id: str = ""
+    """The account's session; not checked yet if the rule says `session_by_handler`."""
 
     def roles_in(self, unit_id: str) -> frozenset[Role.ValueType]:
         """The account's roles towards a unit: its staff roles, and that of its membership."""
@@ -149,7 +153,11 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CONSENTS, Anyone(), "GetConsentRequest", "AcceptConsent", "DeclineConsent"),
         *_rules("liity.v1.CredentialService", Anyone(), "ChoosePassword"),
         *_rules(_REGISTRATIONS, _unit_people("customer:look-up", _READ), "CheckPersonalIdentityCode"),
-        *_rules(_REGISTRATIONS, _unit_people("registration:create", _CHANGE), "RegisterCustomer"),
+        *_rules(
+            _REGISTRATIONS,
+            replace(_unit_people("registration:create", _CHANGE), session_by_handler=True),
+            "RegisterCustomer",
+        ),
         *_rules(_REGISTRATIONS, _unit_people("registration:read", _READ), "GetRegistration"),
         *_rules(_REGISTRATIONS, _unit_people("registration:list", _READ), "ListRegistrations"),
         *_rules(_REGISTRATIONS, _unit_people("registration:update", _CHANGE), "UpdateRegistration"),

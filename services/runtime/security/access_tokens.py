@@ -41,12 +41,18 @@ class AccessTokenVerifier:
         self._keys = KeySet([])
         self._fetch_again = 0.0
 
-    async def caller(self, token: str) -> Caller:
-        """The account of an access token. UNAUTHENTICATED if it is invalid, or its session has ended."""
+    async def caller(self, token: str, *, session_by_handler: bool = False) -> Caller:
+        """The account of an access token. UNAUTHENTICATED if it is invalid, or its session has ended.
+
+        With `session_by_handler` the handler has the session checked, as `Accounts.session_by_handler` says.
+        """
         claims = (await self._decode(token)).claims
-        # A token outlives a revoked session by minutes: ask identity, so that lost rights end at once.
-        await self._identity.call(self._accounts.CheckSession, CheckSessionRequest(session_id=claims["sid"]))
+        if not session_by_handler:
+            # A token outlives a revoked session by minutes: ask identity, so that lost rights end at once.
+            check = CheckSessionRequest(session_id=claims["sid"])
+            await self._identity.call(self._accounts.CheckSession, check)
         return Caller(
+            session_id=claims["sid"],
             account_id=claims["sub"],
             display_name=claims["name"],
             roles=frozenset(_role(name) for name in claims["roles"]),

@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
+from google.type.date_pb2 import Date
 from joserfc import jws, jwt
 from joserfc.jwk import OctKey, OKPKey
 
@@ -26,12 +28,13 @@ from liity.v1.auth_service_pb2 import (
 from liity.v1.consent_service_pb2 import (
     GetConsentRequestRequest,
 )
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_OTHER
 from liity.v1.use_log_service_pb2 import SUSPICION_RULE_LOCK_OUTS, ListSuspicionsRequest
 from services.identity.settings import IdentitySettings
 from services.runtime.security.keys import load_token_signing_keys
 from services.runtime.security.service_identity import ALGORITHM, ServiceIdentity
 from tests.system.conftest import Api
-from tests.system.support.calls import CALLS, right
+from tests.system.support.calls import CALLS, caller_of, right
 from tests.system.support.public_api import (
     LANGUAGES,
     METHODS,
@@ -44,7 +47,7 @@ from tests.system.support.public_api import (
     request_class,
 )
 from tests.system.support.public_api_facts import Facts, Links
-from tests.system.support.registering import settings
+from tests.system.support.registering import adult, settings
 from tests.system.support.walks import walk_storing_nothing
 
 AUTH = "/liity.v1.AuthService"
@@ -230,6 +233,35 @@ async def test_after_logging_out_the_session_cannot_go_on(
     session = await _log_in(gateway, accounts["registrar"])
     await gateway.call(f"{AUTH}/LogOut", LogOutRequest(refresh_token=session.refresh_token))
     assert await _refused_refresh(gateway, session.refresh_token) == ("UNAUTHENTICATED", "SESSION_ENDED")
+
+
+async def test_after_logging_out_no_rpc_takes_the_access_token(
+    gateway: Gateway, accounts: dict[str, DemoAccount], facts: Facts, stores: Stores
+) -> None:
+    tokens = {}
+    for name in ("teacher", "staff"):
+        session = await _log_in(gateway, accounts[name])
+        await gateway.call(f"{AUTH}/LogOut", LogOutRequest(refresh_token=session.refresh_token))
+        tokens[name] = session.access_token
+
+    async def check(path: str, request: Message) -> None:
+        refusal = await gateway.refusal_with(path, request, authorization(tokens[caller_of(path)]))
+        assert outcome(refusal) == ("UNAUTHENTICATED", "SESSION_ENDED")
+
+    # A Save has its session checked by other means than the rest: whatever it is about.
+    register = "/liity.v1.RegistrationService/RegisterCustomer"
+    unknown, wrong, none = (right(register, facts) for _ in range(3))
+    unknown.personal_identity_code = adult().personal_identity_code
+    wrong.personal_identity_code = "no code"
+    none.personal_identity_code = ""
+    none.missing_personal_identity_code.birth_date.CopyFrom(Date(year=1985, month=6, day=17))
+    none.missing_personal_identity_code.reason = MISSING_CODE_REASON_OTHER
+    checks = {path: partial(check, path, right(path, facts)) for path in _FOR_ACCOUNTS}
+    checks |= {
+        f"{register} {name}": partial(check, register, request)
+        for name, request in (("unknown code", unknown), ("wrong code", wrong), ("no code", none))
+    }
+    await walk_storing_nothing(stores, checks)
 
 
 @pytest.mark.usefixtures("nothing_stored")

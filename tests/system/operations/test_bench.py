@@ -10,7 +10,8 @@ def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
     )
     assert run.returncode == 0, run.stderr
     for title in (
-        "Save beside the engine",
+        "Save beside the engine, each component a process",
+        "Save beside the engine, all in one process",
         "A class list of",
         "Saves beside 2 class lists",
         "CheckPersonalIdentityCode",

@@ -1,9 +1,11 @@
 """Wrong settings stop the start of each component with one clear line."""
 
+import asyncio
 import os
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import NotificationSettings
 from services.registration.settings import RegistrationSettings
+from services.runtime.components import Runner, run_components
 from services.runtime.settings import SettingsError, load
 from tests.support.program import Program
 from workflows.settings import WorkerSettings
@@ -134,6 +137,66 @@ def refusal(component: str, monkeypatch: pytest.MonkeyPatch, environment: dict[s
     with pytest.raises(SettingsError) as error:
         load(RIGHT[component][0])
     return str(error.value)
+
+
+def loaded_together(*components: str) -> dict[str, BaseSettings]:
+    """The settings of components of one process, as each reads them."""
+    found: dict[str, BaseSettings] = {}
+
+    def reader(component: str) -> Runner:
+        async def read() -> None:
+            found[component] = load(RIGHT[component][0])
+
+        return read
+
+    asyncio.run(run_components({name: reader(name) for name in components}, (components,)))
+    return found
+
+
+def test_components_of_one_process_have_values_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for component in ("identity", "worker"):
+        for name, value in RIGHT[component][1].items():
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LIITY_IDENTITY_KEYS_DIR", "/identity")
+    monkeypatch.setenv("LIITY_WORKER_WORKFLOWS_CONSENT_REMINDERS", '["P3D"]')
+    found = loaded_together("identity", "worker")
+    identity, worker = found["identity"], found["worker"]
+    assert isinstance(identity, IdentitySettings)
+    assert isinstance(worker, WorkerSettings)
+    assert (str(identity.keys_dir), str(worker.keys_dir)) == ("/identity", "/keys")
+    assert worker.workflows_consent_reminders == (timedelta(days=3),)
+    # Outside of a component, and in another's, the common value holds.
+    assert str(load(IdentitySettings).keys_dir) == "/keys"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"LIITY_KEYS_DIR": "/keys"}, "LIITY_IDENTITY_LISTEN: Field required"),
+        ({"LIITY_IDENTITY_DATABASE_POOL_SIZE": "0"}, "LIITY_IDENTITY_DATABASE_POOL_SIZE: "),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_component(
+    wrong: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        loaded_together("identity", "worker")
+    assert named in str(error.value)
+
+
+def test_no_variable_of_one_component_is_a_setting_of_another() -> None:
+    fields = {field for settings, _ in RIGHT.values() for field in settings.model_fields}
+    for component, (settings, _) in RIGHT.items():
+        own = {f"{component.replace('-', '_')}_{field}" for field in settings.model_fields}
+        assert not own & fields
+
+
+def test_a_component_is_served_once(program: Program) -> None:
+    run = program("serve", "identity", "identity")
+    assert run.returncode == 2
+    assert "each component once" in run.stderr
 
 
 def test_every_component_is_here() -> None:
