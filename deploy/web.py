@@ -16,7 +16,8 @@ from frontends.web.app import create_app
 from frontends.web.config import WebConfig
 from frontends.web.sealing import Seal
 from services.runtime import logs
-from services.runtime.rpc.server import ServerSettings, stop_requested
+from services.runtime.components import stop_requested
+from services.runtime.rpc.server import ServerSettings
 from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.security.tls import CertificateFiles, PublicTlsSettings, server_context
 from services.runtime.settings import SettingsError, load

@@ -25,7 +25,7 @@ from liity.v1.customer_form_pb2 import CustomerForm
 from services.identity import hetu
 from services.notification.settings import MailSettings
 from services.runtime.clock import helsinki_day, now
-from services.runtime.rpc.server import stop_requested
+from services.runtime.components import stop_requested
 from services.runtime.settings import load
 
 Form = dict[str, Any]

@@ -29,6 +29,7 @@ from frontends.web.sealing import Seal
 from frontends.web.templating import Templates
 
 _STATIC = Path(__file__).parent / "static"
+_BAD_REQUEST, _TOO_LARGE = 400, 413
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 PAGES: tuple[Page, ...] = (
@@ -62,6 +63,8 @@ def create_app(config: WebConfig, seal: Seal) -> tuple[Starlette, Api]:
     async def answer_error(request: Request, error: Exception) -> Response:
         visit = Visit(site, missing, request)
         status = error.status_code if isinstance(error, HTTPException) else 500
+        # What Starlette says of a form with too many or too large fields.
+        status = _TOO_LARGE if status == _BAD_REQUEST else status
         return visit.finish(visit.render("error.html", status))
 
     middleware = [

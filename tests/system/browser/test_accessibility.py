@@ -12,7 +12,13 @@ from tests.system.browser.conftest import OpenPage
 from tests.system.conftest import Api
 from tests.system.support.registering import MailCounter, link_token, pupil, reaches, save
 
-ACCOUNTS = {Who.ANYBODY: "", Who.ACCOUNT: "teacher", Who.REGISTRAR: "teacher", Who.CUSTOMER_SERVICE: "staff"}
+ACCOUNTS = {
+    Who.ANYBODY: "",
+    Who.ACCOUNT: "teacher",
+    Who.REGISTRAR: "teacher",
+    Who.MAIN_USER: "teacher",
+    Who.CUSTOMER_SERVICE: "staff",
+}
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,15 @@ async def teacher(web: str, accounts: dict[str, DemoAccount]) -> AsyncIterator[V
 
 
 @pytest.fixture
+async def registrar(web: str, accounts: dict[str, DemoAccount]) -> AsyncIterator[Visitor]:
+    """The library's registrar, logged in."""
+    async with Visitor(web) as visitor:
+        page = await visitor.log_in(accounts["registrar"].email, accounts["registrar"].password)
+        assert page.path == "/home", page.text
+        yield visitor
+
+
+@pytest.fixture
 async def staff(web: str, accounts: dict[str, DemoAccount]) -> AsyncIterator[Visitor]:
     """Customer service, logged in."""
     async with Visitor(web) as visitor:
