@@ -24,7 +24,7 @@ WITH_DATABASE = ("identity", "registration", "notification")
 """What `liity migrate` can migrate."""
 
 
-STOP_ORDER = (("codec", "gateway", "worker"), WITH_DATABASE, ("mailbox",), ("tls-end",))
+STOP_ORDER = (("web",), ("codec", "gateway", "worker"), WITH_DATABASE, ("mailbox",), ("tls-end",))
 """Groups of components in the order in which they stop: callers before those they call."""
 
 

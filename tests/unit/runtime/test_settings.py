@@ -12,7 +12,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from deploy.admin.key_files import create_keys
-from deploy.components import COMPONENTS
+from deploy.components import COMPONENTS, STOP_ORDER
 from deploy.local.mailbox.server import MailboxSettings
 from deploy.local.tls_proxy import TlsEndSettings
 from deploy.web import WebSettings
@@ -201,6 +201,10 @@ def test_a_component_is_served_once(program: Program) -> None:
 
 def test_every_component_is_here() -> None:
     assert set(RIGHT) == set(COMPONENTS)
+
+
+def test_every_component_is_stopped() -> None:
+    assert sorted(name for group in STOP_ORDER for name in group) == sorted(COMPONENTS)
 
 
 @pytest.mark.parametrize("component", RIGHT)
