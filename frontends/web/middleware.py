@@ -3,6 +3,7 @@
 import time
 
 import structlog
+from starlette.datastructures import Headers as RequestHeaders
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,20 +67,25 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = RequestHeaders(scope=scope).get("content-length", "")
+        is_too_large = declared.isdecimal() and int(declared) > self._most
         seen = 0
 
         async def receive_some() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen <= self._most:
+            if not is_too_large and seen <= self._most:
                 return message
             while message.get("more_body") and seen < _MOST_DISCARDED:
                 message = await receive()
                 seen += len(message.get("body", b""))
             raise HTTPException(413)
 
-        await self._app(scope, receive_some if scope["type"] == "http" else receive, send)
+        await self._app(scope, receive_some, send)
 
 
 class AccessLog:
