@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from frontends.client import Api
 from frontends.web import (
     accounts,
+    book_tips,
     class_lists,
     customers,
     information,
@@ -40,6 +41,7 @@ PAGES: tuple[Page, ...] = (
     *messages.PAGES,
     *worklist.PAGES,
     *units.PAGES,
+    *book_tips.PAGES,
     *links.PAGES,
     *information.PAGES,
 )
