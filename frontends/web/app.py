@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from frontends.client import Api
 from frontends.web import (
     accounts,
+    audit,
     book_tips,
     class_lists,
     customers,
@@ -42,6 +43,7 @@ PAGES: tuple[Page, ...] = (
     *worklist.PAGES,
     *units.PAGES,
     *book_tips.PAGES,
+    *audit.PAGES,
     *links.PAGES,
     *information.PAGES,
 )
