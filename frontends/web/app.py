@@ -13,6 +13,8 @@ from starlette.routing import BaseRoute, Route
 from frontends.client import Api
 from frontends.web import (
     accounts,
+    audit,
+    book_tips,
     class_lists,
     customers,
     information,
@@ -40,6 +42,8 @@ PAGES: tuple[Page, ...] = (
     *messages.PAGES,
     *worklist.PAGES,
     *units.PAGES,
+    *book_tips.PAGES,
+    *audit.PAGES,
     *links.PAGES,
     *information.PAGES,
 )

@@ -59,15 +59,25 @@ def _environment(language: str, static: Mapping[str, str]) -> Environment:
         return word(words.value_of(enum, name), enum)
 
     environment.globals.update(
-        static=static, word=word, word_named=word_named, word_options=words.options, name_of=words.name_of
+        use_words=words.use,
+        static=static,
+        word=word,
+        word_named=word_named,
+        word_options=words.options,
+        name_of=words.name_of,
     )
-    environment.filters.update(day=day, moment=moment, iso=_iso)
+    environment.filters.update(day=day, moment=moment, iso=_iso, typed_day=_typed_day)
     environment.tests["past"] = _is_past
     return environment
 
 
 def _iso(timestamp: Timestamp) -> str:
     return _local(timestamp).isoformat(timespec="minutes")
+
+
+def _typed_day(timestamp: Timestamp) -> str:
+    """The day as people type it in a form, in every language."""
+    return f"{_local(timestamp):%d.%m.%Y}"
 
 
 def _is_past(timestamp: Timestamp) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from google.protobuf.descriptor import EnumDescriptor
 
 from frontends.web.language import N_
+from liity.v1.actor_pb2 import ActorKind
 from liity.v1.auth_service_pb2 import Role
 from liity.v1.class_list_service_pb2 import ClassListState
 from liity.v1.customer_form_pb2 import (
@@ -19,6 +20,7 @@ from liity.v1.customer_service_pb2 import CodeChange, CodeOf, CustomerState, Ema
 from liity.v1.message_service_pb2 import MessageContext, MessageState
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
 from liity.v1.unit_service_pb2 import UnitKind
+from liity.v1.use_log_service_pb2 import SuspicionRule
 from liity.v1.work_service_pb2 import ClaimFilter, WorkItemKind
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -120,6 +122,18 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "CLASS_LIST_STATE_DONE": N_("Done"),
         "CLASS_LIST_STATE_CANCELLED": N_("Cancelled"),
     },
+    "ActorKind": {
+        "ACTOR_KIND_ACCOUNT": N_("An account"),
+        "ACTOR_KIND_LINK": N_("Somebody by a mailed link"),
+        "ACTOR_KIND_OPERATOR": N_("An operator"),
+        "ACTOR_KIND_SYSTEM": N_("The system"),
+    },
+    "SuspicionRule": {
+        "SUSPICION_RULE_EMPTY_LOOK_UPS": N_("Many look-ups that found nobody"),
+        "SUSPICION_RULE_OUTSIDE_HOURS": N_("Look-ups outside of working hours"),
+        "SUSPICION_RULE_UNUSUAL_NUMBER": N_("Far more look-ups than usual"),
+        "SUSPICION_RULE_LOCK_OUTS": N_("Locked again and again by wrong passwords"),
+    },
     "UnitKind": {
         "UNIT_KIND_LIBRARY": N_("Library"),
         "UNIT_KIND_SCHOOL": N_("School"),
@@ -154,6 +168,72 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+USES: Mapping[str, str] = {
+    "class-list:cancel": N_("Class list cancelled"),
+    "class-list:check": N_("Class list checked"),
+    "class-list:register": N_("Class list registered"),
+    "class-list:result": N_("Result of a class list read"),
+    "credentials:send": N_("Credentials sent anew"),
+    "customer:confirm-email": N_("E-mail address confirmed"),
+    "customer:convert": N_("Made an online customer"),
+    "customer:look-up": N_("Looked up by personal identity code"),
+    "customer:merge": N_("Merged with another customer"),
+    "customer:merge-away": N_("Merged into another customer"),
+    "customer:read": N_("Customer read"),
+    "customer:report-loan": N_("Loan reported"),
+    "customer:search": N_("Customers searched by name"),
+    "customer:transfer": N_("Moved to the unit"),
+    "customer:transfer-away": N_("Moved away from the unit"),
+    "customer:update": N_("Customer's data changed"),
+    "customership:end": N_("Customership ended"),
+    "customership:erase": N_("Data erased"),
+    "customership:extend": N_("Temporary need extended"),
+    "customership:undo": N_("Removal undone"),
+    "disclosure:create": N_("Export of a person's data ordered"),
+    "disclosure:read": N_("Export of a person's data read"),
+    "message:close": N_("Message answered"),
+    "message:find": N_("Message found by its reference"),
+    "message:lapse": N_("Message not answered in time"),
+    "message:list": N_("Messages listed"),
+    "message:read": N_("Message read"),
+    "message:send": N_("Message written"),
+    "payload:decode": N_("Data of a workflow decrypted"),
+    "personal-identity-code:attach": N_("Personal identity code attached"),
+    "personal-identity-code:correct": N_("Personal identity code corrected"),
+    "personal-identity-code:renew": N_("Personal identity code renewed"),
+    "personal-identity-code:set": N_("Personal identity code set"),
+    "registrar:invite": N_("Registrar invited"),
+    "registrar:list": N_("Registrars listed"),
+    "registrar:remove": N_("Registrar taken out"),
+    "registrar:set-role": N_("Registrar's role changed"),
+    "registration:activate": N_("Customership begun"),
+    "registration:create": N_("Registration saved"),
+    "registration:end": N_("Registration ended"),
+    "registration:explain": N_("History read"),
+    "registration:link": N_("Linked to a customer"),
+    "registration:list": N_("Registrations listed"),
+    "registration:reactivate": N_("Customer brought back"),
+    "registration:read": N_("Registration read"),
+    "registration:reject": N_("Registration not accepted"),
+    "registration:update": N_("Form of a registration changed"),
+    "registration:verify-identity": N_("Identity confirmed"),
+    "unit:close": N_("Unit closed"),
+    "unit:create": N_("Unit created"),
+    "unit:list": N_("Units listed"),
+    "unit:read": N_("Unit read"),
+    "unit:update": N_("Unit changed"),
+    "use-log:search": N_("Log of use searched"),
+    "use-log:suspicions": N_("Suspicious use listed"),
+    "work:claim": N_("Work item taken"),
+    "work:dismiss-duplicate": N_("Two customers kept as two persons"),
+    "work:list": N_("Work list read"),
+    "work:read": N_("Work item read"),
+    "work:release": N_("Work item given back"),
+}
+"""The words for the actions in the log of use."""
+
+OTHER_USE = N_("Something else")
+
 _ENUMS = {
     enum.DESCRIPTOR.name: enum.DESCRIPTOR
     for enum in (
@@ -173,6 +253,8 @@ _ENUMS = {
         MessageState,
         MessageContext,
         ClassListState,
+        ActorKind,
+        SuspicionRule,
         UnitKind,
         CodeChange,
         CodeOf,
@@ -209,3 +291,8 @@ def name_of(enum: str, value: int) -> str:
     """The name of a value; empty if it is not given."""
     known = _ENUMS[enum].values_by_number.get(value)
     return known.name if known is not None and value else ""
+
+
+def use(action: str) -> str:
+    """The English words for an action in the log of use."""
+    return USES.get(action, OTHER_USE)

@@ -1,5 +1,7 @@
 """The front page, the home page of an account, and the choice of the unit (R9)."""
 
+import asyncio
+
 from starlette.responses import Response
 
 from frontends.web.pages import Visit, with_unit
@@ -9,6 +11,13 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_REACTIVATION,
 )
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
+from liity.v1.work_service_pb2 import (
+    CLAIM_FILTER_MINE,
+    WORK_ITEM_KIND_UNSPECIFIED,
+    ListWorkItemsRequest,
+    ListWorkItemsResponse,
+    WorkItemKind,
+)
 
 _WAITING = (STAGE_WAITING_FOR_CONSENT, STAGE_WAITING_FOR_REACTIVATION, STAGE_WAITING_FOR_IDENTITY_CHECK)
 
@@ -24,6 +33,8 @@ async def show(visit: Visit) -> Response:
     """What waits, and what can be done."""
     if not visit.unit and visit.opened.session.memberships:
         return visit.redirect("/unit")
+    if visit.opened.is_customer_service and not visit.unit:
+        return await _show_staff(visit)
     waiting = []
     if visit.unit:
         for stage in _WAITING:
@@ -31,6 +42,19 @@ async def show(visit: Visit) -> Response:
             answer = await visit.call(visit.site.api.registrations.ListRegistrations, request)
             waiting.append((stage, answer))
     return visit.render("accounts/home.html", waiting=waiting)
+
+
+async def _show_staff(visit: Visit) -> Response:
+    """Customer service's open work: the oldest of each kind, and what the account has taken."""
+    kinds = [kind for kind in WorkItemKind.values() if kind != WORK_ITEM_KIND_UNSPECIFIED]
+    mine = ListWorkItemsRequest(claims=CLAIM_FILTER_MINE, page_size=10)
+    requests = [mine, *(ListWorkItemsRequest(kinds=[kind], page_size=3) for kind in kinds)]
+    own, *found = await asyncio.gather(
+        *(visit.call(visit.site.api.work.ListWorkItems, request) for request in requests)
+    )
+    waiting: list[tuple[WorkItemKind.ValueType, ListWorkItemsResponse]]
+    waiting = [(kind, each) for kind, each in zip(kinds, found, strict=True) if each.work_items]
+    return visit.render("accounts/staff_home.html", own=own, waiting=waiting)
 
 
 async def show_units(visit: Visit) -> Response:
