@@ -186,7 +186,9 @@ def test_every_variable_named_is_one_that_is_read() -> None:
         for name in pages
         if re.sub(f"^LIITY_({'|'.join(COMPONENTS)})_", "LIITY_", name, flags=re.IGNORECASE) in settings
     }
-    assert commands <= pages <= settings | commands | own
+    tests = {name for text in code("tests") for name in re.findall(r"environ\S+(LIITY_TEST_\w+)", text)}
+    assert tests
+    assert commands <= pages <= settings | commands | own | tests
 
 
 def test_every_rule_the_code_names_stands_in_the_rules() -> None:
