@@ -184,7 +184,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
 
     def timetable(self) -> Timetable:
         """The durations that a registration is given."""
-        timetable = Timetable(welcome_hour=self.workflows_welcome_hour)
+        timetable = Timetable(welcome_hour=self.workflows_welcome_hour, one_timer=True)
         for reminder in self.workflows_consent_reminders:
             timetable.consent_reminders.add().FromTimedelta(reminder)
         timetable.reminder_gap.FromTimedelta(self.workflows_consent_reminder_gap)

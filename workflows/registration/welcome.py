@@ -9,6 +9,7 @@ from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import (
+    RegistrationStep,
     WelcomePlanStep,
 )
 from services.runtime.stages import BEGUN
@@ -18,6 +19,9 @@ from workflows.registration.activities import RegistrationActivities, first_cred
 from workflows.registration.state import RegistrationRun
 from workflows.support.deadlines import address_reminder_time, last_welcome_time, welcome_time
 from workflows.support.steps import mail_step, noted, quick_step
+
+_REMINDER = "Change-the-address reminder"
+_REMIND = "Remind the registrar to change the address"
 
 
 class WelcomePhase:
@@ -77,8 +81,11 @@ class WelcomePhase:
         """Waits until the welcome mail is due, and sends it."""
         self._run.begun, self._run.welcome_time = begun, welcome
         self._run.show("Waits to send the welcome mail", welcome)
-        if self._run.created.timetable.HasField("address_reminder"):
-            # In parallel: a failing mail to the registrar must not delay the customer's.
+        if self._run.created.timetable.one_timer:
+            await self._await_address_reminder(begun, welcome)
+            await self._welcome(welcome)
+        elif self._run.created.timetable.HasField("address_reminder"):
+            # Saved by a release that set both timers at once.
             await asyncio.gather(self._welcome(welcome), self._remind_to_change_address(begun, welcome))
         else:
             # Saved by a release without the reminder and the longer wait.
@@ -86,18 +93,32 @@ class WelcomePhase:
             await self._send_welcome()
         self._run.begun = self._run.welcome_time = None
 
-    async def _remind_to_change_address(self, begun: datetime, welcome: datetime) -> None:
+    async def _await_address_reminder(self, begun: datetime, welcome: datetime) -> None:
         """Reminds the registrar after a week if their own address is still on file (R27)."""
+        reminder = self._address_reminder(begun, welcome)
+        if reminder is not None:
+            await self._sleep_until(reminder, _REMINDER)
+            # In the background: a failing mail to the registrar must not delay the customer's.
+            step = self._reminder_step(welcome)
+            self._run.mails.mail(RegistrationActivities.remind_to_change_address, step, _REMIND)
+
+    async def _remind_to_change_address(self, begun: datetime, welcome: datetime) -> None:
+        """The same, beside the wait for the welcome mail."""
+        reminder = self._address_reminder(begun, welcome)
+        if reminder is not None:
+            remaining = max(reminder - workflow.now(), timedelta(0))
+            await workflow.sleep(remaining, summary=OperatorText(_REMINDER))
+            step = self._reminder_step(welcome)
+            await noted(mail_step(RegistrationActivities.remind_to_change_address, step, _REMIND), _REMIND)
+
+    def _address_reminder(self, begun: datetime, welcome: datetime) -> datetime | None:
+        """When the registrar is reminded; None if the welcome comes first, or they were reminded before."""
         reminder = address_reminder_time(begun, self._run.created.timetable)
         sent_before = self._run.waited_for_welcome_before and reminder <= workflow.now()
-        if reminder < welcome and not sent_before:
-            remaining = max(reminder - workflow.now(), timedelta(0))
-            await workflow.sleep(remaining, summary=OperatorText("Change-the-address reminder"))
-            step = self._run.step(welcome, self._run.event_id("change address reminder"))
-            reminding = "Remind the registrar to change the address"
-            await noted(
-                mail_step(RegistrationActivities.remind_to_change_address, step, reminding), reminding
-            )
+        return None if sent_before or reminder >= welcome else reminder
+
+    def _reminder_step(self, welcome: datetime) -> RegistrationStep:
+        return self._run.step(welcome, self._run.event_id("change address reminder"))
 
     async def _welcome(self, welcome: datetime) -> None:
         """Sends the welcome mail on day 14; later if a registrar's address is on file then (R26, R27)."""
