@@ -31,7 +31,11 @@ class Run:
     @property
     def cpu_each(self) -> float:
         """CPU milliseconds of each call, in all processes."""
-        return sum(self.cpu.values()) / len(self.latencies) * 1000
+        return sum(map(self.cpu_of, self.cpu))
+
+    def cpu_of(self, process: str) -> float:
+        """CPU milliseconds of each call in one process."""
+        return self.cpu[process] / len(self.latencies) * 1000
 
     def percentile(self, percent: int) -> float:
         """A percentile of the latencies, in milliseconds."""

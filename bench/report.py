@@ -57,11 +57,13 @@ def comparison(console: Console, both: Comparison, components: str) -> None:
             end_section=True,
         )
     console.print(table)
-    cpu = Table(
-        "process", *(f"{run.callers} callers" for run in both.save), title=f"CPU ms per Save, {components}"
-    )
+    callers = (f"{run.callers} callers" for run in both.save)
+    cpu = Table("process", *callers, title=f"CPU ms per Save (per engine run), {components}")
     for process in both.save[0].cpu:
-        cells = (f"{run.cpu.get(process, 0) / len(run.latencies) * 1000:.1f}" for run in both.save)
+        cells = (
+            f"{save.cpu_of(process):.1f} ({engine.cpu_of(process):.1f})"
+            for engine, save in zip(both.engine, both.save, strict=True)
+        )
         cpu.add_row(process, *cells)
     console.print(cpu)
     history = Table("", "events", "bytes", title="History up to the two-week timer")
