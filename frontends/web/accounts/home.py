@@ -14,8 +14,9 @@ from liity.v1.registration_service_pb2 import ListRegistrationsRequest
 from liity.v1.work_service_pb2 import (
     CLAIM_FILTER_MINE,
     WORK_ITEM_KIND_UNSPECIFIED,
+    GetFiguresRequest,
     ListWorkItemsRequest,
-    ListWorkItemsResponse,
+    WorkFigure,
     WorkItemKind,
 )
 
@@ -45,16 +46,27 @@ async def show(visit: Visit) -> Response:
 
 
 async def _show_staff(visit: Visit) -> Response:
-    """Customer service's open work: the oldest of each kind, and what the account has taken."""
+    """Customer service's open work: the oldest of each kind, what the account has taken, and figures."""
     kinds = [kind for kind in WorkItemKind.values() if kind != WORK_ITEM_KIND_UNSPECIFIED]
     mine = ListWorkItemsRequest(claims=CLAIM_FILTER_MINE, page_size=10)
     requests = [mine, *(ListWorkItemsRequest(kinds=[kind], page_size=3) for kind in kinds)]
-    own, *found = await asyncio.gather(
-        *(visit.call(visit.site.api.work.ListWorkItems, request) for request in requests)
+    figures, (own, *found) = await asyncio.gather(
+        visit.call(visit.site.api.work.GetFigures, GetFiguresRequest()),
+        asyncio.gather(*(visit.call(visit.site.api.work.ListWorkItems, request) for request in requests)),
     )
-    waiting: list[tuple[WorkItemKind.ValueType, ListWorkItemsResponse]]
-    waiting = [(kind, each) for kind, each in zip(kinds, found, strict=True) if each.work_items]
-    return visit.render("accounts/staff_home.html", own=own, waiting=waiting)
+    counts = {figure.kind: figure for figure in figures.work}
+    waiting = [
+        (kind, each, counts.get(kind, WorkFigure(kind=kind)))
+        for kind, each in zip(kinds, found, strict=True)
+        if each.work_items
+    ]
+    return visit.render(
+        "accounts/staff_home.html",
+        own=own,
+        waiting=waiting,
+        figures=figures,
+        most=max((figure.count for figure in figures.registrations), default=0),
+    )
 
 
 async def show_units(visit: Visit) -> Response:

@@ -11,6 +11,7 @@ from frontends.web.comparing import customer_in
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
+from liity.v1.registration_pb2 import STAGE_WAITING_FOR_IDENTITY_CHECK, STAGE_WAITING_FOR_REACTIVATION
 from liity.v1.registration_service_pb2 import (
     ExplainRegistrationRequest,
     GetRegistrationRequest,
@@ -21,13 +22,14 @@ from liity.v1.registration_service_pb2 import (
     VerifyIdentityRequest,
 )
 
+_UNDECIDED = frozenset({STAGE_WAITING_FOR_REACTIVATION, STAGE_WAITING_FOR_IDENTITY_CHECK})
 _ANOTHER = "another"
 _LARGEST_NOTE = 500
 
 
 async def ask_to_verify(visit: Visit) -> Response:
     """Tells what follows, and asks whether the identity is sure."""
-    return visit.render("worklist/verify.html", found=await _get(visit), errors={}, general=[])
+    return await _ask(visit, "worklist/verify.html")
 
 
 async def verify(visit: Visit) -> Response:
@@ -53,7 +55,7 @@ async def verify(visit: Visit) -> Response:
 
 async def ask_to_reactivate(visit: Visit) -> Response:
     """Tells what follows, and asks whether the customer comes back."""
-    return visit.render("worklist/reactivate.html", found=await _get(visit), errors={}, general=[])
+    return await _ask(visit, "worklist/reactivate.html")
 
 
 async def reactivate(visit: Visit) -> Response:
@@ -81,7 +83,10 @@ async def reactivate(visit: Visit) -> Response:
 
 async def show_link(visit: Visit) -> Response:
     """Asks which customer the person is."""
-    return _link_page(visit, await _get(visit), {}, [])
+    found = await _get(visit)
+    if found.registration.stage not in _UNDECIDED:
+        return visit.redirect(f"/{_name(visit)}/decided")
+    return _link_page(visit, found, {}, [])
 
 
 async def link(visit: Visit) -> Response:
@@ -109,7 +114,7 @@ async def link(visit: Visit) -> Response:
 
 async def show_reject(visit: Visit) -> Response:
     """Asks why the registration is not accepted."""
-    return visit.render("worklist/reject.html", found=await _get(visit), errors={}, general=[])
+    return await _ask(visit, "worklist/reject.html")
 
 
 async def reject(visit: Visit) -> Response:
@@ -147,6 +152,14 @@ async def show_decided(visit: Visit) -> Response:
         _get(visit), visit.call(visit.site.api.registrations.ExplainRegistration, explain)
     )
     return visit.render("worklist/decided.html", found=found, why=why)
+
+
+async def _ask(visit: Visit, template: str) -> Response:
+    """The question; what was decided, once it is."""
+    found = await _get(visit)
+    if found.registration.stage not in _UNDECIDED:
+        return visit.redirect(f"/{_name(visit)}/decided")
+    return visit.render(template, found=found, errors={}, general=[])
 
 
 def _told(refusal: Refusal, *also: grpc.StatusCode) -> Sequence[str]:
