@@ -76,6 +76,11 @@ LINES: Layouts = {
         "Until": "{deadline}",
         "Text": "{wording.text} ({wording.version})",
     },
+    "GetConsentStatusResponse": {
+        "State": "{state}",
+        "Since": "{state_time}",
+        "Until": "{deadline}",
+    },
     "GetCustomershipLinkResponse": {
         "Customer": "{first_names}",
         "Temporary": "{temporary}",

@@ -110,6 +110,8 @@ class Link(Base):
     voided_at: Mapped[datetime | None]
     request_id: Mapped[str]
     created_at: Mapped[datetime]
+    consent_state: Mapped[int | None] = mapped_column(SmallInteger)
+    """What became of a consent request: stays when `subject` is erased, as it names nobody."""
 
 
 class Account(Base):

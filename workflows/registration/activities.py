@@ -5,6 +5,7 @@ Links, user names and addresses stay within an activity: they never enter a hist
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from datetime import UTC
 
 from temporalio import activity
@@ -45,15 +46,27 @@ from liity.registration.v1.registration_service_pb2 import (
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_CLOSED,
+    CONSENT_REQUEST_STATE_DECLINED,
+    CONSENT_REQUEST_STATE_LAPSED,
+    CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
+    CONSENT_REQUEST_STATE_REPLACED,
+    CONSENT_REQUEST_STATE_WITHDRAWN,
+    ConsentRequestState,
+)
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import REASON_NOT_WAITING
 from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
+    STAGE_LAPSED,
     STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WELCOMED,
+    STAGE_WITHDRAWN,
     Stage,
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
@@ -82,6 +95,15 @@ from workflows.privacy.erasure import Erasure
 from workflows.reconciliation.adoption_activities import consent_link_request, go_on
 from workflows.support.deadlines import lapse_time, welcome_time
 from workflows.support.refusals import answers_refusals
+
+_CONSENT_STATES: Mapping[Stage.ValueType, ConsentRequestState.ValueType] = {
+    STAGE_DECLINED: CONSENT_REQUEST_STATE_DECLINED,
+    STAGE_LAPSED: CONSENT_REQUEST_STATE_LAPSED,
+    STAGE_WITHDRAWN: CONSENT_REQUEST_STATE_WITHDRAWN,
+    # Decided before a guardian is asked.
+    STAGE_REJECTED: CONSENT_REQUEST_STATE_CLOSED,
+}
+"""What became of the consent request, by the stage in which the registration ends."""
 
 _AT_ONCE = 2.0
 """Seconds for which Save waits for the credentials' mail before it answers."""
@@ -184,7 +206,7 @@ class RegistrationActivities:
         update = request.update
         updated = await self._registration.call(self._registrations.UpdateForm, update)
         if names_guardian(update) and not updated.HasField("changed_meanwhile"):
-            await self._void_links(RegistrationStep(registration_id=update.registration_id))
+            await self._void_links(update.registration_id, CONSENT_REQUEST_STATE_REPLACED)
         return EditResponse(updated=updated)
 
     @activity.defn
@@ -216,10 +238,14 @@ class RegistrationActivities:
         """Begins the customership, by consent or because the customer has turned 15 (R8)."""
         step = activation.step
         evidence = activation.consent.evidence if activation.HasField("consent") else None
-        await self._redeem_link(step, activation.consent.link_id)
+        await self._redeem_link(step, activation.consent.link_id, CONSENT_REQUEST_STATE_ACCEPTED)
         request = ActivateRegistrationRequest(registration_id=step.registration_id, consent=evidence)
         response = await self._registration.call(self._registrations.ActivateRegistration, request)
-        await self._void_links(step)
+        is_given = evidence is not None
+        await self._void_links(
+            step.registration_id,
+            CONSENT_REQUEST_STATE_ACCEPTED if is_given else CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
+        )
         return response.registration
 
     @activity.defn
@@ -247,7 +273,8 @@ class RegistrationActivities:
         A registration that has ended meanwhile, because the person was erased, is returned unchanged.
         """
         step = end.step
-        await self._redeem_link(step, end.link_id)
+        consent_state = _CONSENT_STATES[end.stage]
+        await self._redeem_link(step, end.link_id, consent_state)
         request = EndRegistrationRequest(
             registration_id=step.registration_id, stage=end.stage, rejection_note=end.rejection_note
         )
@@ -259,8 +286,9 @@ class RegistrationActivities:
             if refusal.reason != REASON_NOT_WAITING:
                 raise
             return await self._get(step)
+        # Before the erasure, which cuts the links off from the registration.
+        await self._void_links(step.registration_id, consent_state)
         if response.is_customer:
-            await self._void_links(step)
             await self._erasure.erase_registration(step.registration_id)
         else:
             await self._erasure.erase_person(step.person_id)
@@ -447,14 +475,17 @@ class RegistrationActivities:
         request = consent_link_request(step.registration_id, step.guardian_corrections, step.deadline)
         return await self._identity.call(self._links.IssueLink, request)
 
-    async def _redeem_link(self, step: RegistrationStep, link_id: str) -> None:
+    async def _redeem_link(
+        self, step: RegistrationStep, link_id: str, state: ConsentRequestState.ValueType
+    ) -> None:
         """Redeems the link used for a decision, before the decision is made: a link works once."""
         if link_id:
-            redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id)
+            redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id, consent_state=state)
             await self._identity.call(self._links.RedeemLink, redeem)
 
-    async def _void_links(self, step: RegistrationStep) -> None:
-        void = VoidLinksRequest(purpose=LINK_PURPOSE_CONSENT, subject=step.registration_id)
+    async def _void_links(self, registration_id: str, state: ConsentRequestState.ValueType) -> None:
+        """Voids the registration's links; each tells the guardian the state from then on."""
+        void = VoidLinksRequest(purpose=LINK_PURPOSE_CONSENT, subject=registration_id, consent_state=state)
         await self._identity.call(self._links.VoidLinks, void)
 
     async def _advance(self, step: RegistrationStep, stage: Stage.ValueType) -> None:

@@ -3,18 +3,26 @@
 import grpc
 from typing_extensions import override
 
-from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest, CheckLinkResponse
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_CONSENT,
+    CheckLinkRequest,
+    CheckLinkResponse,
+    GetConsentLinkRequest,
+)
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ASKED,
     AcceptConsentRequest,
     AcceptConsentResponse,
     DeclineConsentRequest,
     DeclineConsentResponse,
     GetConsentRequestRequest,
     GetConsentRequestResponse,
+    GetConsentStatusRequest,
+    GetConsentStatusResponse,
 )
 from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
 from liity.v1.customer_form_pb2 import Language
@@ -36,6 +44,20 @@ class ConsentService(ConsentServiceServicer):
         self._links = LinkServiceStub(identity.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._workflows = workflows
+
+    @override
+    async def GetConsentStatus(
+        self,
+        request: GetConsentStatusRequest,
+        context: grpc.ServicerContext,
+    ) -> GetConsentStatusResponse:
+        """Tells what became of the request, from the link alone."""
+        check = GetConsentLinkRequest(token=request.token)
+        link = await self._identity.call(self._links.GetConsentLink, check)
+        status = GetConsentStatusResponse(state=link.state, state_time=link.state_time)
+        if link.state == CONSENT_REQUEST_STATE_ASKED:
+            status.deadline.CopyFrom(link.expire_time)
+        return status
 
     @override
     async def GetConsentRequest(

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,10 +15,19 @@ from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_PASSWORD,
     LINK_PURPOSE_UNSPECIFIED,
     CheckLinkRequest,
+    GetConsentLinkRequest,
     IssueLinkRequest,
     LinkPurpose,
     RedeemLinkRequest,
     VoidLinksRequest,
+)
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_CLOSED,
+    CONSENT_REQUEST_STATE_EXPIRED,
+    CONSENT_REQUEST_STATE_REPLACED,
+    ConsentRequestState,
 )
 from liity.v1.reason_pb2 import (
     REASON_INVALID_DATE,
@@ -174,3 +183,52 @@ async def test_an_end_outside_the_calendar(identity: Component, seconds: int) ->
     request.expire_time.CopyFrom(Timestamp(seconds=seconds))
     refusal = await refused(identity(request))
     assert refusal.violations == (FieldViolation("expire_time", REASON_INVALID_DATE),)
+
+
+async def test_a_consent_link_tells_what_became_of_the_request(
+    identity: Component, identity_engine: AsyncEngine
+) -> None:
+    subject = new_id()
+
+    async def told(token: str) -> tuple[ConsentRequestState.ValueType, datetime]:
+        answer = await identity(GetConsentLinkRequest(token=token))
+        return answer.state, answer.state_time.ToDatetime(UTC)
+
+    before = now()
+    asked, _ = await issued(identity, subject)
+    state, time = await told(asked)
+    assert state == CONSENT_REQUEST_STATE_ASKED
+    assert before <= time <= now()
+
+    lapsed, lapsed_id = await issued(identity)
+    await expire(identity_engine, lapsed_id)
+    assert (await told(lapsed))[0] == CONSENT_REQUEST_STATE_EXPIRED
+
+    accepted, link_id = await issued(identity, subject)
+    answer = RedeemLinkRequest(
+        link_id=link_id, request_id=str(uuid4()), consent_state=CONSENT_REQUEST_STATE_ACCEPTED
+    )
+    before = now()
+    await identity(answer)
+    after = now()
+    void = VoidLinksRequest(
+        purpose=LINK_PURPOSE_CONSENT, subject=subject, consent_state=CONSENT_REQUEST_STATE_REPLACED
+    )
+    await identity(void)
+    # Later messages change neither what was told nor when.
+    void.consent_state = CONSENT_REQUEST_STATE_CLOSED
+    await identity(answer)
+    await identity(void)
+    state, time = await told(accepted)
+    assert state == CONSENT_REQUEST_STATE_ACCEPTED
+    assert before <= time <= after
+    assert (await told(asked))[0] == CONSENT_REQUEST_STATE_REPLACED
+    forged = await refused(identity(GetConsentLinkRequest(token=f"{asked}A")))
+    assert (forged.code.name, forged.reason) == ("NOT_FOUND", REASON_LINK_INVALID)
+
+
+async def test_a_link_of_an_earlier_release_tells_that_its_request_is_over(identity: Component) -> None:
+    """Workers of earlier releases give no state."""
+    token, link_id = await issued(identity)
+    await identity(RedeemLinkRequest(link_id=link_id, request_id=str(uuid4())))
+    assert (await identity(GetConsentLinkRequest(token=token))).state == CONSENT_REQUEST_STATE_CLOSED

@@ -24,7 +24,12 @@ from liity.v1.auth_service_pb2 import (
     RefreshSessionResponse,
 )
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_EXPIRED,
+    CONSENT_REQUEST_STATE_WITHDRAWN,
     GetConsentRequestRequest,
+    GetConsentStatusRequest,
 )
 from liity.v1.use_log_service_pb2 import SUSPICION_RULE_LOCK_OUTS, ListSuspicionsRequest
 from services.identity.settings import IdentitySettings
@@ -338,7 +343,30 @@ async def test_a_link_that_is_over_says_why(gateway: Gateway, facts: Facts, stor
                 refusal = await gateway.refusal(path, right(path, facts, token=token), language=language)
                 assert outcome(refusal) == ("FAILED_PRECONDITION", reason)
 
-    await walk_storing_nothing(stores, {path: partial(check, path, link) for path, link in _BY_LINK.items()})
+    refusing = {
+        path: partial(check, path, link)
+        for path, link in _BY_LINK.items()
+        if not CALLS[path].answers_links_that_are_over
+    }
+    await walk_storing_nothing(stores, refusing)
+
+
+async def test_a_link_that_is_over_tells_what_became_of_the_consent_request(
+    gateway: Gateway, facts: Facts
+) -> None:
+    links = facts.consent
+    told = {
+        token: await gateway.call(f"{CONSENT}/GetConsentStatus", GetConsentStatusRequest(token=token))
+        for token in vars(links).values()
+    }
+    assert {token: status.state for token, status in told.items()} == {
+        links.good: CONSENT_REQUEST_STATE_ASKED,
+        links.used: CONSENT_REQUEST_STATE_ACCEPTED,
+        links.void: CONSENT_REQUEST_STATE_WITHDRAWN,
+        links.expired: CONSENT_REQUEST_STATE_EXPIRED,
+    }
+    assert all(status.HasField("state_time") for status in told.values())
+    assert [token for token, status in told.items() if status.HasField("deadline")] == [links.good]
 
 
 async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, stores: Stores) -> None:

@@ -62,6 +62,7 @@ async def test_a_guardian_reads_and_consents(api: Api, links: Liity, mails: Mail
     accepted = links(*accept, typed=f"{link}y\n")
     assert "The consent is given." in accepted.stdout, accepted.stderr
     assert refusal(links("consent", "show", typed=link)) == "LINK_USED"
+    assert "ACCEPTED" in links("consent", "status", typed=link).stdout
     # What credentials are mailed for: the customer chooses a password by that link.
     credentials = link_in((await mails.wait_for(child, "credentials", saved)).text)
     short = links("choose-password", typed=f"{credentials}short\n")
@@ -80,6 +81,8 @@ async def test_a_guardian_declines(api: Api, links: Liity, mails: MailCounter) -
     declined = links("consent", "decline", "--yes", typed=link)
     assert "declined" in declined.stdout, declined.stderr
     await reaches(api.teacher, saved.name, STAGE_DECLINED)
+    # The child's data is erased, yet the same link tells what was answered.
+    assert "DECLINED" in links("consent", "status", typed=link).stdout
 
 
 async def test_a_customer_confirms_an_address(

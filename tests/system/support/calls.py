@@ -39,6 +39,7 @@ from liity.v1.consent_service_pb2 import (
     AcceptConsentRequest,
     DeclineConsentRequest,
     GetConsentRequestRequest,
+    GetConsentStatusRequest,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.customer_form_pb2 import (
@@ -134,6 +135,8 @@ class Call:
     """A successful call and its entries in the log of use (R36), for each RPC that leaves entries."""
     link: str = ""
     """The links of `Facts` whose token authorises the call, if a token in the request does."""
+    answers_links_that_are_over: bool = False
+    """Whether links that were used, are void or have expired are answered, too."""
 
 
 def right(path: str, facts: Facts, **changed: str) -> Any:
@@ -201,6 +204,11 @@ CALLS: dict[str, Call] = {
     "/liity.v1.ConsentService/GetConsentRequest": Call(
         lambda facts: GetConsentRequestRequest(token=facts.consent.good),
         link="consent",
+    ),
+    "/liity.v1.ConsentService/GetConsentStatus": Call(
+        lambda facts: GetConsentStatusRequest(token=facts.consent.good),
+        link="consent",
+        answers_links_that_are_over=True,
     ),
     "/liity.v1.ConsentService/AcceptConsent": Call(
         lambda facts: AcceptConsentRequest(

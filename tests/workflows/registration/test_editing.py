@@ -15,6 +15,7 @@ from liity.registration.v1.registration_service_pb2 import (
     UpdateFormRequest,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.consent_service_pb2 import CONSENT_REQUEST_STATE_REPLACED
 from liity.v1.customer_form_pb2 import CustomerForm, RelatedPerson
 from liity.v1.reason_pb2 import REASON_LINK_VOID, REASON_NOT_WAITING
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WAITING_FOR_CONSENT
@@ -27,7 +28,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.search_attributes import DEADLINE
 from tests.workflows.conftest import World, born, child_form
-from tests.workflows.registration.test_registration import address, link_id, token_in
+from tests.workflows.registration.test_registration import address, became_of, link_id, token_in
 
 
 async def form_of(world: World, registration: Registration) -> GetFormResponse:
@@ -71,6 +72,7 @@ async def test_a_guardian_whose_address_is_corrected_is_asked_anew(world: World)
     with pytest.raises(Refusal) as refused:
         await link_id(world, first)
     assert refused.value.reason == REASON_LINK_VOID
+    assert await became_of(world, first) == CONSENT_REQUEST_STATE_REPLACED
     assert (await run.describe()).typed_search_attributes[DEADLINE] == deadline
     # A reminder repeats the new link, to the new address alone.
     await world.skip(run, timedelta(days=5))

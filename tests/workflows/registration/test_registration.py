@@ -8,11 +8,23 @@ from email.message import EmailMessage
 import pytest
 from babel.dates import format_date
 
-from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_CONSENT,
+    CheckLinkRequest,
+    GetConsentLinkRequest,
+)
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_DECLINED,
+    CONSENT_REQUEST_STATE_LAPSED,
+    CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
+    CONSENT_REQUEST_STATE_WITHDRAWN,
+    ConsentRequestState,
+)
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -71,6 +83,13 @@ async def link_id(world: World, token: str) -> str:
     identity = world.gateway["identity"]
     check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CONSENT)
     return (await identity.call(LinkServiceStub(identity.channel).CheckLink, check)).link_id
+
+
+async def became_of(world: World, token: str) -> ConsentRequestState.ValueType:
+    """What the guardian's link tells of the request."""
+    identity = world.gateway["identity"]
+    request = GetConsentLinkRequest(token=token)
+    return (await identity.call(LinkServiceStub(identity.channel).GetConsentLink, request)).state
 
 
 async def test_an_adult_is_welcomed_at_nine_on_the_fourteenth_day(world: World) -> None:
@@ -165,6 +184,7 @@ async def test_a_guardian_who_accepts_begins_the_customership(world: World) -> N
     with pytest.raises(Refusal) as refused:
         await link_id(world, token)
     assert refused.value.reason == REASON_LINK_USED
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_ACCEPTED
 
 
 async def test_paper_consent_waits_for_nobody(world: World) -> None:
@@ -197,12 +217,16 @@ async def test_no_answer_is_reminded_three_times_and_lapses(world: World) -> Non
     with pytest.raises(Refusal) as refused:
         await link_id(world, token)
     assert refused.value.reason == REASON_LINK_VOID
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_LAPSED
 
 
 async def test_a_guardian_who_declines_ends_it(world: World) -> None:
-    registration, run = await world.save(child_form(address()), born(9))
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(hours=1))
+    token = token_in(world.mails_to(guardian)[0])
     person = registration_person(run.id)
-    request = DeclineConsentRequest(request_id=str(uuid.uuid4()))
+    request = DeclineConsentRequest(request_id=str(uuid.uuid4()), link_id=await link_id(world, token))
     answer = await world.workflows.decline_consent(person, request)
     assert answer.stage == STAGE_DECLINED
     await run.result()
@@ -210,15 +234,20 @@ async def test_a_guardian_who_declines_ends_it(world: World) -> None:
     with pytest.raises(Refusal) as refused:
         await world.workflows.record_consent(person, RecordConsentRequest(request_id=str(uuid.uuid4())))
     assert refused.value.reason == REASON_NOT_WAITING_FOR_CONSENT
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_DECLINED
 
 
 async def test_a_registrar_withdraws(world: World) -> None:
-    registration, run = await world.save(child_form(address()), born(9))
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(hours=1))
+    token = token_in(world.mails_to(guardian)[0])
     request = WithdrawRequest(request_id=str(uuid.uuid4()))
     answer = await world.workflows.withdraw(registration_person(run.id), request)
     assert answer.stage == STAGE_WITHDRAWN
     await run.result()
     assert not (await world.stored(registration)).person_id
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_WITHDRAWN
 
 
 @pytest.mark.parametrize(
@@ -261,6 +290,7 @@ async def test_who_turns_15_needs_no_consent_any_more(world: World) -> None:
     assert (stored.stage, stored.consent_state) == (STAGE_CREDENTIALS_SENT, CONSENT_STATE_OUTGROWN)
     mails = world.mails_to(guardian)
     assert len(mails) == 3
+    assert await became_of(world, token_in(mails[0])) == CONSENT_REQUEST_STATE_NO_LONGER_NEEDED
     # Asked and reminded until the birthday, on which nothing lapses and nothing is erased.
     day = format_date(birthday, "long", locale="fi")
     for mail in mails[:2]:
