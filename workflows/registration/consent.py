@@ -130,6 +130,16 @@ class ConsentPhase:
                 )
             )
 
+    def send_link_anew(self, request_id: str) -> None:
+        """Mails the valid link to the address on file, in the background: the one mailed before is old."""
+        lapse = self._run.registration.deadline.ToDatetime(UTC)
+        if min(lapse, self._birthday) > workflow.now():
+            summary = "Send the consent link anew"
+            mail = self._mail_guardian(
+                RegistrationActivities.request_consent, summary, lapse, f"consent link {request_id}"
+            )
+            self._run.mails.start(mail, summary)
+
     async def record(self, request: RecordConsentRequest, *, by_hand: bool) -> None:
         """Begins the customership: the guardian consents."""
         await self._activate(self._activation(request, by_hand=by_hand))

@@ -44,7 +44,7 @@ _LAST_MAILS = timedelta(minutes=10)
 """How long a run waits for its mails before it continues as new."""
 
 EDITS_PER_RUN = 1000
-"""Edits after which a run continues as new. Temporal accepts 2,000 updates per run."""
+"""Edits and orders of a link after which a run continues as new. Temporal accepts 2,000 updates per run."""
 
 
 class RegistrationRun:

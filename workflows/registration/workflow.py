@@ -47,6 +47,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     Resumed,
     SaveRequest,
     SaveResponse,
+    SendConsentLinkRequest,
     StageResponse,
     VerifyIdentityRequest,
     WithdrawRequest,
@@ -355,6 +356,17 @@ class RegistrationWorkflow(Operated):
     async def decline_consent_by_signal(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
         """`decline_consent` from Temporal UI or CLI; `{}` is enough."""
         await self._consent.decline(DeclineConsentRequest(), by_hand=True)
+
+    @workflow.update(name=RegistrationWorkflowNames.SEND_CONSENT_LINK)
+    async def send_consent_link(self, request: SendConsentLinkRequest) -> StageResponse:
+        """Mails the guardian's link anew, to the address on file."""
+        self._run.edits += 1
+        self._consent.send_link_anew(request.request_id)
+        return StageResponse(registration=self._run.registration)
+
+    @send_consent_link.validator
+    def _link_may_be_sent(self, request: SendConsentLinkRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
 
     def _require_consent_awaited(self) -> None:
         if not self._consent.awaited:

@@ -5,6 +5,7 @@ from typing_extensions import override
 
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
+    AdmitConsentLinkOrderRequest,
     CheckLinkRequest,
     CheckLinkResponse,
     GetConsentLinkRequest,
@@ -15,6 +16,8 @@ from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Regi
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.consent_service_pb2 import (
     CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_EXPIRED,
+    CONSENT_REQUEST_STATE_REPLACED,
     AcceptConsentRequest,
     AcceptConsentResponse,
     DeclineConsentRequest,
@@ -23,6 +26,8 @@ from liity.v1.consent_service_pb2 import (
     GetConsentRequestResponse,
     GetConsentStatusRequest,
     GetConsentStatusResponse,
+    RequestNewConsentLinkRequest,
+    RequestNewConsentLinkResponse,
 )
 from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
 from liity.v1.customer_form_pb2 import Language
@@ -74,6 +79,21 @@ class ConsentService(ConsentServiceServicer):
             deadline=asked.deadline,
             wording=asked.wording,
         )
+
+    @override
+    async def RequestNewConsentLink(
+        self,
+        request: RequestNewConsentLinkRequest,
+        context: grpc.ServicerContext,
+    ) -> RequestNewConsentLinkResponse:
+        """Mails the valid link to the guardian's address on file, if consent is awaited still."""
+        order = AdmitConsentLinkOrderRequest(token=request.token)
+        link = (await self._identity.call(self._links.AdmitConsentLinkOrder, order)).link
+        if link.subject and link.state in {CONSENT_REQUEST_STATE_EXPIRED, CONSENT_REQUEST_STATE_REPLACED}:
+            registration = await self._get_registration(link.subject)
+            if registration.stage == STAGE_WAITING_FOR_CONSENT:
+                await self._send_link(registration.person_id, request.request_id)
+        return RequestNewConsentLinkResponse()
 
     @override
     async def AcceptConsent(
@@ -129,6 +149,15 @@ class ConsentService(ConsentServiceServicer):
         decline = workflow_pb2.DeclineConsentRequest(request_id=request.request_id, link_id=link.link_id)
         await self._workflows.decline_consent(registration.person_id, decline)
         return DeclineConsentResponse()
+
+    async def _send_link(self, person_id: str, request_id: str) -> None:
+        send = workflow_pb2.SendConsentLinkRequest(request_id=request_id)
+        try:
+            await self._workflows.send_consent_link(person_id, send)
+        except Refusal as refusal:
+            # Answered meanwhile.
+            if refusal.reason != REASON_NOT_WAITING_FOR_CONSENT:
+                raise
 
     async def _check_link(self, token: str, request_id: str) -> CheckLinkResponse:
         check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CONSENT, request_id=request_id)

@@ -18,6 +18,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     ReactivateRequest,
     RecordConsentRequest,
     RejectRequest,
+    SendConsentLinkRequest,
     StageResponse,
     VerifyIdentityRequest,
     WithdrawRequest,
@@ -31,6 +32,7 @@ from services.runtime.temporal.updates import patiently, save_registration
 _CLOSED = {
     Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.DECLINE_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.SEND_CONSENT_LINK: REASON_NOT_WAITING_FOR_CONSENT,
     Names.WITHDRAW: REASON_NOT_WAITING,
     Names.REACTIVATE: REASON_NOT_WAITING_FOR_DECISION,
     Names.VERIFY_IDENTITY: REASON_NOT_WAITING_FOR_DECISION,
@@ -89,6 +91,10 @@ class RegistrationWorkflows(WorkflowStarter):
     async def decline_consent(self, person_id: str, request: DeclineConsentRequest) -> Registration:
         """Declines the consent."""
         return await self._decide(person_id, Names.DECLINE_CONSENT, request.request_id, request)
+
+    async def send_consent_link(self, person_id: str, request: SendConsentLinkRequest) -> Registration:
+        """Mails the guardian's link anew."""
+        return await self._decide(person_id, Names.SEND_CONSENT_LINK, request.request_id, request)
 
     async def withdraw(self, person_id: str, request: WithdrawRequest) -> Registration:
         """Withdraws the registration."""

@@ -17,6 +17,8 @@ from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_EMAIL,
     LINK_PURPOSE_INVITATION,
     LINK_PURPOSE_PASSWORD,
+    AdmitConsentLinkOrderRequest,
+    AdmitConsentLinkOrderResponse,
     CheckLinkRequest,
     CheckLinkResponse,
     GetConsentLinkRequest,
@@ -44,7 +46,7 @@ from liity.v1.reason_pb2 import (
     REASON_LINK_VOID,
     REASON_REQUEST_ID_REUSED,
 )
-from services.identity.accounts.throttle import LinkThrottle
+from services.identity.accounts.throttle import ConsentLinkOrderThrottle, LinkThrottle
 from services.identity.links.tokens import Purpose, SealedIds, new_id
 from services.identity.models import Link
 from services.runtime.clock import now
@@ -136,7 +138,14 @@ class LinkDoor:
 class Links(LinkServiceServicer):
     """Issues, checks, redeems and voids links. A token is the sealed ID of the link's row."""
 
-    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, door: LinkDoor) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        sealed_ids: SealedIds,
+        door: LinkDoor,
+        consent_link_orders: ConsentLinkOrderThrottle,
+    ) -> None:
+        self._consent_link_orders = consent_link_orders
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sealed_ids = sealed_ids
@@ -175,6 +184,15 @@ class Links(LinkServiceServicer):
     @override
     async def GetConsentLink(self, request: GetConsentLinkRequest, context: object) -> GetConsentLinkResponse:
         return await self._door.consent_link(request.token)
+
+    @override
+    async def AdmitConsentLinkOrder(
+        self, request: AdmitConsentLinkOrderRequest, context: object
+    ) -> AdmitConsentLinkOrderResponse:
+        # First the link: invalid tokens are counted by their own limit.
+        link = await self._door.consent_link(request.token)
+        await self._consent_link_orders.admit(request.token, current_actor().caller_address)
+        return AdmitConsentLinkOrderResponse(link=link)
 
     @override
     async def RedeemLink(self, request: RedeemLinkRequest, context: object) -> RedeemLinkResponse:

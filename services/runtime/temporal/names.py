@@ -41,6 +41,7 @@ class RegistrationWorkflowNames(_RunNames):
     EDIT = "edit"
     RECORD_CONSENT = "record_consent"
     DECLINE_CONSENT = "decline_consent"
+    SEND_CONSENT_LINK = "send_consent_link"
     WITHDRAW = "withdraw"
     MOVED = "moved"
     ADDRESS_CHANGED = "address_changed"

@@ -14,6 +14,7 @@ from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
     LINK_PURPOSE_PASSWORD,
     LINK_PURPOSE_UNSPECIFIED,
+    AdmitConsentLinkOrderRequest,
     CheckLinkRequest,
     GetConsentLinkRequest,
     IssueLinkRequest,
@@ -36,12 +37,13 @@ from liity.v1.reason_pb2 import (
     REASON_LINK_USED,
     REASON_LINK_VOID,
     REASON_REQUEST_ID_REUSED,
+    REASON_TOO_MANY_LINK_ORDERS,
 )
 from services.identity.links.tokens import new_id
 from services.identity.models import Link
 from services.runtime.clock import now
 from services.runtime.rpc.errors import FieldViolation, Refusal
-from tests.services.conftest import Component, refused
+from tests.services.conftest import Component, IdentityFactory, refused
 
 
 def issue(subject: str, request_id: str | None = None) -> IssueLinkRequest:
@@ -232,3 +234,29 @@ async def test_a_link_of_an_earlier_release_tells_that_its_request_is_over(ident
     token, link_id = await issued(identity)
     await identity(RedeemLinkRequest(link_id=link_id, request_id=str(uuid4())))
     assert (await identity(GetConsentLinkRequest(token=token))).state == CONSENT_REQUEST_STATE_CLOSED
+
+
+async def test_a_consent_link_is_ordered_anew_so_many_times(identity: Component) -> None:
+    """Per old link, from wherever."""
+    subject = new_id()
+    token, _ = await issued(identity, subject)
+    order = AdmitConsentLinkOrderRequest(token=token)
+    for _ in range(3):
+        assert (await identity(order)).link.subject == subject
+    refusal = await refused(identity(order))
+    assert (refusal.code.name, refusal.reason) == ("RESOURCE_EXHAUSTED", REASON_TOO_MANY_LINK_ORDERS)
+    assert refusal.retry_after is not None
+    another, _ = await issued(identity)
+    await identity(AdmitConsentLinkOrderRequest(token=another))
+
+
+async def test_a_caller_orders_so_many_consent_links(identity_with: IdentityFactory) -> None:
+    caller = uuid4().hex
+    async with identity_with(consent_link_orders_per_caller=2) as identity:
+        tokens = [(await issued(identity))[0] for _ in range(3)]
+        orders = [AdmitConsentLinkOrderRequest(token=token) for token in tokens]
+        for order in orders[:2]:
+            await identity(order, caller=caller)
+        refusal = await refused(identity(orders[2], caller=caller))
+        assert refusal.reason == REASON_TOO_MANY_LINK_ORDERS
+        await identity(orders[2])

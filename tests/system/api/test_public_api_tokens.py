@@ -13,6 +13,7 @@ import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import OctKey, OKPKey
 
+from deploy.demo.polling import eventually
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from frontends.client import new_request_id
@@ -30,6 +31,8 @@ from liity.v1.consent_service_pb2 import (
     CONSENT_REQUEST_STATE_WITHDRAWN,
     GetConsentRequestRequest,
     GetConsentStatusRequest,
+    RequestNewConsentLinkRequest,
+    RequestNewConsentLinkResponse,
 )
 from liity.v1.use_log_service_pb2 import SUSPICION_RULE_LOCK_OUTS, ListSuspicionsRequest
 from services.identity.settings import IdentitySettings
@@ -49,7 +52,7 @@ from tests.system.support.public_api import (
     request_class,
 )
 from tests.system.support.public_api_facts import Facts, Links
-from tests.system.support.registering import settings
+from tests.system.support.registering import PATIENCE, MailCounter, link_token, settings
 from tests.system.support.walks import walk_storing_nothing
 
 AUTH = "/liity.v1.AuthService"
@@ -367,6 +370,34 @@ async def test_a_link_that_is_over_tells_what_became_of_the_consent_request(
     }
     assert all(status.HasField("state_time") for status in told.values())
     assert [token for token, status in told.items() if status.HasField("deadline")] == [links.good]
+
+
+async def test_a_link_that_is_over_orders_the_one_that_works(
+    gateway: Gateway, facts: Facts, mails: MailCounter
+) -> None:
+    def requests() -> list[str]:
+        copies = mails.copies(facts.child, facts.waiting)
+        return [link_token(copy) for copy in copies if copy.template == "consent_request"]
+
+    async def order(token: str, request_id: str) -> object:
+        request = RequestNewConsentLinkRequest(token=token, request_id=request_id)
+        return await gateway.call(f"{CONSENT}/RequestNewConsentLink", request)
+
+    links, before = facts.consent, len(requests())
+    again = new_request_id()
+    answers = [await order(links.expired, again) for _ in range(2)]
+    # Neither these, nor what stands behind their links, can be told from the answer.
+    answers += [await order(token, new_request_id()) for token in (links.good, links.used, links.void)]
+    assert answers == [RequestNewConsentLinkResponse()] * 5
+
+    async def counted() -> int:
+        return len(requests())
+
+    await eventually(counted, lambda count: count > before, PATIENCE)
+    # The mails of later calls would have come by now: this one comes after them.
+    await order(links.expired, new_request_id())
+    await eventually(counted, lambda count: count > before + 1, PATIENCE)
+    assert requests() == [links.good] * (before + 2)
 
 
 async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, stores: Stores) -> None:

@@ -40,6 +40,7 @@ from liity.v1.consent_service_pb2 import (
     DeclineConsentRequest,
     GetConsentRequestRequest,
     GetConsentStatusRequest,
+    RequestNewConsentLinkRequest,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.customer_form_pb2 import (
@@ -207,6 +208,11 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.ConsentService/GetConsentStatus": Call(
         lambda facts: GetConsentStatusRequest(token=facts.consent.good),
+        link="consent",
+        answers_links_that_are_over=True,
+    ),
+    "/liity.v1.ConsentService/RequestNewConsentLink": Call(
+        lambda facts: RequestNewConsentLinkRequest(token=facts.consent.good, request_id=new_request_id()),
         link="consent",
         answers_links_that_are_over=True,
     ),

@@ -17,12 +17,13 @@ from liity.registration.v1.registration_service_pb2 import (
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.consent_service_pb2 import CONSENT_REQUEST_STATE_REPLACED
 from liity.v1.customer_form_pb2 import CustomerForm, RelatedPerson
-from liity.v1.reason_pb2 import REASON_LINK_VOID, REASON_NOT_WAITING
+from liity.v1.reason_pb2 import REASON_LINK_VOID, REASON_NOT_WAITING, REASON_NOT_WAITING_FOR_CONSENT
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1.registration_workflow_pb2 import (
     EditRequest,
     EditResponse,
     RecordConsentRequest,
+    SendConsentLinkRequest,
     WithdrawRequest,
 )
 from services.runtime.rpc.errors import Refusal
@@ -74,17 +75,28 @@ async def test_a_guardian_whose_address_is_corrected_is_asked_anew(world: World)
     assert refused.value.reason == REASON_LINK_VOID
     assert await became_of(world, first) == CONSENT_REQUEST_STATE_REPLACED
     assert (await run.describe()).typed_search_attributes[DEADLINE] == deadline
-    # A reminder repeats the new link, to the new address alone.
+    # Ordered by the old link, the new one is mailed again: once, and to the new address alone.
+    order = SendConsentLinkRequest(request_id=str(uuid.uuid4()))
+    for _ in range(2):
+        await world.workflows.send_consent_link(registration.person_id, order)
+    await world.skip(run, timedelta(hours=1))
+    assert len(world.mails_to(right)) == 2
+    # A reminder repeats the new link, too.
     await world.skip(run, timedelta(days=5))
     assert len(world.mails_to(wrong)) == 1
-    request, reminder = world.mails_to(right)
-    assert token_in(request) == token_in(reminder)
+    request, ordered, reminder = world.mails_to(right)
+    assert token_in(request) == token_in(ordered) == token_in(reminder)
     consent = RecordConsentRequest(
         request_id=str(uuid.uuid4()),
         evidence=ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja"),
         link_id=await link_id(world, token_in(request)),
     )
     assert (await world.workflows.record_consent(registration.person_id, consent)).stage == STAGE_ACTIVE
+    with pytest.raises(Refusal) as refused:
+        await world.workflows.send_consent_link(
+            registration.person_id, SendConsentLinkRequest(request_id=str(uuid.uuid4()))
+        )
+    assert refused.value.reason == REASON_NOT_WAITING_FOR_CONSENT
 
 
 async def test_what_concerns_no_guardian_asks_nobody(world: World) -> None:
