@@ -166,6 +166,8 @@ def create_steps(
         registering.edit_registration,
         registering.request_consent,
         registering.remind_of_consent,
+        registering.report_wrong_recipient,
+        registering.tell_wrong_recipient,
         registering.activate_registration,
         registering.tell_consent_given,
         registering.tell_consent_outgrown,

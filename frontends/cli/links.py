@@ -47,6 +47,12 @@ _consents.add(
     done="If the registration still waits, the link is mailed to the guardian's address on file.",
 )
 _consents.add(
+    "not-mine",
+    "ReportWrongRecipient",
+    confirm="The unit is told that the address is wrong, and the link is closed. Report it?",
+    done="Reported: no more mail about the child goes to this address.",
+)
+_consents.add(
     "decline",
     "DeclineConsent",
     confirm="What was saved of the child is erased. Decline?",

@@ -40,6 +40,7 @@ from liity.registration.v1.registration_service_pb2 import (
     EndRegistrationRequest,
     GetRegistrationRequest,
     MailingDetails,
+    MarkWrongRecipientRequest,
     Registration,
     UpdateFormRequest,
 )
@@ -54,6 +55,7 @@ from liity.v1.consent_service_pb2 import (
     CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
     CONSENT_REQUEST_STATE_REPLACED,
     CONSENT_REQUEST_STATE_WITHDRAWN,
+    CONSENT_REQUEST_STATE_WRONG_RECIPIENT,
     ConsentRequestState,
 )
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
@@ -84,6 +86,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     Timetable,
     WelcomePlan,
     WelcomePlanStep,
+    WrongRecipientStep,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.rpc.errors import Refusal, is_permanent
@@ -232,6 +235,26 @@ class RegistrationActivities:
     async def remind_of_consent(self, step: RegistrationStep) -> MailStepResult:
         """Mails the guardian the same link again (R30)."""
         return await self._ask_guardian(step, "consent_reminder")
+
+    @activity.defn
+    async def report_wrong_recipient(self, reported: WrongRecipientStep) -> Registration:
+        """Marks the guardian's address as wrong. The link, used for that, opens nothing any more."""
+        step = reported.step
+        await self._redeem_link(step, reported.link_id, CONSENT_REQUEST_STATE_WRONG_RECIPIENT)
+        request = MarkWrongRecipientRequest(registration_id=step.registration_id)
+        response = await self._registration.call(self._registrations.MarkWrongRecipient, request)
+        return response.registration
+
+    @activity.defn
+    async def tell_wrong_recipient(self, step: RegistrationStep) -> MailStepResult:
+        """Notifies the registrar that the guardian's mail reached another person."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
+        return await self._mailing.tell_registrar(
+            step, details, "consent wrong recipient", consent_wrong_recipient=content
+        )
 
     @activity.defn
     async def activate_registration(self, activation: ActivationStep) -> Registration:
@@ -421,9 +444,9 @@ class RegistrationActivities:
         return (await self._registration.call(self._registrations.GetRegistration, request)).registration
 
     async def _ask_guardian(self, step: RegistrationStep, field: str) -> MailStepResult:
-        """Mails the guardian, unless the registration has ended or the link is void."""
+        """Mails the guardian, unless the registration has ended, or the link or the address is void."""
         details = await self._mailing.details(step)
-        if details is None:
+        if details is None or details.wrong_recipient:
             return MailStepResult()
         link = await self._consent_link(step)
         if link.link_void:

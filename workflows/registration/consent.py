@@ -20,6 +20,8 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
     EndStep,
     RecordConsentRequest,
+    ReportWrongRecipientRequest,
+    WrongRecipientStep,
 )
 from workflows.registration.activities import RegistrationActivities
 from workflows.registration.state import RegistrationRun, acts_for_the_unit
@@ -139,6 +141,22 @@ class ConsentPhase:
                 RegistrationActivities.request_consent, summary, lapse, f"consent link {request_id}"
             )
             self._run.mails.start(mail, summary)
+
+    async def report_wrong_recipient(self, request: ReportWrongRecipientRequest) -> None:
+        """Marks the guardian's address as wrong, and notifies the registrar; consent is still awaited."""
+        step = self._run.step(event_id=request.request_id)
+        async with self._run.decision_lock:
+            if not self.awaited:
+                return
+            reported = WrongRecipientStep(step=step, link_id=request.link_id)
+            await quick_step(
+                RegistrationActivities.report_wrong_recipient,
+                reported,
+                "Mark the guardian's address as wrong",
+            )
+        self._run.mails.mail(
+            RegistrationActivities.tell_wrong_recipient, step, "Notify the registrar: wrong recipient"
+        )
 
     async def record(self, request: RecordConsentRequest, *, by_hand: bool) -> None:
         """Begins the customership: the guardian consents."""

@@ -44,6 +44,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationWorkflowInput,
     RegistrationWorkflowResult,
     RejectRequest,
+    ReportWrongRecipientRequest,
     Resumed,
     SaveRequest,
     SaveResponse,
@@ -366,6 +367,16 @@ class RegistrationWorkflow(Operated):
 
     @send_consent_link.validator
     def _link_may_be_sent(self, request: SendConsentLinkRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
+
+    @workflow.update(name=RegistrationWorkflowNames.REPORT_WRONG_RECIPIENT)
+    async def report_wrong_recipient(self, request: ReportWrongRecipientRequest) -> StageResponse:
+        """Marks the guardian's address as wrong: another person got the mail."""
+        await self._consent.report_wrong_recipient(request)
+        return StageResponse(registration=self._run.registration)
+
+    @report_wrong_recipient.validator
+    def _recipient_may_be_wrong(self, request: ReportWrongRecipientRequest) -> None:  # noqa: ARG002
         self._require_consent_awaited()
 
     def _require_consent_awaited(self) -> None:

@@ -26,6 +26,8 @@ from liity.v1.consent_service_pb2 import (
     GetConsentRequestResponse,
     GetConsentStatusRequest,
     GetConsentStatusResponse,
+    ReportWrongRecipientRequest,
+    ReportWrongRecipientResponse,
     RequestNewConsentLinkRequest,
     RequestNewConsentLinkResponse,
 )
@@ -94,6 +96,23 @@ class ConsentService(ConsentServiceServicer):
             if registration.stage == STAGE_WAITING_FOR_CONSENT:
                 await self._send_link(registration.person_id, request.request_id)
         return RequestNewConsentLinkResponse()
+
+    @override
+    async def ReportWrongRecipient(
+        self,
+        request: ReportWrongRecipientRequest,
+        context: grpc.ServicerContext,
+    ) -> ReportWrongRecipientResponse:
+        """Marks the guardian's address as wrong. Repeating the call is safe."""
+        link = await self._check_link(request.token, request.request_id)
+        if link.subject:
+            registration = await self._get_registration(link.subject)
+            _require_waiting(registration)
+            report = workflow_pb2.ReportWrongRecipientRequest(
+                request_id=request.request_id, link_id=link.link_id
+            )
+            await self._workflows.report_wrong_recipient(registration.person_id, report)
+        return ReportWrongRecipientResponse()
 
     @override
     async def AcceptConsent(

@@ -78,6 +78,7 @@ _DELIVERIES: Mapping[int, ExplainedEvent.Kind.ValueType] = {
 
 _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
     "registration:update": ExplainedEvent.KIND_CHANGED,
+    "registration:report-wrong-recipient": ExplainedEvent.KIND_WRONG_RECIPIENT,
     "customer:update": ExplainedEvent.KIND_CHANGED,
     "customer:transfer": ExplainedEvent.KIND_MOVED,
     "customer:confirm-email": ExplainedEvent.KIND_ADDRESS_CONFIRMED,
@@ -95,6 +96,7 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
 """The event by action in the log of use; other events come from stored data."""
 
 _ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
+_WRONG_RECIPIENT = "registration:report-wrong-recipient"
 
 _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
 _STAFF = (PARTY_CUSTOMER_SERVICE,)
@@ -217,6 +219,8 @@ class Explanation:
         return ExplainedEvent(kind=kind, time=time, who=who, text=said, mail=mail, reference=reference)
 
     def _who(self, change: RecordedChange) -> str:
+        if change.action == _WRONG_RECIPIENT:
+            return self.words.say("who", "RECIPIENT")
         if change.actor_kind == ACTOR_KIND_LINK:
             return self.words.say("who", "CUSTOMER")
         if change.actor_kind == ACTOR_KIND_OPERATOR:
@@ -248,9 +252,11 @@ class Explanation:
         if stage == STAGE_WAITING_FOR_CONSENT:
             request = self._last_mail("consent_request", "consent_reminder")
             bounced = request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
-            # A guardian whose mail bounced cannot answer by link: the unit must act.
-            party = PARTY_REGISTRAR if bounced else PARTY_GUARDIAN
-            yield self._wait("CONSENT_UNDELIVERABLE" if bounced else "CONSENT", party, until)
+            wrong = registration.HasField("wrong_recipient_time")
+            # A guardian who gets no mail cannot answer by link: the unit must act.
+            party = PARTY_REGISTRAR if wrong or bounced else PARTY_GUARDIAN
+            name = "CONSENT_WRONG_RECIPIENT" if wrong else "CONSENT_UNDELIVERABLE" if bounced else "CONSENT"
+            yield self._wait(name, party, until)
         if stage in _STAFF_WAITS:
             yield self._wait(_STAFF_WAITS[stage], PARTY_CUSTOMER_SERVICE, until)
         password = self._password()

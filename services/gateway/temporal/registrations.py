@@ -18,6 +18,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     ReactivateRequest,
     RecordConsentRequest,
     RejectRequest,
+    ReportWrongRecipientRequest,
     SendConsentLinkRequest,
     StageResponse,
     VerifyIdentityRequest,
@@ -33,6 +34,7 @@ _CLOSED = {
     Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.DECLINE_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.SEND_CONSENT_LINK: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.REPORT_WRONG_RECIPIENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.WITHDRAW: REASON_NOT_WAITING,
     Names.REACTIVATE: REASON_NOT_WAITING_FOR_DECISION,
     Names.VERIFY_IDENTITY: REASON_NOT_WAITING_FOR_DECISION,
@@ -95,6 +97,12 @@ class RegistrationWorkflows(WorkflowStarter):
     async def send_consent_link(self, person_id: str, request: SendConsentLinkRequest) -> Registration:
         """Mails the guardian's link anew."""
         return await self._decide(person_id, Names.SEND_CONSENT_LINK, request.request_id, request)
+
+    async def report_wrong_recipient(
+        self, person_id: str, request: ReportWrongRecipientRequest
+    ) -> Registration:
+        """Marks the guardian's address as wrong."""
+        return await self._decide(person_id, Names.REPORT_WRONG_RECIPIENT, request.request_id, request)
 
     async def withdraw(self, person_id: str, request: WithdrawRequest) -> Registration:
         """Withdraws the registration."""

@@ -171,7 +171,8 @@ class Links(LinkServiceServicer):
                 return IssueLinkResponse(token=self._sealed(request.purpose, link_id))
             link = await _issued_before(connection, request)
         return IssueLinkResponse(
-            token=self._sealed(request.purpose, link.link_id), link_void=link.voided_at is not None
+            token=self._sealed(request.purpose, link.link_id),
+            link_void=link.used_at is not None or link.voided_at is not None,
         )
 
     @override
@@ -378,9 +379,9 @@ async def issue_link(
 
 async def _issued_before(
     connection: AsyncConnection, request: IssueLinkRequest
-) -> Row[str, str, datetime | None]:
+) -> Row[str, str, datetime | None, datetime | None]:
     found = await connection.execute(
-        select(Link.link_id, Link.subject, Link.voided_at).where(
+        select(Link.link_id, Link.subject, Link.used_at, Link.voided_at).where(
             Link.purpose == request.purpose, Link.request_id == request.request_id
         )
     )

@@ -135,4 +135,5 @@ def to_message(row: Row) -> Registration:
         rejection_note=row["rejection_note"] or "",
         missing_code_reason=row["missing_code_reason"] or MISSING_CODE_REASON_UNSPECIFIED,
         decision_request_id=str(row["decision_request_id"] or ""),
+        wrong_recipient_time=row["wrong_recipient_since"],
     )

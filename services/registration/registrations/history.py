@@ -29,6 +29,7 @@ TOLD = (
     "registration:activate",
     "registration:update",
     "registration:end",
+    "registration:report-wrong-recipient",
     "customer:update",
     "customer:transfer",
     "customer:confirm-email",

@@ -272,6 +272,10 @@ GET_PROFILE = (
             customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
             registrations.c.undeliverable_since.is_not(None),
         ).label("was_refused"),
+        (
+            (registrations.c.stage == STAGE_WAITING_FOR_CONSENT)
+            & registrations.c.wrong_recipient_since.is_not(None)
+        ).label("wrong_recipient"),
         _unit_name(),
     )
     .select_from(registrations.outerjoin(customers))
@@ -284,6 +288,22 @@ INSERT_CUSTOMER = insert(customers)
 INSERT_NAMES = _insert_names()
 
 INSERT_CONSENT = insert(consents)
+
+MARK_WRONG_RECIPIENT = (
+    update(registrations)
+    .where(
+        _BY_ID,
+        registrations.c.stage == STAGE_WAITING_FOR_CONSENT,
+        registrations.c.wrong_recipient_since.is_(None),
+    )
+    .values(
+        wrong_recipient_since=bindparam("now"),
+        # The address is work for customer service, like one that a mail server refuses.
+        undeliverable_since=func.coalesce(registrations.c.undeliverable_since, bindparam("now")),
+    )
+    .returning(*COLUMNS)
+)
+"""No row if consent is not awaited, or it is known."""
 
 ACTIVATE = (
     update(registrations)

@@ -182,7 +182,23 @@ class RegistrationServicer(RegistrationServiceServicer):
             from_json(row["profile"]), row["unit_id"], row["unit_display_name"], row["registrar_account_id"]
         )
         details.was_refused = row["was_refused"]
+        details.wrong_recipient = row["wrong_recipient"]
         return pb.GetMailingDetailsResponse(mailing_details=details)
+
+    @override
+    async def MarkWrongRecipient(
+        self, request: pb.MarkWrongRecipientRequest, _context: object
+    ) -> pb.MarkWrongRecipientResponse:
+        """Records that mail to the guardian reached another person."""
+        async with self._engine.begin() as connection:
+            change = {"id": request.registration_id, "now": now()}
+            row = (await connection.execute(queries.MARK_WRONG_RECIPIENT, change)).mappings().first()
+            if row is not None:
+                subjects = [row["registration_id"], row["person_id"]]
+                use = use_row("registration:report-wrong-recipient", subjects)
+                await connection.execute(queries.INSERT_USE, use)
+        registration = to_message(row) if row is not None else await self._get(request.registration_id)
+        return pb.MarkWrongRecipientResponse(registration=registration)
 
     @override
     async def ActivateRegistration(

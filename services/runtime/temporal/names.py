@@ -42,6 +42,7 @@ class RegistrationWorkflowNames(_RunNames):
     RECORD_CONSENT = "record_consent"
     DECLINE_CONSENT = "decline_consent"
     SEND_CONSENT_LINK = "send_consent_link"
+    REPORT_WRONG_RECIPIENT = "report_wrong_recipient"
     WITHDRAW = "withdraw"
     MOVED = "moved"
     ADDRESS_CHANGED = "address_changed"

@@ -40,6 +40,7 @@ from liity.v1.consent_service_pb2 import (
     DeclineConsentRequest,
     GetConsentRequestRequest,
     GetConsentStatusRequest,
+    ReportWrongRecipientRequest,
     RequestNewConsentLinkRequest,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
@@ -215,6 +216,10 @@ CALLS: dict[str, Call] = {
         lambda facts: RequestNewConsentLinkRequest(token=facts.consent.good, request_id=new_request_id()),
         link="consent",
         answers_links_that_are_over=True,
+    ),
+    "/liity.v1.ConsentService/ReportWrongRecipient": Call(
+        lambda facts: ReportWrongRecipientRequest(token=facts.consent.good, request_id=new_request_id()),
+        link="consent",
     ),
     "/liity.v1.ConsentService/AcceptConsent": Call(
         lambda facts: AcceptConsentRequest(

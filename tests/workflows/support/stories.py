@@ -57,6 +57,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     LinkToCustomerRequest,
     RecordConsentRequest,
     RegistrationWorkflowInput,
+    ReportWrongRecipientRequest,
     VerifyIdentityRequest,
 )
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
@@ -209,6 +210,17 @@ async def edited(world: World) -> Scene:
 
     async def go() -> None:
         await edit(world, registration, "related_person.email", related_person=RelatedPerson(email=address()))
+
+    return _of(registration, go)
+
+
+async def wrong_recipient(world: World) -> Scene:
+    """A child whose consent request reaches another person, who reports it."""
+    registration, _ = await world.save(child_form(address()), born(9))
+
+    async def go() -> None:
+        request = ReportWrongRecipientRequest(request_id=new_id())
+        await world.workflows.report_wrong_recipient(registration.person_id, request)
 
     return _of(registration, go)
 
@@ -635,6 +647,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         child: ("request_consent", "remind_of_consent", "end_registration", "tell_consent_not_given"),
         almost_15: ("activate_registration", "tell_consent_outgrown", "plan_welcome", "send_credentials"),
         edited: ("edit_registration",),
+        wrong_recipient: ("report_wrong_recipient", "tell_wrong_recipient"),
         consented: ("activate_registration", "tell_consent_given"),
         withdrawn: ("end_registration", "tell_withdrawn"),
         without_code: (
