@@ -168,6 +168,8 @@ def create_steps(
         registering.remind_of_consent,
         registering.report_wrong_recipient,
         registering.tell_wrong_recipient,
+        registering.record_decline,
+        registering.take_back_decline,
         registering.activate_registration,
         registering.tell_consent_given,
         registering.tell_consent_outgrown,

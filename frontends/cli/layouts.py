@@ -80,6 +80,7 @@ LINES: Layouts = {
         "State": "{state}",
         "Since": "{state_time}",
         "Until": "{deadline}",
+        "Can be taken back until": "{take_back_deadline}",
     },
     "GetCustomershipLinkResponse": {
         "Customer": "{first_names}",

@@ -56,8 +56,9 @@ _consents.add(
     "decline",
     "DeclineConsent",
     confirm="What was saved of the child is erased. Decline?",
-    done="The consent is declined.",
+    done="The consent is declined. Can be taken back until: {take_back_deadline|'no more'}.",
 )
+_consents.add("take-back", "TakeBackDecline", done="The answer is awaited again.")
 
 _customerships = Commands(
     customership, customership_link_service_pb2.DESCRIPTOR.services_by_name["CustomershipLinkService"]

@@ -71,6 +71,8 @@ async def stack(
     stack = Stack(folder, free_ports(), restart=False, tls=tls, spawn=program.spawn)
     # All that components can say is searched for leaks.
     stack.environment["LIITY_LOG_LEVEL"] = "DEBUG"
+    # Most tests of a decline are about its end. Those of taking it back change the setting.
+    stack.environment["LIITY_WORKFLOWS_DECLINE_GRACE"] = "PT0S"
     # Stacks that begin with nothing are those of `test_up.py`.
     copy_postgres(postgres_template, stack.folder / "postgres")
     await stack.start()

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import activity
 
 from liity.identity.v1.account_service_pb2 import FindAccountRequest
@@ -41,7 +42,9 @@ from liity.registration.v1.registration_service_pb2 import (
     GetRegistrationRequest,
     MailingDetails,
     MarkWrongRecipientRequest,
+    RecordDeclineRequest,
     Registration,
+    TakeBackDeclineRequest,
     UpdateFormRequest,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
@@ -76,6 +79,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     AddressStepResult,
     ConvertedRegistration,
     CreatedRegistration,
+    DeclineStep,
     EditRequest,
     EditResponse,
     EndStep,
@@ -257,6 +261,22 @@ class RegistrationActivities:
         )
 
     @activity.defn
+    async def record_decline(self, declined: DeclineStep) -> Registration:
+        """Records that the guardian declined; the registration ends later (R38)."""
+        request = RecordDeclineRequest(
+            registration_id=declined.step.registration_id,
+            decline_time=declined.decline_time,
+            decline_end_time=declined.step.deadline,
+        )
+        return (await self._registration.call(self._registrations.RecordDecline, request)).registration
+
+    @activity.defn
+    async def take_back_decline(self, step: RegistrationStep) -> Registration:
+        """Records that the guardian took the decline back (R38)."""
+        request = TakeBackDeclineRequest(registration_id=step.registration_id)
+        return (await self._registration.call(self._registrations.TakeBackDecline, request)).registration
+
+    @activity.defn
     async def activate_registration(self, activation: ActivationStep) -> Registration:
         """Begins the customership, by consent or because the customer has turned 15 (R8)."""
         step = activation.step
@@ -293,7 +313,8 @@ class RegistrationActivities:
     async def end_registration(self, end: EndStep) -> Registration:
         """Ends the registration and erases the person everywhere (R30), unless they are a customer (R19).
 
-        A registration that has ended meanwhile, because the person was erased, is returned unchanged.
+        Returned unchanged if it has ended meanwhile, because the person was erased, or if the decline that it
+        should end for was taken back.
         """
         step = end.step
         consent_state = _CONSENT_STATES[end.stage]
@@ -301,6 +322,8 @@ class RegistrationActivities:
         request = EndRegistrationRequest(
             registration_id=step.registration_id, stage=end.stage, rejection_note=end.rejection_note
         )
+        if end.HasField("decline_time"):
+            request.decline_time.CopyFrom(end.decline_time)
         if end.stage == STAGE_REJECTED:
             request.decision_request_id = step.event_id
         try:
@@ -310,7 +333,8 @@ class RegistrationActivities:
                 raise
             return await self._get(step)
         # Before the erasure, which cuts the links off from the registration.
-        await self._void_links(step.registration_id, consent_state)
+        state_time = end.decline_time if end.HasField("decline_time") else None
+        await self._void_links(step.registration_id, consent_state, state_time)
         if response.is_customer:
             await self._erasure.erase_registration(step.registration_id)
         else:
@@ -506,9 +530,19 @@ class RegistrationActivities:
             redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id, consent_state=state)
             await self._identity.call(self._links.RedeemLink, redeem)
 
-    async def _void_links(self, registration_id: str, state: ConsentRequestState.ValueType) -> None:
+    async def _void_links(
+        self,
+        registration_id: str,
+        state: ConsentRequestState.ValueType,
+        state_time: Timestamp | None = None,
+    ) -> None:
         """Voids the registration's links; each tells the guardian the state from then on."""
-        void = VoidLinksRequest(purpose=LINK_PURPOSE_CONSENT, subject=registration_id, consent_state=state)
+        void = VoidLinksRequest(
+            purpose=LINK_PURPOSE_CONSENT,
+            subject=registration_id,
+            consent_state=state,
+            consent_state_time=state_time,
+        )
         await self._identity.call(self._links.VoidLinks, void)
 
     async def _advance(self, step: RegistrationStep, stage: Stage.ValueType) -> None:

@@ -16,6 +16,7 @@ from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Regi
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.consent_service_pb2 import (
     CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_DECLINED,
     CONSENT_REQUEST_STATE_EXPIRED,
     CONSENT_REQUEST_STATE_REPLACED,
     AcceptConsentRequest,
@@ -30,10 +31,17 @@ from liity.v1.consent_service_pb2 import (
     ReportWrongRecipientResponse,
     RequestNewConsentLinkRequest,
     RequestNewConsentLinkResponse,
+    TakeBackDeclineRequest,
+    TakeBackDeclineResponse,
 )
 from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
 from liity.v1.customer_form_pb2 import Language
-from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_CONSENT, REASON_REQUIRED, REASON_UNKNOWN_VALUE
+from liity.v1.reason_pb2 import (
+    REASON_LINK_VOID,
+    REASON_NOT_WAITING_FOR_CONSENT,
+    REASON_REQUIRED,
+    REASON_UNKNOWN_VALUE,
+)
 from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.temporal.registrations import RegistrationWorkflows
@@ -58,11 +66,18 @@ class ConsentService(ConsentServiceServicer):
         request: GetConsentStatusRequest,
         context: grpc.ServicerContext,
     ) -> GetConsentStatusResponse:
-        """Tells what became of the request, from the link alone."""
+        """Tells what became of the request."""
         check = GetConsentLinkRequest(token=request.token)
         link = await self._identity.call(self._links.GetConsentLink, check)
         status = GetConsentStatusResponse(state=link.state, state_time=link.state_time)
-        if link.state == CONSENT_REQUEST_STATE_ASKED:
+        if link.state != CONSENT_REQUEST_STATE_ASKED:
+            return status
+        registration = await self._get_registration(link.subject)
+        if registration.HasField("decline_time"):
+            status.state = CONSENT_REQUEST_STATE_DECLINED
+            status.state_time.CopyFrom(registration.decline_time)
+            status.take_back_deadline.CopyFrom(registration.decline_end_time)
+        else:
             status.deadline.CopyFrom(link.expire_time)
         return status
 
@@ -158,7 +173,12 @@ class ConsentService(ConsentServiceServicer):
         context: grpc.ServicerContext,
     ) -> DeclineConsentResponse:
         """Declines the consent. Repeating the call is safe."""
-        link = await self._check_link(request.token, request.request_id)
+        try:
+            link = await self._check_link(request.token, request.request_id)
+        except Refusal as refusal:
+            if refusal.reason == REASON_LINK_VOID and await self._has_declined(request.token):
+                return DeclineConsentResponse()
+            raise
         if not link.subject:
             return DeclineConsentResponse()
         registration = await self._get_registration(link.subject)
@@ -166,8 +186,29 @@ class ConsentService(ConsentServiceServicer):
             return DeclineConsentResponse()
         _require_waiting(registration)
         decline = workflow_pb2.DeclineConsentRequest(request_id=request.request_id, link_id=link.link_id)
-        await self._workflows.decline_consent(registration.person_id, decline)
-        return DeclineConsentResponse()
+        # Also if a decline is stored: Temporal may have lost the update before the run knew of it.
+        declined = await self._workflows.decline_consent(registration.person_id, decline)
+        until = declined.decline_end_time if declined.HasField("decline_end_time") else None
+        return DeclineConsentResponse(take_back_deadline=until)
+
+    @override
+    async def TakeBackDecline(
+        self,
+        request: TakeBackDeclineRequest,
+        context: grpc.ServicerContext,
+    ) -> TakeBackDeclineResponse:
+        """Takes a decline back. Repeating the call is safe."""
+        link = await self._check_link(request.token, request.request_id)
+        registration = await self._get_registration(link.subject)
+        _require_waiting(registration)
+        take_back = workflow_pb2.TakeBackDeclineRequest(request_id=request.request_id)
+        await self._workflows.take_back_decline(registration.person_id, take_back)
+        return TakeBackDeclineResponse()
+
+    async def _has_declined(self, token: str) -> bool:
+        """Whether the registration has ended for a decline by the guardian of this link."""
+        link = await self._identity.call(self._links.GetConsentLink, GetConsentLinkRequest(token=token))
+        return link.state == CONSENT_REQUEST_STATE_DECLINED
 
     async def _send_link(self, person_id: str, request_id: str) -> None:
         send = workflow_pb2.SendConsentLinkRequest(request_id=request_id)

@@ -79,6 +79,8 @@ _DELIVERIES: Mapping[int, ExplainedEvent.Kind.ValueType] = {
 _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
     "registration:update": ExplainedEvent.KIND_CHANGED,
     "registration:report-wrong-recipient": ExplainedEvent.KIND_WRONG_RECIPIENT,
+    "registration:decline": ExplainedEvent.KIND_DECLINE_RECEIVED,
+    "registration:take-back-decline": ExplainedEvent.KIND_DECLINE_TAKEN_BACK,
     "customer:update": ExplainedEvent.KIND_CHANGED,
     "customer:transfer": ExplainedEvent.KIND_MOVED,
     "customer:confirm-email": ExplainedEvent.KIND_ADDRESS_CONFIRMED,
@@ -97,6 +99,7 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
 
 _ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
 _WRONG_RECIPIENT = "registration:report-wrong-recipient"
+_BY_GUARDIAN = ("registration:decline", "registration:take-back-decline")
 
 _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
 _STAFF = (PARTY_CUSTOMER_SERVICE,)
@@ -140,6 +143,8 @@ class Explanation:
     def _standing(self) -> str:
         if self._has_ended:
             return "ENDED"
+        if self.history.registration.HasField("decline_end_time"):
+            return "DECLINE_RECEIVED"
         stage = self.history.registration.stage
         is_erased = stage in BEGUN and not self.history.HasField("customership")
         return "ERASED" if is_erased else stage_name(stage)
@@ -221,6 +226,8 @@ class Explanation:
     def _who(self, change: RecordedChange) -> str:
         if change.action == _WRONG_RECIPIENT:
             return self.words.say("who", "RECIPIENT")
+        if change.actor_kind == ACTOR_KIND_LINK and change.action in _BY_GUARDIAN:
+            return self.words.say("who", "GUARDIAN")
         if change.actor_kind == ACTOR_KIND_LINK:
             return self.words.say("who", "CUSTOMER")
         if change.actor_kind == ACTOR_KIND_OPERATOR:
@@ -249,7 +256,9 @@ class Explanation:
     def _waits(self) -> Iterator[ExplainedWait]:
         registration = self.history.registration
         until, stage = registration.deadline, registration.stage
-        if stage == STAGE_WAITING_FOR_CONSENT:
+        if registration.HasField("decline_end_time"):
+            yield self._wait("CONSENT_DECLINED", PARTY_GUARDIAN, registration.decline_end_time)
+        elif stage == STAGE_WAITING_FOR_CONSENT:
             request = self._last_mail("consent_request", "consent_reminder")
             bounced = request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
             wrong = registration.HasField("wrong_recipient_time")
@@ -296,7 +305,7 @@ class Explanation:
         self, name: str, party: Party.ValueType, until: Timestamp | None = None, reference: str = ""
     ) -> ExplainedWait:
         moment = until.ToDatetime(UTC) if until is not None else None
-        text = self.words.say("wait", name, until=moment, reference=reference)
+        text = self.words.say("wait", name, until=moment, at=moment, reference=reference)
         return ExplainedWait(party=party, deadline=until, text=text)
 
     # Actions
@@ -325,6 +334,8 @@ class Explanation:
             if self.erase_time is not None:
                 erasure.time.FromDatetime(self.erase_time)
             return erasure
+        if registration.HasField("decline_end_time"):
+            return ExplainedStep(time=registration.decline_end_time, text=self.words.say("next", "DECLINE"))
         if not registration.HasField("deadline"):
             return None
         name = {

@@ -21,6 +21,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     ReportWrongRecipientRequest,
     SendConsentLinkRequest,
     StageResponse,
+    TakeBackDeclineRequest,
     VerifyIdentityRequest,
     WithdrawRequest,
 )
@@ -35,6 +36,7 @@ _CLOSED = {
     Names.DECLINE_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.SEND_CONSENT_LINK: REASON_NOT_WAITING_FOR_CONSENT,
     Names.REPORT_WRONG_RECIPIENT: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.TAKE_BACK_DECLINE: REASON_NOT_WAITING_FOR_CONSENT,
     Names.WITHDRAW: REASON_NOT_WAITING,
     Names.REACTIVATE: REASON_NOT_WAITING_FOR_DECISION,
     Names.VERIFY_IDENTITY: REASON_NOT_WAITING_FOR_DECISION,
@@ -103,6 +105,10 @@ class RegistrationWorkflows(WorkflowStarter):
     ) -> Registration:
         """Marks the guardian's address as wrong."""
         return await self._decide(person_id, Names.REPORT_WRONG_RECIPIENT, request.request_id, request)
+
+    async def take_back_decline(self, person_id: str, request: TakeBackDeclineRequest) -> Registration:
+        """Takes a decline back."""
+        return await self._decide(person_id, Names.TAKE_BACK_DECLINE, request.request_id, request)
 
     async def withdraw(self, person_id: str, request: WithdrawRequest) -> Registration:
         """Withdraws the registration."""

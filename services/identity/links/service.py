@@ -160,7 +160,7 @@ class Links(LinkServiceServicer):
                     link_id=new_id(),
                     purpose=request.purpose,
                     subject=request.subject,
-                    expires_at=_moment(request.expire_time),
+                    expires_at=_moment(request.expire_time, "expire_time"),
                     request_id=request.request_id,
                     created_at=now(),
                 )
@@ -205,7 +205,14 @@ class Links(LinkServiceServicer):
     async def VoidLinks(self, request: VoidLinksRequest, context: object) -> VoidLinksResponse:
         async with self._single.connect() as connection:
             await void_links(
-                connection, request.purpose, request.subject, request.kept_request_id, request.consent_state
+                connection,
+                request.purpose,
+                request.subject,
+                request.kept_request_id,
+                request.consent_state,
+                _moment(request.consent_state_time, "consent_state_time")
+                if request.HasField("consent_state_time")
+                else None,
             )
         return VoidLinksResponse()
 
@@ -219,6 +226,7 @@ async def void_links(
     subject: str,
     kept_request_id: str = "",
     consent_state: int = 0,
+    consent_state_at: datetime | None = None,
 ) -> None:
     """Voids the subject's unused links, except the one that `kept_request_id` issued."""
     await connection.execute(
@@ -230,7 +238,7 @@ async def void_links(
             Link.voided_at.is_(None),
             Link.request_id != kept_request_id,
         )
-        .values(voided_at=now(), consent_state=consent_state or None)
+        .values(voided_at=now(), consent_state=consent_state or None, consent_state_at=consent_state_at)
     )
 
 
@@ -240,6 +248,7 @@ async def _consent_link(connection: AsyncConnection, link_id: str) -> GetConsent
         select(
             Link.subject,
             Link.consent_state,
+            Link.consent_state_at,
             Link.created_at,
             Link.used_at,
             Link.voided_at,
@@ -258,7 +267,7 @@ async def _consent_link(connection: AsyncConnection, link_id: str) -> GetConsent
     return GetConsentLinkResponse(
         subject=link.subject,
         state=state,
-        state_time=ended_at,
+        state_time=link.consent_state_at or ended_at,
         expire_time=link.expires_at,
     )
 
@@ -391,8 +400,8 @@ async def _issued_before(
     return link
 
 
-def _moment(timestamp: Timestamp) -> datetime:
+def _moment(timestamp: Timestamp, field: str) -> datetime:
     try:
         return timestamp.ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise invalid([FieldViolation("expire_time", REASON_INVALID_DATE)]) from None
+        raise invalid([FieldViolation(field, REASON_INVALID_DATE)]) from None

@@ -236,6 +236,10 @@ class Registration(Base):
     while consent is awaited."""
     wrong_recipient_since: Mapped[datetime | None]
     """When somebody else reported to get the guardian's mail; valid only while consent is awaited."""
+    declined_at: Mapped[datetime | None]
+    """When the guardian declined, until that is taken back or ends the registration (R38)."""
+    decline_ends_at: Mapped[datetime | None]
+    """When the registration ends for it."""
 
 
 class Transfer(Base):

@@ -30,6 +30,8 @@ TOLD = (
     "registration:update",
     "registration:end",
     "registration:report-wrong-recipient",
+    "registration:decline",
+    "registration:take-back-decline",
     "customer:update",
     "customer:transfer",
     "customer:confirm-email",

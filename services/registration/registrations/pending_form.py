@@ -33,6 +33,8 @@ _UPDATE = (
         form=bindparam("new_form"),
         undeliverable_since=bindparam("refused_since"),
         wrong_recipient_since=bindparam("wrong_since"),
+        declined_at=bindparam("decline_time"),
+        decline_ends_at=bindparam("decline_end"),
     )
 )
 _FIELDS = [field.name for field in CustomerForm.DESCRIPTOR.fields]
@@ -71,6 +73,9 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         "new_form": to_json(after),
         "refused_since": None if is_corrected else row["undeliverable_since"],
         "wrong_since": None if is_corrected else row["wrong_recipient_since"],
+        # Whoever declined was not the guardian, who is asked now.
+        "decline_time": None if is_corrected else row["declined_at"],
+        "decline_end": None if is_corrected else row["decline_ends_at"],
     }
     await connection.execute(_UPDATE, by_id | change)
     use = use_row("registration:update", [request.registration_id, row["person_id"]])

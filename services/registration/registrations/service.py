@@ -1,6 +1,8 @@
 """RegistrationService: registrations, the customers they become, and the evidence of consent."""
 
 import uuid
+from collections.abc import Mapping
+from datetime import datetime
 
 from sqlalchemy import RowMapping, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -201,6 +203,43 @@ class RegistrationServicer(RegistrationServiceServicer):
         return pb.MarkWrongRecipientResponse(registration=registration)
 
     @override
+    async def RecordDecline(
+        self, request: pb.RecordDeclineRequest, _context: object
+    ) -> pb.RecordDeclineResponse:
+        """Records that the guardian declined (R38)."""
+        decline = {
+            "decline_time": proto_dates.moment(request.decline_time, "decline_time"),
+            "decline_end": proto_dates.moment(request.decline_end_time, "decline_end_time"),
+        }
+        registration = await self._set_decline(request.registration_id, "registration:decline", decline)
+        return pb.RecordDeclineResponse(registration=registration)
+
+    @override
+    async def TakeBackDecline(
+        self, request: pb.TakeBackDeclineRequest, _context: object
+    ) -> pb.TakeBackDeclineResponse:
+        """Records that the guardian took the decline back (R38)."""
+        none = {"decline_time": None, "decline_end": None}
+        action = "registration:take-back-decline"
+        registration = await self._set_decline(request.registration_id, action, none)
+        return pb.TakeBackDeclineResponse(registration=registration)
+
+    async def _set_decline(
+        self, registration_id: str, action: str, decline: Mapping[str, datetime | None]
+    ) -> pb.Registration:
+        async with self._engine.begin() as connection:
+            change = {"id": registration_id, **decline}
+            row = (await connection.execute(queries.SET_DECLINE, change)).mappings().first()
+            if row is not None:
+                use = use_row(action, [row["registration_id"], row["person_id"]])
+                await connection.execute(queries.INSERT_USE, use)
+                return to_message(row)
+        registration = await self._get(registration_id)
+        if registration.stage != STAGE_WAITING_FOR_CONSENT:
+            raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+        return registration
+
+    @override
     async def ActivateRegistration(
         self, request: pb.ActivateRegistrationRequest, _context: object
     ) -> pb.ActivateRegistrationResponse:
@@ -280,6 +319,9 @@ class RegistrationServicer(RegistrationServiceServicer):
             "new_stage": request.stage,
             "note": tidy_text(request.rejection_note) or None,
             "decision": uuid.UUID(decision) if decision else None,
+            "decline_time": proto_dates.moment(request.decline_time, "decline_time")
+            if request.HasField("decline_time")
+            else None,
             "now": now(),
         }
         rejected = request.stage == STAGE_REJECTED

@@ -41,6 +41,7 @@ class RegistrationWorkflowNames(_RunNames):
     EDIT = "edit"
     RECORD_CONSENT = "record_consent"
     DECLINE_CONSENT = "decline_consent"
+    TAKE_BACK_DECLINE = "take_back_decline"
     SEND_CONSENT_LINK = "send_consent_link"
     REPORT_WRONG_RECIPIENT = "report_wrong_recipient"
     WITHDRAW = "withdraw"

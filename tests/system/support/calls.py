@@ -42,6 +42,7 @@ from liity.v1.consent_service_pb2 import (
     GetConsentStatusRequest,
     ReportWrongRecipientRequest,
     RequestNewConsentLinkRequest,
+    TakeBackDeclineRequest,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.customer_form_pb2 import (
@@ -233,6 +234,10 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.ConsentService/DeclineConsent": Call(
         lambda facts: DeclineConsentRequest(token=facts.consent.good, request_id=new_request_id()),
+        link="consent",
+    ),
+    "/liity.v1.ConsentService/TakeBackDecline": Call(
+        lambda facts: TakeBackDeclineRequest(token=facts.consent.good, request_id=new_request_id()),
         link="consent",
     ),
     "/liity.v1.CredentialService/ChoosePassword": Call(

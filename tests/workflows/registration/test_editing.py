@@ -28,6 +28,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1.registration_workflow_pb2 import (
+    DeclineConsentRequest,
     EditRequest,
     EditResponse,
     RecordConsentRequest,
@@ -142,6 +143,20 @@ async def test_a_wrong_recipient_declines_nothing_and_gets_no_more_mail(world: W
     request, reminder = world.mails_to(right)
     assert token_in(request) == token_in(reminder)
     assert await link_id(world, token_in(request))
+
+
+async def test_a_decline_from_a_wrong_address_does_not_count_once_it_is_corrected(world: World) -> None:
+    right = address()
+    registration, run = await world.save(child_form(address()), born(9))
+    await world.skip(run, timedelta(hours=1))
+    decline = DeclineConsentRequest(request_id=str(uuid.uuid4()))
+    assert (await world.workflows.decline_consent(registration.person_id, decline)).HasField("decline_time")
+    await edit(world, registration, "related_person.email", related_person=RelatedPerson(email=right))
+    await world.skip(run, timedelta(hours=2))
+    stored = await world.stored(registration)
+    assert stored.stage == STAGE_WAITING_FOR_CONSENT
+    assert not stored.HasField("decline_time")
+    assert len(world.mails_to(right)) == 1
 
 
 async def test_what_concerns_no_guardian_asks_nobody(world: World) -> None:
