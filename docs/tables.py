@@ -76,7 +76,7 @@ _STATUS = {
     **dict.fromkeys((80, 81, 83, 85), grpc.StatusCode.UNAUTHENTICATED),
     75: grpc.StatusCode.ABORTED,
     82: grpc.StatusCode.PERMISSION_DENIED,
-    **dict.fromkeys((84, 91, 92, 95, 96, 101, 105), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    **dict.fromkeys((84, 91, 92, 95, 96, 97, 101, 105), grpc.StatusCode.RESOURCE_EXHAUSTED),
     **dict.fromkeys((100, 102, 170), grpc.StatusCode.UNAVAILABLE),
     103: grpc.StatusCode.INTERNAL,
     **dict.fromkeys((140, 141, 142, 143, 145, 146, 148), _PRECONDITION),

@@ -36,6 +36,11 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     workflows_consent_lapse: timedelta = Field(
         timedelta(days=30), gt=timedelta(0), description="From the consent request to its lapse (R30)."
     )
+    workflows_decline_grace: timedelta = Field(
+        timedelta(hours=1),
+        ge=timedelta(0),
+        description="How long a guardian can take a decline back before the registration ends (R38).",
+    )
     workflows_welcome_delay: timedelta = Field(
         timedelta(days=14),
         gt=timedelta(0),
@@ -189,6 +194,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
             timetable.consent_reminders.add().FromTimedelta(reminder)
         timetable.reminder_gap.FromTimedelta(self.workflows_consent_reminder_gap)
         timetable.consent_lapse.FromTimedelta(self.workflows_consent_lapse)
+        timetable.decline_grace.FromTimedelta(self.workflows_decline_grace)
         timetable.welcome_delay.FromTimedelta(self.workflows_welcome_delay)
         timetable.address_reminder.FromTimedelta(self.workflows_address_reminder)
         timetable.address_patience.FromTimedelta(self.workflows_address_patience)

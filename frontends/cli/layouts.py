@@ -77,6 +77,12 @@ LINES: Layouts = {
         "Until": "{deadline}",
         "Text": "{wording.text} ({wording.version})",
     },
+    "GetConsentStatusResponse": {
+        "State": "{state}",
+        "Since": "{state_time}",
+        "Until": "{deadline}",
+        "Can be taken back until": "{take_back_deadline}",
+    },
     "GetCustomershipLinkResponse": {
         "Customer": "{first_names}",
         "Temporary": "{temporary}",

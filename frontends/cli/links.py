@@ -31,7 +31,7 @@ from liity.v1.consent_service_pb2 import (
 )
 
 app = group(nobody_options)
-consent = typer.Typer(help="A guardian's consent: show, accept, decline.", no_args_is_help=True)
+consent = typer.Typer(help="A guardian's consent.", no_args_is_help=True)
 customership = typer.Typer(help="A customer's own customership: show, extend, end.", no_args_is_help=True)
 invitation = typer.Typer(help="An invitation of a registrar: show, accept.", no_args_is_help=True)
 app.add_typer(consent, name="consent")
@@ -40,12 +40,25 @@ app.add_typer(invitation, name="invitation")
 
 _consents = Commands(consent, consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"])
 _consents.add("show", "GetConsentRequest")
+_consents.add("status", "GetConsentStatus")
+_consents.add(
+    "new-link",
+    "RequestNewConsentLink",
+    done="If the registration still waits, the link is mailed to the guardian's address on file.",
+)
+_consents.add(
+    "not-mine",
+    "ReportWrongRecipient",
+    confirm="The unit is told that the address is wrong, and the link is closed. Report it?",
+    done="Reported: no more mail about the child goes to this address.",
+)
 _consents.add(
     "decline",
     "DeclineConsent",
     confirm="What was saved of the child is erased. Decline?",
-    done="The consent is declined.",
+    done="The consent is declined. Can be taken back until: {take_back_deadline|'no more'}.",
 )
+_consents.add("take-back", "TakeBackDecline", done="The answer is awaited again.")
 
 _customerships = Commands(
     customership, customership_link_service_pb2.DESCRIPTOR.services_by_name["CustomershipLinkService"]

@@ -84,6 +84,8 @@ def to_public(stored: StoredRegistration) -> Registration:
     )
     if stored.HasField("deadline"):
         public.deadline.CopyFrom(stored.deadline)
+    if stored.HasField("decline_end_time"):
+        public.decline_end_time.CopyFrom(stored.decline_end_time)
     return public
 
 

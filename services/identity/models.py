@@ -110,6 +110,10 @@ class Link(Base):
     voided_at: Mapped[datetime | None]
     request_id: Mapped[str]
     created_at: Mapped[datetime]
+    consent_state: Mapped[int | None] = mapped_column(SmallInteger)
+    """What became of a consent request: stays when `subject` is erased, as it names nobody."""
+    consent_state_at: Mapped[datetime | None]
+    """When that came about, if it was before the link was used or voided."""
 
 
 class Account(Base):

@@ -7,6 +7,7 @@ from sqlalchemy import Table, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.identity.v1.link_service_pb2 import LinkPurpose
+from liity.v1.consent_service_pb2 import ConsentRequestState
 from liity.v1.customer_service_pb2 import CodeChange as CodeChangeKind
 from liity.v1.personal_data_pb2 import PersonalDataSection
 from services.identity.models import CodeChange, Credential, Link, Person
@@ -64,7 +65,7 @@ LINKS = Kind(
         "request_id": "names a call of the system's own",
         "used_request_id": "names a call",
     },
-    enums={"purpose": LinkPurpose},
+    enums={"purpose": LinkPurpose, "consent_state": ConsentRequestState},
 )
 
 KINDS = (PERSON, CODE_CHANGES, CREDENTIALS, LINKS)

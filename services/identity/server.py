@@ -18,7 +18,12 @@ from services.identity.accounts.password_reset import PasswordOrders
 from services.identity.accounts.passwords import Passwords
 from services.identity.accounts.service import Accounts
 from services.identity.accounts.sessions import Sessions
-from services.identity.accounts.throttle import LinkThrottle, LoginThrottle, OrderThrottle
+from services.identity.accounts.throttle import (
+    ConsentLinkOrderThrottle,
+    LinkThrottle,
+    LoginThrottle,
+    OrderThrottle,
+)
 from services.identity.accounts.token_issue import AccessTokens
 from services.identity.cleanup import sweep
 from services.identity.credentials.service import Credentials
@@ -74,7 +79,7 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
         KnownPlaces(engine, sealed_ids, settings.suspicious_lock_outs),
     )
     registrars = Registrars(engine, sealed_ids, door, passwords, settings.invitation_lifetime)
-    links = Links(engine, sealed_ids, door)
+    links = Links(engine, sealed_ids, door, ConsentLinkOrderThrottle(engine, settings))
     credentials = Credentials(engine, sealed_ids, door, passwords, settings.password_link_lifetime)
 
     def add_services(server: grpc.aio.Server) -> None:

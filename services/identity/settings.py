@@ -57,6 +57,17 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
     password_order_window: timedelta = Field(
         default=timedelta(hours=1), gt=timedelta(0), description="How long orders are counted."
     )
+    consent_link_orders_per_link: int = Field(
+        default=3, ge=1, description="Orders of a guardian's link anew per old link and window (R29)."
+    )
+    consent_link_orders_per_caller: int = Field(
+        default=50, ge=1, description="Orders of a guardian's link anew per network address and window."
+    )
+    consent_link_order_window: timedelta = Field(
+        default=timedelta(days=1),
+        gt=timedelta(0),
+        description="How long orders of a guardian's link anew are counted.",
+    )
     access_token_lifetime: timedelta = Field(
         default=timedelta(minutes=10), gt=timedelta(0), description="How long an access token is good for."
     )

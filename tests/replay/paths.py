@@ -159,7 +159,7 @@ async def declined_by_link(world: World) -> Run:
     run = await _saved(world, child_form(guardian), born(9))
     request = DeclineConsentRequest(request_id=_request_id(), link_id=await _link_id(world, guardian))
     await world.workflows.decline_consent(_person(run), request)
-    return await _ended(run)
+    return await _after_its_waits(world, run)
 
 
 async def withdrawn(world: World) -> Run:
@@ -221,7 +221,7 @@ async def declined_by_signal(world: World) -> Run:
     """A child whose guardian's refusal an operator records with a signal."""
     run = await _saved(world, child_form(_address()), born(9))
     await run.signal("decline_consent", {})
-    return await _ended(run)
+    return await _after_its_waits(world, run)
 
 
 async def withdrawn_by_signal(world: World) -> Run:

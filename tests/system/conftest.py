@@ -73,6 +73,8 @@ async def stack(
     stack.environment["LIITY_LOG_LEVEL"] = "DEBUG"
     # A guardian who was asked a moment ago can be reminded.
     stack.environment["LIITY_WORKFLOWS_CONSENT_REMINDER_GAP"] = "PT0S"
+    # Most tests of a decline are about its end. Those of taking it back change the setting.
+    stack.environment["LIITY_WORKFLOWS_DECLINE_GRACE"] = "PT0S"
     # Stacks that begin with nothing are those of `test_up.py`.
     copy_postgres(postgres_template, stack.folder / "postgres")
     await stack.start()

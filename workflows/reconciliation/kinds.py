@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from google.protobuf.message import Message
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecution, WorkflowExecutionStatus
@@ -54,6 +54,9 @@ from services.runtime.temporal.names import (
 from services.runtime.temporal.search_attributes import KIND, REGISTRATION, STAGE, UNIT, kind_name, stage_name
 from services.runtime.temporal.updates import update_with_start
 from workflows.customers.need_activities import ASK_HOUR
+
+_DECLINE_PATIENCE = timedelta(minutes=5)
+"""How long after its end a declined registration may still wait before its run counts as not knowing."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,11 @@ def _knows_registration(row: Row, run: WorkflowExecution) -> bool:
     """Whether a run knows its registration, and does not wait for a decision that is stored already."""
     shown = run.typed_search_attributes
     decided = waits_for_decision(run) and shown.get(STAGE) != stage_name(row.unfinished.stage)
-    return shown.get(REGISTRATION) is not None and not decided
+    # The run of a declined registration ends it then.
+    declined = row.unfinished.HasField("decline_end_time") and (
+        row.unfinished.decline_end_time.ToDatetime(UTC) < now() - _DECLINE_PATIENCE
+    )
+    return shown.get(REGISTRATION) is not None and not decided and not declined
 
 
 def waits_for_decision(run: WorkflowExecution) -> bool:

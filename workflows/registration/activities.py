@@ -5,8 +5,10 @@ Links, user names and addresses stay within an activity: they never enter a hist
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from datetime import UTC
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import activity
 
 from liity.identity.v1.account_service_pb2 import FindAccountRequest
@@ -39,21 +41,37 @@ from liity.registration.v1.registration_service_pb2 import (
     EndRegistrationRequest,
     GetRegistrationRequest,
     MailingDetails,
+    MarkWrongRecipientRequest,
+    RecordDeclineRequest,
     Registration,
+    TakeBackDeclineRequest,
     UpdateFormRequest,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_CLOSED,
+    CONSENT_REQUEST_STATE_DECLINED,
+    CONSENT_REQUEST_STATE_LAPSED,
+    CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
+    CONSENT_REQUEST_STATE_REPLACED,
+    CONSENT_REQUEST_STATE_WITHDRAWN,
+    CONSENT_REQUEST_STATE_WRONG_RECIPIENT,
+    ConsentRequestState,
+)
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import REASON_NOT_WAITING
 from liity.v1.registration_pb2 import (
     STAGE_ACTIVE,
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
+    STAGE_LAPSED,
     STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WELCOMED,
+    STAGE_WITHDRAWN,
     Stage,
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
@@ -61,6 +79,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     AddressStepResult,
     ConvertedRegistration,
     CreatedRegistration,
+    DeclineStep,
     EditRequest,
     EditResponse,
     EndStep,
@@ -71,6 +90,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     Timetable,
     WelcomePlan,
     WelcomePlanStep,
+    WrongRecipientStep,
 )
 from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.rpc.errors import Refusal, is_permanent
@@ -82,6 +102,15 @@ from workflows.privacy.erasure import Erasure
 from workflows.reconciliation.adoption_activities import consent_link_request, go_on
 from workflows.support.deadlines import lapse_time, welcome_time
 from workflows.support.refusals import answers_refusals
+
+_CONSENT_STATES: Mapping[Stage.ValueType, ConsentRequestState.ValueType] = {
+    STAGE_DECLINED: CONSENT_REQUEST_STATE_DECLINED,
+    STAGE_LAPSED: CONSENT_REQUEST_STATE_LAPSED,
+    STAGE_WITHDRAWN: CONSENT_REQUEST_STATE_WITHDRAWN,
+    # Decided before a guardian is asked.
+    STAGE_REJECTED: CONSENT_REQUEST_STATE_CLOSED,
+}
+"""What became of the consent request, by the stage in which the registration ends."""
 
 _AT_ONCE = 2.0
 """Seconds for which Save waits for the credentials' mail before it answers."""
@@ -184,7 +213,7 @@ class RegistrationActivities:
         update = request.update
         updated = await self._registration.call(self._registrations.UpdateForm, update)
         if names_guardian(update) and not updated.HasField("changed_meanwhile"):
-            await self._void_links(RegistrationStep(registration_id=update.registration_id))
+            await self._void_links(update.registration_id, CONSENT_REQUEST_STATE_REPLACED)
         return EditResponse(updated=updated)
 
     @activity.defn
@@ -212,14 +241,54 @@ class RegistrationActivities:
         return await self._ask_guardian(step, "consent_reminder")
 
     @activity.defn
+    async def report_wrong_recipient(self, reported: WrongRecipientStep) -> Registration:
+        """Marks the guardian's address as wrong. The link, used for that, opens nothing any more."""
+        step = reported.step
+        await self._redeem_link(step, reported.link_id, CONSENT_REQUEST_STATE_WRONG_RECIPIENT)
+        request = MarkWrongRecipientRequest(registration_id=step.registration_id)
+        response = await self._registration.call(self._registrations.MarkWrongRecipient, request)
+        return response.registration
+
+    @activity.defn
+    async def tell_wrong_recipient(self, step: RegistrationStep) -> MailStepResult:
+        """Notifies the registrar that the guardian's mail reached another person."""
+        details = await self._mailing.details(step)
+        if details is None:
+            return MailStepResult()
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
+        return await self._mailing.tell_registrar(
+            step, details, "consent wrong recipient", consent_wrong_recipient=content
+        )
+
+    @activity.defn
+    async def record_decline(self, declined: DeclineStep) -> Registration:
+        """Records that the guardian declined; the registration ends later (R38)."""
+        request = RecordDeclineRequest(
+            registration_id=declined.step.registration_id,
+            decline_time=declined.decline_time,
+            decline_end_time=declined.step.deadline,
+        )
+        return (await self._registration.call(self._registrations.RecordDecline, request)).registration
+
+    @activity.defn
+    async def take_back_decline(self, step: RegistrationStep) -> Registration:
+        """Records that the guardian took the decline back (R38)."""
+        request = TakeBackDeclineRequest(registration_id=step.registration_id)
+        return (await self._registration.call(self._registrations.TakeBackDecline, request)).registration
+
+    @activity.defn
     async def activate_registration(self, activation: ActivationStep) -> Registration:
         """Begins the customership, by consent or because the customer has turned 15 (R8)."""
         step = activation.step
         evidence = activation.consent.evidence if activation.HasField("consent") else None
-        await self._redeem_link(step, activation.consent.link_id)
+        await self._redeem_link(step, activation.consent.link_id, CONSENT_REQUEST_STATE_ACCEPTED)
         request = ActivateRegistrationRequest(registration_id=step.registration_id, consent=evidence)
         response = await self._registration.call(self._registrations.ActivateRegistration, request)
-        await self._void_links(step)
+        is_given = evidence is not None
+        await self._void_links(
+            step.registration_id,
+            CONSENT_REQUEST_STATE_ACCEPTED if is_given else CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
+        )
         return response.registration
 
     @activity.defn
@@ -244,13 +313,17 @@ class RegistrationActivities:
     async def end_registration(self, end: EndStep) -> Registration:
         """Ends the registration and erases the person everywhere (R30), unless they are a customer (R19).
 
-        A registration that has ended meanwhile, because the person was erased, is returned unchanged.
+        Returned unchanged if it has ended meanwhile, because the person was erased, or if the decline that it
+        should end for was taken back.
         """
         step = end.step
-        await self._redeem_link(step, end.link_id)
+        consent_state = _CONSENT_STATES[end.stage]
+        await self._redeem_link(step, end.link_id, consent_state)
         request = EndRegistrationRequest(
             registration_id=step.registration_id, stage=end.stage, rejection_note=end.rejection_note
         )
+        if end.HasField("decline_time"):
+            request.decline_time.CopyFrom(end.decline_time)
         if end.stage == STAGE_REJECTED:
             request.decision_request_id = step.event_id
         try:
@@ -259,8 +332,10 @@ class RegistrationActivities:
             if refusal.reason != REASON_NOT_WAITING:
                 raise
             return await self._get(step)
+        # Before the erasure, which cuts the links off from the registration.
+        state_time = end.decline_time if end.HasField("decline_time") else None
+        await self._void_links(step.registration_id, consent_state, state_time)
         if response.is_customer:
-            await self._void_links(step)
             await self._erasure.erase_registration(step.registration_id)
         else:
             await self._erasure.erase_person(step.person_id)
@@ -393,9 +468,9 @@ class RegistrationActivities:
         return (await self._registration.call(self._registrations.GetRegistration, request)).registration
 
     async def _ask_guardian(self, step: RegistrationStep, field: str) -> MailStepResult:
-        """Mails the guardian, unless the registration has ended or the link is void."""
+        """Mails the guardian, unless the registration has ended, or the link or the address is void."""
         details = await self._mailing.details(step)
-        if details is None:
+        if details is None or details.wrong_recipient:
             return MailStepResult()
         link = await self._consent_link(step)
         if link.link_void:
@@ -447,14 +522,27 @@ class RegistrationActivities:
         request = consent_link_request(step.registration_id, step.guardian_corrections, step.deadline)
         return await self._identity.call(self._links.IssueLink, request)
 
-    async def _redeem_link(self, step: RegistrationStep, link_id: str) -> None:
+    async def _redeem_link(
+        self, step: RegistrationStep, link_id: str, state: ConsentRequestState.ValueType
+    ) -> None:
         """Redeems the link used for a decision, before the decision is made: a link works once."""
         if link_id:
-            redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id)
+            redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id, consent_state=state)
             await self._identity.call(self._links.RedeemLink, redeem)
 
-    async def _void_links(self, step: RegistrationStep) -> None:
-        void = VoidLinksRequest(purpose=LINK_PURPOSE_CONSENT, subject=step.registration_id)
+    async def _void_links(
+        self,
+        registration_id: str,
+        state: ConsentRequestState.ValueType,
+        state_time: Timestamp | None = None,
+    ) -> None:
+        """Voids the registration's links; each tells the guardian the state from then on."""
+        void = VoidLinksRequest(
+            purpose=LINK_PURPOSE_CONSENT,
+            subject=registration_id,
+            consent_state=state,
+            consent_state_time=state_time,
+        )
         await self._identity.call(self._links.VoidLinks, void)
 
     async def _advance(self, step: RegistrationStep, stage: Stage.ValueType) -> None:

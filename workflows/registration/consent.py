@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import workflow
 
-from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_OUTGROWN,
     STAGE_DECLINED,
@@ -18,15 +19,22 @@ from liity.v1.registration_pb2 import (
 from liity.workflows.v1.registration_workflow_pb2 import (
     ActivationStep,
     DeclineConsentRequest,
+    DeclineStep,
     EndStep,
     RecordConsentRequest,
     RemindGuardianRequest,
     RemindGuardianResponse,
+    ReportWrongRecipientRequest,
+    TakeBackDeclineRequest,
+    WrongRecipientStep,
 )
+from services.runtime.temporal.codec import OperatorText
 from workflows.registration.activities import RegistrationActivities
 from workflows.registration.state import RegistrationRun, acts_for_the_unit
 from workflows.support.deadlines import reminder_gap, reminder_times
-from workflows.support.steps import quick_step
+from workflows.support.steps import AGAIN, noted, quick_step
+
+_WAITS = "Waits for the guardian's consent"
 
 
 class ConsentPhase:
@@ -36,6 +44,7 @@ class ConsentPhase:
         self._run = run
         # asyncio keeps only weak references to tasks.
         self._mails: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Mails the request and reminders, until an answer, the lapse or the 15th birthday."""
@@ -44,7 +53,9 @@ class ConsentPhase:
             self._run.guardian_corrections or self._run.created.guardian_corrections
         )
         lapse = self._run.registration.deadline.ToDatetime(UTC)
-        self._run.show("Waits for the guardian's consent", lapse)
+        self._run.show(_WAITS, lapse)
+        if self._run.declined:
+            self._end_unless_taken_back()
         if not self._run.asked:
             await self._mail_guardian(
                 RegistrationActivities.request_consent, "Send the consent request", lapse, "consent request"
@@ -69,6 +80,9 @@ class ConsentPhase:
         self._run.guardian_mailed_at = self._run.reminded_at = None
 
     async def _lapse(self) -> None:
+        if self._run.declined:
+            await self._end_declined(self._run.registration.decline_time)
+            return
         await self._run.end([STAGE_WAITING_FOR_CONSENT], STAGE_LAPSED, self._run.step())
 
     async def _decided_by(self, moment: datetime, summary: str) -> bool:
@@ -82,12 +96,15 @@ class ConsentPhase:
         return not self.awaited
 
     async def _activate_at_15(self) -> None:
+        if self._run.declined:
+            await self._end_declined(self._run.registration.decline_time)
+            return
         await self._activate(ActivationStep(step=self._run.step()))
 
     async def _mail_guardian(
         self, activity: Callable[..., Any], summary: str, lapse: datetime, event: str
     ) -> None:
-        if self.awaited:
+        if self.awaited and not self._run.declined:
             self._run.guardian_mailed_at = workflow.now()
             corrections = self._run.guardian_corrections
             event_id = self._run.event_id(f"{event} {corrections}" if corrections else event)
@@ -122,8 +139,14 @@ class ConsentPhase:
                 "Notify the registrar: consent given",
             )
 
-    def ask_anew(self) -> None:
-        """Sends the request to a corrected address, in the background, if consent is awaited."""
+    def ask_anew(self, stored: Registration) -> None:
+        """Sends the request to a corrected address, in the background, if consent is awaited.
+
+        A decline from the previous address no longer counts.
+        """
+        if not stored.HasField("decline_time"):
+            self._run.registration.ClearField("decline_time")
+            self._run.registration.ClearField("decline_end_time")
         self._run.guardian_corrections += 1
         if self.awaited:
             self._mail_in_background(
@@ -162,15 +185,103 @@ class ConsentPhase:
         self._mails.add(mail)
         mail.add_done_callback(self._mails.discard)
 
+    def send_link_anew(self, request_id: str) -> None:
+        """Mails the valid link to the address on file, in the background: the one mailed before is old."""
+        lapse = self._run.registration.deadline.ToDatetime(UTC)
+        if min(lapse, self._birthday) > workflow.now():
+            summary = "Send the consent link anew"
+            mail = self._mail_guardian(
+                RegistrationActivities.request_consent, summary, lapse, f"consent link {request_id}"
+            )
+            self._run.mails.start(mail, summary)
+
+    async def report_wrong_recipient(self, request: ReportWrongRecipientRequest) -> None:
+        """Marks the guardian's address as wrong, and notifies the registrar; consent is still awaited."""
+        step = self._run.step(event_id=request.request_id)
+        async with self._run.decision_lock:
+            if not self.awaited:
+                return
+            reported = WrongRecipientStep(step=step, link_id=request.link_id)
+            await quick_step(
+                RegistrationActivities.report_wrong_recipient,
+                reported,
+                "Mark the guardian's address as wrong",
+            )
+        self._run.mails.mail(
+            RegistrationActivities.tell_wrong_recipient, step, "Notify the registrar: wrong recipient"
+        )
+
     async def record(self, request: RecordConsentRequest, *, by_hand: bool) -> None:
         """Begins the customership: the guardian consents."""
         await self._activate(self._activation(request, by_hand=by_hand))
 
     async def decline(self, request: DeclineConsentRequest, *, by_hand: bool) -> None:
-        """Ends and erases the registration: the guardian declines (R30)."""
+        """Ends and erases the registration: the guardian declines (R30).
+
+        Until the grace is over the guardian can take it back (R38).
+        """
+        grace = self._run.created.timetable.decline_grace.ToTimedelta()
         step = self._run.step(event_id=request.request_id)
-        link_id = "" if by_hand else request.link_id
-        await self._run.end([STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, step, link_id=link_id)
+        if not grace:
+            link_id = "" if by_hand else request.link_id
+            await self._run.end([STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, step, link_id=link_id)
+            return
+        async with self._run.decision_lock:
+            if not self.awaited or self._run.declined:
+                return
+            lapse = self._run.registration.deadline.ToDatetime(UTC)
+            # The link, by which it is taken back, works no longer than this.
+            step.deadline.FromDatetime(min(workflow.now() + grace, lapse, self._birthday))
+            decline = DeclineStep(step=step)
+            decline.decline_time.FromDatetime(workflow.now())
+            declined = await quick_step(RegistrationActivities.record_decline, decline, "Record the decline")
+            self._run.registration.CopyFrom(declined)
+        self._end_unless_taken_back()
+
+    async def take_back_decline(self, request: TakeBackDeclineRequest) -> None:
+        """Waits for the answer again, if a decline has not ended the registration yet (R38)."""
+        async with self._run.decision_lock:
+            if not (self.awaited and self._run.declined):
+                return
+            step = self._run.step(event_id=request.request_id)
+            summary = "Take the decline back"
+            waits = await quick_step(RegistrationActivities.take_back_decline, step, summary)
+            self._run.registration.CopyFrom(waits)
+            self._run.show(_WAITS, waits.deadline.ToDatetime(UTC))
+
+    def adopt_decline(self, stored: Registration) -> None:
+        """Takes a stored decline of which the run does not know, because Temporal lost its update."""
+        if self.awaited and stored.HasField("decline_time") and not self._run.declined:
+            self._run.registration.CopyFrom(stored)
+            self._end_unless_taken_back()
+
+    def _end_unless_taken_back(self) -> None:
+        """Ends the registration in the background when the grace of the decline is over."""
+        decline = Timestamp()
+        decline.CopyFrom(self._run.registration.decline_time)
+        end = self._run.registration.decline_end_time.ToDatetime(UTC)
+        self._run.show("Declined: ends unless the guardian takes it back", end)
+        self._ending = asyncio.create_task(self._end_when_due(decline, end))
+
+    async def _end_when_due(self, decline: Timestamp, end: datetime) -> None:
+        def stands() -> bool:
+            return self._run.registration.decline_time == decline and not self._run.ended_by
+
+        while stands():
+            try:
+                await workflow.wait_condition(
+                    lambda: not stands(),
+                    timeout=max(end - workflow.now(), timedelta(0)),
+                    timeout_summary=OperatorText("Consent declined: end"),
+                )
+            except TimeoutError:
+                await noted(self._end_declined(decline), "End the declined registration")
+                end = workflow.now() + AGAIN
+
+    async def _end_declined(self, decline: Timestamp) -> None:
+        await self._run.end(
+            [STAGE_WAITING_FOR_CONSENT], STAGE_DECLINED, self._run.step(), decline_time=decline
+        )
 
     async def _activate(self, activation: ActivationStep) -> None:
         """Begins the customership, if consent is still awaited once the lock is held."""

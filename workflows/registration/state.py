@@ -44,7 +44,7 @@ _LAST_MAILS = timedelta(minutes=10)
 """How long a run waits for its mails before it continues as new."""
 
 EDITS_PER_RUN = 1000
-"""Edits after which a run continues as new. Temporal accepts 2,000 updates per run."""
+"""Edits and orders of a link after which a run continues as new. Temporal accepts 2,000 updates per run."""
 
 
 class RegistrationRun:
@@ -98,6 +98,11 @@ class RegistrationRun:
     def is_long(self) -> bool:
         """Whether the run nears the limit of its history or updates, and should continue as new."""
         return self.edits >= EDITS_PER_RUN or workflow.info().is_continue_as_new_suggested()
+
+    @property
+    def declined(self) -> bool:
+        """Whether the guardian has declined, and may still take it back (R38)."""
+        return self.registration.HasField("decline_time")
 
     async def wait_while(self, awaited: Stage.ValueType, until: datetime, summary: str) -> None:
         """Waits until a stage ends or a moment comes. Continues as new if the run is long."""
@@ -181,7 +186,11 @@ class RegistrationRun:
     ) -> None:
         """Sends a mail while a stage lasts. An answer or the lapse does not wait for it."""
         await mail_while(
-            lambda: self.registration.stage == awaited and not self.is_long, activity, step, summary, until
+            lambda: self.registration.stage == awaited and not self.is_long and not self.declined,
+            activity,
+            step,
+            summary,
+            until,
         )
         # The next run sends the mail if this one is long.
         self.asked = not self.is_long
@@ -194,16 +203,27 @@ class RegistrationRun:
         *,
         link_id: str = "",
         note: str = "",
+        decline_time: Timestamp | None = None,
     ) -> None:
-        """Ends and erases the registration, if it is in one of the awaited stages once the lock is held."""
+        """Ends and erases the registration, if it is in one of the awaited stages once the lock is held.
+
+        With `decline_time`, only if that decline has not been taken back.
+        """
         async with self.decision_lock:
             if self.registration.stage not in awaited:
                 return
-            end = EndStep(step=step, stage=stage, link_id=link_id, rejection_note=note)
+            if decline_time is not None and self.registration.decline_time != decline_time:
+                return
+            end = EndStep(
+                step=step, stage=stage, link_id=link_id, rejection_note=note, decline_time=decline_time
+            )
             ended = await quick_step(
                 RegistrationActivities.end_registration, end, "End the registration and erase its data"
             )
             self.registration.CopyFrom(ended)
+            if decline_time is not None and ended.stage in awaited:
+                # Temporal has lost that the guardian took the decline back.
+                return
             self.decided_for_unit = acts_for_the_unit()
             self.show("Ended", None)
 

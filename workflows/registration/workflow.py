@@ -46,10 +46,13 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RejectRequest,
     RemindGuardianRequest,
     RemindGuardianResponse,
+    ReportWrongRecipientRequest,
     Resumed,
     SaveRequest,
     SaveResponse,
+    SendConsentLinkRequest,
     StageResponse,
+    TakeBackDeclineRequest,
     VerifyIdentityRequest,
     WithdrawRequest,
 )
@@ -224,6 +227,8 @@ class RegistrationWorkflow(Operated):
             AdoptionActivities.adopt_registration, adopted, "Read the stored registration"
         )
         stage, decision = found.registration.stage, found.registration.decision_request_id
+        if found.HasField("registration") and stage == awaited:
+            self._consent.adopt_decline(found.registration)
         if not found.HasField("registration") or stage == awaited:
             return
         # Every service answers a repeated decision as it did the first time.
@@ -282,7 +287,7 @@ class RegistrationWorkflow(Operated):
         if not edited.HasField("refused") and not edited.updated.HasField("changed_meanwhile"):
             self._run.created.temporary = edited.updated.temporary
             if names_guardian(request.update):
-                self._consent.ask_anew()
+                self._consent.ask_anew(edited.updated.registration)
         return edited
 
     @edit.validator
@@ -350,17 +355,29 @@ class RegistrationWorkflow(Operated):
     @remind_guardian.validator
     def _reminder_is_possible(self, request: RemindGuardianRequest) -> None:  # noqa: ARG002
         self._require_consent_awaited()
+        if self._run.declined:
+            raise refusal(REASON_NOT_WAITING_FOR_CONSENT)
         self._require_few_updates()
 
     @workflow.update(name=RegistrationWorkflowNames.DECLINE_CONSENT)
     async def decline_consent(self, request: DeclineConsentRequest) -> StageResponse:
-        """Ends and erases the registration: the guardian declines (R30)."""
+        """Ends and erases the registration, after the grace: the guardian declines (R30, R38)."""
         await self._consent.decline(request, by_hand=acts_by_hand())
-        decided = self._run.registration.stage == STAGE_DECLINED
+        decided = self._run.registration.stage == STAGE_DECLINED or self._run.declined
         return self._run.answer(REASON_NOT_WAITING_FOR_CONSENT, decided=decided)
 
     @decline_consent.validator
     def _consent_is_still_awaited(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
+
+    @workflow.update(name=RegistrationWorkflowNames.TAKE_BACK_DECLINE)
+    async def take_back_decline(self, request: TakeBackDeclineRequest) -> StageResponse:
+        """Waits for the answer again: the guardian takes a decline back (R38)."""
+        await self._consent.take_back_decline(request)
+        return self._run.answer(REASON_NOT_WAITING_FOR_CONSENT, decided=self._consent.awaited)
+
+    @take_back_decline.validator
+    def _decline_may_be_taken_back(self, request: TakeBackDeclineRequest) -> None:  # noqa: ARG002
         self._require_consent_awaited()
 
     @workflow.signal(name=RegistrationWorkflowNames.RECORD_CONSENT)
@@ -372,6 +389,27 @@ class RegistrationWorkflow(Operated):
     async def decline_consent_by_signal(self, request: DeclineConsentRequest) -> None:  # noqa: ARG002
         """`decline_consent` from Temporal UI or CLI; `{}` is enough."""
         await self._consent.decline(DeclineConsentRequest(), by_hand=True)
+
+    @workflow.update(name=RegistrationWorkflowNames.SEND_CONSENT_LINK)
+    async def send_consent_link(self, request: SendConsentLinkRequest) -> StageResponse:
+        """Mails the guardian's link anew, to the address on file."""
+        self._run.edits += 1
+        self._consent.send_link_anew(request.request_id)
+        return StageResponse(registration=self._run.registration)
+
+    @send_consent_link.validator
+    def _link_may_be_sent(self, request: SendConsentLinkRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
+
+    @workflow.update(name=RegistrationWorkflowNames.REPORT_WRONG_RECIPIENT)
+    async def report_wrong_recipient(self, request: ReportWrongRecipientRequest) -> StageResponse:
+        """Marks the guardian's address as wrong: another person got the mail."""
+        await self._consent.report_wrong_recipient(request)
+        return StageResponse(registration=self._run.registration)
+
+    @report_wrong_recipient.validator
+    def _recipient_may_be_wrong(self, request: ReportWrongRecipientRequest) -> None:  # noqa: ARG002
+        self._require_consent_awaited()
 
     def _require_consent_awaited(self) -> None:
         if not self._consent.awaited:

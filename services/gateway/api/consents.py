@@ -3,22 +3,45 @@
 import grpc
 from typing_extensions import override
 
-from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest, CheckLinkResponse
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_CONSENT,
+    AdmitConsentLinkOrderRequest,
+    CheckLinkRequest,
+    CheckLinkResponse,
+    GetConsentLinkRequest,
+)
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_DECLINED,
+    CONSENT_REQUEST_STATE_EXPIRED,
+    CONSENT_REQUEST_STATE_REPLACED,
     AcceptConsentRequest,
     AcceptConsentResponse,
     DeclineConsentRequest,
     DeclineConsentResponse,
     GetConsentRequestRequest,
     GetConsentRequestResponse,
+    GetConsentStatusRequest,
+    GetConsentStatusResponse,
+    ReportWrongRecipientRequest,
+    ReportWrongRecipientResponse,
+    RequestNewConsentLinkRequest,
+    RequestNewConsentLinkResponse,
+    TakeBackDeclineRequest,
+    TakeBackDeclineResponse,
 )
 from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
 from liity.v1.customer_form_pb2 import Language
-from liity.v1.reason_pb2 import REASON_NOT_WAITING_FOR_CONSENT, REASON_REQUIRED, REASON_UNKNOWN_VALUE
+from liity.v1.reason_pb2 import (
+    REASON_LINK_VOID,
+    REASON_NOT_WAITING_FOR_CONSENT,
+    REASON_REQUIRED,
+    REASON_UNKNOWN_VALUE,
+)
 from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.temporal.registrations import RegistrationWorkflows
@@ -38,6 +61,27 @@ class ConsentService(ConsentServiceServicer):
         self._workflows = workflows
 
     @override
+    async def GetConsentStatus(
+        self,
+        request: GetConsentStatusRequest,
+        context: grpc.ServicerContext,
+    ) -> GetConsentStatusResponse:
+        """Tells what became of the request."""
+        check = GetConsentLinkRequest(token=request.token)
+        link = await self._identity.call(self._links.GetConsentLink, check)
+        status = GetConsentStatusResponse(state=link.state, state_time=link.state_time)
+        if link.state != CONSENT_REQUEST_STATE_ASKED:
+            return status
+        registration = await self._get_registration(link.subject)
+        if registration.HasField("decline_time"):
+            status.state = CONSENT_REQUEST_STATE_DECLINED
+            status.state_time.CopyFrom(registration.decline_time)
+            status.take_back_deadline.CopyFrom(registration.decline_end_time)
+        else:
+            status.deadline.CopyFrom(link.expire_time)
+        return status
+
+    @override
     async def GetConsentRequest(
         self,
         request: GetConsentRequestRequest,
@@ -52,6 +96,38 @@ class ConsentService(ConsentServiceServicer):
             deadline=asked.deadline,
             wording=asked.wording,
         )
+
+    @override
+    async def RequestNewConsentLink(
+        self,
+        request: RequestNewConsentLinkRequest,
+        context: grpc.ServicerContext,
+    ) -> RequestNewConsentLinkResponse:
+        """Mails the valid link to the guardian's address on file, if consent is awaited still."""
+        order = AdmitConsentLinkOrderRequest(token=request.token)
+        link = (await self._identity.call(self._links.AdmitConsentLinkOrder, order)).link
+        if link.subject and link.state in {CONSENT_REQUEST_STATE_EXPIRED, CONSENT_REQUEST_STATE_REPLACED}:
+            registration = await self._get_registration(link.subject)
+            if registration.stage == STAGE_WAITING_FOR_CONSENT:
+                await self._send_link(registration.person_id, request.request_id)
+        return RequestNewConsentLinkResponse()
+
+    @override
+    async def ReportWrongRecipient(
+        self,
+        request: ReportWrongRecipientRequest,
+        context: grpc.ServicerContext,
+    ) -> ReportWrongRecipientResponse:
+        """Marks the guardian's address as wrong. Repeating the call is safe."""
+        link = await self._check_link(request.token, request.request_id)
+        if link.subject:
+            registration = await self._get_registration(link.subject)
+            _require_waiting(registration)
+            report = workflow_pb2.ReportWrongRecipientRequest(
+                request_id=request.request_id, link_id=link.link_id
+            )
+            await self._workflows.report_wrong_recipient(registration.person_id, report)
+        return ReportWrongRecipientResponse()
 
     @override
     async def AcceptConsent(
@@ -97,7 +173,12 @@ class ConsentService(ConsentServiceServicer):
         context: grpc.ServicerContext,
     ) -> DeclineConsentResponse:
         """Declines the consent. Repeating the call is safe."""
-        link = await self._check_link(request.token, request.request_id)
+        try:
+            link = await self._check_link(request.token, request.request_id)
+        except Refusal as refusal:
+            if refusal.reason == REASON_LINK_VOID and await self._has_declined(request.token):
+                return DeclineConsentResponse()
+            raise
         if not link.subject:
             return DeclineConsentResponse()
         registration = await self._get_registration(link.subject)
@@ -105,8 +186,38 @@ class ConsentService(ConsentServiceServicer):
             return DeclineConsentResponse()
         _require_waiting(registration)
         decline = workflow_pb2.DeclineConsentRequest(request_id=request.request_id, link_id=link.link_id)
-        await self._workflows.decline_consent(registration.person_id, decline)
-        return DeclineConsentResponse()
+        # Also if a decline is stored: Temporal may have lost the update before the run knew of it.
+        declined = await self._workflows.decline_consent(registration.person_id, decline)
+        until = declined.decline_end_time if declined.HasField("decline_end_time") else None
+        return DeclineConsentResponse(take_back_deadline=until)
+
+    @override
+    async def TakeBackDecline(
+        self,
+        request: TakeBackDeclineRequest,
+        context: grpc.ServicerContext,
+    ) -> TakeBackDeclineResponse:
+        """Takes a decline back. Repeating the call is safe."""
+        link = await self._check_link(request.token, request.request_id)
+        registration = await self._get_registration(link.subject)
+        _require_waiting(registration)
+        take_back = workflow_pb2.TakeBackDeclineRequest(request_id=request.request_id)
+        await self._workflows.take_back_decline(registration.person_id, take_back)
+        return TakeBackDeclineResponse()
+
+    async def _has_declined(self, token: str) -> bool:
+        """Whether the registration has ended for a decline by the guardian of this link."""
+        link = await self._identity.call(self._links.GetConsentLink, GetConsentLinkRequest(token=token))
+        return link.state == CONSENT_REQUEST_STATE_DECLINED
+
+    async def _send_link(self, person_id: str, request_id: str) -> None:
+        send = workflow_pb2.SendConsentLinkRequest(request_id=request_id)
+        try:
+            await self._workflows.send_consent_link(person_id, send)
+        except Refusal as refusal:
+            # Answered meanwhile.
+            if refusal.reason != REASON_NOT_WAITING_FOR_CONSENT:
+                raise
 
     async def _check_link(self, token: str, request_id: str) -> CheckLinkResponse:
         check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CONSENT, request_id=request_id)

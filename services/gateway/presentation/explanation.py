@@ -78,6 +78,9 @@ _DELIVERIES: Mapping[int, ExplainedEvent.Kind.ValueType] = {
 
 _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
     "registration:update": ExplainedEvent.KIND_CHANGED,
+    "registration:report-wrong-recipient": ExplainedEvent.KIND_WRONG_RECIPIENT,
+    "registration:decline": ExplainedEvent.KIND_DECLINE_RECEIVED,
+    "registration:take-back-decline": ExplainedEvent.KIND_DECLINE_TAKEN_BACK,
     "customer:update": ExplainedEvent.KIND_CHANGED,
     "customer:transfer": ExplainedEvent.KIND_MOVED,
     "customer:confirm-email": ExplainedEvent.KIND_ADDRESS_CONFIRMED,
@@ -98,6 +101,8 @@ _TO_GUARDIAN = ("consent_request", "consent_reminder")
 """The mails that ask a guardian for consent."""
 
 _ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
+_WRONG_RECIPIENT = "registration:report-wrong-recipient"
+_BY_GUARDIAN = ("registration:decline", "registration:take-back-decline")
 
 _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
 _STAFF = (PARTY_CUSTOMER_SERVICE,)
@@ -154,6 +159,8 @@ class Explanation:
     def _standing(self) -> str:
         if self._has_ended:
             return "ENDED"
+        if self.history.registration.HasField("decline_end_time"):
+            return "DECLINE_RECEIVED"
         stage = self.history.registration.stage
         is_erased = stage in BEGUN and not self.history.HasField("customership")
         return "ERASED" if is_erased else stage_name(stage)
@@ -233,6 +240,10 @@ class Explanation:
         return ExplainedEvent(kind=kind, time=time, who=who, text=said, mail=mail, reference=reference)
 
     def _who(self, change: RecordedChange) -> str:
+        if change.action == _WRONG_RECIPIENT:
+            return self.words.say("who", "RECIPIENT")
+        if change.actor_kind == ACTOR_KIND_LINK and change.action in _BY_GUARDIAN:
+            return self.words.say("who", "GUARDIAN")
         if change.actor_kind == ACTOR_KIND_LINK:
             return self.words.say("who", "CUSTOMER")
         if change.actor_kind == ACTOR_KIND_OPERATOR:
@@ -261,12 +272,16 @@ class Explanation:
     def _waits(self) -> Iterator[ExplainedWait]:
         registration = self.history.registration
         until, stage = registration.deadline, registration.stage
-        if stage == STAGE_WAITING_FOR_CONSENT:
+        if registration.HasField("decline_end_time"):
+            yield self._wait("CONSENT_DECLINED", PARTY_GUARDIAN, registration.decline_end_time)
+        elif stage == STAGE_WAITING_FOR_CONSENT:
             request = self._last_mail(*_TO_GUARDIAN)
             bounced = request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
-            # A guardian whose mail bounced cannot answer by link: the unit must act.
-            party = PARTY_REGISTRAR if bounced else PARTY_GUARDIAN
-            yield self._wait("CONSENT_UNDELIVERABLE" if bounced else "CONSENT", party, until)
+            wrong = registration.HasField("wrong_recipient_time")
+            # A guardian who gets no mail cannot answer by link: the unit must act.
+            party = PARTY_REGISTRAR if wrong or bounced else PARTY_GUARDIAN
+            name = "CONSENT_WRONG_RECIPIENT" if wrong else "CONSENT_UNDELIVERABLE" if bounced else "CONSENT"
+            yield self._wait(name, party, until)
         if stage in _STAFF_WAITS:
             yield self._wait(_STAFF_WAITS[stage], PARTY_CUSTOMER_SERVICE, until)
         password = self._password()
@@ -306,7 +321,7 @@ class Explanation:
         self, name: str, party: Party.ValueType, until: Timestamp | None = None, reference: str = ""
     ) -> ExplainedWait:
         moment = until.ToDatetime(UTC) if until is not None else None
-        text = self.words.say("wait", name, until=moment, reference=reference)
+        text = self.words.say("wait", name, until=moment, at=moment, reference=reference)
         return ExplainedWait(party=party, deadline=until, text=text)
 
     # Actions
@@ -335,6 +350,8 @@ class Explanation:
             if self.erase_time is not None:
                 erasure.time.FromDatetime(self.erase_time)
             return erasure
+        if registration.HasField("decline_end_time"):
+            return ExplainedStep(time=registration.decline_end_time, text=self.words.say("next", "DECLINE"))
         if not registration.HasField("deadline"):
             return None
         name = {

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from importlib import resources
 
-from babel.dates import format_date
+from babel.dates import format_date, format_time
 
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, Language
 from services.runtime.clock import HELSINKI
@@ -20,8 +20,11 @@ class Words:
         self._language = Language.Name(language or LANGUAGE_FI).removeprefix("LANGUAGE_").lower()
 
     def say(self, group: str, name: str, **facts: str | datetime | None) -> str:
-        """A text of a group, with placeholders filled in; moments are written as days."""
-        filled = {key: self._day(fact) if isinstance(fact, datetime) else fact for key, fact in facts.items()}
+        """A text of a group, with placeholders filled in; moments are written as days, `at` as a time."""
+        filled = {
+            key: (self._time if key == "at" else self._day)(fact) if isinstance(fact, datetime) else fact
+            for key, fact in facts.items()
+        }
         return texts()[group][name][self._language].format(**filled)
 
     def mail(self, template: str) -> str:
@@ -31,6 +34,9 @@ class Words:
     def knows(self, group: str, name: str) -> bool:
         """Whether the group has such a text."""
         return name in texts()[group]
+
+    def _time(self, moment: datetime) -> str:
+        return format_time(moment.astimezone(HELSINKI), "short", locale=_LOCALES[self._language])
 
     def _day(self, moment: datetime) -> str:
         return format_date(moment.astimezone(HELSINKI), "long", locale=_LOCALES[self._language])

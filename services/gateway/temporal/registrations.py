@@ -22,7 +22,10 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RejectRequest,
     RemindGuardianRequest,
     RemindGuardianResponse,
+    ReportWrongRecipientRequest,
+    SendConsentLinkRequest,
     StageResponse,
+    TakeBackDeclineRequest,
     VerifyIdentityRequest,
     WithdrawRequest,
 )
@@ -35,6 +38,9 @@ from services.runtime.temporal.updates import patiently, save_registration
 _CLOSED = {
     Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
     Names.DECLINE_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.SEND_CONSENT_LINK: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.REPORT_WRONG_RECIPIENT: REASON_NOT_WAITING_FOR_CONSENT,
+    Names.TAKE_BACK_DECLINE: REASON_NOT_WAITING_FOR_CONSENT,
     Names.WITHDRAW: REASON_NOT_WAITING,
     Names.REACTIVATE: REASON_NOT_WAITING_FOR_DECISION,
     Names.VERIFY_IDENTITY: REASON_NOT_WAITING_FOR_DECISION,
@@ -111,6 +117,20 @@ class RegistrationWorkflows(WorkflowStarter):
     async def decline_consent(self, person_id: str, request: DeclineConsentRequest) -> Registration:
         """Declines the consent."""
         return await self._decide(person_id, Names.DECLINE_CONSENT, request.request_id, request)
+
+    async def send_consent_link(self, person_id: str, request: SendConsentLinkRequest) -> Registration:
+        """Mails the guardian's link anew."""
+        return await self._decide(person_id, Names.SEND_CONSENT_LINK, request.request_id, request)
+
+    async def report_wrong_recipient(
+        self, person_id: str, request: ReportWrongRecipientRequest
+    ) -> Registration:
+        """Marks the guardian's address as wrong."""
+        return await self._decide(person_id, Names.REPORT_WRONG_RECIPIENT, request.request_id, request)
+
+    async def take_back_decline(self, person_id: str, request: TakeBackDeclineRequest) -> Registration:
+        """Takes a decline back."""
+        return await self._decide(person_id, Names.TAKE_BACK_DECLINE, request.request_id, request)
 
     async def withdraw(self, person_id: str, request: WithdrawRequest) -> Registration:
         """Withdraws the registration."""

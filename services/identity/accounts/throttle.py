@@ -1,4 +1,4 @@
-"""Rate limits of log-ins, of wrong link tokens, and of orders of a new password.
+"""Rate limits of log-ins, of wrong link tokens, and of orders of a new password or consent link.
 
 Every attempt is counted before it is examined, so that parallel guesses count too. The caller's limit comes
 before the account's: a throttled caller is counted no further and cannot lock accounts.
@@ -9,7 +9,11 @@ from typing import NamedTuple
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from liity.v1.reason_pb2 import REASON_TOO_MANY_ATTEMPTS, REASON_TOO_MANY_ORDERS
+from liity.v1.reason_pb2 import (
+    REASON_TOO_MANY_ATTEMPTS,
+    REASON_TOO_MANY_LINK_ORDERS,
+    REASON_TOO_MANY_ORDERS,
+)
 from services.identity.models import LockOuts, limits
 from services.identity.settings import IdentitySettings
 from services.runtime.clock import helsinki_day, now
@@ -128,6 +132,24 @@ class OrderThrottle:
         await self._limiter.admit(
             Limit(f"order:caller:{network_of(caller_address)}", self._per_caller, until),
             Limit(f"order:address:{email}", self._per_address, until),
+        )
+
+
+class ConsentLinkOrderThrottle:
+    """Counts orders of a guardian's link anew, per old link and per caller."""
+
+    def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
+        self._limiter = Limiter(engine, limits, REASON_TOO_MANY_LINK_ORDERS)
+        self._per_link = settings.consent_link_orders_per_link
+        self._per_caller = settings.consent_link_orders_per_caller
+        self._window = settings.consent_link_order_window
+
+    async def admit(self, token: str, caller_address: str) -> None:
+        """Counts an order; raises RESOURCE_EXHAUSTED (TOO_MANY_LINK_ORDERS) after too many."""
+        until = now() + self._window
+        await self._limiter.admit(
+            Limit(f"consent link order:caller:{network_of(caller_address)}", self._per_caller, until),
+            Limit(f"consent link order:link:{token}", self._per_link, until),
         )
 
 

@@ -1,8 +1,8 @@
 """LinkService: links in mail, for people without an account."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Row, Select, bindparam, select, update
@@ -17,8 +17,12 @@ from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_EMAIL,
     LINK_PURPOSE_INVITATION,
     LINK_PURPOSE_PASSWORD,
+    AdmitConsentLinkOrderRequest,
+    AdmitConsentLinkOrderResponse,
     CheckLinkRequest,
     CheckLinkResponse,
+    GetConsentLinkRequest,
+    GetConsentLinkResponse,
     IssueLinkRequest,
     IssueLinkResponse,
     LinkPurpose,
@@ -28,6 +32,12 @@ from liity.identity.v1.link_service_pb2 import (
     VoidLinksResponse,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceServicer
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_CLOSED,
+    CONSENT_REQUEST_STATE_EXPIRED,
+    ConsentRequestState,
+)
 from liity.v1.reason_pb2 import (
     REASON_INVALID_DATE,
     REASON_LINK_EXPIRED,
@@ -36,7 +46,7 @@ from liity.v1.reason_pb2 import (
     REASON_LINK_VOID,
     REASON_REQUEST_ID_REUSED,
 )
-from services.identity.accounts.throttle import LinkThrottle
+from services.identity.accounts.throttle import ConsentLinkOrderThrottle, LinkThrottle
 from services.identity.links.tokens import Purpose, SealedIds, new_id
 from services.identity.models import Link
 from services.runtime.clock import now
@@ -58,6 +68,9 @@ _PURPOSES: Mapping[LinkPurpose.ValueType, Purpose] = {
     LINK_PURPOSE_CUSTOMERSHIP: "customership",
     LINK_PURPOSE_INVITATION: "invitation",
 }
+
+
+_Read = TypeVar("_Read")
 
 
 class UsableLink(NamedTuple):
@@ -94,25 +107,45 @@ class LinkDoor:
         address. A valid token is never throttled: it cannot be guessed, and a school or a proxy shares one
         address.
         """
+
+        async def usable(connection: AsyncConnection, link_id: str) -> UsableLink:
+            return await usable_link(connection, link_id, request_id)
+
+        return await self._opened(purpose, token, usable)
+
+    async def consent_link(self, token: str) -> GetConsentLinkResponse:
+        """What became of a consent link. Invalid tokens are refused and throttled as by `open`."""
+        return await self._opened(LINK_PURPOSE_CONSENT, token, _consent_link)
+
+    async def _opened(
+        self,
+        purpose: LinkPurpose.ValueType,
+        token: str,
+        read: Callable[[AsyncConnection, str], Awaitable[_Read]],
+    ) -> _Read:
         try:
-            return await self._usable(purpose, token, request_id)
+            link_id = self._sealed_ids.open(_PURPOSES[purpose], token) if purpose in _PURPOSES else None
+            if link_id is None:
+                raise not_found(REASON_LINK_INVALID)
+            async with self._single.connect() as connection:
+                return await read(connection, link_id)
         except Refusal as refusal:
             if refusal.reason == REASON_LINK_INVALID:
                 await self._throttle.count(current_actor().caller_address)
             raise
 
-    async def _usable(self, purpose: LinkPurpose.ValueType, token: str, request_id: str) -> UsableLink:
-        link_id = self._sealed_ids.open(_PURPOSES[purpose], token) if purpose in _PURPOSES else None
-        if link_id is None:
-            raise not_found(REASON_LINK_INVALID)
-        async with self._single.connect() as connection:
-            return await usable_link(connection, link_id, request_id)
-
 
 class Links(LinkServiceServicer):
     """Issues, checks, redeems and voids links. A token is the sealed ID of the link's row."""
 
-    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, door: LinkDoor) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        sealed_ids: SealedIds,
+        door: LinkDoor,
+        consent_link_orders: ConsentLinkOrderThrottle,
+    ) -> None:
+        self._consent_link_orders = consent_link_orders
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sealed_ids = sealed_ids
@@ -127,7 +160,7 @@ class Links(LinkServiceServicer):
                     link_id=new_id(),
                     purpose=request.purpose,
                     subject=request.subject,
-                    expires_at=_moment(request.expire_time),
+                    expires_at=_moment(request.expire_time, "expire_time"),
                     request_id=request.request_id,
                     created_at=now(),
                 )
@@ -138,7 +171,8 @@ class Links(LinkServiceServicer):
                 return IssueLinkResponse(token=self._sealed(request.purpose, link_id))
             link = await _issued_before(connection, request)
         return IssueLinkResponse(
-            token=self._sealed(request.purpose, link.link_id), link_void=link.voided_at is not None
+            token=self._sealed(request.purpose, link.link_id),
+            link_void=link.used_at is not None or link.voided_at is not None,
         )
 
     @override
@@ -149,15 +183,37 @@ class Links(LinkServiceServicer):
         )
 
     @override
+    async def GetConsentLink(self, request: GetConsentLinkRequest, context: object) -> GetConsentLinkResponse:
+        return await self._door.consent_link(request.token)
+
+    @override
+    async def AdmitConsentLinkOrder(
+        self, request: AdmitConsentLinkOrderRequest, context: object
+    ) -> AdmitConsentLinkOrderResponse:
+        # First the link: invalid tokens are counted by their own limit.
+        link = await self._door.consent_link(request.token)
+        await self._consent_link_orders.admit(request.token, current_actor().caller_address)
+        return AdmitConsentLinkOrderResponse(link=link)
+
+    @override
     async def RedeemLink(self, request: RedeemLinkRequest, context: object) -> RedeemLinkResponse:
         async with self._single.connect() as connection:
-            await redeem_link(connection, request.link_id, request.request_id)
+            await redeem_link(connection, request.link_id, request.request_id, request.consent_state)
         return RedeemLinkResponse()
 
     @override
     async def VoidLinks(self, request: VoidLinksRequest, context: object) -> VoidLinksResponse:
         async with self._single.connect() as connection:
-            await void_links(connection, request.purpose, request.subject, request.kept_request_id)
+            await void_links(
+                connection,
+                request.purpose,
+                request.subject,
+                request.kept_request_id,
+                request.consent_state,
+                _moment(request.consent_state_time, "consent_state_time")
+                if request.HasField("consent_state_time")
+                else None,
+            )
         return VoidLinksResponse()
 
     def _sealed(self, purpose: LinkPurpose.ValueType, link_id: str) -> str:
@@ -165,7 +221,12 @@ class Links(LinkServiceServicer):
 
 
 async def void_links(
-    connection: AsyncConnection, purpose: LinkPurpose.ValueType, subject: str, kept_request_id: str = ""
+    connection: AsyncConnection,
+    purpose: LinkPurpose.ValueType,
+    subject: str,
+    kept_request_id: str = "",
+    consent_state: int = 0,
+    consent_state_at: datetime | None = None,
 ) -> None:
     """Voids the subject's unused links, except the one that `kept_request_id` issued."""
     await connection.execute(
@@ -177,7 +238,37 @@ async def void_links(
             Link.voided_at.is_(None),
             Link.request_id != kept_request_id,
         )
-        .values(voided_at=now())
+        .values(voided_at=now(), consent_state=consent_state or None, consent_state_at=consent_state_at)
+    )
+
+
+async def _consent_link(connection: AsyncConnection, link_id: str) -> GetConsentLinkResponse:
+    """What became of a consent link, from its row alone: the registration may be erased."""
+    found = await connection.execute(
+        select(
+            Link.subject,
+            Link.consent_state,
+            Link.consent_state_at,
+            Link.created_at,
+            Link.used_at,
+            Link.voided_at,
+            Link.expires_at,
+        ).where(Link.link_id == link_id)
+    )
+    link = found.one_or_none()
+    if link is None:
+        raise not_found(REASON_LINK_INVALID)
+    ended_at = link.used_at or link.voided_at
+    state = cast("ConsentRequestState.ValueType", link.consent_state or CONSENT_REQUEST_STATE_CLOSED)
+    if ended_at is None:
+        is_over = link.expires_at <= now()
+        state = CONSENT_REQUEST_STATE_EXPIRED if is_over else CONSENT_REQUEST_STATE_ASKED
+        ended_at = link.expires_at if is_over else link.created_at
+    return GetConsentLinkResponse(
+        subject=link.subject,
+        state=state,
+        state_time=link.consent_state_at or ended_at,
+        expire_time=link.expires_at,
     )
 
 
@@ -207,7 +298,9 @@ async def usable_link(connection: AsyncConnection, link_id: str, request_id: str
     return UsableLink(link_id, link.subject, link.request_id, used=False)
 
 
-async def redeem_link(connection: AsyncConnection, link_id: str, request_id: str) -> str:
+async def redeem_link(
+    connection: AsyncConnection, link_id: str, request_id: str, consent_state: int = 0
+) -> str:
     """Marks the link as used and returns its subject; one of several wins. Errors as `usable_link`."""
     moment = now()
     subject = await connection.scalar(
@@ -218,7 +311,7 @@ async def redeem_link(connection: AsyncConnection, link_id: str, request_id: str
             Link.voided_at.is_(None),
             Link.expires_at > moment,
         )
-        .values(used_at=moment, used_request_id=request_id)
+        .values(used_at=moment, used_request_id=request_id, consent_state=consent_state or None)
         .returning(Link.subject)
     )
     return subject if subject is not None else (await usable_link(connection, link_id, request_id)).subject
@@ -295,9 +388,9 @@ async def issue_link(
 
 async def _issued_before(
     connection: AsyncConnection, request: IssueLinkRequest
-) -> Row[str, str, datetime | None]:
+) -> Row[str, str, datetime | None, datetime | None]:
     found = await connection.execute(
-        select(Link.link_id, Link.subject, Link.voided_at).where(
+        select(Link.link_id, Link.subject, Link.used_at, Link.voided_at).where(
             Link.purpose == request.purpose, Link.request_id == request.request_id
         )
     )
@@ -307,8 +400,8 @@ async def _issued_before(
     return link
 
 
-def _moment(timestamp: Timestamp) -> datetime:
+def _moment(timestamp: Timestamp, field: str) -> datetime:
     try:
         return timestamp.ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise invalid([FieldViolation("expire_time", REASON_INVALID_DATE)]) from None
+        raise invalid([FieldViolation(field, REASON_INVALID_DATE)]) from None

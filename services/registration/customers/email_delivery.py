@@ -49,7 +49,12 @@ _CLEAR_CUSTOMER = (
     # That a server accepted mail does not prove that the customer reads it.
     .values(email_state=EMAIL_STATE_UNCONFIRMED)
 )
-_CLEAR_GUARDIAN = update(registrations).where(*_OF_GUARDIAN_ASKED).values(undeliverable_since=None)
+_CLEAR_GUARDIAN = (
+    update(registrations)
+    # Mail does reach a wrong recipient.
+    .where(*_OF_GUARDIAN_ASKED, registrations.c.wrong_recipient_since.is_(None))
+    .values(undeliverable_since=None)
+)
 
 _later = customer_changes.alias("later")
 _CHANGED_AGAIN = exists().where(

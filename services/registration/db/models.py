@@ -273,7 +273,14 @@ class Registration(Base):
     decision_request_id: Mapped[uuid.UUID | None]
     """The call by which customer service decided."""
     undeliverable_since: Mapped[datetime | None]
-    """When a mail server first refused the guardian's address; valid only while consent is awaited."""
+    """When a mail server first refused the guardian's address, or a wrong recipient was reported; valid only
+    while consent is awaited."""
+    wrong_recipient_since: Mapped[datetime | None]
+    """When somebody else reported to get the guardian's mail; valid only while consent is awaited."""
+    declined_at: Mapped[datetime | None]
+    """When the guardian declined, until that is taken back or ends the registration (R38)."""
+    decline_ends_at: Mapped[datetime | None]
+    """When the registration ends for it."""
 
 
 class Transfer(Base):

@@ -102,6 +102,9 @@ ERASE_REGISTRATIONS = (
             else_=registrations.c.rejection_note,
         ),
         undeliverable_since=None,
+        wrong_recipient_since=None,
+        declined_at=None,
+        decline_ends_at=None,
         # A registration without a customership stays in its unit's list: who saved it, when, and its outcome.
         # Of one with a customership only a number remains.
         request_id=_if_begun(func.gen_random_uuid(), registrations.c.request_id),

@@ -194,6 +194,9 @@ def _creation(
         "rejection_note": None,
         "decision_request_id": None,
         "undeliverable_since": None,
+        "wrong_recipient_since": None,
+        "declined_at": None,
+        "decline_ends_at": None,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if request.missing_code_reason:

@@ -29,7 +29,13 @@ _UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
 _UPDATE = (
     update(registrations)
     .where(registrations.c.registration_id == bindparam("id"))
-    .values(form=bindparam("new_form"), undeliverable_since=bindparam("refused_since"))
+    .values(
+        form=bindparam("new_form"),
+        undeliverable_since=bindparam("refused_since"),
+        wrong_recipient_since=bindparam("wrong_since"),
+        declined_at=bindparam("decline_time"),
+        decline_ends_at=bindparam("decline_end"),
+    )
 )
 _FIELDS = [field.name for field in CustomerForm.DESCRIPTOR.fields]
 _DIGEST = 4
@@ -63,8 +69,15 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         raise invalid(errors)
     # Whether a corrected address works is not known yet.
     is_corrected = after.related_person.email != before.related_person.email
-    refused_since = None if is_corrected else row["undeliverable_since"]
-    await connection.execute(_UPDATE, by_id | {"new_form": to_json(after), "refused_since": refused_since})
+    change = {
+        "new_form": to_json(after),
+        "refused_since": None if is_corrected else row["undeliverable_since"],
+        "wrong_since": None if is_corrected else row["wrong_recipient_since"],
+        # Whoever declined was not the guardian, who is asked now.
+        "decline_time": None if is_corrected else row["declined_at"],
+        "decline_end": None if is_corrected else row["decline_ends_at"],
+    }
+    await connection.execute(_UPDATE, by_id | change)
     use = use_row("registration:update", [request.registration_id, row["person_id"]])
     await connection.execute(queries.INSERT_USE, use)
     changed = (await connection.execute(queries.GET, by_id)).mappings().one()

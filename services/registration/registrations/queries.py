@@ -272,6 +272,10 @@ GET_PROFILE = (
             customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
             registrations.c.undeliverable_since.is_not(None),
         ).label("was_refused"),
+        (
+            (registrations.c.stage == STAGE_WAITING_FOR_CONSENT)
+            & registrations.c.wrong_recipient_since.is_not(None)
+        ).label("wrong_recipient"),
         _unit_name(),
     )
     .select_from(registrations.outerjoin(customers))
@@ -285,6 +289,38 @@ INSERT_NAMES = _insert_names()
 
 INSERT_CONSENT = insert(consents)
 
+MARK_WRONG_RECIPIENT = (
+    update(registrations)
+    .where(
+        _BY_ID,
+        registrations.c.stage == STAGE_WAITING_FOR_CONSENT,
+        registrations.c.wrong_recipient_since.is_(None),
+    )
+    .values(
+        wrong_recipient_since=bindparam("now"),
+        # The address is work for customer service, like one that a mail server refuses.
+        undeliverable_since=func.coalesce(registrations.c.undeliverable_since, bindparam("now")),
+    )
+    .returning(*COLUMNS)
+)
+"""No row if consent is not awaited, or it is known."""
+
+_DECLINE_IS_NEW = (
+    _BY_ID,
+    registrations.c.stage == STAGE_WAITING_FOR_CONSENT,
+    registrations.c.declined_at.is_distinct_from(
+        bindparam("decline_time", type_=registrations.c.declined_at.type)
+    ),
+)
+
+SET_DECLINE = (
+    update(registrations)
+    .where(*_DECLINE_IS_NEW)
+    .values(declined_at=bindparam("decline_time"), decline_ends_at=bindparam("decline_end"))
+    .returning(*COLUMNS)
+)
+"""Records a decline, or clears it. No row if consent is not awaited, or it is recorded already."""
+
 ACTIVATE = (
     update(registrations)
     .where(_BY_ID)
@@ -295,6 +331,8 @@ ACTIVATE = (
         form=None,
         birth_date=None,
         deadline=None,
+        declined_at=None,
+        decline_ends_at=None,
         missing_code_reason=None,
         updated_at=bindparam("now"),
     )
@@ -353,10 +391,18 @@ INSERT_USE = insert(use_entries)
 
 
 def _end() -> Select[object]:
-    """Ends a waiting registration and writes its entry in the log of use; no row if it does not wait."""
+    """Ends a waiting registration and writes its entry in the log of use; no row if it does not wait.
+
+    Nor if it is to end for a decline that has been taken back.
+    """
+    decline = bindparam("decline_time", type_=registrations.c.declined_at.type)
     ended = (
         update(registrations)
-        .where(_BY_ID, registrations.c.stage.in_(NOT_BEGUN))
+        .where(
+            _BY_ID,
+            registrations.c.stage.in_(NOT_BEGUN),
+            or_(decline.is_(None), registrations.c.declined_at == decline),
+        )
         .values(
             stage=bindparam("new_stage"),
             consent_state=case(
@@ -366,6 +412,8 @@ def _end() -> Select[object]:
             form=None,
             birth_date=None,
             deadline=None,
+            declined_at=None,
+            decline_ends_at=None,
             missing_code_reason=None,
             rejection_note=bindparam("note", type_=String),
             decision_request_id=func.coalesce(

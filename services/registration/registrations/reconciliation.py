@@ -87,6 +87,7 @@ _OF_REGISTRATION = (
     _REGISTRATIONS.request_id,
     _REGISTRATIONS.stage,
     _REGISTRATIONS.kind,
+    _REGISTRATIONS.decline_ends_at.label("decline_end_time"),
 )
 _EXPECTED_END = _CUSTOMERS.profile["expected_end_date"]
 

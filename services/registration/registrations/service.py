@@ -1,6 +1,8 @@
 """RegistrationService: registrations, the customers they become, and the evidence of consent."""
 
 import uuid
+from collections.abc import Mapping
+from datetime import datetime
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -162,7 +164,60 @@ class RegistrationServicer(RegistrationServiceServicer):
             from_json(row["profile"]), row["unit_id"], row["unit_display_name"], row["registrar_account_id"]
         )
         details.was_refused = row["was_refused"]
+        details.wrong_recipient = row["wrong_recipient"]
         return pb.GetMailingDetailsResponse(mailing_details=details)
+
+    @override
+    async def MarkWrongRecipient(
+        self, request: pb.MarkWrongRecipientRequest, _context: object
+    ) -> pb.MarkWrongRecipientResponse:
+        """Records that mail to the guardian reached another person."""
+        async with self._engine.begin() as connection:
+            change = {"id": request.registration_id, "now": now()}
+            row = (await connection.execute(queries.MARK_WRONG_RECIPIENT, change)).mappings().first()
+            if row is not None:
+                subjects = [row["registration_id"], row["person_id"]]
+                use = use_row("registration:report-wrong-recipient", subjects)
+                await connection.execute(queries.INSERT_USE, use)
+        registration = to_message(row) if row is not None else await self._get(request.registration_id)
+        return pb.MarkWrongRecipientResponse(registration=registration)
+
+    @override
+    async def RecordDecline(
+        self, request: pb.RecordDeclineRequest, _context: object
+    ) -> pb.RecordDeclineResponse:
+        """Records that the guardian declined (R38)."""
+        decline = {
+            "decline_time": proto_dates.moment(request.decline_time, "decline_time"),
+            "decline_end": proto_dates.moment(request.decline_end_time, "decline_end_time"),
+        }
+        registration = await self._set_decline(request.registration_id, "registration:decline", decline)
+        return pb.RecordDeclineResponse(registration=registration)
+
+    @override
+    async def TakeBackDecline(
+        self, request: pb.TakeBackDeclineRequest, _context: object
+    ) -> pb.TakeBackDeclineResponse:
+        """Records that the guardian took the decline back (R38)."""
+        none = {"decline_time": None, "decline_end": None}
+        action = "registration:take-back-decline"
+        registration = await self._set_decline(request.registration_id, action, none)
+        return pb.TakeBackDeclineResponse(registration=registration)
+
+    async def _set_decline(
+        self, registration_id: str, action: str, decline: Mapping[str, datetime | None]
+    ) -> pb.Registration:
+        async with self._engine.begin() as connection:
+            change = {"id": registration_id, **decline}
+            row = (await connection.execute(queries.SET_DECLINE, change)).mappings().first()
+            if row is not None:
+                use = use_row(action, [row["registration_id"], row["person_id"]])
+                await connection.execute(queries.INSERT_USE, use)
+                return to_message(row)
+        registration = await self._get(registration_id)
+        if registration.stage != STAGE_WAITING_FOR_CONSENT:
+            raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+        return registration
 
     @override
     async def ActivateRegistration(
@@ -244,6 +299,9 @@ class RegistrationServicer(RegistrationServiceServicer):
             "new_stage": request.stage,
             "note": tidy_text(request.rejection_note) or None,
             "decision": uuid.UUID(decision) if decision else None,
+            "decline_time": proto_dates.moment(request.decline_time, "decline_time")
+            if request.HasField("decline_time")
+            else None,
             "now": now(),
         }
         rejected = request.stage == STAGE_REJECTED

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,11 +14,21 @@ from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
     LINK_PURPOSE_PASSWORD,
     LINK_PURPOSE_UNSPECIFIED,
+    AdmitConsentLinkOrderRequest,
     CheckLinkRequest,
+    GetConsentLinkRequest,
     IssueLinkRequest,
     LinkPurpose,
     RedeemLinkRequest,
     VoidLinksRequest,
+)
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_CLOSED,
+    CONSENT_REQUEST_STATE_EXPIRED,
+    CONSENT_REQUEST_STATE_REPLACED,
+    ConsentRequestState,
 )
 from liity.v1.reason_pb2 import (
     REASON_INVALID_DATE,
@@ -27,12 +37,13 @@ from liity.v1.reason_pb2 import (
     REASON_LINK_USED,
     REASON_LINK_VOID,
     REASON_REQUEST_ID_REUSED,
+    REASON_TOO_MANY_LINK_ORDERS,
 )
 from services.identity.links.tokens import new_id
 from services.identity.models import Link
 from services.runtime.clock import now
 from services.runtime.rpc.errors import FieldViolation, Refusal
-from tests.services.conftest import Component, refused
+from tests.services.conftest import Component, IdentityFactory, refused
 
 
 def issue(subject: str, request_id: str | None = None) -> IssueLinkRequest:
@@ -174,3 +185,78 @@ async def test_an_end_outside_the_calendar(identity: Component, seconds: int) ->
     request.expire_time.CopyFrom(Timestamp(seconds=seconds))
     refusal = await refused(identity(request))
     assert refusal.violations == (FieldViolation("expire_time", REASON_INVALID_DATE),)
+
+
+async def test_a_consent_link_tells_what_became_of_the_request(
+    identity: Component, identity_engine: AsyncEngine
+) -> None:
+    subject = new_id()
+
+    async def told(token: str) -> tuple[ConsentRequestState.ValueType, datetime]:
+        answer = await identity(GetConsentLinkRequest(token=token))
+        return answer.state, answer.state_time.ToDatetime(UTC)
+
+    before = now()
+    asked, _ = await issued(identity, subject)
+    state, time = await told(asked)
+    assert state == CONSENT_REQUEST_STATE_ASKED
+    assert before <= time <= now()
+
+    lapsed, lapsed_id = await issued(identity)
+    await expire(identity_engine, lapsed_id)
+    assert (await told(lapsed))[0] == CONSENT_REQUEST_STATE_EXPIRED
+
+    accepted, link_id = await issued(identity, subject)
+    answer = RedeemLinkRequest(
+        link_id=link_id, request_id=str(uuid4()), consent_state=CONSENT_REQUEST_STATE_ACCEPTED
+    )
+    before = now()
+    await identity(answer)
+    after = now()
+    void = VoidLinksRequest(
+        purpose=LINK_PURPOSE_CONSENT, subject=subject, consent_state=CONSENT_REQUEST_STATE_REPLACED
+    )
+    await identity(void)
+    # Later messages change neither what was told nor when.
+    void.consent_state = CONSENT_REQUEST_STATE_CLOSED
+    await identity(answer)
+    await identity(void)
+    state, time = await told(accepted)
+    assert state == CONSENT_REQUEST_STATE_ACCEPTED
+    assert before <= time <= after
+    assert (await told(asked))[0] == CONSENT_REQUEST_STATE_REPLACED
+    forged = await refused(identity(GetConsentLinkRequest(token=f"{asked}A")))
+    assert (forged.code.name, forged.reason) == ("NOT_FOUND", REASON_LINK_INVALID)
+
+
+async def test_a_link_of_an_earlier_release_tells_that_its_request_is_over(identity: Component) -> None:
+    """Workers of earlier releases give no state."""
+    token, link_id = await issued(identity)
+    await identity(RedeemLinkRequest(link_id=link_id, request_id=str(uuid4())))
+    assert (await identity(GetConsentLinkRequest(token=token))).state == CONSENT_REQUEST_STATE_CLOSED
+
+
+async def test_a_consent_link_is_ordered_anew_so_many_times(identity: Component) -> None:
+    """Per old link, from wherever."""
+    subject = new_id()
+    token, _ = await issued(identity, subject)
+    order = AdmitConsentLinkOrderRequest(token=token)
+    for _ in range(3):
+        assert (await identity(order)).link.subject == subject
+    refusal = await refused(identity(order))
+    assert (refusal.code.name, refusal.reason) == ("RESOURCE_EXHAUSTED", REASON_TOO_MANY_LINK_ORDERS)
+    assert refusal.retry_after is not None
+    another, _ = await issued(identity)
+    await identity(AdmitConsentLinkOrderRequest(token=another))
+
+
+async def test_a_caller_orders_so_many_consent_links(identity_with: IdentityFactory) -> None:
+    caller = uuid4().hex
+    async with identity_with(consent_link_orders_per_caller=2) as identity:
+        tokens = [(await issued(identity))[0] for _ in range(3)]
+        orders = [AdmitConsentLinkOrderRequest(token=token) for token in tokens]
+        for order in orders[:2]:
+            await identity(order, caller=caller)
+        refusal = await refused(identity(orders[2], caller=caller))
+        assert refusal.reason == REASON_TOO_MANY_LINK_ORDERS
+        await identity(orders[2])

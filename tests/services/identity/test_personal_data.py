@@ -12,6 +12,7 @@ from liity.identity.v1.credential_service_pb2 import ChoosePasswordRequest, Issu
 from liity.identity.v1.link_service_pb2 import (
     LINK_PURPOSE_CONSENT,
     CheckLinkRequest,
+    GetConsentLinkRequest,
     IssueLinkRequest,
     RedeemLinkRequest,
 )
@@ -23,6 +24,7 @@ from liity.identity.v1.person_service_pb2 import (
     PrepareCodeChangeRequest,
     RetainPersonRequest,
 )
+from liity.v1.consent_service_pb2 import CONSENT_REQUEST_STATE_CLOSED, CONSENT_REQUEST_STATE_DECLINED
 from liity.v1.customer_service_pb2 import CODE_CHANGE_CORRECTED
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_USED, REASON_LINK_VOID
 from services.identity import privacy_export
@@ -109,7 +111,9 @@ async def test_what_links_open_is_erased_with_the_person(
     unused, _ = await consent_link(identity, registration_id)
     used, used_id = await consent_link(identity, registration_id)
     others, _ = await consent_link(identity, another)
-    answer = RedeemLinkRequest(link_id=used_id, request_id=str(uuid4()))
+    answer = RedeemLinkRequest(
+        link_id=used_id, request_id=str(uuid4()), consent_state=CONSENT_REQUEST_STATE_DECLINED
+    )
     await identity(answer)
     for _ in range(2):
         await identity(ErasePersonRequest(person_id=person_id, subject_ids=[registration_id]))
@@ -124,6 +128,11 @@ async def test_what_links_open_is_erased_with_the_person(
     assert (await refused(identity(check(unused)))).reason == REASON_LINK_VOID
     assert (await refused(identity(check(used)))).reason == REASON_LINK_USED
     assert (await identity(check(used, answer.request_id))).subject == ""
+    # What became of the request stays: it names nobody.
+    told = await identity(GetConsentLinkRequest(token=used))
+    assert (told.subject, told.state) == ("", CONSENT_REQUEST_STATE_DECLINED)
+    told = await identity(GetConsentLinkRequest(token=unused))
+    assert (told.subject, told.state) == ("", CONSENT_REQUEST_STATE_CLOSED)
     await identity(answer)
     assert (await identity(check(others))).subject == another
     assert not (await identity(FindPersonRequest(personal_identity_code=nth_code(701)))).person_id

@@ -15,6 +15,7 @@ from google.type.date_pb2 import Date
 from joserfc import jws, jwt
 from joserfc.jwk import OctKey, OKPKey
 
+from deploy.demo.polling import eventually
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from frontends.client import new_request_id
@@ -26,7 +27,14 @@ from liity.v1.auth_service_pb2 import (
     RefreshSessionResponse,
 )
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_EXPIRED,
+    CONSENT_REQUEST_STATE_WITHDRAWN,
     GetConsentRequestRequest,
+    GetConsentStatusRequest,
+    RequestNewConsentLinkRequest,
+    RequestNewConsentLinkResponse,
 )
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_OTHER
 from liity.v1.use_log_service_pb2 import SUSPICION_RULE_LOCK_OUTS, ListSuspicionsRequest
@@ -47,7 +55,7 @@ from tests.system.support.public_api import (
     request_class,
 )
 from tests.system.support.public_api_facts import Facts, Links
-from tests.system.support.registering import adult, settings
+from tests.system.support.registering import PATIENCE, MailCounter, adult, link_token, settings
 from tests.system.support.walks import walk_storing_nothing
 
 AUTH = "/liity.v1.AuthService"
@@ -370,7 +378,58 @@ async def test_a_link_that_is_over_says_why(gateway: Gateway, facts: Facts, stor
                 refusal = await gateway.refusal(path, right(path, facts, token=token), language=language)
                 assert outcome(refusal) == ("FAILED_PRECONDITION", reason)
 
-    await walk_storing_nothing(stores, {path: partial(check, path, link) for path, link in _BY_LINK.items()})
+    refusing = {
+        path: partial(check, path, link)
+        for path, link in _BY_LINK.items()
+        if not CALLS[path].answers_links_that_are_over
+    }
+    await walk_storing_nothing(stores, refusing)
+
+
+async def test_a_link_that_is_over_tells_what_became_of_the_consent_request(
+    gateway: Gateway, facts: Facts
+) -> None:
+    links = facts.consent
+    told = {
+        token: await gateway.call(f"{CONSENT}/GetConsentStatus", GetConsentStatusRequest(token=token))
+        for token in vars(links).values()
+    }
+    assert {token: status.state for token, status in told.items()} == {
+        links.good: CONSENT_REQUEST_STATE_ASKED,
+        links.used: CONSENT_REQUEST_STATE_ACCEPTED,
+        links.void: CONSENT_REQUEST_STATE_WITHDRAWN,
+        links.expired: CONSENT_REQUEST_STATE_EXPIRED,
+    }
+    assert all(status.HasField("state_time") for status in told.values())
+    assert [token for token, status in told.items() if status.HasField("deadline")] == [links.good]
+
+
+async def test_a_link_that_is_over_orders_the_one_that_works(
+    gateway: Gateway, facts: Facts, mails: MailCounter
+) -> None:
+    def requests() -> list[str]:
+        copies = mails.copies(facts.child, facts.waiting)
+        return [link_token(copy) for copy in copies if copy.template == "consent_request"]
+
+    async def order(token: str, request_id: str) -> object:
+        request = RequestNewConsentLinkRequest(token=token, request_id=request_id)
+        return await gateway.call(f"{CONSENT}/RequestNewConsentLink", request)
+
+    links, before = facts.consent, len(requests())
+    again = new_request_id()
+    answers = [await order(links.expired, again) for _ in range(2)]
+    # Neither these, nor what stands behind their links, can be told from the answer.
+    answers += [await order(token, new_request_id()) for token in (links.good, links.used, links.void)]
+    assert answers == [RequestNewConsentLinkResponse()] * 5
+
+    async def counted() -> int:
+        return len(requests())
+
+    await eventually(counted, lambda count: count > before, PATIENCE)
+    # The mails of later calls would have come by now: this one comes after them.
+    await order(links.expired, new_request_id())
+    await eventually(counted, lambda count: count > before + 1, PATIENCE)
+    assert requests() == [links.good] * (before + 2)
 
 
 async def test_a_forged_link_opens_nothing(gateway: Gateway, facts: Facts, stores: Stores) -> None:

@@ -3,18 +3,20 @@
 import json
 import re
 import subprocess
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from deploy.local.mailbox.client import Mail, MailboxClient
 from deploy.local.ports import HOST
 from deploy.local.stack import Stack
-from liity.v1.registration_pb2 import STAGE_DECLINED
+from liity.v1.registration_pb2 import PARTY_REGISTRAR, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
+from liity.v1.registration_service_pb2 import ExplainedEvent, ExplainRegistrationRequest
 from services.runtime.clock import helsinki_day, now
 from tests.system.conftest import Api, Liity
 from tests.system.support.registering import (
     PATIENCE,
     MailCounter,
     adult,
+    get,
     pupil,
     reaches,
     save,
@@ -62,6 +64,7 @@ async def test_a_guardian_reads_and_consents(api: Api, links: Liity, mails: Mail
     accepted = links(*accept, typed=f"{link}y\n")
     assert "The consent is given." in accepted.stdout, accepted.stderr
     assert refusal(links("consent", "show", typed=link)) == "LINK_USED"
+    assert "ACCEPTED" in links("consent", "status", typed=link).stdout
     # What credentials are mailed for: the customer chooses a password by that link.
     credentials = link_in((await mails.wait_for(child, "credentials", saved)).text)
     short = links("choose-password", typed=f"{credentials}short\n")
@@ -80,6 +83,57 @@ async def test_a_guardian_declines(api: Api, links: Liity, mails: MailCounter) -
     declined = links("consent", "decline", "--yes", typed=link)
     assert "declined" in declined.stdout, declined.stderr
     await reaches(api.teacher, saved.name, STAGE_DECLINED)
+    # The child's data is erased, yet the same link tells what was answered.
+    assert "DECLINED" in links("consent", "status", typed=link).stdout
+
+
+async def test_a_guardian_takes_a_decline_back_and_declines_for_good(
+    stack: Stack, api: Api, links: Liity, mails: MailCounter
+) -> None:
+    child, other = pupil(), pupil()
+    async with settings(stack, {"LIITY_WORKFLOWS_DECLINE_GRACE": "PT1H"}, "worker"):
+        saved = await save(api.teacher, child)
+        link = link_in((await mails.wait_for(child, "consent_request")).text)
+        assert "Can be taken back until: 20" in links("consent", "decline", "--yes", typed=link).stdout
+        status = links("consent", "status", typed=link).stdout
+        assert "DECLINED" in status
+        assert "Can be taken back until" in status
+        explain = ExplainRegistrationRequest(name=saved.name)
+        explained = await api.teacher.call(api.teacher.registrations.ExplainRegistration, explain)
+        assert explained.next.time.ToDatetime(UTC) > now()
+        assert explained.next.time == (await get(api.teacher, saved.name)).decline_end_time
+        assert explained.events[-1].kind == ExplainedEvent.KIND_DECLINE_RECEIVED
+        taken_back = links("consent", "take-back", typed=link)
+        assert "awaited again" in taken_back.stdout, taken_back.stderr
+        assert "ASKED" in links("consent", "status", typed=link).stdout
+        assert not (await get(api.teacher, saved.name)).HasField("decline_end_time")
+    async with settings(stack, {"LIITY_WORKFLOWS_DECLINE_GRACE": "PT1S"}, "worker"):
+        saved = await save(api.teacher, other)
+        link = link_in((await mails.wait_for(other, "consent_request")).text)
+        links("consent", "decline", "--yes", typed=link)
+        await reaches(api.teacher, saved.name, STAGE_DECLINED)
+        status = links("consent", "status", typed=link).stdout
+        assert "DECLINED" in status
+        assert "Can be taken back until" not in status
+        # Repeating the answer is fine, taking it back is too late.
+        assert "no more" in links("consent", "decline", "--yes", typed=link).stdout
+        assert refusal(links("consent", "take-back", typed=link)) == "LINK_VOID"
+
+
+async def test_who_is_not_the_guardian_says_so(api: Api, links: Liity, mails: MailCounter) -> None:
+    child = pupil()
+    saved = await save(api.teacher, child)
+    link = link_in((await mails.wait_for(child, "consent_request")).text)
+    reported = links("consent", "not-mine", "--yes", typed=link)
+    assert "Reported" in reported.stdout, reported.stderr
+    assert refusal(links("consent", "show", typed=link)) == "LINK_USED"
+    assert "WRONG RECIPIENT" in links("consent", "status", typed=link).stdout.replace("_", " ")
+    await mails.wait_for(child, "consent_wrong_recipient")
+    explain = ExplainRegistrationRequest(name=saved.name)
+    explained = await api.teacher.call(api.teacher.registrations.ExplainRegistration, explain)
+    assert [wait.party for wait in explained.waits] == [PARTY_REGISTRAR]
+    assert ExplainedEvent.KIND_WRONG_RECIPIENT in {event.kind for event in explained.events}
+    assert (await get(api.teacher, saved.name)).stage == STAGE_WAITING_FOR_CONSENT
 
 
 async def test_a_customer_confirms_an_address(

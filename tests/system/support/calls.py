@@ -39,6 +39,10 @@ from liity.v1.consent_service_pb2 import (
     AcceptConsentRequest,
     DeclineConsentRequest,
     GetConsentRequestRequest,
+    GetConsentStatusRequest,
+    ReportWrongRecipientRequest,
+    RequestNewConsentLinkRequest,
+    TakeBackDeclineRequest,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
 from liity.v1.customer_form_pb2 import (
@@ -138,6 +142,8 @@ class Call:
     """A successful call and its entries in the log of use (R36), for each RPC that leaves entries."""
     link: str = ""
     """The links of `Facts` whose token authorises the call, if a token in the request does."""
+    answers_links_that_are_over: bool = False
+    """Whether links that were used, are void or have expired are answered, too."""
 
 
 def right(path: str, facts: Facts, **changed: str) -> Any:
@@ -206,6 +212,20 @@ CALLS: dict[str, Call] = {
         lambda facts: GetConsentRequestRequest(token=facts.consent.good),
         link="consent",
     ),
+    "/liity.v1.ConsentService/GetConsentStatus": Call(
+        lambda facts: GetConsentStatusRequest(token=facts.consent.good),
+        link="consent",
+        answers_links_that_are_over=True,
+    ),
+    "/liity.v1.ConsentService/RequestNewConsentLink": Call(
+        lambda facts: RequestNewConsentLinkRequest(token=facts.consent.good, request_id=new_request_id()),
+        link="consent",
+        answers_links_that_are_over=True,
+    ),
+    "/liity.v1.ConsentService/ReportWrongRecipient": Call(
+        lambda facts: ReportWrongRecipientRequest(token=facts.consent.good, request_id=new_request_id()),
+        link="consent",
+    ),
     "/liity.v1.ConsentService/AcceptConsent": Call(
         lambda facts: AcceptConsentRequest(
             token=facts.consent.good,
@@ -218,6 +238,10 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.ConsentService/DeclineConsent": Call(
         lambda facts: DeclineConsentRequest(token=facts.consent.good, request_id=new_request_id()),
+        link="consent",
+    ),
+    "/liity.v1.ConsentService/TakeBackDecline": Call(
+        lambda facts: TakeBackDeclineRequest(token=facts.consent.good, request_id=new_request_id()),
         link="consent",
     ),
     "/liity.v1.CredentialService/ChoosePassword": Call(

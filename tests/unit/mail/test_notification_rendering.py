@@ -70,6 +70,7 @@ CONTENTS: list[dict[str, Any]] = [
     {"consent_reminder": _ASKED},
     {"consent_given": _CUSTOMER},
     {"consent_outgrown": _CUSTOMER},
+    {"consent_wrong_recipient": _CUSTOMER},
     {"consent_declined": _REGISTRATION},
     {"consent_lapsed": _REGISTRATION},
     {"registration_withdrawn": _REGISTRATION},

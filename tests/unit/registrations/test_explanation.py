@@ -301,6 +301,11 @@ WAITS = [
         [mail("consent_request", DELIVERY_STATE_UNDELIVERABLE)],
         [PARTY_REGISTRAR],
     ),
+    (
+        history(STAGE_WAITING_FOR_CONSENT, deadline=day(30), wrong_recipient_time=day(2)),
+        [mail("consent_request")],
+        [PARTY_REGISTRAR],
+    ),
     (history(STAGE_WAITING_FOR_REACTIVATION, deadline=day(30)), [], [PARTY_CUSTOMER_SERVICE]),
     (history(STAGE_WAITING_FOR_IDENTITY_CHECK, deadline=day(30)), [], [PARTY_CUSTOMER_SERVICE]),
     (history(STAGE_ACTIVE), [], [PARTY_SYSTEM]),

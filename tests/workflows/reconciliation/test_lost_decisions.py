@@ -15,8 +15,10 @@ from liity.registration.v1.registration_service_pb2 import (
     ConsentEvidence,
     EndRegistrationRequest,
     LinkRegistrationRequest,
+    RecordDeclineRequest,
     Registrar,
     Registration,
+    TakeBackDeclineRequest,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.customer_form_pb2 import LANGUAGE_FI
@@ -29,6 +31,7 @@ from liity.v1.registration_pb2 import (
     STAGE_WITHDRAWN,
     Stage,
 )
+from liity.workflows.v1.registration_workflow_pb2 import DeclineConsentRequest, WithdrawRequest
 from services.runtime.clock import now
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.reconciliation.test_reconciliation import (
@@ -143,6 +146,32 @@ async def test_a_consent_is_taken_by_reconciliation(world: World) -> None:
     assert (await run.describe()).run_id == first.run_id
     await reconcile(world)
     assert subjects(world, email).count(CONSENT) == 1
+
+
+async def test_a_decline_whose_end_is_over_is_taken_by_reconciliation(world: World) -> None:
+    _, registration, run = await child_waiting(world)
+    worker = world.worker["registration"]
+    decline = RecordDeclineRequest(registration_id=registration.registration_id)
+    decline.decline_time.FromDatetime(now() - timedelta(hours=2))
+    decline.decline_end_time.FromDatetime(now() - timedelta(hours=1))
+    await worker.call(RegistrationServiceStub(worker.channel).RecordDecline, decline)
+    await reconcile(world)
+    await reaches(world, registration, STAGE_DECLINED)
+    await ends(run)
+
+
+async def test_a_decline_whose_taking_back_is_lost_ends_nothing(world: World) -> None:
+    _, registration, run = await child_waiting(world)
+    person_id = registration.person_id
+    decline = DeclineConsentRequest(request_id=str(uuid.uuid4()))
+    await world.workflows.decline_consent(person_id, decline)
+    worker = world.worker["registration"]
+    taken_back = TakeBackDeclineRequest(registration_id=registration.registration_id)
+    await worker.call(RegistrationServiceStub(worker.channel).TakeBackDecline, taken_back)
+    await world.skip(run, timedelta(hours=2))
+    assert (await world.stored(registration)).stage == STAGE_WAITING_FOR_CONSENT
+    withdraw = WithdrawRequest(request_id=str(uuid.uuid4()))
+    assert (await world.workflows.withdraw(person_id, withdraw)).stage == STAGE_WITHDRAWN
 
 
 async def test_a_consent_is_taken_when_it_is_repeated(world: World) -> None:

@@ -8,11 +8,23 @@ from email.message import EmailMessage
 import pytest
 from babel.dates import format_date
 
-from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_CONSENT,
+    CheckLinkRequest,
+    GetConsentLinkRequest,
+)
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_DECLINED,
+    CONSENT_REQUEST_STATE_LAPSED,
+    CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
+    CONSENT_REQUEST_STATE_WITHDRAWN,
+    ConsentRequestState,
+)
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -33,6 +45,7 @@ from liity.v1.registration_pb2 import (
 from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
     RecordConsentRequest,
+    TakeBackDeclineRequest,
     WithdrawRequest,
 )
 from services.runtime.clock import HELSINKI, helsinki_day, now, to_proto_date
@@ -71,6 +84,13 @@ async def link_id(world: World, token: str) -> str:
     identity = world.gateway["identity"]
     check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CONSENT)
     return (await identity.call(LinkServiceStub(identity.channel).CheckLink, check)).link_id
+
+
+async def became_of(world: World, token: str) -> ConsentRequestState.ValueType:
+    """What the guardian's link tells of the request."""
+    identity = world.gateway["identity"]
+    request = GetConsentLinkRequest(token=token)
+    return (await identity.call(LinkServiceStub(identity.channel).GetConsentLink, request)).state
 
 
 async def test_an_adult_is_welcomed_at_nine_on_the_fourteenth_day(world: World) -> None:
@@ -167,6 +187,7 @@ async def test_a_guardian_who_accepts_begins_the_customership(world: World) -> N
     with pytest.raises(Refusal) as refused:
         await link_id(world, token)
     assert refused.value.reason == REASON_LINK_USED
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_ACCEPTED
 
 
 async def test_paper_consent_waits_for_nobody(world: World) -> None:
@@ -199,28 +220,88 @@ async def test_no_answer_is_reminded_three_times_and_lapses(world: World) -> Non
     with pytest.raises(Refusal) as refused:
         await link_id(world, token)
     assert refused.value.reason == REASON_LINK_VOID
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_LAPSED
 
 
 async def test_a_guardian_who_declines_ends_it(world: World) -> None:
-    registration, run = await world.save(child_form(address()), born(9))
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(hours=1))
+    token = token_in(world.mails_to(guardian)[0])
     person = registration_person(run.id)
-    request = DeclineConsentRequest(request_id=str(uuid.uuid4()))
+    request = DeclineConsentRequest(request_id=str(uuid.uuid4()), link_id=await link_id(world, token))
     answer = await world.workflows.decline_consent(person, request)
-    assert answer.stage == STAGE_DECLINED
+    assert answer.stage == STAGE_WAITING_FOR_CONSENT
+    assert answer.decline_end_time.ToDatetime() - answer.decline_time.ToDatetime() == timedelta(hours=1)
+    assert (await run.describe()).typed_search_attributes[DEADLINE] == answer.decline_end_time.ToDatetime(UTC)
+    # Another answer of the same kind changes nothing.
+    again = DeclineConsentRequest(request_id=str(uuid.uuid4()), link_id=request.link_id)
+    assert await world.workflows.decline_consent(person, again) == answer
+    await world.skip(run, timedelta(minutes=50))
+    assert (await world.stored(registration)).person_id
+    await world.environment.fast_forward(run)
     await run.result()
-    assert not (await world.stored(registration)).person_id
+    ended = await world.stored(registration)
+    assert ended.stage == STAGE_DECLINED
+    assert not ended.person_id
+    assert not ended.HasField("decline_time")
+    assert len(world.mails_to(guardian)) == 1
     with pytest.raises(Refusal) as refused:
         await world.workflows.record_consent(person, RecordConsentRequest(request_id=str(uuid.uuid4())))
     assert refused.value.reason == REASON_NOT_WAITING_FOR_CONSENT
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_DECLINED
+    identity = world.gateway["identity"]
+    told = await identity.call(
+        LinkServiceStub(identity.channel).GetConsentLink, GetConsentLinkRequest(token=token)
+    )
+    assert told.state_time == answer.decline_time
+
+
+async def test_a_decline_is_taken_back_and_the_wait_goes_on(world: World) -> None:
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(days=6, hours=23, minutes=30))
+    deadline = (await run.describe()).typed_search_attributes[DEADLINE]
+    person, asked = registration_person(run.id), len(world.mails_to(guardian))
+    # It has not come yet, and then it is due while the decline stands.
+    decline = DeclineConsentRequest(request_id=str(uuid.uuid4()))
+    await world.workflows.decline_consent(person, decline)
+    await world.skip(run, timedelta(minutes=50))
+    take_back = TakeBackDeclineRequest(request_id=str(uuid.uuid4()))
+    for _ in range(2):
+        answer = await world.workflows.take_back_decline(person, take_back)
+        assert not answer.HasField("decline_time")
+    await world.skip(run, timedelta(days=1))
+    assert (await world.stored(registration)).stage == STAGE_WAITING_FOR_CONSENT
+    assert (await run.describe()).typed_search_attributes[DEADLINE] == deadline
+    assert len(world.mails_to(guardian)) == asked
+    await world.skip(run, timedelta(days=7))
+    assert len(world.mails_to(guardian)) == asked + 1
+    # A second decline has an hour of its own, within which the guardian accepts.
+    decline.request_id = str(uuid.uuid4())
+    assert (await world.workflows.decline_consent(person, decline)).HasField("decline_end_time")
+    consent = RecordConsentRequest(
+        request_id=str(uuid.uuid4()),
+        evidence=ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja"),
+    )
+    assert (await world.workflows.record_consent(person, consent)).stage == STAGE_ACTIVE
+    await world.skip(run, timedelta(hours=3))
+    stored = await world.stored(registration)
+    assert stored.stage == STAGE_CREDENTIALS_SENT
+    assert not stored.HasField("decline_time")
 
 
 async def test_a_registrar_withdraws(world: World) -> None:
-    registration, run = await world.save(child_form(address()), born(9))
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(hours=1))
+    token = token_in(world.mails_to(guardian)[0])
     request = WithdrawRequest(request_id=str(uuid.uuid4()))
     answer = await world.workflows.withdraw(registration_person(run.id), request)
     assert answer.stage == STAGE_WITHDRAWN
     await run.result()
     assert not (await world.stored(registration)).person_id
+    assert await became_of(world, token) == CONSENT_REQUEST_STATE_WITHDRAWN
 
 
 @pytest.mark.parametrize(
@@ -263,6 +344,7 @@ async def test_who_turns_15_needs_no_consent_any_more(world: World) -> None:
     assert (stored.stage, stored.consent_state) == (STAGE_CREDENTIALS_SENT, CONSENT_STATE_OUTGROWN)
     mails = world.mails_to(guardian)
     assert len(mails) == 3
+    assert await became_of(world, token_in(mails[0])) == CONSENT_REQUEST_STATE_NO_LONGER_NEEDED
     # Asked and reminded until the birthday, on which nothing lapses and nothing is erased.
     day = format_date(birthday, "long", locale="fi")
     for mail in mails[:2]:
@@ -283,7 +365,7 @@ async def test_who_turns_15_needs_no_consent_any_more(world: World) -> None:
 async def test_a_signal_decides_and_a_late_one_changes_nothing(world: World, signal: str, stage: int) -> None:
     registration, run = await world.save(child_form(address()), born(9))
     await run.signal(signal, {})
-    await world.skip(run, timedelta(hours=1))
+    await world.skip(run, timedelta(hours=2))
     assert (await world.stored(registration)).stage == stage
     if stage == STAGE_CREDENTIALS_SENT:
         await run.signal("withdraw", {})

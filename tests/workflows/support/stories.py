@@ -54,9 +54,12 @@ from liity.workflows.v1.operators_pb2 import WaitsFor
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import (
     Adopt,
+    DeclineConsentRequest,
     LinkToCustomerRequest,
     RecordConsentRequest,
     RegistrationWorkflowInput,
+    ReportWrongRecipientRequest,
+    TakeBackDeclineRequest,
     VerifyIdentityRequest,
 )
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
@@ -213,6 +216,17 @@ async def edited(world: World) -> Scene:
     return _of(registration, go)
 
 
+async def wrong_recipient(world: World) -> Scene:
+    """A child whose consent request reaches another person, who reports it."""
+    registration, _ = await world.save(child_form(address()), born(9))
+
+    async def go() -> None:
+        request = ReportWrongRecipientRequest(request_id=new_id())
+        await world.workflows.report_wrong_recipient(registration.person_id, request)
+
+    return _of(registration, go)
+
+
 async def consented(world: World) -> Scene:
     """A child whose guardian accepts."""
     registration, _ = await world.save(child_form(address()), born(9))
@@ -221,6 +235,32 @@ async def consented(world: World) -> Scene:
         evidence = ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja")
         request = RecordConsentRequest(request_id=new_id(), evidence=evidence)
         await world.workflows.record_consent(registration.person_id, request)
+
+    return _of(registration, go)
+
+
+def _declining(registration: Registration, world: World) -> Callable[[], Awaitable[object]]:
+    async def go() -> None:
+        request = DeclineConsentRequest(request_id=new_id())
+        await world.workflows.decline_consent(registration.person_id, request)
+
+    return go
+
+
+async def declined(world: World) -> Scene:
+    """A child whose guardian declines."""
+    registration, _ = await world.save(child_form(address()), born(9))
+    return _of(registration, _declining(registration, world))
+
+
+async def decline_taken_back(world: World) -> Scene:
+    """A child whose guardian declines, and takes it back."""
+    registration, _ = await world.save(child_form(address()), born(9))
+    await _declining(registration, world)()
+
+    async def go() -> None:
+        request = TakeBackDeclineRequest(request_id=new_id())
+        await world.workflows.take_back_decline(registration.person_id, request)
 
     return _of(registration, go)
 
@@ -635,7 +675,10 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         child: ("request_consent", "remind_of_consent", "end_registration", "tell_consent_not_given"),
         almost_15: ("activate_registration", "tell_consent_outgrown", "plan_welcome", "send_credentials"),
         edited: ("edit_registration",),
+        wrong_recipient: ("report_wrong_recipient", "tell_wrong_recipient"),
         consented: ("activate_registration", "tell_consent_given"),
+        declined: ("record_decline", "end_registration"),
+        decline_taken_back: ("take_back_decline",),
         withdrawn: ("end_registration", "tell_withdrawn"),
         without_code: (
             "ask_customer_service",
