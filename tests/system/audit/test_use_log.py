@@ -119,7 +119,13 @@ def recorded(path: str) -> Accounts | None:
     return rule if isinstance(rule, Accounts) and rule.recorded is not Recorded.NOT else None
 
 
-REPEATED = [path for path in LOGGED if path.startswith(f"{REGISTRATIONS}/R")]
+REPEATED = [
+    path
+    for path in LOGGED
+    if path.startswith(f"{REGISTRATIONS}/R")
+    and (rule := recorded(path)) is not None
+    and rule.recorded is Recorded.WITH_CHANGE
+]
 """Changes whose repetition leaves no second entry."""
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from deploy.demo.polling import eventually
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
-from liity.v1.reason_pb2 import REASON_TOO_MANY_EDITS
+from liity.v1.reason_pb2 import REASON_GUARDIAN_MAILED_RECENTLY, REASON_TOO_MANY_EDITS
 from liity.v1.registration_pb2 import STAGE_WELCOMED
-from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest
+from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest, RemindGuardianRequest
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from tests.workflows.conftest import World, born, child_form
@@ -75,6 +75,29 @@ async def test_a_guardian_is_heard_after_any_number_of_edits(
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     # The request, the credentials and the welcome: each once.
     assert len(world.mails_to(guardian)) == 3
+
+
+async def test_a_reminder_is_repeated_by_no_later_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    guardian = address()
+    registration, run = await world.save(child_form(guardian), born(9))
+    await world.skip(run, timedelta(days=5))
+    first = await run_id(world, registration)
+    request = RemindGuardianRequest(request_id=str(uuid.uuid4()))
+    reminded = await world.workflows.remind_guardian(registration.person_id, request)
+    await world.skip(run, timedelta(minutes=1))
+    monkeypatch.setattr(state, "EDITS_PER_RUN", 2)
+    await edit(world, registration, "first_names", first_names="Onni Ilmari")
+    await in_a_new_run(world, registration, first)
+    again = await world.workflows.remind_guardian(registration.person_id, request)
+    assert again.mail_time == reminded.mail_time
+    other = RemindGuardianRequest(request_id=str(uuid.uuid4()))
+    with pytest.raises(Refusal) as refused:
+        await world.workflows.remind_guardian(registration.person_id, other)
+    assert refused.value.reason == REASON_GUARDIAN_MAILED_RECENTLY
+    # The reminder of the seventh day is left out.
+    newest = world.temporal.get_workflow_handle(RegistrationWorkflowNames.workflow_id(registration.person_id))
+    await world.skip(newest, timedelta(days=3))
+    assert len(world.mails_to(guardian)) == 2
 
 
 async def test_edits_at_every_keystroke_are_slowed_down(
