@@ -41,6 +41,9 @@ def _environment(language: str, static: Mapping[str, str]) -> Environment:
     )
     texts = translations(language)
     environment.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]
+    # `_()` gets names of people and units, and texts of the gateway, too. Jinja's own one takes what it
+    # returns for HTML, and "%" in it for a place to fill in.
+    environment.globals["_"] = texts.gettext
     locale = _LOCALES[language]
 
     time_format = "d MMM yyyy HH:mm" if language == "en" else "d.M.yyyy HH.mm"
