@@ -677,7 +677,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         edited: ("edit_registration",),
         wrong_recipient: ("report_wrong_recipient", "tell_wrong_recipient"),
         consented: ("activate_registration", "tell_consent_given"),
-        declined: ("record_decline", "end_registration"),
+        declined: ("record_decline",),
         decline_taken_back: ("take_back_decline",),
         withdrawn: ("end_registration", "tell_withdrawn"),
         without_code: (
