@@ -199,6 +199,9 @@ class ConsentService(ConsentServiceServicer):
     ) -> TakeBackDeclineResponse:
         """Takes a decline back. Repeating the call is safe."""
         link = await self._check_link(request.token, request.request_id)
+        if not link.subject:
+            # Another answer was recorded by this request, and the registration has been erased since.
+            raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
         registration = await self._get_registration(link.subject)
         _require_waiting(registration)
         take_back = workflow_pb2.TakeBackDeclineRequest(request_id=request.request_id)
