@@ -1,4 +1,4 @@
-"""The guardian's pages: who asks, for whom, what consenting means, and the answer (R5, R29, R30)."""
+"""The guardian's pages: who asks, for whom, what consenting means, and the answer (R5, R29, R30, R38)."""
 
 from starlette.responses import Response
 
@@ -6,28 +6,40 @@ from frontends.refusals import Refusal
 from frontends.web.language import N_
 from frontends.web.links.opening import LinkVisit, link_page
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ASKED,
     AcceptConsentRequest,
+    ConsentRequestState,
     DeclineConsentRequest,
     GetConsentRequestRequest,
     GetConsentRequestResponse,
+    GetConsentStatusRequest,
+    GetConsentStatusResponse,
+    ReportWrongRecipientRequest,
+    RequestNewConsentLinkRequest,
+    TakeBackDeclineRequest,
 )
 
 NAME = "consent"
 
 
 async def show(link: LinkVisit) -> Response:
-    """What the guardian is asked."""
-    return link.render("consent.html", asked=await _asked(link), errors={})
+    """What the guardian is asked; once it is answered, which answer was given and when."""
+    status = await _status(link)
+    if status.state == CONSENT_REQUEST_STATE_ASKED:
+        return link.render("consent.html", asked=await _asked(link), errors={})
+    return _told(link, status)
 
 
 async def answer(link: LinkVisit) -> Response:
     """Takes the choice. Without one, nothing happens: programs that press buttons make none."""
     visit = link.visit
+    if (await _status(link)).state != CONSENT_REQUEST_STATE_ASKED:
+        return visit.redirect(link.path())
     asked = await _asked(link)
     choice, name = visit.typed.get("choice", ""), visit.typed.get("guardian_name", "").strip()
     errors = {}
-    if choice not in {"accept", "decline"}:
-        errors["choice"] = N_("Choose whether you consent.")
+    if choice not in {"accept", "decline", "not-mine"}:
+        errors["choice"] = N_("Choose an answer.")
     elif choice == "accept" and not name:
         errors["guardian_name"] = N_("Write your name.")
     if visit.switches_language:
@@ -36,6 +48,10 @@ async def answer(link: LinkVisit) -> Response:
         return link.render("consent.html", 422, asked=asked, errors=errors)
     if choice == "decline":
         return visit.redirect(link.path("decline"))
+    if choice == "not-mine":
+        report = ReportWrongRecipientRequest(token=link.token, request_id=visit.request_id)
+        await visit.call(visit.site.api.consents.ReportWrongRecipient, report)
+        return visit.redirect(link.path())
     accept = AcceptConsentRequest(
         token=link.token,
         request_id=visit.request_id,
@@ -50,38 +66,68 @@ async def answer(link: LinkVisit) -> Response:
         if "guardian_name" not in errors:
             raise
         return link.render("consent.html", 422, asked=asked, errors=errors)
-    return visit.redirect(link.path("accepted"))
+    return visit.redirect(link.path())
 
 
 async def ask_again(link: LinkVisit) -> Response:
     """Tells what is lost, and asks once more."""
-    return link.render("consent_decline.html", asked=await _asked(link), errors={})
+    if (await _status(link)).state != CONSENT_REQUEST_STATE_ASKED:
+        return link.visit.redirect(link.path())
+    return link.render("consent_decline.html", errors={})
 
 
 async def decline(link: LinkVisit) -> Response:
     """Declines, if the second question was answered too."""
     visit = link.visit
+    sure = visit.typed.get("sure", "")
     if visit.switches_language:
         return await ask_again(link)
-    sure = visit.typed.get("sure", "")
     if sure == "no":
         return visit.redirect(link.path())
     if sure != "yes":
         errors = {"sure": N_("Choose whether you decline.")}
-        return link.render("consent_decline.html", 422, asked=await _asked(link), errors=errors)
+        return link.render("consent_decline.html", 422, errors=errors)
     request = DeclineConsentRequest(token=link.token, request_id=visit.request_id)
     await visit.call(visit.site.api.consents.DeclineConsent, request)
-    return visit.redirect(link.path("declined"))
+    return visit.redirect(link.path())
 
 
-async def accepted(link: LinkVisit) -> Response:
-    """The consent is recorded."""
-    return link.render("consent_accepted.html")
+async def take_back(link: LinkVisit) -> Response:
+    """Takes a decline back within its hour (R38)."""
+    visit = link.visit
+    if visit.switches_language or visit.typed.get("sure") != "yes":
+        errors = (
+            {} if visit.switches_language else {"sure": N_("Tick the box if you have changed your mind.")}
+        )
+        return _told(link, await _status(link), errors)
+    request = TakeBackDeclineRequest(token=link.token, request_id=visit.request_id)
+    await visit.call(visit.site.api.consents.TakeBackDecline, request)
+    return visit.redirect(link.path())
 
 
-async def declined(link: LinkVisit) -> Response:
-    """The registration has ended."""
-    return link.render("consent_declined.html")
+async def order(link: LinkVisit) -> Response:
+    """Has a new link mailed to the guardian's address on file."""
+    visit = link.visit
+    if visit.switches_language or visit.typed.get("sure") != "yes":
+        errors = {} if visit.switches_language else {"sure": N_("Tick the box if you want a new link.")}
+        return _told(link, await _status(link), errors)
+    request = RequestNewConsentLinkRequest(token=link.token, request_id=visit.request_id)
+    await visit.call(visit.site.api.consents.RequestNewConsentLink, request)
+    return link.render("consent_link_ordered.html")
+
+
+def _told(
+    link: LinkVisit, status: GetConsentStatusResponse, errors: dict[str, str] | None = None
+) -> Response:
+    state = ConsentRequestState.Name(status.state).removeprefix("CONSENT_REQUEST_STATE_")
+    code = 422 if errors else 200
+    return link.render("consent_status.html", code, status=status, state=state, errors=errors or {})
+
+
+async def _status(link: LinkVisit) -> GetConsentStatusResponse:
+    visit = link.visit
+    request = GetConsentStatusRequest(token=link.token)
+    return await visit.call(visit.site.api.consents.GetConsentStatus, request)
 
 
 async def _asked(link: LinkVisit) -> GetConsentRequestResponse:
@@ -93,6 +139,6 @@ async def _asked(link: LinkVisit) -> GetConsentRequestResponse:
 PAGES = (
     link_page(NAME, "", show, answer),
     link_page(NAME, "decline", ask_again, decline),
-    link_page(NAME, "accepted", accepted),
-    link_page(NAME, "declined", declined),
+    link_page(NAME, "take-back", None, take_back),
+    link_page(NAME, "new-link", None, order),
 )
