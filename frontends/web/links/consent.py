@@ -59,6 +59,13 @@ async def answer(link: LinkVisit) -> Response:
         wording_version=asked.wording.version,
         language=asked.wording.language,
     )
+    return await _accept(link, accept, asked)
+
+
+async def _accept(
+    link: LinkVisit, accept: AcceptConsentRequest, asked: GetConsentRequestResponse
+) -> Response:
+    visit = link.visit
     try:
         await visit.call(visit.site.api.consents.AcceptConsent, accept)
     except Refusal as refusal:
@@ -121,7 +128,7 @@ def _told(
 ) -> Response:
     state = ConsentRequestState.Name(status.state).removeprefix("CONSENT_REQUEST_STATE_")
     code = 422 if errors else 200
-    return link.render("consent_status.html", code, status=status, state=state, errors=errors or {})
+    return link.render("consent_status.html", code, known=status, state=state, errors=errors or {})
 
 
 async def _status(link: LinkVisit) -> GetConsentStatusResponse:
