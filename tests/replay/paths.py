@@ -86,7 +86,7 @@ async def _link_id(world: World, guardian: str) -> str:
         return list(world.mails_to(guardian))
 
     mail = (await eventually(mails, bool, _PATIENCE))[0]
-    found = re.search(r"#([\w.~-]+)", mail.get_body(("plain",)).get_content())
+    found = re.search(r"/consent/([\w.~-]+)", mail.get_body(("plain",)).get_content())
     assert found is not None
     identity = world.gateway["identity"]
     check = CheckLinkRequest(token=found[1], purpose=LINK_PURPOSE_CONSENT)

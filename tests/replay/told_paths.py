@@ -38,6 +38,8 @@ _PATIENCE = 60.0
 
 _STORIES: Sequence[Story] = (
     stories.converted,
+    stories.wrong_recipient,
+    stories.decline_taken_back,
     stories.edited,
     stories.adopted,
     stories.over,

@@ -40,7 +40,7 @@ def tokens(world: World, email: str) -> list[str]:
     """The tokens of the links in the credentials that were mailed to an address."""
     mails = [mail for mail in world.mails_to(email) if mail["Subject"] == CREDENTIALS]
     bodies = [mail.get_body(("plain",)) for mail in mails]
-    return [re.findall(r"#([\w.~-]+)", body.get_content())[0] for body in bodies if body is not None]
+    return [re.findall(r"/password/([\w.~-]+)", body.get_content())[0] for body in bodies if body is not None]
 
 
 async def send(
