@@ -10,7 +10,8 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
 )
-from liity.v1.registration_service_pb2 import ListRegistrationsRequest
+from liity.v1.registration_service_pb2 import REGISTRATION_ORDER_DEADLINE, ListRegistrationsRequest
+from liity.v1.unit_service_pb2 import GetUnitSummaryRequest
 from liity.v1.work_service_pb2 import (
     CLAIM_FILTER_MINE,
     WORK_ITEM_KIND_UNSPECIFIED,
@@ -36,13 +37,22 @@ async def show(visit: Visit) -> Response:
         return visit.redirect("/unit")
     if visit.opened.is_customer_service and not visit.unit:
         return await _show_staff(visit)
-    waiting = []
-    if visit.unit:
-        for stage in _WAITING:
-            request = ListRegistrationsRequest(parent=visit.unit, stage=stage, page_size=5)
-            answer = await visit.call(visit.site.api.registrations.ListRegistrations, request)
-            waiting.append((stage, answer))
-    return visit.render("accounts/home.html", waiting=waiting)
+    if not visit.unit:
+        return visit.render("accounts/home.html", waiting=[], summary=None)
+    requests = [
+        ListRegistrationsRequest(
+            parent=visit.unit, stages=[stage], page_size=5, order_by=REGISTRATION_ORDER_DEADLINE
+        )
+        for stage in _WAITING
+    ]
+    summary, found = await asyncio.gather(
+        visit.call(visit.site.api.units.GetUnitSummary, GetUnitSummaryRequest(name=visit.unit)),
+        asyncio.gather(
+            *(visit.call(visit.site.api.registrations.ListRegistrations, each) for each in requests)
+        ),
+    )
+    waiting = list(zip(_WAITING, found, strict=True))
+    return visit.render("accounts/home.html", waiting=waiting, summary=summary)
 
 
 async def _show_staff(visit: Visit) -> Response:

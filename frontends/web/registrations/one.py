@@ -8,12 +8,19 @@ from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import EDITABLE, PAPER_CONSENT
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
-from liity.v1.registration_pb2 import ACTION_EDIT, ACTION_RECORD_CONSENT, ACTION_WITHDRAW, PARTY_REGISTRAR
+from liity.v1.registration_pb2 import (
+    ACTION_EDIT,
+    ACTION_RECORD_CONSENT,
+    ACTION_REMIND_GUARDIAN,
+    ACTION_WITHDRAW,
+    PARTY_REGISTRAR,
+)
 from liity.v1.registration_service_pb2 import (
     ExplainRegistrationRequest,
     GetRegistrationRequest,
     GetRegistrationResponse,
     RecordConsentRequest,
+    RemindGuardianRequest,
     UpdateRegistrationRequest,
     WithdrawRegistrationRequest,
 )
@@ -53,6 +60,14 @@ async def record_consent(visit: Visit) -> Response:
             return visit.redirect(f"/{_name(visit)}")
     status = 422 if form.is_wrong else 200
     return visit.render("registrations/consent.html", status, found=await _get(visit), form=form)
+
+
+async def remind(visit: Visit) -> Response:
+    """Has the guardian reminded now; refused shortly after another mail."""
+    request = RemindGuardianRequest(name=_name(visit), request_id=visit.request_id)
+    if not visit.switches_language:
+        await visit.call(visit.site.api.registrations.RemindGuardian, request)
+    return visit.redirect(f"/{_name(visit)}")
 
 
 async def ask_to_withdraw(visit: Visit) -> Response:
@@ -127,7 +142,12 @@ async def _get(visit: Visit) -> GetRegistrationResponse:
 
 def _can(found: GetRegistrationResponse) -> set[str]:
     """What a registrar can do now."""
-    names = {ACTION_EDIT: "edit", ACTION_RECORD_CONSENT: "consent", ACTION_WITHDRAW: "withdraw"}
+    names = {
+        ACTION_EDIT: "edit",
+        ACTION_RECORD_CONSENT: "consent",
+        ACTION_REMIND_GUARDIAN: "remind",
+        ACTION_WITHDRAW: "withdraw",
+    }
     return {
         names[each.action]
         for each in found.registration.available_actions
