@@ -69,7 +69,12 @@ class Wiring:
         return Command([sys.executable, "-m", "deploy", "serve", *names], given | own)
 
     def _settings_beside(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
-        settings = self.settings(name)
+        # What others see of the stack may be given: the address of the pages, and the proxies before them.
+        settings = {
+            variable: value
+            for variable, value in self.settings(name).items()
+            if variable not in _GIVEN or variable not in given
+        }
         return _without_given_mail_server(settings, given) if name == "notification" else settings
 
     def settings(self, name: str) -> dict[str, str]:
@@ -170,6 +175,10 @@ class Wiring:
     def ca(self) -> Path | None:
         """The CA of the gateway's certificate; None without TLS."""
         return self._certificates.ca if self._certificates else None
+
+
+_GIVEN = frozenset({"LIITY_WEB_URL", "LIITY_TRUSTED_PROXIES"})
+"""Settings of ours that stay as the environment has them."""
 
 
 def note_stack(folder: Path, ports: Ports, certificates: Certificates | None) -> None:

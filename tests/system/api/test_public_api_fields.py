@@ -219,6 +219,7 @@ EXPECTED: dict[str, Answers] = {
     **dict.fromkeys(("SearchCustomers.query", "need_ends_before_date", "not_welcomed"), _OPTIONAL),
     "content": {_NO_FILE: "CLASS_LIST_UNREADABLE"},
     "skip_wrong_rows": _OPTIONAL,
+    "validate_only": _OPTIONAL,
     "recipient": _OPTIONAL,
     "form.address.country_code": _always("INVALID_FORMAT") | _OPTIONAL,
     "form.email": _texts("INVALID_EMAIL") | _OPTIONAL,

@@ -57,6 +57,7 @@ LIST = f"{REGISTRATIONS}/ListRegistrations"
 RECORD = f"{REGISTRATIONS}/RecordConsent"
 UPDATE = f"{REGISTRATIONS}/UpdateRegistration"
 WITHDRAW = f"{REGISTRATIONS}/WithdrawRegistration"
+REMIND = f"{REGISTRATIONS}/RemindGuardian"
 EXPLAIN = f"{REGISTRATIONS}/ExplainRegistration"
 ACCEPT = "/liity.v1.ConsentService/AcceptConsent"
 
@@ -70,7 +71,7 @@ OF_REGISTRATION = sorted(OURS - {*IN_UNIT})
 
 def test_every_rpc_for_accounts_names_a_unit_or_a_registration() -> None:
     assert {CHECK, REGISTER, LIST} == {*IN_UNIT}
-    assert {GET, RECORD, UPDATE, WITHDRAW, EXPLAIN} == {*OF_REGISTRATION}
+    assert {GET, RECORD, REMIND, UPDATE, WITHDRAW, EXPLAIN} == {*OF_REGISTRATION}
 
 
 # Units and registrations

@@ -150,7 +150,7 @@ async def test_a_cd_borrower_ends_active_and_gets_an_own_link_alone(world: World
     assert (await world.stored(registration)).stage == STAGE_ACTIVE
     (begun,) = world.mails_to(email)
     assert begun["Subject"] == BEGUN
-    assert "/customership#" in str(begun.get_body(("plain",)))
+    assert "/customership/" in str(begun.get_body(("plain",)))
 
 
 async def test_a_cd_borrower_with_a_registrars_address_gets_no_link(world: World) -> None:
