@@ -41,13 +41,15 @@ async def test_mail_that_reached_nobody_is_counted(notification: Notification, e
         answer = await notification.gateway.call(stub.GetMailFigures, request)
         return answer.figures  # type: ignore[no-any-return]
 
-    assert await figures() == MailFigures()
-    moment = now()
+    # Mails of other tests may be there.
+    before, moment = await figures(), now()
     for hours in (1, 23, 25, 29 * 24, 31 * 24):
         await _recorded(engine, DELIVERY_STATE_UNDELIVERABLE, moment - timedelta(hours=hours))
     for hours in (1, 50):
         await _recorded(engine, DELIVERY_STATE_PENDING, moment - timedelta(hours=hours))
         await _recorded(engine, DELIVERY_STATE_SENT, moment - timedelta(hours=hours))
     found = await figures()
-    assert (found.refused_within_day, found.refused_within_month, found.pending) == (2, 4, 2)
+    assert found.refused_within_day - before.refused_within_day == 2
+    assert found.refused_within_month - before.refused_within_month == 4
+    assert found.pending - before.pending == 2
     assert found.oldest_pending_time.ToDatetime(UTC) == moment - timedelta(hours=50)

@@ -341,7 +341,7 @@ def test_an_address_that_does_not_work_and_an_open_message_are_waited_for() -> N
 ACTIONS = [
     (
         history(STAGE_WAITING_FOR_CONSENT, deadline=day(30), consent_state=CONSENT_STATE_AWAITED),
-        {"ANSWER_CONSENT_REQUEST", "RECORD_CONSENT", "EDIT", "WITHDRAW"},
+        {"ANSWER_CONSENT_REQUEST", "RECORD_CONSENT", "REMIND_GUARDIAN", "EDIT", "WITHDRAW"},
     ),
     (history(STAGE_WAITING_FOR_REACTIVATION), {"REACTIVATE", "REJECT", "EDIT", "WITHDRAW"}),
     (
@@ -422,7 +422,7 @@ def test_a_changed_address_waits_for_its_confirmation() -> None:
 def test_everything_has_its_words_in_every_language() -> None:
     expected = {
         "event": set(ExplainedEvent.Kind.keys()[1:]),
-        "stage": {*Stage.keys()[1:], "STAGE_ENDED", "STAGE_ERASED"},
+        "stage": {*Stage.keys()[1:], "STAGE_DECLINE_RECEIVED", "STAGE_ENDED", "STAGE_ERASED"},
         "password": set(ExplainedPassword.State.keys()[1:]),
         "work": set(WorkItemKind.keys()[1:]),
     }

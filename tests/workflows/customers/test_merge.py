@@ -1,10 +1,12 @@
 """Two customers become one: what runs for the one ends, what runs for the other goes on (R24, R34)."""
 
 import uuid
+from email.message import EmailMessage
 
 import pytest
 from temporalio.client import WorkflowHandle
 
+from deploy.demo.polling import eventually
 from liity.identity.v1.person_service_pb2 import FindPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1.customer_service_pb2 import Customer, MergeCustomersRequest
@@ -80,7 +82,11 @@ async def test_who_logged_in_as_the_merged_one_gets_the_credentials_that_stay(wo
     mail_of_kept = address()
     _, _, kept = await saved(world, mail_of_kept)
     _, _, merged = await saved(world, address())
-    sent = len(world.mails_to(mail_of_kept))
+
+    async def mails() -> list[EmailMessage]:
+        return list(world.mails_to(mail_of_kept))
+
+    sent = len(await eventually(mails, bool, 60))
     request_id = await merge(world, kept, merged, CODE_OF_MERGED)
     await world.temporal.get_workflow_handle(MergeWorkflowNames.workflow_id(request_id)).result()
     (anew,) = world.mails_to(mail_of_kept)[sent:]
