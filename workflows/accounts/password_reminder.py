@@ -5,6 +5,7 @@ from temporalio import workflow
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import PasswordReminderWorkflowNames
 from workflows.accounts.password_reminder_activities import PasswordReminderActivities
+from workflows.support.operators import set_details
 from workflows.support.steps import HEARTBEAT, MAIL, RETRY, noted
 
 
@@ -18,7 +19,7 @@ class PasswordReminderWorkflow:
 
         A refused activity is left to the next day's run.
         """
-        workflow.set_current_details("**Reminds registrars and staff to change old passwords**.")
+        set_details("**Reminds registrars and staff to change old passwords**.")
         reminding = "Remind a batch of accounts"
         while True:
             step = await noted(

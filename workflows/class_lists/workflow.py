@@ -15,7 +15,7 @@ from liity.workflows.v1.class_list_workflow_pb2 import (
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import ROWS_TASK_QUEUE, ClassListWorkflowNames
 from workflows.class_lists.activities import ClassListActivities, progress_note
-from workflows.support.operators import Operated, show
+from workflows.support.operators import Operated, set_details, show
 from workflows.support.steps import HEARTBEAT, RETRY, insist, mail_step, noted, quick_step
 
 _BATCH = timedelta(minutes=5)
@@ -59,7 +59,7 @@ class ClassListWorkflow(Operated):
             )
         if progress.HasField("refused"):
             workflow.logger.warning("the class list is gone")
-            workflow.set_current_details(f"**The class list is gone**.\n\n{self._which()}")
+            set_details(f"**The class list is gone**.\n\n{self._which()}")
         else:
             self._show("Mails the uploader", progress)
             telling = "Mail the uploader"

@@ -15,7 +15,7 @@ from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.customers.address_change_activities import AddressActivities
 from workflows.customers.need_activities import NeedActivities
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, set_details
 from workflows.support.steps import first_message, noted, quick_step, signal_registration
 
 
@@ -59,9 +59,7 @@ class AddressChangeWorkflow(Operated):
             watching = "Start watching the temporary need"
             await noted(quick_step(NeedActivities.watch_need, customer, watching), watching)
         workflow.upsert_search_attributes([REGISTRATION.value_set(change.registration_id)])
-        workflow.set_current_details(
-            f"**Notifies the addresses of a change**.\n\nRegistration `{change.registration_id}`."
-        )
+        set_details(f"**Notifies the addresses of a change**.\n\nRegistration `{change.registration_id}`.")
         await signal_registration(
             change.person_id, RegistrationWorkflowNames.ADDRESS_CHANGED, AddressChanged()
         )

@@ -18,7 +18,7 @@ from services.runtime.rpc.refusal_message import to_refused
 from services.runtime.temporal.names import CredentialsWorkflowNames
 from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.customers.credentials_activities import CredentialsActivities
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, set_details
 from workflows.support.steps import first_message, mail_step, noted, quick_step
 
 _AT_ONCE = timedelta(seconds=2)
@@ -64,7 +64,7 @@ class CredentialsWorkflow(Operated):
     async def _send(self, answer: SendCredentialsResponse) -> None:
         registration_id = answer.ordered.registration_id
         workflow.upsert_search_attributes([REGISTRATION.value_set(registration_id)])
-        workflow.set_current_details(f"**Sends new credentials**.\n\nRegistration `{registration_id}`.")
+        set_details(f"**Sends new credentials**.\n\nRegistration `{registration_id}`.")
         order = self._request.order
         step = RegistrationStep(
             registration_id=registration_id,

@@ -13,7 +13,7 @@ from workflows.customers.credentials_activities import CredentialsActivities
 from workflows.customers.merge_activities import MergeActivities
 from workflows.customers.transfer_activities import TransferActivities
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, set_details
 from workflows.support.steps import first_message, quick_step, signal_need, signal_registration
 
 
@@ -48,9 +48,7 @@ class MergeWorkflow(Operated):
     async def _tell(self, answer: MergeResponse) -> None:
         merge, moved = self._request.merge, answer.merged.moved
         workflow.upsert_search_attributes([REGISTRATION.value_set(moved.registration_id)])
-        workflow.set_current_details(
-            f"**Ends the merged customer's other runs**.\n\nRegistration `{moved.registration_id}`."
-        )
+        set_details(f"**Ends the merged customer's other runs**.\n\nRegistration `{moved.registration_id}`.")
         await signal_registration(answer.merged.merged_person_id, RegistrationWorkflowNames.MERGED, Merged())
         await signal_need(merge.merged_customer_id)
         if answer.merged.credentials_erased:
@@ -65,7 +63,7 @@ class MergeWorkflow(Operated):
                 CredentialsActivities.send_credentials_anew, anew, "Send the remaining credentials"
             )
         if merge.merged_unit_id != merge.unit_id:
-            workflow.set_current_details(
+            set_details(
                 f"**Notifies the merged customer's unit** `{moved.previous_unit_id}`.\n\n"
                 f"Registration `{moved.registration_id}`."
             )

@@ -8,7 +8,7 @@ from liity.workflows.v1.transfer_workflow_pb2 import TransferRequest, TransferRe
 from services.runtime.temporal.names import RegistrationWorkflowNames, TransferWorkflowNames
 from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.customers.transfer_activities import TransferActivities
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, set_details
 from workflows.support.steps import first_message, mail_step, noted, quick_step, signal_registration
 
 
@@ -44,7 +44,7 @@ class TransferWorkflow(Operated):
     async def _tell(self, answer: TransferResponse) -> None:
         registration_id = answer.moved.registration_id
         workflow.upsert_search_attributes([REGISTRATION.value_set(registration_id)])
-        workflow.set_current_details(
+        set_details(
             f"**Notifies the previous unit** `{answer.moved.previous_unit_id}`.\n\n"
             f"Registration `{registration_id}`."
         )

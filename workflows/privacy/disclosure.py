@@ -9,7 +9,7 @@ from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput, 
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import DisclosureWorkflowNames
 from workflows.privacy.disclosure_activities import DisclosureActivities
-from workflows.support.operators import Operated
+from workflows.support.operators import Operated, set_details
 from workflows.support.steps import MAIL, RETRY, insist, mail_step
 
 
@@ -22,7 +22,7 @@ class DisclosureWorkflow(Operated):
         """Runs as long as the export exists."""
         end = disclosure.expire_time.ToDatetime(UTC)
         await self._gather(disclosure, end - workflow.now())
-        workflow.set_current_details(f"**Export kept** until {end:%Y-%m-%d %H:%M} UTC.")
+        set_details(f"**Export kept** until {end:%Y-%m-%d %H:%M} UTC.")
         await workflow.sleep(
             max(end - workflow.now(), timedelta(0)), summary=OperatorText("Wait until the export expires")
         )

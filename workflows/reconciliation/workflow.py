@@ -15,6 +15,7 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import ReconciliationWorkflowNames
 from services.runtime.temporal.search_attributes import STAGE
 from workflows.reconciliation.activities import ReconciliationActivities
+from workflows.support.operators import set_details
 from workflows.support.steps import HEARTBEAT, RETRY, noted
 
 _ROUND = timedelta(hours=2)
@@ -86,7 +87,7 @@ class ReconciliationWorkflow:
         mended = result.begun + result.ended
         stage = "INCOMPLETE" if result.failed else "MENDED" if mended else "CLEAN"
         workflow.upsert_search_attributes([STAGE.value_set(stage)])
-        workflow.set_current_details(
+        set_details(
             f"**{note}**: {result.rows:,} rows checked.\n\n"
             f"Missing runs begun: {result.begun:,}. "
             f"Runs without a row ended: {result.ended:,}. "

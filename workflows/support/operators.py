@@ -36,10 +36,14 @@ def show(
     until = f" until {deadline:%Y-%m-%d %H:%M} UTC" if deadline else ""
     names = ", ".join(f"`{name}`" for name in signals)
     taken = f"\n\nSignals: {names}, each with the body `{{}}`." if names else ""
+    set_details(f"**{note}**{until}.\n\n{about}{taken}")
+
+
+def set_details(details: str) -> None:
+    """Sets the run's details. That a cancellation was ignored stays in them, whatever is shown later."""
     run = workflow.instance()
     ignored = isinstance(run, Operated) and run.cancellation_ignored
-    notice = f"\n\n{CANCELLATION_IGNORED}" if ignored else ""
-    workflow.set_current_details(f"**{note}**{until}.\n\n{about}{taken}{notice}")
+    workflow.set_current_details(f"{details}\n\n{CANCELLATION_IGNORED}" if ignored else details)
 
 
 class Operated:

@@ -4,6 +4,7 @@ from temporalio import workflow
 
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import WorkDigestWorkflowNames
+from workflows.support.operators import set_details
 from workflows.support.steps import HEARTBEAT, MAIL, RETRY, noted
 from workflows.worklist.digest_activities import WorkDigestActivities
 
@@ -15,7 +16,7 @@ class WorkDigestWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Mails once, if an item is due. A refused activity is left to the next day's run."""
-        workflow.set_current_details("**Mails customer service the work that is due**.")
+        set_details("**Mails customer service the work that is due**.")
         telling = "Mail customer service the digest"
         await noted(
             workflow.execute_activity_method(

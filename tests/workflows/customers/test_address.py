@@ -246,6 +246,12 @@ async def test_a_changed_address_ends_the_wait_at_once(world: World) -> None:
     registration, run = await world.save(adult_form(account.email), born(40))
     for _ in range(16):
         await world.skip(run, timedelta(days=1))
+
+    async def reminders() -> int:
+        return subjects(world, account.email).count(REMINDER)
+
+    # In the background: else it might still go to the next address.
+    assert await eventually(reminders, bool, 60) == 1
     assert (await world.stored(registration)).stage == STAGE_CREDENTIALS_SENT
     another = await world.account(world.unit_id)
     # Another registrar's is not the customer's either.
