@@ -279,7 +279,11 @@ async def test_who_has_no_address_waits_for_one_also_after_customer_service_has_
     for _ in range(16):
         await world.skip(run, timedelta(days=1))
     assert (await world.stored(registration)).stage == STAGE_CREDENTIALS_SENT
-    assert REMINDER in subjects(world, main_user.email)
+
+    async def told() -> bool:
+        return REMINDER in subjects(world, main_user.email)
+
+    await eventually(told, bool, 60)
 
 
 async def test_a_customers_own_address_reminds_nobody(world: World) -> None:
