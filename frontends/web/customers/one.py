@@ -1,16 +1,18 @@
 """One customer: their data, what has happened, and what can be done."""
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
-from frontends.web import words
+from frontends.web import editing, words
 from frontends.web.customers import staff
 from frontends.web.forms import Field, Form, Group, Kind, values_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
-from frontends.web.registrations.fields import EDITABLE, NEW_CUSTOMER
+from frontends.web.registrations.fields import NEW_CUSTOMER
+from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import (
-    ChangedMeanwhile,
     Customer,
     EndCustomershipRequest,
     GetCustomerRequest,
@@ -55,42 +57,24 @@ async def show(visit: Visit) -> Response:
 async def show_form(visit: Visit) -> Response:
     """The data, to be corrected."""
     customer = await _get(visit)
-    form = Form(list(EDITABLE.values()))
-    form.values = values_of(customer.form, form.fields)
-    return visit.render("customers/edit.html", customer=customer, form=form, etag=customer.etag)
+    return visit.render(
+        "customers/edit.html", customer=customer, editing=editing.opened(visit, customer.form, customer.etag)
+    )
 
 
 async def update(visit: Visit) -> Response:
     """Stores what was changed; shows what others changed meanwhile."""
     customer = await _get(visit)
-    form = Form(list(EDITABLE.values()), visit.typed)
-    etag = visit.typed.get("etag", "")
-    request = UpdateCustomerRequest(name=_name(visit), request_id=visit.request_id, etag=etag)
-    form.fill(request.form)
-    before = values_of(customer.form, form.fields)
-    request.update_mask.paths.extend(
-        each.path
-        for each in form.fields
-        if visit.typed.get(each.path, "").strip() != before.get(each.path, "")
-    )
-    if not visit.switches_language and not form.errors:
-        if not request.update_mask.paths:
-            return visit.redirect(f"/{_name(visit)}")
-        try:
-            await visit.call(visit.site.api.customers.UpdateCustomer, request)
-        except Refusal as refusal:
-            if isinstance(refusal.detail, ChangedMeanwhile):
-                for path in refusal.detail.changed.paths:
-                    form.errors[path] = N_("Somebody else has changed this meanwhile. Look, and save again.")
-                etag = customer.etag
-            elif refusal.violations:
-                form.take_errors(refusal, "form.")
-            else:
-                raise
-        else:
-            return visit.redirect(f"/{_name(visit)}")
-    status = 422 if form.is_wrong else 200
-    return visit.render("customers/edit.html", status, customer=customer, form=form, etag=etag)
+
+    async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
+        request = UpdateCustomerRequest(name=_name(visit), request_id=request_id, etag=etag, form=form)
+        request.update_mask.paths.extend(paths)
+        await visit.call(visit.site.api.customers.UpdateCustomer, request)
+
+    unsaved = await editing.save(visit, customer.form, customer.etag, send)
+    if unsaved is None:
+        return visit.redirect(f"/{_name(visit)}")
+    return visit.render("customers/edit.html", unsaved.status, customer=customer, editing=unsaved)
 
 
 async def show_credentials(visit: Visit) -> Response:

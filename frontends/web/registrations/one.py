@@ -1,13 +1,16 @@
 """One registration: how it stands and why, what can be done, and what comes next (R10, R28 to R30)."""
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
-from frontends.web.forms import Form, values_of
+from frontends.web import editing
+from frontends.web.forms import Form
 from frontends.web.language import N_
 from frontends.web.pages import Visit
-from frontends.web.registrations.fields import EDITABLE, PAPER_CONSENT
-from liity.v1.customer_service_pb2 import ChangedMeanwhile
+from frontends.web.registrations.fields import PAPER_CONSENT
+from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_pb2 import (
     ACTION_EDIT,
     ACTION_RECORD_CONSENT,
@@ -92,43 +95,24 @@ async def withdraw(visit: Visit) -> Response:
 async def show_form(visit: Visit) -> Response:
     """The form of a registration that waits, to be corrected (R14)."""
     found = await _get(visit)
-    groups = list(EDITABLE.values())
-    form = Form(groups)
-    form.values = values_of(found.form, form.fields)
-    return visit.render("registrations/edit.html", found=found, form=form, etag=found.etag)
+    return visit.render(
+        "registrations/edit.html", found=found, editing=editing.opened(visit, found.form, found.etag)
+    )
 
 
 async def update(visit: Visit) -> Response:
     """Stores what was changed; shows what others changed meanwhile."""
     found = await _get(visit)
-    form = Form(list(EDITABLE.values()), visit.typed)
-    etag = visit.typed.get("etag", "")
-    request = UpdateRegistrationRequest(name=_name(visit), request_id=visit.request_id, etag=etag)
-    form.fill(request.form)
-    before = values_of(found.form, form.fields)
-    request.update_mask.paths.extend(
-        each.path
-        for each in form.fields
-        if visit.typed.get(each.path, "").strip() != before.get(each.path, "")
-    )
-    if not visit.switches_language and not form.errors:
-        if not request.update_mask.paths:
-            return visit.redirect(f"/{_name(visit)}")
-        try:
-            await visit.call(visit.site.api.registrations.UpdateRegistration, request)
-        except Refusal as refusal:
-            if isinstance(refusal.detail, ChangedMeanwhile):
-                for path in refusal.detail.changed.paths:
-                    form.errors[path] = N_("Somebody else has changed this meanwhile. Look, and save again.")
-                etag = found.etag
-            elif refusal.violations:
-                form.take_errors(refusal, "form.")
-            else:
-                raise
-        else:
-            return visit.redirect(f"/{_name(visit)}")
-    status = 422 if form.is_wrong else 200
-    return visit.render("registrations/edit.html", status, found=found, form=form, etag=etag)
+
+    async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
+        request = UpdateRegistrationRequest(name=_name(visit), request_id=request_id, etag=etag, form=form)
+        request.update_mask.paths.extend(paths)
+        await visit.call(visit.site.api.registrations.UpdateRegistration, request)
+
+    unsaved = await editing.save(visit, found.form, found.etag, send)
+    if unsaved is None:
+        return visit.redirect(f"/{_name(visit)}")
+    return visit.render("registrations/edit.html", unsaved.status, found=found, editing=unsaved)
 
 
 def _name(visit: Visit) -> str:

@@ -129,7 +129,15 @@ async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visit
     assert conflict.status == 422
     assert "Somebody else has changed this" in conflict.text
     assert conflict.form.fields["phone"] == "050 7654321"
+    # What only the other has changed stays, though this form had it as it was before.
+    third, fourth = await teacher.get(f"{link}/edit"), await teacher.get(f"{link}/edit")
+    assert (await teacher.send(third.form, {"address.post_office": "Vantaa"})).path == link
+    assert (await teacher.send(fourth.form, {"additional_information": "Soita iltaisin"})).path == link
+    after = await teacher.get(f"{link}/edit")
+    assert after.form.fields["address.post_office"] == "Vantaa"
+    assert after.form.fields["additional_information"] == "Soita iltaisin"
     # Looked at, and saved again.
+    conflict = await teacher.send(beside.form, {"phone": "050 7654321"})
     assert (await teacher.send(conflict.form)).path == link
 
 
