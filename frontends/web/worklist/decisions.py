@@ -1,7 +1,7 @@
 """Decisions on a registration that waits for customer service (R19, R24)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 from starlette.responses import Response
@@ -34,23 +34,13 @@ async def ask_to_verify(visit: Visit) -> Response:
 
 async def verify(visit: Visit) -> Response:
     """Confirms who a person without a personal identity code is."""
-    if visit.switches_language:
-        return await ask_to_verify(visit)
-    if visit.typed.get("sure") == "no":
-        return visit.redirect(f"/{_name(visit)}")
-    errors: dict[str, str] = {}
-    general: Sequence[str] = []
-    if visit.typed.get("sure") == "yes":
+
+    async def send() -> None:
         request = VerifyIdentityRequest(name=_name(visit), request_id=visit.request_id)
-        try:
-            await visit.call(visit.site.api.registrations.VerifyIdentity, request)
-        except Refusal as refusal:
-            general = _told(refusal)
-        else:
-            return visit.redirect(f"/{_name(visit)}/decided")
-    else:
-        errors = {"sure": N_("Choose whether the identity is confirmed.")}
-    return visit.render("worklist/verify.html", 422, found=await _get(visit), errors=errors, general=general)
+        await visit.call(visit.site.api.registrations.VerifyIdentity, request)
+
+    missing = N_("Choose whether the identity is confirmed.")
+    return await _decide(visit, "worklist/verify.html", missing, send)
 
 
 async def ask_to_reactivate(visit: Visit) -> Response:
@@ -60,25 +50,34 @@ async def ask_to_reactivate(visit: Visit) -> Response:
 
 async def reactivate(visit: Visit) -> Response:
     """Brings back a customer whose customership had ended."""
+
+    async def send() -> None:
+        request = ReactivateRequest(name=_name(visit), request_id=visit.request_id)
+        await visit.call(visit.site.api.registrations.Reactivate, request)
+
+    missing = N_("Choose whether the customer is brought back.")
+    return await _decide(visit, "worklist/reactivate.html", missing, send)
+
+
+async def _decide(visit: Visit, template: str, missing: str, send: Callable[[], Awaitable[None]]) -> Response:
+    """Decides if the question was answered with yes; `missing` is the error of no answer."""
     if visit.switches_language:
-        return await ask_to_reactivate(visit)
-    if visit.typed.get("sure") == "no":
+        return await _ask(visit, template)
+    sure = visit.typed.get("sure")
+    if sure == "no":
         return visit.redirect(f"/{_name(visit)}")
     errors: dict[str, str] = {}
     general: Sequence[str] = []
-    if visit.typed.get("sure") == "yes":
-        request = ReactivateRequest(name=_name(visit), request_id=visit.request_id)
+    if sure == "yes":
         try:
-            await visit.call(visit.site.api.registrations.Reactivate, request)
+            await send()
         except Refusal as refusal:
             general = _told(refusal)
         else:
             return visit.redirect(f"/{_name(visit)}/decided")
     else:
-        errors = {"sure": N_("Choose whether the customer is brought back.")}
-    return visit.render(
-        "worklist/reactivate.html", 422, found=await _get(visit), errors=errors, general=general
-    )
+        errors = {"sure": missing}
+    return visit.render(template, 422, found=await _get(visit), errors=errors, general=general)
 
 
 async def show_link(visit: Visit) -> Response:

@@ -1,0 +1,33 @@
+"""Customer service decides on a registration without a personal identity code (R24)."""
+
+from frontends.client import new_request_id
+from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
+from liity.v1.registration_pb2 import (
+    MISSING_CODE_REASON_NOT_YET_GIVEN,
+    STAGE_CREDENTIALS_SENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+)
+from liity.v1.registration_service_pb2 import RegisterCustomerRequest
+from tests.support.web_visitor import Visitor
+from tests.system.conftest import Api
+from tests.system.support.registering import adult, get, reaches
+
+
+async def test_an_identity_is_confirmed_after_the_question_is_answered(staff: Visitor, api: Api) -> None:
+    person = adult()
+    person.form.school_support = SCHOOL_SUPPORT_PUPIL_SPECIFIC
+    request = RegisterCustomerRequest(parent=api.teacher.unit, request_id=new_request_id(), form=person.form)
+    missing = request.missing_personal_identity_code
+    missing.reason = MISSING_CODE_REASON_NOT_YET_GIVEN
+    missing.birth_date.year, missing.birth_date.month, missing.birth_date.day = 1990, 5, 4
+    saved = (await api.teacher.call(api.teacher.registrations.RegisterCustomer, request)).registration
+    assert saved.stage == STAGE_WAITING_FOR_IDENTITY_CHECK
+    page = await staff.get(f"/{saved.name}/verify")
+    assert person.form.last_name in page.text
+    unanswered = await staff.send(page.form)
+    assert (unanswered.status, unanswered.title[:6]) == (422, "Error:")
+    assert (await staff.send(page.form, {"sure": "no"})).path == f"/{saved.name}"
+    assert (await get(api.staff, saved.name)).stage == STAGE_WAITING_FOR_IDENTITY_CHECK
+    decided = await staff.send(page.form, {"sure": "yes"})
+    assert decided.path == f"/{saved.name}/decided"
+    await reaches(api.staff, saved.name, STAGE_CREDENTIALS_SENT)
