@@ -16,6 +16,7 @@ import pytest
 from deploy.admin.key_files import create_keys
 from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import DATABASES, EmbeddedPostgres
+from deploy.local.process import Command, spawn
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from services.runtime.rpc.context import set_current_actor
 from tests.support.ports import free_port
@@ -136,11 +137,11 @@ async def running_postgres(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A PostgreSQL in a folder, with one database per service."""
     server = EmbeddedPostgres(folder, free_port())
     server.prepare()
-    with (server.folder / "log").open("wb") as log:
-        process = subprocess.Popen(server.command(), user=server.system_user, stdout=log, stderr=log)
-        try:
-            await server.create_databases()
-            yield server
-        finally:
-            process.send_signal(signal.SIGINT)  # its fast shutdown
-            process.wait(30)
+    command = Command(server.command(), os.environ, server.system_user or "")
+    process = await spawn(command, server.folder / "log")
+    try:
+        await server.create_databases()
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)  # its fast shutdown
+        await asyncio.wait_for(process.wait(), 30)

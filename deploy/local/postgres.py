@@ -13,7 +13,7 @@ import asyncpg
 
 from deploy.local.certificates import Certificates
 from deploy.local.ports import HOST
-from deploy.local.process import StackError
+from deploy.local.process import Command, StackError, tethered
 from services.runtime.security.keys import read_private_file, write_private_file
 from services.runtime.security.tls import client_context
 
@@ -96,12 +96,9 @@ class EmbeddedPostgres:
             shutil.chown(fresh, self._user)
             shutil.chown(password_file, self._user)
         initialise = ["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
+        command = [str(_BIN / "initdb"), "-D", str(fresh), *initialise, f"--pwfile={password_file}"]
         made = subprocess.run(  # noqa: S603
-            [str(_BIN / "initdb"), "-D", str(fresh), *initialise, f"--pwfile={password_file}"],
-            check=False,
-            capture_output=True,
-            text=True,
-            user=self._user,
+            tethered(Command(command, user=self._user or "")), check=False, capture_output=True, text=True
         )
         if made.returncode:
             raise StackError(f"PostgreSQL cannot be set up in {self.folder}: {' '.join(made.stderr.split())}")

@@ -81,15 +81,21 @@ Spawn = Callable[[Command, Path], Awaitable[Running]]
 """Starts a command and appends its output to a log file."""
 
 
+def tethered(command: Command) -> list[str]:
+    """The command line by which a command ends when this process does, and runs as its user.
+
+    The user is not left to `subprocess`: it would then fork, and a fork of a process in which gRPC
+    has threads may crash before the command starts.
+    """
+    program = [sys.executable, "-I", "-S", tether.__file__]
+    return [*program, str(command.orphan_signal.value), str(os.getpid()), command.user, *command.arguments]
+
+
 async def spawn(command: Command, log: Path) -> Running:
     """Starts a command that ends when this process does."""
-    tethered = [sys.executable, "-I", "-S", tether.__file__]
-    terms = [str(command.orphan_signal.value), str(os.getpid()), command.user]
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
-            *tethered,
-            *terms,
-            *command.arguments,
+            *tethered(command),
             env=command.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,

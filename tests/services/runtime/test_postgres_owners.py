@@ -1,7 +1,8 @@
 """Who owns the tables: not the service that uses them, also in a folder of the release before."""
 
+import asyncio
+import os
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import DATABASES, EmbeddedPostgres
+from deploy.local.process import Command, spawn
 from services.registration.audit.entries import require_append_only
 from tests.support.ports import free_port
 
@@ -35,15 +37,16 @@ async def earlier(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
 async def running(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(folder, free_port())
     server.prepare()
-    with (server.folder / "log").open("wb") as log:
-        process = subprocess.Popen(server.command(), user=server.system_user, stdout=log, stderr=log)
-        try:
-            while not await server.answers():
-                assert process.poll() is None
-            yield server
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
+    process = await spawn(
+        Command(server.command(), os.environ, server.system_user or ""), server.folder / "log"
+    )
+    try:
+        while not await server.answers():
+            assert process.returncode is None
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 30)
 
 
 async def as_the_release_before(server: EmbeddedPostgres, *, migrated: bool) -> None:
