@@ -6,10 +6,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import default
+from email.policy import Policy, default
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from typing_extensions import override
+
+
+class ReceivedMail(EmailMessage):
+    """A mail as it came. Its headers are parsed once: tests that wait for a mail look at all of them."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        super().__init__(policy)
+        self._parsed: dict[str, Any] = {}
+
+    @override
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._parsed:
+            self._parsed[name] = super().__getitem__(name)
+        return self._parsed[name]
+
 
 Answer = str | Callable[[SMTP], Awaitable[str]]
 """The answer to a command, or a function that returns it."""
@@ -65,7 +81,8 @@ class SmtpServer:
 
     def take(self, session: Session, envelope: Envelope) -> None:
         """Keeps a mail."""
-        self.taken.append(message_from_bytes(envelope.original_content or b"", policy=default))
+        content = envelope.original_content or b""
+        self.taken.append(message_from_bytes(content, _class=ReceivedMail, policy=default))
         self.recipients += envelope.rcpt_tos
         self.encrypted.append(session.ssl is not None)
 
