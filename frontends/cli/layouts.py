@@ -88,6 +88,14 @@ LINES: Layouts = {
         "Temporary": "{temporary}",
         "Until": "{expected_end_date}",
     },
+    "GetOwnContactDataResponse": {
+        "Name": "{form.first_names} {form.last_name}",
+        "Address": "{form.address}",
+        "E-mail": "{form.email}",
+        "Telephone": "{form.phone}",
+        "Language": "{form.language}",
+        "Etag": "{etag}",
+    },
     "GetFiguresResponse": {
         "Registrations": "{registrations}",
         "Work": "{work}",
@@ -223,6 +231,7 @@ COLUMNS: Layouts = {
         "Account": "{account_id}",
     },
     "Unit": {"Name": "{display_name}", "Kind": "{kind}", "Closed": "{close_time}", "ID": "{name:id}"},
+    "OwnUse": {"When": "{time}", "Who": "{role}", "For": "{unit_display_name}", "What": "{action}"},
     "Use": {
         "When": "{time}",
         "Who": "{account_display_name|actor_kind} ({role})",

@@ -3,14 +3,17 @@
 Prompts for the link, or the token at its end: it is the only credential.
 """
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from frontends.cli import render
 from frontends.cli.commands import Commands
+from frontends.cli.form_edits import Changes, Etag, form_of
 from frontends.cli.session import call, group, link_token, new_password, nobody_options
 from frontends.client import ApiClient, new_request_id
+from frontends.dates import to_proto_date
 from liity.v1 import (
     auth_service_pb2,
     consent_service_pb2,
@@ -29,6 +32,7 @@ from liity.v1.consent_service_pb2 import (
     GetConsentRequestRequest,
     GetConsentRequestResponse,
 )
+from liity.v1.customership_link_service_pb2 import UpdateOwnContactDataRequest
 
 app = group(nobody_options)
 consent = typer.Typer(help="A guardian's consent.", no_args_is_help=True)
@@ -77,6 +81,9 @@ _customerships.add(
     done="Ended. The data is erased at {erase_time}.",
 )
 
+_customerships.add("data", "GetOwnContactData")
+_customerships.add("uses", "ListOwnUses")
+
 Commands(invitation, auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]).add("show", "GetInvitation")
 Commands(app, credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]).add(
     "choose-password", "ChoosePassword", done="It is chosen. Your user name is {user_name}."
@@ -115,6 +122,33 @@ def accept_consent(
 
     call(context.obj, accept)
     typer.echo("The consent is given.")
+
+
+@customership.command("correct")
+def correct_own_data(
+    context: typer.Context,
+    birth_date: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The customer's date of birth, such as 2012-12-31.")
+    ],
+    changes: Changes,
+    etag: Etag,
+) -> None:
+    """Corrects the customer's own contact data (R14). A new e-mail is confirmed there."""
+    form, mask = form_of(changes)
+    request = UpdateOwnContactDataRequest(
+        token=link_token(),
+        birth_date=to_proto_date(birth_date),
+        request_id=new_request_id(),
+        etag=etag,
+        update_mask=mask,
+        form=form,
+    )
+
+    async def correct(api: ApiClient) -> None:
+        await api.call(api.customership_links.UpdateOwnContactData, request)
+
+    call(context.obj, correct)
+    typer.echo("Corrected.")
 
 
 @invitation.command("accept")

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from frontends.client import new_request_id
 from frontends.refusals import Refusal
-from frontends.web.forms import Form, values_of
+from frontends.web.forms import Form, Group, values_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import EDITABLE
@@ -35,20 +35,28 @@ class Editing:
         return 422 if self.form.is_wrong else 200
 
 
-def opened(visit: Visit, stored: CustomerForm, etag: str) -> Editing:
+def opened(
+    visit: Visit, stored: CustomerForm, etag: str, groups: Sequence[Group] = tuple(EDITABLE.values())
+) -> Editing:
     """The form as it is stored."""
-    form = Form(list(EDITABLE.values()))
+    form = Form(groups)
     form.values = values_of(stored, form.fields)
     return Editing(form, etag, _sealed(visit, form.values))
 
 
-async def save(visit: Visit, stored: CustomerForm, etag: str, send: Send) -> Editing | None:
+async def save(
+    visit: Visit,
+    stored: CustomerForm,
+    etag: str,
+    send: Send,
+    groups: Sequence[Group] = tuple(EDITABLE.values()),
+) -> Editing | None:
     """Stores what was typed otherwise than it stood when the form was opened; None once that is done.
 
     `stored` and `etag` are as they stand now. Changes of others to other fields stay; a field that both have
     changed is shown with an error, and saved as typed if the form is sent again.
     """
-    form, filled = Form(list(EDITABLE.values()), visit.typed), CustomerForm()
+    form, filled = Form(groups, visit.typed), CustomerForm()
     form.fill(filled)
     now = values_of(stored, form.fields)
     original = _unsealed(visit) or now

@@ -135,7 +135,7 @@ async def run() -> None:
             CustomerService(identity, registration, customer_workflows, removal_workflows, uses), server
         )
         add_CustomershipLinkServiceServicer_to_server(
-            CustomershipLinkService(identity, registration, removal_workflows), server
+            CustomershipLinkService(identity, registration, removal_workflows, customer_workflows), server
         )
         add_UnitServiceServicer_to_server(UnitService(identity, registration, unit_workflows), server)
         add_UseLogServiceServicer_to_server(UseLogService(identity, registration), server)

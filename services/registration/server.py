@@ -28,6 +28,7 @@ from services.registration.audit import entries
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.audit.service import UseLogServicer
 from services.registration.class_lists.service import ClassListServicer, sweep_class_lists
+from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
 from services.registration.db.models import limits
 from services.registration.messages import service as message_service
@@ -73,7 +74,7 @@ async def run() -> None:
         add_RegistrationServiceServicer_to_server(
             RegistrationServicer(engine, LookUps(engine, settings)), server
         )
-        add_CustomerServiceServicer_to_server(CustomerServicer(engine), server)
+        add_CustomerServiceServicer_to_server(CustomerServicer(engine, BirthDates(engine, settings)), server)
         add_ClassListServiceServicer_to_server(
             ClassListServicer(engine, LookUps(engine, settings), settings.class_list_lifetime), server
         )

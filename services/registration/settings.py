@@ -48,6 +48,12 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         gt=timedelta(0),
         description="How long a class list and its result are kept after the upload.",
     )
+    own_data_attempts: int = Field(
+        default=5,
+        ge=1,
+        description="Wrong dates of birth by which a customer's own link may be tried in a day: then the data"
+        " is shown to nobody by it until the day is over.",
+    )
     suspicion_empty_look_ups: int = Field(
         20, ge=0, description="Look-ups a day that found nobody: more than this is shown as suspicious."
     )

@@ -93,6 +93,7 @@ from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.class_lists.service import ClassListServicer
+from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
 from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
@@ -346,7 +347,9 @@ async def running_world(
         def add_registration(server: Any) -> None:
             add_UnitServiceServicer_to_server(UnitServicer(engines["registration"]), server)
             add_RegistrationServiceServicer_to_server(registrations, server)
-            add_CustomerServiceServicer_to_server(CustomerServicer(engines["registration"]), server)
+            birth_dates = BirthDates(engines["registration"], registration_settings)
+            customers = CustomerServicer(engines["registration"], birth_dates)
+            add_CustomerServiceServicer_to_server(customers, server)
             add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engines["registration"]), server)
             add_ReconciliationServiceServicer_to_server(
                 ReconciliationServicer(engines["registration"]), server

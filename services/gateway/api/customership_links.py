@@ -10,18 +10,27 @@ from liity.identity.v1.link_service_pb2 import (
     CheckLinkResponse,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
+from liity.registration.v1 import use_log_service_pb2 as use_log_pb2
 from liity.registration.v1.customer_service_pb2 import (
+    CheckBirthDateRequest,
     Customer,
     EndCustomershipRequest,
     GetCustomerRequest,
+    UpdateCustomerRequest,
+    UpdateCustomerResponse,
 )
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import GetRegistrationRequest
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
+from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
+from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
+from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     END_REASON_NEED_ENDED,
     END_REASON_OWN_WISH,
+    ChangedMeanwhile,
 )
 from liity.v1.customership_link_service_pb2 import (
     EndOwnCustomershipRequest,
@@ -30,23 +39,41 @@ from liity.v1.customership_link_service_pb2 import (
     ExtendNeedResponse,
     GetCustomershipLinkRequest,
     GetCustomershipLinkResponse,
+    GetOwnContactDataRequest,
+    GetOwnContactDataResponse,
+    ListOwnUsesRequest,
+    ListOwnUsesResponse,
+    OwnUse,
+    UpdateOwnContactDataRequest,
+    UpdateOwnContactDataResponse,
 )
 from liity.v1.customership_link_service_pb2_grpc import CustomershipLinkServiceServicer
-from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_LINK_VOID
+from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_LINK_VOID, REASON_UNKNOWN_VALUE
+from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
+from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
+from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.clock import from_proto_date
-from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid
+from services.runtime.rpc.errors import FieldViolation, changed_meanwhile, failed_precondition, invalid
 from services.runtime.rpc.peer import Peer
+
+_OWN_FIELDS = frozenset({"address", "email", "phone", "language"})
+"""What customers may correct themselves: who they are and what entitles them is the registrar's to change."""
 
 
 class CustomershipLinkService(CustomershipLinkServiceServicer):
-    """Reads, extends and ends a customership by such a link."""
+    """Reads, corrects, extends and ends a customership by such a link."""
 
-    def __init__(self, identity: Peer, registration: Peer, workflows: RemovalWorkflows) -> None:
+    def __init__(
+        self, identity: Peer, registration: Peer, workflows: RemovalWorkflows, customers: CustomerWorkflows
+    ) -> None:
         self._identity = identity
         self._registration = registration
         self._workflows = workflows
+        self._customer_workflows = customers
+        self._uses = UseLogServiceStub(registration.channel)
+        self._units = UnitServiceStub(registration.channel)
         self._links = LinkServiceStub(identity.channel)
         self._customers = CustomerServiceStub(registration.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
@@ -111,6 +138,90 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         )
         kept = await self._workflows.end(end, link.link_id)
         return EndOwnCustomershipResponse(erase_time=kept.erase_time)
+
+    @override
+    async def GetOwnContactData(
+        self,
+        request: GetOwnContactDataRequest,
+        context: grpc.ServicerContext,
+    ) -> GetOwnContactDataResponse:
+        """Reads the customer's own contact data."""
+        customer = await self._own(request.token, request.birth_date)
+        form, own = customer.form, CustomerForm()
+        for field in ("first_names", "last_name", "email", "phone", "language"):
+            setattr(own, field, getattr(form, field))
+        own.address.CopyFrom(form.address)
+        return GetOwnContactDataResponse(form=own, etag=customer.etag)
+
+    @override
+    async def UpdateOwnContactData(
+        self,
+        request: UpdateOwnContactDataRequest,
+        context: grpc.ServicerContext,
+    ) -> UpdateOwnContactDataResponse:
+        """Corrects the customer's own contact data (R14). Repeating the call is safe."""
+        fields = {path.partition(".")[0] for path in request.update_mask.paths}
+        if not fields or not fields <= _OWN_FIELDS:
+            raise invalid([FieldViolation("update_mask", REASON_UNKNOWN_VALUE)])
+        customer = await self._own(request.token, request.birth_date)
+        update = UpdateCustomerRequest(
+            request_id=request.request_id,
+            customer_id=customer.customer_id,
+            unit_id=customer.unit_id,
+            etag=request.etag,
+            update_mask=request.update_mask,
+            form=request.form,
+        )
+        updated: UpdateCustomerResponse | ChangeAddressResponse
+        if "email" in fields:
+            # A workflow makes such an edit, so that its mails to both addresses are not lost.
+            updated = await self._customer_workflows.change_address(update, "")
+        else:
+            updated = await self._registration.call(self._customers.UpdateCustomer, update)
+        if updated.HasField("changed_meanwhile"):
+            raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
+        return UpdateOwnContactDataResponse()
+
+    @override
+    async def ListOwnUses(
+        self,
+        request: ListOwnUsesRequest,
+        context: grpc.ServicerContext,
+    ) -> ListOwnUsesResponse:
+        """Lists who has looked at or changed the customer's data, by role and unit: never by name."""
+        customer = await self._own(request.token, request.birth_date)
+        search = use_log_pb2.ListUsesRequest(
+            subject_id=customer.person_id,
+            page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
+            page_token=request.page_token,
+        )
+        found = await self._registration.call(self._uses.ListUses, search)
+        unit_ids = sorted({use.unit.removeprefix("units/") for use in found.uses} - {""})
+        names: dict[str, str] = {}
+        if unit_ids:
+            units = await self._registration.call(
+                self._units.BatchGetUnits, BatchGetUnitsRequest(unit_ids=unit_ids)
+            )
+            names = {unit.unit_id: unit.display_name for unit in units.units}
+        uses = [
+            OwnUse(
+                time=use.time,
+                role=use.role,
+                unit_display_name=names.get(use.unit.removeprefix("units/"), ""),
+                action=use.action,
+            )
+            for use in found.uses
+        ]
+        return ListOwnUsesResponse(uses=uses, next_page_token=found.next_page_token)
+
+    async def _own(self, token: str, birth_date: Date) -> Customer:
+        """The link's customer, for who knows their date of birth."""
+        customer = await self._customer(await self._check(token, ""))
+        if customer.state != CUSTOMER_STATE_ACTIVE:
+            raise failed_precondition(REASON_LINK_VOID)
+        check = CheckBirthDateRequest(customer_id=customer.customer_id, birth_date=birth_date)
+        await self._registration.call(self._customers.CheckBirthDate, check)
+        return customer
 
     async def _check(self, token: str, request_id: str) -> CheckLinkResponse:
         check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CUSTOMERSHIP, request_id=request_id)

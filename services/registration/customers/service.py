@@ -35,6 +35,7 @@ from services.registration.customers import (
 )
 from services.registration.customers import merges as customer_merges
 from services.registration.customers.merges import MERGES
+from services.registration.customers.own_data import BirthDates
 from services.registration.customers.transfers import transfer
 from services.registration.db.mapping import mail_address, profile_row
 from services.registration.db.models import customer_changes, customer_names, customers, registrations, units
@@ -80,8 +81,9 @@ _FORGET_NAMES = delete(customer_names).where(customer_names.c.customer_id == bin
 class CustomerServicer(CustomerServiceServicer):
     """Reads, searches and changes customers."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, birth_dates: BirthDates) -> None:
         self._engine = engine
+        self._birth_dates = birth_dates
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @override
@@ -92,6 +94,14 @@ class CustomerServicer(CustomerServiceServicer):
         if row is None:
             raise not_found(REASON_CUSTOMER_NOT_FOUND)
         return pb.GetCustomerResponse(customer=_to_message(row))
+
+    @override
+    async def CheckBirthDate(
+        self, request: pb.CheckBirthDateRequest, _context: object
+    ) -> pb.CheckBirthDateResponse:
+        """Refuses a date that is not the customer's."""
+        await self._birth_dates.require(request.customer_id, request.birth_date)
+        return pb.CheckBirthDateResponse()
 
     @override
     async def UpdateCustomer(

@@ -31,6 +31,7 @@ from liity.registration.v1.work_service_pb2_grpc import add_WorkServiceServicer_
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.audit.service import UseLogServicer
 from services.registration.class_lists.service import ClassListServicer
+from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
 from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
@@ -61,7 +62,9 @@ def service_with(postgres: EmbeddedPostgres, keys_dir: Path) -> ServiceFactory:
                 add_UnitServiceServicer_to_server(UnitServicer(engine), server)
                 add_RegistrationServiceServicer_to_server(registrations, server)
                 add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
-                add_CustomerServiceServicer_to_server(CustomerServicer(engine), server)
+                add_CustomerServiceServicer_to_server(
+                    CustomerServicer(engine, BirthDates(engine, settings)), server
+                )
                 class_lists = ClassListServicer(
                     engine, LookUps(engine, settings), settings.class_list_lifetime
                 )

@@ -34,6 +34,7 @@ from services.registration.audit import entries
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.audit.service import UseLogServicer
 from services.registration.class_lists.service import ClassListServicer, sweep_class_lists
+from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
 from services.registration.db.models import Base, limits
 from services.registration.messages import service
@@ -207,7 +208,7 @@ async def _plans(engine: AsyncEngine, keys_dir: Path, request_: Any) -> Plans:
     look_ups = LookUps(engine, settings)
     servicers = (
         RegistrationServicer(engine, look_ups),
-        CustomerServicer(engine),
+        CustomerServicer(engine, BirthDates(engine, settings)),
         UnitServicer(engine),
         WorkServicer(engine, settings.work_claim_lifetime, settings.work_patience()),
         MessageServicer(engine, settings.message_answer_days),

@@ -72,6 +72,9 @@ from liity.v1.customership_link_service_pb2 import (
     EndOwnCustomershipRequest,
     ExtendNeedRequest,
     GetCustomershipLinkRequest,
+    GetOwnContactDataRequest,
+    ListOwnUsesRequest,
+    UpdateOwnContactDataRequest,
 )
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest, GetDisclosureRequest
 from liity.v1.message_service_pb2 import (
@@ -506,6 +509,25 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.CustomershipLinkService/EndOwnCustomership": Call(
         lambda _: EndOwnCustomershipRequest(token="none of ours", request_id=new_request_id()),
+        link="customership",
+    ),
+    "/liity.v1.CustomershipLinkService/GetOwnContactData": Call(
+        lambda _: GetOwnContactDataRequest(token="none of ours", birth_date=date_from_today(-9000)),
+        link="customership",
+    ),
+    "/liity.v1.CustomershipLinkService/UpdateOwnContactData": Call(
+        lambda _: UpdateOwnContactDataRequest(
+            token="none of ours",
+            birth_date=date_from_today(-9000),
+            request_id=new_request_id(),
+            etag="none",
+            update_mask=FieldMask(paths=["phone"]),
+            form=CustomerForm(phone="+358401234567"),
+        ),
+        link="customership",
+    ),
+    "/liity.v1.CustomershipLinkService/ListOwnUses": Call(
+        lambda _: ListOwnUsesRequest(token="none of ours", birth_date=date_from_today(-9000)),
         link="customership",
     ),
     "/liity.v1.AuthService/GetInvitation": Call(
