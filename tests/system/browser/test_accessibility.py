@@ -7,6 +7,7 @@ from deploy.demo.forms import DemoPerson
 from frontends.web.app import PAGES
 from frontends.web.pages import Who
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
+from tests.support.registration_forms import paper_consent
 from tests.system.browser.accessibility import faults, overflow, walk_by_keyboard
 from tests.system.browser.conftest import OpenPage
 from tests.system.conftest import Api
@@ -26,9 +27,7 @@ async def people(api: Api) -> dict[str, str]:
     """Names of a registration that waits and of a customer, with long and foreign names."""
     waiting, grown = pupil(), pupil()
     waiting.form.first_names, waiting.form.last_name = "عبد الرحمن", "Äärimmäisen-Pitkäsukunimi" * 3
-    grown.form.paper_consent.guardian_name = "Huolto Huoltaja"
-    grown.form.paper_consent.sign_date.year, grown.form.paper_consent.sign_date.month = 2026, 11
-    grown.form.paper_consent.sign_date.day = 1
+    grown.form.paper_consent.CopyFrom(paper_consent())
     first, second = await save(api.teacher, waiting), await save(api.teacher, grown)
     customer = (await reaches(api.teacher, second.name, STAGE_CREDENTIALS_SENT)).customer
     return {"registration": first.name, "customer": customer}
