@@ -155,7 +155,8 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     )
     worker_build_id: str = Field(
         "",
-        description="Build ID for Worker Versioning (AUTO_UPGRADE); without one the worker is unversioned.",
+        description="Build ID for Worker Versioning (AUTO_UPGRADE). Without one TEMPORAL_WORKER_BUILD_ID, "
+        "which temporal-worker-controller sets; without either the worker is unversioned.",
     )
 
     @model_validator(mode="after")
