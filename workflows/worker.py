@@ -138,6 +138,7 @@ def create_steps(
         links,
         settings.workflows_need_patience,
         settings.workflows_need_extension,
+        settings.workflows_morning_spread,
     )
     decisions = DecisionActivities(registration, mailing, erasure)
     invitations = InvitationActivities(
