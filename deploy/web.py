@@ -51,6 +51,7 @@ async def run() -> None:
         log.info("serving", listen=settings.listen, address=settings.web_url)
         await stop_requested()
         log.info("stopping")
+        await asyncio.sleep(settings.drain_pause.total_seconds())
 
 
 @asynccontextmanager

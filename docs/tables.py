@@ -30,6 +30,7 @@ from services.identity.settings import IdentitySettings
 from services.notification.settings import MailSettings
 from services.registration.settings import RegistrationSettings
 from services.runtime.data.database import DatabaseSettings
+from services.runtime.management import ManagementSettings
 from services.runtime.rpc.server import ServerSettings
 from services.runtime.rpc.texts import reason_text
 from services.runtime.security.access import ACCESS, ROLES, Accounts, Anyone, Services
@@ -87,6 +88,7 @@ _STATUS = {
 
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
+    ("Every process, whatever it serves", ManagementSettings),
     ("Whoever has key files: every component, and `liity keys`", KmsSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec, web", ServerSettings),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),

@@ -36,8 +36,13 @@ _RENEW_BEFORE = timedelta(seconds=30)
 TIMEOUT = 15.0
 """Seconds."""
 
-# An export of a person may exceed gRPC's default of 4 MiB.
-_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
+_OPTIONS = (
+    # An export of a person may exceed gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    # Several gateways may have one name: call them in turn, and look for new ones when one goes.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
+)
 
 
 def new_request_id() -> str:

@@ -47,7 +47,16 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         description="From the start of the customership to the welcome mail (R26). Whole days count to the "
         "welcome hour of that day, less than a day to the second.",
     )
-    workflows_welcome_hour: int = Field(9, ge=0, le=23, description="Hour of the welcome mail in Helsinki.")
+    workflows_welcome_hour: int = Field(
+        9, ge=0, le=23, description="Hour from which the welcome mail is sent, in Helsinki."
+    )
+    workflows_morning_spread: timedelta = Field(
+        timedelta(hours=1),
+        ge=timedelta(0),
+        le=timedelta(hours=12),
+        description="The welcome mails of one morning, and the questions whether help is still needed, are "
+        "spread over this time, each registration and customer at a moment of its own.",
+    )
     workflows_address_reminder: timedelta = Field(
         timedelta(days=7),
         gt=timedelta(0),
@@ -112,6 +121,13 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     retention_years_if_lent: int = Field(
         5, ge=0, le=5, description="The same where a disc or a file was ever lent (R20)."
     )
+    retention_spread: timedelta = Field(
+        timedelta(hours=12),
+        ge=timedelta(0),
+        # The shortest day has 23 hours.
+        lt=timedelta(hours=23),
+        description="The erasures of the yearly day are spread over this time from its beginning.",
+    )
     retention_override: timedelta | None = Field(
         None,
         ge=timedelta(0),
@@ -155,7 +171,8 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     )
     worker_build_id: str = Field(
         "",
-        description="Build ID for Worker Versioning (AUTO_UPGRADE); without one the worker is unversioned.",
+        description="Build ID for Worker Versioning (AUTO_UPGRADE). Without one TEMPORAL_WORKER_BUILD_ID, "
+        "which temporal-worker-controller sets; without either the worker is unversioned.",
     )
 
     @model_validator(mode="after")
@@ -185,6 +202,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
             years=self.retention_years,
             years_if_lent=self.retention_years_if_lent,
             override=self.retention_override,
+            spread=self.retention_spread,
         )
 
     def timetable(self) -> Timetable:
@@ -196,6 +214,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         timetable.consent_lapse.FromTimedelta(self.workflows_consent_lapse)
         timetable.decline_grace.FromTimedelta(self.workflows_decline_grace)
         timetable.welcome_delay.FromTimedelta(self.workflows_welcome_delay)
+        timetable.morning_spread.FromTimedelta(self.workflows_morning_spread)
         timetable.address_reminder.FromTimedelta(self.workflows_address_reminder)
         timetable.address_patience.FromTimedelta(self.workflows_address_patience)
         timetable.decision_reminder.FromTimedelta(self.workflows_decision_reminder)

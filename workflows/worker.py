@@ -1,6 +1,7 @@
 """The worker: runs workflows and activities."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -137,6 +138,7 @@ def create_steps(
         links,
         settings.workflows_need_patience,
         settings.workflows_need_extension,
+        settings.workflows_morning_spread,
     )
     decisions = DecisionActivities(registration, mailing, erasure)
     invitations = InvitationActivities(
@@ -252,10 +254,10 @@ def create_worker(
     client: Client,
     steps: Sequence[Callable[..., Any]],
     seal: ActorSeal,
-    build_id: str = "",
+    version: WorkerDeploymentVersion | None = None,
     runner: WorkflowRunner | None = None,
 ) -> Worker:
-    """A worker for all workflows. With a build ID, runs upgrade as new builds become current.
+    """A worker for all workflows. With a version, runs upgrade as new builds become current.
 
     Without a runner, workflows run outside the sandbox, which is for tests and the replay gate.
     """
@@ -275,12 +277,15 @@ def create_worker(
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_cached_workflows=1000,
         graceful_shutdown_timeout=GRACE,
-        deployment_config=_deployment(build_id),
+        deployment_config=_deployment(version),
     )
 
 
 def create_row_worker(
-    client: Client, steps: Sequence[Callable[..., Any]], seal: ActorSeal, build_id: str = ""
+    client: Client,
+    steps: Sequence[Callable[..., Any]],
+    seal: ActorSeal,
+    version: WorkerDeploymentVersion | None = None,
 ) -> Worker:
     """A worker for the rows of class lists, one batch at a time.
 
@@ -293,15 +298,26 @@ def create_row_worker(
         interceptors=[ActorInterceptor(seal), HeartbeatInterceptor(), RefusalInterceptor()],
         max_concurrent_activities=1,
         graceful_shutdown_timeout=GRACE,
-        deployment_config=_deployment(build_id),
+        deployment_config=_deployment(version),
     )
 
 
-def _deployment(build_id: str) -> WorkerDeploymentConfig | None:
+def deployment_version(settings: WorkerSettings) -> WorkerDeploymentVersion | None:
+    """The version that the worker belongs to; None if it is unversioned.
+
+    temporal-worker-controller sets Temporal's own variables; `LIITY_WORKER_BUILD_ID` comes first.
+    """
+    build_id = settings.worker_build_id or os.environ.get("TEMPORAL_WORKER_BUILD_ID", "")
     if not build_id:
         return None
+    return WorkerDeploymentVersion(os.environ.get("TEMPORAL_DEPLOYMENT_NAME") or "liity", build_id)
+
+
+def _deployment(version: WorkerDeploymentVersion | None) -> WorkerDeploymentConfig | None:
+    if version is None:
+        return None
     return WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion("liity", build_id),
+        version=version,
         use_worker_versioning=True,
         default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
@@ -323,8 +339,9 @@ async def run() -> None:
     await _warn_of_long_retention(client, settings.temporal_retention)
     await prepare_schedules(client)
     seal = ActorSeal(load_keyset(settings.keys_dir, KeysetPurpose.PAYLOADS))
-    worker = create_worker(client, steps, seal, settings.worker_build_id)
-    row_worker = create_row_worker(client, steps, seal, settings.worker_build_id)
+    version = deployment_version(settings)
+    worker = create_worker(client, steps, seal, version)
+    row_worker = create_row_worker(client, steps, seal, version)
 
     def use(client: Client) -> None:
         worker.client = client

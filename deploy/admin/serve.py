@@ -8,6 +8,7 @@ import uvloop
 from deploy.components import COMPONENTS, STOP_ORDER, runner
 from deploy.ending import ending_clearly
 from services.runtime.components import run_components
+from services.runtime.management import managing
 
 app = typer.Typer(add_completion=False)
 
@@ -33,4 +34,5 @@ def serve(
     `LIITY_LISTEN`, and so on for every component and setting.
     """
     with ending_clearly():
-        uvloop.run(run_components({name: runner(name) for name in components}, STOP_ORDER))
+        runners = {name: runner(name) for name in components}
+        uvloop.run(run_components(runners, STOP_ORDER, managing))

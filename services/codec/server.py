@@ -5,6 +5,7 @@ in protobuf's JSON. Decoding needs an access token: as `Authorization: Bearer`, 
 page `/`. `GET /healthz` is for probes.
 """
 
+import asyncio
 import logging
 import time
 import uuid
@@ -30,7 +31,7 @@ from services.runtime import logs
 from services.runtime.components import stop_requested
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.rpc.errors import Refusal, permission_denied, unavailable
-from services.runtime.rpc.peer import Peer
+from services.runtime.rpc.peer import FRONTEND_OPTIONS, Peer
 from services.runtime.rpc.texts import language_of
 from services.runtime.security.access_tokens import AccessTokenVerifier
 from services.runtime.security.keys import KeysetPurpose, load_keyset
@@ -70,6 +71,7 @@ async def run() -> None:
         log.info("serving", listen=settings.listen)
         await stop_requested()
         log.info("stopping")
+        await asyncio.sleep(settings.drain_pause.total_seconds())
 
 
 @asynccontextmanager
@@ -107,12 +109,13 @@ async def serving_codec(settings: CodecSettings) -> AsyncIterator[None]:
 
 def _frontend_channel(settings: CodecSettings) -> grpc.aio.Channel:
     if settings.gateway_ca is None:
-        return grpc.aio.insecure_channel(settings.gateway_target)
+        return grpc.aio.insecure_channel(settings.gateway_target, options=FRONTEND_OPTIONS)
     try:
         ca = settings.gateway_ca.read_bytes()
     except OSError as error:
         raise SettingsError(f"LIITY_GATEWAY_CA cannot be read: {error.strerror}") from None
-    return grpc.aio.secure_channel(settings.gateway_target, grpc.ssl_channel_credentials(ca))
+    credentials = grpc.ssl_channel_credentials(ca)
+    return grpc.aio.secure_channel(settings.gateway_target, credentials, options=FRONTEND_OPTIONS)
 
 
 class CodecServer:

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ class Component:
     def is_alone(self) -> bool:
         """Whether the process serves no other component."""
         return len(self._process) == 1
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves: it has started, and has not been requested to stop."""
+        return self._started and not self._stop.is_set()
 
     def beside(self, name: str) -> "Component | None":
         """Another component of this process; None if it is served elsewhere."""
@@ -71,15 +77,28 @@ def current_component() -> Component | None:
     return _current.get()
 
 
-async def run_components(runners: Mapping[str, Runner], stop_order: Sequence[Sequence[str]]) -> None:
+async def run_components(
+    runners: Mapping[str, Runner],
+    stop_order: Sequence[Sequence[str]],
+    manage: Callable[[Mapping[str, Component]], AbstractAsyncContextManager[object]] = nullcontext,
+) -> None:
     """Runs components until SIGTERM or SIGINT, or until one ends by itself.
 
     Then stops them group by group, callers before those they call. Raises the error that has ended one.
+    `manage` runs around all of it.
     """
     process: dict[str, Component] = {}
+    for name in runners:
+        process[name] = Component(name, process)
+    async with manage(process):
+        await _run_all(process, runners, stop_order)
+
+
+async def _run_all(
+    process: Mapping[str, Component], runners: Mapping[str, Runner], stop_order: Sequence[Sequence[str]]
+) -> None:
     tasks: dict[str, asyncio.Task[None]] = {}
     for name, run in runners.items():
-        process[name] = Component(name, process)
         context = contextvars.copy_context()
         context.run(_current.set, process[name])
         tasks[name] = asyncio.create_task(run(), context=context)

@@ -34,7 +34,9 @@ class KmsSettings(BaseSettings):
 class RuntimeSettings(KmsSettings):
     """Settings of every component."""
 
-    keys_dir: Path = Field(description="Folder of keysets and service keys (files of mode 0600).")
+    keys_dir: Path = Field(
+        description="Folder of keysets and service keys (mode 0600, or 0440 as Kubernetes mounts them)."
+    )
     log_format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
     web_url: str = Field(
@@ -53,7 +55,9 @@ class RuntimeSettings(KmsSettings):
     tls_certificate: Path | None = Field(
         None, description="PEM of the component's own certificate, with its name as a DNS name."
     )
-    tls_key: Path | None = Field(None, description="PEM of its key (a file of mode 0600).")
+    tls_key: Path | None = Field(
+        None, description="PEM of its key (of mode 0600, or 0440 as Kubernetes mounts it)."
+    )
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

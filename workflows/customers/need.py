@@ -110,7 +110,8 @@ class NeedWorkflow(Operated):
 
     async def _changes_before_the_question(self) -> bool:
         """Waits for the expected end; continues as new if that takes long."""
-        question, anew = self._need.ask_time.ToDatetime(UTC), workflow.now() + _ONE_RUN
+        question = self._need.ask_time.ToDatetime(UTC) + self._need.spread.ToTimedelta()
+        anew = workflow.now() + _ONE_RUN
         self._show("WAITING_FOR_EXPECTED_END", "Waits for the expected end of a temporary need", question)
         if await self._changes_before(min(question, anew), "Wait for the expected end of the need"):
             return True

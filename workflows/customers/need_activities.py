@@ -27,6 +27,7 @@ from services.runtime.temporal.names import TASK_QUEUE, NeedWorkflowNames
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, key
 from workflows.support.refusals import answers_refusals
+from workflows.support.spread import own_share
 
 ASK_HOUR = 9
 """Hour of the question, in Helsinki."""
@@ -35,7 +36,8 @@ ASK_HOUR = 9
 class NeedActivities:
     """Activities that call the three services.
 
-    `patience` is how long an answer may take, `extension` how long a need is extended if no day is given.
+    `patience` is how long an answer may take, `extension` how long a need is extended if no day is given,
+    `spread` the time over which the questions of one morning are spread.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class NeedActivities:
         links: CustomershipLinks,
         patience: timedelta,
         extension: timedelta,
+        spread: timedelta,
     ) -> None:
         self._registration = registration
         self._mailing = mailing
         self._links = links
         self._patience = patience
         self._extension = extension
+        self._spread = spread
         self._customers = CustomerServiceStub(registration.channel)
 
     @activity.defn
@@ -86,6 +90,7 @@ class NeedActivities:
         )
         need.ask_time.FromDatetime(helsinki_moment(from_proto_date(form.expected_end_date), ASK_HOUR))
         need.patience.FromTimedelta(self._patience)
+        need.spread.FromTimedelta(own_share(self._spread, customer.customer_id))
         return need
 
     @activity.defn

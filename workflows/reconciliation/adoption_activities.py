@@ -96,7 +96,8 @@ def go_on(created: CreatedRegistration) -> None:
     elif registration.stage == STAGE_CREDENTIALS_SENT:
         created.begin_time.FromDatetime(changed)
         # While the welcome mail waits for the customer's own address, the row has its latest time (R27).
-        created.welcome_time.FromDatetime(min(deadline, welcome_time(changed, timetable)))
+        welcome = welcome_time(changed, timetable, registration.registration_id)
+        created.welcome_time.FromDatetime(min(deadline, welcome))
 
 
 def consent_link_request(registration_id: str, corrections: int, expire_time: Timestamp) -> IssueLinkRequest:

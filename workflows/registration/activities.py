@@ -184,7 +184,8 @@ class RegistrationActivities:
     async def plan_welcome(self, step: WelcomePlanStep) -> WelcomePlan:
         """When the welcome mail is due (R26)."""
         plan = WelcomePlan()
-        plan.welcome_time.FromDatetime(welcome_time(step.begin_time.ToDatetime(UTC), step.timetable))
+        begun = step.begin_time.ToDatetime(UTC)
+        plan.welcome_time.FromDatetime(welcome_time(begun, step.timetable, step.registration_id))
         return plan
 
     @activity.defn
@@ -227,7 +228,8 @@ class RegistrationActivities:
             created.welcome_time.CopyFrom(registration.deadline)
         else:
             # The first credentials were never sent.
-            created.welcome_time.FromDatetime(welcome_time(now(), self._timetable))
+            welcome = welcome_time(now(), self._timetable, registration.registration_id)
+            created.welcome_time.FromDatetime(welcome)
         return created
 
     @activity.defn
@@ -496,7 +498,7 @@ class RegistrationActivities:
             person_id=registration.person_id,
             event_id=first_credentials(registration.registration_id),
         )
-        step.deadline.FromDatetime(welcome_time(begun, self._timetable))
+        step.deadline.FromDatetime(welcome_time(begun, self._timetable, registration.registration_id))
         try:
             async with asyncio.timeout(_AT_ONCE):
                 mail = await self._mailing.credentials(step, details, details.credentials_recipient)

@@ -66,10 +66,10 @@ class WelcomePhase:
 
     async def _plan_welcome(self, begun: datetime) -> datetime:
         """When the welcome mail is due (R26). An activity reads the time zone: its rules change."""
-        timetable = self._run.created.timetable
+        timetable, registration_id = self._run.created.timetable, self._run.registration.registration_id
         if not workflow.patched("plan-the-welcome-in-a-step"):
-            return welcome_time(begun, timetable)
-        step = WelcomePlanStep(timetable=timetable)
+            return welcome_time(begun, timetable, registration_id)
+        step = WelcomePlanStep(timetable=timetable, registration_id=registration_id)
         step.begin_time.FromDatetime(begun)
         planning = "Plan the welcome mail"
         plan = await noted(quick_step(RegistrationActivities.plan_welcome, step, planning), planning)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from services.runtime.clock import helsinki_day, helsinki_moment
+from workflows.support.spread import own_share
 
 
 @dataclass(frozen=True)
@@ -17,16 +18,18 @@ class Retention:
     years_if_lent: int
     override: timedelta | None = None
     """Time from the end to the erasure, to the second, instead of the above: for demonstrations."""
+    spread: timedelta = timedelta(0)
+    """The erasures of the yearly day are spread over this time from its beginning."""
 
-    def erase_time(self, ended: datetime, *, lent: bool) -> datetime:
-        """When the data is erased: the first yearly day on or after the end of the full years."""
+    def erase_time(self, ended: datetime, customer_id: str, *, lent: bool) -> datetime:
+        """When the data is erased: on the first yearly day on or after the end of the full years."""
         if self.override is not None:
             return ended + self.override
         kept_until = _years_later(helsinki_day(ended), self.years_if_lent if lent else self.years)
         erasure = date(kept_until.year, self.month, self.day)
         if erasure < kept_until:
             erasure = erasure.replace(year=erasure.year + 1)
-        return helsinki_moment(erasure)
+        return helsinki_moment(erasure) + own_share(self.spread, customer_id)
 
 
 def _years_later(day: date, years: int) -> date:

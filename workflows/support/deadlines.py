@@ -5,17 +5,19 @@ from datetime import datetime, timedelta
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
 from services.runtime.clock import helsinki_day, helsinki_moment
+from workflows.support.spread import own_share
 
 
-def welcome_time(begun: datetime, timetable: Timetable) -> datetime:
-    """When the welcome mail is sent (R26): at the welcome hour in Helsinki on the day after the delay.
+def welcome_time(begun: datetime, timetable: Timetable, registration_id: str) -> datetime:
+    """When the welcome mail is sent (R26): from the welcome hour in Helsinki on, on the day after the delay.
 
     A delay of less than a day, for demonstrations, counts to the second.
     """
     delay = timetable.welcome_delay.ToTimedelta()
     if delay < timedelta(days=1):
         return begun + delay
-    return helsinki_moment(helsinki_day(begun) + delay, timetable.welcome_hour)
+    due = helsinki_moment(helsinki_day(begun) + delay, timetable.welcome_hour)
+    return due + own_share(timetable.morning_spread.ToTimedelta(), registration_id)
 
 
 def address_reminder_time(begun: datetime, timetable: Timetable) -> datetime:

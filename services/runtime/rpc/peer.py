@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -42,7 +42,17 @@ for calls to others. Fewer than the streams of one connection, 256."""
 
 _warnings = RareWarnings()
 
+_EVERY_ADDRESS: Mapping[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+"""Calls go to all addresses that a target's name has in turn; without this all go to one."""
+
+_RESOLVE_OFTEN = ("grpc.dns_min_time_between_resolutions_ms", 1000)
+"""After a lost connection the name is resolved anew, but no more often than this; gRPC's default is 30 s."""
+
+FRONTEND_OPTIONS = (_RESOLVE_OFTEN, ("grpc.service_config", json.dumps(_EVERY_ADDRESS)))
+"""Options of a channel to the gateway's public API, whose callers retry themselves."""
+
 _OPTIONS = (
+    _RESOLVE_OFTEN,
     # A restarting service is back within seconds: reconnect soon.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -53,6 +63,7 @@ _OPTIONS = (
         "grpc.service_config",
         json.dumps(
             {
+                **_EVERY_ADDRESS,
                 "methodConfig": [
                     {
                         "name": [{}],
@@ -65,7 +76,7 @@ _OPTIONS = (
                             "retryableStatusCodes": ["UNAVAILABLE"],
                         },
                     }
-                ]
+                ],
             }
         ),
     ),

@@ -19,13 +19,11 @@ from services.runtime.settings import RuntimeSettings, SettingsError
 log = structlog.get_logger()
 
 GRACE = 65.0
-"""Seconds that running calls get at shutdown: longer than the longest deadline, which is 60."""
+"""Seconds that running calls get at shutdown, and on an old connection: longer than the longest deadline,
+which is 60."""
 
 _LAST_GRACE = 1.0
 """Seconds for streams once all calls have ended: watches of the health service never end."""
-
-_TLS_CONNECTION_AGE_MS = 3_600_000
-"""Callers then connect again, with a certificate that has not expired and whose CA is still trusted."""
 
 
 class ServerSettings(RuntimeSettings):
@@ -37,6 +35,12 @@ class ServerSettings(RuntimeSettings):
         ge=timedelta(0),
         description="How long a stopping server reports NOT_SERVING but still accepts calls, so that load "
         "balancers notice.",
+    )
+    connection_age: timedelta = Field(
+        timedelta(minutes=5),
+        gt=timedelta(0),
+        description="How long a gRPC connection lives. Callers then connect again: they find new replicas, "
+        "and show a certificate that has not expired.",
     )
 
 
@@ -64,7 +68,8 @@ async def serve(
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            *((("grpc.max_connection_age_ms", _TLS_CONNECTION_AGE_MS),) if certificate else ()),
+            ("grpc.max_connection_age_ms", round(settings.connection_age / timedelta(milliseconds=1))),
+            ("grpc.max_connection_age_grace_ms", round(GRACE * 1000)),
         ],
     )
     component, within = current_component(), InProcessServer(interceptor)

@@ -1,4 +1,4 @@
-"""Key files: Tink keysets, one per purpose, and JSON Web Keys, readable by their owner only.
+"""Key files: Tink keysets, one per purpose, and JSON Web Keys, that nobody else may read.
 
 With `LIITY_KMS_KEY_URI`, every secret key file is encrypted under a key of a KMS. A missing or wrong file
 stops the start with one line.
@@ -20,6 +20,7 @@ from tink import aead, json_proto_keyset_format, mac, prf, proto_keyset_format, 
 from tink.proto import tink_pb2
 
 from services.runtime.security.kms import kms_key
+from services.runtime.security.private_files import require_private
 from services.runtime.settings import SettingsError
 
 aead.register()
@@ -71,17 +72,14 @@ class KeyChecks(NamedTuple):
 
 
 def read_private_file(path: Path) -> str:
-    """Reads a file that only its owner may access. SettingsError if others may, or it cannot be read."""
+    """Reads a secret file. SettingsError if others may access it, or it cannot be read."""
     try:
-        mode = path.stat().st_mode
-        text = path.read_text("utf-8")
+        require_private(path, "Key file")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         message = f"Key file {path} cannot be read: {reason}. `liity keys create` makes missing keys."
         raise SettingsError(message) from None
-    if mode & 0o077:
-        raise SettingsError(f"Key file {path} is open to others: chmod 600 {path}")
-    return text
 
 
 def write_private_file(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from pydantic import Field, model_validator
 
+from services.runtime.security.private_files import require_private
 from services.runtime.settings import RuntimeSettings, SettingsError
 
 log = structlog.get_logger()
@@ -33,7 +34,9 @@ class PublicTlsSettings(RuntimeSettings):
         None,
         description="PEM of the certificate shown to frontends and browsers, with its chain: turns TLS on.",
     )
-    public_tls_key: Path | None = Field(None, description="PEM of its key (a file of mode 0600).")
+    public_tls_key: Path | None = Field(
+        None, description="PEM of its key (of mode 0600, or 0440 as Kubernetes mounts it)."
+    )
 
     @model_validator(mode="after")
     def _public_tls_is_whole(self) -> Self:
@@ -137,8 +140,7 @@ class CertificateFiles:
 
     def _read_key(self) -> bytes:
         key = _read(self.key, "key")
-        if self.key.stat().st_mode & 0o077:
-            raise SettingsError(f"TLS key {self.key} is open to others: chmod 600 {self.key}")
+        require_private(self.key, "TLS key")
         return key
 
 

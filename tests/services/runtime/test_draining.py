@@ -26,10 +26,12 @@ UNITS = "liity.registration.v1.UnitService"
 class Running:
     """A server that runs, what it serves, and a channel to it."""
 
-    def __init__(self, keys_dir: Path, monkeypatch: pytest.MonkeyPatch, drain_pause: str = "PT0S") -> None:
-        target = f"127.0.0.1:{free_port()}"
+    def __init__(
+        self, keys_dir: Path, monkeypatch: pytest.MonkeyPatch, drain_pause: str = "PT0S", target: str = ""
+    ) -> None:
+        target = target or f"127.0.0.1:{free_port()}"
         settings = ServerSettings.model_validate(
-            {"listen": target, "keys_dir": keys_dir, "drain_pause": drain_pause}
+            {"listen": target, "keys_dir": keys_dir, "drain_pause": drain_pause, "connection_age": "PT3S"}
         )
         interceptor = RequestInterceptor(
             ServiceAuthenticator(ServiceVerifier("registration", keys_dir).verify), CONTACT

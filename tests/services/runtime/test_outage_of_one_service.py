@@ -34,6 +34,7 @@ class Units(UnitServiceServicer):
         self.may_answer.set()
         self.running = 0
         self.most = 0
+        self.answered = 0
 
     @override
     async def GetUnit(self, _request: GetUnitRequest, _context: object) -> GetUnitResponse:
@@ -41,6 +42,7 @@ class Units(UnitServiceServicer):
         self.most = max(self.most, self.running)
         await self.may_answer.wait()
         self.running -= 1
+        self.answered += 1
         return GetUnitResponse()
 
 

@@ -17,10 +17,14 @@ from tests.system.support.registering import (
     settings,
 )
 
+DEPLOYMENT = {"TEMPORAL_DEPLOYMENT_NAME": "prod/liity"}
+"""As temporal-worker-controller names it: after the namespace and the deployment in Kubernetes."""
+
 
 async def make_current(stack: Stack, *version: str) -> None:
     """What an operator does once the workers of a build are up."""
-    command = ("worker", "deployment", "set-current-version", "--deployment-name", "liity", *version, "--yes")
+    name = DEPLOYMENT["TEMPORAL_DEPLOYMENT_NAME"]
+    command = ("worker", "deployment", "set-current-version", "--deployment-name", name, *version, "--yes")
     for _ in range(100):
         process = await asyncio.create_subprocess_exec(
             temporal_binary(),
@@ -43,13 +47,13 @@ async def test_a_waiting_registration_moves_to_the_current_build(
 ) -> None:
     child = pupil()
     try:
-        async with settings(stack, {"LIITY_WORKER_BUILD_ID": "first"}):
+        async with settings(stack, DEPLOYMENT | {"LIITY_WORKER_BUILD_ID": "first"}):
             await stack.restart_component("worker")
             await make_current(stack, "--build-id", "first")
             waiting = await save(api.teacher, child)
             assert waiting.stage == STAGE_WAITING_FOR_CONSENT
             asked = await mails.wait_for(child, "consent_request")
-        async with settings(stack, {"LIITY_WORKER_BUILD_ID": "second"}):
+        async with settings(stack, DEPLOYMENT | {"TEMPORAL_WORKER_BUILD_ID": "second"}):
             await stack.restart_component("worker")
             await make_current(stack, "--build-id", "second")
             await accept(api.anybody, link_token(asked), child)

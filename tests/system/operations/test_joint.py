@@ -3,14 +3,17 @@
 import json
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from deploy.local import health
+from deploy.local.ports import HOST
 from deploy.local.stack import JOINT, Stack
 from frontends.client import new_request_id
 from frontends.refusals import Refusal, reason_name
 from liity.v1.consent_service_pb2 import DeclineConsentRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_DECLINED
+from tests.conftest import free_port
 from tests.system.conftest import Api
 from tests.system.support.registering import (
     MailCounter,
@@ -21,10 +24,12 @@ from tests.system.support.registering import (
     reaches,
     save,
     save_request,
+    settings,
 )
 
 TOGETHER = ("gateway", "identity", "registration", "notification", "worker")
 SERVERS = TOGETHER[:-1]
+MANAGEMENT = f"{HOST}:{free_port()}"
 
 
 @pytest.fixture
@@ -34,9 +39,10 @@ async def joint(stack: Stack, api: Api) -> AsyncIterator[Stack]:
     for name in TOGETHER:
         await stack.stop_component(name)
     try:
-        await stack.start_joint(*TOGETHER)
-        yield stack
-        await stack.stop_component(JOINT)
+        async with settings(stack, {"LIITY_MANAGEMENT_LISTEN": MANAGEMENT}):
+            await stack.start_joint(*TOGETHER)
+            yield stack
+            await stack.stop_component(JOINT)
     finally:
         await stack.kill_component(JOINT)
         for name in reversed(TOGETHER):
@@ -75,6 +81,10 @@ async def test_a_save_a_consent_and_a_refusal_go_through_one_process(
     # Every component is healthy at its own address, and its log lines carry its own name.
     for name in SERVERS:
         assert await health.serves_grpc(joint.channel(name))
+    async with aiohttp.ClientSession(f"http://{MANAGEMENT}") as probe:
+        assert (await probe.get("/readyz")).status == 200
+        metrics = await (await probe.get("/metrics")).text()
+    assert all(f'liity_component_ready{{component="{name}"}} 1\n' in metrics for name in TOGETHER)
     lines = [json.loads(line) for line in (joint.logs / f"{JOINT}.log").read_text("utf-8").splitlines()]
     components = {(line.get("component"), line.get("method", "").split("/")[1:2] != []) for line in lines}
     assert {(name, True) for name in SERVERS} <= components

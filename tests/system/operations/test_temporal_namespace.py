@@ -1,15 +1,20 @@
 """Temporal keeps what is over no longer than it is told to."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.testing import WorkflowEnvironment
 
+from deploy.admin.key_files import create_keys
 from deploy.local.ports import HOST
 from deploy.local.stack import Stack
-from deploy.local.temporal_server import NAMESPACE, prepare_server
+from deploy.local.temporal_server import NAMESPACE, prepare_server, temporal_binary
 from services.runtime.temporal.namespace import NamespaceSettings, namespace_retention, prepare_namespace
 from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 from tests.support.program import Program
@@ -53,11 +58,34 @@ async def test_prepare_sets_what_is_missing_and_says_what_it_did(
 ) -> None:
     assert prepare().stdout == "Everything was prepared already.\n"
     shorter = prepare(LIITY_TEMPORAL_RETENTION="P5D")
-    assert shorter.stdout == "closed runs are kept 5 days\n"
+    assert shorter.stdout == (
+        "runs that close from now on are kept 5 days; "
+        "those closed before stay 30 days: see docs/operating.md\n"
+    )
     assert await namespace_retention(client) == timedelta(days=5)
     # A start of the local stack sets it as its setting says.
     await prepare_server(stack.ports.temporal)
     assert await namespace_retention(client) == DEFAULT
+
+
+async def test_prepare_ends_once_the_attributes_can_be_used(tmp_path: Path, program: Program) -> None:
+    create_keys(tmp_path)
+    # As production's servers: what one has stored the others learn with a delay.
+    delayed = ("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=false")
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=temporal_binary(), dev_server_extra_args=delayed
+    ) as server:
+        environment = {
+            "LIITY_KEYS_DIR": str(tmp_path),
+            "LIITY_TEMPORAL_ADDRESS": server.client.service_client.config.target_host,
+            "LIITY_TEMPORAL_NAMESPACE": NAMESPACE,
+        }
+        prepared = await asyncio.to_thread(lambda: program("temporal", "prepare", environment=environment))
+        assert prepared.stdout.startswith("search attributes LiityStage, "), prepared.stderr
+        attribute = SearchAttributePair(SEARCH_ATTRIBUTES[0], "RECEIVED")
+        await server.client.start_workflow(
+            "Any", id="any", task_queue="any", search_attributes=TypedSearchAttributes([attribute])
+        )
 
 
 async def test_prepare_ends_with_a_line_that_says_what_is_wrong(stack: Stack, prepare: Prepare) -> None:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import aiosmtplib
 import asyncpg
 import grpc
@@ -23,9 +24,9 @@ from frontends.client import ApiClient
 from frontends.refusals import Refusal
 from services.runtime.data.database import is_away, open_engine
 from tests.conftest import copy_postgres
-from tests.support.ports import free_ports
+from tests.support.ports import free_port, free_ports
 from tests.support.program import Program
-from tests.system.support.registering import PATIENCE, adult, save
+from tests.system.support.registering import PATIENCE, adult, save, settings
 
 OURS = ("identity", "registration", "notification", "gateway", "worker")
 
@@ -71,6 +72,16 @@ async def test_no_connection_between_components_without_a_certificate(over_tls: 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)  # type: ignore[attr-defined]
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("name", ["identity", "web"])
+async def test_probes_need_no_certificate(over_tls: Stack, name: str) -> None:
+    listen = f"{HOST}:{free_port()}"
+    async with (
+        settings(over_tls, {"LIITY_MANAGEMENT_LISTEN": listen}, name),
+        aiohttp.ClientSession(f"http://{listen}") as probe,
+    ):
+        assert [(await probe.get(path)).status for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
 
 
 async def test_temporal_is_for_the_gateway_and_the_worker(over_tls: Stack) -> None:

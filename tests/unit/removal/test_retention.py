@@ -1,5 +1,6 @@
 """When the data of an ended customership is erased: one day a year, after the full years (R20)."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from tests.unit.runtime.test_deadlines import in_helsinki, settings
 from workflows.removal.retention import Retention
 
 USUAL = settings().retention()
+AT_MIDNIGHT = settings(retention_spread="PT0S").retention()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ USUAL = settings().retention()
 def test_it_is_erased_on_the_first_yearly_day_after_the_years(
     ended: datetime, lent: bool, erased: date
 ) -> None:
-    assert USUAL.erase_time(ended, lent=lent) == helsinki_moment(erased)
+    assert AT_MIDNIGHT.erase_time(ended, "c1", lent=lent) == helsinki_moment(erased)
 
 
 @pytest.mark.parametrize(
@@ -47,15 +49,15 @@ def test_it_is_erased_on_the_first_yearly_day_after_the_years(
     ],
 )
 def test_the_yearly_day_is_a_setting(ended: datetime, erased: date) -> None:
-    retention = settings(retention_day="03-01").retention()
-    assert retention.erase_time(ended, lent=False) == helsinki_moment(erased)
+    retention = settings(retention_day="03-01", retention_spread="PT0S").retention()
+    assert retention.erase_time(ended, "c1", lent=False) == helsinki_moment(erased)
 
 
 @given(
     st.integers(0, 200 * 365).map(lambda day: in_helsinki(1990, 1, 1, 5) + timedelta(days=day)), st.booleans()
 )
 def test_nothing_is_kept_less_than_its_years_nor_a_year_longer(ended: datetime, lent: bool) -> None:
-    erased = helsinki_day(USUAL.erase_time(ended, lent=lent))
+    erased = helsinki_day(USUAL.erase_time(ended, "c1", lent=lent))
     years = 5 if lent else 2
     assert (erased.month, erased.day) == (1, 31)
     first = helsinki_day(ended)
@@ -63,10 +65,26 @@ def test_nothing_is_kept_less_than_its_years_nor_a_year_longer(ended: datetime, 
     assert (erased.month, erased.day) >= (first.month, first.day) or erased.year - first.year == years + 1
 
 
+def test_the_erasures_of_the_yearly_day_are_spread_over_it_each_at_its_own_moment() -> None:
+    ended, customers = in_helsinki(2026, 11, 24, 12), [f"{number:032x}" for number in range(2400)]
+    midnight = helsinki_moment(date(2029, 1, 31))
+    due = [USUAL.erase_time(ended, customer, lent=False) for customer in customers]
+    in_hour = Counter((moment - midnight) // timedelta(hours=1) for moment in due)
+    assert set(in_hour) == set(range(12))
+    assert max(in_hour.values()) < 300
+    assert [USUAL.erase_time(ended, customer, lent=False) for customer in customers] == due
+
+
+@pytest.mark.parametrize("spread", ["PT23H", "P1D"])
+def test_no_erasure_is_spread_beyond_its_day(spread: str) -> None:
+    with pytest.raises(ValidationError):
+        settings(retention_spread=spread)
+
+
 def test_a_demonstration_erases_so_long_after_the_end() -> None:
     ended = in_helsinki(2027, 2, 1, 12)
-    soon = Retention(1, 31, 2, 5, timedelta(seconds=3))
-    assert soon.erase_time(ended, lent=True) == ended + timedelta(seconds=3)
+    soon = Retention(1, 31, 2, 5, timedelta(seconds=3), timedelta(hours=12))
+    assert soon.erase_time(ended, "c1", lent=True) == ended + timedelta(seconds=3)
 
 
 @pytest.mark.parametrize("day", ["02-29", "02-30", "13-01", "00-10", "1-31", "31.1.", ""])

@@ -1,5 +1,6 @@
 """When the welcome and the reminders are due, over summer and winter time."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def settings(**own: object) -> WorkerSettings:
 
 
 USUAL = settings().timetable()
+AT_THE_HOUR = settings(workflows_morning_spread="PT0S").timetable()
 
 
 def in_helsinki(year: int, month: int, day: int, hour: int, minute: int = 0, *, fold: int = 0) -> datetime:
@@ -60,7 +62,7 @@ def in_helsinki(year: int, month: int, day: int, hour: int, minute: int = 0, *, 
 def test_the_welcome_is_at_nine_in_helsinki_on_the_fourteenth_day(
     begun: datetime, welcomed: date, utc_hour: int
 ) -> None:
-    due = welcome_time(begun, USUAL)
+    due = welcome_time(begun, AT_THE_HOUR, "r1")
     assert due == datetime(welcomed.year, welcomed.month, welcomed.day, utc_hour, tzinfo=UTC)
     assert due.astimezone(HELSINKI).hour == 9
 
@@ -68,9 +70,27 @@ def test_the_welcome_is_at_nine_in_helsinki_on_the_fourteenth_day(
 @given(st.timedeltas(timedelta(0), timedelta(days=5000)))
 def test_whenever_it_begins_it_is_nine_fourteen_days_on(after: timedelta) -> None:
     begun = datetime(2026, 1, 1, tzinfo=UTC) + after
-    due = welcome_time(begun, USUAL).astimezone(HELSINKI)
+    due = welcome_time(begun, AT_THE_HOUR, "r1").astimezone(HELSINKI)
     assert (due.hour, due.minute, due.second, due.microsecond) == (9, 0, 0, 0)
     assert due.date() - helsinki_day(begun) == timedelta(days=14)
+
+
+def test_the_welcomes_of_a_morning_are_spread_over_it_each_at_its_own_moment() -> None:
+    begun = in_helsinki(2026, 6, 1, 12)
+    registrations = [f"{number:032x}" for number in range(6000)]
+    due = [welcome_time(begun, USUAL, registration).astimezone(HELSINKI) for registration in registrations]
+    assert {(moment.date(), moment.hour) for moment in due} == {(date(2026, 6, 15), 9)}
+    in_minute = Counter(moment.minute for moment in due)
+    assert len(in_minute) == 60
+    assert max(in_minute.values()) < 150
+    again = [welcome_time(begun, USUAL, registration).astimezone(HELSINKI) for registration in registrations]
+    assert again == due
+
+
+def test_a_registration_of_a_release_before_is_welcomed_at_the_hour_itself() -> None:
+    kept = Timetable.FromString(USUAL.SerializeToString())
+    kept.ClearField("morning_spread")
+    assert welcome_time(in_helsinki(2026, 6, 1, 12), kept, "r1") == in_helsinki(2026, 6, 15, 9)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +99,13 @@ def test_whenever_it_begins_it_is_nine_fourteen_days_on(after: timedelta) -> Non
 def test_a_short_delay_counts_to_the_second(delay: timedelta) -> None:
     begun = in_helsinki(2026, 10, 24, 12, 34) + timedelta(seconds=56)
     timetable = settings(workflows_welcome_delay=delay).timetable()
-    assert welcome_time(begun, timetable) == begun + delay
+    assert welcome_time(begun, timetable, "r1") == begun + delay
 
 
 def test_a_delay_of_a_day_counts_to_the_hour() -> None:
-    timetable = settings(workflows_welcome_delay="P1D", workflows_welcome_hour=0).timetable()
+    own = settings(workflows_welcome_delay="P1D", workflows_welcome_hour=0, workflows_morning_spread="PT0S")
     begun = in_helsinki(2026, 6, 1, 23, 59)
-    assert welcome_time(begun, timetable) == in_helsinki(2026, 6, 2, 0)
+    assert welcome_time(begun, own.timetable(), "r1") == in_helsinki(2026, 6, 2, 0)
 
 
 def test_reminders_come_on_days_7_14_and_21_and_the_lapse_on_day_30() -> None:
@@ -112,7 +132,7 @@ def test_without_reminders_there_is_only_the_lapse() -> None:
 def test_a_timetable_kept_by_a_registration_is_what_counts() -> None:
     kept = Timetable.FromString(USUAL.SerializeToString())
     begun = in_helsinki(2026, 6, 1, 12)
-    assert welcome_time(begun, kept) == welcome_time(begun, USUAL)
+    assert welcome_time(begun, kept, "r1") == welcome_time(begun, USUAL, "r1")
 
 
 @pytest.mark.parametrize(
@@ -135,5 +155,5 @@ def test_a_birthday_begins_at_midnight_in_helsinki(day: date, moment: datetime) 
 def test_a_registrars_own_address_is_reminded_of_after_a_week_and_holds_the_welcome_two_more() -> None:
     begun = in_helsinki(2026, 12, 1, 12)
     assert address_reminder_time(begun, USUAL) == begun + timedelta(days=7)
-    welcome = welcome_time(begun, USUAL)
+    welcome = welcome_time(begun, USUAL, "r1")
     assert last_welcome_time(welcome, USUAL) == welcome + timedelta(days=14)

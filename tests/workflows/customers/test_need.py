@@ -31,6 +31,7 @@ from services.runtime.temporal.search_attributes import DEADLINE, STAGE
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.customers.test_merge import merge
 from tests.workflows.removal.test_removal import address, end, mailed, removal, subjects
+from workflows.support.spread import own_share
 
 QUESTION = "Tarvitsetko kirjastoa yhä?"
 REMINDER = "Muistutus: tarvitsetko kirjastoa yhä?"
@@ -92,6 +93,11 @@ async def reaches(run: Run, stage: str) -> None:
     await eventually(current, lambda found: found == stage, 60)
 
 
+def morning(customer: Customer, days: int) -> datetime:
+    """When a customer is asked on the morning of that day: each at a moment of their own."""
+    return helsinki_moment(in_days(days), 9) + own_share(timedelta(hours=1), customer.customer_id)
+
+
 async def deadline(run: Run) -> datetime | None:
     return (await run.describe()).typed_search_attributes.get(DEADLINE)
 
@@ -99,8 +105,8 @@ async def deadline(run: Run) -> datetime | None:
 async def test_it_is_asked_twice_and_then_the_registrar_is_told(world: World) -> None:
     email = address()
     registration, _ = await world.save(temporary_form(email, 30), born(40))
-    _, run = await watched(world, registration)
-    assert await deadline(run) == helsinki_moment(in_days(30), 9)
+    customer, run = await watched(world, registration)
+    assert await deadline(run) == morning(customer, 30)
     told = subjects(world, REGISTRARS_ADDRESS).count(UNANSWERED)
     await world.skip(run, 29 * DAY)
     assert QUESTION not in subjects(world, email)
@@ -125,7 +131,7 @@ async def test_who_still_needs_it_is_asked_again_later(world: World) -> None:
     assert await extend(world, customer, 100, request_id) == in_days(100)
     assert await extend(world, customer, 100, request_id) == in_days(100)
     await reaches(run, "WAITING_FOR_EXPECTED_END")
-    assert await deadline(run) == helsinki_moment(in_days(100), 9)
+    assert await deadline(run) == morning(customer, 100)
     # Without a day, for some months.
     assert await extend(world, customer) == in_days(183)
     await world.skip(run, 180 * DAY)
@@ -232,14 +238,14 @@ async def test_an_undone_end_has_the_need_watched_again(world: World) -> None:
 async def test_an_edit_brings_moves_and_takes_away_the_question(world: World) -> None:
     registration, _ = await world.save(adult_form(address()), born(40))
     await edit(world, registration, temporary_form("", 20), "temporary", "expected_end_date")
-    _, run = await watched(world, registration)
-    assert await deadline(run) == helsinki_moment(in_days(20), 9)
+    customer, run = await watched(world, registration)
+    assert await deadline(run) == morning(customer, 20)
     await edit(world, registration, temporary_form("", 40), "expected_end_date")
 
     async def moved() -> datetime | None:
         return await deadline(run)
 
-    await eventually(moved, lambda found: found == helsinki_moment(in_days(40), 9), 60)
+    await eventually(moved, lambda found: found == morning(customer, 40), 60)
     await edit(world, registration, CustomerForm(), "temporary", "expected_end_date")
     await run.result()
 
@@ -253,8 +259,8 @@ async def test_a_child_is_watched_once_the_guardian_has_consented(world: World) 
         return (await world.stored(registration)).customer_id
 
     await eventually(begun, bool, 60)
-    _, run = await watched(world, registration)
-    assert await deadline(run) == helsinki_moment(in_days(60), 9)
+    customer, run = await watched(world, registration)
+    assert await deadline(run) == morning(customer, 60)
     await run.terminate()
 
 

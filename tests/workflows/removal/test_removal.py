@@ -171,15 +171,16 @@ async def to_its_end(world: World, customer: Customer) -> tuple[int, datetime]:
         await world.environment.fast_forward(run)
 
 
-def erase_time(kept: RemovedCustomer, years: int) -> datetime:
-    return Retention(1, 31, years, years).erase_time(kept.end_time.ToDatetime(UTC), lent=False)
+def erase_time(kept: RemovedCustomer, customer: Customer, years: int) -> datetime:
+    retention = Retention(1, 31, years, years, spread=timedelta(hours=12))
+    return retention.erase_time(kept.end_time.ToDatetime(UTC), customer.customer_id, lent=False)
 
 
 async def test_the_end_is_told_and_nothing_more_is_sent(world: World) -> None:
     email = address()
     registration, customer, run = await customer_of(world, adult_form(email))
     kept = await end(world, customer)
-    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, 2)
+    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, customer, 2)
     assert (await stored(world, customer)).state == CUSTOMER_STATE_MARKED_FOR_DELETION
     # The registration ends at once: nobody is welcomed.
     await run.result()
@@ -239,7 +240,7 @@ async def test_a_cd_borrower_is_kept_for_five_years(world: World) -> None:
     )
     registration, customer, _ = await customer_of(world, form)
     kept = await end(world, customer)
-    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, 5)
+    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, customer, 5)
     await at_rest(world, customer)
     runs, ended = await to_its_end(world, customer)
     assert runs > 1
@@ -255,7 +256,7 @@ async def test_a_loan_that_is_reported_later_moves_the_day(world: World) -> None
     stub = CustomerServiceStub(world.worker["registration"].channel)
     loan = ReportLoanRequest(customer_id=customer.customer_id)
     await world.worker["registration"].call(stub.ReportLoan, loan)
-    later = erase_time(kept, 5)
+    later = erase_time(kept, customer, 5)
     _, ended = await to_its_end(world, customer)
     assert ended >= later
     assert await traces(world, registration.person_id, registration.registration_id) == []
