@@ -258,8 +258,8 @@ async def test_wrong_links_from_one_address_are_limited(
         for _ in range(5):
             assert (await refused(one(choose(used), caller=caller))).reason == REASON_LINK_USED
         wrong = [
-            choose("x" * 40),
-            ChoosePasswordRequest(request_id=str(uuid4()), link_token="x", password=NEW),
+            choose("x" * len(used)),
+            ChoosePasswordRequest(request_id=str(uuid4()), link_token=used, password=NEW),
             CheckLinkRequest(token=used, purpose=LINK_PURPOSE_CONSENT),
             choose(used[::-1]),
         ]
@@ -280,7 +280,7 @@ async def test_guesses_at_once_exceed_no_limit(identity_with: IdentityFactory) -
     caller = uuid4().hex
     async with identity_with(link_failures_per_caller=5) as identity:
         answers = await asyncio.gather(
-            *(refused(identity(choose(uuid4().hex), caller=caller)) for _ in range(20))
+            *(refused(identity(choose((uuid4().hex * 2)[:50]), caller=caller)) for _ in range(20))
         )
     reasons = sorted(answer.reason for answer in answers)
     assert reasons == sorted([REASON_TOO_MANY_ATTEMPTS] * 15 + [REASON_LINK_INVALID] * 5)
