@@ -196,7 +196,7 @@ async def test_who_logs_in_with_the_old_password_meanwhile_stays_outside(
     async with identity_engine.connect() as connection:
         verified = await find_account(connection, AccountRow.account_id == account.account_id)
     assert verified is not None
-    sessions = Sessions(identity_engine, SealedIds(identity.keys_dir), timedelta(days=1))
+    sessions = Sessions(identity_engine, SealedIds(identity.keys_dir), timedelta(days=1), timedelta(0))
     assert await sessions.start(verified) is not None
     await identity(choose(await issued(identity, account)))
     assert await sessions.start(verified) is None
