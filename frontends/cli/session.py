@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -124,8 +123,17 @@ def new_password() -> str:
 
 
 def link_token() -> str:
-    """The token of a mailed link; prompts for the link or the token at its end."""
-    return re.split("[#/]", secret("Link from the mail").rstrip("/"))[-1]
+    """The token of a mailed link, or a text that holds it: prompts for it; the gateway finds the token.
+
+    Reads on after a line break that a mail program has marked by an equals sign.
+    """
+    link = secret("Link from the mail")
+    while link.endswith("=") and not sys.stdin.isatty():
+        following = secret("Link from the mail")
+        if not following:
+            break
+        link = link[:-1] + following
+    return link.strip()
 
 
 def _language(value: str) -> str:

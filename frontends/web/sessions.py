@@ -1,12 +1,11 @@
 """The session of somebody logged in: in a sealed cookie, and nowhere else."""
 
-import uuid
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from frontends.client import Api
+from frontends.client import Api, new_request_id
 from frontends.web.sealing import Seal
 from liity.v1.auth_service_pb2 import (
     ROLE_CUSTOMER_SERVICE,
@@ -71,15 +70,8 @@ class WebSession:
         return cls(Session.FromString(session), email.decode(), unit.decode())
 
     async def renewed(self, api: Api, language: str, forwarded_for: str) -> "WebSession":
-        """The session with new tokens.
-
-        The request ID follows from the refresh token: of two tabs that renew at once, the second gets the
-        same tokens, and the session goes on.
-        """
-        request = RefreshSessionRequest(
-            refresh_token=self.session.refresh_token,
-            request_id=str(uuid.uuid5(uuid.NAMESPACE_URL, self.session.refresh_token)),
-        )
+        """The session with new tokens. Of two tabs that renew at once, both get the same refresh token."""
+        request = RefreshSessionRequest(refresh_token=self.session.refresh_token, request_id=new_request_id())
         answer = await api.send(api.auth.RefreshSession, request, language, forwarded_for=forwarded_for)
         unit = self.unit if any(each.unit == self.unit for each in answer.session.memberships) else ""
         return WebSession(answer.session, self.email, unit)

@@ -204,6 +204,7 @@ class RefreshToken(Base):
     session_id: Mapped[str] = mapped_column(ForeignKey(Session.session_id, ondelete="CASCADE"), index=True)
     successor_id: Mapped[str | None]
     rotated_request_id: Mapped[str | None]
+    rotated_at: Mapped[datetime | None]
 
 
 class KnownPlace(Base):

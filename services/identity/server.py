@@ -73,7 +73,7 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
         passwords,
         log_ins,
         AccessTokens(settings.keys_dir, settings.access_token_lifetime),
-        Sessions(engine, sealed_ids, settings.refresh_token_lifetime),
+        Sessions(engine, sealed_ids, settings.refresh_token_lifetime, settings.refresh_token_grace),
         orders,
         PasswordAges(engine, settings.password_reminder_age),
         KnownPlaces(engine, sealed_ids, settings.suspicious_lock_outs),

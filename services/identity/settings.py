@@ -74,6 +74,12 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
     refresh_token_lifetime: timedelta = Field(
         default=timedelta(days=14), gt=timedelta(0), description="How long a session lives unused."
     )
+    refresh_token_grace: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(0),
+        description="How long after its first use a refresh token still gives the same successor: two tabs "
+        "renew at once. Used later, it ends the session.",
+    )
     password_link_lifetime: timedelta = Field(
         default=timedelta(days=30),
         gt=timedelta(0),

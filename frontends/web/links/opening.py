@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
@@ -23,6 +23,12 @@ from liity.v1.reason_pb2 import (
 )
 
 _LIFETIME = timedelta(hours=2)
+
+_LONGEST = 2500
+"""Bytes of a pasted link that are kept: what the gateway takes, and a cookie can hold when sealed."""
+
+_SHORTEST_TOKEN = 40
+_SEPARATORS = "/#%"
 
 _OLD_LINKS: Mapping[Reason.ValueType, str] = {
     REASON_LINK_INVALID: "invalid",
@@ -59,8 +65,8 @@ def opening_pages(*names: str) -> list[Page]:
     pages: list[Page] = []
     for name in names:
         pages += [
-            Page(f"/{name}", Who.ANYBODY, _by_fragment, _pasted(name), changes_nothing=True),
-            Page(f"/{name}/{{token}}", Who.ANYBODY, show=_opened(name)),
+            Page(f"/{name}", Who.ANYBODY, _by_fragment(name), _pasted(name), changes_nothing=True),
+            Page(f"/{name}{{rest:path}}", Who.ANYBODY, show=_opened(name)),
         ]
     return pages
 
@@ -73,34 +79,54 @@ def link_page(name: str, step: str, show: LinkView | None, send: LinkView | None
 
 def _opened(name: str) -> View:
     async def view(visit: Visit) -> Response:
-        return _keep(visit, name, visit.part("token"))
+        """A mailed link, also with what gateways and people put around its token: `/consent%23TOKEN`."""
+        rest = visit.part("rest")
+        if rest[:1] not in _SEPARATORS:
+            raise HTTPException(404)
+        if not rest.strip(_SEPARATORS):
+            return visit.redirect(f"/{name}")
+        return _open(visit, name, rest + visit.request.url.query)
 
     return view
 
 
-def _keep(visit: Visit, name: str, token: str) -> Response:
-    handle = secrets.token_urlsafe(9)
-    sealed = visit.site.seal.seal("link", token[:200].encode(), _LIFETIME)
-    visit.set_cookie(f"link-{handle}", sealed, int(_LIFETIME.total_seconds()))
+def _by_fragment(name: str) -> View:
+    async def view(visit: Visit) -> Response:
+        """Links of earlier releases had the token in the fragment, which only a script can read.
+
+        Some gateways put a fragment into the query.
+        """
+        query = visit.request.url.query
+        if len(query) >= _SHORTEST_TOKEN:
+            return _open(visit, name, query)
+        return visit.render("links/by_fragment.html")
+
+    return view
+
+
+def _open(visit: Visit, name: str, text: str) -> Response:
+    handle, _ = _keep(visit, text)
     return visit.redirect(f"/{name}/open/{handle}")
 
 
-async def _by_fragment(visit: Visit) -> Response:
-    """Links of earlier releases had the token in the fragment, which only a script can read."""
-    return visit.render("links/by_fragment.html")
+def _keep(visit: Visit, text: str) -> tuple[str, str]:
+    """Keeps a text that holds a token in a cookie; returns its handle, and the sealed text.
+
+    The gateway finds the token in it.
+    """
+    handle = secrets.token_urlsafe(9)
+    sealed = visit.site.seal.seal("link", text.encode()[:_LONGEST], _LIFETIME)
+    visit.set_cookie(f"link-{handle}", sealed, int(_LIFETIME.total_seconds()))
+    return handle, sealed
 
 
 def _pasted(name: str) -> View:
     async def view(visit: Visit) -> Response:
         """A link pasted from a mail: for browsers that keep no cookies, and for links that were cut."""
         pasted = visit.typed.get("pasted", "").strip()
-        parts = urlsplit(pasted)
-        token = parts.fragment or parts.path.rstrip("/").rpartition("/")[2]
-        if not token or visit.switches_language:
+        if not pasted or visit.switches_language:
             return visit.render("links/by_fragment.html", 200 if visit.switches_language else 422)
-        handle = secrets.token_urlsafe(9)
-        sealed = visit.site.seal.seal("link", token[:200].encode(), _LIFETIME)
-        visit.set_cookie(f"link-{handle}", sealed, int(_LIFETIME.total_seconds()))
+        handle, sealed = _keep(visit, pasted)
         return visit.render("links/opened.html", action=f"/{name}/open/{handle}", sealed_link=sealed)
 
     return view
@@ -117,7 +143,7 @@ def _with_link(name: str, view: LinkView | None) -> View | None:
         token = visit.site.seal.unseal("link", sealed)
         if token is None:
             return visit.render("links/by_fragment.html", 200)
-        link = LinkVisit(visit, name, token.decode())
+        link = LinkVisit(visit, name, token.decode(errors="ignore"))
         try:
             return await view(link)
         except Refusal as refusal:

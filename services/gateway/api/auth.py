@@ -6,6 +6,13 @@ from typing_extensions import override
 from liity.identity.v1 import account_service_pb2 as identity_pb2
 from liity.identity.v1 import registrar_service_pb2 as registrar_pb2
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.identity.v1.link_service_pb2 import (
+    LINK_PURPOSE_ACCOUNT_PASSWORD,
+    LINK_PURPOSE_INVITATION,
+    CheckLinkRequest,
+    LinkPurpose,
+)
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
@@ -35,6 +42,9 @@ from services.gateway.temporal.units import UnitWorkflows
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.peer import Peer
 
+_MOST_OWN_WORDS = 50
+"""Names of units that a password is compared with: identity takes no more."""
+
 
 class AuthService(AuthServiceServicer):
     """Opens, refreshes and ends sessions; resets passwords; accepts invitations."""
@@ -52,6 +62,7 @@ class AuthService(AuthServiceServicer):
         self._invitations = invitations
         self._accounts = AccountServiceStub(identity.channel)
         self._registrars = RegistrarServiceStub(identity.channel)
+        self._links = LinkServiceStub(identity.channel)
         self._units = UnitServiceStub(registration.channel)
 
     @override
@@ -103,8 +114,15 @@ class AuthService(AuthServiceServicer):
         context: grpc.ServicerContext,
     ) -> ChooseAccountPasswordResponse:
         """Sets the new password; the link works once."""
+        account_id = await self._subject(request, LINK_PURPOSE_ACCOUNT_PASSWORD)
+        read = identity_pb2.BatchGetAccountsRequest(account_ids=[account_id])
+        accounts = (await self._identity.call(self._accounts.BatchGetAccounts, read)).accounts
+        names = await self._unit_names([unit.unit_id for account in accounts for unit in account.memberships])
         choose = identity_pb2.ChooseAccountPasswordRequest(
-            request_id=request.request_id, link_token=request.token, password=request.password
+            request_id=request.request_id,
+            link_token=request.token,
+            password=request.password,
+            own_words=list(names.values())[:_MOST_OWN_WORDS],
         )
         await self._identity.call(self._accounts.ChooseAccountPassword, choose)
         return ChooseAccountPasswordResponse()
@@ -136,22 +154,35 @@ class AuthService(AuthServiceServicer):
         context: grpc.ServicerContext,
     ) -> AcceptInvitationResponse:
         """Accepts an invitation. The password goes to identity only, never through Temporal."""
+        read = registrar_pb2.GetInvitationRequest(
+            invitation_id=await self._subject(request, LINK_PURPOSE_INVITATION)
+        )
+        invitation = (await self._identity.call(self._registrars.GetInvitation, read)).invitation
+        names = await self._unit_names([invitation.unit_id])
         accept = registrar_pb2.AcceptInvitationRequest(
             request_id=request.request_id,
             link_token=request.token,
             display_name=request.display_name,
             password=request.password,
+            own_words=names.values(),
         )
-        accepted = await self._identity.call(self._registrars.AcceptInvitation, accept)
-        invitation = accepted.invitation
+        await self._identity.call(self._registrars.AcceptInvitation, accept)
         await self._invitations.invitation_accepted(invitation.invitation_id)
-        names = await self._unit_names([invitation.unit_id])
         membership = Membership(
             unit=UNIT.format(invitation.unit_id),
             unit_display_name=names.get(invitation.unit_id, ""),
             role=invitation.role,
         )
         return AcceptInvitationResponse(membership=membership)
+
+    async def _subject(
+        self,
+        request: ChooseAccountPasswordRequest | AcceptInvitationRequest,
+        purpose: LinkPurpose.ValueType,
+    ) -> str:
+        """What the link opens; raises the errors of `CheckLink`."""
+        check = CheckLinkRequest(token=request.token, purpose=purpose, request_id=request.request_id)
+        return (await self._identity.call(self._links.CheckLink, check)).subject
 
     async def _session(self, tokens: identity_pb2.SessionTokens) -> Session:
         account = tokens.account

@@ -81,9 +81,16 @@ class PasswordOrders:
     async def choose(self, request: ChooseAccountPasswordRequest) -> None:
         """Sets the password, ends the account's sessions and lifts its lock-out."""
         link = await self._door.open(LINK_PURPOSE_ACCOUNT_PASSWORD, request.link_token, request.request_id)
-        require_strong(request.password)
         if link.used:
             return
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(Account.email, Account.display_name).where(Account.account_id == link.subject)
+            )
+            owner = found.one_or_none()
+        if owner is None:
+            raise not_found(REASON_LINK_INVALID)
+        await require_strong(request.password, owner.email, owner.display_name, *request.own_words)
         # Hash outside the transaction: hashing is slow.
         password_hash = await self._passwords.hash(request.password)
         async with self._engine.begin() as connection:

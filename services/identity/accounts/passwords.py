@@ -9,10 +9,8 @@ from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from liity.v1.reason_pb2 import REASON_PASSWORD_TOO_WEAK
+from services.identity.accounts.password_strength import is_strong
 from services.runtime.rpc.errors import FieldViolation, invalid
-
-_MIN_LENGTH = 12
-"""Characters of the shortest password accepted."""
 
 _AT_ONCE = 2
 """Hashes computed at a time. Each takes 64 MiB and four threads: more at once would be slower."""
@@ -44,9 +42,12 @@ class Passwords:
         return password_hash is not None
 
 
-def require_strong(password: str) -> None:
-    """Raises INVALID_ARGUMENT (PASSWORD_TOO_WEAK) for a password that is too short."""
-    if len(normalise(password)) < _MIN_LENGTH:
+async def require_strong(password: str, *own_words: str) -> None:
+    """Raises INVALID_ARGUMENT (PASSWORD_TOO_WEAK) for a password that is too short or easy to guess.
+
+    `own_words` are those of its owner that a guesser would try: address, name, user name, unit.
+    """
+    if not await asyncio.to_thread(is_strong, password, own_words):
         raise invalid([FieldViolation("password", REASON_PASSWORD_TOO_WEAK)])
 
 

@@ -55,7 +55,7 @@ from liity.v1.reason_pb2 import (
 from services.identity.accounts.known_places import KnownPlaces
 from services.identity.accounts.password_reminders import PasswordAges
 from services.identity.accounts.password_reset import PasswordOrders
-from services.identity.accounts.passwords import Passwords
+from services.identity.accounts.passwords import Passwords, require_strong
 from services.identity.accounts.queries import StoredAccount, find_account, find_accounts, fold_email
 from services.identity.accounts.sessions import RunningSession, Sessions
 from services.identity.accounts.throttle import LoginThrottle
@@ -95,6 +95,7 @@ class Accounts(AccountServiceServicer):
         units = {membership.unit_id for membership in request.memberships}
         if len(units) < len(request.memberships):
             raise invalid([FieldViolation("memberships", REASON_INVALID_FORMAT)])
+        await require_strong(request.password, request.email, request.display_name)
         password_hash = await self._passwords.hash(request.password)
         async with self._engine.begin() as connection:
             if not await _insert_account(connection, request, password_hash):

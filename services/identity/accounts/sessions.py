@@ -1,10 +1,10 @@
-"""Sessions and refresh tokens: a token works once, and using it twice ends the session (RFC 9700)."""
+"""Sessions and refresh tokens: a token works once, and using it again later ends the session (RFC 9700)."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import ScalarSelect, bindparam, delete, insert, select, update
+from sqlalchemy import ScalarSelect, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liity.v1.reason_pb2 import REASON_SESSION_ENDED
@@ -33,11 +33,14 @@ class RunningSession(NamedTuple):
 class Sessions:
     """Starts, refreshes and ends sessions. Revoking one deletes its row, so all its tokens become unknown."""
 
-    def __init__(self, engine: AsyncEngine, sealed_ids: SealedIds, lifetime: timedelta) -> None:
+    def __init__(
+        self, engine: AsyncEngine, sealed_ids: SealedIds, lifetime: timedelta, grace: timedelta
+    ) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sealed_ids = sealed_ids
         self._lifetime = lifetime
+        self._grace = grace
 
     async def start(self, verified: StoredAccount) -> RunningSession | None:
         """Starts a session after a verified password; None if the account's password has changed since."""
@@ -66,8 +69,9 @@ class Sessions:
     async def rotate(self, refresh_token: str, request_id: str) -> RunningSession:
         """Replaces the session's refresh token; the same request gets the same token again.
 
-        Raises UNAUTHENTICATED (SESSION_ENDED) if the session has ended, or if another request has used the
-        token: it was stolen, so the session is revoked.
+        So does another request within the grace: two tabs renew at once. Raises UNAUTHENTICATED
+        (SESSION_ENDED) if the session has ended, or if another request has used the token before that: it
+        was stolen, so the session is revoked.
         """
         token_id = self._sealed_ids.open("refresh", refresh_token)
         if token_id is None:
@@ -85,7 +89,9 @@ class Sessions:
             session = running.one_or_none()
             if session is None:
                 raise unauthenticated(REASON_SESSION_ENDED)
-            successor_id = await _successor(connection, token_id, session.session_id, request_id)
+            successor_id = await _successor(
+                connection, token_id, session.session_id, request_id, moment, moment - self._grace
+            )
             if successor_id is None:
                 await connection.execute(delete(Session).where(Session.session_id == session.session_id))
         if successor_id is None:
@@ -122,21 +128,30 @@ def _session_of(token_id: str) -> ScalarSelect[str]:
 
 
 async def _successor(
-    connection: AsyncConnection, token_id: str, session_id: str, request_id: str
+    connection: AsyncConnection,
+    token_id: str,
+    session_id: str,
+    request_id: str,
+    moment: datetime,
+    lately: datetime,
 ) -> str | None:
-    """Makes the next token, or finds the one this request made before; None if another request made it."""
+    """Makes the next token, or finds the one that this request made, or any request after `lately`.
+
+    None if another request made it before that.
+    """
     successor_id = new_id()
     used = await connection.execute(
         update(RefreshToken)
         .where(RefreshToken.token_id == token_id, RefreshToken.successor_id.is_(None))
-        .values(successor_id=successor_id, rotated_request_id=request_id)
+        .values(successor_id=successor_id, rotated_request_id=request_id, rotated_at=moment)
     )
     if used.rowcount:
         await connection.execute(insert(RefreshToken).values(token_id=successor_id, session_id=session_id))
         return successor_id
     made_before: str | None = await connection.scalar(
         select(RefreshToken.successor_id).where(
-            RefreshToken.token_id == token_id, RefreshToken.rotated_request_id == request_id
+            RefreshToken.token_id == token_id,
+            or_(RefreshToken.rotated_request_id == request_id, RefreshToken.rotated_at > lately),
         )
     )
     return made_before

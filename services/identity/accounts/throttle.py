@@ -104,7 +104,7 @@ class LoginThrottle:
 
 
 class LinkThrottle:
-    """Counts invalid link tokens, per caller."""
+    """Counts forged link tokens, per caller."""
 
     def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
         self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ATTEMPTS)
@@ -112,7 +112,7 @@ class LinkThrottle:
         self._window = settings.link_window
 
     async def count(self, caller_address: str) -> None:
-        """Counts an invalid token; raises RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) after too many."""
+        """Counts a forged token; raises RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) after too many."""
         until = now() + self._window
         await self._limiter.admit(Limit(f"link:caller:{network_of(caller_address)}", self._per_caller, until))
 
@@ -144,12 +144,12 @@ class ConsentLinkOrderThrottle:
         self._per_caller = settings.consent_link_orders_per_caller
         self._window = settings.consent_link_order_window
 
-    async def admit(self, token: str, caller_address: str) -> None:
+    async def admit(self, link_id: str, caller_address: str) -> None:
         """Counts an order; raises RESOURCE_EXHAUSTED (TOO_MANY_LINK_ORDERS) after too many."""
         until = now() + self._window
         await self._limiter.admit(
             Limit(f"consent link order:caller:{network_of(caller_address)}", self._per_caller, until),
-            Limit(f"consent link order:link:{token}", self._per_link, until),
+            Limit(f"consent link order:link:{link_id}", self._per_link, until),
         )
 
 

@@ -77,13 +77,15 @@ class Credentials(CredentialServiceServicer):
     @override
     async def ChoosePassword(self, request: ChoosePasswordRequest, context: object) -> ChoosePasswordResponse:
         link = await self._door.open(LINK_PURPOSE_PASSWORD, request.link_token, request.request_id)
-        require_strong(request.password)
-        # Hash outside the transaction: hashing is slow.
-        password_hash = None if link.used else await self._passwords.hash(request.password)
+        async with self._engine.connect() as connection:
+            user_name = await _user_name(connection, link.subject)
+        password_hash = None
+        if not link.used:
+            await require_strong(request.password, user_name or "", *request.own_words)
+            # Hash outside the transaction: hashing is slow.
+            password_hash = await self._passwords.hash(request.password)
         async with self._engine.begin() as connection:
-            if password_hash is None:
-                user_name = await _user_name(connection, link.subject)
-            else:
+            if password_hash is not None:
                 # Lock credentials before links, as issuing does.
                 user_name = await _set_password(connection, link.subject, password_hash)
                 await redeem_link(connection, link.link_id, request.request_id)

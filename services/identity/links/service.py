@@ -1,8 +1,8 @@
 """LinkService: links in mail, for people without an account."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Row, Select, bindparam, select, update
@@ -53,7 +53,6 @@ from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import (
     FieldViolation,
-    Refusal,
     already_exists,
     failed_precondition,
     invalid,
@@ -68,9 +67,6 @@ _PURPOSES: Mapping[LinkPurpose.ValueType, Purpose] = {
     LINK_PURPOSE_CUSTOMERSHIP: "customership",
     LINK_PURPOSE_INVITATION: "invitation",
 }
-
-
-_Read = TypeVar("_Read")
 
 
 class UsableLink(NamedTuple):
@@ -101,38 +97,32 @@ class LinkDoor:
         self._throttle = throttle
 
     async def open(self, purpose: LinkPurpose.ValueType, token: str, request_id: str) -> UsableLink:
-        """Resolves a link that `request_id` may use or has used; raises the errors of `CheckLink`.
-
-        Raises RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) for an invalid token after too many from the caller's
-        address. A valid token is never throttled: it cannot be guessed, and a school or a proxy shares one
-        address.
-        """
-
-        async def usable(connection: AsyncConnection, link_id: str) -> UsableLink:
+        """Resolves a link that `request_id` may use or has used; raises the errors of `CheckLink`."""
+        link_id = await self.find(purpose, token)
+        async with self._single.connect() as connection:
             return await usable_link(connection, link_id, request_id)
 
-        return await self._opened(purpose, token, usable)
+    async def consent_link(self, link_id: str) -> GetConsentLinkResponse:
+        """What became of a consent link. NOT_FOUND (LINK_INVALID) long after its expiry."""
+        async with self._single.connect() as connection:
+            return await _consent_link(connection, link_id)
 
-    async def consent_link(self, token: str) -> GetConsentLinkResponse:
-        """What became of a consent link. Invalid tokens are refused and throttled as by `open`."""
-        return await self._opened(LINK_PURPOSE_CONSENT, token, _consent_link)
+    async def find(self, purpose: LinkPurpose.ValueType, token: str) -> str:
+        """The link of a token, or of a text that holds one: people paste links, and gateways change them.
 
-    async def _opened(
-        self,
-        purpose: LinkPurpose.ValueType,
-        token: str,
-        read: Callable[[AsyncConnection, str], Awaitable[_Read]],
-    ) -> _Read:
-        try:
-            link_id = self._sealed_ids.open(_PURPOSES[purpose], token) if purpose in _PURPOSES else None
-            if link_id is None:
-                raise not_found(REASON_LINK_INVALID)
-            async with self._single.connect() as connection:
-                return await read(connection, link_id)
-        except Refusal as refusal:
-            if refusal.reason == REASON_LINK_INVALID:
-                await self._throttle.count(current_actor().caller_address)
-            raise
+        Raises NOT_FOUND (LINK_INVALID), and RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) after too many forged
+        tokens from the caller's address. Only what has the form of a token is counted: a broken link is no
+        guess. A valid token is never throttled: it cannot be guessed, and a school or a proxy shares one
+        address.
+        """
+        if purpose not in _PURPOSES:
+            raise not_found(REASON_LINK_INVALID)
+        found = self._sealed_ids.find(_PURPOSES[purpose], token)
+        if found.sealed_id is not None:
+            return found.sealed_id
+        if found.looks_like_token:
+            await self._throttle.count(current_actor().caller_address)
+        raise not_found(REASON_LINK_INVALID)
 
 
 class Links(LinkServiceServicer):
@@ -184,15 +174,16 @@ class Links(LinkServiceServicer):
 
     @override
     async def GetConsentLink(self, request: GetConsentLinkRequest, context: object) -> GetConsentLinkResponse:
-        return await self._door.consent_link(request.token)
+        return await self._door.consent_link(await self._door.find(LINK_PURPOSE_CONSENT, request.token))
 
     @override
     async def AdmitConsentLinkOrder(
         self, request: AdmitConsentLinkOrderRequest, context: object
     ) -> AdmitConsentLinkOrderResponse:
         # First the link: invalid tokens are counted by their own limit.
-        link = await self._door.consent_link(request.token)
-        await self._consent_link_orders.admit(request.token, current_actor().caller_address)
+        link_id = await self._door.find(LINK_PURPOSE_CONSENT, request.token)
+        link = await self._door.consent_link(link_id)
+        await self._consent_link_orders.admit(link_id, current_actor().caller_address)
         return AdmitConsentLinkOrderResponse(link=link)
 
     @override

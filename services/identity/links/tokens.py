@@ -7,17 +7,26 @@ import base64
 import binascii
 import secrets
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import tink
 from tink import mac
 
+from services.identity.links.pasted import candidates
 from services.runtime.security.keys import KeysetPurpose, load_primitive
 
 _ID_BYTES = 16
 
 Purpose = Literal["refresh", "consent", "password", "account-password", "email", "customership", "invitation"]
 """What a token may be used for."""
+
+
+class Found(NamedTuple):
+    """What was found in a text that should hold a token."""
+
+    sealed_id: str | None
+    looks_like_token: bool
+    """Whether something has the form of a token, whether or not it is one."""
 
 
 def new_id() -> str:
@@ -30,6 +39,7 @@ class SealedIds:
 
     def __init__(self, keys_dir: Path) -> None:
         self._mac = load_primitive(keys_dir, KeysetPurpose.LINKS, mac.Mac)
+        self._length = len(self.seal("refresh", bytes(_ID_BYTES).hex()))
 
     def seal(self, purpose: Purpose, sealed_id: str) -> str:
         """The token of an ID: URL-safe and deterministic."""
@@ -40,6 +50,12 @@ class SealedIds:
         """A keyed hash of a value that must not be readable; changes with the primary key."""
         mark: bytes = self._mac.compute_mac(b"mark " + name.encode())
         return mark
+
+    def find(self, purpose: Purpose, text: str) -> Found:
+        """Looks for a token of a mailed link in a text: a link, or what mail gateways have made of one."""
+        parts = candidates(text, self._length)
+        opened = (self.open(purpose, part) for part in parts)
+        return Found(next((link_id for link_id in opened if link_id is not None), None), bool(parts))
 
     def open(self, purpose: Purpose, token: str) -> str | None:
         """The ID in a token; None if it was not sealed for this purpose."""

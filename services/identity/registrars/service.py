@@ -155,7 +155,7 @@ class Registrars(RegistrarServiceServicer):
             if request.password or request.display_name:
                 raise already_exists(REASON_ACCOUNT_EXISTS)
         else:
-            _require_details(request)
+            await _require_details(request, invitation.email)
             # Hash outside the transaction: hashing is slow.
             password_hash = await self._passwords.hash(request.password)
         async with self._engine.begin() as connection:
@@ -308,7 +308,7 @@ async def _is_registrar(connection: AsyncConnection, unit_id: str, email: str) -
     return await connection.scalar(statement) is not None
 
 
-def _require_details(request: pb.AcceptInvitationRequest) -> None:
+async def _require_details(request: pb.AcceptInvitationRequest, email: str) -> None:
     """Raises INVALID_ARGUMENT for missing details of a new account."""
     missing = [
         FieldViolation(field, REASON_REQUIRED)
@@ -317,7 +317,7 @@ def _require_details(request: pb.AcceptInvitationRequest) -> None:
     ]
     if missing:
         raise invalid(missing)
-    require_strong(request.password)
+    await require_strong(request.password, email, request.display_name, *request.own_words)
 
 
 async def _create_account(

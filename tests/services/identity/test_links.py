@@ -37,6 +37,7 @@ from liity.v1.reason_pb2 import (
     REASON_LINK_USED,
     REASON_LINK_VOID,
     REASON_REQUEST_ID_REUSED,
+    REASON_TOO_MANY_ATTEMPTS,
     REASON_TOO_MANY_LINK_ORDERS,
 )
 from services.identity.links.tokens import new_id
@@ -99,10 +100,46 @@ async def test_no_forged_token_opens_anything(identity: Component) -> None:
         token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
         for place in range(len(token))
     ]
-    odd = ["x", "ä", "\0", "\u202e" + token, token + "=", token + "\n", " " + token, token[::-1], "A" * 200]
+    odd = ["x", "ä", "\0", token + "A", token[::-1], token[:-1] + "\n", "A" * 200, "%25" * 800]
     for other in (*forged, *changed, *odd):
         refusal = await refused(identity(check(other)))
         assert (refusal.code.name, refusal.reason) == ("NOT_FOUND", REASON_LINK_INVALID), repr(other)
+
+
+async def test_a_token_is_found_in_what_gateways_and_people_make_of_its_link(identity: Component) -> None:
+    token, link_id = await issued(identity)
+    link = f"https://liity.example/consent/{token}"
+    for text in (
+        f" {token} ",
+        f"%23{token}.",
+        f"<{link}>",
+        f"{token[:20]}=\r\n{token[20:]}",
+        "x" * 2000 + link,
+    ):
+        assert (await identity(check(text))).link_id == link_id, text
+
+
+async def test_broken_links_are_no_guesses(identity_with: IdentityFactory) -> None:
+    caller = uuid4().hex
+    async with identity_with(link_failures_per_caller=1) as identity:
+        token, link_id = await issued(identity)
+        broken = ("", "x", token[:-1], token[1:], f"https://liity.example/consent/{token[:30]}", "…" * 2500)
+        for text in broken * 2:
+            assert (await refused(identity(check(text), caller=caller))).reason == REASON_LINK_INVALID
+        for expected in (REASON_LINK_INVALID, REASON_TOO_MANY_ATTEMPTS):
+            assert (await refused(identity(check(token[::-1]), caller=caller))).reason == expected
+        assert (await identity(check(token), caller=caller)).link_id == link_id
+
+
+async def test_orders_by_one_link_are_counted_together_however_it_is_written(
+    identity_with: IdentityFactory,
+) -> None:
+    async with identity_with(consent_link_orders_per_link=2) as identity:
+        token, _ = await issued(identity)
+        for text in (token, f"{token}."):
+            await identity(AdmitConsentLinkOrderRequest(token=text))
+        refusal = await refused(identity(AdmitConsentLinkOrderRequest(token=f"#{token}")))
+        assert refusal.reason == REASON_TOO_MANY_LINK_ORDERS
 
 
 @pytest.mark.parametrize("purpose", [LINK_PURPOSE_PASSWORD, LINK_PURPOSE_UNSPECIFIED])

@@ -1,6 +1,7 @@
 """Sessions: refresh tokens rotate, work once, and end with the session."""
 
 import asyncio
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -73,24 +74,46 @@ async def test_the_same_request_gives_the_same_token(identity: Component, sessio
     await identity(refresh(successor))
 
 
-async def test_a_token_used_twice_ends_the_session(
-    identity: Component, log_in: LogInRequest, session: SessionTokens
+async def an_hour_later(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            update(RefreshToken).values(rotated_at=RefreshToken.rotated_at - timedelta(hours=1))
+        )
+
+
+async def test_a_token_used_again_later_ends_the_session(
+    identity: Component, identity_engine: AsyncEngine, log_in: LogInRequest, session: SessionTokens
 ) -> None:
     other = (await identity(log_in)).tokens
     second = (await identity(refresh(session.refresh_token))).tokens
     third = (await identity(refresh(second.refresh_token))).tokens
+    await an_hour_later(identity_engine)
     await assert_ended(identity, session.refresh_token)
     for tokens in (third, second, session):
         await assert_ended(identity, tokens.refresh_token)
     await identity(refresh(other.refresh_token))
 
 
-async def test_of_racing_uses_none_keeps_the_session(identity: Component, session: SessionTokens) -> None:
-    answers = await asyncio.gather(
-        *(identity(refresh(session.refresh_token)) for _ in range(10)), return_exceptions=True
-    )
-    (winner,) = [answer for answer in answers if not isinstance(answer, BaseException)]
-    await assert_ended(identity, winner.tokens.refresh_token)
+async def test_two_tabs_that_refresh_at_once_both_go_on(
+    identity: Component, identity_engine: AsyncEngine, session: SessionTokens
+) -> None:
+    answers = await asyncio.gather(*(identity(refresh(session.refresh_token)) for _ in range(10)))
+    answers.append(await identity(refresh(session.refresh_token)))
+    (successor,) = {answer.tokens.refresh_token for answer in answers}
+    newest = (await identity(refresh(successor))).tokens
+    # One tab has gone on meanwhile.
+    await identity(refresh(session.refresh_token))
+    await an_hour_later(identity_engine)
+    await identity(refresh(newest.refresh_token))
+    await assert_ended(identity, successor)
+
+
+async def test_without_a_grace_a_token_works_once(
+    identity_with: IdentityFactory, session: SessionTokens
+) -> None:
+    async with identity_with(refresh_token_grace="PT0S") as identity:
+        await identity(refresh(session.refresh_token))
+        await assert_ended(identity, session.refresh_token)
 
 
 async def test_log_out_ends_the_session(identity: Component, session: SessionTokens) -> None:

@@ -138,6 +138,16 @@ async def test_two_links_in_two_tabs_do_not_meet(web: str, asked: Callable[[], A
         page, beside = await guardian.get(first), await guardian.get(second)
         assert one.form.first_names in (await guardian.get(page.path)).text
         assert other.form.first_names in (await guardian.get(beside.path)).text
+        token = first.rpartition("/")[2]
+        for changed in (
+            f"/consent%23{token}",
+            f"/consent%2523{token}.",
+            f"/consent/{token})/",
+            f"/consent?{token}",
+        ):
+            assert one.form.first_names in (await guardian.get(changed)).text, changed
+        for beside in ("/consents", "/consent-request"):
+            assert (await guardian.get(beside)).status == 404
 
 
 async def test_a_browser_without_cookies_goes_on_by_the_copied_link(

@@ -5,8 +5,13 @@ import asyncio
 import pytest
 
 from deploy.demo.forms import DemoPerson
+from deploy.local.ports import HOST
+from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
+from frontends.client import ApiClient
 from frontends.web.forms import Form, values_of
 from frontends.web.registrations.fields import NEW_CUSTOMER
+from frontends.web.sessions import WebSession
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from tests.support.web_visitor import Seen, Visitor
@@ -151,3 +156,14 @@ async def test_nothing_of_the_session_stays_after_the_log_out(teacher: Visitor) 
     out = await teacher.send(home.form_to("/log-out"))
     assert "Clear-Site-Data" in out.headers
     assert (await teacher.get("/home")).status == 401
+
+
+async def test_two_tabs_that_renew_at_once_keep_the_session(
+    stack: Stack, accounts: dict[str, DemoAccount]
+) -> None:
+    account = accounts["teacher"]
+    async with ApiClient(f"{HOST}:{stack.ports.gateway}", ca=stack.ca) as client:
+        opened = WebSession(await client.log_in(account.email, account.password), account.email)
+        tabs = await asyncio.gather(*(opened.renewed(client, "en", "") for _ in range(2)))
+        (token,) = {tab.session.refresh_token for tab in tabs}
+        assert (await tabs[1].renewed(client, "en", "")).session.refresh_token != token
