@@ -25,6 +25,8 @@ class SmtpServer:
         self.taken: list[EmailMessage] = []
         """Mails answered with 250, or dropped after they were read."""
         self.recipients: list[str] = []
+        self.senders: list[str] = []
+        """Their envelope senders, which get the bounces."""
         self.options: list[list[str]] = []
         self.encrypted: list[bool] = []
         self.connections: list[SMTP] = []
@@ -67,6 +69,7 @@ class SmtpServer:
         """Keeps a mail."""
         self.taken.append(message_from_bytes(envelope.original_content or b"", policy=default))
         self.recipients += envelope.rcpt_tos
+        self.senders.append(envelope.mail_from or "")
         self.encrypted.append(session.ssl is not None)
 
     async def read_then_drop(self, server: SMTP) -> str:
