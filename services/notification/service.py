@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from email.message import EmailMessage
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from liity.notification.v1.notification_service_pb2_grpc import NotificationServ
 from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import (
+    REASON_LINK_EXPIRED,
     REASON_MAIL_NOT_ACCEPTED,
     REASON_MESSAGE_NOT_FOUND,
     REASON_REQUEST_ID_REUSED,
@@ -37,7 +38,7 @@ from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.data.privacy import with_records
 from services.runtime.data.rate_limits import Limit, Limiter
 from services.runtime.mail_addresses import recipient_digest
-from services.runtime.rpc.errors import Refusal, already_exists, not_found, unavailable
+from services.runtime.rpc.errors import Refusal, already_exists, failed_precondition, not_found, unavailable
 
 log = structlog.get_logger()
 
@@ -188,6 +189,8 @@ class NotificationService(NotificationServiceServicer):
         request_id, subject_id, template = key
         rendered = render(request, self._settings, await self._tips_of(request))
         message = build(request_id, address, rendered, self._settings)
+        if _is_over(request):
+            return await self._sent_before(key)
         digest = recipient_digest(request_id, address)
         claimed = await self._store.claim(request_id, subject_id, template, self._lease, digest)
         if claimed is None:
@@ -272,11 +275,28 @@ class NotificationService(NotificationServiceServicer):
             raise unavailable()
         return _delivery(row)
 
+    async def _sent_before(self, key: _SendingKey) -> pb.Delivery:
+        """The delivery of a mail whose link is over by now. FAILED_PRECONDITION (LINK_EXPIRED) if unsent."""
+        row = await self._store.find(key[0])
+        if row is None or row.state == pb.DELIVERY_STATE_PENDING:
+            raise failed_precondition(REASON_LINK_EXPIRED)
+        return await self._finished_before(key)
+
     def _finished(self, key: _SendingKey, sending: asyncio.Task[pb.Delivery]) -> None:
         del self._sendings[key]
         # Retrieve the error: if the caller has gone, nobody else does.
         if not sending.cancelled():
             sending.exception()
+
+
+def _is_over(request: pb.SendMessageRequest) -> bool:
+    """Whether the link in a mail does not work any more: such a mail is of no use."""
+    content = getattr(request, template_of(request))
+    fields = content.DESCRIPTOR.fields_by_name
+    end = next((name for name in ("expire_time", "deadline") if name in fields), None)
+    if "link_token" not in fields or end is None:
+        return False
+    return bool(getattr(content, end).ToDatetime(UTC) <= now())
 
 
 def _delivery(row: DeliveryRow) -> pb.Delivery:

@@ -44,8 +44,8 @@ class MailSettings(ServerSettings):
         timedelta(days=5),
         gt=timedelta(0),
         description="How long a mail to an address that is put off (RFC 5321 4.5.4.1), for example as its "
-        "mailbox is full, is retried before it counts as undeliverable. A server that refuses us, or cannot be "
-        "reached, is retried without limit.",
+        "mailbox is full, is retried before it counts as undeliverable. A server that refuses us, or "
+        "cannot be reached, is retried without limit.",
     )
     mail_pause: timedelta = Field(
         timedelta(minutes=1),
@@ -89,7 +89,8 @@ class InboxSettings(MailSettings):
     bounce_imap_host: str | None = Field(
         None,
         description="Host of the IMAP server with the mailbox of `LIITY_BOUNCE_ADDRESS`. Without it no "
-        "reports are collected. The mailbox is for them alone: reports of our mail are deleted when they are read.",
+        "reports are collected. The mailbox is for them alone: reports of our mail are deleted when "
+        "they are read.",
     )
     bounce_imap_port: int = Field(993, ge=1, le=65535, description="Its port.")
     bounce_imap_tls: Literal["tls", "starttls"] = Field(

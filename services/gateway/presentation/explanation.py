@@ -323,7 +323,7 @@ class Explanation:
         self, name: str, party: Party.ValueType, until: Timestamp | None = None, reference: str = ""
     ) -> ExplainedWait:
         moment = until.ToDatetime(UTC) if until is not None else None
-        text = self.words.say("wait", name, until=moment, at=moment, reference=reference)
+        text = self.words.say("wait", name, until=moment, reference=reference)
         return ExplainedWait(party=party, deadline=until, text=text)
 
     # Actions
