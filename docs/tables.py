@@ -27,7 +27,7 @@ from liity.v1.reason_pb2 import Reason
 from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
-from services.notification.settings import InboxSettings
+from services.notification.settings import InboxSettings, MailSettings
 from services.registration.settings import RegistrationSettings
 from services.runtime.data.database import DatabaseSettings
 from services.runtime.rpc.server import ServerSettings
@@ -94,7 +94,8 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Temporal's namespace: worker, `liity temporal prepare`", NamespaceSettings),
     ("identity", IdentitySettings),
     ("registration", RegistrationSettings),
-    ("notification", InboxSettings),
+    ("notification", MailSettings),
+    ("notification, for reports of mail that did not arrive", InboxSettings),
     ("gateway", GatewaySettings),
     ("codec", CodecSettings),
     ("web", WebSettings),
