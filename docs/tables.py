@@ -27,7 +27,7 @@ from liity.v1.reason_pb2 import Reason
 from services.codec.settings import CodecSettings
 from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
-from services.notification.settings import MailSettings
+from services.notification.settings import InboxSettings, MailSettings
 from services.registration.settings import RegistrationSettings
 from services.runtime.data.database import DatabaseSettings
 from services.runtime.management import ManagementSettings
@@ -98,6 +98,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("identity", IdentitySettings),
     ("registration", RegistrationSettings),
     ("notification", MailSettings),
+    ("notification, for reports of mail that did not arrive", InboxSettings),
     ("gateway", GatewaySettings),
     ("codec", CodecSettings),
     ("web", WebSettings),

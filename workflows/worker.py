@@ -52,6 +52,7 @@ from workflows.customers.transfer import TransferWorkflow
 from workflows.customers.transfer_activities import TransferActivities
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing
+from workflows.mail.returned_mail_activities import ReturnedMailActivities
 from workflows.messages.activities import MessageActivities
 from workflows.messages.workflow import MessageWorkflow
 from workflows.privacy.disclosure import DisclosureWorkflow
@@ -162,6 +163,7 @@ def create_steps(
         settings.workflows_reconciliation_age,
         settings.workflows_need_patience,
     )
+    returned_mail = ReturnedMailActivities(registration, notification, mailing, invitations)
     return [
         registering.create_registration,
         registering.plan_welcome,
@@ -243,6 +245,7 @@ def create_steps(
         adoption.adopt_registration,
         reconciliation.begin_missing_runs,
         reconciliation.end_lost_runs,
+        returned_mail.tell_of_returned_mail,
     ]
 
 

@@ -56,7 +56,7 @@ class Mails:
         # A repeated step sends the same Message-ID, so that readers see the mail once.
         message_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{customer_id} {request.WhichOneof('content')}")
         message = build(message_id, recipient, render(request, self._settings), self._settings)
-        outcome = await self._transport.send(message, recipient)
+        outcome = await self._transport.send(message, recipient, self._settings.mail_from)
         if not isinstance(outcome, Sent):
             raise ConnectionError(outcome.error)
 

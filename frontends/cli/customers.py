@@ -29,7 +29,9 @@ _customers.add(
     defaults={"recipient": "customer"},
     done="The credentials are on their way.",
 )
-_customers.add("end", "EndCustomership", ["name"], done="Ended. The data is erased at {erase_time}.")
+_customers.add(
+    "end", "EndCustomership", ["name"], done="Ended. The data is kept until the end of {erase_time}."
+)
 _customers.add("undo-removal", "UndoRemoval", ["name"])
 _customers.add("set-code", "SetPersonalIdentityCode", ["name"])
 _customers.add(

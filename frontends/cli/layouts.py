@@ -102,7 +102,9 @@ LINES: Layouts = {
         "Class lists": "{class_lists_under_way}",
         "Refused mail": "{mail.refused_within_day} within a day, {mail.refused_within_month} within 30 days",
         "Unsent mail": "{mail.pending} ({mail.oldest_pending_time})",
+        "Refused because of us": "{mail.refused_because_of_us}",
     },
+    "ReportDeliveryResponse": {"Outcome": "{outcome}"},
     "GetUnitSummaryResponse": {
         "Waiting for consent": "{waiting_for_consent}",
         "Waiting for customer service": "{waiting_for_customer_service}",
@@ -256,7 +258,7 @@ TEXTS: Mapping[str, str] = {
     "AvailableAction": "{action} by {parties}",
     "ExplainedAction": "{text} ({action.parties})",
     "ExplainedEvent": "{time} {text} ({who})",
-    "ExplainedStep": "{time}: {text}",
+    "ExplainedStep": "{time:until}: {text}",
     "ExplainedWait": "{party}: {text}",
     "GettingStartedStep": "{text}",
     "Membership": "{unit_display_name}, as {role}\n{unit}",

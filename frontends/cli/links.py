@@ -78,7 +78,7 @@ _customerships.add(
     "end",
     "EndOwnCustomership",
     confirm="Only customer service can take this back. End the customership?",
-    done="Ended. The data is erased at {erase_time}.",
+    done="Ended. The data is kept until the end of {erase_time}.",
 )
 
 _customerships.add("data", "GetOwnContactData")

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from frontends.cli.console import console
 from frontends.cli.layouts import COLUMNS, LINES, TEXTS
-from frontends.dates import iso_date, moment
+from frontends.dates import iso_date, moment, until
 
 _FORMATTER = string.Formatter()
 
@@ -164,7 +164,7 @@ def _plain(field: FieldDescriptor, value: Any) -> str:  # noqa: ANN401 - whateve
         return enum_text(field, value)
     match value:
         case Timestamp():
-            shown = moment(value)
+            shown = until(value) if _is_end(field.name) else moment(value)
         case Date():
             shown = iso_date(value)
         case FieldMask():
@@ -180,6 +180,11 @@ def _plain(field: FieldDescriptor, value: Any) -> str:  # noqa: ANN401 - whateve
     return shown
 
 
+def _is_end(name: str) -> bool:
+    """Whether a field is a moment until which something can be done, by its name."""
+    return name == "deadline" or name.endswith(("_deadline", "expire_time", "erase_time"))
+
+
 def _overdue(shown: str, value: Timestamp) -> str:
     late = value.ToDatetime(UTC) <= datetime.now(UTC)
     return f"{shown} overdue" if late else shown
@@ -193,5 +198,6 @@ _SPECS: dict[str, Callable[[str, Any], str]] = {
     "lower": lambda shown, _: shown.lower(),
     "overdue": _overdue,
     "some": lambda shown, value: shown if value else "",
+    "until": lambda _, value: until(value),
 }
 """Format specs of templates: from the value's usual text and the value."""

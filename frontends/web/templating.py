@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from frontends.dates import last_good_day
 from frontends.web import words
 from frontends.web.language import LANGUAGES, translations
 
@@ -54,6 +55,10 @@ def _environment(language: str, static: Mapping[str, str]) -> Environment:
     def moment(timestamp: Timestamp) -> str:
         return format_datetime(_local(timestamp), time_format, locale=locale)
 
+    def until(deadline: Timestamp) -> str:
+        last = last_good_day(deadline)
+        return moment(deadline) if last is None else day(last)
+
     def word(value: int, enum: str) -> str:
         english = words.word(enum, value)
         return texts.gettext(english) if english else ""
@@ -69,7 +74,7 @@ def _environment(language: str, static: Mapping[str, str]) -> Environment:
         word_options=words.options,
         name_of=words.name_of,
     )
-    environment.filters.update(day=day, moment=moment, iso=_iso, typed_day=_typed_day)
+    environment.filters.update(day=day, moment=moment, until=until, iso=_iso, typed_day=_typed_day)
     environment.tests["past"] = _is_past
     return environment
 

@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Index,
+    LargeBinary,
     MetaData,
     SmallInteger,
     String,
@@ -32,11 +33,17 @@ class Message(Base):
 
     __tablename__ = "messages"
     __table_args__ = (
-        CheckConstraint("state BETWEEN 1 AND 3", "state"),
+        CheckConstraint("state BETWEEN 1 AND 4", "state"),
         Index(None, "subject_id", "create_time"),
         # For figures of mail that was refused, or waits: states UNDELIVERABLE and PENDING.
         Index("ix_messages_refused", "update_time", postgresql_where=text("state = 3")),
         Index("ix_messages_pending", "create_time", postgresql_where=text("state = 1")),
+        # Mail that has come back, and of which the registrars are still to be told.
+        Index(
+            "ix_messages_returned",
+            "returned_time",
+            postgresql_where=text("returned_time IS NOT NULL AND settle_time IS NULL"),
+        ),
     )
 
     request_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -48,6 +55,16 @@ class Message(Base):
     last_error: Mapped[str] = mapped_column(String(200))
     lease_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     """Until then, one call has claimed the mail for sending."""
+    refuses_us: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the last refusal spoke of us and not of the address."""
+    recipient_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    """A hash of the mail's ID and its address: tells whether an address is the one that a bounce is about."""
+    return_secret: Mapped[str | None] = mapped_column(String(13))
+    """What the envelope sender of this mail holds besides its ID, so that nobody else can write a bounce."""
+    returned_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When a report said that the mail did not arrive after all."""
+    settle_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the address was marked and the registrar told of it."""
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 

@@ -13,7 +13,13 @@ DELIVERIES = Kind(
     table=cast(Table, Message.__table__),
     purpose="To send each mail once, and to know whether it has gone out. Its text and address are not kept.",
     retention="As long as the person is a customer or is being registered.",
-    left_out={"request_id": "names a call of the system's own", "lease_until": "a lock of the system's own"},
+    left_out={
+        "request_id": "names a call of the system's own",
+        "lease_until": "a lock of the system's own",
+        "recipient_digest": "a hash of the address, which the form tells",
+        "return_secret": "a password of the system's own",
+        "settle_time": "of the system's own work",
+    },
     enums={"state": DeliveryState},
 )
 

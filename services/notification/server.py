@@ -1,12 +1,18 @@
 """The notification server."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 import grpc
 
 from liity.notification.v1.notification_service_pb2 import DESCRIPTOR
 from liity.notification.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
 from services.notification.book_tips.store import BookTipsStore, sweep_edits
+from services.notification.mail.bounces import Bounces
 from services.notification.mail.deliveries import MessageStore
+from services.notification.mail.inbox import Inbox
 from services.notification.mail.smtp import Transport
 from services.notification.models import limits
 from services.notification.service import NotificationService
@@ -25,6 +31,21 @@ from services.runtime.settings import load
 NAME = "notification"
 
 
+@contextlib.asynccontextmanager
+async def _collecting(settings: NotificationSettings, bounces: Bounces) -> AsyncIterator[None]:
+    """Collects reports of undelivered mail in the background, if there is a mailbox for them."""
+    if settings.bounce_imap_host is None:
+        yield
+        return
+    task = asyncio.create_task(Inbox(settings, bounces).collect_forever())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
 async def run() -> None:
     """Serves until SIGTERM or SIGINT, then waits for mails being sent."""
     settings = load(NotificationSettings)
@@ -39,14 +60,19 @@ async def run() -> None:
     engine = create_engine(settings)
     transport = Transport(settings)
     limiter = Limiter(engine, limits, REASON_TOO_MANY_MAILS)
-    service = NotificationService(MessageStore(engine), BookTipsStore(engine), limiter, transport, settings)
+    store = MessageStore(engine)
+    bounces = Bounces(store, settings.bounce_address)
+    service = NotificationService(store, BookTipsStore(engine), limiter, transport, settings)
 
     def add_services(server: grpc.aio.Server) -> None:
         add_NotificationServiceServicer_to_server(service, server)
 
     try:
         names = [service.full_name for service in DESCRIPTOR.services_by_name.values()]
-        async with keeping_house(lambda: sweep_limits(engine, limits), lambda: sweep_edits(engine)):
+        async with (
+            keeping_house(lambda: sweep_limits(engine, limits), lambda: sweep_edits(engine)),
+            _collecting(settings, bounces),
+        ):
             await serve(settings, interceptor, names, add_services, certificate)
         await service.finish()
     finally:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
+from email.message import EmailMessage
 from uuid import UUID
 
 import grpc
@@ -14,24 +15,30 @@ from liity.notification.v1.notification_service_pb2_grpc import NotificationServ
 from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import (
+    REASON_LINK_EXPIRED,
     REASON_MAIL_NOT_ACCEPTED,
     REASON_MESSAGE_NOT_FOUND,
     REASON_REQUEST_ID_REUSED,
     REASON_UNAVAILABLE,
 )
-from liity.v1.work_service_pb2 import MailFigures
+from liity.v1.work_service_pb2 import DELIVERY_REPORT_OUTCOME_NOTHING, MailFigures
 from services.notification.book_tips.store import BookTipsStore
 from services.notification.mail.addresses import recipient
+from services.notification.mail.bounces import Bounces
 from services.notification.mail.deliveries import DeliveryRow, MessageStore
+from services.notification.mail.hold import Hold
 from services.notification.mail.message import build
 from services.notification.mail.rendering import render, template_of
+from services.notification.mail.reports import Report, read_report, request_id_of, status_speaks
+from services.notification.mail.return_address import return_address
 from services.notification.mail.smtp import NotAccepted, Outcome, Refused, Transport
 from services.notification.privacy_export import DELIVERIES
 from services.notification.settings import MailSettings
 from services.runtime.clock import helsinki_day, helsinki_moment, now
 from services.runtime.data.privacy import with_records
 from services.runtime.data.rate_limits import Limit, Limiter
-from services.runtime.rpc.errors import Refusal, already_exists, not_found, unavailable
+from services.runtime.mail_addresses import recipient_digest
+from services.runtime.rpc.errors import Refusal, already_exists, failed_precondition, not_found, unavailable
 
 log = structlog.get_logger()
 
@@ -61,6 +68,8 @@ class NotificationService(NotificationServiceServicer):
         self._limiter = limiter
         self._transport = transport
         self._settings = settings
+        self._hold = Hold(settings.mail_pause)
+        self._bounces = Bounces(store, settings.bounce_address)
         self._lease = timedelta(seconds=settings.smtp_timeout + _MARGIN)
         self._sendings: dict[_SendingKey, asyncio.Task[pb.Delivery]] = {}
 
@@ -91,6 +100,49 @@ class NotificationService(NotificationServiceServicer):
         """The delivery states of all mail about one subject, oldest first."""
         rows = await self._store.list_of(request.subject_id)
         return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
+
+    @override
+    async def ReportDelivery(
+        self, request: pb.ReportDeliveryRequest, _context: object
+    ) -> pb.ReportDeliveryResponse:
+        """Records what a report says of a mail that was sent."""
+        if request.WhichOneof("report") == "raw_report":
+            report = read_report(request.raw_report)
+            if report is None:
+                return pb.ReportDeliveryResponse(outcome=DELIVERY_REPORT_OUTCOME_NOTHING)
+        else:
+            report = Report(
+                request_id_of(request.message_id), "", status_speaks(request.status), request.status
+            )
+        request_id = await self._bounces.find(report)
+        if request_id is None:
+            raise not_found(REASON_MESSAGE_NOT_FOUND)
+        return pb.ReportDeliveryResponse(outcome=await self._bounces.record(request_id, report))
+
+    @override
+    async def ListReturnedMail(
+        self, request: pb.ListReturnedMailRequest, _context: object
+    ) -> pb.ListReturnedMailResponse:
+        """Mails that came back because of the address, and of which nobody was told yet."""
+        rows = await self._store.returned(request.page_size)
+        mails = [
+            pb.ReturnedMail(
+                request_id=str(row["request_id"]),
+                subject_id=row["subject_id"],
+                template=row["template"],
+                recipient_digest=row["recipient_digest"] or b"",
+            )
+            for row in rows
+        ]
+        return pb.ListReturnedMailResponse(returned_mail=mails)
+
+    @override
+    async def SettleReturnedMail(
+        self, request: pb.SettleReturnedMailRequest, _context: object
+    ) -> pb.SettleReturnedMailResponse:
+        """Records that the addresses are marked and the registrars told."""
+        await self._store.settle([UUID(request_id) for request_id in request.request_ids])
+        return pb.SettleReturnedMailResponse()
 
     @override
     async def GetMailFigures(
@@ -137,12 +189,16 @@ class NotificationService(NotificationServiceServicer):
         request_id, subject_id, template = key
         rendered = render(request, self._settings, await self._tips_of(request))
         message = build(request_id, address, rendered, self._settings)
-        claimed = await self._store.claim(request_id, subject_id, template, self._lease)
+        if _is_over(request):
+            return await self._sent_before(key)
+        digest = recipient_digest(request_id, address)
+        claimed = await self._store.claim(request_id, subject_id, template, self._lease, digest)
         if claimed is None:
             return await self._finished_before(key)
         if claimed.attempts == 1:
             await self._admit(request_id, address)
-        outcome = self._at_last(claimed, await self._transport.send(message, address))
+        sender = self._sender(request_id, claimed)
+        outcome = self._at_last(claimed, await self._attempt(request_id, message, address, sender))
         recorded = await self._store.record(request_id, claimed.attempts, outcome)
         if recorded is None:
             return await self._finished_before(key)
@@ -150,6 +206,24 @@ class NotificationService(NotificationServiceServicer):
             log.warning("mail not accepted", template=template, attempts=claimed.attempts)
             raise unavailable(REASON_MAIL_NOT_ACCEPTED)
         return _delivery(recorded)
+
+    async def _attempt(self, request_id: UUID, message: EmailMessage, address: str, sender: str) -> Outcome:
+        """Sends a mail, unless all mail is held back because the server refuses us."""
+        if not self._hold.take_turn():
+            return NotAccepted("held back: the mail server refuses our mail", refuses_us=True)
+        outcome = await self._transport.send(message, address, sender)
+        if isinstance(outcome, NotAccepted) and outcome.refuses_us:
+            self._hold.refused(request_id, outcome.error)
+        elif not isinstance(outcome, NotAccepted):
+            self._hold.accepted()
+        return outcome
+
+    def _sender(self, request_id: UUID, claimed: DeliveryRow) -> str:
+        """The envelope sender, which gets the mail's bounces."""
+        bounce_address = self._settings.bounce_address
+        if bounce_address is None or claimed.return_secret is None:
+            return self._settings.mail_from
+        return return_address(bounce_address, request_id, claimed.return_secret)
 
     def _at_last(self, claimed: DeliveryRow, outcome: Outcome) -> Outcome:
         """The outcome of an attempt: a mail put off for longer than `mail_patience` is refused."""
@@ -201,11 +275,28 @@ class NotificationService(NotificationServiceServicer):
             raise unavailable()
         return _delivery(row)
 
+    async def _sent_before(self, key: _SendingKey) -> pb.Delivery:
+        """The delivery of a mail whose link is over by now. FAILED_PRECONDITION (LINK_EXPIRED) if unsent."""
+        row = await self._store.find(key[0])
+        if row is None or row.state == pb.DELIVERY_STATE_PENDING:
+            raise failed_precondition(REASON_LINK_EXPIRED)
+        return await self._finished_before(key)
+
     def _finished(self, key: _SendingKey, sending: asyncio.Task[pb.Delivery]) -> None:
         del self._sendings[key]
         # Retrieve the error: if the caller has gone, nobody else does.
         if not sending.cancelled():
             sending.exception()
+
+
+def _is_over(request: pb.SendMessageRequest) -> bool:
+    """Whether the link in a mail does not work any more: such a mail is of no use."""
+    content = getattr(request, template_of(request))
+    fields = content.DESCRIPTOR.fields_by_name
+    end = next((name for name in ("expire_time", "deadline") if name in fields), None)
+    if "link_token" not in fields or end is None:
+        return False
+    return bool(getattr(content, end).ToDatetime(UTC) <= now())
 
 
 def _delivery(row: DeliveryRow) -> pb.Delivery:

@@ -19,6 +19,13 @@ class MailSettings(ServerSettings):
         "no-reply@liity.example",
         description="The address mail comes from; its domain also names us to mail servers.",
     )
+    bounce_address: str | None = Field(
+        None,
+        description="The address that gets reports of mail that did not arrive, such as "
+        "`bounces@liity.example`. Each mail is sent in the name of an address of its own, "
+        "`bounces+TOKEN@liity.example`, which must lead to the same mailbox. Without it they go to the "
+        "sender's address.",
+    )
     smtp_host: str = Field(description="Host of the mail server that sends our mail.")
     smtp_port: int = Field(587, ge=1, le=65535, description="Its port (587 is submission, RFC 6409).")
     smtp_username: str | None = Field(None, description="User name, if the server asks for one.")
@@ -36,18 +43,25 @@ class MailSettings(ServerSettings):
     mail_patience: timedelta = Field(
         timedelta(days=5),
         gt=timedelta(0),
-        description="How long a mail that the mail server refuses temporarily is retried (RFC 5321 4.5.4.1) "
-        "before it counts as undeliverable. An unreachable server is retried without limit.",
+        description="How long a mail to an address that is put off (RFC 5321 4.5.4.1), for example as its "
+        "mailbox is full, is retried before it counts as undeliverable. A server that refuses us, or "
+        "cannot be reached, is retried without limit.",
+    )
+    mail_pause: timedelta = Field(
+        timedelta(minutes=1),
+        gt=timedelta(0),
+        description="How long all mail is held back once the mail server has refused several mails because "
+        "of us (quota, reputation, sender). Doubles, up to 16 times as long, while it goes on refusing.",
     )
     mails_per_address: int = Field(
         300, ge=1, description="Most mails to one address per day in Helsinki; others go out the next day."
     )
 
-    @field_validator("mail_from")
+    @field_validator("mail_from", "bounce_address")
     @classmethod
-    def _is_an_address(cls, address: str) -> str:
+    def _is_an_address(cls, address: str | None) -> str | None:
         try:
-            return to_ascii(address)
+            return None if address is None else to_ascii(address)
         except EmailNotValidError as error:
             raise ValueError(str(error)) from None
 
@@ -69,5 +83,39 @@ class MailSettings(ServerSettings):
         return self.mail_from.rpartition("@")[2]
 
 
-class NotificationSettings(MailSettings, DatabaseSettings):
+class InboxSettings(MailSettings):
+    """Settings for collecting reports of mail that did not arrive."""
+
+    bounce_imap_host: str | None = Field(
+        None,
+        description="Host of the IMAP server with the mailbox of `LIITY_BOUNCE_ADDRESS`. Without it no "
+        "reports are collected. The mailbox is for them alone: reports of our mail are deleted when "
+        "they are read.",
+    )
+    bounce_imap_port: int = Field(993, ge=1, le=65535, description="Its port.")
+    bounce_imap_tls: Literal["tls", "starttls"] = Field(
+        "tls", description="How the connection is encrypted. The certificate is verified."
+    )
+    bounce_imap_tls_ca: Path | None = Field(
+        None, description="PEM of the CA of the IMAP server's certificate, if it is not a public one."
+    )
+    bounce_imap_username: str | None = Field(None, description="User name of the mailbox.")
+    bounce_imap_password: SecretStr | None = Field(None, description="Password of the user name.")
+    bounce_imap_folder: str = Field("INBOX", description="The folder that is read.")
+    bounce_imap_interval: timedelta = Field(
+        timedelta(minutes=1), gt=timedelta(0), description="How often it is read."
+    )
+
+    @model_validator(mode="after")
+    def _inbox_is_whole(self) -> Self:
+        needed = (self.bounce_address, self.bounce_imap_username, self.bounce_imap_password)
+        if self.bounce_imap_host is not None and None in needed:
+            raise ValueError(
+                "LIITY_BOUNCE_IMAP_HOST needs LIITY_BOUNCE_ADDRESS, LIITY_BOUNCE_IMAP_USERNAME and "
+                "LIITY_BOUNCE_IMAP_PASSWORD"
+            )
+        return self
+
+
+class NotificationSettings(InboxSettings, DatabaseSettings):
     """Settings of the notification service."""

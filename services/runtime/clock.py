@@ -29,6 +29,21 @@ def helsinki_moment(day: date, hour: int = 0) -> datetime:
     return datetime.combine(day, time(hour), HELSINKI).astimezone(UTC)
 
 
+def deadline_after(begun: datetime, duration: timedelta) -> datetime:
+    """When a time of whole days ends: with the day in Helsinki on which it runs out (R44).
+
+    Less than a day, for demonstrations and links of an hour, counts to the second.
+    """
+    end = begun + duration
+    return end if duration < timedelta(days=1) else helsinki_moment(helsinki_day(end) + timedelta(days=1))
+
+
+def last_good_day(deadline: datetime) -> date | None:
+    """The day that a deadline ends with; None if the deadline comes within a day, so that its hour counts."""
+    local = deadline.astimezone(HELSINKI)
+    return local.date() - timedelta(days=1) if local.time() == time() else None
+
+
 def to_proto_date(day: date) -> Date:
     """Converts a day to `google.type.Date`."""
     return Date(year=day.year, month=day.month, day=day.day)
@@ -45,10 +60,9 @@ def is_working_day(day: date) -> bool:
 
 
 def working_days_later(moment: datetime, days: int) -> datetime:
-    """The moment that many working days later, at the same time of day in Helsinki (R46)."""
-    local = moment.astimezone(HELSINKI)
-    day = local.date()
+    """The end of the day that many working days later in Helsinki (R44, R46)."""
+    day = helsinki_day(moment)
     while days:
         day += timedelta(days=1)
         days -= is_working_day(day)
-    return datetime.combine(day, local.time(), HELSINKI).astimezone(UTC)
+    return helsinki_moment(day + timedelta(days=1))

@@ -41,6 +41,8 @@ class SmtpServer:
         self.taken: list[EmailMessage] = []
         """Mails answered with 250, or dropped after they were read."""
         self.recipients: list[str] = []
+        self.senders: list[str] = []
+        """Their envelope senders, which get the bounces."""
         self.options: list[list[str]] = []
         self.encrypted: list[bool] = []
         self.connections: list[SMTP] = []
@@ -84,6 +86,7 @@ class SmtpServer:
         content = envelope.original_content or b""
         self.taken.append(message_from_bytes(content, _class=ReceivedMail, policy=default))
         self.recipients += envelope.rcpt_tos
+        self.senders.append(envelope.mail_from or "")
         self.encrypted.append(session.ssl is not None)
 
     async def read_then_drop(self, server: SMTP) -> str:

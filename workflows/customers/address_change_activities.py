@@ -11,7 +11,7 @@ from liity.registration.v1.customer_service_pb2 import UpdateCustomerRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.workflows.v1.address_workflow_pb2 import AddressChange, AddressStep, ChangeAddressResponse
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
-from services.runtime.clock import now
+from services.runtime.clock import deadline_after, now
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
@@ -62,7 +62,7 @@ class AddressActivities:
         if updated.HasField("previous_email"):
             change.email.before = updated.previous_email
             change.email.after = updated.email
-            change.email.link_expire_time.FromDatetime(now() + self._link_lifetime)
+            change.email.link_expire_time.FromDatetime(deadline_after(now(), self._link_lifetime))
         return change
 
     @activity.defn
@@ -71,6 +71,8 @@ class AddressActivities:
         details = await self._mailing.details(change.step)
         if details is None or details.customer_email != change.email.after:
             return MailStepResult()
+        # Its life counts from this attempt: the mail may have waited for the mail server.
+        change.email.link_expire_time.FromDatetime(deadline_after(now(), self._link_lifetime))
         issue = IssueLinkRequest(
             # One link per change: it confirms that address and no later one.
             request_id=change.change_request_id,

@@ -101,7 +101,11 @@ class NeedWorkflow(Operated):
 
     def _answer_due(self, asked: NeedQuestion | None, *, again: bool) -> datetime:
         """When the time for an answer ends."""
-        due = workflow.now() + self._need.patience.ToTimedelta()
+        planned = self._need.repeated_answer_due_time if again else self._need.answer_due_time
+        due = planned.ToDatetime(UTC)
+        # Unplanned, or asked late: the mail then names the hour.
+        if due <= workflow.now():
+            due = workflow.now() + self._need.patience.ToTimedelta()
         if asked is not None and asked.again == again:
             due = asked.due_time.ToDatetime(UTC)
         self._waits_for = NeedQuestion(ask_time=self._need.ask_time, again=again)

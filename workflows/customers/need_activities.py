@@ -19,7 +19,14 @@ from liity.workflows.v1.need_workflow_pb2 import (
     NeedWorkflowInput,
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
-from services.runtime.clock import from_proto_date, helsinki_day, helsinki_moment, now, to_proto_date
+from services.runtime.clock import (
+    deadline_after,
+    from_proto_date,
+    helsinki_day,
+    helsinki_moment,
+    now,
+    to_proto_date,
+)
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
 from services.runtime.temporal.codec import OperatorText
@@ -88,9 +95,13 @@ class NeedActivities:
         need = Need(
             person_id=stored.person_id, registration_id=stored.registration_id, unit_id=stored.unit_id
         )
-        need.ask_time.FromDatetime(helsinki_moment(from_proto_date(form.expected_end_date), ASK_HOUR))
+        asked = helsinki_moment(from_proto_date(form.expected_end_date), ASK_HOUR)
+        need.ask_time.FromDatetime(asked)
         need.patience.FromTimedelta(self._patience)
         need.spread.FromTimedelta(own_share(self._spread, customer.customer_id))
+        if self._patience >= timedelta(days=1):
+            need.answer_due_time.FromDatetime(deadline_after(asked, self._patience))
+            need.repeated_answer_due_time.FromDatetime(deadline_after(asked, 2 * self._patience))
         return need
 
     @activity.defn

@@ -9,7 +9,7 @@ from liity.identity.v1.link_service_pb2 import (
     VoidLinksRequest,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
-from services.runtime.clock import now
+from services.runtime.clock import deadline_after, now
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 
@@ -26,7 +26,7 @@ class CustomershipLinks:
         self, request_id: str, registration_id: str, at_least_until: datetime | None = None
     ) -> str:
         """The token of a new link; the same token for the same request."""
-        end = now() + self._lifetime
+        end = deadline_after(now(), self._lifetime)
         issue = IssueLinkRequest(
             request_id=request_id, purpose=LINK_PURPOSE_CUSTOMERSHIP, subject=registration_id
         )

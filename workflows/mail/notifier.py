@@ -135,16 +135,23 @@ class Mailing:
                 taken = MarkEmailDeliveredRequest(person_id=step.person_id, email=mail.recipient_email)
                 await self._registration.call(self._customers.MarkEmailDelivered, taken)
             return MailStepResult(delivered=True)
-        if mail.recipient_email:
-            mark = MarkEmailUndeliverableRequest(person_id=step.person_id, email=mail.recipient_email)
+        template = mail.WhichOneof("content") or ""
+        await self.tell_undeliverable(step, details, mail.recipient_email, template)
+        return MailStepResult(delivered=False)
+
+    async def tell_undeliverable(
+        self, step: RegistrationStep, details: MailingDetails, address: str, template: str
+    ) -> None:
+        """Marks an address that took no mail, and notifies the registrar."""
+        if address:
+            mark = MarkEmailUndeliverableRequest(person_id=step.person_id, email=address)
             await self._registration.call(self._customers.MarkEmailUndeliverable, mark)
         content = AddressUndeliverable(
             first_names=details.first_names,
             unit_display_name=details.unit_display_name,
-            template=mail.WhichOneof("content") or "",
+            template=template,
         )
         await self.tell_registrar(step, details, "address undeliverable", address_undeliverable=content)
-        return MailStepResult(delivered=False)
 
     async def tell_all(
         self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message

@@ -14,9 +14,10 @@ from liity.workflows.v1.reconciliation_workflow_pb2 import (
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import ReconciliationWorkflowNames
 from services.runtime.temporal.search_attributes import STAGE
+from workflows.mail.returned_mail_activities import ReturnedMailActivities
 from workflows.reconciliation.activities import ReconciliationActivities
 from workflows.support.operators import set_details
-from workflows.support.steps import HEARTBEAT, RETRY, noted
+from workflows.support.steps import HEARTBEAT, MAIL, RETRY, noted
 
 _ROUND = timedelta(hours=2)
 """Timeout of an activity that checks all rows of a kind: many times what it takes."""
@@ -78,8 +79,24 @@ class ReconciliationWorkflow:
         lost = lost or _REFUSED
         result.ended += lost.mended
         result.failed += lost.failed
+        if workflow.patched("tell-of-returned-mail"):
+            await self._tell_of_returned_mail()
         self._show("Complete")
         return result
+
+    async def _tell_of_returned_mail(self) -> None:
+        telling = "Tell of mail that came back"
+        told = await noted(
+            workflow.execute_activity_method(
+                ReturnedMailActivities.tell_of_returned_mail,
+                start_to_close_timeout=_ROUND,
+                heartbeat_timeout=MAIL,
+                retry_policy=RETRY,
+                summary=OperatorText(telling),
+            ),
+            telling,
+        )
+        self._result.failed += (told or _REFUSED).failed
 
     def _show(self, note: str) -> None:
         """Shows operators the numbers."""

@@ -92,7 +92,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WelcomePlanStep,
     WrongRecipientStep,
 )
-from services.runtime.clock import from_proto_date, helsinki_moment, now
+from services.runtime.clock import deadline_after, from_proto_date, helsinki_moment, now
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
@@ -150,9 +150,11 @@ class RegistrationActivities:
         """
         begun = now()
         request.consent_deadline.FromDatetime(lapse_time(begun, self._timetable))
-        request.reactivation_deadline.FromDatetime(begun + self._timetable.reactivation_lapse.ToTimedelta())
+        request.reactivation_deadline.FromDatetime(
+            deadline_after(begun, self._timetable.reactivation_lapse.ToTimedelta())
+        )
         request.identity_check_deadline.FromDatetime(
-            begun + self._timetable.identity_check_lapse.ToTimedelta()
+            deadline_after(begun, self._timetable.identity_check_lapse.ToTimedelta())
         )
         retain = RetainPersonRequest(person_id=request.person_id)
         try:

@@ -1,5 +1,6 @@
 """Activities of customer service's decisions (R19, R24)."""
 
+from datetime import UTC
 from typing import Any
 
 from temporalio import activity
@@ -32,7 +33,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     MailStepResult,
     RegistrationStep,
 )
-from services.runtime.clock import from_proto_date, helsinki_moment
+from services.runtime.clock import deadline_after, from_proto_date, helsinki_moment
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
 from workflows.mail.notifier import Mailing
@@ -68,8 +69,9 @@ class DecisionActivities:
             registration_id=step.registration_id,
             decision_request_id=step.event_id,
             decide_time=approval.decide_time,
-            consent_deadline=step.deadline,
         )
+        decided, lapse = approval.decide_time.ToDatetime(UTC), step.deadline.ToDatetime(UTC)
+        approve.consent_deadline.FromDatetime(deadline_after(decided, lapse - decided))
         try:
             response = await self._registration.call(self._registrations.ApproveRegistration, approve)
         except Refusal as refusal:

@@ -32,7 +32,6 @@ from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.customers.transfer_activities import TransferActivities
 from workflows.registration.decision_activities import DecisionActivities
 from workflows.registration.state import FOR_CUSTOMER_SERVICE, RegistrationRun, refusal
-from workflows.support.deadlines import lapse_time
 from workflows.support.steps import quick_step, signal_registration, signal_removal
 
 
@@ -126,7 +125,8 @@ class DecisionPhase:
         async with self._run.decision_lock:
             if self._run.registration.stage != awaited:
                 return
-            consent_lapse = lapse_time(workflow.now(), self._run.created.timetable)
+            # The activity moves it to the end of a day: it reads the time zone, whose rules change.
+            consent_lapse = workflow.now() + self._run.created.timetable.consent_lapse.ToTimedelta()
             approval = ApprovalStep(step=self._run.step(consent_lapse, request_id))
             approval.decide_time.FromDatetime(workflow.now())
             approved = await quick_step(

@@ -96,7 +96,8 @@ class RemovalWorkflow(Operated):
             await workflow.wait_condition(
                 lambda: not self._marked or self._look_time != due or self._is_long,
                 timeout=max(moment - workflow.now(), timedelta(0)),
-                timeout_summary=OperatorText(f"Erasure, due {due:%Y-%m-%d}"),
+                # The last day in Finland: midnight there is the evening before in UTC.
+                timeout_summary=OperatorText(f"Erasure, data is kept until {due:%Y-%m-%d}"),
             )
         except TimeoutError:
             return

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from liity.workflows.v1.registration_workflow_pb2 import Timetable
-from services.runtime.clock import helsinki_day, helsinki_moment
+from services.runtime.clock import deadline_after, helsinki_day, helsinki_moment
 from workflows.support.spread import own_share
 
 
@@ -41,5 +41,5 @@ def reminder_gap(timetable: Timetable) -> timedelta:
 
 
 def lapse_time(asked: datetime, timetable: Timetable) -> datetime:
-    """When a consent request lapses (R30)."""
-    return asked + timetable.consent_lapse.ToTimedelta()
+    """When a consent request lapses (R30): with the end of a day (R44)."""
+    return deadline_after(asked, timetable.consent_lapse.ToTimedelta())

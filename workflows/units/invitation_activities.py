@@ -76,11 +76,17 @@ class InvitationActivities:
         if await self._mail(issued.invitation, "invitation", registrar_invitation=content):
             return InvitationStepResult(open=True)
         await self._void(step)
-        undeliverable = InvitationNotice(unit_display_name=unit.display_name, email=issued.invitation.email)
-        await self._tell_inviter(
-            issued.invitation, "invitation undeliverable", invitation_undeliverable=undeliverable
-        )
+        await self._tell_undeliverable(issued.invitation, unit)
         return InvitationStepResult()
+
+    async def end_undeliverable(self, step: InvitationStep) -> None:
+        """Notifies the inviter that the mail came back, and voids the invitation, if it is still open."""
+        get = GetInvitationRequest(invitation_id=step.invitation_id)
+        invitation = (await self._identity.call(self._registrars.GetInvitation, get)).invitation
+        if invitation.state == INVITATION_STATE_OPEN:
+            # Notify first: a retry after voiding would find nothing to notify of.
+            await self._tell_undeliverable(invitation, await self._unit(invitation))
+            await self._void(step)
 
     @activity.defn
     async def remind_of_invitation(self, step: InvitationStep) -> InvitationStepResult:
@@ -147,6 +153,10 @@ class InvitationActivities:
                 **content,  # type: ignore[arg-type] # one field of the oneof, by its name
             )
         )
+
+    async def _tell_undeliverable(self, invitation: Invitation, unit: Unit) -> None:
+        content = InvitationNotice(unit_display_name=unit.display_name, email=invitation.email)
+        await self._tell_inviter(invitation, "invitation undeliverable", invitation_undeliverable=content)
 
     async def _tell_inviter(self, invitation: Invitation, name: str, **content: Message) -> None:
         step = RegistrationStep(

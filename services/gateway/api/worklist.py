@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import grpc
 from typing_extensions import override
 
+from liity.notification.v1 import notification_service_pb2 as stored_reports_pb2
 from liity.notification.v1.notification_service_pb2 import GetMailFiguresRequest
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.registration.v1 import work_service_pb2 as stored_pb2
@@ -48,6 +49,8 @@ from liity.v1.work_service_pb2 import (
     ListWorkItemsResponse,
     ReleaseWorkItemRequest,
     ReleaseWorkItemResponse,
+    ReportDeliveryRequest,
+    ReportDeliveryResponse,
     WorkClaim,
     WorkItem,
     WorkItemKind,
@@ -95,6 +98,21 @@ class WorkService(WorkServiceServicer):
         response = figures.figures
         response.mail.CopyFrom(mail.figures)
         return response
+
+    @override
+    async def ReportDelivery(
+        self,
+        request: ReportDeliveryRequest,
+        context: grpc.ServicerContext,
+    ) -> ReportDeliveryResponse:
+        """Records that a mail did not arrive after a mail server had taken it."""
+        report = stored_reports_pb2.ReportDeliveryRequest(status=request.status)
+        if request.WhichOneof("report") == "raw_report":
+            report.raw_report = request.raw_report
+        else:
+            report.message_id = request.message_id
+        recorded = await self._notification.call(self._notifications.ReportDelivery, report)
+        return ReportDeliveryResponse(outcome=recorded.outcome)
 
     @override
     async def ListWorkItems(

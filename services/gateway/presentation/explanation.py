@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from liity.identity.v1.credential_service_pb2 import GetCredentialStateResponse
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_PENDING,
+    DELIVERY_STATE_RETURNED,
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
     Delivery,
@@ -74,6 +75,7 @@ _DELIVERIES: Mapping[int, ExplainedEvent.Kind.ValueType] = {
     DELIVERY_STATE_PENDING: ExplainedEvent.KIND_MAIL_WAITS,
     DELIVERY_STATE_SENT: ExplainedEvent.KIND_MAIL_SENT,
     DELIVERY_STATE_UNDELIVERABLE: ExplainedEvent.KIND_MAIL_UNDELIVERABLE,
+    DELIVERY_STATE_RETURNED: ExplainedEvent.KIND_MAIL_RETURNED,
 }
 
 _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
@@ -321,7 +323,7 @@ class Explanation:
         self, name: str, party: Party.ValueType, until: Timestamp | None = None, reference: str = ""
     ) -> ExplainedWait:
         moment = until.ToDatetime(UTC) if until is not None else None
-        text = self.words.say("wait", name, until=moment, at=moment, reference=reference)
+        text = self.words.say("wait", name, until=moment, reference=reference)
         return ExplainedWait(party=party, deadline=until, text=text)
 
     # Actions

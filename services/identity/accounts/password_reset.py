@@ -67,6 +67,7 @@ class PasswordOrders:
                 account.account_id,
                 request.request_id,
                 self._link_lifetime,
+                lives_anew=True,
             )
         response = IssuePasswordLinkResponse(
             email=account.email,

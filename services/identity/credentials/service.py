@@ -65,6 +65,7 @@ class Credentials(CredentialServiceServicer):
                 request.person_id,
                 request.request_id,
                 self._link_lifetime,
+                lives_anew=True,
             )
         response = IssueCredentialsResponse(
             user_name=user_name,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Row, Select, bindparam, select, update
+from sqlalchemy import Row, Select, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -49,7 +49,7 @@ from liity.v1.reason_pb2 import (
 from services.identity.accounts.throttle import ConsentLinkOrderThrottle, LinkThrottle
 from services.identity.links.tokens import Purpose, SealedIds, new_id
 from services.identity.models import Link
-from services.runtime.clock import now
+from services.runtime.clock import deadline_after, now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import (
     FieldViolation,
@@ -143,6 +143,7 @@ class Links(LinkServiceServicer):
 
     @override
     async def IssueLink(self, request: IssueLinkRequest, context: object) -> IssueLinkResponse:
+        end = _moment(request.expire_time, "expire_time")
         async with self._single.connect() as connection:
             link_id = await connection.scalar(
                 insert(Link)
@@ -150,7 +151,7 @@ class Links(LinkServiceServicer):
                     link_id=new_id(),
                     purpose=request.purpose,
                     subject=request.subject,
-                    expires_at=_moment(request.expire_time, "expire_time"),
+                    expires_at=end,
                     request_id=request.request_id,
                     created_at=now(),
                 )
@@ -159,6 +160,8 @@ class Links(LinkServiceServicer):
             )
             if link_id is not None:
                 return IssueLinkResponse(token=self._sealed(request.purpose, link_id))
+            # Its mail has waited meanwhile: the link lives on.
+            await connection.execute(_EXTEND, _extension(request.purpose, request.request_id, end))
             link = await _issued_before(connection, request)
         return IssueLinkResponse(
             token=self._sealed(request.purpose, link.link_id),
@@ -344,30 +347,53 @@ def _issue_statement() -> Select[str, str, datetime]:
 _ISSUE = _issue_statement()
 
 
+_EXTEND = (
+    update(Link)
+    .where(
+        Link.purpose == bindparam("of_purpose"),
+        Link.request_id == bindparam("of_request"),
+        Link.used_at.is_(None),
+        Link.voided_at.is_(None),
+    )
+    .values(expires_at=func.greatest(Link.expires_at, bindparam("new_end", type_=Link.expires_at.type)))
+)
+
+
+def _extension(purpose: LinkPurpose.ValueType, request_id: str, end: datetime) -> dict[str, object]:
+    return {"of_purpose": purpose, "of_request": request_id, "new_end": end}
+
+
 async def issue_link(
     connection: AsyncConnection,
     purpose: LinkPurpose.ValueType,
     subject: str,
     request_id: str,
     lifetime: timedelta,
+    *,
+    lives_anew: bool = False,
 ) -> IssuedLink:
     """Issues a link and voids the subject's earlier ones, or returns the one this request issued before.
+
+    With `lives_anew`, that one lives from now on, if it is neither used nor void: its mail has waited.
 
     The caller must hold a lock on the subject's row: of two concurrent calls, the later voids the earlier's
     link.
     """
     moment = now()
+    end = deadline_after(moment, lifetime)
     parameters = {
         "for_purpose": purpose,
         "new_link_id": new_id(),
         "new_subject": subject,
-        "end": moment + lifetime,
+        "end": end,
         "request": request_id,
         "moment": moment,
     }
     link = (await connection.execute(_ISSUE, parameters)).one_or_none()
     if link is not None:
         return IssuedLink(link.link_id, link.subject, link.expires_at, void=False)
+    if lives_anew:
+        await connection.execute(_EXTEND, _extension(purpose, request_id, end))
     issued_before = select(Link.link_id, Link.subject, Link.expires_at, Link.voided_at).where(
         Link.purpose == purpose, Link.request_id == request_id
     )

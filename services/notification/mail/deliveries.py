@@ -27,6 +27,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
 )
+from services.notification.mail.return_address import new_secret
 from services.notification.mail.smtp import NotAccepted, Outcome, Refused, Sent
 from services.notification.models import Message
 from services.notification.privacy_export import DELIVERIES
@@ -44,6 +45,7 @@ _DELIVERY = (
     Message.last_error,
     Message.create_time,
     Message.update_time,
+    Message.return_secret,
 )
 _LONGEST_WAIT = 1.0
 
@@ -60,10 +62,18 @@ def _claim() -> Executable:
         attempts=1,
         last_error="",
         lease_until=func.now() + bindparam("lease", type_=Interval),
+        recipient_digest=bindparam("recipient_digest"),
+        return_secret=bindparam("return_secret"),
     )
     taken_up = new.on_conflict_do_update(
         index_elements=[Message.request_id],
-        set_={"attempts": Message.attempts + 1, "lease_until": new.excluded.lease_until},
+        set_={
+            "attempts": Message.attempts + 1,
+            "lease_until": new.excluded.lease_until,
+            # The address may have been corrected meanwhile.
+            "recipient_digest": new.excluded.recipient_digest,
+            "return_secret": func.coalesce(Message.return_secret, new.excluded.return_secret),
+        },
         where=(Message.state == DELIVERY_STATE_PENDING)
         & (Message.lease_until < func.now())
         & (Message.subject_id == new.excluded.subject_id)
@@ -76,7 +86,12 @@ def _record(in_turn: ColumnElement[bool], **state: object) -> Executable:
     return (
         update(Message)
         .where(Message.request_id == bindparam("id"), Message.state == DELIVERY_STATE_PENDING, in_turn)
-        .values(lease_until=func.now(), last_error=bindparam("error"), **state)
+        .values(
+            lease_until=func.now(),
+            last_error=bindparam("error"),
+            refuses_us=bindparam("of_us"),
+            **state,
+        )
         .returning(*_DELIVERY)
     )
 
@@ -101,6 +116,29 @@ _RECORD: dict[type[Outcome], Executable] = {
     NotAccepted: _record(_THIS_ATTEMPT),
 }
 
+_BOUNCE = (
+    update(Message)
+    .where(Message.request_id == bindparam("id"), Message.state == DELIVERY_STATE_SENT)
+    .values(
+        state=bindparam("new_state"),
+        last_error=bindparam("error"),
+        update_time=func.now(),
+        returned_time=func.now(),
+    )
+    .returning(*_DELIVERY)
+)
+
+_RETURNED = (
+    select(Message.request_id, Message.subject_id, Message.template, Message.recipient_digest)
+    .where(
+        Message.returned_time.is_not(None),
+        Message.settle_time.is_(None),
+        Message.state == DELIVERY_STATE_UNDELIVERABLE,
+    )
+    .order_by(Message.returned_time)
+    .limit(bindparam("most"))
+)
+
 
 def _figures() -> Executable:
     # Literals: the planner needs them to use the partial indexes.
@@ -111,6 +149,7 @@ def _figures() -> Executable:
         "refused_within_day": select(func.count()).where(refused, Message.update_time > bindparam("day")),
         "refused_within_month": select(func.count()).where(refused, within_month),
         "pending": select(func.count()).where(pending),
+        "refused_because_of_us": select(func.count()).where(pending, Message.refuses_us),
         "oldest_pending_time": select(func.min(Message.create_time)).where(pending),
     }
     return select(
@@ -128,9 +167,9 @@ class MessageStore:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def claim(
-        self, request_id: UUID, subject_id: str, template: str, lease: timedelta
+        self, request_id: UUID, subject_id: str, template: str, lease: timedelta, recipient_digest: bytes
     ) -> DeliveryRow | None:
-        """Records the mail, or claims a pending one again, for `lease`.
+        """Records the mail, or claims a pending one again, for `lease`. Its `return_secret` stays the same.
 
         None if it is finished, another call is sending it, or the ID was used for another mail.
         """
@@ -139,6 +178,8 @@ class MessageStore:
             "subject_id": subject_id,
             "template": template,
             "lease": lease,
+            "recipient_digest": recipient_digest,
+            "return_secret": new_secret(),
         }
         rows = await self._execute(_CLAIM, parameters)
         return rows[0] if rows else None
@@ -160,7 +201,8 @@ class MessageStore:
         Retries while the database is away: a mail that the server took must not be sent again.
         """
         error = "" if isinstance(outcome, Sent) else outcome.error
-        parameters = {"id": request_id, "attempt": attempt, "error": error}
+        of_us = isinstance(outcome, NotAccepted) and outcome.refuses_us
+        parameters = {"id": request_id, "attempt": attempt, "error": error, "of_us": of_us}
         statement = _RECORD[type(outcome)]
         wait = 0.05
         while True:
@@ -173,6 +215,22 @@ class MessageStore:
                 wait = min(2 * wait, _LONGEST_WAIT)
             else:
                 return rows[0] if rows else None
+
+    async def bounce(self, request_id: UUID, state: int, error: str) -> DeliveryRow | None:
+        """Records that an accepted mail came back. None if it is not known as accepted."""
+        rows = await self._execute(_BOUNCE, {"id": request_id, "new_state": state, "error": error})
+        return rows[0] if rows else None
+
+    async def returned(self, limit: int) -> Sequence[RowMapping]:
+        """Mails that came back because of the address and are not settled, oldest first."""
+        async with self._engine.connect() as connection:
+            return (await connection.execute(_RETURNED, {"most": limit})).mappings().all()
+
+    async def settle(self, request_ids: Sequence[UUID]) -> None:
+        """Records that the addresses of some returned mails are marked, and the registrars told."""
+        settled = update(Message).where(Message.request_id.in_(request_ids)).values(settle_time=func.now())
+        async with self._engine.connect() as connection:
+            await connection.execute(settled)
 
     async def find(self, request_id: UUID) -> DeliveryRow | None:
         """The delivery of one mail; None if there is none."""

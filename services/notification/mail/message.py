@@ -40,8 +40,11 @@ def build(request_id: UUID, recipient: str, rendered: Rendered, settings: MailSe
     message["Subject"] = rendered.subject
     message["Date"] = format_datetime(now())
     message["Message-ID"] = f"<{request_id}@{settings.mail_domain}>"
-    # Prevents automatic replies (RFC 3834).
+    # Of its own for each mail, so that a mailbox does not fold mails about several children into one.
+    message["X-Entity-Ref-ID"] = str(request_id)
+    # Prevents automatic replies: RFC 3834, and Exchange, which does not obey it.
     message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
     message.set_content(rendered.text)
     message.add_alternative(rendered.html, subtype="html")
     # Set last: the parts take over all Content- headers that exist when they are added.

@@ -21,7 +21,7 @@ from liity.notification.v1.notification_service_pb2 import SendMessageRequest
 from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import Language
 from services.notification.mail.markdown import to_html, to_text, wrap
-from services.runtime.clock import HELSINKI
+from services.runtime.clock import HELSINKI, last_good_day
 from services.runtime.settings import RuntimeSettings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -30,6 +30,11 @@ _ADDRESS_HINTS = {
     "fi": "Voit myös avata tai kopioida osoitteen:",
     "sv": "Du kan också öppna eller kopiera adressen:",
     "en": "You can also open or copy the address:",
+}
+_DAY_AND_HOUR = {
+    "fi": "{day} klo {time} (Suomen aikaa)",
+    "sv": "{day} kl. {time} (finsk tid)",
+    "en": "{day} at {time} (Finnish time)",
 }
 _LINK_PAGES = {
     "consent_request": "consent",
@@ -109,7 +114,7 @@ def _environment() -> Environment:
         finalize=_mark,
     )
     environment.filters["day"] = _day
-    environment.filters["time"] = _time
+    environment.filters["until"] = _until
     return environment
 
 
@@ -160,6 +165,11 @@ def _day(context: Context, moment: datetime) -> str:
 
 
 @pass_context
-def _time(context: Context, moment: datetime) -> str:
-    """The time of day of a moment in Finland, in the mail's language."""
-    return format_time(moment, "short", locale=_LOCALES[context["language"]])
+def _until(context: Context, deadline: datetime) -> str:
+    """The last good day of a deadline (R44); with the hour, if it does not come with a day's end."""
+    locale = _LOCALES[context["language"]]
+    day = last_good_day(deadline)
+    if day is not None:
+        return format_date(day, "long", locale=locale)
+    date, time = format_date(deadline, "long", locale=locale), format_time(deadline, "short", locale=locale)
+    return _DAY_AND_HOUR[context["language"]].format(day=date, time=time)

@@ -7,14 +7,12 @@ from email.message import EmailMessage
 import aiosmtplib
 
 from services.notification.mail.addresses import mask
+from services.notification.mail.refusals import Command, Speaks, judge
 from services.notification.settings import MailSettings
 from services.runtime.security.tls import client_context
 
 _IDLE = 30.0
 """Seconds after which an unused connection is replaced: firewalls drop idle ones silently."""
-
-_AUTHENTICATION_REQUIRED = 530
-"""The server requires a password or TLS (RFC 4954, RFC 3207): our settings are wrong, not the address."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,14 @@ class NotAccepted:
 
     error: str
     put_off: bool = False
-    """Whether a server has answered so; otherwise none could be reached."""
+    """Whether a server puts off this address; otherwise it refuses us, or none could be reached."""
+    refuses_us: bool = False
+    """Whether a server refuses us for good, and would refuse other mail alike."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The server has refused the mail permanently. `error` contains no address."""
+    """Nobody gets mail at the address. `error` contains no address."""
 
     error: str
 
@@ -53,17 +53,19 @@ class Transport:
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
         self._trusted = client_context(settings.smtp_tls_ca) if settings.smtp_tls_ca else None
 
-    async def send(self, message: EmailMessage, recipient: str) -> Outcome:
-        """Sends a mail within `smtp_timeout` seconds; returns the outcome.
+    async def send(self, message: EmailMessage, recipient: str, sender: str) -> Outcome:
+        """Sends a mail within `smtp_timeout` seconds; returns the outcome. `sender` gets its bounces.
 
         A connection lost before the server's last answer counts as not accepted.
         """
         try:
             async with asyncio.timeout(self._settings.smtp_timeout), self._slots:
                 connection = self._take() or await self._connect()
-                return await self._deliver(connection, message, recipient)
+                return await self._deliver(connection, message, recipient, sender)
         except (OSError, aiosmtplib.SMTPException) as error:
-            return NotAccepted(_describe(error, recipient))
+            # The dialogue has not come to the mail: the answer speaks of us.
+            refuses_us = isinstance(error, aiosmtplib.SMTPResponseException) and _is_permanent(error)
+            return NotAccepted(_describe(error, recipient), refuses_us=refuses_us)
 
     async def close(self) -> None:
         """Closes the idle connections."""
@@ -74,20 +76,19 @@ class Transport:
             except (OSError, aiosmtplib.SMTPException):
                 connection.close()
 
-    async def _deliver(self, connection: aiosmtplib.SMTP, message: EmailMessage, recipient: str) -> Outcome:
+    async def _deliver(
+        self, connection: aiosmtplib.SMTP, message: EmailMessage, recipient: str, sender: str
+    ) -> Outcome:
         sent = False
         try:
-            await connection.send_message(message, sender=self._settings.mail_from, recipients=[recipient])
+            await connection.send_message(message, sender=sender, recipients=[recipient])
             sent = True
         except (
             aiosmtplib.SMTPResponseException,
             aiosmtplib.SMTPRecipientsRefused,
             aiosmtplib.SMTPNotSupported,
         ) as error:
-            error_text = _describe(error, recipient)
-            if _is_final(error):
-                return Refused(error_text)
-            return NotAccepted(error_text, put_off=_is_put_off(error))
+            return _outcome(error, recipient)
         finally:
             # After a failure the connection's protocol state is unknown.
             if sent:
@@ -126,20 +127,31 @@ class Transport:
         return connection
 
 
-def _is_final(error: Exception) -> bool:
-    """Whether the answer to a mail is permanent, so that a retry is no use."""
+def _outcome(error: Exception, recipient: str) -> Outcome:
+    """The outcome of a mail that the server has refused."""
+    described = _describe(error, recipient)
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        return all(_is_final(refused) for refused in error.recipients)
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return 500 <= error.code < 600 and error.code != _AUTHENTICATION_REQUIRED  # noqa: PLR2004 - RFC 5321 4.2.1
-    return isinstance(error, aiosmtplib.SMTPNotSupported)
+        # A mail has one recipient.
+        [error] = error.recipients
+    if not isinstance(error, aiosmtplib.SMTPResponseException):
+        # The server knows no addresses beyond ASCII (RFC 6531).
+        return Refused(described)
+    if not isinstance(error, aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPRecipientRefused):
+        command = Command.CONTENT
+    else:
+        is_sender = isinstance(error, aiosmtplib.SMTPSenderRefused)
+        command = Command.SENDER if is_sender else Command.RECIPIENT
+    speaks = judge(error.code, error.message, command)
+    if not _is_permanent(error):
+        return NotAccepted(described, put_off=speaks is not Speaks.OF_US)
+    if speaks is Speaks.OF_ADDRESS:
+        return Refused(described)
+    return NotAccepted(described, put_off=speaks is Speaks.OF_MOMENT, refuses_us=speaks is Speaks.OF_US)
 
 
-def _is_put_off(error: Exception) -> bool:
-    """Whether the answer to a mail is temporary, so that it may be accepted later."""
-    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        return all(_is_put_off(refused) for refused in error.recipients)
-    return isinstance(error, aiosmtplib.SMTPResponseException) and 400 <= error.code < 500  # noqa: PLR2004 - RFC 5321 4.2.1
+def _is_permanent(error: aiosmtplib.SMTPResponseException) -> bool:
+    """Whether an answer is one of 5xx, which the server would repeat (RFC 5321 4.2.1)."""
+    return 500 <= error.code < 600  # noqa: PLR2004
 
 
 def _describe(error: Exception, recipient: str) -> str:

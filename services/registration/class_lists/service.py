@@ -40,7 +40,7 @@ from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json, normalise, to_json
 from services.registration.registrations import queries
 from services.runtime.class_list_limits import PATIENCE
-from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.clock import deadline_after, helsinki_day, now, to_proto_date
 from services.runtime.rpc.errors import (
     FieldViolation,
     already_exists,
@@ -85,7 +85,7 @@ class ClassListServicer(ClassListServiceServicer):
             "state": CLASS_LIST_STATE_RECEIVED,
             "created_at": moment,
             "ended_at": None,
-            "expires_at": moment + self._lifetime,
+            "expires_at": deadline_after(moment, self._lifetime),
         }
         async with self._engine.begin() as connection:
             await open_unit(connection, request.unit_id)

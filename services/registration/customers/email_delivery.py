@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import bindparam, case, exists, select, update
+from sqlalchemy import bindparam, case, exists, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.v1.customer_service_pb2 import (
@@ -18,10 +18,11 @@ from services.registration.registrations import queries
 from services.runtime.clock import now
 from services.runtime.rpc.errors import failed_precondition, not_found
 
-_OF_CUSTOMER = (customers.c.person_id == bindparam("person"), customers.c.email == bindparam("address"))
+# Of everybody with the address: siblings often share one.
+_OF_CUSTOMER = (customers.c.email == bindparam("address"), customers.c.email != "")
 _OF_GUARDIAN_ASKED = (
-    registrations.c.person_id == bindparam("person"),
-    registrations.c.stage == STAGE_WAITING_FOR_CONSENT,
+    # A literal: the planner needs it to use the partial index.
+    registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
     registrations.c.form["related_person"]["email"].astext == bindparam("address"),
 )
 
@@ -81,16 +82,16 @@ _CONFIRM = (
 )
 
 
-async def mark_undeliverable(connection: AsyncConnection, person_id: str, address: str) -> None:
-    """Marks an address undeliverable, if mail about the person still goes there."""
-    refused = {"person": person_id, "address": address, "moment": now()}
+async def mark_undeliverable(connection: AsyncConnection, address: str) -> None:
+    """Marks an address undeliverable, for everybody whose mail goes there."""
+    refused = {"address": address, "moment": now()}
     await connection.execute(_MARK_GUARDIAN, refused)
     await connection.execute(_MARK_CUSTOMER, refused)
 
 
-async def mark_delivered(connection: AsyncConnection, person_id: str, address: str) -> None:
-    """Marks the address deliverable again."""
-    taken = {"person": person_id, "address": address}
+async def mark_delivered(connection: AsyncConnection, address: str) -> None:
+    """Marks an address deliverable again."""
+    taken = {"address": address}
     await connection.execute(_CLEAR_GUARDIAN, taken)
     await connection.execute(_CLEAR_CUSTOMER, taken)
 

@@ -166,9 +166,9 @@ class CustomerServicer(CustomerServiceServicer):
     async def MarkEmailUndeliverable(
         self, request: pb.MarkEmailUndeliverableRequest, _context: object
     ) -> pb.MarkEmailUndeliverableResponse:
-        """Marks an address undeliverable, if mail about the person still goes there."""
+        """Marks an address undeliverable, for everybody whose mail goes there."""
         async with self._engine.begin() as connection:
-            await email_delivery.mark_undeliverable(connection, request.person_id, request.email)
+            await email_delivery.mark_undeliverable(connection, request.email)
         return pb.MarkEmailUndeliverableResponse()
 
     @override
@@ -177,7 +177,7 @@ class CustomerServicer(CustomerServiceServicer):
     ) -> pb.MarkEmailDeliveredResponse:
         """Marks the address deliverable again."""
         async with self._engine.begin() as connection:
-            await email_delivery.mark_delivered(connection, request.person_id, request.email)
+            await email_delivery.mark_delivered(connection, request.email)
         return pb.MarkEmailDeliveredResponse()
 
     @override

@@ -68,6 +68,8 @@ class Customer(Base):
         UniqueConstraint("customer_id", "unit_id"),
         # For possible duplicates: same name and birth date.
         Index("ix_customers_birth_date_sort_key", "birth_date", "sort_key", "state", "customer_id"),
+        # For everybody whose mail goes to an address that takes none.
+        Index("ix_customers_email", "email", postgresql_where=text("email <> ''")),
         Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
         # For reconciliation with the workflows: customers marked for deletion, or with a temporary need.
         Index("ix_customers_marked", "customer_id", postgresql_where=text("state = 2")),

@@ -216,6 +216,11 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_PUBLIC_UNITS, _main_users("registrar:remove", _READ), "RemoveRegistrar"),
         *_rules(_REGISTRATIONS, _unit_people("registration:explain", _READ), "ExplainRegistration"),
         *_rules(_WORK, _about_nobody("work:figures", {ROLE_CUSTOMER_SERVICE}), "GetFigures"),
+        *_rules(
+            _WORK,
+            _about_nobody("mail:report", {ROLE_CUSTOMER_SERVICE, ROLE_OPERATOR}),
+            "ReportDelivery",
+        ),
         *_rules(_WORK, _staff("work:list", _READ), "ListWorkItems"),
         *_rules(_WORK, _staff("work:read", _READ), "GetWorkItem"),
         *_rules(_WORK, _staff("work:claim", _CHANGE), "ClaimWorkItem"),
@@ -310,6 +315,8 @@ ACCESS: Mapping[str, Rule] = dict(
         # notification
         *_rules(_NOTIFICATIONS, _services("worker"), "SendMessage", "ExportSubjects", "EraseSubjects"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries", "GetMailFigures"),
+        *_rules(_NOTIFICATIONS, _services("gateway"), "ReportDelivery"),
+        *_rules(_NOTIFICATIONS, _services("worker"), "ListReturnedMail", "SettleReturnedMail"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),

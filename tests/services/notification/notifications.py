@@ -101,7 +101,7 @@ async def running(
 def consent_request(**changes: Any) -> SendMessageRequest:
     """A mail to a guardian, of an ID and a subject of its own."""
     deadline = Timestamp()
-    deadline.FromDatetime(datetime(2026, 12, 7, 10, tzinfo=UTC))
+    deadline.FromDatetime(datetime(2096, 12, 7, 10, tzinfo=UTC))
     content = ConsentQuestion(
         first_names="Eino",
         unit_display_name="Metsälän koulu",

@@ -45,6 +45,8 @@ async def test_a_mail_is_sent(notification: Notification, smtp: SmtpServer, engi
     assert mail["From"] == "Liity <no-reply@liity.example>"
     assert mail["Message-ID"] == f"<{request.request_id}@liity.example>"
     assert (mail["Auto-Submitted"], mail["Content-Language"]) == ("auto-generated", "fi")
+    # Exchange sends its absence notes whatever Auto-Submitted says.
+    assert (mail["X-Auto-Response-Suppress"], mail["X-Entity-Ref-ID"]) == ("All", request.request_id)
     assert mail["Date"].datetime <= datetime.now(UTC)
     assert mail.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
@@ -142,7 +144,7 @@ async def test_while_no_server_takes_it_the_caller_is_told(
     assert len(smtp.taken) == 1
 
 
-@pytest.mark.parametrize("stage", ["on_mail", "on_rcpt", "on_data"])
+@pytest.mark.parametrize("stage", ["on_rcpt", "on_data"])
 async def test_a_refusal_for_good_is_an_answer_and_final(
     notification: Notification, smtp: SmtpServer, engine: AsyncEngine, stage: str
 ) -> None:
@@ -183,11 +185,62 @@ async def test_no_patience_ends_with_a_server_that_is_away(engine: AsyncEngine, 
             assert (await notification.send(request)).state == DELIVERY_STATE_SENT
 
 
-async def test_a_demand_to_log_in_is_not_held_against_the_address(
-    notification: Notification, smtp: SmtpServer
+@pytest.mark.parametrize(
+    ("stage", "answer"),
+    [
+        ("on_mail", "530 5.7.0 Authentication required"),
+        ("on_mail", "550 5.1.1 Whatever the server says of the sender"),
+        ("on_mail", "553 Sender address rejected"),
+        ("on_rcpt", "550 5.4.5 Daily quota exceeded"),
+        ("on_rcpt", "554 5.7.1 Relay access denied"),
+        ("on_data", "550 5.7.1 Message blocked"),
+        ("on_data", "550 5.7.60 Not permitted to send as this sender"),
+        ("on_data", "554 Transaction failed"),
+    ],
+)
+async def test_a_refusal_of_us_is_not_held_against_the_address(
+    notification: Notification, smtp: SmtpServer, stage: str, answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    smtp.on_mail += ["530 5.7.0 Authentication required"]
+    getattr(smtp, stage).append(answer)
     assert (await notification.send(consent_request())).state == DELIVERY_STATE_SENT
+    assert capsys.readouterr().out.count("mail server refuses our mail") == 1
+
+
+async def test_a_full_mailbox_is_put_off_for_days(
+    notification: Notification, smtp: SmtpServer, engine: AsyncEngine
+) -> None:
+    smtp.on_rcpt += ["552 5.2.2 Mailbox full"] * 50
+    request = consent_request()
+    assert (await notification.refused(request)).reason == REASON_MAIL_NOT_ACCEPTED
+    await make_older(engine, request, days=5)
+    assert (await notification.send(request)).state == DELIVERY_STATE_UNDELIVERABLE
+
+
+async def test_a_server_that_refuses_us_is_asked_now_and_then(
+    engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = 0
+
+    async def exhausted(_server: object) -> str:
+        nonlocal asked
+        asked += 1
+        return "550 5.4.5 Daily user sending quota exceeded" if asked < 10 else ACCEPTED
+
+    requests = [consent_request() for _ in range(25)]
+    smtp.on_rcpt += [exhausted] * 500
+    async with running(engine, keys_dir, smtp.port, mail_pause=timedelta(seconds=0.1)) as notification:
+        refused = await asyncio.gather(
+            *(notification.send(mail, 0.5) for mail in requests), return_exceptions=True
+        )
+        assert all(isinstance(answer, Refusal) for answer in refused)
+        # One mail of 25 asks after each pause, and the pauses grow.
+        assert asked < 10
+        while asked < 10:
+            await asyncio.gather(*(notification.send(mail, 0.5) for mail in requests), return_exceptions=True)
+        deliveries = await asyncio.gather(*(notification.send(mail) for mail in requests))
+    assert {delivery.state for delivery in deliveries} == {DELIVERY_STATE_SENT}
+    assert len(smtp.taken) == 25
+    assert capsys.readouterr().out.count("[error") == 1
 
 
 async def test_a_server_that_is_away_is_waited_for(engine: AsyncEngine, keys_dir: Path) -> None:
@@ -275,7 +328,7 @@ async def test_a_sending_that_died_is_taken_up_after_its_lease(
     request = consent_request()
     # What a killed process leaves behind: a claim, and no outcome.
     claimed = await MessageStore(engine).claim(
-        uuid.UUID(request.request_id), request.subject_id, "consent_request", timedelta(minutes=1)
+        uuid.UUID(request.request_id), request.subject_id, "consent_request", timedelta(minutes=1), b""
     )
     assert claimed is not None
     async with running(engine, keys_dir, smtp.port) as notification:
@@ -337,7 +390,7 @@ async def test_a_late_refusal_does_not_undo_a_later_attempt(
         await end_lease(engine, request)
         other = MessageStore(engine)
         claimed = await other.claim(
-            uuid.UUID(request.request_id), request.subject_id, "consent_request", timedelta(minutes=1)
+            uuid.UUID(request.request_id), request.subject_id, "consent_request", timedelta(minutes=1), b""
         )
         assert claimed is not None
         return "450 4.2.1 Busy"

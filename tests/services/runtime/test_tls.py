@@ -424,4 +424,4 @@ async def _send(transport: Transport) -> Outcome:
     mail = EmailMessage()
     mail["Subject"] = "Hei"
     mail.set_content("Hei!")
-    return await transport.send(mail, "aino@posti.example")
+    return await transport.send(mail, "aino@posti.example", "no-reply@liity.example")

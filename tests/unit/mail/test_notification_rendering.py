@@ -374,7 +374,7 @@ def test_the_three_languages_differ(settings: RuntimeSettings) -> None:
 
 @pytest.mark.parametrize(
     ("language", "hour"),
-    [(LANGUAGE_FI, "kello 1.30"), (LANGUAGE_SV, "klockan 01:30"), (LANGUAGE_EN, "at 01:30")],
+    [(LANGUAGE_FI, "klo 1.30"), (LANGUAGE_SV, "kl. 01:30"), (LANGUAGE_EN, "at 01:30")],
 )
 def test_a_link_of_an_hour_tells_the_time(
     settings: RuntimeSettings, language: Language.ValueType, hour: str

@@ -1,10 +1,10 @@
 """Working days leave out Saturdays, Sundays and Finland's public holidays (R46)."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timedelta
 
 import pytest
 
-from services.runtime.clock import is_working_day, working_days_later
+from services.runtime.clock import deadline_after, is_working_day, last_good_day, working_days_later
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,28 @@ from services.runtime.clock import is_working_day, working_days_later
 def test_a_deadline_in_working_days_leaves_out_public_holidays(sent: str, days: int, answered: str) -> None:
     moment = datetime.fromisoformat(f"{sent}T09:30+00:00")
     later = working_days_later(moment, days)
-    assert later.date() == date.fromisoformat(answered)
+    # To the end of the day (R44).
+    assert last_good_day(later) == date.fromisoformat(answered)
 
 
-def test_the_hour_in_helsinki_stays_over_a_change_of_the_clocks() -> None:
-    # Summer time begins on 28 March 2027.
-    moment = datetime(2027, 3, 25, 9, 30, tzinfo=UTC)
-    assert working_days_later(moment, 2) == datetime(2027, 3, 31, 8, 30, tzinfo=UTC)
+@pytest.mark.parametrize(
+    ("begun", "duration", "end", "last"),
+    [
+        # By day, late in the evening and just after midnight: in Helsinki, also over a change of the clocks.
+        ("2026-10-20T05:00+00:00", timedelta(days=30), "2026-11-19T22:00+00:00", "2026-11-19"),
+        ("2026-11-20T21:30+00:00", timedelta(days=30), "2026-12-20T22:00+00:00", "2026-12-20"),
+        ("2026-11-20T22:30+00:00", timedelta(days=30), "2026-12-21T22:00+00:00", "2026-12-21"),
+        ("2027-03-27T10:00+00:00", timedelta(days=1), "2027-03-28T21:00+00:00", "2027-03-28"),
+        # Less than a day counts to the second, and the hour is told.
+        ("2026-11-20T21:30+00:00", timedelta(hours=1), "2026-11-20T22:30+00:00", None),
+    ],
+)
+def test_a_deadline_of_days_is_good_to_the_end_of_its_day(
+    begun: str, duration: timedelta, end: str, last: str | None
+) -> None:
+    deadline = deadline_after(datetime.fromisoformat(begun), duration)
+    assert deadline == datetime.fromisoformat(end)
+    assert last_good_day(deadline) == (last and date.fromisoformat(last))
 
 
 def test_independence_day_is_no_working_day() -> None:

@@ -10,8 +10,14 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from deploy.demo.polling import eventually
-from liity.identity.v1.registrar_service_pb2 import InviteRegistrarRequest
+from liity.identity.v1.registrar_service_pb2 import (
+    INVITATION_STATE_VOID,
+    GetInvitationRequest,
+    InviteRegistrarRequest,
+)
 from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
+from liity.notification.v1.notification_service_pb2 import ReportDeliveryRequest
+from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.personal_data_service_pb2 import StoreDisclosureRequest
@@ -58,6 +64,7 @@ from services.runtime.temporal.names import (
 from services.runtime.temporal.search_attributes import REGISTRATION, STAGE
 from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
+from tests.workflows.customers.test_credentials import REGISTRARS_ADDRESS, UNDELIVERABLE
 from tests.workflows.customers.test_need import temporary_form, watched
 from tests.workflows.messages.messages import close, written
 from tests.workflows.registration.test_decisions import CUSTOMER_SERVICE
@@ -414,6 +421,77 @@ async def test_an_invitation_without_a_run_is_mailed(world: World) -> None:
     await worker.call(RegistrarServiceStub(worker.channel).InviteRegistrar, request)
     await reconcile(world)
     await mailed(world, email, "An invitation to the library's customer management")
+
+
+async def test_mail_that_comes_back_is_told_once_and_marks_all_who_have_the_address(world: World) -> None:
+    guardian = address()
+    asked, _ = await world.save(child_form(guardian), born(9))
+    sibling, _ = await world.save(child_form(guardian), born(11))
+    (mail, _) = await eventually(lambda: _mails(world, guardian), lambda found: len(found) == 2, 60)
+    registration = asked if await _sent_as(world, asked) == mail["Message-ID"] else sibling
+    for status, told in (("4.4.7", 0), ("5.7.1", 0)):
+        # Neither a delay nor a refusal that speaks of us is held against the address.
+        other = next(one for one in (asked, sibling) if one is not registration)
+        await _report(world, await _sent_as(world, other), status)
+        await reconcile(world)
+        assert await _told(world) == told
+    for _ in range(2):
+        await _report(world, mail["Message-ID"], "5.1.1")
+        await reconcile(world)
+    assert await _told(world) == 1
+    rows = await world.rows(
+        "registration",
+        "SELECT undeliverable_since FROM registrations WHERE registration_id IN (:one, :other)",
+        one=asked.registration_id,
+        other=sibling.registration_id,
+    )
+    assert [row["undeliverable_since"] is not None for row in rows] == [True, True]
+
+
+async def test_an_invitation_that_comes_back_is_void_and_its_inviter_told(world: World) -> None:
+    email = f"{uuid.uuid4().hex}@kirjasto.example"
+    worker = world.worker["identity"]
+    request = InviteRegistrarRequest(
+        request_id=str(uuid.uuid4()),
+        unit_id=world.unit_id,
+        email=email,
+        role=ROLE_REGISTRAR,
+        language=LANGUAGE_EN,
+        inviter_account_id=world.registrar.account_id,
+    )
+    stub = RegistrarServiceStub(worker.channel)
+    invitation = (await worker.call(stub.InviteRegistrar, request)).invitation
+    await reconcile(world)
+    (mail,) = await eventually(lambda: _mails(world, email), lambda found: len(found) == 1, 60)
+    await _report(world, mail["Message-ID"], "5.1.1")
+    await reconcile(world)
+    get = GetInvitationRequest(invitation_id=invitation.invitation_id)
+    assert (await worker.call(stub.GetInvitation, get)).invitation.state == INVITATION_STATE_VOID
+
+
+async def _mails(world: World, email: str) -> list[EmailMessage]:
+    return world.mails_to(email)
+
+
+async def _sent_as(world: World, registration: Registration) -> str:
+    """The Message-ID of the consent request of a registration."""
+    (row,) = await world.rows(
+        "notification",
+        "SELECT request_id FROM messages WHERE subject_id = :id",
+        id=registration.registration_id,
+    )
+    return f"<{row['request_id']}@liity.example>"
+
+
+async def _report(world: World, message_id: str, status: str) -> None:
+    gateway = world.gateway["notification"]
+    report = ReportDeliveryRequest(message_id=message_id, status=status)
+    await gateway.call(NotificationServiceStub(gateway.channel).ReportDelivery, report)
+
+
+async def _told(world: World) -> int:
+    """How often the registrar heard of an address that takes no mail."""
+    return subjects(world, REGISTRARS_ADDRESS).count(UNDELIVERABLE)
 
 
 async def _subjects(world: World, email: str) -> list[str]:

@@ -1,0 +1,16 @@
+"""Customers are found by their e-mail address, when it takes no mail."""
+
+from alembic import op
+
+from services.runtime.data.database import create_index_concurrently
+
+revision = "0030"
+down_revision = "0023"
+
+
+def upgrade() -> None:
+    create_index_concurrently("ix_customers_email", "customers", ["email"], where="email <> ''")
+
+
+def downgrade() -> None:
+    op.drop_index("ix_customers_email", "customers")

@@ -1,0 +1,186 @@
+"""Mail that comes back after a mail server has taken it: who may say so, and what it changes."""
+
+import imaplib
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.certificates import Certificates
+from liity.notification.v1.notification_service_pb2 import (
+    DELIVERY_STATE_RETURNED,
+    DELIVERY_STATE_SENT,
+    DELIVERY_STATE_UNDELIVERABLE,
+    DeliveryState,
+    ListReturnedMailRequest,
+    ReportDeliveryRequest,
+    ReturnedMail,
+    SendMessageRequest,
+    SettleReturnedMailRequest,
+)
+from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
+from liity.v1.reason_pb2 import REASON_MESSAGE_NOT_FOUND
+from liity.v1.work_service_pb2 import (
+    DELIVERY_REPORT_OUTCOME_NOTHING as NOTHING,
+)
+from liity.v1.work_service_pb2 import (
+    DELIVERY_REPORT_OUTCOME_RETURNED as RETURNED,
+)
+from liity.v1.work_service_pb2 import (
+    DELIVERY_REPORT_OUTCOME_UNDELIVERABLE as UNDELIVERABLE,
+)
+from liity.v1.work_service_pb2 import (
+    DeliveryReportOutcome,
+)
+from services.notification.mail.bounces import Bounces
+from services.notification.mail.deliveries import MessageStore
+from services.notification.mail.inbox import Inbox
+from services.notification.settings import InboxSettings
+from services.runtime.mail_addresses import recipient_digest
+from services.runtime.rpc.errors import Refusal
+from services.runtime.security.tls import server_context
+from tests.services.notification.notifications import RECIPIENT, Notification, consent_request, running
+from tests.support.imap_server import PASSWORD, USER, ImapServer, imap_server
+from tests.support.mail_reports import delivery_report, feedback_report, holiday_answer
+from tests.support.smtp_server import SmtpServer
+
+BOUNCES = "bounces@liity.example"
+
+
+@pytest.fixture
+async def returning(engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer) -> AsyncIterator[Notification]:
+    """The service with a bounce address."""
+    async with running(engine, keys_dir, smtp.port, bounce_address=BOUNCES) as started:
+        yield started
+
+
+async def sent(notification: Notification, smtp: SmtpServer) -> tuple[SendMessageRequest, str]:
+    """A mail that a mail server has taken, and its envelope sender."""
+    request = consent_request()
+    assert (await notification.send(request)).state == DELIVERY_STATE_SENT
+    return request, smtp.senders[-1]
+
+
+async def reported(notification: Notification, **report: Any) -> DeliveryReportOutcome.ValueType:
+    stub: Any = NotificationServiceStub(notification.gateway.channel)
+    request = ReportDeliveryRequest(**report)
+    return (await notification.gateway.call(stub.ReportDelivery, request)).outcome  # type: ignore[no-any-return]
+
+
+async def returned(notification: Notification) -> dict[str, ReturnedMail]:
+    stub: Any = NotificationServiceStub(notification.worker.channel)
+    answer = await notification.worker.call(stub.ListReturnedMail, ListReturnedMailRequest(page_size=1000))
+    return {mail.request_id: mail for mail in answer.returned_mail}
+
+
+async def state(notification: Notification, request: SendMessageRequest) -> DeliveryState.ValueType:
+    return (await notification.delivery(request.request_id)).state
+
+
+async def test_each_mail_has_an_envelope_sender_of_its_own(returning: Notification, smtp: SmtpServer) -> None:
+    (_, one), (_, other) = await sent(returning, smtp), await sent(returning, smtp)
+    assert one != other
+    assert one.startswith("bounces+")
+    assert one.endswith("@liity.example")
+    assert {mail["From"] for mail in smtp.taken} == {"Liity <no-reply@liity.example>"}
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "then"),
+    [
+        ("5.1.1", UNDELIVERABLE, DELIVERY_STATE_UNDELIVERABLE),
+        ("5.2.1", UNDELIVERABLE, DELIVERY_STATE_UNDELIVERABLE),
+        ("5.2.2", RETURNED, DELIVERY_STATE_RETURNED),
+        ("5.7.1", RETURNED, DELIVERY_STATE_RETURNED),
+        ("4.4.7", NOTHING, DELIVERY_STATE_SENT),
+        ("2.0.0", NOTHING, DELIVERY_STATE_SENT),
+    ],
+)
+async def test_a_mail_server_reports_a_message_id(
+    returning: Notification, smtp: SmtpServer, status: str, outcome: int, then: int
+) -> None:
+    request, _ = await sent(returning, smtp)
+    message_id = smtp.taken[-1]["Message-ID"]
+    for _ in range(2):
+        # The repetition answers the same.
+        assert await reported(returning, message_id=message_id, status=status) == outcome
+    assert await state(returning, request) == then
+    # Nobody is told of a mail that came back for another reason than its address.
+    assert (request.request_id in await returned(returning)) == (then == DELIVERY_STATE_UNDELIVERABLE)
+
+
+async def test_what_came_back_is_told_once(returning: Notification, smtp: SmtpServer) -> None:
+    request, _ = await sent(returning, smtp)
+    await reported(returning, raw_report=delivery_report(UUID(request.request_id), BOUNCES))
+    mail = (await returned(returning))[request.request_id]
+    assert (mail.subject_id, mail.template) == (request.subject_id, "consent_request")
+    assert mail.recipient_digest == recipient_digest(UUID(request.request_id), RECIPIENT)
+    stub: Any = NotificationServiceStub(returning.worker.channel)
+    settled = SettleReturnedMailRequest(request_ids=[request.request_id])
+    await returning.worker.call(stub.SettleReturnedMail, settled)
+    assert request.request_id not in await returned(returning)
+    assert (await returning.delivery(request.request_id)).last_error == "came back: 5.1.1"
+
+
+async def test_a_report_of_no_mail_of_ours_is_refused(returning: Notification) -> None:
+    for report in (
+        {"message_id": f"<{uuid.uuid4()}@liity.example>", "status": "5.1.1"},
+        {"message_id": "<hello@example.org>", "status": "5.1.1"},
+        {"raw_report": delivery_report(uuid.uuid4(), BOUNCES)},
+    ):
+        with pytest.raises(Refusal) as caught:
+            await reported(returning, **report)
+        assert caught.value.reason == REASON_MESSAGE_NOT_FOUND
+    assert await reported(returning, raw_report=holiday_answer(BOUNCES)) == NOTHING
+
+
+async def test_the_inbox_takes_reports_and_leaves_the_rest(
+    returning: Notification, smtp: SmtpServer, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    failed, sender = await sent(returning, smtp)
+    delayed, senders_of_delayed = await sent(returning, smtp)
+    forged, _ = await sent(returning, smtp)
+    unwanted, senders_of_unwanted = await sent(returning, smtp)
+    token = sender.partition("+")[2]
+    certificates = Certificates(tmp_path / "tls")
+    certificates.create()
+    async with imap_server(server_context(replace(certificates.files("smtp"), ca=None))) as mailbox:
+        inbox = Inbox(_settings(mailbox, certificates.ca), Bounces(MessageStore(engine), BOUNCES))
+        mailbox.receive(
+            delivery_report(UUID(failed.request_id), sender.upper()),
+            delivery_report(UUID(delayed.request_id), senders_of_delayed, action="delayed", status="4.4.1"),
+            feedback_report(UUID(unwanted.request_id), senders_of_unwanted, "abuse"),
+            holiday_answer(sender),
+            # Who knows the Message-ID alone, or has the secret of another mail, can mark nothing.
+            delivery_report(UUID(forged.request_id), BOUNCES),
+            delivery_report(UUID(forged.request_id), f"bounces+{'a' * 26}{token[26:]}"),
+            b"not a mail at all",
+        )
+        assert await inbox.collect() == 7
+        assert await inbox.collect() == 0
+        assert (sorted(mailbox.mails), mailbox.read) == ([4, 5, 6, 7], set(range(1, 8)))
+        mailbox.fails = True
+        with pytest.raises(imaplib.IMAP4.error):
+            await inbox.collect()
+    assert await state(returning, failed) == DELIVERY_STATE_UNDELIVERABLE
+    for request in (delayed, forged, unwanted):
+        assert await state(returning, request) == DELIVERY_STATE_SENT
+
+
+def _settings(mailbox: ImapServer, ca: Path) -> InboxSettings:
+    return InboxSettings(
+        keys_dir=Path(),
+        listen="",
+        smtp_host="unused",
+        bounce_address=BOUNCES,
+        bounce_imap_host="127.0.0.1",
+        bounce_imap_port=mailbox.port,
+        bounce_imap_tls_ca=ca,
+        bounce_imap_username=USER,
+        bounce_imap_password=PASSWORD,  # type: ignore[arg-type] # pydantic makes it a secret
+    )

@@ -1,0 +1,90 @@
+"""Activity that tells of mail that came back after a mail server had accepted it."""
+
+from uuid import UUID
+
+import grpc
+from temporalio import activity
+
+from liity.notification.v1.notification_service_pb2 import (
+    ListReturnedMailRequest,
+    ReturnedMail,
+    SettleReturnedMailRequest,
+)
+from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
+from liity.registration.v1.registration_service_pb2 import GetRegistrationRequest
+from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.workflows.v1.invitation_workflow_pb2 import InvitationStep
+from liity.workflows.v1.reconciliation_workflow_pb2 import ReconciliationCount
+from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
+from services.runtime.mail_addresses import recipient_digest
+from services.runtime.rpc.errors import Refusal
+from services.runtime.rpc.peer import Peer
+from workflows.mail.notifier import Mailing
+from workflows.units.invitation_activities import InvitationActivities
+
+_PAGE = 100
+
+_INVITATIONS = {"registrar_invitation", "invitation_reminder"}
+
+
+class ReturnedMailActivities:
+    """An activity that calls the services. Addresses stay within it."""
+
+    def __init__(
+        self, registration: Peer, notification: Peer, mailing: Mailing, invitations: InvitationActivities
+    ) -> None:
+        self._registration = registration
+        self._notification = notification
+        self._mailing = mailing
+        self._invitations = invitations
+        self._registrations = RegistrationServiceStub(registration.channel)
+        self._notifications = NotificationServiceStub(notification.channel)
+
+    @activity.defn
+    async def tell_of_returned_mail(self) -> ReconciliationCount:
+        """Marks the address of each mail that came back, and notifies the registrar.
+
+        A mail of which nobody could be told is tried again in the next round.
+        """
+        count = ReconciliationCount()
+        listing = ListReturnedMailRequest(page_size=_PAGE)
+        mails = (await self._notification.call(self._notifications.ListReturnedMail, listing)).returned_mail
+        for mail in mails:
+            count.checked += 1
+            try:
+                await self._tell(mail)
+            except Refusal as refusal:
+                activity.logger.warning("nobody told of returned mail: %s", refusal.summary)
+                count.failed += 1
+                continue
+            settled = SettleReturnedMailRequest(request_ids=[mail.request_id])
+            await self._notification.call(self._notifications.SettleReturnedMail, settled)
+            count.mended += 1
+            activity.heartbeat()
+        return count
+
+    async def _tell(self, mail: ReturnedMail) -> None:
+        """The same as if the mail had been refused at once; nothing if its subject has ended."""
+        if mail.template in _INVITATIONS:
+            await self._invitations.end_undeliverable(InvitationStep(invitation_id=mail.subject_id))
+            return
+        step = RegistrationStep(registration_id=mail.subject_id, event_id=mail.request_id)
+        try:
+            get = GetRegistrationRequest(registration_id=mail.subject_id)
+            registration = (
+                await self._registration.call(self._registrations.GetRegistration, get)
+            ).registration
+        except Refusal as refusal:
+            if refusal.code is grpc.StatusCode.NOT_FOUND:
+                # About a message, an account, or somebody who was erased.
+                return
+            raise
+        step.person_id = registration.person_id
+        details = await self._mailing.details(step)
+        if details is None:
+            return
+        for address in dict.fromkeys((details.related_person_email, details.customer_email)):
+            if address and recipient_digest(UUID(mail.request_id), address) == mail.recipient_digest:
+                await self._mailing.tell_undeliverable(step, details, address, mail.template)
+                return
+        # The address was corrected meanwhile, or is a registrar's own.
