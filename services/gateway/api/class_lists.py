@@ -109,7 +109,7 @@ class ClassListService(ClassListServiceServicer):
     ) -> CheckClassListResponse:
         """Reports the errors of a list."""
         unit_id, language = UNIT.parse_id(request.parent, "parent"), current_request().language
-        read = await asyncio.to_thread(read_class_list, request.content, request.format)
+        read = await asyncio.to_thread(read_class_list, request.content)
         if read.heading_errors:
             return CheckClassListResponse(report=reports.report_of_headings(read, language))
         wrong = await self._check(unit_id, read.rows)
@@ -127,7 +127,7 @@ class ClassListService(ClassListServiceServicer):
         made_before = await self._made_before(class_list_id, unit_id)
         if made_before is not None:
             return RegisterClassListResponse(class_list=_to_public(made_before))
-        read = await asyncio.to_thread(read_class_list, request.content, request.format)
+        read = await asyncio.to_thread(read_class_list, request.content)
         if read.heading_errors:
             return RegisterClassListResponse(report=reports.report_of_headings(read, asked.language))
         wrong = await self._check(unit_id, read.rows)
@@ -209,8 +209,8 @@ class ClassListService(ClassListServiceServicer):
 
     async def _check(self, unit_id: str, rows: list[ReadRow]) -> reports.Wrong:
         """The errors of each wrong row."""
-        torn = {row.number: row.errors for row in rows if row.torn}
-        rows = [row for row in rows if not row.torn]
+        spoilt = {row.number: row.errors for row in rows if row.spoilt}
+        rows = [row for row in rows if not row.spoilt]
         codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in rows])
         answer = await self._identity.call(self._persons.BatchFindPersons, codes, timeout=_WHOLE_LIST)
         persons = dict(zip((row.number for row in rows), answer.persons, strict=True))
@@ -220,7 +220,7 @@ class ClassListService(ClassListServiceServicer):
         )
         checked = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
         found = {row.row_number: row.wrong_fields for row in checked.wrong_rows}
-        return torn | {
+        return spoilt | {
             row.number: errors
             for row in rows
             if (errors := _errors(row, persons[row.number], found.get(row.number, ())))
