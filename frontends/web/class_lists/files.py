@@ -24,7 +24,7 @@ _TYPES = {
 
 
 def format_of(file_name: str) -> ClassListFormat.ValueType:
-    """The format by the end of a file's name. Others are sent as CSV: the API tells by the content what they are."""
+    """The format by the end of a file's name. The API tells by the content what another file is."""
     return FORMATS.get(_ending(file_name), CLASS_LIST_FORMAT_CSV)
 
 
