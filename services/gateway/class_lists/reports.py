@@ -14,18 +14,15 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import Reason
+from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import columns, example, heading_of, result_word, word_of
 from services.gateway.class_lists.files import csv_file, xlsx_file
 from services.gateway.class_lists.rows import Notice, ReadList
 from services.gateway.resource_names import REGISTRATION
-from services.runtime.rpc.errors import FieldViolation
 from services.runtime.rpc.texts import reason_text
 
 _MOST_ERRORS = 5000
 _MOST_NOTICES = 1000
-
-Wrong = Mapping[int, Sequence[FieldViolation]]
-"""Errors by row number."""
 
 
 def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassListReport:
@@ -45,12 +42,14 @@ def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassLis
     )
 
 
-def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -> ClassListReport:
-    """A report of wrong rows."""
+def report_of_rows(read: ReadList, checked: Checked, language: Language.ValueType) -> ClassListReport:
+    """A report of wrong rows, of who is known already, and of who is gone."""
+    wrong = checked.wrong
     errors = [(row, *violation) for row, violations in sorted(wrong.items()) for violation in violations]
     where = {row.number: row.where for row in read.rows}
-    notices = [*read.notices, *(notice for row in read.rows for notice in row.notices)]
-    return ClassListReport(
+    new = (row for row in read.rows if row.number not in checked.known)
+    notices = [*read.notices, *(notice for row in new for notice in row.notices)]
+    report = ClassListReport(
         row_count=len(read.rows),
         wrong_row_count=len(wrong),
         errors=[
@@ -66,6 +65,8 @@ def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -
         omitted_error_count=max(len(errors) - _MOST_ERRORS, 0),
         notices=_notices(read, notices, language),
     )
+    checked.add_to(report)
+    return report
 
 
 def _notices(read: ReadList, notices: Sequence[Notice], language: Language.ValueType) -> list[ClassListError]:

@@ -48,6 +48,7 @@ from liity.v1.reason_pb2 import (
     REASON_UNKNOWN_VALUE,
 )
 from services.gateway.class_lists import reports
+from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import CODE, columns, descriptor_of, field_of, heading_of
 from services.gateway.class_lists.files import csv_file, read_table, xlsx_file
 from services.gateway.class_lists.rows import read_class_list
@@ -381,7 +382,7 @@ def test_a_report_names_the_columns_of_the_file() -> None:
             FieldViolation("form.address", REASON_REQUIRED),
         ]
     }
-    report = reports.report_of_rows(read, wrong, LANGUAGE_EN)
+    report = reports.report_of_rows(read, Checked(wrong=wrong), LANGUAGE_EN)
     assert (report.row_count, report.wrong_row_count, report.omitted_error_count) == (1, 1, 0)
     assert [error.column for error in report.errors] == [
         "Sähköposti",
@@ -393,7 +394,7 @@ def test_a_report_names_the_columns_of_the_file() -> None:
 def test_a_report_has_an_end() -> None:
     read = read_csv(with_cells())
     wrong = {row: [FieldViolation("form.email", REASON_INVALID_EMAIL)] * 30 for row in range(2, 202)}
-    report = reports.report_of_rows(read, wrong, LANGUAGE_FI)
+    report = reports.report_of_rows(read, Checked(wrong=wrong), LANGUAGE_FI)
     assert (len(report.errors), report.omitted_error_count) == (5000, 1000)
 
 

@@ -14,6 +14,7 @@ from openpyxl.styles import Font
 
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV
 from services.gateway.class_lists import reports
+from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import CODE
 from services.gateway.class_lists.files import csv_file
 from services.gateway.class_lists.rows import ReadList, ranges, read_class_list
@@ -107,7 +108,7 @@ def test_hidden_rows_are_one_error_that_names_them() -> None:
     assert [row.number for row in read.rows if not row.spoilt] == [2, 3, 5, 26]
     wrong = {row.number: row.errors for row in read.rows if row.errors}
     for language in (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN):
-        (error,) = reports.report_of_rows(read, wrong, language).errors
+        (error,) = reports.report_of_rows(read, Checked(wrong=wrong), language).errors
         assert error.message.endswith(": 4, 6–25 (21)")
 
 
@@ -347,7 +348,7 @@ def test_invisible_signs_are_removed_and_counted() -> None:
     counts = {CODE: "2", "form.last_name": "2", "form.first_names": "1", "form.email": "2"}
     counts |= {"form.address.postcode": "1", "form.language": "1"}
     assert notices(read) == {(2, field, "INVISIBLE_SIGNS_REMOVED", count) for field, count in counts.items()}
-    told = reports.report_of_rows(read, {}, LANGUAGE_EN).notices
+    told = reports.report_of_rows(read, Checked(), LANGUAGE_EN).notices
     assert any(notice.column == "Sukunimi" and notice.message.endswith(": 2") for notice in told)
 
 
