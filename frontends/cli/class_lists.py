@@ -66,7 +66,7 @@ def template(
 @app.command()
 def check(context: typer.Context, file: File, unit: Unit = "", as_json: AsJson = False) -> None:
     """Checks a list: every error per row and field. Stores nothing. Ends with 1 if there are errors."""
-    content, form = file.read_bytes(), _format_of(file)
+    content, form = file.read_bytes(), _sent_as(file)
 
     async def ask(api: ApiClient) -> ClassListReport:
         request = CheckClassListRequest(parent=unit or own_unit(api), content=content, format=form)
@@ -89,7 +89,7 @@ def register(
     as_json: AsJson = False,
 ) -> None:
     """Registers a list. If it has errors nothing is stored, unless wrong rows are to be skipped."""
-    content, form = file.read_bytes(), _format_of(file)
+    content, form = file.read_bytes(), _sent_as(file)
     request_id = request_id or new_request_id()
 
     async def order(api: ApiClient) -> RegisterClassListResponse:
@@ -109,7 +109,7 @@ def register(
     if as_json:
         render.show(answer, as_json=True)
     else:
-        if answer.report.errors:
+        if answer.report.errors or answer.report.notices:
             _print_report(answer.report, as_json=False)
         if answer.HasField("class_list"):
             render.show(answer.class_list, as_json=False)
@@ -150,13 +150,19 @@ def result(
         _write(file, content)
 
 
+_FORMATS = {".csv": CLASS_LIST_FORMAT_CSV, ".xlsx": CLASS_LIST_FORMAT_XLSX}
+
+
 def _format_of(file: Path) -> ClassListFormat.ValueType:
-    match file.suffix.lower():
-        case ".csv":
-            return CLASS_LIST_FORMAT_CSV
-        case ".xlsx":
-            return CLASS_LIST_FORMAT_XLSX
-    raise typer.BadParameter(f"{file} must end with .csv or .xlsx")
+    """The format to write a file in."""
+    if file.suffix.lower() not in _FORMATS:
+        raise typer.BadParameter(f"{file} must end with .csv or .xlsx")
+    return _FORMATS[file.suffix.lower()]
+
+
+def _sent_as(file: Path) -> ClassListFormat.ValueType:
+    """The format to send a file as: the API tells by the content what it is."""
+    return _FORMATS.get(file.suffix.lower(), CLASS_LIST_FORMAT_CSV)
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -176,6 +182,9 @@ def _print_report(report: ClassListReport, *, as_json: bool) -> None:
         render.show_list(report.errors, ClassListError.DESCRIPTOR, as_json=False)
     if report.omitted_error_count:
         console().print(f"… and {report.omitted_error_count:,} errors more")
+    if report.notices:
+        console().print("Mended, or not read:")
+        render.show_list(report.notices, ClassListError.DESCRIPTOR, as_json=False)
     console().print(f"{report.row_count:,} rows, {report.wrong_row_count:,} of them with errors")
 
 

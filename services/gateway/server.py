@@ -140,7 +140,7 @@ async def run() -> None:
         add_UnitServiceServicer_to_server(UnitService(identity, registration, unit_workflows), server)
         add_UseLogServiceServicer_to_server(UseLogService(identity, registration), server)
         add_ClassListServiceServicer_to_server(
-            ClassListService(identity, registration, class_list_workflows, uses), server
+            ClassListService(identity, registration, class_list_workflows, customer_workflows, uses), server
         )
         add_MessageServiceServicer_to_server(MessageService(registration, message_workflows), server)
         add_WorkServiceServicer_to_server(WorkService(registration, notification), server)

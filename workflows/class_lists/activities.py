@@ -123,6 +123,9 @@ class ClassListActivities:
             waiting=stored.counts.waiting,
             refused=stored.counts.refused + stored.counts.ended,
             cancelled=stored.counts.cancelled,
+            yours=stored.counts.yours,
+            elsewhere=stored.counts.elsewhere,
+            transferred=stored.counts.transferred,
             expire_time=stored.expire_time,
         )
         step = RegistrationStep(

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_FORMAT_CSV,
-    CLASS_LIST_FORMAT_UNSPECIFIED,
     CLASS_LIST_FORMAT_XLSX,
     ClassListFormat,
 )
@@ -25,8 +24,8 @@ _TYPES = {
 
 
 def format_of(file_name: str) -> ClassListFormat.ValueType:
-    """The format by the end of a file's name; UNSPECIFIED if it is neither."""
-    return FORMATS.get(_ending(file_name), CLASS_LIST_FORMAT_UNSPECIFIED)
+    """The format by the end of a file's name. The API tells by the content what another file is."""
+    return FORMATS.get(_ending(file_name), CLASS_LIST_FORMAT_CSV)
 
 
 def download(content: bytes, file_name: str) -> Response:

@@ -17,7 +17,6 @@ from frontends.web.class_lists.files import format_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from liity.v1.class_list_service_pb2 import (
-    CLASS_LIST_FORMAT_UNSPECIFIED,
     CheckClassListRequest,
     ClassListFormat,
     ClassListReport,
@@ -65,8 +64,6 @@ def _error_of(upload: UploadFile | None) -> str:
     """Why this cannot be a class list; empty if it can."""
     if upload is None or not upload.filename:
         return N_("Choose a file.")
-    if format_of(upload.filename) == CLASS_LIST_FORMAT_UNSPECIFIED:
-        return N_("Choose a file whose name ends with .csv or .xlsx.")
     return "" if upload.size else N_("The file is empty. Choose another.")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import grpc
 from typing_extensions import override
@@ -18,6 +18,7 @@ from liity.registration.v1 import class_list_service_pb2 as registration_pb2
 from liity.registration.v1.class_list_service_pb2 import ClassList as StoredClassList
 from liity.registration.v1.class_list_service_pb2 import ClassListRow, WrongField
 from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceStub
+from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
 from liity.registration.v1.registration_service_pb2 import Registrar
 from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, BatchGetUnitsRequest, Unit
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
@@ -51,10 +52,12 @@ from liity.v1.reason_pb2 import (
 )
 from liity.workflows.v1 import class_list_workflow_pb2 as workflow_pb2
 from services.gateway.class_lists import reports
+from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import CODE
 from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
 from services.gateway.resource_names import CLASS_LIST, UNIT
 from services.gateway.temporal.class_lists import ClassListWorkflows
+from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.class_list_limits import PATIENCE
@@ -65,6 +68,7 @@ from services.runtime.rpc.errors import (
     Refusal,
     already_exists,
     failed_precondition,
+    is_permanent,
     not_found,
 )
 from services.runtime.rpc.peer import Peer
@@ -80,11 +84,17 @@ class ClassListService(ClassListServiceServicer):
     """Parses the file, gets person IDs for its codes, and starts the workflow that registers the rows."""
 
     def __init__(
-        self, identity: Peer, registration: Peer, workflows: ClassListWorkflows, uses: UseRecorder
+        self,
+        identity: Peer,
+        registration: Peer,
+        workflows: ClassListWorkflows,
+        customers: CustomerWorkflows,
+        uses: UseRecorder,
     ) -> None:
         self._identity = identity
         self._registration = registration
         self._workflows = workflows
+        self._customers = customers
         self._uses = uses
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
@@ -109,11 +119,11 @@ class ClassListService(ClassListServiceServicer):
     ) -> CheckClassListResponse:
         """Reports the errors of a list."""
         unit_id, language = UNIT.parse_id(request.parent, "parent"), current_request().language
-        read = await asyncio.to_thread(read_class_list, request.content, request.format)
+        read = await asyncio.to_thread(read_class_list, request.content)
         if read.heading_errors:
             return CheckClassListResponse(report=reports.report_of_headings(read, language))
-        wrong = await self._check(unit_id, read.rows)
-        return CheckClassListResponse(report=reports.report_of_rows(read, wrong, language))
+        checked = await self._check(unit_id, read.rows)
+        return CheckClassListResponse(report=reports.report_of_rows(read, checked, language))
 
     @override
     async def RegisterClassList(
@@ -127,23 +137,25 @@ class ClassListService(ClassListServiceServicer):
         made_before = await self._made_before(class_list_id, unit_id)
         if made_before is not None:
             return RegisterClassListResponse(class_list=_to_public(made_before))
-        read = await asyncio.to_thread(read_class_list, request.content, request.format)
+        read = await asyncio.to_thread(read_class_list, request.content)
         if read.heading_errors:
             return RegisterClassListResponse(report=reports.report_of_headings(read, asked.language))
-        wrong = await self._check(unit_id, read.rows)
-        report = reports.report_of_rows(read, wrong, asked.language)
-        if wrong:
+        checked = await self._check(unit_id, read.rows)
+        report = reports.report_of_rows(read, checked, asked.language)
+        if report.errors or report.persons or report.gone:
             # The report reveals persons who are known: that is a look-up (R36).
             await self._uses.record("class-list:check", asked, None, "OK")
         # An unclosed quotation mark swallows the rows after it: they are not even among the wrong ones.
         torn = any(row.torn for row in read.rows)
-        if torn or (wrong and not request.skip_wrong_rows):
+        if torn or (checked.wrong and not request.skip_wrong_rows):
             return RegisterClassListResponse(report=report)
+        registrar = Registrar(account_id=asked.caller.account_id, display_name=asked.caller.display_name)
+        await self._transfer(class_list_id, unit_id, registrar, checked, request.transfer_rows)
         create = registration_pb2.CreateClassListRequest(
             class_list_id=class_list_id,
             unit_id=unit_id,
-            registrar=Registrar(account_id=asked.caller.account_id, display_name=asked.caller.display_name),
-            rows=await self._rows_to_store(read, wrong),
+            registrar=registrar,
+            rows=await self._rows_to_store(read, checked),
         )
         # The run starts first: no list is stored without a run to register it.
         await self._workflows.start(_input(create))
@@ -207,38 +219,90 @@ class ClassListService(ClassListServiceServicer):
             stored = await self._get(request.name)
         return CancelClassListResponse(class_list=_to_public(stored))
 
-    async def _check(self, unit_id: str, rows: list[ReadRow]) -> reports.Wrong:
-        """The errors of each wrong row."""
-        torn = {row.number: row.errors for row in rows if row.torn}
-        rows = [row for row in rows if not row.torn]
+    async def _check(self, unit_id: str, rows: list[ReadRow]) -> Checked:
+        """What is wrong with each row, who is known, and who is gone."""
+        spoilt: dict[int, Sequence[FieldViolation]] = {row.number: row.errors for row in rows if row.spoilt}
+        rows = [row for row in rows if not row.spoilt]
         codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in rows])
         answer = await self._identity.call(self._persons.BatchFindPersons, codes, timeout=_WHOLE_LIST)
         persons = dict(zip((row.number for row in rows), answer.persons, strict=True))
-        current_request().subjects.update(person.person_id for person in persons.values() if person.person_id)
         check = registration_pb2.CheckClassListRequest(
-            unit_id=unit_id, rows=[_row(row, persons[row.number]) for row in rows]
+            unit_id=unit_id, rows=[_row(row, persons[row.number]) for row in rows], complete=not spoilt
         )
-        checked = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
-        found = {row.row_number: row.wrong_fields for row in checked.wrong_rows}
-        return torn | {
+        found = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
+        subjects = current_request().subjects
+        subjects.update(person.person_id for person in persons.values() if person.person_id)
+        subjects.update(gone.person_id for gone in found.gone)
+        wrong_fields = {row.row_number: row.wrong_fields for row in found.wrong_rows}
+        known = {standing.row_number for standing in found.standings}
+        wrong: dict[int, Sequence[FieldViolation]] = {
             row.number: errors
             for row in rows
-            if (errors := _errors(row, persons[row.number], found.get(row.number, ())))
+            if (
+                errors := _errors(
+                    row,
+                    persons[row.number],
+                    wrong_fields.get(row.number, ()),
+                    is_known=row.number in known,
+                )
+            )
         }
+        return Checked(
+            unit_id=unit_id,
+            wrong=spoilt | wrong,
+            known={each.row_number: each for each in found.standings if each.row_number not in wrong},
+            person_ids={number: person.person_id for number, person in persons.items()},
+            found=found,
+        )
 
-    async def _rows_to_store(self, read: ReadList, wrong: reports.Wrong) -> list[ClassListRow]:
-        """The rows to store: right ones with persons held for `PATIENCE`, wrong ones with their errors."""
-        right = [row for row in read.rows if row.number not in wrong]
-        ensure = BatchEnsurePersonsRequest(personal_identity_codes=[row.code for row in right])
+    async def _transfer(
+        self,
+        class_list_id: str,
+        unit_id: str,
+        registrar: Registrar,
+        checked: Checked,
+        rows: Iterable[int],
+    ) -> None:
+        """Transfers the persons of rows to the unit, one after another (R16).
+
+        A repetition transfers nobody twice. A row whose transfer is refused for good becomes a wrong row.
+        """
+        for number in sorted({*rows} & checked.transferable):
+            transfer = TransferCustomerRequest(
+                request_id=str(uuid.uuid5(uuid.UUID(class_list_id), f"transfer {number}")),
+                person_id=checked.person_ids[number],
+                unit_id=unit_id,
+                registrar=registrar,
+            )
+            try:
+                await self._customers.transfer(transfer)
+            except Refusal as refusal:
+                if not is_permanent(refusal.code):
+                    raise
+                checked.refuse(number, refusal.reason)
+            else:
+                checked.transferred.add(number)
+
+    async def _rows_to_store(self, read: ReadList, checked: Checked) -> list[ClassListRow]:
+        """The rows to store: new persons held for `PATIENCE`; known persons; wrong ones with their errors."""
+        decided = checked.wrong.keys() | checked.known.keys()
+        new = [row for row in read.rows if row.number not in decided]
+        ensure = BatchEnsurePersonsRequest(personal_identity_codes=[row.code for row in new])
         ensure.hold_until.FromDatetime(now() + PATIENCE)
         ensured = await self._identity.call(self._persons.BatchEnsurePersons, ensure, timeout=_WHOLE_LIST)
-        rows = [_row(row, person) for row, person in zip(right, ensured.persons, strict=True)]
+        rows = [_row(row, person) for row, person in zip(new, ensured.persons, strict=True)]
+        rows += [
+            ClassListRow(
+                row_number=number, person_id=checked.person_ids[number], outcome=checked.outcome(number)
+            )
+            for number in checked.known
+        ]
         rows += [
             ClassListRow(
                 row_number=number,
                 wrong_fields=[WrongField(field=field, reason=reason) for field, reason in errors],
             )
-            for number, errors in wrong.items()
+            for number, errors in checked.wrong.items()
         ]
         return rows
 
@@ -283,9 +347,14 @@ def _row(row: ReadRow, person: FoundPerson | EnsurePersonResponse) -> ClassListR
     )
 
 
-def _errors(row: ReadRow, person: FoundPerson, found: Iterable[WrongField]) -> list[FieldViolation]:
-    """A row's errors, one for each field; parsing errors come first."""
-    errors = [*row.errors]
+def _errors(
+    row: ReadRow, person: FoundPerson, found: Iterable[WrongField], *, is_known: bool
+) -> list[FieldViolation]:
+    """A row's errors, one for each field; parsing errors come first.
+
+    Of a known person nothing is registered: only errors about the whole row or the code count.
+    """
+    errors = [error for error in row.errors if not is_known or error.field in {"", CODE}]
     if person.reason:
         errors.append(FieldViolation(CODE, person.reason))
     if person.repeated:

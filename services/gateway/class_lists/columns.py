@@ -32,6 +32,8 @@ REQUIRED = (
 
 _OF_SCHOOLS = "form.school_support"
 
+_IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+
 YES, NO = "yes", "no"
 """The values of a yes/no choice."""
 
@@ -42,8 +44,14 @@ def columns(*, school: bool) -> Sequence[str]:
 
 
 def field_of(heading: str) -> str | None:
-    """The field of a heading in any language; None if unknown."""
-    return _headings().get(_key(heading))
+    """The field of a heading in any language; None if unknown. What stands in brackets may be a hint."""
+    found = _headings().get(_key(heading))
+    return found or _headings().get(_key(_IN_BRACKETS.sub("", heading)))
+
+
+def is_total(cell: str) -> bool:
+    """Whether a cell begins a row of totals, in any language: as in "Yhteensä: 25"."""
+    return re.sub(r"[0-9]+.*", "", _key(cell)) in _totals()
 
 
 def heading_of(field: str, language: Language.ValueType) -> str:
@@ -67,6 +75,15 @@ def word_of(value: str, language: Language.ValueType) -> str:
 def result_word(name: str, language: Language.ValueType) -> str:
     """The word for a result's column or outcome."""
     return str(_words()["result"][name][_locale(language)])
+
+
+def is_example(code: str, first_names: str, last_name: str) -> bool:
+    """Whether a row is the template's example."""
+    names = ("form.first_names", "form.last_name")
+    return any(
+        (code, first_names, last_name) == (of_nobody[CODE], *(of_nobody[name] for name in names))
+        for of_nobody in (example(school=True), example(school=False))
+    )
 
 
 def example(*, school: bool) -> Mapping[str, str]:
@@ -105,6 +122,11 @@ def _headings() -> dict[str, str]:
         for field, headings in _words()["columns"].items()
         for heading in (heading for of_language in headings.values() for heading in of_language)
     }
+
+
+@cache
+def _totals() -> frozenset[str]:
+    return frozenset(_key(word) for of_language in _words()["totals"].values() for word in of_language)
 
 
 @cache

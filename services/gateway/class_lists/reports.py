@@ -13,17 +13,16 @@ from liity.v1.class_list_service_pb2 import (
     GetClassListTemplateResponse,
 )
 from liity.v1.customer_form_pb2 import Language
+from liity.v1.reason_pb2 import Reason
+from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import columns, example, heading_of, result_word, word_of
 from services.gateway.class_lists.files import csv_file, xlsx_file
-from services.gateway.class_lists.rows import ReadList
+from services.gateway.class_lists.rows import Notice, ReadList
 from services.gateway.resource_names import REGISTRATION
-from services.runtime.rpc.errors import FieldViolation
 from services.runtime.rpc.texts import reason_text
 
 _MOST_ERRORS = 5000
-
-Wrong = Mapping[int, Sequence[FieldViolation]]
-"""Errors by row number."""
+_MOST_NOTICES = 1000
 
 
 def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassListReport:
@@ -35,17 +34,22 @@ def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassLis
                 column=error.heading or heading_of(error.field, language),
                 field=error.field,
                 reason=error.reason,
-                message=reason_text(error.reason, language),
+                message=_message(error.reason, error.where, language),
             )
             for error in read.heading_errors
-        ]
+        ],
+        notices=_notices(read, read.notices, language),
     )
 
 
-def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -> ClassListReport:
-    """A report of wrong rows."""
+def report_of_rows(read: ReadList, checked: Checked, language: Language.ValueType) -> ClassListReport:
+    """A report of wrong rows, of who is known already, and of who is gone."""
+    wrong = checked.wrong
     errors = [(row, *violation) for row, violations in sorted(wrong.items()) for violation in violations]
-    return ClassListReport(
+    where = {row.number: row.where for row in read.rows}
+    new = (row for row in read.rows if row.number not in checked.known)
+    notices = [*read.notices, *(notice for row in new for notice in row.notices)]
+    report = ClassListReport(
         row_count=len(read.rows),
         wrong_row_count=len(wrong),
         errors=[
@@ -54,12 +58,34 @@ def report_of_rows(read: ReadList, wrong: Wrong, language: Language.ValueType) -
                 column=_heading(field, read.headings, language),
                 field=field,
                 reason=reason,
-                message=reason_text(reason, language),
+                message=_message(reason, where.get(row, ""), language),
             )
             for row, field, reason in errors[:_MOST_ERRORS]
         ],
         omitted_error_count=max(len(errors) - _MOST_ERRORS, 0),
+        notices=_notices(read, notices, language),
     )
+    checked.add_to(report)
+    return report
+
+
+def _notices(read: ReadList, notices: Sequence[Notice], language: Language.ValueType) -> list[ClassListError]:
+    return [
+        ClassListError(
+            row=notice.row,
+            column=_heading(notice.field, read.headings, language),
+            field=notice.field,
+            reason=notice.reason,
+            message=_message(notice.reason, notice.where, language),
+        )
+        for notice in notices[:_MOST_NOTICES]
+    ]
+
+
+def _message(reason: Reason.ValueType, where: str, language: Language.ValueType) -> str:
+    """The reason's text, with the rows or sheets it is about."""
+    text = reason_text(reason, language)
+    return f"{text} {result_word('where', language)}: {where}" if where else text
 
 
 def template(

@@ -4,27 +4,37 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.type.date_pb2 import Date
 from openpyxl.utils import get_column_letter
 
-from liity.v1.class_list_service_pb2 import ClassListFormat
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.reason_pb2 import (
     REASON_CELL_WITHOUT_HEADING,
     REASON_COLUMN_TWICE,
+    REASON_EXAMPLE_ROW,
+    REASON_HEADINGS_NOT_FOUND,
+    REASON_HIDDEN_COLUMN,
+    REASON_HIDDEN_ROWS,
     REASON_INVALID_DATE,
     REASON_MISSING_COLUMN,
+    REASON_NOT_A_PERSON,
     REASON_REQUIRED,
+    REASON_ROW_ABOVE_HEADINGS,
+    REASON_ROWS_NOT_READ,
+    REASON_SEVERAL_LISTS,
+    REASON_SHEETS_NOT_READ,
     REASON_STRAY_QUOTE,
+    REASON_STRUCK_THROUGH,
     REASON_TOO_LONG,
     REASON_UNCLEAR_DATE,
     REASON_UNKNOWN_COLUMN,
     REASON_UNKNOWN_VALUE,
     Reason,
 )
+from services.gateway.class_lists.cells import COUNTRY, MIDNIGHT, read_cell
 from services.gateway.class_lists.columns import (
     CODE,
     NO,
@@ -32,22 +42,28 @@ from services.gateway.class_lists.columns import (
     YES,
     descriptor_of,
     field_of,
+    is_example,
+    is_total,
     value_of,
 )
-from services.gateway.class_lists.files import Row, read_table
+from services.gateway.class_lists.files import read_table
+from services.gateway.class_lists.headings import headings_among, repeats_headings
+from services.gateway.class_lists.tables import PLAIN, Mark, Row, Table
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import FieldViolation
+from services.runtime.security.hetu_detector import looks_like_hetu
 
 _LONGEST_CODE = 40
-_POSTCODE, _COUNTRY = "form.address.postcode", "form.address.country_code"
-_POSTCODE_DIGITS = 5
-_MIDNIGHT = re.compile(r"[ T]+(klo *)?0?0[.:]00([.:]00)?$")
-"""The midnight that spreadsheets append to a date."""
+_LONGEST_HEADING = 100
+_FIRST_NAMES, _LAST_NAME = "form.first_names", "form.last_name"
 
 _FINNISH_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _SLASHED_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 _SHORT_YEAR = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2}")
 _MONTHS = 12
+
+_FEWEST_OF_PERSON = 3
+"""The fewest filled cells of a row that has no code and no whole name, yet may be about a person."""
 
 
 class _NotUnderstood(Exception):
@@ -56,6 +72,17 @@ class _NotUnderstood(Exception):
     def __init__(self, reason: Reason.ValueType) -> None:
         self.reason = reason
         super().__init__()
+
+
+class Notice(NamedTuple):
+    """What was mended, or not read, without an error."""
+
+    row: int
+    field: str
+    """The field; empty for a row or the whole file."""
+    reason: Reason.ValueType
+    where: str = ""
+    """Rows, sheets or a number, to be added to the text."""
 
 
 @dataclass
@@ -67,24 +94,31 @@ class ReadRow:
     code: str = ""
     form: CustomerForm = field(default_factory=CustomerForm)
     errors: list[FieldViolation] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     torn: bool = False
     """Whether the row could not be parsed at all."""
+    spoilt: bool = False
+    """Whether its errors are about the row as a whole: nothing else of it is checked."""
+    where: str = ""
+    """Other rows that its error is about."""
 
 
 @dataclass
 class HeadingError:
-    """A wrong or missing heading."""
+    """A wrong or missing heading, or another reason why no row can be read."""
 
     heading: str
     """As in the file, or the column's letter if it has none; empty if the heading is missing."""
     field: str
-    """Empty if the heading is unknown."""
+    """The field it names; empty if none."""
     reason: Reason.ValueType
+    where: str = ""
+    """Sheets, to be added to the text."""
 
 
 @dataclass
 class ReadList:
-    """A parsed file."""
+    """A parsed class list."""
 
     headings: Mapping[str, str]
     """The file's headings by field."""
@@ -92,21 +126,91 @@ class ReadList:
     heading_row: int
     rows: list[ReadRow]
     """Parsed only if every heading is right."""
+    notices: list[Notice] = field(default_factory=list)
+    """Of the file as a whole."""
 
 
-def read_class_list(content: bytes, form: ClassListFormat.ValueType) -> ReadList:
-    """Parses a file. INVALID_ARGUMENT (`content`) if it cannot be read at all."""
-    top, *rows = read_table(content, form)
+def read_class_list(content: bytes) -> ReadList:
+    """Parses a file, CSV or XLSX. INVALID_ARGUMENT (`content`) if it cannot be read at all."""
+    table = read_table(content)
+    place = headings_among(table.rows)
+    if place is None:
+        return _without_headings(table)
+    above, top, rows = table.rows[:place], table.rows[place], table.rows[place + 1 :]
     width = max((place for place, heading in enumerate(top.cells, 1) if heading), default=0)
-    headings = _named(top.cells[:width], rows)
-    fields = [field_of(heading) for heading in headings]
-    errors = _heading_errors(headings, fields)
-    return ReadList(
-        headings={named: heading for named, heading in zip(fields, top.cells, strict=False) if named},
+    headings = [_printable(heading) for heading in _named(top.cells[:width], rows)]
+    fields = [
+        None if place in table.hidden_columns else field_of(each) for place, each in enumerate(headings)
+    ]
+    errors = _heading_errors(headings, fields, table)
+    read = ReadList(
+        headings={named: heading for named, heading in zip(fields, headings, strict=True) if named},
         heading_errors=errors,
         heading_row=top.number,
-        rows=[] if errors else [_read_row(row, [named or "" for named in fields]) for row in rows],
+        rows=[],
+        notices=_notices(table, above),
     )
+    if not errors:
+        named = [each or "" for each in fields]
+        read.rows = sorted(
+            [
+                *(_row_above(row) for row in above if _may_be_person(row, top)),
+                *_hidden(table),
+                *(_read_row(row, named) for row in rows),
+            ],
+            key=lambda row: row.number,
+        )
+    return read
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers as a person writes them, with their count: "4, 6–8 (4)"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    told = ", ".join("–".join(map(str, dict.fromkeys(part))) for part in parts)
+    return f"{told} ({len(numbers)})" if len(numbers) > 1 else told
+
+
+def _without_headings(table: Table) -> ReadList:
+    first = table.rows[0].number if table.rows else 1
+    error = HeadingError("", "", REASON_HEADINGS_NOT_FOUND)
+    return ReadList({}, [error], first, [], _notices(table, ()))
+
+
+def _notices(table: Table, above: Sequence[Row]) -> list[Notice]:
+    notices = []
+    if table.other_sheets:
+        notices.append(Notice(0, "", REASON_SHEETS_NOT_READ, ", ".join(table.other_sheets)))
+    if above:
+        numbers = [row.number for row in above]
+        notices.append(Notice(numbers[0], "", REASON_ROWS_NOT_READ, ranges(numbers)))
+    return notices
+
+
+def _may_be_person(row: Row, headings: Row) -> bool:
+    """Whether a row above the headings is about a person, and no title."""
+    return any(map(looks_like_hetu, row.cells)) or row.filled > headings.filled // 2
+
+
+def _row_above(row: Row) -> ReadRow:
+    return ReadRow(row.number, errors=[FieldViolation("", REASON_ROW_ABOVE_HEADINGS)], spoilt=True)
+
+
+def _hidden(table: Table) -> list[ReadRow]:
+    """One row that stands for all hidden ones."""
+    if not table.hidden_rows:
+        return []
+    errors = [FieldViolation("", REASON_HIDDEN_ROWS)]
+    return [ReadRow(table.hidden_rows[0], errors=errors, spoilt=True, where=ranges(table.hidden_rows))]
+
+
+def _printable(heading: str) -> str:
+    """A heading as one line, without signs that cannot be shown."""
+    return " ".join(heading.encode("utf-8", "replace").decode().split())
 
 
 def _named(headings: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -118,45 +222,84 @@ def _named(headings: Sequence[str], rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _heading_errors(headings: Sequence[str], fields: list[str | None]) -> list[HeadingError]:
+def _heading_errors(headings: Sequence[str], fields: list[str | None], table: Table) -> list[HeadingError]:
     errors = []
+    if table.other_lists:
+        errors.append(HeadingError("", "", REASON_SEVERAL_LISTS, ", ".join(table.other_lists)))
     for place, (heading, named) in enumerate(zip(headings, fields, strict=True)):
-        if not heading:
-            continue
-        if named is None:
-            errors.append(HeadingError(heading[:100], "", REASON_UNKNOWN_COLUMN))
-        elif named in fields[:place]:
-            errors.append(HeadingError(heading[:100], named, REASON_COLUMN_TWICE))
-    missing = (named for named in REQUIRED if named not in fields)
-    return errors + [HeadingError("", named, REASON_MISSING_COLUMN) for named in missing]
+        if place in table.hidden_columns:
+            shown = (heading or get_column_letter(place + 1))[:_LONGEST_HEADING]
+            errors.append(HeadingError(shown, field_of(heading) or "", REASON_HIDDEN_COLUMN))
+        elif heading and named is None:
+            errors.append(HeadingError(heading[:_LONGEST_HEADING], "", REASON_UNKNOWN_COLUMN))
+        elif heading and named in fields[:place]:
+            errors.append(HeadingError(heading[:_LONGEST_HEADING], named or "", REASON_COLUMN_TWICE))
+    found = {*fields, *(error.field for error in errors)}
+    return errors + [
+        HeadingError("", named, REASON_MISSING_COLUMN) for named in REQUIRED if named not in found
+    ]
 
 
 def _read_row(row: Row, fields: list[str]) -> ReadRow:
     if row.torn:
-        return ReadRow(row.number, errors=[FieldViolation("", REASON_STRAY_QUOTE)], torn=True)
+        return ReadRow(row.number, errors=[FieldViolation("", REASON_STRAY_QUOTE)], torn=True, spoilt=True)
+    fault = _fault_of_row(row, fields)
+    if fault is not None:
+        return ReadRow(row.number, errors=[fault], spoilt=True)
     read = ReadRow(row.number)
-    cells = dict(zip(fields, row.cells, strict=False))
+    cells = {path: (cell, row.mark(place)) for place, (path, cell) in enumerate(_padded(row, fields)) if path}
     if any(row.cells[len(fields) :]):
         # If one cell is in the wrong column, all may be.
         read.errors.append(FieldViolation("", REASON_CELL_WITHOUT_HEADING))
-    read.code = cells.pop(CODE, "")
-    if not read.code:
+    abroad = cells.get(COUNTRY, ("", PLAIN))[0].upper() not in {"", "FI"}
+    for path, (cell, mark) in cells.items():
+        if cell or Mark.MERGED in mark:
+            _read_cell(read, path, cell, mark, abroad=abroad)
+    if not read.code and all(error.field != CODE for error in read.errors):
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
-    if len(read.code) > _LONGEST_CODE:
-        read.errors.append(FieldViolation(CODE, REASON_TOO_LONG))
-        read.code = ""
-    if cells.get(_COUNTRY, "").upper() in {"", "FI"} and re.fullmatch(
-        r"[0-9]{1,4}", cells.get(_POSTCODE, "")
-    ):
-        # The spreadsheet took the postcode for a number and dropped its leading zeros.
-        cells[_POSTCODE] = cells[_POSTCODE].zfill(_POSTCODE_DIGITS)
-    for path, cell in cells.items():
-        if cell:
-            try:
-                _set(read.form, path, cell)
-            except _NotUnderstood as error:
-                read.errors.append(FieldViolation(path, error.reason))
     return read
+
+
+def _padded(row: Row, fields: list[str]) -> list[tuple[str, str]]:
+    missing = [""] * (len(fields) - len(row.cells))
+    return list(zip(fields, [*row.cells, *missing], strict=False))
+
+
+def _fault_of_row(row: Row, fields: list[str]) -> FieldViolation | None:
+    """What is wrong with a row as a whole, if anything: then nothing else of it is told."""
+    cells = dict(_padded(row, fields))
+    code, first, last = (cells.get(path, "") for path in (CODE, _FIRST_NAMES, _LAST_NAME))
+    if is_example(code, first, last):
+        return FieldViolation(CODE, REASON_EXAMPLE_ROW)
+    struck = sum(Mark.STRUCK in mark for mark in row.marks.values())
+    if struck > row.filled // 2:
+        return FieldViolation("", REASON_STRUCK_THROUGH)
+    is_named = all(any(map(str.isalpha, name)) for name in (first, last))
+    if repeats_headings(row) or (
+        not looks_like_hetu(code)
+        and not is_named
+        and (row.filled < _FEWEST_OF_PERSON or any(map(is_total, row.cells)))
+    ):
+        return FieldViolation("", REASON_NOT_A_PERSON)
+    return None
+
+
+def _read_cell(read: ReadRow, path: str, cell: str, mark: Mark, *, abroad: bool) -> None:
+    """Adds a cell's value to its row, or what is wrong with it."""
+    found = read_cell(path, cell, mark, abroad=abroad)
+    if found.error is not None:
+        read.errors.append(FieldViolation(path, found.error))
+        return
+    read.notices += (Notice(read.number, path, reason, where) for reason, where in found.notes)
+    if path == CODE and len(found.text) > _LONGEST_CODE:
+        read.errors.append(FieldViolation(CODE, REASON_TOO_LONG))
+    elif path == CODE:
+        read.code = found.text
+    elif found.text:
+        try:
+            _set(read.form, path, found.text)
+        except _NotUnderstood as error:
+            read.errors.append(FieldViolation(path, error.reason))
 
 
 def _set(form: CustomerForm, path: str, cell: str) -> None:
@@ -189,7 +332,7 @@ def _date(cell: str) -> Date:
 
     With slashes some write the month first: an ambiguous day is refused.
     """
-    day_alone = _MIDNIGHT.sub("", cell)
+    day_alone = MIDNIGHT.sub("", cell)
     slashed = _SLASHED_DATE.fullmatch(day_alone)
     if _SHORT_YEAR.fullmatch(day_alone) or (slashed and not _is_clear(*map(int, slashed.groups()))):
         raise _NotUnderstood(REASON_UNCLEAR_DATE)

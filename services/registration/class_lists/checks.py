@@ -1,18 +1,22 @@
-"""Errors of a class list's rows: forms by the rules of a Save, and known persons."""
+"""Checks a class list's rows: forms by the rules of a Save, known persons, and who is gone (R41)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from liity.registration.v1.class_list_service_pb2 import ClassListRow, WrongField
+from liity.registration.v1.class_list_service_pb2 import (
+    CheckClassListRequest,
+    CheckClassListResponse,
+    ClassListRow,
+    RowStanding,
+    WrongField,
+)
 from liity.registration.v1.unit_service_pb2 import UnitKind
-from liity.v1.reason_pb2 import (
-    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
-    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
-    REASON_BEING_REGISTERED,
-    REASON_UNIT_CLOSED,
-    REASON_UNIT_NOT_FOUND,
-    Reason,
+from liity.v1.reason_pb2 import REASON_UNIT_CLOSED, REASON_UNIT_NOT_FOUND
+from liity.v1.registration_service_pb2 import (
+    STANDING_BEING_REGISTERED,
+    STANDING_REGISTERED_IN_ANOTHER_UNIT,
+    STANDING_REGISTERED_IN_THIS_UNIT,
 )
 from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
@@ -21,29 +25,61 @@ from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import failed_precondition, not_found
 from services.runtime.slices import one_by_one
 
-CODE = "personal_identity_code"
-"""The field of errors about the person."""
 
-
-async def wrong_rows(engine: AsyncEngine, unit_id: str, rows: Sequence[ClassListRow]) -> list[ClassListRow]:
-    """The rows with an error. Raises as `open_unit` does."""
-    person_ids = [row.person_id for row in rows if row.person_id]
+async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> CheckClassListResponse:
+    """The rows with an error, the persons who are known, and who is gone. Raises as `open_unit` does."""
+    unit_id, person_ids = request.unit_id, [row.person_id for row in request.rows if row.person_id]
+    answer = CheckClassListResponse()
     async with engine.connect() as connection:
         unit_kind = await open_unit(connection, unit_id)
-        of_persons = {"person_ids": person_ids}
-        running = (await connection.scalars(sql.BEING_REGISTERED, of_persons)).all()
-        customers = (await connection.execute(sql.KNOWN_CUSTOMERS, of_persons)).all()
-    known: dict[str, Reason.ValueType] = dict.fromkeys(running, REASON_BEING_REGISTERED)
-    for person_id, customer_unit_id in customers:
-        own = customer_unit_id == unit_id
-        known[person_id] = (
-            REASON_ALREADY_REGISTERED_IN_THIS_UNIT if own else REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT
+        known = await _known(connection, unit_id, person_ids)
+        if request.complete:
+            await _add_gone(connection, unit_id, person_ids, answer)
+    async for row in one_by_one(request.rows):
+        if row.person_id in known:
+            # Nothing is done with the row: its form does not matter.
+            standing = answer.standings.add(row_number=row.row_number)
+            standing.MergeFrom(known[row.person_id])
+        elif errors := _errors(row, unit_kind):
+            answer.wrong_rows.add(row_number=row.row_number, wrong_fields=errors)
+    return answer
+
+
+async def _known(
+    connection: AsyncConnection, unit_id: str, person_ids: Sequence[str]
+) -> dict[str, RowStanding]:
+    """Where those of the persons stand who are customers or being registered."""
+    of_persons = {"person_ids": person_ids}
+    known = {}
+    for running in await connection.execute(sql.BEING_REGISTERED, of_persons):
+        own = running.unit_id == unit_id
+        known[running.person_id] = RowStanding(
+            standing=STANDING_BEING_REGISTERED, registration_id=running.registration_id if own else ""
         )
-    return [
-        ClassListRow(row_number=row.row_number, wrong_fields=errors)
-        async for row in one_by_one(rows)
-        if (errors := _errors(row, unit_kind, known))
-    ]
+    for customer in await connection.execute(sql.KNOWN_CUSTOMERS, of_persons):
+        own = customer.unit_id == unit_id
+        known[customer.person_id] = RowStanding(
+            standing=STANDING_REGISTERED_IN_THIS_UNIT if own else STANDING_REGISTERED_IN_ANOTHER_UNIT,
+            customer_id=customer.customer_id if own else "",
+        )
+    return known
+
+
+async def _add_gone(
+    connection: AsyncConnection, unit_id: str, person_ids: Sequence[str], answer: CheckClassListResponse
+) -> None:
+    """Adds the customers who stood in the unit's earlier list and do not in this one (R41)."""
+    of_unit = {"unit": unit_id, "person_ids": person_ids}
+    earlier = (await connection.execute(sql.EARLIER_LIST, of_unit)).first()
+    if earlier is None:
+        return
+    answer.earlier_list_time.FromDatetime(earlier.listed_at)
+    for gone in await connection.execute(sql.GONE, {**of_unit, "id": earlier.class_list_id}):
+        answer.gone.add(
+            person_id=gone.person_id,
+            customer_id=gone.customer_id,
+            display_name=f"{gone.first_names} {gone.last_name}".strip(),
+        )
 
 
 async def open_unit(connection: AsyncConnection, unit_id: str) -> UnitKind.ValueType:
@@ -60,11 +96,9 @@ async def open_unit(connection: AsyncConnection, unit_id: str) -> UnitKind.Value
     return kind
 
 
-def _errors(
-    row: ClassListRow, unit_kind: UnitKind.ValueType, known: Mapping[str, Reason.ValueType]
-) -> list[WrongField]:
+def _errors(row: ClassListRow, unit_kind: UnitKind.ValueType) -> list[WrongField]:
     today = helsinki_day(now())
-    errors = [
+    return [
         WrongField(field=field, reason=reason)
         for field, reason in form_errors(
             normalise(row.form),
@@ -73,6 +107,3 @@ def _errors(
             today=today,
         )
     ]
-    if row.person_id in known:
-        errors.insert(0, WrongField(field=CODE, reason=known[row.person_id]))
-    return errors

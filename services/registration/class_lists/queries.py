@@ -34,7 +34,14 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
 from liity.v1.reason_pb2 import REASON_NOT_DECIDED_IN_TIME, REASON_PERSON_NOT_FOUND
-from services.registration.db.models import class_list_rows, class_lists, customers, registrations, units
+from services.registration.db.models import (
+    class_list_members,
+    class_list_rows,
+    class_lists,
+    customers,
+    registrations,
+    units,
+)
 from services.runtime.stages import BEGUN, FAILED, NOT_BEGUN, UNFINISHED
 
 _LIST = class_lists.c.class_list_id == bindparam("id")
@@ -52,15 +59,58 @@ INSERT_ROWS = insert(class_list_rows)
 
 _OF_PERSONS = bindparam("person_ids", type_=ARRAY(String))
 
-KNOWN_CUSTOMERS = select(customers.c.person_id, customers.c.unit_id).where(
+KNOWN_CUSTOMERS = select(customers.c.person_id, customers.c.unit_id, customers.c.customer_id).where(
     customers.c.person_id == func.any(_OF_PERSONS), customers.c.state == CUSTOMER_STATE_ACTIVE
 )
 """The customers among the persons, and their units. Those marked for deletion may be saved anew (R19)."""
 
-BEING_REGISTERED = select(registrations.c.person_id).where(
-    registrations.c.person_id == func.any(_OF_PERSONS), registrations.c.stage.in_(UNFINISHED)
-)
+BEING_REGISTERED = select(
+    registrations.c.person_id, registrations.c.unit_id, registrations.c.registration_id
+).where(registrations.c.person_id == func.any(_OF_PERSONS), registrations.c.stage.in_(UNFINISHED))
 """The persons with an unfinished registration."""
+
+INSERT_MEMBERS = insert_unless_there(class_list_members).on_conflict_do_nothing()
+SWEEP_MEMBERS = delete(class_list_members).where(class_list_members.c.listed_at <= bindparam("too_old"))
+ERASE_MEMBER = delete(class_list_members).where(class_list_members.c.person_id == bindparam("person"))
+
+FORGET_STRANGERS = delete(class_list_members).where(
+    class_list_members.c.class_list_id == bindparam("id"),
+    ~exists().where(registrations.c.person_id == class_list_members.c.person_id),
+    ~exists().where(customers.c.person_id == class_list_members.c.person_id),
+)
+"""Persons of a list of whom nothing came."""
+
+_OVERLAP = func.count().filter(class_list_members.c.person_id == func.any(_OF_PERSONS))
+
+EARLIER_LIST = (
+    select(class_list_members.c.class_list_id, func.max(class_list_members.c.listed_at).label("listed_at"))
+    .where(class_list_members.c.unit_id == bindparam("unit"))
+    .group_by(class_list_members.c.class_list_id)
+    .having(
+        and_(
+            _OVERLAP > 0,
+            # A class that is split or grows is the same; another class with a pupil in common is not.
+            func.least(func.count(), func.cardinality(_OF_PERSONS)) <= 2 * _OVERLAP,
+        )
+    )
+    .order_by(func.max(class_list_members.c.listed_at).desc())
+    .limit(1)
+)
+"""The unit's last list with at least half of the same persons."""
+
+GONE = (
+    select(customers.c.person_id, customers.c.customer_id, customers.c.first_names, customers.c.last_name)
+    .select_from(class_list_members.join(customers, customers.c.person_id == class_list_members.c.person_id))
+    .where(
+        class_list_members.c.class_list_id == bindparam("id"),
+        class_list_members.c.person_id != func.all(_OF_PERSONS),
+        customers.c.unit_id == bindparam("unit"),
+        customers.c.state == CUSTOMER_STATE_ACTIVE,
+    )
+    .order_by(customers.c.last_name, customers.c.first_names, customers.c.customer_id)
+    .limit(1000)
+)
+"""The unit's customers who stood in a list and are not among the persons."""
 
 _STILL_OF_THE_UNIT = registrations.c.unit_id == class_lists.c.unit_id
 """A unit no longer sees a person who has moved to another unit (R16)."""

@@ -1,7 +1,7 @@
 """ClassListService: stores class lists, and their rows until these are registered."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, select, tuple_
@@ -13,9 +13,12 @@ from liity.registration.v1 import class_list_service_pb2 as pb
 from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceServicer
 from liity.registration.v1.registration_service_pb2 import Registrar
 from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_OUTCOME_ELSEWHERE,
     CLASS_LIST_OUTCOME_REFUSED,
     CLASS_LIST_OUTCOME_REGISTERED,
     CLASS_LIST_OUTCOME_REMAINING,
+    CLASS_LIST_OUTCOME_TRANSFERRED,
+    CLASS_LIST_OUTCOME_YOURS,
     CLASS_LIST_STATE_CANCELLED,
     CLASS_LIST_STATE_DONE,
     CLASS_LIST_STATE_RECEIVED,
@@ -29,11 +32,12 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_REQUIRED,
     REASON_TWICE_IN_CLASS_LIST,
+    REASON_UNKNOWN_VALUE,
 )
 from services.registration.audit.entries import use_row
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.class_lists import queries as sql
-from services.registration.class_lists.checks import open_unit, wrong_rows
+from services.registration.class_lists.checks import check_rows, open_unit
 from services.registration.db import paging
 from services.registration.db.models import class_lists
 from services.registration.forms import proto_dates
@@ -51,6 +55,12 @@ from services.runtime.rpc.errors import (
 from services.runtime.rpc.interceptor import violations_of
 from services.runtime.slices import one_by_one, some_by_some
 
+_REMEMBERED = timedelta(days=460)
+"""How long it is remembered who stood in a list: a school year and a summer (R41)."""
+
+_DECIDED = (CLASS_LIST_OUTCOME_YOURS, CLASS_LIST_OUTCOME_ELSEWHERE, CLASS_LIST_OUTCOME_TRANSFERRED)
+"""Outcomes with which a row may come."""
+
 
 class ClassListServicer(ClassListServiceServicer):
     """Serves class lists. A list is kept for `lifetime`."""
@@ -65,10 +75,9 @@ class ClassListServicer(ClassListServiceServicer):
     async def CheckClassList(
         self, request: pb.CheckClassListRequest, _context: object
     ) -> pb.CheckClassListResponse:
-        """Checks the rows of a list, and returns their errors."""
+        """Checks the rows of a list."""
         await self._look_ups.admit_list(len(request.rows))
-        wrong = await wrong_rows(self._autocommit, request.unit_id, request.rows)
-        return pb.CheckClassListResponse(wrong_rows=wrong)
+        return await check_rows(self._autocommit, request)
 
     @override
     async def CreateClassList(
@@ -92,6 +101,8 @@ class ClassListServicer(ClassListServiceServicer):
             if await connection.scalar(sql.INSERT_LIST, new):
                 async for some in some_by_some(rows):
                     await connection.execute(sql.INSERT_ROWS, some)
+                async for some in some_by_some(_members(request, moment)):
+                    await connection.execute(sql.INSERT_MEMBERS, some)
                 persons = {row["person_id"] for row in rows if row["person_id"]}
                 await connection.execute(queries.INSERT_USE, use_row("class-list:register", persons))
             stored = await _get(connection, request.class_list_id)
@@ -217,6 +228,7 @@ class ClassListServicer(ClassListServiceServicer):
         async with self._engine.begin() as connection:
             await connection.execute(sql.FINISH, {**by_id, "now": now()})
             await connection.execute(sql.FORGET_CANCELLED, by_id)
+            await connection.execute(sql.FORGET_STRANGERS, by_id)
             return pb.FinishClassListResponse(class_list=await _get(connection, request.class_list_id))
 
     @override
@@ -249,6 +261,7 @@ async def sweep_class_lists(engine: AsyncEngine) -> None:
         await connection.execute(sql.GIVE_UP_ROWS, {"too_old": moment - PATIENCE})
         await connection.execute(sql.GIVE_UP_LISTS, {"too_old": moment - PATIENCE, "now": moment})
         await connection.execute(sql.SWEEP, {"now": moment})
+        await connection.execute(sql.SWEEP_MEMBERS, {"too_old": moment - _REMEMBERED})
 
 
 async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any]]:
@@ -258,15 +271,15 @@ async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any
         raise invalid([FieldViolation("rows.row_number", REASON_TWICE_IN_CLASS_LIST)])
     rows = []
     async for row in one_by_one(request.rows):
-        right = not row.wrong_fields
+        right = not (row.wrong_fields or row.outcome)
         stored: dict[str, Any] = {
             "class_list_id": request.class_list_id,
             "row_number": row.row_number,
-            # Keep only the errors of a refused row.
+            # Keep only the errors of a refused row, and nothing of one with which nothing is done.
             "person_id": None,
             "birth_date": None,
             "form": None,
-            "outcome": CLASS_LIST_OUTCOME_REMAINING if right else CLASS_LIST_OUTCOME_REFUSED,
+            "outcome": CLASS_LIST_OUTCOME_REMAINING if right else row.outcome or CLASS_LIST_OUTCOME_REFUSED,
             "wrong_fields": [[wrong.field, wrong.reason] for wrong in row.wrong_fields],
             "registration_id": None,
         }
@@ -282,8 +295,21 @@ async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any
                 "birth_date": proto_dates.birth_date(row.birth_date, today),
                 "form": to_json(form),
             }
+        elif row.outcome and (row.outcome not in _DECIDED or row.wrong_fields):
+            raise invalid([FieldViolation("rows.outcome", REASON_UNKNOWN_VALUE)])
         rows.append(stored)
     return rows
+
+
+def _members(request: pb.CreateClassListRequest, moment: datetime) -> list[dict[str, Any]]:
+    """The persons of a list who are the unit's, or may become so."""
+    persons = {
+        row.person_id
+        for row in request.rows
+        if row.person_id and not row.wrong_fields and row.outcome != CLASS_LIST_OUTCOME_ELSEWHERE
+    }
+    of_list = {"class_list_id": request.class_list_id, "unit_id": request.unit_id, "listed_at": moment}
+    return [{**of_list, "person_id": person} for person in sorted(persons)]
 
 
 async def _get(connection: AsyncConnection, class_list_id: str) -> pb.ClassList:

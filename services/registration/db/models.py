@@ -479,6 +479,21 @@ class ClassListRow(Base):
     )
 
 
+class ClassListMember(Base):
+    """A person in a class list of a unit: the next list tells who is gone (R41). Outlives the list."""
+
+    __tablename__ = "class_list_members"
+    __table_args__ = (
+        Index("ix_class_list_members_unit_id", "unit_id", "listed_at"),
+        Index("ix_class_list_members_person_id", "person_id"),
+    )
+
+    class_list_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
+    listed_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class UseEntry(Base):
     """An entry of the log of use (R36). The database refuses changes to it."""
 
@@ -545,6 +560,7 @@ merges = cast(Table, Merge.__table__)
 disclosures = cast(Table, Disclosure.__table__)
 class_lists = cast(Table, ClassList.__table__)
 class_list_rows = cast(Table, ClassListRow.__table__)
+class_list_members = cast(Table, ClassListMember.__table__)
 namesakes = cast(Table, Namesake.__table__)
 use_entries = cast(Table, UseEntry.__table__)
 use_chain = cast(Table, UseLink.__table__)

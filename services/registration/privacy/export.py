@@ -17,6 +17,7 @@ from liity.v1.personal_data_pb2 import PersonalDataSection
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Stage
 from services.registration.audit.subjects import subjects_of
 from services.registration.db.models import (
+    class_list_members,
     class_list_rows,
     consents,
     customer_changes,
@@ -162,6 +163,14 @@ CLASS_LIST_ROWS = Kind(
     enums={"outcome": ClassListOutcome},
 )
 
+CLASS_LIST_MEMBERS = Kind(
+    name="class_list_members",
+    table=class_list_members,
+    purpose="To tell the unit, when its next list comes, who stood in the one before.",
+    retention="15 months from the day the list came.",
+    left_out={},
+)
+
 USES = Kind(
     name="log_of_use",
     table=use_entries,
@@ -191,6 +200,7 @@ KINDS = (
     MERGES,
     DISCLOSURES,
     CLASS_LIST_ROWS,
+    CLASS_LIST_MEMBERS,
     USES,
 )
 
@@ -279,6 +289,12 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
             select(*CLASS_LIST_ROWS.columns)
             .where(class_list_rows.c.person_id == person_id)
             .order_by(class_list_rows.c.class_list_id, class_list_rows.c.row_number),
+        ),
+        (
+            CLASS_LIST_MEMBERS,
+            select(*CLASS_LIST_MEMBERS.columns)
+            .where(class_list_members.c.person_id == person_id)
+            .order_by(class_list_members.c.listed_at, class_list_members.c.class_list_id),
         ),
     )
     uses = _uses(await subjects_of(connection, person_id))

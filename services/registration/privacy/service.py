@@ -82,6 +82,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             await connection.execute(erasure.ERASE_DISCLOSURES, person)
             await connection.execute(erasure.ERASE_TRANSFERS, person)
             await connection.execute(queries.ERASE_ROWS, person)
+            await connection.execute(queries.ERASE_MEMBER, person)
         return pb.ErasePersonResponse(registration_ids=registration_ids)
 
     @override

@@ -12,19 +12,20 @@ from liity.registration.v1.unit_service_pb2 import CloseUnitRequest, Unit
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_OUTCOME_CANCELLED,
+    CLASS_LIST_OUTCOME_ELSEWHERE,
     CLASS_LIST_OUTCOME_ENDED,
     CLASS_LIST_OUTCOME_REFUSED,
     CLASS_LIST_OUTCOME_REGISTERED,
     CLASS_LIST_OUTCOME_REMAINING,
+    CLASS_LIST_OUTCOME_TRANSFERRED,
     CLASS_LIST_OUTCOME_WAITING,
+    CLASS_LIST_OUTCOME_YOURS,
     CLASS_LIST_STATE_CANCELLED,
     CLASS_LIST_STATE_DONE,
     CLASS_LIST_STATE_RECEIVED,
     CLASS_LIST_STATE_RUNNING,
 )
 from liity.v1.reason_pb2 import (
-    REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
-    REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
     REASON_NOT_DECIDED_IN_TIME,
     REASON_PERSON_NOT_FOUND,
@@ -32,6 +33,11 @@ from liity.v1.reason_pb2 import (
     REASON_TERMS_NOT_ACCEPTED,
 )
 from liity.v1.registration_pb2 import STAGE_DECLINED
+from liity.v1.registration_service_pb2 import (
+    STANDING_BEING_REGISTERED,
+    STANDING_REGISTERED_IN_ANOTHER_UNIT,
+    STANDING_REGISTERED_IN_THIS_UNIT,
+)
 from services.registration.class_lists.service import sweep_class_lists
 from services.runtime.class_list_limits import MOST_ROWS, PATIENCE
 from services.runtime.clock import now
@@ -56,9 +62,15 @@ def wrong_row(number: int) -> pb.ClassListRow:
     return pb.ClassListRow(row_number=number, wrong_fields=[wrong])
 
 
+async def checked(
+    service: Service, unit: Unit, *rows: pb.ClassListRow, complete: bool = True
+) -> pb.CheckClassListResponse:
+    request = pb.CheckClassListRequest(unit_id=unit.unit_id, rows=rows, complete=complete)
+    return await service.gateway.call(service.lists.CheckClassList, request)
+
+
 async def check(service: Service, unit: Unit, *rows: pb.ClassListRow) -> dict[int, list[tuple[str, int]]]:
-    request = pb.CheckClassListRequest(unit_id=unit.unit_id, rows=rows)
-    answer = await service.gateway.call(service.lists.CheckClassList, request)
+    answer = await checked(service, unit, *rows)
     return {
         wrong.row_number: [(field.field, field.reason) for field in wrong.wrong_fields]
         for wrong in answer.wrong_rows
@@ -110,29 +122,83 @@ async def test_a_check_finds_every_error_of_every_row_and_stores_nothing(
     service: Service, unit: Unit
 ) -> None:
     own, others, waits = (secrets.token_hex(16) for _ in range(3))
-    await service.create(unit.unit_id, adult_form(), person_id=own)
+    made = await service.create(unit.unit_id, adult_form(), person_id=own)
     await service.create((await service.unit()).unit_id, adult_form(), person_id=others)
-    await service.waiting(unit.unit_id, person_id=waits)
+    waiting = await service.waiting(unit.unit_id, person_id=waits)
     before = await service.everything_stored()
-    found = await check(
-        service,
-        unit,
+    rows = (
         row(2),
         row(3, first_names="", terms_accepted=False),
         row(4, own),
         row(5, others, last_name=""),
         row(6, waits),
     )
-    assert found == {
+    assert await check(service, unit, *rows) == {
         3: [("form.first_names", REASON_REQUIRED), ("form.terms_accepted", REASON_TERMS_NOT_ACCEPTED)],
-        4: [("personal_identity_code", REASON_ALREADY_REGISTERED_IN_THIS_UNIT)],
-        5: [
-            ("personal_identity_code", REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT),
-            ("form.last_name", REASON_REQUIRED),
-        ],
-        6: [("personal_identity_code", REASON_BEING_REGISTERED)],
     }
+    known = (await checked(service, unit, *rows)).standings
+    assert list(known) == [
+        pb.RowStanding(
+            row_number=4,
+            standing=STANDING_REGISTERED_IN_THIS_UNIT,
+            customer_id=made.registration.customer_id,
+        ),
+        pb.RowStanding(row_number=5, standing=STANDING_REGISTERED_IN_ANOTHER_UNIT),
+        pb.RowStanding(
+            row_number=6, standing=STANDING_BEING_REGISTERED, registration_id=waiting.registration_id
+        ),
+    ]
     assert await service.everything_stored() == before
+
+
+async def test_the_next_list_tells_who_is_gone(service: Service, unit: Unit) -> None:
+    """Of the last list with half of the same persons, those who are the unit's customers still."""
+    persons = [secrets.token_hex(16) for _ in range(6)]
+    for number, person in enumerate(persons[:5]):
+        named = changed(adult_form(), first_names=f"Oppilas {number}", last_name="Lähtenyt")
+        await service.create(unit.unit_id, named, person_id=person)
+    yours = [
+        pb.ClassListRow(row_number=2 + number, person_id=person, outcome=CLASS_LIST_OUTCOME_YOURS)
+        for number, person in enumerate(persons[:5])
+    ]
+    class_list_id = (await create(service, unit, *yours, row(9, persons[5]))).class_list_id
+    another_class = [row(2), row(3, persons[0]), row(4)]
+    await create(service, unit, *another_class)
+    await move(service, asked(persons[4], await service.unit("Toinen koulu")))
+
+    next_list = [row(2 + number, person) for number, person in enumerate(persons[:3])]
+    found = await checked(service, unit, *next_list, row(8))
+    assert [gone.display_name for gone in found.gone] == ["Oppilas 3 Lähtenyt"]
+    assert found.gone[0].person_id == persons[3]
+    assert found.HasField("earlier_list_time")
+    assert not (await checked(service, unit, *next_list, complete=False)).gone
+    assert not (await checked(service, unit, row(2), row(3))).HasField("earlier_list_time")
+
+    # Who was not registered, and who is erased, stood in no list.
+    await finish(service, class_list_id)
+    await service.erase(persons[3])
+    left = await service.rows(
+        "SELECT person_id FROM class_list_members WHERE class_list_id = :id", id=class_list_id
+    )
+    assert {found["person_id"] for found in left} == {*persons[:3], persons[4]}
+
+
+async def test_rows_with_whom_nothing_is_done_keep_nothing(service: Service, unit: Unit) -> None:
+    rows = [
+        pb.ClassListRow(row_number=number, person_id=secrets.token_hex(16), outcome=outcome)
+        for number, outcome in enumerate(
+            (CLASS_LIST_OUTCOME_YOURS, CLASS_LIST_OUTCOME_ELSEWHERE, CLASS_LIST_OUTCOME_TRANSFERRED), 2
+        )
+    ]
+    stored = await create(service, unit, *rows)
+    counts = stored.counts
+    assert (counts.total, counts.yours, counts.elsewhere, counts.transferred) == (3, 1, 1, 1)
+    kept = await service.rows(
+        "SELECT person_id, form FROM class_list_rows WHERE class_list_id = :id", id=stored.class_list_id
+    )
+    assert {(found["person_id"], found["form"]) for found in kept} == {(None, None)}
+    rows[0].outcome = CLASS_LIST_OUTCOME_REGISTERED
+    assert (await refusal(create(service, unit, *rows)))[0] == "INVALID_ARGUMENT"
 
 
 async def test_rows_have_a_limit_of_their_own(service_with: ServiceFactory) -> None:

@@ -1,0 +1,131 @@
+"""What signs in a cell give away: wrong encodings, spreadsheet errors, invisible signs."""
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+_COMMON = frozenset("äöåÄÖÅ")
+"""The letters beyond ASCII that Finnish and Swedish use every day."""
+
+_RARE, _LOWER_AT_START, _ALONE = 0.1, 0.15, 0.5
+_STRANGE = 1.0
+"""How strange a sign is. From `_STRANGE` on, it is not what somebody typed."""
+
+_APOSTROPHES = frozenset("’‘´`'")
+_DASHES = frozenset("–—·")
+_BEFORE_WORD = frozenset("“‘„«‹¿¡€£§•–—·(’´ \u00a0")
+_AFTER_WORD = frozenset("”’“»›…™®°•–—·§€£´ª² \u00a0")
+
+_CONTINUED = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
+"""What the second and later bytes of a letter in UTF-8 look like in Windows-1252."""
+
+_DOUBLY_ENCODED = re.compile(
+    f"[ÂÃ]{_CONTINUED}"
+    # Letters of names before quotation marks and dashes are left alone.
+    "|[Ä-ß][\u0080-\u009f¡-¦ª¬¯±-³µ¶¸¹º¼-¿€‚ƒ†‡ˆ‰Š‹ŒŽ˜™š›œžŸ]"
+    f"|[àáâêï]{_CONTINUED}{{2}}|ð{_CONTINUED}{{3}}"
+    # UTF-8 read in the letters of an old Mac, and of MS-DOS.
+    "|√[^\\s\\d]|[├┬][^\\s\\d]"
+)
+_NEVER_TYPED = re.compile(
+    "[\u0080-\u009f\ufffd\ud800-\udfff]|&(?:[A-Za-z]{2,8}|#[0-9]{2,5}|#x[0-9A-Fa-f]{2,4});"
+)
+_LOST_LETTER = re.compile(r"[^\W\d_]\?[^\W\d_]|(?:^|[\s-])\?[^\W\d_]")
+"""A question mark for a letter that an encoding lacks, as in M?kinen."""
+
+_ERROR = re.compile(r"#{2,}|#GETTING_DATA|(?:Err|Virhe|Fel) ?: ?[0-9]{3}")
+"""A column too narrow to show its value, a value that never came, and LibreOffice's errors."""
+
+_LONGEST_BARE_ERROR = 5
+"""The length of the longest error that ends with neither ! nor ?, as in #N/A, #NV and #YOK."""
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"
+)
+_JOINER = re.compile("[\u200c\u200d]")
+_FIRST_JOINED = "\u0600"
+"""Scripts whose letters may need a joiner between them come after this sign."""
+
+
+class Cleaned(NamedTuple):
+    """A text without invisible signs."""
+
+    text: str
+    removed: int
+    """How many signs were removed."""
+
+
+def strangeness(text: str) -> float:
+    """How much speaks against a reading of a text whose encoding is not known."""
+    return sum(_strangeness_of(text, place) for place, sign in enumerate(text) if sign > "\x7f")
+
+
+def is_garbled(text: str) -> bool:
+    """Whether a text was once read in a wrong encoding: `MÃ¤kinen`, `Ylâ€“`, `M�kinen`, `M&auml;kinen`."""
+    return bool(_DOUBLY_ENCODED.search(text) or _NEVER_TYPED.search(text))
+
+
+def is_garbled_name(text: str) -> bool:
+    """Whether signs of a name or an address stand for other letters: `M„kinen`, `MŠkinen`, `M?kinen`."""
+    strange = any(
+        _strangeness_of(text, place) >= _STRANGE for place, sign in enumerate(text) if sign > "\x7f"
+    )
+    return strange or bool(_LOST_LETTER.search(text))
+
+
+def is_spreadsheet_error(text: str) -> bool:
+    """Whether a text is an error of a spreadsheet in any language, or a column too narrow to show it."""
+    # In any language, an error is in capitals: #N/A, #PUUTTUU!, #VÄRDEFEL!, #NIMI?, #DIV/0!.
+    in_capitals = text[:1] == "#" and text[1:2].isalpha() and text == text.upper()
+    ends = text.endswith(("!", "?")) or len(text) <= _LONGEST_BARE_ERROR
+    return bool(_ERROR.fullmatch(text) or (in_capitals and ends))
+
+
+def without_invisible(text: str, *, joiners: bool) -> Cleaned:
+    """The text without signs that nobody sees.
+
+    `joiners`: whether U+200C and U+200D stay between letters of scripts that need them.
+    """
+    kept = _INVISIBLE.sub("", text)
+    if _JOINER.search(kept):
+        kept = "".join(
+            sign
+            for place, sign in enumerate(kept)
+            if not _JOINER.match(sign) or (joiners and _joins(kept, place))
+        )
+    return Cleaned(kept.strip(), len(text) - len(kept))
+
+
+def _joins(text: str, place: int) -> bool:
+    before, after = text[place - 1 : place], text[place + 1 : place + 2]
+    return before >= _FIRST_JOINED and after >= _FIRST_JOINED
+
+
+def _strangeness_of(text: str, place: int) -> float:
+    """How strange a sign beyond ASCII is between its neighbours."""
+    sign, before, after = text[place], text[place - 1 : place] if place else "", text[place + 1 : place + 2]
+    if unicodedata.category(sign)[0] in "LM":
+        return _strangeness_of_letter(sign, before, after)
+    if _JOINER.match(sign):
+        return 0.0
+    in_word = before.isalpha(), after.isalpha()
+    if in_word == (True, True):
+        usual = sign in _APOSTROPHES or sign in _DASHES or sign.isspace()
+    elif in_word == (False, True):
+        usual = sign in _BEFORE_WORD
+    elif in_word == (True, False):
+        usual = sign in _AFTER_WORD or sign.isspace()
+    else:
+        usual = True
+    return _RARE / 2 if usual else _STRANGE
+
+
+def _strangeness_of_letter(sign: str, before: str, after: str) -> float:
+    within = before.isalpha() and (before.islower() or after.islower())
+    if sign.isupper() and within and sign not in _COMMON:
+        return _STRANGE
+    if before.isdigit() or after.isdigit() or not (before.isalpha() or after.isalpha()):
+        return _ALONE
+    if sign.islower() and not before.isalpha():
+        return _LOWER_AT_START
+    return 0.0 if sign in _COMMON else _RARE

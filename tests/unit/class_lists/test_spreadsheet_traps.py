@@ -1,0 +1,648 @@
+"""What spreadsheets do to a list before it arrives: each is mended and told, or an error where it is."""
+
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from datetime import datetime, time
+from typing import Any
+
+import openpyxl
+import pytest
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
+from openpyxl.styles import Font
+
+from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV
+from services.gateway.class_lists import reports
+from services.gateway.class_lists.checked import Checked
+from services.gateway.class_lists.columns import CODE
+from services.gateway.class_lists.files import csv_file
+from services.gateway.class_lists.rows import ReadList, ranges, read_class_list
+from services.gateway.class_lists.signs import is_garbled_name, is_spreadsheet_error
+from services.runtime.rpc.errors import Refusal, reason_name
+from tests.unit.class_lists.lists import SIMPLE, csv_of, one, read_csv, with_cells, xlsx_of
+
+ENGLISH = {
+    "Personal identity code": "010594Y9032",
+    "First names": "Matti",
+    "Last name": "Virtanen",
+    "Street address": "Kuja 1",
+    "Postcode": "00100",
+    "Post office": "Helsinki",
+    "Language": "Finnish",
+    "Kind of customer": "online customer",
+    "Print disability declared": "yes",
+    "Applicant": "self",
+    "Terms accepted": "yes",
+}
+"""A list whose headings and words are all of ASCII."""
+
+
+def rows_of(count: int, **cells: str) -> list[list[Any]]:
+    """The headings and so many rows, each with a first name of its own."""
+    heading, row = with_cells(**cells)
+    return [heading, *([*row[:1], f"Nimi {chr(ord('a') + n)}", *row[2:]] for n in range(count))]
+
+
+def workbook_of(rows: Sequence[Sequence[Any]], change: Callable[[Any, Any], object]) -> bytes:
+    """A workbook with the rows, changed before it is saved."""
+    workbook = openpyxl.Workbook()
+    sheet: Any = workbook.worksheets[0]
+    for row in rows:
+        sheet.append(list(row))
+    change(workbook, sheet)
+    file = io.BytesIO()
+    workbook.save(file)
+    return file.getvalue()
+
+
+def with_parts(content: bytes, change: Callable[[str, str], str]) -> bytes:
+    """A workbook whose XML parts are changed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name).decode()))
+    return file.getvalue()
+
+
+def errors(read: ReadList) -> set[tuple[int, str, str]]:
+    """Row, field and reason of every error."""
+    of_headings = {
+        (read.heading_row, error.field, reason_name(error.reason)) for error in read.heading_errors
+    }
+    of_rows = {
+        (row.number, error.field, reason_name(error.reason)) for row in read.rows for error in row.errors
+    }
+    return of_headings | of_rows
+
+
+def notices(read: ReadList) -> set[tuple[int, str, str, str]]:
+    """Row, field, reason and detail of every notice."""
+    every = [*read.notices, *(notice for row in read.rows for notice in row.notices)]
+    return {(notice.row, notice.field, reason_name(notice.reason), notice.where) for notice in every}
+
+
+def refusal_of(content: bytes) -> str:
+    with pytest.raises(Refusal) as refusal:
+        read_class_list(content)
+    assert [violation.field for violation in refusal.value.violations] == ["content"]
+    return reason_name(refusal.value.reason)
+
+
+# Hidden and crossed out.
+
+
+def hide_rows(*numbers: int) -> Callable[[Any, Any], None]:
+    def change(_workbook: Any, sheet: Any) -> None:
+        sheet.auto_filter.ref = "A1:K26"
+        for number in numbers:
+            sheet.row_dimensions[number].hidden = True
+
+    return change
+
+
+def test_hidden_rows_are_one_error_that_names_them() -> None:
+    hidden = (4, *range(6, 26))
+    read = read_class_list(workbook_of(rows_of(25), hide_rows(*hidden)))
+    assert errors(read) == {(4, "", "HIDDEN_ROWS")}
+    assert [row.number for row in read.rows if not row.spoilt] == [2, 3, 5, 26]
+    wrong = {row.number: row.errors for row in read.rows if row.errors}
+    for language in (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN):
+        (error,) = reports.report_of_rows(read, Checked(wrong=wrong), language).errors
+        assert error.message.endswith(": 4, 6–25 (21)")
+
+
+def test_a_list_of_hidden_rows_alone_is_not_empty() -> None:
+    assert errors(read_class_list(workbook_of(rows_of(2), hide_rows(2, 3)))) == {(2, "", "HIDDEN_ROWS")}
+
+
+def test_rows_without_height_are_hidden_and_blank_hidden_rows_do_not_matter() -> None:
+    content = workbook_of([*rows_of(1), [None], *rows_of(1)[1:]], hide_rows(3))
+    assert errors(read_class_list(content)) == set()
+    flat = with_parts(
+        content, lambda _, part: part.replace('<row r="4"', '<row r="4" ht="0" customHeight="1"')
+    )
+    assert errors(read_class_list(flat)) == {(4, "", "HIDDEN_ROWS")}
+
+
+@pytest.mark.parametrize(("hidden", "field"), [("C", "form.last_name"), ("L", "")])
+def test_a_hidden_column_with_content_is_an_error(hidden: str, field: str) -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        sheet.column_dimensions[hidden].hidden = True
+
+    read = read_class_list(workbook_of(with_cells(Luokka="3B"), change))
+    assert (1, field, "HIDDEN_COLUMN") in errors(read)
+    assert all(error.field != "form.last_name" or field for error in read.heading_errors)
+    assert read.rows == []
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_a_hidden_sheet_is_never_read(state: str) -> None:
+    def change(workbook: Any, sheet: Any) -> None:
+        last_year = workbook.create_sheet("Viime vuosi", 0)
+        for row in with_cells(Etunimet="Viimevuotinen"):
+            last_year.append(row)
+        last_year.sheet_state = state
+        workbook.active = 1
+
+    read = read_class_list(workbook_of(with_cells(Etunimet="Tämänvuotinen"), change))
+    assert (one(read).form.first_names, notices(read)) == ("Tämänvuotinen", set())
+
+
+def test_other_visible_sheets_are_told_and_other_lists_are_an_error() -> None:
+    def change(workbook: Any, _sheet: Any) -> None:
+        workbook.create_sheet("Ohje", 0).append(["Näin täytät luettelon"])
+        workbook.create_sheet("Tyhjä")
+
+    told = read_class_list(workbook_of(with_cells(), change))
+    assert notices(told) == {(0, "", "SHEETS_NOT_READ", "Ohje")}
+    assert one(told).errors == []
+
+    def add_list(workbook: Any, _sheet: Any) -> None:
+        other = workbook.create_sheet("3B")
+        for row in with_cells():
+            other.append(row)
+
+    assert errors(read_class_list(workbook_of(with_cells(), add_list))) == {(1, "", "SEVERAL_LISTS")}
+
+
+def test_a_row_that_is_struck_through_is_one_error() -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        for cell in sheet[3]:
+            cell.font = Font(strike=True)
+        sheet["D4"].font = Font(strike=True)
+        old_and_new = TextBlock(InlineFont(strike=True), "Vanhatie 1"), " Uusitie 2"
+        sheet["D2"].value = CellRichText(*old_and_new)
+
+    assert errors(read_class_list(workbook_of(rows_of(3), change))) == {
+        (2, "form.address.street_address", "STRUCK_THROUGH"),
+        (3, "", "STRUCK_THROUGH"),
+        (4, "form.address.street_address", "STRUCK_THROUGH"),
+    }
+
+
+def test_merged_cells_are_errors_where_their_text_is_missing() -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        sheet.merge_cells("L2:L3")
+
+    read = read_class_list(workbook_of(rows_of(3, Huoltajan_sähköposti="outi@posti.example"), change))
+    assert errors(read) == {(3, "form.related_person.email", "MERGED_CELLS")}
+
+
+# Errors, formulas, and what a spreadsheet has made of numbers.
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "#N/A",
+        "#REF!",
+        "#VALUE!",
+        "#NAME?",
+        "#DIV/0!",
+        "#NULL!",
+        "#NUM!",
+        "#SPILL!",
+        "#CALC!",
+        "#GETTING_DATA",
+        "#PUUTTUU!",
+        "#VIITTAUS!",
+        "#ARVO!",
+        "#NIMI?",
+        "#JAKO/0!",
+        "#TYHJÄ!",
+        "#LUKU!",
+        "#SAKNAS!",
+        "#REFERENS!",
+        "#VÄRDEFEL!",
+        "#NAMN?",
+        "#DIVISION/0!",
+        "#SKÄRNING!",
+        "#OGILTIGT!",
+        "#NV",
+        "#WERT!",
+        "#BEZUG!",
+        "#Н/Д",
+        "#ERROR!",
+        "########",
+        "###",
+        "Err:502",
+        "Virhe:502",
+    ],
+)
+def test_an_error_of_a_spreadsheet_is_no_text(error: str) -> None:
+    read = read_csv(with_cells(Sukunimi=error, Lisätietoja=error, Sähköposti=error, Kieli=error))
+    fields = {"form.last_name", "form.additional_information", "form.email", "form.language"}
+    assert errors(read) == {(2, field, "SPREADSHEET_ERROR") for field in fields}
+
+
+@pytest.mark.parametrize("text", ["#", "#1", "# 3 B", "#luokka", "Nro #7", "#Tärkeä!"])
+def test_a_hash_alone_is_no_error(text: str) -> None:
+    assert not is_spreadsheet_error(text)
+
+
+def test_error_cells_and_formulas_without_a_value_are_told_where_they_are() -> None:
+    cells = {"Sukunimi": "#N/A", "Sähköposti": '=B2&"@posti.example"', "Huoltajan sähköposti": "=1+1"}
+    read = read_class_list(xlsx_of(with_cells(**cells)))
+    assert errors(read) == {
+        (2, "form.last_name", "SPREADSHEET_ERROR"),
+        (2, "form.email", "FORMULA_WITHOUT_VALUE"),
+        (2, "form.related_person.email", "FORMULA_WITHOUT_VALUE"),
+    }
+    as_text = read_csv(with_cells(Sähköposti='=B2&"@posti.example"', Puhelin="'=1+1"))
+    assert errors(as_text) == {
+        (2, "form.email", "FORMULA_WITHOUT_VALUE"),
+        (2, "form.phone", "FORMULA_WITHOUT_VALUE"),
+    }
+
+
+def test_a_formula_counts_by_its_computed_value_even_if_that_is_empty() -> None:
+    content = xlsx_of(with_cells(Sähköposti="=X1", Puhelin="=X2"))
+
+    def compute(name: str, part: str) -> str:
+        if not name.startswith("xl/worksheets/"):
+            return part
+        part = part.replace("<f>X1</f><v />", "<f>X1</f><v></v>").replace("<f>X1</f><v/>", "<f>X1</f><v></v>")
+        part = part.replace('<c r="L2">', '<c r="L2" t="str">')
+        return part.replace("<f>X2</f><v />", "<f>X2</f><v>401234567</v>").replace(
+            "<f>X2</f><v/>", "<f>X2</f><v>401234567</v>"
+        )
+
+    row = one(read_class_list(with_parts(content, compute)))
+    assert (row.errors, row.form.email, row.form.phone) == ([], "", "0401234567")
+
+
+@pytest.mark.parametrize("zero", ["0", "0,0", "0.00"])
+def test_a_zero_is_no_text(zero: str) -> None:
+    read = read_csv(with_cells(Sukunimi=zero, Lähiosoite=zero, Postinumero=zero, Huoltaja=zero))
+    fields = ("last_name", "address.street_address", "address.postcode", "related_person.full_name")
+    assert errors(read) == {(2, f"form.{field}", "ZERO_INSTEAD_OF_TEXT") for field in fields}
+    assert errors(read_class_list(xlsx_of(with_cells(Sukunimi=0)))) == {
+        (2, "form.last_name", "ZERO_INSTEAD_OF_TEXT")
+    }
+
+
+@pytest.mark.parametrize(
+    ("heading", "cell", "field"),
+    [
+        ("Henkilötunnus", datetime(1994, 5, 1), CODE),  # noqa: DTZ001 - as a workbook has it
+        ("Henkilötunnus", "1.5.1994", CODE),
+        ("Henkilötunnus", 10594, CODE),
+        ("Lähiosoite", datetime(2026, 2, 1), "form.address.street_address"),  # noqa: DTZ001
+        ("Lähiosoite", time(8, 30), "form.address.street_address"),
+        ("Sukunimi", True, "form.last_name"),
+        ("Etunimet", 17, "form.first_names"),
+        ("Puhelin", "4.0E8", "form.phone"),
+        ("Puhelin", "4,01E+08", "form.phone"),
+        ("Puhelin", 46701234567, "form.phone"),
+        ("Puhelin", "91234567", "form.phone"),
+        ("Puhelin", 40123.5, "form.phone"),
+        ("Lisätietoja", 12345678901234567890, "form.additional_information"),
+    ],
+)
+def test_what_a_spreadsheet_has_rewritten_for_good_is_asked_about(
+    heading: str, cell: Any, field: str
+) -> None:
+    rows = with_cells(**{heading.replace(" ", "_"): cell})
+    assert errors(read_class_list(xlsx_of(rows))) == {(2, field, "REWRITTEN_BY_SPREADSHEET")}
+
+
+@pytest.mark.parametrize(
+    "make", [xlsx_of, lambda rows: csv_of([[str(cell) for cell in row] for row in rows])]
+)
+def test_zeros_that_a_spreadsheet_drops_are_put_back_and_told(make: Callable[[Any], bytes]) -> None:
+    rows = with_cells(Postinumero=100, Puhelin=401234567, Huoltajan_puhelin=358501234567)
+    read = read_class_list(make(rows))
+    row = one(read)
+    assert row.errors == []
+    assert row.form.address.postcode == "00100"
+    assert (row.form.phone, row.form.related_person.phone) == ("0401234567", "+358501234567")
+    fields = ("form.address.postcode", "form.phone", "form.related_person.phone")
+    assert notices(read) == {(2, field, "LEADING_ZEROS_RESTORED", "") for field in fields}
+
+
+def test_a_date_with_a_time_of_day_may_mean_another_day() -> None:
+    moment = datetime(2031, 12, 30, 22)  # noqa: DTZ001 - as a workbook has it
+    read = read_class_list(xlsx_of(with_cells(Arvioitu_päättymispäivä=moment)))
+    assert errors(read) == {(2, "form.expected_end_date", "DATE_WITH_TIME")}
+
+
+# Signs.
+
+
+def test_invisible_signs_are_removed_and_counted() -> None:
+    read = read_csv(
+        with_cells(
+            Henkilötunnus="\u202d010594Y9032\u202c",
+            Sukunimi="Virta\u00adnen\u200b",
+            Etunimet="\u2060Åke",
+            Sähköposti="\u200bouti@po\u200bsti.example\u00a0",
+            Postinumero="00100\u200d",
+            Kieli="suo\ufeffmi",
+        )
+    )
+    row = one(read)
+    assert row.errors == []
+    assert (row.code, row.form.last_name, row.form.first_names) == ("010594Y9032", "Virtanen", "Åke")
+    assert (row.form.email, row.form.address.postcode) == ("outi@posti.example", "00100")
+    counts = {CODE: "2", "form.last_name": "2", "form.first_names": "1", "form.email": "2"}
+    counts |= {"form.address.postcode": "1", "form.language": "1"}
+    assert notices(read) == {(2, field, "INVISIBLE_SIGNS_REMOVED", count) for field, count in counts.items()}
+    told = reports.report_of_rows(read, Checked(), LANGUAGE_EN).notices
+    assert any(notice.column == "Sukunimi" and notice.message.endswith(": 2") for notice in told)
+
+
+def test_joiners_stay_where_letters_need_them() -> None:
+    row = one(read_csv(with_cells(Etunimet="نی\u200cلوفر", Sukunimi="Virta\u200dnen")))
+    assert (row.form.first_names, row.form.last_name) == ("نی\u200cلوفر", "Virtanen")
+
+
+@pytest.mark.parametrize(
+    ("heading", "cell", "field", "value"),
+    [
+        ("Puhelin", "'040 123 4567", "phone", "040 123 4567"),
+        ("Puhelin", "'+358401234567", "phone", "+358401234567"),
+        ("Postinumero", '="00100"', "address.postcode", "00100"),
+        ("Sähköposti", "mailto:outi@posti.example", "email", "outi@posti.example"),
+        ("Sähköposti", "<outi@posti.example>;", "email", "outi@posti.example"),
+    ],
+)
+def test_signs_that_do_not_belong_to_a_value_are_removed_and_told(
+    heading: str, cell: str, field: str, value: str
+) -> None:
+    quoted = '"' + cell.replace('"', '""') + '"'
+    read = read_csv(with_cells(**{heading: quoted}))
+    found: Any = one(read).form
+    for name in field.split("."):
+        found = getattr(found, name)
+    assert (found, errors(read)) == (value, set())
+    assert notices(read) == {(2, f"form.{field}", "EXTRA_SIGNS_REMOVED", "")}
+
+
+@pytest.mark.parametrize("name", ["'t Hooft", "O’Brien", "D'Angelo", "Mäki–Petäjä", "Škerl", "Lukšić", "Łuž"])
+def test_signs_of_names_stay(name: str) -> None:
+    read = read_csv(with_cells(Sukunimi=name))
+    assert (one(read).form.last_name, errors(read), notices(read)) == (name, set(), set())
+
+
+def test_what_we_write_ourselves_is_read_back() -> None:
+    """Our own files put an apostrophe before what a spreadsheet would compute."""
+    read = read_class_list(csv_file(with_cells(Puhelin="+358401234567")))
+    assert (one(read).form.phone, errors(read)) == ("+358401234567", set())
+
+
+# Encodings.
+
+
+def english(last_names: Sequence[bytes], end: bytes = b"\n", note: bytes = b"") -> bytes:
+    """A list with English headings and these last names."""
+    heading = ";".join([*ENGLISH, "Additional information"]).encode()
+    rows = [
+        ";".join(ENGLISH.values()).encode().replace(b"Virtanen", name) + b";" + note for name in last_names
+    ]
+    return end.join([heading, *rows])
+
+
+@pytest.mark.parametrize("encoding", ["mac_roman", "cp850", "cp437"])
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("name", ["Mäkinen", "Töyrylä", "Öhman", "Hägglöf", "Åkerlund"])
+def test_letters_of_old_encodings_are_never_guessed(encoding: str, end: bytes, name: str) -> None:
+    assert refusal_of(english([name.encode(encoding)], end)) == "CLASS_LIST_OLD_LETTERS"
+
+
+@pytest.mark.parametrize("encoding", ["mac_roman", "cp850"])
+def test_finnish_headings_in_an_old_encoding_are_one_error(encoding: str) -> None:
+    assert refusal_of(csv_of(with_cells(), encoding=encoding)) == "CLASS_LIST_OLD_LETTERS"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Mäkinen"],
+        ["Öhman", "Škerl"],
+        ["Åkerlund"],
+        ["O’Brien", "Mäki–Petäjä"],
+        ["Müller"],
+        ["Garçon", "Muñoz"],
+        ["MÄKINEN"],
+    ],
+)
+def test_windows_letters_are_read(names: list[str]) -> None:
+    read = read_class_list(
+        english([name.encode("cp1252") for name in names], note="20 € – “ok”".encode("cp1252"))
+    )
+    assert [row.form.last_name for row in read.rows] == names
+    assert errors(read) == set()
+
+
+def test_carriage_returns_alone_end_rows() -> None:
+    read = read_class_list(english([b"Virtanen", b"Nieminen"], b"\r"))
+    assert [(row.number, row.form.last_name) for row in read.rows] == [(2, "Virtanen"), (3, "Nieminen")]
+
+
+def test_one_wrong_byte_is_an_error_of_its_row() -> None:
+    rows = english(["Mäkinen".encode()] * 19).split(b"\n")
+    rows[16] += b"t\xe4m\xe4"[:3]
+    read = read_class_list(b"\n".join(rows))
+    assert errors(read) == {(17, "form.additional_information", "GARBLED_TEXT")}
+    assert {row.form.last_name for row in read.rows} == {"Mäkinen"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Mäkinen", "Ylönen", "Äijälä", "Åberg", "Müller", "Ķēde", "Łuž", "O’Brien", "A–B"]
+)
+@pytest.mark.parametrize("wrong", ["cp1252", "latin-1", "mac_roman"])
+def test_doubly_encoded_text_is_an_error(name: str, wrong: str) -> None:
+    try:
+        garbled = name.encode().decode(wrong)
+    except UnicodeDecodeError:
+        return
+    for note in (garbled, f"Hei, {garbled} sanoi"):
+        read = read_csv(with_cells(Sukunimi=garbled, Lisätietoja=note))
+        assert (2, "form.last_name", "GARBLED_TEXT") in errors(read), garbled
+
+
+@pytest.mark.parametrize(
+    "name", ["M�kinen", "M?kinen", "?hman", "M&auml;kinen", "M&#228;kinen", "MŠkinen", "…hman", "M„kinen"]
+)
+def test_lost_letters_are_an_error(name: str) -> None:
+    assert errors(read_csv(with_cells(Sukunimi=f'"{name}"'))) == {(2, "form.last_name", "GARBLED_TEXT")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mäki-Petäjä",
+        "MÄKELÄ–NIEMI",
+        "Ñandú",
+        "Iŋgá",
+        "Boŧŧá",
+        "Đặng",
+        "Ħabib",
+        "Škoda",
+        "Žižek",
+        "ÀÉ",
+        "Þór",
+        "DŽ",
+    ],
+)
+def test_no_letter_of_a_real_name_is_suspicious(name: str) -> None:
+    assert not is_garbled_name(name)
+    assert errors(read_csv(with_cells(Sukunimi=name))) == set()
+
+
+@pytest.mark.parametrize(
+    "text", ["“hyvä…” ja ”huono”", "LEIPÄ”", "CAFÉ »", "5 € – ok", "5–6-luokka", "Mitä? Missä?"]
+)
+def test_typographic_signs_of_free_text_are_not_suspicious(text: str) -> None:
+    assert errors(read_csv(with_cells(Lisätietoja=text))) == set()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_its_mark_is_read(encoding: str) -> None:
+    assert one(read_class_list(csv_of(with_cells(), encoding=encoding))).form.last_name == "Öhman"
+
+
+# Titles, totals, headings.
+
+
+def test_titles_above_the_headings_keep_the_row_numbers() -> None:
+    rows = [["Luokka 3B, syksy 2026"], [], *rows_of(3)]
+    read = read_csv(rows)
+    assert (read.heading_row, [row.number for row in read.rows], errors(read)) == (3, [4, 5, 6], set())
+    assert notices(read) == {(1, "", "ROWS_NOT_READ", "1")}
+    assert errors(read_class_list(xlsx_of([row or [None] for row in rows]))) == set()
+
+
+def test_persons_above_the_headings_are_not_passed_over() -> None:
+    heading, *rows = rows_of(3)
+    assert errors(read_csv([rows[0], heading, *rows[1:]])) == {(1, "", "ROW_ABOVE_HEADINGS")}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["Yhteensä", "25"],
+        ["", "Yhteensä", "25", "", "", "", "25"],
+        ["Summa: 25 elever"],
+        ["Total", "", "", "25"],
+        ["", "", "", "25"],
+        ["Ryhmä B"],
+        list(SIMPLE),
+    ],
+)
+def test_a_row_without_a_person_is_one_error(row: list[str]) -> None:
+    assert errors(read_csv([*rows_of(2), row])) == {(4, "", "NOT_A_PERSON")}
+
+
+def test_somebody_without_a_code_is_a_person() -> None:
+    heading, cells = with_cells(Henkilötunnus="")
+    assert errors(read_csv([heading, cells[:3]])) >= {(2, CODE, "REQUIRED")}
+
+
+def test_the_example_of_the_template_is_one_error() -> None:
+    example = with_cells(
+        Henkilötunnus="010594Y9032", Etunimet="Aada Esimerkki", Sukunimi="Malli", Kieli="viro"
+    )
+    assert errors(read_csv(example)) == {(2, CODE, "EXAMPLE_ROW")}
+
+
+def test_a_file_without_headings_is_one_error() -> None:
+    assert errors(read_csv(rows_of(3)[1:])) == {(1, "", "HEADINGS_NOT_FOUND")}
+
+
+def test_headings_with_line_breaks_invisible_signs_and_hints() -> None:
+    heading, cells = with_cells(Huoltajan_sähköposti="outi@posti.example")
+    decorated = [
+        f'"{text}"'
+        for text in (
+            "Henkilö\u00adtunnus *", "Etu\u200bnimet", "Suku\nnimi", "Lähi\u00a0osoite",
+            "Postinumero (5 numeroa)",
+            "\ufeffPostitoimipaikka", "KIELI:", "Asiakas-\ntyyppi", "Lukemiseste", "Hakija [itse/huoltaja]",
+            "Käyttöehdot hyväksytty", "Huoltajan\nsähköposti",
+        )
+    ]  # fmt: skip
+    assert len(decorated) == len(heading)
+    read = read_csv([decorated, cells])
+    assert (one(read).errors, one(read).form.related_person.email) == ([], "outi@posti.example")
+    assert one(read_csv([["Luokka 3B"], decorated, cells], delimiter=",")).errors == []
+
+
+# Workbooks of other programs, and files that are none.
+
+
+def test_strict_workbooks_are_read() -> None:
+    def strict(_name: str, part: str) -> str:
+        return part.replace(
+            "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+            "http://purl.oclc.org/ooxml/spreadsheetml/main",
+        ).replace(
+            "http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+            "http://purl.oclc.org/ooxml/officeDocument/relationships",
+        )
+
+    row = one(read_class_list(with_parts(xlsx_of(with_cells()), strict)))
+    assert (row.form.last_name, row.errors) == ("Öhman", [])
+
+
+def test_inline_strings_and_cells_without_references_are_read() -> None:
+    def cell(text: str) -> str:
+        return f'<c t="inlineStr"><is><t>{text}</t></is></c>'
+
+    rows = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in with_cells())
+
+    def inline(name: str, part: str) -> str:
+        if not name.startswith("xl/worksheets/"):
+            return part
+        start, end = part.index("<sheetData>") + len("<sheetData>"), part.index("</sheetData>")
+        return part[:start] + rows + part[end:]
+
+    assert one(read_class_list(with_parts(xlsx_of(with_cells()), inline))).form.last_name == "Öhman"
+
+
+def test_a_file_is_told_by_its_content() -> None:
+    as_csv, as_xlsx = read_class_list(csv_of(with_cells())), read_class_list(xlsx_of(with_cells()))
+    assert one(as_csv).form == one(as_xlsx).form
+
+
+def archive(*names: str, **parts: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as written:
+        for name, text in {**dict.fromkeys(names, ""), **parts}.items():
+            written.writestr(name, text)
+    return file.getvalue()
+
+
+_OLE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (_OLE + "EncryptedPackage".encode("utf-16-le"), "ENCRYPTED"),
+        (_OLE + "Workbook".encode("utf-16-le"), "OLD_EXCEL"),
+        (_OLE + "WordDocument".encode("utf-16-le"), "TEXT_DOCUMENT"),
+        (archive("xl/workbook.bin", "[Content_Types].xml"), "OLD_EXCEL"),
+        (archive(mimetype="application/vnd.oasis.opendocument.spreadsheet"), "OPEN_DOCUMENT"),
+        (archive(mimetype="application/vnd.oasis.opendocument.text"), "TEXT_DOCUMENT"),
+        (archive("word/document.xml", "[Content_Types].xml"), "TEXT_DOCUMENT"),
+        (archive("Index/Document.iwa"), "NUMBERS"),
+        (archive("luokka.xlsx"), "ARCHIVE"),
+        (b"<html><body><table><tr><td>Sukunimi</td></tr></table></body></html>", "WEB_PAGE"),
+        ("<!DOCTYPE html><table>".encode("utf-16"), "WEB_PAGE"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?>', "WEB_PAGE"),
+        (b"%PDF-1.7\n" + bytes(600 * 1024), "PDF"),
+        (b"{\\rtf1\\ansi Sukunimi}", "TEXT_DOCUMENT"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "PICTURE"),
+        (b"\xff\xd8\xff\xe0" + bytes(20), "PICTURE"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(20), "PICTURE"),
+        (b"", "EMPTY"),
+    ],
+)
+def test_a_file_that_is_no_list_is_named_for_what_it_is(content: bytes, reason: str) -> None:
+    assert refusal_of(content) == f"CLASS_LIST_{reason}"
+
+
+def test_ranges_are_written_as_people_write_them() -> None:
+    assert ranges([4]) == "4"
+    assert ranges([4, 6, 7, 8, 10, 11]) == "4, 6–8, 10–11 (6)"
