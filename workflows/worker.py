@@ -228,6 +228,7 @@ def create_steps(
         invitations.void_invitation,
         invitations.end_invitation,
         closing.close_unit,
+        closing.move_unit_batch,
         reminders.remind_of_passwords,
         messages.look_at_message,
         messages.tell_customer_service,

@@ -115,6 +115,17 @@ LINES: Layouts = {
         "Open messages": "{open_messages}",
         "Registered this year": "{registered_this_year}",
     },
+    "GetUnitClosingResponse": {
+        "*": "unit",
+        "Customers": "{customers}",
+        "Waiting for consent": "{waiting_for_consent}",
+        "Waiting for customer service": "{waiting_for_customer_service}",
+        "Temporary needs": "{temporary_needs}",
+        "Open messages": "{open_messages}",
+        "Class lists under way": "{unfinished_class_lists}",
+        "Moved": "{moved_persons}",
+        "All moved": "{move_end_time}",
+    },
     "GetInvitationResponse": {
         "Unit": "{unit_display_name}",
         "Role": "{role}",

@@ -19,6 +19,7 @@ _units.add("list", "ListUnits", ["query"], options={"show_closed": "closed"}, li
 _units.add("create", "CreateUnit", ["display_name"])
 _units.add("show", "GetUnit", ["name"])
 _units.add("summary", "GetUnitSummary", ["name"])
+_units.add("closing", "GetUnitClosing", ["name"])
 _units.add("close", "CloseUnit", ["name"], confirm="A closed unit cannot be opened again. Close it?")
 
 

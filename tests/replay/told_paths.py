@@ -58,6 +58,7 @@ _STORIES: Sequence[Story] = (
     stories.invited,
     stories.invitation_withdrawn,
     stories.unit_closed,
+    stories.unit_moved,
     stories.message_erased,
     stories.passwords_reminded_of,
     stories.work_is_due,

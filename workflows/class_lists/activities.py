@@ -29,11 +29,15 @@ from liity.registration.v1.registration_service_pb2 import CreateRegistrationReq
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.class_list_service_pb2 import ClassListCounts
-from liity.v1.reason_pb2 import REASON_CLASS_LIST_NOT_FOUND, REASON_NOT_DECIDED_IN_TIME
+from liity.v1.reason_pb2 import (
+    REASON_CLASS_LIST_NOT_FOUND,
+    REASON_NOT_DECIDED_IN_TIME,
+    REASON_UNIT_CLOSED,
+)
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput, ClassListProgress
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.clock import now
-from services.runtime.rpc.errors import Refusal, is_permanent
+from services.runtime.rpc.errors import Refusal, is_permanent, unavailable
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
 from services.runtime.temporal.updates import save_registration
@@ -160,12 +164,22 @@ class ClassListActivities:
         # One after another: each costs as much as a Save, and registrars' Saves must not wait behind many.
         for row in rows:
             outcome = await _save(of, row)
+            if isinstance(outcome, RowDecision) and await self._has_moved(of, outcome):
+                # Repeated: the next attempt saves the row in the unit's successor.
+                outcome = unavailable()
             if isinstance(outcome, Refusal):
                 undecided[row.row_number] = outcome
             else:
                 decided.append(outcome)
         await self._record(of, decided)
         return undecided
+
+    async def _has_moved(self, of: ClassList, outcome: RowDecision) -> bool:
+        """Whether a row was refused because its unit has closed and the list has moved (R41)."""
+        if outcome.refusal != REASON_UNIT_CLOSED:
+            return False
+        stored = await self._get(ClassListInput(class_list_id=of.class_list_id))
+        return stored.class_list.unit_id != of.unit_id
 
     async def _record(self, of: ClassList, decided: list[RowDecision]) -> None:
         if decided:

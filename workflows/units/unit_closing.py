@@ -1,32 +1,54 @@
-"""`UnitClosingWorkflow`: closes a unit and removes its registrars."""
+"""`UnitClosingWorkflow`: closes a unit, removes its registrars, and moves all it has to a successor."""
+
+from datetime import timedelta
 
 from temporalio import workflow
 
-from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
+from liity.registration.v1.unit_service_pb2 import Unit
+from liity.v1.actor_pb2 import Actor
+from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse, MoveUnitStep
+from services.runtime.rpc.context import current_actor, set_current_actor
+from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import UnitClosingWorkflowNames
-from workflows.support.operators import Operated
-from workflows.support.steps import first_message, quick_step
+from workflows.support.operators import Operated, set_details
+from workflows.support.steps import HEARTBEAT, MAIL, RETRY, first_message, insist, quick_step
 from workflows.units.invitation import withdraw_invitation
 from workflows.units.unit_closing_activities import UnitClosingActivities
+
+_LATE = timedelta(minutes=2)
+"""After the move, how long a Save that began before the closing may still be under way."""
 
 
 @workflow.defn(name=UnitClosingWorkflowNames.WORKFLOW)
 class UnitClosingWorkflow(Operated):
     """Coordinates one closing: two services change, or neither.
 
-    Started by the update `close`, answered once all is done.
+    Started by the update `close`, answered once the unit is closed. With a successor, the run then moves all
+    that the unit has there (R41), batch by batch: a batch takes what is still in the unit, so that one that
+    fails anywhere is repeated.
     """
 
     def __init__(self) -> None:
         self._answer: CloseResponse | None = None
+        self._closed_by: Actor | None = None
 
     @workflow.run
     async def run(self, request: CloseRequest | None = None) -> None:
-        """Ends the runs of the unit's open invitations, once it is closed."""
+        """Ends the runs of the unit's open invitations once it is closed, and moves all it has."""
+        if request is not None and request.HasField("closed"):
+            self._answer = CloseResponse(unit=request.closed)
         if not await first_message(lambda: self._answer is not None, request, self._perform):
             return
         for invitation_id in self._answer.voided_invitation_ids if self._answer else ():
             await withdraw_invitation(invitation_id)
+        if self._answer is not None and self._answer.unit.successor_unit_id:
+            if self._closed_by is not None:
+                # The log of use says who has moved whom.
+                set_current_actor(self._closed_by)
+            await self._move(self._answer.unit)
+            await workflow.sleep(_LATE, summary=OperatorText("Wait for Saves under way"))
+            await self._move(self._answer.unit)
+            set_details(f"**Closed**, all moved to `{self._answer.unit.successor_unit_id}`.")
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     @workflow.update(name=UnitClosingWorkflowNames.CLOSE)
@@ -35,5 +57,34 @@ class UnitClosingWorkflow(Operated):
         return await self._perform(request)
 
     async def _perform(self, request: CloseRequest) -> CloseResponse:
-        self._answer = await quick_step(UnitClosingActivities.close_unit, request, "Close the unit")
-        return self._answer
+        answer = await quick_step(UnitClosingActivities.close_unit, request, "Close the unit")
+        if self._answer is None or not answer.HasField("refused"):
+            # A later call for another successor is refused, and stops no move.
+            self._answer, self._closed_by = answer, current_actor()
+        return answer
+
+    async def _move(self, unit: Unit) -> None:
+        step = MoveUnitStep(unit_id=unit.unit_id, successor_unit_id=unit.successor_unit_id)
+        moving, moved = "Move the next persons to the successor", 0
+        while True:
+            set_details(
+                f"**Moves all to unit `{unit.successor_unit_id}`**: {moved:,} persons moved.\n\n"
+                f"Closed unit `{unit.unit_id}`."
+            )
+            if workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(CloseRequest(unit_id=unit.unit_id, closed=unit))
+            result = await insist(
+                lambda: workflow.execute_activity_method(
+                    UnitClosingActivities.move_unit_batch,
+                    step,
+                    start_to_close_timeout=MAIL,
+                    heartbeat_timeout=HEARTBEAT,
+                    retry_policy=RETRY,
+                    summary=OperatorText(moving),
+                ),
+                moving,
+            )
+            moved = result.moved_persons
+            if result.is_done:
+                return

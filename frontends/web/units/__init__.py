@@ -1,7 +1,7 @@
 """Units and their registrars: of main users, of their own unit; of customer service, of all (R1, R2, R9)."""
 
 from frontends.web.pages import Page, Who
-from frontends.web.units import invite, registrars, staff
+from frontends.web.units import closing, invite, registrars, staff
 
 _STAFF = Who.CUSTOMER_SERVICE
 _ONE = "/units/{unit}"
@@ -21,7 +21,7 @@ PAGES: tuple[Page, ...] = (
     Page("/units/new", _STAFF, show=staff.show_new, send=staff.create),
     Page(_ONE, _STAFF, show=staff.show),
     Page(f"{_ONE}/rename", _STAFF, show=staff.show_rename, send=staff.rename),
-    Page(f"{_ONE}/close", _STAFF, show=staff.ask_to_close, send=staff.close),
+    Page(f"{_ONE}/close", _STAFF, show=closing.show, send=closing.close),
     Page(f"{_ONE}/invite", _STAFF, show=staff.show_invite, send=staff.invite),
     Page(f"{_REGISTRAR}/role", _STAFF, show=staff.show_role, send=staff.set_role),
     Page(f"{_REGISTRAR}/remove", _STAFF, show=staff.ask_to_remove, send=staff.remove),

@@ -1,4 +1,4 @@
-"""Customer service's pages of units: list, create, rename, close, and a unit's registrars."""
+"""Customer service's pages of units: list, create, rename, and a unit's registrars."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from frontends.web import words
 from frontends.web.forms import Field, Form, Group, Kind, values_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
+from frontends.web.units.closing import closing_of
 from liity.v1.unit_service_pb2 import (
-    CloseUnitRequest,
     CreateUnitRequest,
     GetUnitRequest,
     InviteRegistrarRequest,
@@ -91,15 +91,29 @@ async def create(visit: Visit) -> Response:
 
 async def show(visit: Visit) -> Response:
     """One unit and its registrars."""
-    unit, registrars = await asyncio.gather(_get(visit), _registrars(visit))
+    closing, registrars = await asyncio.gather(closing_of(visit), _registrars(visit))
     done = visit.request.query_params.get("done", "")
-    return visit.render("units/staff_one.html", unit=unit, registrars=registrars, done=_DONE.get(done, ""))
+    successor = None
+    if closing.unit.successor:
+        request = GetUnitRequest(name=closing.unit.successor)
+        successor = (await visit.call(visit.site.api.units.GetUnit, request)).unit
+    return visit.render(
+        "units/staff_one.html",
+        unit=closing.unit,
+        closing=closing,
+        successor=successor,
+        registrars=registrars,
+        done=_DONE.get(done, ""),
+    )
 
 
 _DONE = {
     "created": N_("The unit is created. Next, invite its first main user: they get a link by mail."),
     "renamed": N_("The changes are saved. Pages and mail show them from now on."),
     "closed": N_("The unit is closed. Its registrars cannot act for it any more; its customers stay."),
+    "moving": N_(
+        "The unit is closed, and all it has moves to the unit that goes on. This page tells how far."
+    ),
     "invited": N_("The invitation is on its way. It works once, for a time; an earlier one does not."),
     "role": N_("The role is changed. The registrar logs in again to act in it."),
     "removed": N_("The registrar is out of the unit, and cannot act for it any more."),
@@ -141,28 +155,6 @@ async def rename(visit: Visit) -> Response:
             return visit.redirect(f"/{unit.name}?done=renamed")
     status = 422 if form.is_wrong else 200
     return visit.render("units/staff_rename.html", status, unit=unit, form=form, etag=etag)
-
-
-async def ask_to_close(visit: Visit) -> Response:
-    """Tells what closing means, and asks."""
-    unit, registrars = await asyncio.gather(_get(visit), _registrars(visit))
-    return visit.render("units/staff_close.html", unit=unit, registrars=registrars, errors={})
-
-
-async def close(visit: Visit) -> Response:
-    """Closes the unit."""
-    if visit.switches_language:
-        return await ask_to_close(visit)
-    name = _name(visit)
-    if visit.typed.get("sure") == "no":
-        return visit.redirect(f"/{name}")
-    if visit.typed.get("sure") != "yes":
-        errors = {"sure": N_("Choose whether the unit is closed.")}
-        unit, registrars = await asyncio.gather(_get(visit), _registrars(visit))
-        return visit.render("units/staff_close.html", 422, unit=unit, registrars=registrars, errors=errors)
-    request = CloseUnitRequest(name=name, request_id=visit.request_id)
-    await visit.call(visit.site.api.units.CloseUnit, request)
-    return visit.redirect(f"/{name}?done=closed")
 
 
 async def show_invite(visit: Visit) -> Response:

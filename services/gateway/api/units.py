@@ -21,6 +21,8 @@ from liity.v1.unit_service_pb2 import (
     CloseUnitResponse,
     CreateUnitRequest,
     CreateUnitResponse,
+    GetUnitClosingRequest,
+    GetUnitClosingResponse,
     GetUnitRequest,
     GetUnitResponse,
     GetUnitSummaryRequest,
@@ -133,10 +135,22 @@ class UnitService(UnitServiceServicer):
     async def CloseUnit(self, request: CloseUnitRequest, context: grpc.ServicerContext) -> CloseUnitResponse:
         """Closes a unit."""
         unit_id, request_id = UNIT.parse_id(request.name, "parent"), request.request_id
-        # Checked before a run starts: the unit exists.
-        await self._unit(unit_id)
-        closed = await self._workflows.close(unit_id, request_id)
+        successor_id = UNIT.parse_id(request.successor, "successor") if request.successor else ""
+        # Checked before a run starts: the units exist.
+        for each in filter(None, (unit_id, successor_id)):
+            await self._unit(each)
+        closed = await self._workflows.close(unit_id, request_id, successor_id)
         return CloseUnitResponse(unit=_to_public(closed))
+
+    @override
+    async def GetUnitClosing(
+        self, request: GetUnitClosingRequest, context: grpc.ServicerContext
+    ) -> GetUnitClosingResponse:
+        """What a unit has, and how far the move to its successor is."""
+        get = registration_pb2.GetUnitClosingRequest(unit_id=UNIT.parse_id(request.name, "parent"))
+        found = await self._registration.call(self._units.GetUnitClosing, get)
+        found.closing.unit.CopyFrom(_to_public(found.unit))
+        return found.closing
 
     @override
     async def InviteRegistrar(
@@ -253,6 +267,7 @@ def _to_public(stored: registration_pb2.Unit) -> Unit:
         display_name=stored.display_name,
         kind=UnitKind.ValueType(stored.kind),
         create_time=stored.create_time,
+        successor=UNIT.format(stored.successor_unit_id) if stored.successor_unit_id else "",
     )
     if stored.HasField("close_time"):
         unit.close_time.CopyFrom(stored.close_time)

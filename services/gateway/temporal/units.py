@@ -36,9 +36,9 @@ class UnitWorkflows(WorkflowStarter):
         name = InvitationWorkflowNames.INVITE
         return (await self._update(run, name, update, request.request_id, InviteResponse)).invitation
 
-    async def close(self, unit_id: str, request_id: str) -> Unit:
-        """Closes a unit."""
-        update = CloseRequest(unit_id=unit_id)
+    async def close(self, unit_id: str, request_id: str, successor_unit_id: str = "") -> Unit:
+        """Closes a unit; with a successor, the run goes on until all that the unit has is moved there."""
+        update = CloseRequest(unit_id=unit_id, successor_unit_id=successor_unit_id)
         run = Run(
             UnitClosingWorkflowNames.WORKFLOW,
             UnitClosingWorkflowNames.workflow_id(unit_id),

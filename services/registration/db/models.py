@@ -58,6 +58,12 @@ class Unit(Base):
     changed_by_request: Mapped[uuid.UUID | None]
     """The last call that changed the unit: repeated, it changes nothing."""
     closed_at: Mapped[datetime | None]
+    successor_unit_id: Mapped[str | None] = mapped_column(ForeignKey("units.unit_id"))
+    """Where all that the closed unit has moves (R41); NULL if it stays."""
+    moved_persons: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How many persons have moved there."""
+    move_ended_at: Mapped[datetime | None]
+    """When all had moved."""
 
 
 class Customer(Base):

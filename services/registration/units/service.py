@@ -17,17 +17,24 @@ from liity.registration.v1.unit_service_pb2 import (
     CloseUnitResponse,
     CreateUnitRequest,
     CreateUnitResponse,
+    GetUnitClosingRequest,
+    GetUnitClosingResponse,
     GetUnitRequest,
     GetUnitResponse,
     GetUnitSummaryRequest,
     GetUnitSummaryResponse,
+    ListUnitPersonsRequest,
+    ListUnitPersonsResponse,
     ListUnitsRequest,
     ListUnitsResponse,
+    MoveUnitPersonsRequest,
+    MoveUnitPersonsResponse,
     Unit,
     UpdateUnitRequest,
     UpdateUnitResponse,
 )
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceServicer
+from liity.v1 import unit_service_pb2 as public_pb2
 from liity.v1.reason_pb2 import (
     REASON_INVALID_PAGE_TOKEN,
     REASON_REQUEST_ID_REUSED,
@@ -38,6 +45,7 @@ from liity.v1.reason_pb2 import (
 )
 from services.registration.db.models import units
 from services.registration.forms import name_keys
+from services.registration.units import succession
 from services.registration.units.summary import summary
 from services.runtime.clock import now
 from services.runtime.rpc.errors import (
@@ -49,6 +57,15 @@ from services.runtime.rpc.errors import (
 )
 
 _EDITABLE = ("display_name", "kind")
+
+_FIGURES = (
+    "customers",
+    "waiting_for_consent",
+    "waiting_for_customer_service",
+    "temporary_needs",
+    "open_messages",
+    "unfinished_class_lists",
+)
 
 _GET = select(*units.c).where(units.c.unit_id == bindparam("id"))
 _GET_FOR_CHANGE = _GET.with_for_update(key_share=True)
@@ -164,10 +181,44 @@ class UnitServicer(UnitServiceServicer):
 
     @override
     async def CloseUnit(self, request: CloseUnitRequest, _context: object) -> CloseUnitResponse:
-        """Closes a unit; returns a closed one unchanged."""
+        """Closes a unit; returns a closed one unchanged, unless it gets a successor."""
+        if request.successor_unit_id:
+            async with self._engine.begin() as connection:
+                return CloseUnitResponse(unit=_to_message(await succession.close(connection, request)))
         async with self._autocommit.connect() as connection:
             closed = await connection.execute(_CLOSE, {"id": request.unit_id, "moment": now()})
             return CloseUnitResponse(unit=_to_message(_known(closed.mappings().first())))
+
+    @override
+    async def GetUnitClosing(
+        self, request: GetUnitClosingRequest, _context: object
+    ) -> GetUnitClosingResponse:
+        """What a unit has, and how far the move to its successor is."""
+        async with self._autocommit.connect() as connection:
+            found = await connection.execute(succession.figures(request.unit_id))
+            row = _known(found.mappings().first())
+        closing = public_pb2.GetUnitClosingResponse(
+            **{name: row[name] for name in _FIGURES}, moved_persons=row["moved_persons"]
+        )
+        if row["move_ended_at"] is not None:
+            closing.move_end_time.FromDatetime(row["move_ended_at"].astimezone(UTC))
+        return GetUnitClosingResponse(closing=closing, unit=_to_message(row))
+
+    @override
+    async def ListUnitPersons(
+        self, request: ListUnitPersonsRequest, _context: object
+    ) -> ListUnitPersonsResponse:
+        """The next persons to move."""
+        async with self._autocommit.connect() as connection:
+            return await succession.next_persons(connection, request.unit_id, request.page_size)
+
+    @override
+    async def MoveUnitPersons(
+        self, request: MoveUnitPersonsRequest, _context: object
+    ) -> MoveUnitPersonsResponse:
+        """Moves persons to the unit's successor."""
+        async with self._engine.begin() as connection:
+            return await succession.move(connection, request.unit_id, request.person_ids)
 
 
 def _known(row: RowMapping | None) -> RowMapping:
@@ -212,6 +263,7 @@ def _to_message(row: RowMapping) -> Unit:
         kind=row["kind"],
         etag=str(row["version"]),
         create_time=row["created_at"],
+        successor_unit_id=row["successor_unit_id"] or "",
     )
     if row["closed_at"] is not None:
         unit.close_time.FromDatetime(row["closed_at"].astimezone(UTC))

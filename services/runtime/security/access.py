@@ -210,6 +210,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_PUBLIC_UNITS, _staff("unit:list", _READ), "ListUnits"),
         *_rules(_PUBLIC_UNITS, _staff_of_unit("unit:update", _READ), "UpdateUnit"),
         *_rules(_PUBLIC_UNITS, _staff_of_unit("unit:close", _READ), "CloseUnit"),
+        *_rules(_PUBLIC_UNITS, _staff_of_unit("unit:closing", _NO_PERSONS), "GetUnitClosing"),
         *_rules(_PUBLIC_UNITS, _main_users("registrar:invite", _READ), "InviteRegistrar"),
         *_rules(_PUBLIC_UNITS, _main_users("registrar:list", _READ), "ListRegistrars"),
         *_rules(_PUBLIC_UNITS, _staff_of_unit("registrar:set-role", _READ), "SetRegistrarRole"),
@@ -267,8 +268,8 @@ ACCESS: Mapping[str, Rule] = dict(
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
         *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),
-        *_rules(_UNITS, _services("gateway"), "ListUnits", "UpdateUnit", "GetUnitSummary"),
-        *_rules(_UNITS, _services("worker"), "CloseUnit"),
+        *_rules(_UNITS, _services("gateway"), "ListUnits", "UpdateUnit", "GetUnitSummary", "GetUnitClosing"),
+        *_rules(_UNITS, _services("worker"), "CloseUnit", "ListUnitPersons", "MoveUnitPersons"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway"), "PrepareRegistration", "ListRegistrations"),
         *_rules(
             _STORED_REGISTRATIONS, _services("gateway"), "LookUpPerson", "CheckConsent", "GetConsentRequest"

@@ -307,6 +307,7 @@ _READING = _NOTHING_REQUIRED | {
     "GetDisclosure",
     "GetUnit",
     "GetUnitSummary",
+    "GetUnitClosing",
     "ListRegistrars",
     "GetInvitation",
     "ExplainRegistration",

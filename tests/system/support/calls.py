@@ -107,6 +107,7 @@ from liity.v1.unit_service_pb2 import (
     UNIT_KIND_SCHOOL,
     CloseUnitRequest,
     CreateUnitRequest,
+    GetUnitClosingRequest,
     GetUnitRequest,
     GetUnitSummaryRequest,
     InviteRegistrarRequest,
@@ -574,6 +575,9 @@ CALLS: dict[str, Call] = {
     "/liity.v1.UnitService/CloseUnit": Call(
         lambda _: CloseUnitRequest(name="units/none", request_id=new_request_id()),
         logged=prepared_calls.close_unit,
+    ),
+    "/liity.v1.UnitService/GetUnitClosing": Call(
+        lambda facts: GetUnitClosingRequest(name=facts.school),
     ),
     "/liity.v1.UnitService/InviteRegistrar": Call(
         lambda facts: InviteRegistrarRequest(

@@ -601,6 +601,15 @@ async def unit_closed(world: World) -> Scene:
     return Scene(UnitClosingWorkflowNames.workflow_id(unit_id), lambda: workflows.close(unit_id, new_id()))
 
 
+async def unit_moved(world: World) -> Scene:
+    """A unit is closed into its successor, with a customer."""
+    registration, _ = await world.save(adult_form(address()), born(40))
+    unit_id, successor = registration.unit_id, await world.unit()
+    workflows = UnitWorkflows(world.temporal)
+    workflow_id = UnitClosingWorkflowNames.workflow_id(unit_id)
+    return Scene(workflow_id, lambda: workflows.close(unit_id, new_id(), successor))
+
+
 async def message_lapsed(world: World) -> Scene:
     """A message to customer service that is not answered."""
     message = await messages.written(world)
@@ -742,6 +751,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
     },
     UnitClosingWorkflow: {
         unit_closed: ("close_unit",),
+        unit_moved: ("move_unit_batch",),
     },
     MessageWorkflow: {
         message_lapsed: (
