@@ -198,6 +198,10 @@ _RESET = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED})
 """How gRPC reports a stream that the server has reset."""
 
 
+class _BrokenOffError(Exception):
+    """The service has reset the call's stream."""
+
+
 class Peer:
     """Client of one service. All our RPCs are idempotent, so each may be retried.
 
@@ -229,15 +233,31 @@ class Peer:
         try:
             deadline = time.monotonic() + timeout
             await self._connection.require(timeout)
+            try:
+                return await self._send(method, request, deadline)
+            except _BrokenOffError:
+                # A server that ends breaks off what came in its last moment: another one may take it.
+                return await self._send(method, request, deadline)
+        except _BrokenOffError:
+            raise unavailable() from None
+        finally:
+            self._running -= 1
+
+    async def _send(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        deadline: float,
+    ) -> ResponseT:
+        try:
             return await method(request, timeout=deadline - time.monotonic(), metadata=self._metadata())
         except grpc.aio.AioRpcError as error:
             refusal = Refusal.from_rpc_error(error)
             if refusal.code is grpc.StatusCode.UNAVAILABLE and error.code() in _RESET:
                 # It says so too if a server cannot serialise its answer: that would be a fault of ours.
                 _warnings.warning("call broken off by the service", service=self.name, code=error.code().name)
+                raise _BrokenOffError from None
             raise _as_our_caller_sees(refusal) from None
-        finally:
-            self._running -= 1
 
     async def close(self) -> None:
         """Closes the channel."""

@@ -148,7 +148,8 @@ async def test_of_orders_at_once_one_link_is_left(identity: Component, account: 
 async def test_the_same_order_gives_the_same_link(identity: Component, account: Account) -> None:
     request = issue(account.email)
     links = await asyncio.gather(*(identity(request) for _ in range(5)))
-    assert links == [links[0]] * 5
+    # The link lives from its last mail on, so only its end may differ.
+    assert {link.link_token for link in links} == {links[0].link_token}
     await identity(choose(links[0].link_token))
 
 
