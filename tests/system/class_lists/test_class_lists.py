@@ -24,7 +24,11 @@ from liity.v1.class_list_service_pb2 import (
     RegisterClassListRequest,
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, GetCustomerRequest
-from liity.v1.registration_pb2 import STAGE_WAITING_FOR_REACTIVATION
+from liity.v1.registration_pb2 import (
+    MISSING_CODE_REASON_NOT_KNOWN,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+    STAGE_WAITING_FOR_REACTIVATION,
+)
 from liity.v1.registration_service_pb2 import STANDING_REGISTERED_IN_ANOTHER_UNIT
 from services.runtime.rpc.errors import reason_name
 from tests.conftest import Amount
@@ -317,6 +321,32 @@ async def test_who_is_marked_for_deletion_waits_for_customer_service(stack: Stac
     assert begun["Tulos"] == "rekisteröity"
     assert (await stored(api.registrar, waits["Rekisteröinti"])).stage == STAGE_WAITING_FOR_REACTIVATION
     assert await registered(stack, [returning]) == 0, "the form's data wait, too"
+
+
+async def test_somebody_without_a_code_waits_for_customer_service(api: Api) -> None:
+    """By the date of birth (R24). The next list knows them by it."""
+    row = [*changed(grown_pupil_row(2), Henkilötunnus=""), "1.5.1999"]
+    wrong = [
+        [*changed(row[:-1], Etunimet="Syntymätön"), "1.5.2099"],
+        [*changed(row[:-1], Henkilötunnus="010594Y9032", Etunimet="Toinen"), "2.5.1994"],
+        row,
+    ]
+    report = await check(api.teacher, csv_of([row, *wrong], "Syntymäaika"))
+    assert errors(report) == {
+        (3, "Syntymäaika", "DATE_IN_FUTURE"),
+        (4, "Syntymäaika", "BIRTH_DATE_NOT_OF_CODE"),
+        (5, "Henkilötunnus", "TWICE_IN_CLASS_LIST"),
+    }
+    answer = await register(api.teacher, csv_of([row], "Syntymäaika"))
+    ended = await done(api.teacher, answer.class_list.name)
+    assert ended.counts.waiting == 1
+    (waits,) = await result(api.teacher, ended.name)
+    registration = await stored(api.teacher, waits["Rekisteröinti"])
+    assert registration.stage == STAGE_WAITING_FOR_IDENTITY_CHECK
+    assert registration.missing_code_reason == MISSING_CODE_REASON_NOT_KNOWN
+    again = await check(api.teacher, csv_of([row], "Syntymäaika"))
+    assert again.standings == ClassListStandings(being_registered=1)
+    assert again.persons[0].registration == registration.name
 
 
 async def test_a_torn_row_is_named(api: Api) -> None:

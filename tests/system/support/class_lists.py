@@ -102,9 +102,10 @@ def changed(row: Sequence[str], **cells: str) -> list[str]:
     return [cells.get(heading, cell) for heading, cell in zip(HEADINGS, row, strict=True)]
 
 
-def csv_of(rows: Sequence[Sequence[str]]) -> bytes:
+def csv_of(rows: Sequence[Sequence[str]], *more: str) -> bytes:
+    """A list with the usual headings, and some more."""
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter=";").writerows([HEADINGS, *rows])
+    csv.writer(text, delimiter=";").writerows([(*HEADINGS, *more), *rows])
     return text.getvalue().encode("cp1252")
 
 
