@@ -22,6 +22,8 @@ from liity.v1.class_list_service_pb2 import (
     ClassList,
     ClassListError,
     ClassListFormat,
+    ClassListGone,
+    ClassListPerson,
     ClassListReport,
     GetClassListRequest,
     GetClassListResultRequest,
@@ -84,6 +86,9 @@ def register(
     file: File,
     unit: Unit = "",
     skip_wrong_rows: Annotated[bool, typer.Option(help="Register the rows that are right.")] = False,
+    transfer: Annotated[
+        list[int] | None, typer.Option(help="A row whose person is moved from another unit to yours.")
+    ] = None,
     follow: Follow = True,
     request_id: RequestId = "",
     as_json: AsJson = False,
@@ -99,6 +104,7 @@ def register(
             content=content,
             format=form,
             skip_wrong_rows=skip_wrong_rows,
+            transfer_rows=transfer or (),
         )
         answer = await api.call(api.class_lists.RegisterClassList, request, timeout=_WHOLE_LIST)
         if answer.HasField("class_list") and follow and not as_json:
@@ -109,7 +115,7 @@ def register(
     if as_json:
         render.show(answer, as_json=True)
     else:
-        if answer.report.errors or answer.report.notices:
+        if answer.HasField("report"):
             _print_report(answer.report, as_json=False)
         if answer.HasField("class_list"):
             render.show(answer.class_list, as_json=False)
@@ -185,7 +191,18 @@ def _print_report(report: ClassListReport, *, as_json: bool) -> None:
     if report.notices:
         console().print("Mended, or not read:")
         render.show_list(report.notices, ClassListError.DESCRIPTOR, as_json=False)
-    console().print(f"{report.row_count:,} rows, {report.wrong_row_count:,} of them with errors")
+    if report.persons:
+        console().print("Known already; a row that can be transferred may be given by --transfer:")
+        render.show_list(report.persons, ClassListPerson.DESCRIPTOR, as_json=False)
+    if report.gone:
+        console().print("In the list before and not in this one; nothing is done to them:")
+        render.show_list(report.gone, ClassListGone.DESCRIPTOR, as_json=False)
+    standings = report.standings
+    console().print(
+        f"{report.row_count:,} rows: {standings.new:,} new, {standings.in_this_unit:,} yours already,"
+        f" {standings.in_another_unit:,} of other units, {standings.being_registered:,} being registered,"
+        f" {report.wrong_row_count:,} with errors"
+    )
 
 
 async def _follow(api: ApiClient, class_list: ClassList) -> ClassList:

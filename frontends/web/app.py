@@ -26,7 +26,7 @@ from frontends.web import (
 )
 from frontends.web.config import WebConfig
 from frontends.web.middleware import AccessLog, BodyLimit, Headers
-from frontends.web.pages import LARGEST_FILE, Page, Site, Visit, Who, fingerprint
+from frontends.web.pages import LARGEST_BODY, Page, Site, Visit, Who, fingerprint
 from frontends.web.sealing import Seal
 from frontends.web.templating import Templates
 
@@ -75,8 +75,8 @@ def create_app(config: WebConfig, seal: Seal) -> tuple[Starlette, Api]:
         # Outermost, so that what the others answer by themselves is logged and has the headers too.
         Middleware(AccessLog),
         Middleware(Headers, is_https=config.is_https),
-        # Before anything reads a body. Base64 is not used: a file arrives as it is, with some fields beside.
-        Middleware(BodyLimit, most=LARGEST_FILE + 64 * 1024),
+        # Before anything reads a body. A file arrives as it is, and another one may be sealed in a field.
+        Middleware(BodyLimit, most=LARGEST_BODY),
         Middleware(GZipMiddleware, minimum_size=1000),
     ]
     handlers = {HTTPException: answer_error, 500: answer_error}

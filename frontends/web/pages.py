@@ -37,13 +37,16 @@ _YEAR = 365 * 24 * 3600
 _DRAFT = "draft"
 _DRAFT_LIFETIME = timedelta(hours=1)
 _FORM_LIFETIME = timedelta(days=1)
-_NEVER_KEPT = frozenset({"password", "form_token", "switch_language"})
+_NEVER_KEPT = frozenset({"password", "form_token", "switch_language", "held_file"})
 """Fields that no page sends back."""
 
 _LARGEST_FIELD = 20_000
-_MOST_FIELDS = 200
-LARGEST_FILE = 640 * 1024
-"""Bytes of an uploaded file: somewhat more than the API takes, whose refusal tells what to do."""
+_LARGEST_HELD_FILE = 700 * 1024
+"""Characters of a file of 512 KiB, sealed."""
+
+_MOST_FIELDS = 500
+LARGEST_BODY = _LARGEST_HELD_FILE + 704 * 1024
+"""Bytes of a whole form. A file may be somewhat larger than the API takes, whose refusal tells what to do."""
 
 _LOGGED_OUT = frozenset({REASON_TOKEN_EXPIRED, REASON_SESSION_ENDED, REASON_UNAUTHENTICATED})
 
@@ -70,6 +73,8 @@ class Page:
     """Answers POST."""
     changes_nothing: bool = False
     """Whether a POST changes nothing: such a form needs no token, and works in a browser without cookies."""
+    holds_file: bool = False
+    """Whether a form of the page may hold a sealed file in a field."""
 
 
 class Visit:
@@ -254,9 +259,8 @@ class Visit:
 
     async def _read_form(self) -> Response | None:
         """Reads what was sent. A response if it cannot be from one of our forms."""
-        form: FormData = await self.request.form(
-            max_files=1, max_fields=_MOST_FIELDS, max_part_size=_LARGEST_FIELD
-        )
+        largest = _LARGEST_HELD_FILE if self.page.holds_file else _LARGEST_FIELD
+        form: FormData = await self.request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=largest)
         self.typed = {name: value for name, value in form.multi_items() if isinstance(value, str)}
         self.files = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
         if not comes_from_here(self.request, self.site.config.origin):

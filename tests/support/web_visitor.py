@@ -155,6 +155,14 @@ class Visitor:
         fields = form.fields | dict(typed or {}) | ({name: value} if name else {})
         return await self.post(form.action, fields)
 
+    async def upload(self, form: HtmlForm, content: bytes, file_name: str) -> Seen:
+        """Chooses a file in a form, and presses its last button."""
+        data = aiohttp.FormData(form.fields | dict(form.buttons[-1:]))
+        data.add_field("file", content, filename=file_name)
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        async with self._http.post(urljoin(self.base, form.action), data=data, headers=headers) as answer:
+            return Seen(answer.status, str(answer.url), answer.headers, await answer.text())
+
     async def log_in(self, email: str, password: str) -> Seen:
         """Logs in by the log-in page."""
         page = await self.get("/log-in")

@@ -209,6 +209,7 @@ async def _save(of: ClassList, row: ClassListRow) -> RowDecision | Refusal:
         form=row.form,
         birth_date=row.birth_date,
         registrar=of.registrar,
+        missing_code_reason=row.missing_code.reason,
     )
     try:
         registration = await save_registration(activity.client(), request)

@@ -16,7 +16,9 @@ from liity.v1.class_list_service_pb2 import CLASS_LIST_FORMAT_CSV, GetClassListT
 _YES_OR_NO = N_("“yes” or “no”; an empty cell means “no”.")
 
 _MUST = {
-    "Personal identity code": N_("With the separator, for example 010516B903X."),
+    "Personal identity code": N_(
+        "With the separator, for example 010516B903X. Empty if there is none: then give the date of birth."
+    ),
     "First names": N_("All first names, as the person is registered."),
     "Last name": N_("As the person is registered."),
     "Street address": N_("Street, number, stairway and flat."),
@@ -34,6 +36,13 @@ _MUST = {
 """Columns that every file must have, by the English heading: what is written in them."""
 
 _MAY = {
+    "Date of birth": N_(
+        "Of a person without a personal identity code, whose cell then stays empty: customer service makes"
+        " sure who it is."
+    ),
+    "Why no personal identity code": N_(
+        "“not given yet”, “no Finnish code”, “not known”, “not disclosed” or “other reason”."
+    ),
     "Municipality": N_("The municipality of residence."),
     "Country code": N_("Two letters, for example SE. Only for an address abroad."),
     "E-mail": N_("The customer's own. Must be there if the credentials go to the customer."),

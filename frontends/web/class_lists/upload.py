@@ -1,15 +1,16 @@
 """Sending a class list: first it is checked, then it is registered.
 
-The API stores nothing of a file that it checks, and a page cannot hold a file for the browser: it is chosen
-once more to be registered.
+The API stores nothing of a file that it checks. The page with the report holds the file, sealed, in its form:
+what was reviewed is registered without being chosen once more.
 """
 
 import hashlib
 import uuid
+import zlib
+from datetime import timedelta
 from itertools import groupby
 
 import grpc
-from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
@@ -17,6 +18,7 @@ from frontends.web.class_lists.files import format_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_FORMAT_CSV,
     CheckClassListRequest,
     ClassListFormat,
     ClassListReport,
@@ -30,6 +32,12 @@ _WHOLE_LIST = 60.0
 _MOST_SHOWN = 100
 """Errors on one page. Nobody corrects more in one go, and the page stays small."""
 
+_MOST_TRANSFERS = 200
+"""The most rows to transfer in one call."""
+
+_HELD = timedelta(hours=2)
+"""How long a checked file can be registered without being chosen again."""
+
 _CAN_BE_REPEATED = {grpc.StatusCode.UNAVAILABLE: 503, grpc.StatusCode.RESOURCE_EXHAUSTED: 429}
 
 
@@ -40,14 +48,19 @@ async def show(visit: Visit) -> Response:
 
 async def send(visit: Visit) -> Response:
     """Checks the file, or registers its rows."""
-    if visit.switches_language:
-        return _page(visit, {}, file_is_lost=True)
     upload = visit.files.get("file")
-    error = _error_of(upload)
-    if upload is None or error:
+    if upload is not None and upload.filename:
+        content, form = await upload.read(), format_of(upload.filename)
+        error = "" if content else N_("The file is empty. Choose another.")
+    else:
+        content, form = _held(visit), CLASS_LIST_FORMAT_CSV
+        error = "" if content else N_("Choose a file.")
+    if visit.switches_language and not content:
+        return _page(visit, {}, file_is_lost=True)
+    if error:
         return _page(visit, {"file": error}, 422)
-    content, form = await upload.read(), format_of(upload.filename or "")
-    act = _register if visit.typed.get("act") == "register" else _check
+    register = visit.typed.get("act") == "register" and not visit.switches_language
+    act = _register if register else _check
     try:
         return await act(visit, content, form)
     except Refusal as refusal:
@@ -60,44 +73,59 @@ async def send(visit: Visit) -> Response:
         raise
 
 
-def _error_of(upload: UploadFile | None) -> str:
-    """Why this cannot be a class list; empty if it can."""
-    if upload is None or not upload.filename:
-        return N_("Choose a file.")
-    return "" if upload.size else N_("The file is empty. Choose another.")
+def _hold(visit: Visit, content: bytes) -> str:
+    """A checked file, sealed for the browser to send it back."""
+    return visit.site.seal.seal(_purpose(visit), zlib.compress(content), _HELD)
+
+
+def _held(visit: Visit) -> bytes:
+    """The file that a page has held; empty if it holds none, or for too long."""
+    sealed = visit.site.seal.unseal(_purpose(visit), visit.typed.get("held_file", ""))
+    return zlib.decompress(sealed) if sealed else b""
+
+
+def _purpose(visit: Visit) -> str:
+    return f"class list of {visit.unit}"
+
+
+def _transfers(visit: Visit) -> list[int]:
+    """The rows whose persons are to be moved to the unit."""
+    ticked = (name.removeprefix("transfer.") for name in visit.typed if name.startswith("transfer."))
+    return sorted(int(row) for row in ticked if row.isascii() and row.isdigit())[:_MOST_TRANSFERS]
 
 
 async def _check(visit: Visit, content: bytes, form: ClassListFormat.ValueType) -> Response:
     request = CheckClassListRequest(parent=visit.unit, content=content, format=form)
     answer = await visit.call(visit.site.api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)
-    return _report(visit, answer.report, tried=False)
+    return _report(visit, content, answer.report, tried=False)
 
 
 async def _register(visit: Visit, content: bytes, form: ClassListFormat.ValueType) -> Response:
     skip = visit.typed.get("skip_wrong_rows") == "yes"
     # Another file sent from the same page is another act.
-    act = f"{skip} {hashlib.sha256(content).hexdigest()}"
+    transfers = _transfers(visit)
+    act = f"{skip} {transfers} {hashlib.sha256(content).hexdigest()}"
     request = RegisterClassListRequest(
         parent=visit.unit,
         request_id=str(uuid.uuid5(uuid.UUID(visit.request_id), act)),
         content=content,
         format=form,
         skip_wrong_rows=skip,
+        transfer_rows=transfers,
     )
     answer = await visit.call(visit.site.api.class_lists.RegisterClassList, request, timeout=_WHOLE_LIST)
     if answer.HasField("class_list"):
         return visit.redirect(f"/{answer.class_list.name}")
-    return _report(visit, answer.report, tried=True)
+    return _report(visit, content, answer.report, tried=True)
 
 
 def _page(visit: Visit, errors: dict[str, str], status: int = 200, *, file_is_lost: bool = False) -> Response:
     return visit.render("class_lists/upload.html", status, errors=errors, file_is_lost=file_is_lost)
 
 
-def _report(visit: Visit, report: ClassListReport, *, tried: bool) -> Response:
-    """What is wrong. `tried`: whether the file was to be registered, and was refused."""
+def _report(visit: Visit, content: bytes, report: ClassListReport, *, tried: bool) -> Response:
+    """What is wrong, and who is known. `tried`: whether the file was to be registered, and was refused."""
     shown = report.errors[:_MOST_SHOWN]
-    right = report.row_count - report.wrong_row_count
     rows = [(row, list(errors)) for row, errors in groupby(shown, key=lambda error: error.row)]
     return visit.render(
         "class_lists/report.html",
@@ -105,8 +133,11 @@ def _report(visit: Visit, report: ClassListReport, *, tried: bool) -> Response:
         report=report,
         rows=rows,
         more=len(report.errors) - len(shown) + report.omitted_error_count,
-        right=right,
+        new=report.standings.new,
+        elsewhere=[person for person in report.persons if person.transferable][:_MOST_TRANSFERS],
         is_of_headings=bool(report.errors) and not report.row_count,
-        can_skip=right > 0 and all(error.reason != REASON_STRAY_QUOTE for error in report.errors),
+        can_skip=report.row_count > report.wrong_row_count
+        and all(error.reason != REASON_STRAY_QUOTE for error in report.errors),
         tried=tried,
+        held_file=_hold(visit, content),
     )

@@ -11,6 +11,7 @@ from liity.identity.v1.person_service_pb2 import (
     BatchEnsurePersonsRequest,
     BatchFindPersonsRequest,
     EnsurePersonResponse,
+    EnsurePersonWithoutCodeRequest,
     FoundPerson,
 )
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
@@ -44,6 +45,7 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.class_list_service_pb2_grpc import ClassListServiceServicer
 from liity.v1.reason_pb2 import (
+    REASON_BIRTH_DATE_NOT_OF_CODE,
     REASON_CLASS_LIST_HAS_ENDED,
     REASON_CLASS_LIST_NOT_FOUND,
     REASON_REQUEST_ID_REUSED,
@@ -53,7 +55,7 @@ from liity.v1.reason_pb2 import (
 from liity.workflows.v1 import class_list_workflow_pb2 as workflow_pb2
 from services.gateway.class_lists import reports
 from services.gateway.class_lists.checked import Checked
-from services.gateway.class_lists.columns import CODE
+from services.gateway.class_lists.columns import BIRTH_DATE, CODE
 from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
 from services.gateway.resource_names import CLASS_LIST, UNIT
 from services.gateway.temporal.class_lists import ClassListWorkflows
@@ -155,7 +157,7 @@ class ClassListService(ClassListServiceServicer):
             class_list_id=class_list_id,
             unit_id=unit_id,
             registrar=registrar,
-            rows=await self._rows_to_store(read, checked),
+            rows=await self._rows_to_store(class_list_id, read, checked),
         )
         # The run starts first: no list is stored without a run to register it.
         await self._workflows.start(_input(create))
@@ -223,15 +225,18 @@ class ClassListService(ClassListServiceServicer):
         """What is wrong with each row, who is known, and who is gone."""
         spoilt: dict[int, Sequence[FieldViolation]] = {row.number: row.errors for row in rows if row.spoilt}
         rows = [row for row in rows if not row.spoilt]
-        codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in rows])
+        with_code = [row for row in rows if not row.has_no_code]
+        codes = BatchFindPersonsRequest(personal_identity_codes=[row.code for row in with_code])
         answer = await self._identity.call(self._persons.BatchFindPersons, codes, timeout=_WHOLE_LIST)
-        persons = dict(zip((row.number for row in rows), answer.persons, strict=True))
+        persons = dict(zip((row.number for row in with_code), answer.persons, strict=True))
+        persons |= _without_code(rows)
         check = registration_pb2.CheckClassListRequest(
             unit_id=unit_id, rows=[_row(row, persons[row.number]) for row in rows], complete=not spoilt
         )
         found = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
         subjects = current_request().subjects
         subjects.update(person.person_id for person in persons.values() if person.person_id)
+        subjects.update(standing.person_id for standing in found.standings)
         subjects.update(gone.person_id for gone in found.gone)
         wrong_fields = {row.row_number: row.wrong_fields for row in found.wrong_rows}
         known = {standing.row_number for standing in found.standings}
@@ -251,7 +256,6 @@ class ClassListService(ClassListServiceServicer):
             unit_id=unit_id,
             wrong=spoilt | wrong,
             known={each.row_number: each for each in found.standings if each.row_number not in wrong},
-            person_ids={number: person.person_id for number, person in persons.items()},
             found=found,
         )
 
@@ -270,7 +274,7 @@ class ClassListService(ClassListServiceServicer):
         for number in sorted({*rows} & checked.transferable):
             transfer = TransferCustomerRequest(
                 request_id=str(uuid.uuid5(uuid.UUID(class_list_id), f"transfer {number}")),
-                person_id=checked.person_ids[number],
+                person_id=checked.known[number].person_id,
                 unit_id=unit_id,
                 registrar=registrar,
             )
@@ -283,19 +287,26 @@ class ClassListService(ClassListServiceServicer):
             else:
                 checked.transferred.add(number)
 
-    async def _rows_to_store(self, read: ReadList, checked: Checked) -> list[ClassListRow]:
+    async def _rows_to_store(
+        self, class_list_id: str, read: ReadList, checked: Checked
+    ) -> list[ClassListRow]:
         """The rows to store: new persons held for `PATIENCE`; known persons; wrong ones with their errors."""
         decided = checked.wrong.keys() | checked.known.keys()
         new = [row for row in read.rows if row.number not in decided]
-        ensure = BatchEnsurePersonsRequest(personal_identity_codes=[row.code for row in new])
+        with_code = [row for row in new if not row.has_no_code]
+        ensure = BatchEnsurePersonsRequest(personal_identity_codes=[row.code for row in with_code])
         ensure.hold_until.FromDatetime(now() + PATIENCE)
         ensured = await self._identity.call(self._persons.BatchEnsurePersons, ensure, timeout=_WHOLE_LIST)
-        rows = [_row(row, person) for row, person in zip(new, ensured.persons, strict=True)]
+        rows = [_row(row, person) for row, person in zip(with_code, ensured.persons, strict=True)]
+        for row in new:
+            if row.has_no_code:
+                own = uuid.uuid5(uuid.UUID(class_list_id), f"without code {row.number}")
+                make = EnsurePersonWithoutCodeRequest(request_id=str(own), hold_until=ensure.hold_until)
+                made = await self._identity.call(self._persons.EnsurePersonWithoutCode, make)
+                rows.append(_row(row, FoundPerson(person_id=made.person_id)))
         rows += [
-            ClassListRow(
-                row_number=number, person_id=checked.person_ids[number], outcome=checked.outcome(number)
-            )
-            for number in checked.known
+            ClassListRow(row_number=number, person_id=standing.person_id, outcome=checked.outcome(number))
+            for number, standing in checked.known.items()
         ]
         rows += [
             ClassListRow(
@@ -343,8 +354,25 @@ class ClassListService(ClassListServiceServicer):
 def _row(row: ReadRow, person: FoundPerson | EnsurePersonResponse) -> ClassListRow:
     birth_date = person.birth_date if person.HasField("birth_date") else None
     return ClassListRow(
-        row_number=row.number, person_id=person.person_id, birth_date=birth_date, form=row.form
+        row_number=row.number,
+        person_id=person.person_id,
+        birth_date=birth_date,
+        form=row.form,
+        missing_code=row.missing if row.has_no_code else None,
     )
+
+
+def _without_code(rows: Iterable[ReadRow]) -> dict[int, FoundPerson]:
+    """Persons without a code, by row; one with names and date of birth of an earlier row is repeated."""
+    seen: set[tuple[str, ...]] = set()
+    persons = {}
+    for row in rows:
+        if row.has_no_code:
+            names = row.form.first_names.casefold(), row.form.last_name.casefold()
+            person = (*names, str(row.missing.birth_date))
+            persons[row.number] = FoundPerson(repeated=person in seen)
+            seen.add(person)
+    return persons
 
 
 def _errors(
@@ -359,6 +387,9 @@ def _errors(
         errors.append(FieldViolation(CODE, person.reason))
     if person.repeated:
         errors.append(FieldViolation(CODE, REASON_TWICE_IN_CLASS_LIST))
+    given = row.missing.birth_date if row.missing.HasField("birth_date") else person.birth_date
+    if person.HasField("birth_date") and given != person.birth_date:
+        errors.append(FieldViolation(BIRTH_DATE, REASON_BIRTH_DATE_NOT_OF_CODE))
     errors += (FieldViolation(wrong.field, wrong.reason) for wrong in found)
     first: dict[str, FieldViolation] = {}
     for error in errors:

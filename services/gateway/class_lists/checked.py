@@ -1,6 +1,6 @@
 """A checked class list: wrong rows, rows of known persons, and customers who are gone (R41)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from liity.registration.v1.class_list_service_pb2 import CheckClassListResponse, RowStanding
@@ -34,8 +34,6 @@ class Checked:
     """The errors of wrong rows."""
     known: dict[int, RowStanding] = field(default_factory=dict)
     """Where the persons of right rows stand who are known already."""
-    person_ids: Mapping[int, str] = field(default_factory=dict)
-    """Person IDs; empty for persons who are not known."""
     found: CheckClassListResponse = field(default_factory=CheckClassListResponse)
     """The answer of registration, for who is gone."""
     transferred: set[int] = field(default_factory=set)

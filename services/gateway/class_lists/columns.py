@@ -11,9 +11,12 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from liity.v1.customer_form_pb2 import LANGUAGE_FI, CustomerForm, Language
+from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 
 CODE = "personal_identity_code"
-"""The only column that is not a field of the form."""
+MISSING_CODE = "missing_personal_identity_code"
+BIRTH_DATE, WHY_NO_CODE = f"{MISSING_CODE}.birth_date", f"{MISSING_CODE}.reason"
+"""With the code, the only columns that are not fields of the form (R24)."""
 
 REQUIRED = (
     CODE,
@@ -93,9 +96,10 @@ def example(*, school: bool) -> Mapping[str, str]:
 
 
 def descriptor_of(field: str) -> FieldDescriptor:
-    """The form's field at a path such as `form.address.postcode`."""
-    _, *names = field.split(".")
-    fields = CustomerForm.DESCRIPTOR.fields_by_name
+    """The field at a path such as `form.address.postcode`."""
+    first, *names = field.split(".")
+    whole = MissingPersonalIdentityCode if first == MISSING_CODE else CustomerForm
+    fields = whole.DESCRIPTOR.fields_by_name
     while len(names) > 1 and (parent := fields[names[0]].message_type) is not None:
         fields, names = parent.fields_by_name, names[1:]
     return fields[names[0]]

@@ -34,9 +34,13 @@ from liity.v1.reason_pb2 import (
     REASON_UNKNOWN_VALUE,
     Reason,
 )
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_KNOWN
+from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.gateway.class_lists.cells import COUNTRY, MIDNIGHT, read_cell
 from services.gateway.class_lists.columns import (
+    BIRTH_DATE,
     CODE,
+    MISSING_CODE,
     NO,
     REQUIRED,
     YES,
@@ -92,6 +96,8 @@ class ReadRow:
     number: int
     """The number that a spreadsheet shows."""
     code: str = ""
+    missing: MissingPersonalIdentityCode = field(default_factory=MissingPersonalIdentityCode)
+    """The date of birth, and why there is no code if there is none (R24)."""
     form: CustomerForm = field(default_factory=CustomerForm)
     errors: list[FieldViolation] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -101,6 +107,12 @@ class ReadRow:
     """Whether its errors are about the row as a whole: nothing else of it is checked."""
     where: str = ""
     """Other rows that its error is about."""
+
+    @property
+    def has_no_code(self) -> bool:
+        """Whether the person has no code, and is known by the date of birth instead (R24)."""
+        is_wrong = any(error.field == CODE for error in self.errors)
+        return not self.code and not is_wrong and self.missing.HasField("birth_date")
 
 
 @dataclass
@@ -255,8 +267,11 @@ def _read_row(row: Row, fields: list[str]) -> ReadRow:
     for path, (cell, mark) in cells.items():
         if cell or Mark.MERGED in mark:
             _read_cell(read, path, cell, mark, abroad=abroad)
-    if not read.code and all(error.field != CODE for error in read.errors):
+    wrong = {error.field for error in read.errors}
+    if not (read.code or read.has_no_code or wrong & {CODE, BIRTH_DATE}):
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
+    if read.has_no_code and not read.missing.reason:
+        read.missing.reason = MISSING_CODE_REASON_NOT_KNOWN
     return read
 
 
@@ -297,15 +312,15 @@ def _read_cell(read: ReadRow, path: str, cell: str, mark: Mark, *, abroad: bool)
         read.code = found.text
     elif found.text:
         try:
-            _set(read.form, path, found.text)
+            _set(read.missing if path.startswith(MISSING_CODE) else read.form, path, found.text)
         except _NotUnderstood as error:
             read.errors.append(FieldViolation(path, error.reason))
 
 
-def _set(form: CustomerForm, path: str, cell: str) -> None:
-    """Sets the form's field to a cell's value."""
+def _set(whole: CustomerForm | MissingPersonalIdentityCode, path: str, cell: str) -> None:
+    """Sets the field at a path to a cell's value."""
     *parents, last = path.split(".")[1:]
-    message: Any = form
+    message: Any = whole
     for parent in parents:
         message = getattr(message, parent)
     described = descriptor_of(path)

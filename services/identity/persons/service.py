@@ -87,12 +87,18 @@ _ENSURE = _UPSERT.returning(_WHOSE)
 _ENSURE_MANY = _UPSERT.returning(_WHOSE, Person.hetu_index)
 
 _WITHOUT_CODE = insert(Person).values(
-    {column: bindparam(column) for column in ("person_id", "ensured_at", "without_code_request_id")}
+    {
+        column: bindparam(column)
+        for column in ("person_id", "ensured_at", "without_code_request_id", "hold_until")
+    }
 )
 
 _ENSURE_WITHOUT_CODE = _WITHOUT_CODE.on_conflict_do_update(
     index_elements=[Person.without_code_request_id],
-    set_={"ensured_at": _WITHOUT_CODE.excluded.ensured_at},
+    set_={
+        "ensured_at": _WITHOUT_CODE.excluded.ensured_at,
+        "hold_until": func.greatest(Person.hold_until, _WITHOUT_CODE.excluded.hold_until),
+    },
 ).returning(Person.person_id)
 
 _RETAIN = (
@@ -225,6 +231,7 @@ class Persons(PersonServiceServicer):
             "person_id": new_id(),
             "ensured_at": now(),
             "without_code_request_id": request.request_id,
+            "hold_until": _moment(request.hold_until) if request.HasField("hold_until") else None,
         }
         async with self._single.connect() as connection:
             person_id = (await connection.execute(_ENSURE_WITHOUT_CODE, row)).scalar_one()

@@ -20,29 +20,58 @@ from liity.v1.registration_service_pb2 import (
 )
 from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
-from services.registration.forms.normalise import form_errors, normalise
+from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, tidy_text
 from services.runtime.clock import helsinki_day, now
-from services.runtime.rpc.errors import failed_precondition, not_found
+from services.runtime.rpc.errors import FieldViolation, failed_precondition, not_found
 from services.runtime.slices import one_by_one
 
 
 async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> CheckClassListResponse:
     """The rows with an error, the persons who are known, and who is gone. Raises as `open_unit` does."""
-    unit_id, person_ids = request.unit_id, [row.person_id for row in request.rows if row.person_id]
-    answer = CheckClassListResponse()
+    unit_id, answer = request.unit_id, CheckClassListResponse()
     async with engine.connect() as connection:
         unit_kind = await open_unit(connection, unit_id)
+        persons = {row.row_number: row.person_id for row in request.rows if row.person_id}
+        persons |= await _without_code(connection, unit_id, request.rows)
+        person_ids = list(persons.values())
         known = await _known(connection, unit_id, person_ids)
         if request.complete:
             await _add_gone(connection, unit_id, person_ids, answer)
     async for row in one_by_one(request.rows):
-        if row.person_id in known:
+        person_id = persons.get(row.row_number, "")
+        if person_id in known:
             # Nothing is done with the row: its form does not matter.
-            standing = answer.standings.add(row_number=row.row_number)
-            standing.MergeFrom(known[row.person_id])
+            standing = answer.standings.add(row_number=row.row_number, person_id=person_id)
+            standing.MergeFrom(known[person_id])
         elif errors := _errors(row, unit_kind):
             answer.wrong_rows.add(row_number=row.row_number, wrong_fields=errors)
     return answer
+
+
+async def _without_code(
+    connection: AsyncConnection, unit_id: str, rows: Sequence[ClassListRow]
+) -> dict[int, str]:
+    """Persons without a code whom the unit has already, by row: the same names and date of birth."""
+    today = helsinki_day(now())
+    asked = {
+        row.row_number: (born, *_names(row.form.first_names, row.form.last_name))
+        for row in rows
+        if row.HasField("missing_code") and (born := missing_code_errors(row.missing_code, today)[0])
+    }
+    if not asked:
+        return {}
+    of_unit = {"unit": unit_id, "born": list({born for born, *_ in asked.values()})}
+    found = {
+        (row.birth_date, *_names(row.first_names, row.last_name)): str(row.person_id)
+        for statement in (sql.OWN_REGISTRATIONS_BORN, sql.OWN_CUSTOMERS_BORN)
+        for row in await connection.execute(statement, of_unit)
+    }
+    return {number: found[person] for number, person in asked.items() if person in found}
+
+
+def _names(first_names: str | None, last_name: str | None) -> tuple[str, str]:
+    """Names for comparison."""
+    return tidy_text(first_names or "").casefold(), tidy_text(last_name or "").casefold()
 
 
 async def _known(
@@ -98,12 +127,10 @@ async def open_unit(connection: AsyncConnection, unit_id: str) -> UnitKind.Value
 
 def _errors(row: ClassListRow, unit_kind: UnitKind.ValueType) -> list[WrongField]:
     today = helsinki_day(now())
-    return [
-        WrongField(field=field, reason=reason)
-        for field, reason in form_errors(
-            normalise(row.form),
-            birth_date=proto_dates.birth_date(row.birth_date, today) if row.HasField("birth_date") else None,
-            unit_kind=unit_kind,
-            today=today,
-        )
-    ]
+    errors: list[FieldViolation] = []
+    if row.HasField("missing_code"):
+        born, errors = missing_code_errors(row.missing_code, today)
+    else:
+        born = proto_dates.birth_date(row.birth_date, today) if row.HasField("birth_date") else None
+    errors += form_errors(normalise(row.form), birth_date=born, unit_kind=unit_kind, today=today)
+    return [WrongField(field=field, reason=reason) for field, reason in errors]

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Date,
     String,
     and_,
     bindparam,
@@ -68,6 +69,27 @@ BEING_REGISTERED = select(
     registrations.c.person_id, registrations.c.unit_id, registrations.c.registration_id
 ).where(registrations.c.person_id == func.any(_OF_PERSONS), registrations.c.stage.in_(UNFINISHED))
 """The persons with an unfinished registration."""
+
+_BORN = bindparam("born", type_=ARRAY(Date))
+
+OWN_CUSTOMERS_BORN = select(
+    customers.c.person_id, customers.c.birth_date, customers.c.first_names, customers.c.last_name
+).where(
+    customers.c.unit_id == bindparam("unit"),
+    customers.c.state == CUSTOMER_STATE_ACTIVE,
+    customers.c.birth_date == func.any(_BORN),
+)
+OWN_REGISTRATIONS_BORN = select(
+    registrations.c.person_id,
+    registrations.c.birth_date,
+    registrations.c.form["first_names"].astext.label("first_names"),
+    registrations.c.form["last_name"].astext.label("last_name"),
+).where(
+    registrations.c.unit_id == bindparam("unit"),
+    registrations.c.stage.in_(UNFINISHED),
+    registrations.c.birth_date == func.any(_BORN),
+)
+"""A unit's customers, and the persons that it registers, who were born on certain days."""
 
 INSERT_MEMBERS = insert_unless_there(class_list_members).on_conflict_do_nothing()
 SWEEP_MEMBERS = delete(class_list_members).where(class_list_members.c.listed_at <= bindparam("too_old"))
@@ -176,6 +198,7 @@ DECIDE = (
         ),
         form=None,
         birth_date=None,
+        missing_code_reason=None,
     )
 )
 
@@ -192,7 +215,7 @@ CANCEL_LIST = (
 CANCEL_ROWS = (
     update(class_list_rows)
     .where(_ROWS, _REMAINING)
-    .values(outcome=CLASS_LIST_OUTCOME_CANCELLED, form=None, birth_date=None)
+    .values(outcome=CLASS_LIST_OUTCOME_CANCELLED, form=None, birth_date=None, missing_code_reason=None)
 )
 _OTHERS = class_list_rows.alias("others")
 UNNEEDED = (
@@ -224,6 +247,7 @@ GIVE_UP_ROWS = (
         person_id=None,
         form=None,
         birth_date=None,
+        missing_code_reason=None,
     )
 )
 GIVE_UP_LISTS = (
@@ -241,6 +265,7 @@ ERASE_ROWS = (
         person_id=None,
         birth_date=None,
         form=None,
+        missing_code_reason=None,
         outcome=case((_REMAINING, CLASS_LIST_OUTCOME_REFUSED), else_=class_list_rows.c.outcome),
         wrong_fields=case(
             (_REMAINING, type_coerce([["", REASON_PERSON_NOT_FOUND]], JSONB)),

@@ -1,7 +1,7 @@
 """ClassListService: stores class lists, and their rows until these are registered."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, select, tuple_
@@ -34,6 +34,7 @@ from liity.v1.reason_pb2 import (
     REASON_TWICE_IN_CLASS_LIST,
     REASON_UNKNOWN_VALUE,
 )
+from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.registration.audit.entries import use_row
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.class_lists import queries as sql
@@ -41,7 +42,7 @@ from services.registration.class_lists.checks import check_rows, open_unit
 from services.registration.db import paging
 from services.registration.db.models import class_lists
 from services.registration.forms import proto_dates
-from services.registration.forms.normalise import from_json, normalise, to_json
+from services.registration.forms.normalise import from_json, missing_code_errors, normalise, to_json
 from services.registration.registrations import queries
 from services.runtime.class_list_limits import PATIENCE
 from services.runtime.clock import deadline_after, helsinki_day, now, to_proto_date
@@ -189,6 +190,9 @@ class ClassListServicer(ClassListServiceServicer):
                     person_id=row["person_id"],
                     birth_date=to_proto_date(row["birth_date"]),
                     form=from_json(row["form"]),
+                    missing_code=MissingPersonalIdentityCode(reason=row["missing_code_reason"])
+                    if row["missing_code_reason"]
+                    else None,
                 )
                 for row in rows
             ],
@@ -282,6 +286,7 @@ async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any
             "outcome": CLASS_LIST_OUTCOME_REMAINING if right else row.outcome or CLASS_LIST_OUTCOME_REFUSED,
             "wrong_fields": [[wrong.field, wrong.reason] for wrong in row.wrong_fields],
             "registration_id": None,
+            "missing_code_reason": None,
         }
         if right:
             if not row.person_id:
@@ -292,13 +297,24 @@ async def _stored_rows(request: pb.CreateClassListRequest) -> list[dict[str, Any
                 raise invalid(malformed)
             stored |= {
                 "person_id": row.person_id,
-                "birth_date": proto_dates.birth_date(row.birth_date, today),
+                "birth_date": _birth_date(row, today),
                 "form": to_json(form),
+                "missing_code_reason": row.missing_code.reason or None,
             }
         elif row.outcome and (row.outcome not in _DECIDED or row.wrong_fields):
             raise invalid([FieldViolation("rows.outcome", REASON_UNKNOWN_VALUE)])
         rows.append(stored)
     return rows
+
+
+def _birth_date(row: pb.ClassListRow, today: date) -> date:
+    """The date of birth of a right row. INVALID_ARGUMENT if it has none, or a wrong one."""
+    if not row.HasField("missing_code"):
+        return proto_dates.birth_date(row.birth_date, today)
+    born, errors = missing_code_errors(row.missing_code, today)
+    if born is None or errors:
+        raise invalid(errors)
+    return born
 
 
 def _members(request: pb.CreateClassListRequest, moment: datetime) -> list[dict[str, Any]]:

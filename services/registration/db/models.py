@@ -480,6 +480,8 @@ class ClassListRow(Base):
     """REMAINING, REGISTERED, REFUSED or CANCELLED; the registration has the rest."""
     wrong_fields: Mapped[list[list[Any]]] = mapped_column(JSONB)
     """Why the row was refused: pairs of a field, empty for the whole row, and a reason's number."""
+    missing_code_reason: Mapped[int | None]
+    """Why the person has no personal identity code (R24)."""
     registration_id: Mapped[str | None] = mapped_column(
         ForeignKey("registrations.registration_id", ondelete="SET NULL"), index=True
     )

@@ -160,7 +160,7 @@ CLASS_LIST_ROWS = Kind(
     purpose="To register the person together with others of a list, and to tell what became of it.",
     retention="The form until the person is registered. The row until 90 days after the list came.",
     left_out={"wrong_fields": "empty: of a row that was refused nothing leads to a person"},
-    enums={"outcome": ClassListOutcome},
+    enums={"outcome": ClassListOutcome, "missing_code_reason": MissingCodeReason},
 )
 
 CLASS_LIST_MEMBERS = Kind(

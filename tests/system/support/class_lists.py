@@ -102,9 +102,10 @@ def changed(row: Sequence[str], **cells: str) -> list[str]:
     return [cells.get(heading, cell) for heading, cell in zip(HEADINGS, row, strict=True)]
 
 
-def csv_of(rows: Sequence[Sequence[str]]) -> bytes:
+def csv_of(rows: Sequence[Sequence[str]], *more: str) -> bytes:
+    """A list with the usual headings, and some more."""
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter=";").writerows([HEADINGS, *rows])
+    csv.writer(text, delimiter=";").writerows([(*HEADINGS, *more), *rows])
     return text.getvalue().encode("cp1252")
 
 
@@ -123,7 +124,13 @@ async def check(client: ApiClient, content: bytes, unit: str = "") -> ClassListR
 
 
 async def register(
-    client: ApiClient, content: bytes, *, skip_wrong_rows: bool = False, request_id: str = "", unit: str = ""
+    client: ApiClient,
+    content: bytes,
+    *,
+    skip_wrong_rows: bool = False,
+    transfer_rows: Sequence[int] = (),
+    request_id: str = "",
+    unit: str = "",
 ) -> RegisterClassListResponse:
     request = RegisterClassListRequest(
         parent=unit or client.unit,
@@ -131,6 +138,7 @@ async def register(
         content=content,
         format=CLASS_LIST_FORMAT_CSV if content[:2] != b"PK" else CLASS_LIST_FORMAT_XLSX,
         skip_wrong_rows=skip_wrong_rows,
+        transfer_rows=transfer_rows,
     )
     call = client.class_lists.RegisterClassList
     return await persistently(lambda: client.call(call, request, timeout=PATIENCE))

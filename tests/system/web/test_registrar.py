@@ -16,6 +16,7 @@ from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
+from tests.system.support.class_lists import adult_row, changed, csv_of, done
 from tests.system.support.registering import adult, get, pupil, reaches, save
 
 
@@ -144,6 +145,34 @@ async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visit
     # Looked at, and saved again.
     conflict = await teacher.send(beside.form, {"phone": "050 7654321"})
     assert (await teacher.send(conflict.form)).path == link
+
+
+async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_again(
+    teacher: Visitor, api: Api
+) -> None:
+    elsewhere = adult()
+    await save(api.registrar, elsewhere)
+    support = {"Koulun tuki": "oppilaskohtainen tuki"}
+    rows = [
+        changed(adult_row(2), **support),
+        changed(adult_row(3), Henkilötunnus=elsewhere.personal_identity_code, **support),
+        changed(adult_row(4), Postinumero="100", **support),
+    ]
+    asks = await teacher.get("/class-lists/new")
+    pdf = await teacher.upload(asks.form, b"%PDF-1.7", "luokka.pdf")
+    assert pdf.status == 422
+    assert "PDF" in pdf.text
+    report = await teacher.upload(asks.form, csv_of(rows), "luokka.csv")
+    assert report.status == 200, report.text
+    assert rows[0][0] not in report.html
+    assert "<dt>New: would be registered</dt><dd>2</dd>" in report.html
+    assert "Row 4, Postinumero: We put back zeros" in report.text
+    other_language = await teacher.send(report.form, {"switch_language": "sv"})
+    assert "<dt>Nya: skulle registreras</dt><dd>2</dd>" in other_language.html
+    listed = await teacher.send(report.form, {"transfer.3": "yes"}, ("act", "register"))
+    assert listed.path.startswith(f"/{api.teacher.unit}/classLists/"), listed.text
+    counts = (await done(api.teacher, listed.path.strip("/"))).counts
+    assert (counts.registered, counts.transferred) == (2, 1)
 
 
 async def test_two_tabs_that_renew_the_session_at_once_go_on(teacher: Visitor) -> None:

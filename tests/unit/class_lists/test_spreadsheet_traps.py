@@ -13,6 +13,7 @@ from openpyxl.cell.text import InlineFont
 from openpyxl.styles import Font
 
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_KNOWN, MISSING_CODE_REASON_NOT_YET_GIVEN
 from services.gateway.class_lists import reports
 from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import CODE
@@ -646,3 +647,28 @@ def test_a_file_that_is_no_list_is_named_for_what_it_is(content: bytes, reason: 
 def test_ranges_are_written_as_people_write_them() -> None:
     assert ranges([4]) == "4"
     assert ranges([4, 6, 7, 8, 10, 11]) == "4, 6–8, 10–11 (6)"
+
+
+# People without a code (R24).
+
+
+def test_somebody_without_a_code_is_told_by_the_date_of_birth() -> None:
+    read = read_csv(with_cells(Henkilötunnus="", Syntymäaika="1.5.2016"))
+    row = one(read)
+    assert (row.errors, row.code, row.has_no_code) == ([], "", True)
+    assert (row.missing.birth_date.year, row.missing.reason) == (2016, MISSING_CODE_REASON_NOT_KNOWN)
+    why = one(
+        read_csv(with_cells(Henkilötunnus="", Syntymäaika="1.5.2016", Miksi_ei_henkilötunnusta="ei vielä"))
+    )
+    assert why.missing.reason == MISSING_CODE_REASON_NOT_YET_GIVEN
+
+
+def test_a_wrong_date_of_birth_or_code_is_no_person_without_a_code() -> None:
+    field = "missing_personal_identity_code.birth_date"
+    assert errors(read_csv(with_cells(Henkilötunnus="", Syntymäaika="1/5/16"))) == {
+        (2, field, "UNCLEAR_DATE")
+    }
+    assert errors(read_csv(with_cells(Henkilötunnus="#N/A", Syntymäaika="1.5.2016"))) == {
+        (2, CODE, "SPREADSHEET_ERROR")
+    }
+    assert not one(read_csv(with_cells(Syntymäaika="1.5.1994"))).has_no_code
