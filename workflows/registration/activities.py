@@ -508,6 +508,8 @@ class RegistrationActivities:
             deadline=step.deadline,
             # The mail names the 15th birthday if it comes before the lapse (R8).
             outgrown=step.deadline.ToDatetime() < registration.deadline.ToDatetime(),
+            number=details.request_number,
+            count=details.request_count,
         )
         mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
         return await self._mailing.send_or_tell(step, details, mail)
