@@ -36,6 +36,12 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     workflows_consent_lapse: timedelta = Field(
         timedelta(days=30), gt=timedelta(0), description="From the consent request to its lapse (R30)."
     )
+    workflows_consent_lapse_notice: timedelta = Field(
+        timedelta(days=5),
+        ge=timedelta(0),
+        description="How long before that the registrar is told that the guardian has not answered. One that"
+        " is not after the request is left out.",
+    )
     workflows_decline_grace: timedelta = Field(
         timedelta(hours=1),
         ge=timedelta(0),
@@ -212,6 +218,7 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
             timetable.consent_reminders.add().FromTimedelta(reminder)
         timetable.reminder_gap.FromTimedelta(self.workflows_consent_reminder_gap)
         timetable.consent_lapse.FromTimedelta(self.workflows_consent_lapse)
+        timetable.lapse_notice.FromTimedelta(self.workflows_consent_lapse_notice)
         timetable.decline_grace.FromTimedelta(self.workflows_decline_grace)
         timetable.welcome_delay.FromTimedelta(self.workflows_welcome_delay)
         timetable.morning_spread.FromTimedelta(self.workflows_morning_spread)

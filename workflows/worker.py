@@ -179,6 +179,7 @@ def create_steps(
         registering.tell_consent_outgrown,
         registering.end_registration,
         registering.tell_consent_not_given,
+        registering.tell_lapses_soon,
         registering.tell_withdrawn,
         registering.tell_customership_begun,
         registering.send_credentials,

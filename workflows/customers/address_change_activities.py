@@ -118,6 +118,9 @@ class AddressActivities:
         details = await self._mailing.details(change.step)
         if details is None:
             return MailStepResult()
+        if change.email.before == details.related_person_email:
+            # The customer had no address of their own: the guardian's stays as it is.
+            return MailStepResult()
         if not details.customer_email:
             # No other address could receive a new link.
             await self._customership_links.void(change.step.registration_id)

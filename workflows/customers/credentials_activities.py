@@ -4,6 +4,10 @@ from temporalio import activity
 
 from liity.registration.v1.customer_service_pb2 import OrderCredentialsRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_CUSTOMER,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+)
 from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep, SendCredentialsResponse
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
 from services.runtime.rpc.peer import Peer
@@ -32,7 +36,12 @@ class CredentialsActivities:
         details = await self._mailing.details(anew.step)
         if details is None:
             return MailStepResult(customership_ended=True)
-        mail = await self._mailing.credentials(anew.step, details, anew.recipient)
+        recipient = anew.recipient
+        if not recipient:
+            # Nobody has ordered them: they go where the form says, but never to a registrar of long ago.
+            by_form = details.credentials_recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON
+            recipient = CREDENTIALS_RECIPIENT_RELATED_PERSON if by_form else CREDENTIALS_RECIPIENT_CUSTOMER
+        mail = await self._mailing.credentials(anew.step, details, recipient)
         if mail is None:
             return MailStepResult()
         return await self._mailing.send_or_tell(anew.step, details, mail)

@@ -2,7 +2,6 @@
 
 from temporalio import workflow
 
-from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
 from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep
 from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
 from liity.workflows.v1.registration_workflow_pb2 import Merged, RegistrationStep
@@ -57,7 +56,7 @@ class MergeWorkflow(Operated):
                 person_id=answer.merged.person_id,
                 event_id=merge.request_id,
             )
-            anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
+            anew = CredentialsStep(step=step)
             # The person may have logged in with the credentials that were erased.
             self._mails.mail(
                 CredentialsActivities.send_credentials_anew, anew, "Send the remaining credentials"

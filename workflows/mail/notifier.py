@@ -30,6 +30,7 @@ from liity.registration.v1.registration_service_pb2 import GetMailingDetailsRequ
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER
 from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_CUSTOMER,
     CREDENTIALS_RECIPIENT_REGISTRAR,
     CREDENTIALS_RECIPIENT_RELATED_PERSON,
     LANGUAGE_FI,
@@ -110,6 +111,8 @@ class Mailing:
             user_name=credentials.user_name,
             link_token=credentials.link_token,
             expire_time=credentials.expire_time,
+            for_another=recipient != CREDENTIALS_RECIPIENT_CUSTOMER
+            or details.customer_email == details.related_person_email,
         )
         address = await self._address_of(recipient, step, details)
         return self.mail(step, "credentials", address, details, credentials=content)

@@ -24,6 +24,7 @@ from liity.identity.v1.person_service_pb2 import RetainPersonRequest, UnretainPe
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     ChangeAddressReminder,
+    ConsentDeadline,
     ConsentQuestion,
     CustomerNotice,
     CustomershipBegun,
@@ -70,6 +71,7 @@ from liity.v1.registration_pb2 import (
     STAGE_LAPSED,
     STAGE_LINKED,
     STAGE_REJECTED,
+    STAGE_WAITING_FOR_CONSENT,
     STAGE_WELCOMED,
     STAGE_WITHDRAWN,
     Stage,
@@ -330,6 +332,8 @@ class RegistrationActivities:
             request.decline_time.CopyFrom(end.decline_time)
         if end.stage == STAGE_REJECTED:
             request.decision_request_id = step.event_id
+        # Read before the erasure: the mail about the end tells whose registration it was.
+        details = await self._mailing.details(step)
         try:
             response = await self._registration.call(self._registrations.EndRegistration, request)
         except Refusal as refusal:
@@ -343,7 +347,23 @@ class RegistrationActivities:
             await self._erasure.erase_registration(step.registration_id)
         else:
             await self._erasure.erase_person(step.person_id)
+        response.registration.first_names = details.first_names if details else ""
         return response.registration
+
+    @activity.defn
+    async def tell_lapses_soon(self, step: RegistrationStep) -> MailStepResult:
+        """Notifies the registrar that the guardian has not answered and the registration lapses soon."""
+        details = await self._mailing.details(step)
+        if details is None or (await self._get(step)).stage != STAGE_WAITING_FOR_CONSENT:
+            return MailStepResult()
+        content = ConsentDeadline(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            deadline=step.deadline,
+        )
+        return await self._mailing.tell_registrar(
+            step, details, "consent lapses soon", consent_lapses_soon=content
+        )
 
     @activity.defn
     async def tell_consent_not_given(self, end: EndStep) -> MailStepResult:
@@ -443,7 +463,7 @@ class RegistrationActivities:
         return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
 
     async def _tell_of_the_end(self, step: RegistrationStep, name: str, field: str) -> MailStepResult:
-        """Notifies the registrar of an ended registration. The mail names no person: their data is erased."""
+        """Notifies the registrar of an ended registration, with the name from before the erasure."""
         registration = await self._get(step)
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
@@ -451,6 +471,7 @@ class RegistrationActivities:
             unit_display_name=unit.display_name,
             registration_id=registration.registration_id,
             registration_create_time=registration.create_time,
+            first_names=step.first_names,
         )
         responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
         return await self._mailing.tell_all(step, responsible, name, **{field: told})
@@ -487,6 +508,8 @@ class RegistrationActivities:
             deadline=step.deadline,
             # The mail names the 15th birthday if it comes before the lapse (R8).
             outgrown=step.deadline.ToDatetime() < registration.deadline.ToDatetime(),
+            number=details.request_number,
+            count=details.request_count,
         )
         mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
         return await self._mailing.send_or_tell(step, details, mail)

@@ -60,12 +60,15 @@ class ConsentPhase:
             await self._mail_guardian(
                 RegistrationActivities.request_consent, "Send the consent request", lapse, "consent request"
             )
-        for number, reminder in enumerate(reminder_times(asked, self._run.created.timetable), 1):
+        for reminder, number in self._mails_while_waiting(asked, lapse):
             if reminder <= workflow.now():
                 # The mail before was late: skip this reminder.
                 continue
             if await self._decided_by(reminder, "Consent: reminder"):
                 return
+            if not number:
+                self._tell_lapses_soon(lapse)
+                continue
             if self._is_reminded_before(reminder):
                 continue
             await self._mail_guardian(
@@ -78,6 +81,23 @@ class ConsentPhase:
             await self._run.decide_at_last(STAGE_WAITING_FOR_CONSENT, self._lapse, "Lapse the registration")
         self._run.consent_asked_at, self._run.asked = None, False
         self._run.guardian_mailed_at = self._run.reminded_at = None
+
+    def _mails_while_waiting(self, asked: datetime, lapse: datetime) -> list[tuple[datetime, int]]:
+        """When a mail is due, and the reminder's number: 0 for the notice to the registrar."""
+        timetable = self._run.created.timetable
+        mails = [(moment, number) for number, moment in enumerate(reminder_times(asked, timetable), 1)]
+        notice = lapse - timetable.lapse_notice.ToTimedelta()
+        # On the 15th birthday nothing lapses (R8).
+        if timetable.HasField("lapse_notice") and asked < notice < lapse <= self._birthday:
+            mails.append((notice, 0))
+        return sorted(mails)
+
+    def _tell_lapses_soon(self, lapse: datetime) -> None:
+        if self.awaited and not self._run.declined:
+            step = self._run.step(lapse, self._run.event_id("consent lapses soon"))
+            self._run.mails.mail(
+                RegistrationActivities.tell_lapses_soon, step, "Notify the registrar: the request lapses soon"
+            )
 
     async def _lapse(self) -> None:
         if self._run.declined:

@@ -41,7 +41,7 @@ from workflows.privacy.erasure import Erasure
 
 
 class DecisionActivities:
-    """Activities that call the three services. Their mails name no person (R35)."""
+    """Activities that call the three services. Their mails name nobody but whose registration has ended."""
 
     def __init__(self, registration: Peer, mailing: Mailing, erasure: Erasure) -> None:
         self._registration = registration
@@ -115,7 +115,8 @@ class DecisionActivities:
         else:
             field = "reactivation_done" if reactivation else "identity_check_done"
         linked = decided.stage == STAGE_LINKED
-        notice = RegistrationNotice(**await self._told(registration), linked=linked)
+        told = await self._told(registration)
+        notice = RegistrationNotice(**told, linked=linked, first_names=decided.step.first_names)
         responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
         return await self._mailing.tell_all(decided.step, responsible, "decision", **{field: notice})
 

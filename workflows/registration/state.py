@@ -256,6 +256,7 @@ class RegistrationRun:
             registration_id=self.registration.registration_id,
             person_id=self.person_id,
             event_id=event_id or str(workflow.uuid4()),
+            first_names=self.registration.first_names,
         )
         if deadline:
             step.deadline.FromDatetime(deadline)

@@ -97,7 +97,11 @@ class RemovalActivities:
         details = await self._mailing.details(step, also_if_ended=True)
         if details is None:
             return told
-        content = CustomershipEnded(first_names=details.first_names, erase_time=step.deadline)
+        content = CustomershipEnded(
+            first_names=details.first_names,
+            erase_time=step.deadline,
+            online=details.kind == CUSTOMER_KIND_ONLINE,
+        )
         for address in _addresses(details):
             name = f"customership ended {address == details.customer_email}"
             mail = self._mailing.mail(step, name, address, details, customership_ended=content)

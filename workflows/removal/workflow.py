@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
 from liity.v1.customer_service_pb2 import END_REASON_DECEASED
 from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_FOUND
 from liity.workflows.v1.credentials_workflow_pb2 import CredentialsStep
@@ -223,7 +222,7 @@ class RemovalWorkflow(Operated):
             RemovalActivities.tell_customership_goes_on, step, "Notify the customer of the return"
         )
         if answer.online:
-            anew = CredentialsStep(step=step, recipient=CREDENTIALS_RECIPIENT_CUSTOMER)
+            anew = CredentialsStep(step=step)
             self._mails.mail(CredentialsActivities.send_credentials_anew, anew, "Send the credentials")
         watch = NeedWorkflowInput(customer_id=self._customer_id)
         watching = "Start watching the temporary need"

@@ -71,7 +71,8 @@ def _filtered(request: pb.ListRegistrationsRequest) -> Select[Any]:
         statement = statement.where(registrations.c.registrar_account_id == request.registrar_account_id)
     if request.HasField("due_before_date"):
         before = proto_dates.begin_of_day(request.due_before_date, "due_before_date")
-        statement = statement.where(registrations.c.deadline < before)
+        # A deadline at midnight is good for the day before (R44).
+        statement = statement.where(registrations.c.deadline <= before)
     if request.undeliverable:
         statement = statement.where(registrations.c.undeliverable_since.is_not(None))
     return statement

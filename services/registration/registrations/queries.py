@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as insert_unless_there
@@ -276,12 +277,40 @@ GET_PROFILE = (
             (registrations.c.stage == STAGE_WAITING_FOR_CONSENT)
             & registrations.c.wrong_recipient_since.is_not(None)
         ).label("wrong_recipient"),
+        (registrations.c.stage == STAGE_WAITING_FOR_CONSENT).label("waits_for_consent"),
         _unit_name(),
     )
     .select_from(registrations.outerjoin(customers))
     .where(_BY_ID)
 )
 """The current form, NULL once erased or the customership has ended; the registrar's account; the unit."""
+
+_sibling = registrations.alias("sibling")
+
+GET_SIBLINGS = (
+    select(
+        func.count().label("count"),
+        func.count()
+        .filter(
+            tuple_(_sibling.c.created_at, _sibling.c.registration_id)
+            <= tuple_(registrations.c.created_at, registrations.c.registration_id)
+        )
+        .label("number"),
+    )
+    .select_from(
+        registrations.join(
+            _sibling,
+            (_sibling.c.unit_id == registrations.c.unit_id)
+            & (_sibling.c.stage == STAGE_WAITING_FOR_CONSENT)
+            & (
+                _sibling.c.form["related_person"]["email"].astext
+                == registrations.c.form["related_person"]["email"].astext
+            ),
+        )
+    )
+    .where(_BY_ID, registrations.c.stage == STAGE_WAITING_FOR_CONSENT)
+)
+"""How many registrations of the unit wait for a consent from the same address, and which of them this is."""
 
 INSERT_CUSTOMER = insert(customers)
 

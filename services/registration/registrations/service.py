@@ -165,6 +165,10 @@ class RegistrationServicer(RegistrationServiceServicer):
         )
         details.was_refused = row["was_refused"]
         details.wrong_recipient = row["wrong_recipient"]
+        if row["waits_for_consent"]:
+            siblings = await row_of(self._autocommit, queries.GET_SIBLINGS, asked)
+            if siblings is not None:
+                details.request_number, details.request_count = siblings["number"], siblings["count"]
         return pb.GetMailingDetailsResponse(mailing_details=details)
 
     @override

@@ -259,6 +259,6 @@ async def test_it_ends_and_comes_back_from_the_command_line(api: Api, remote_lii
     assert wrong.returncode == 2
     assert "own-wish" in wrong.stderr
     ended = liity("registrar", "end", name.rpartition("/")[2], "--reason", "own-wish")
-    assert "The data is erased at" in ended.stdout, ended.stderr
+    assert "The data is kept until the end of" in ended.stdout, ended.stderr
     returned = liity("staff", "undo-removal", name, "--json")
     assert "CUSTOMER_STATE_ACTIVE" in returned.stdout, returned.stderr

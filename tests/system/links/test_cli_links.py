@@ -172,7 +172,7 @@ async def test_a_customer_extends_the_need_and_another_ends(
 
     assert links("customership", "end", typed=f"{ends}n\n").returncode == 1
     ended = links("customership", "end", typed=f"{ends}y\n")
-    assert "The data is erased at" in ended.stdout, ended.stderr
+    assert "The data is kept until the end of" in ended.stdout, ended.stderr
     assert refusal(links("customership", "show", typed=ends)) in {"LINK_USED", "LINK_VOID"}
 
 

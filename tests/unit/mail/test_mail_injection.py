@@ -155,6 +155,10 @@ class Structure(HTMLParser):
         self.text += data
 
 
+_NAMES_NOBODY = {"moved_to_another_unit", "reactivation_done", "identity_check_done", "decision_missed"}
+"""Notices about a registration that has not ended, or to those who never knew it."""
+
+
 def _rendered(request: SendMessageRequest) -> Rendered:
     return render(request, _settings())
 
@@ -190,7 +194,7 @@ def test_a_text_of_a_mail_stays_text(content: str, field: str, language: Languag
         assert (kind, found.tags) == (kind, expected.tags)
         assert (kind, found.links) == (kind, expected.links)
         assert str(7 * 191) not in rendered.text + rendered.html
-        if field not in _NOT_SHOWN:
+        if field not in _NOT_SHOWN and not (field == "first_names" and content in _NAMES_NOBODY):
             assert (kind, _words(text) in _words(rendered.text)) == (kind, True)
             assert (kind, _words(text) in _words(found.text)) == (kind, True)
 

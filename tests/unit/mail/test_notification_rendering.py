@@ -385,6 +385,33 @@ def test_a_link_of_an_hour_tells_the_time(
         assert f"{DAY[language]} {hour}" in words(text)
 
 
+def test_credentials_say_in_their_first_line_whose_they_are(settings: RuntimeSettings) -> None:
+    for language, first in (
+        (LANGUAGE_FI, f"Hei! Tässä ovat asiakkaan {NAME} tunnukset."),
+        (LANGUAGE_SV, f"Hej! Här är inloggningsuppgifterna för kunden {NAME}."),
+        (LANGUAGE_EN, f"Hello! These are the credentials of the customer {NAME}."),
+    ):
+        content = Credentials(
+            first_names=NAME, user_name="x", link_token=TOKEN, expire_time=MOMENT, for_another=True
+        )
+        rendered = render(SendMessageRequest(language=language, credentials=content), settings)
+        assert words(first) in words(rendered.text)[: len(words(first)) + 5]
+
+
+@pytest.mark.parametrize(
+    ("language", "by"), [(LANGUAGE_FI, "viimeistään"), (LANGUAGE_SV, "senast den"), (LANGUAGE_EN, "by")]
+)
+def test_a_deadline_at_midnight_names_the_day_before(
+    settings: RuntimeSettings, language: Language.ValueType, by: str
+) -> None:
+    # 7 December begins in Helsinki: the 6th is good to its end (R44).
+    deadline = datetime(2026, 12, 6, 22, tzinfo=UTC)
+    content = ConsentQuestion(first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=deadline)
+    rendered = render(SendMessageRequest(language=language, consent_request=content), settings)
+    day = {LANGUAGE_FI: "6. joulukuuta 2026", LANGUAGE_SV: "6 december 2026", LANGUAGE_EN: "6 December 2026"}
+    assert words(rendered.text).count(f"{by} {day[language]}") == 2
+
+
 def test_a_welcome_of_the_release_before_has_no_link_to_end_it(settings: RuntimeSettings) -> None:
     for language in DAY:
         request = SendMessageRequest(language=language, welcome=Welcome(first_names=NAME))

@@ -22,6 +22,7 @@ from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 
 MOVED = "Asiakas on siirretty toiseen yksikköön"
 CUSTOMER_SERVICE = "customer-service@liity.example"
+LAPSES_SOON = "Huoltajan suostumus puuttuu vielä: rekisteröinti raukeaa pian"
 LAPSED = "Rekisteröinti raukesi: huoltajalta ei tullut vastausta"
 
 
@@ -88,7 +89,7 @@ async def test_a_consent_wait_goes_on_and_speaks_of_the_new_unit(world: World) -
     texts = [text_of(mail) for mail in world.mails_to(guardian)]
     assert "Esimerkkilän kirjasto" in texts[0]
     assert all("Metsälän kirjasto" in text for text in texts[1:])
-    assert [mail["Subject"] for mail in world.mails_to(mover.email)] == [LAPSED]
+    assert [mail["Subject"] for mail in world.mails_to(mover.email)] == [LAPSES_SOON, LAPSED]
     # Whoever has lost sight of the child is told of the transfer, and of nothing after it.
     assert about(world, REGISTRARS_ADDRESS, registration.registration_id) == [MOVED]
 

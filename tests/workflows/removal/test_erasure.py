@@ -84,8 +84,9 @@ async def test_nothing_is_left_of_who_did_not_become_a_customer(world: World, st
     assert await traces(world, person_id, registration.registration_id) == []
     stored = await world.stored(registration)
     assert (stored.stage, stored.create_time) == (stage, registration.create_time)
-    # The registrar is told once, of a registration and not of a person.
-    assert len(world.mails_to(REGISTRAR)) == told + (stage != STAGE_WITHDRAWN)
+    # The registrar is told once that it ended, and before a lapse that it is near.
+    mails = {STAGE_DECLINED: 1, STAGE_LAPSED: 2, STAGE_WITHDRAWN: 0}
+    assert len(world.mails_to(REGISTRAR)) == told + mails[stage]
 
 
 async def end(
