@@ -146,7 +146,9 @@ async def run() -> None:
         add_WorkServiceServicer_to_server(WorkService(registration, notification), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
-    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses, settings.trusted_proxies)
+    interceptor = RequestInterceptor(
+        AccountAuthenticator(identity, settings.trusted_proxies), contact, uses, settings.trusted_proxies
+    )
     public = settings.public_files()
     async with temporal_client.follow_certificates(settings, use):
         await serve(settings, interceptor, SERVICES, add_services, public.follow() if public else None)

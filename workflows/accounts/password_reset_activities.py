@@ -27,9 +27,11 @@ class PasswordOrderActivities:
     @activity.defn
     async def mail_password_link(self, order: PasswordOrderWorkflowInput) -> None:
         """Mails a one-time link to the account's own address; nothing if no account has the address (R22)."""
-        issue = IssuePasswordLinkRequest(request_id=order.request_id, email=order.email)
+        issue = IssuePasswordLinkRequest(
+            request_id=order.request_id, email=order.email, only_without_link=order.only_without_link
+        )
         issued = await self._identity.call(self._accounts.IssuePasswordLink, issue)
-        # While the mail server was away, a newer link may have been ordered.
+        # While the mail server was away, the password may have been chosen.
         if not issued.email or issued.link_void:
             return
         mail = SendMessageRequest(

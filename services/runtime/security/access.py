@@ -263,7 +263,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_LINKS, _services("worker"), "IssueLink", "VoidLinks"),
         *_rules(_LINKS, _services("gateway", "worker"), "RedeemLink"),
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
-        *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials"),
+        *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials", "FindUserName"),
         *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),

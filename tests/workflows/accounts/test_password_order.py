@@ -143,13 +143,19 @@ async def test_a_link_that_is_over_is_mailed_with_its_whole_life(world: World, a
     assert now() + timedelta(minutes=59) < issued.expire_time.ToDatetime(UTC) <= now() + timedelta(hours=1)
 
 
-async def test_a_link_that_a_later_order_has_made_void_is_not_mailed(world: World, account: Account) -> None:
-    """The mail server was away while two were ordered: one mail goes out, with the link that works."""
+async def test_a_link_is_not_mailed_once_the_password_is_chosen(world: World, account: Account) -> None:
+    """The mail server was away while two were ordered: both mails would bring the same link."""
     first = str(uuid.uuid4())
-    worker = world.worker["identity"]
+    worker, gateway = world.worker["identity"], world.gateway["identity"]
     issue = IssuePasswordLinkRequest(request_id=first, email=account.email)
-    await worker.call(AccountServiceStub(worker.channel).IssuePasswordLink, issue)
+    issued = await worker.call(AccountServiceStub(worker.channel).IssuePasswordLink, issue)
     await (await order(world, account.email)).result()
+    (mail,) = world.mails_to(account.email)
+    assert token_in(mail) == issued.link_token
+    choose = ChooseAccountPasswordRequest(
+        request_id=str(uuid.uuid4()), link_token=token_in(mail), password=NEW
+    )
+    await gateway.call(AccountServiceStub(gateway.channel).ChooseAccountPassword, choose)
     await (await order(world, account.email, first)).result()
     assert len(world.mails_to(account.email)) == 1
 
