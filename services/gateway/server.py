@@ -119,7 +119,7 @@ async def run() -> None:
         add_AuthServiceServicer_to_server(AuthService(identity, registration, orders, unit_workflows), server)
         add_BookTipsServiceServicer_to_server(BookTipsService(notification), server)
         add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
-        add_CredentialServiceServicer_to_server(CredentialService(identity), server)
+        add_CredentialServiceServicer_to_server(CredentialService(identity, registration, orders), server)
         add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(
             RegistrationService(
