@@ -130,7 +130,7 @@ def create_steps(
     address = AddressActivities(identity, registration, mailing, links, link_lifetime)
     seal = DisclosureSeal(settings.keys_dir)
     disclosures = DisclosureActivities(identity, registration, notification, seal)
-    orders = PasswordOrderActivities(identity, notification)
+    orders = PasswordOrderActivities(identity, registration, mailing)
     class_lists = ClassListActivities(identity, registration, mailing, settings.workflows_class_list_patience)
     removal = RemovalActivities(identity, registration, mailing, links, erasure, settings.retention())
     need = NeedActivities(

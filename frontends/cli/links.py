@@ -85,8 +85,13 @@ _customerships.add("data", "GetOwnContactData")
 _customerships.add("uses", "ListOwnUses")
 
 Commands(invitation, auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]).add("show", "GetInvitation")
-Commands(app, credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]).add(
-    "choose-password", "ChoosePassword", done="It is chosen. Your user name is {user_name}."
+_credentials = Commands(app, credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"])
+_credentials.add("choose-password", "ChoosePassword", done="It is chosen. Your user name is {user_name}.")
+_credentials.add(
+    "order-password",
+    "OrderCustomerPassword",
+    options={"user_name_or_email": "customer"},
+    done="If the library knows it, a link is on its way to the address on file.",
 )
 Commands(app, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]).add(
     "confirm-email", "ConfirmEmail", done="The address is confirmed."

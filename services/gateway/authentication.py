@@ -2,6 +2,7 @@
 
 import re
 
+import structlog
 from google.protobuf.message import Message
 
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK, Actor
@@ -10,11 +11,14 @@ from liity.v1.reason_pb2 import (
     REASON_PERMISSION_DENIED,
     REASON_UNIT_NOT_FOUND,
 )
+from services.runtime.rpc.client_address import CallerWatch, Networks
 from services.runtime.rpc.errors import FieldViolation, invalid, not_found, permission_denied
 from services.runtime.rpc.interceptor import Call
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.access import Accounts, Caller, Rule, Whose
 from services.runtime.security.access_tokens import AccessTokenVerifier, bearer_token
+
+log = structlog.get_logger()
 
 _UNIT = re.compile(r"units/([a-z0-9]{1,32})(?:/.*)?", re.DOTALL)
 
@@ -22,8 +26,9 @@ _UNIT = re.compile(r"units/([a-z0-9]{1,32})(?:/.*)?", re.DOTALL)
 class AccountAuthenticator:
     """Authenticates accounts, and authorises them for the units they belong to."""
 
-    def __init__(self, identity: Peer) -> None:
+    def __init__(self, identity: Peer, trusted_proxies: Networks = ()) -> None:
         self._tokens = AccessTokenVerifier(identity)
+        self._callers = CallerWatch(trusted_proxies)
 
     async def authenticate(self, call: Call, rule: Rule) -> Caller:
         """The account of an access token."""
@@ -39,6 +44,10 @@ class AccountAuthenticator:
         caller's: whether it exists stays hidden. PERMISSION_DENIED if no unit is named, or the caller's own,
         and no role is enough.
         """
+        if self._callers.is_alone(call.address):
+            log.warning(
+                "all callers have one network address: is a proxy missing in LIITY_TRUSTED_PROXIES?",
+            )
         actor = Actor(
             kind=ACTOR_KIND_LINK,
             request_id=getattr(request, "request_id", ""),

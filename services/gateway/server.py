@@ -119,7 +119,7 @@ async def run() -> None:
         add_AuthServiceServicer_to_server(AuthService(identity, registration, orders, unit_workflows), server)
         add_BookTipsServiceServicer_to_server(BookTipsService(notification), server)
         add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
-        add_CredentialServiceServicer_to_server(CredentialService(identity), server)
+        add_CredentialServiceServicer_to_server(CredentialService(identity, registration, orders), server)
         add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(
             RegistrationService(
@@ -146,7 +146,9 @@ async def run() -> None:
         add_WorkServiceServicer_to_server(WorkService(registration, notification), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)
-    interceptor = RequestInterceptor(AccountAuthenticator(identity), contact, uses, settings.trusted_proxies)
+    interceptor = RequestInterceptor(
+        AccountAuthenticator(identity, settings.trusted_proxies), contact, uses, settings.trusted_proxies
+    )
     public = settings.public_files()
     async with temporal_client.follow_certificates(settings, use):
         await serve(settings, interceptor, SERVICES, add_services, public.follow() if public else None)

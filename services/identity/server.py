@@ -57,6 +57,7 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
     sealed_ids = SealedIds(settings.keys_dir)
     passwords = Passwords()
     log_ins = LoginThrottle(engine, settings)
+    places = KnownPlaces(engine, sealed_ids, settings.suspicious_lock_outs)
     door = LinkDoor(engine, sealed_ids, LinkThrottle(engine, settings))
     orders = PasswordOrders(
         engine,
@@ -65,6 +66,7 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
         passwords,
         OrderThrottle(engine, settings),
         log_ins,
+        places,
         settings.password_order_lifetime,
     )
     persons = Persons(engine, HetuVault(settings.keys_dir), allow_artificial=settings.hetu_allow_artificial)
@@ -76,11 +78,18 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
         Sessions(engine, sealed_ids, settings.refresh_token_lifetime, settings.refresh_token_grace),
         orders,
         PasswordAges(engine, settings.password_reminder_age),
-        KnownPlaces(engine, sealed_ids, settings.suspicious_lock_outs),
+        places,
     )
     registrars = Registrars(engine, sealed_ids, door, passwords, settings.invitation_lifetime)
     links = Links(engine, sealed_ids, door, ConsentLinkOrderThrottle(engine, settings))
-    credentials = Credentials(engine, sealed_ids, door, passwords, settings.password_link_lifetime)
+    credentials = Credentials(
+        engine,
+        sealed_ids,
+        door,
+        passwords,
+        settings.password_link_lifetime,
+        settings.password_order_window,
+    )
 
     def add_services(server: grpc.aio.Server) -> None:
         person_service_pb2_grpc.add_PersonServiceServicer_to_server(persons, server)

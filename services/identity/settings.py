@@ -28,7 +28,10 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
         "account are refused from there.",
     )
     login_failures_per_caller: int = Field(
-        default=50, ge=1, description="Failed log-ins per network address and window before it is throttled."
+        default=200,
+        ge=1,
+        description="Failed log-ins per network address and window before it is throttled: a town's schools "
+        "share one.",
     )
     login_window: timedelta = Field(
         default=timedelta(minutes=15), gt=timedelta(0), description="How long failed log-ins are counted."
@@ -49,10 +52,16 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
         description="How long invalid link tokens are counted.",
     )
     password_orders_per_address: int = Field(
-        default=5, ge=1, description="Orders of a new password per e-mail address and window (R22)."
+        default=5,
+        ge=1,
+        description="Orders of a new password per e-mail address or user name and window that are all mailed "
+        "(R22, R42). Later ones are mailed only if no earlier link works.",
     )
     password_orders_per_caller: int = Field(
-        default=50, ge=1, description="Orders of a new password per network address and window (R22)."
+        default=500,
+        ge=1,
+        description="Orders of a new password per network address and window (R22): a town's schools share "
+        "one.",
     )
     password_order_window: timedelta = Field(
         default=timedelta(hours=1), gt=timedelta(0), description="How long orders are counted."
@@ -61,7 +70,7 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
         default=3, ge=1, description="Orders of a guardian's link anew per old link and window (R29)."
     )
     consent_link_orders_per_caller: int = Field(
-        default=50, ge=1, description="Orders of a guardian's link anew per network address and window."
+        default=500, ge=1, description="Orders of a guardian's link anew per network address and window."
     )
     consent_link_order_window: timedelta = Field(
         default=timedelta(days=1),

@@ -96,13 +96,25 @@ class Mailing:
         return (await self._identity.call(self._accounts.GetAccount, request)).account
 
     async def credentials(
-        self, step: RegistrationStep, details: MailingDetails, recipient: CredentialsRecipient.ValueType
+        self,
+        step: RegistrationStep,
+        details: MailingDetails,
+        recipient: CredentialsRecipient.ValueType,
+        *,
+        ordered_by_customer: bool = False,
+        only_without_link: bool = False,
     ) -> SendMessageRequest | None:
         """Issues credentials, which voids earlier links, and writes their mail (R13).
 
-        None if a later order voided this one's link: its mail carries the valid link.
+        None if a later order voided this one's link: its mail carries the valid link. If the customer has
+        ordered them, a link of the last hour is mailed again, or with `only_without_link` nothing (R42).
         """
-        issue = IssueCredentialsRequest(request_id=key(step.event_id, "issue"), person_id=step.person_id)
+        issue = IssueCredentialsRequest(
+            request_id=key(step.event_id, "issue"),
+            person_id=step.person_id,
+            ordered_by_customer=ordered_by_customer,
+            only_without_link=only_without_link,
+        )
         credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
         if credentials.link_void:
             return None

@@ -10,4 +10,5 @@ PAGES: tuple[Page, ...] = (
     Page("/log-in", Who.ANYBODY, show=log_in.show, send=log_in.log_in),
     Page("/log-out", Who.ANYBODY, send=log_in.log_out),
     Page("/lost-password", Who.ANYBODY, show=log_in.show_lost, send=log_in.order),
+    Page("/new-link", Who.ANYBODY, show=log_in.show_new_link, send=log_in.order_link),
 )

@@ -1,4 +1,4 @@
-"""Logging in and out, and ordering a new password (R9, R22)."""
+"""Logging in and out, and ordering a new password (R9, R22, R42)."""
 
 import grpc
 from starlette.responses import Response
@@ -8,6 +8,7 @@ from frontends.web.language import N_
 from frontends.web.pages import Draft, Visit, with_unit
 from frontends.web.sessions import WebSession
 from liity.v1.auth_service_pb2 import LogInRequest, LogOutRequest, OrderPasswordRequest
+from liity.v1.credential_service_pb2 import OrderCustomerPasswordRequest
 
 
 async def show(visit: Visit) -> Response:
@@ -88,3 +89,27 @@ async def order(visit: Visit) -> Response:
         errors = {violation.field: violation.text for violation in refusal.violations}
         return visit.render("accounts/lost_password.html", 422, errors=errors)
     return visit.render("accounts/password_ordered.html", email=email)
+
+
+async def show_new_link(visit: Visit) -> Response:
+    """Asks a customer of the library for the user name or address."""
+    return visit.render("accounts/new_link.html")
+
+
+async def order_link(visit: Visit) -> Response:
+    """Orders a customer's link. The answer never tells whether the user name or address is known (R42)."""
+    name = visit.typed.get("user_name_or_email", "").strip()
+    if visit.switches_language:
+        return await show_new_link(visit)
+    if not name:
+        errors = {"user_name_or_email": N_("Write your user name or e-mail address.")}
+        return visit.render("accounts/new_link.html", 422, errors=errors)
+    request = OrderCustomerPasswordRequest(user_name_or_email=name, request_id=visit.request_id)
+    try:
+        await visit.call(visit.site.api.credentials.OrderCustomerPassword, request)
+    except Refusal as refusal:
+        if not refusal.violations:
+            raise
+        errors = {violation.field: violation.text for violation in refusal.violations}
+        return visit.render("accounts/new_link.html", 422, errors=errors)
+    return visit.render("accounts/link_ordered.html")

@@ -102,9 +102,13 @@ class AuthService(AuthServiceServicer):
     ) -> OrderPasswordResponse:
         """Orders a new password (R22); the result is sent by e-mail only."""
         admit = identity_pb2.AdmitPasswordOrderRequest(email=request.email)
-        await self._identity.call(self._accounts.AdmitPasswordOrder, admit)
-        request_id = request.request_id
-        await self._orders.start(PasswordOrderWorkflowInput(request_id=request_id, email=request.email))
+        admitted = await self._identity.call(self._accounts.AdmitPasswordOrder, admit)
+        order = PasswordOrderWorkflowInput(
+            request_id=request.request_id,
+            email=request.email,
+            only_without_link=admitted.only_without_link,
+        )
+        await self._orders.start(order)
         return OrderPasswordResponse()
 
     @override

@@ -7,16 +7,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.identity.v1.account_service_pb2 import (
     AdmitPasswordOrderRequest,
+    AdmitPasswordOrderResponse,
     ChooseAccountPasswordRequest,
     IssuePasswordLinkRequest,
     IssuePasswordLinkResponse,
 )
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_ACCOUNT_PASSWORD
 from liity.v1.reason_pb2 import REASON_LINK_INVALID
+from services.identity.accounts.known_places import KnownPlaces
 from services.identity.accounts.passwords import Passwords, require_strong
 from services.identity.accounts.queries import fold_email
 from services.identity.accounts.throttle import LoginThrottle, OrderThrottle
-from services.identity.links.service import LinkDoor, issue_link, redeem_link
+from services.identity.links.service import LinkDoor, issue_link, recent_link, redeem_link, void_links
 from services.identity.links.tokens import SealedIds
 from services.identity.models import Account, Session
 from services.runtime.clock import now
@@ -35,6 +37,7 @@ class PasswordOrders:
         passwords: Passwords,
         orders: OrderThrottle,
         log_ins: LoginThrottle,
+        places: KnownPlaces,
         link_lifetime: timedelta,
     ) -> None:
         self._engine = engine
@@ -43,14 +46,20 @@ class PasswordOrders:
         self._passwords = passwords
         self._orders = orders
         self._log_ins = log_ins
+        self._places = places
         self._link_lifetime = link_lifetime
 
-    async def admit(self, request: AdmitPasswordOrderRequest) -> None:
+    async def admit(self, request: AdmitPasswordOrderRequest) -> AdmitPasswordOrderResponse:
         """Counts an order against its limits, without looking up whether the address has an account."""
-        await self._orders.admit(fold_email(request.email), current_actor().caller_address)
+        few = await self._orders.admit(fold_email(request.email), current_actor().caller_address)
+        return AdmitPasswordOrderResponse(only_without_link=not few)
 
     async def issue(self, request: IssuePasswordLinkRequest) -> IssuePasswordLinkResponse:
-        """Issues the link of an order and voids earlier ones; empty if no account has the address."""
+        """Issues the link of an order; empty if no account has the address.
+
+        A link that has more than half its time is given again, and no order voids a link: others may order,
+        too.
+        """
         async with self._engine.begin() as connection:
             # Locks the account's row until the transaction ends.
             found = await connection.execute(
@@ -61,13 +70,23 @@ class PasswordOrders:
             account = found.one_or_none()
             if account is None:
                 return IssuePasswordLinkResponse()
-            link = await issue_link(
+            link = await recent_link(
+                connection,
+                LINK_PURPOSE_ACCOUNT_PASSWORD,
+                account.account_id,
+                request.request_id,
+                self._link_lifetime / 2,
+            )
+            if link is not None and request.only_without_link:
+                return IssuePasswordLinkResponse()
+            link = link or await issue_link(
                 connection,
                 LINK_PURPOSE_ACCOUNT_PASSWORD,
                 account.account_id,
                 request.request_id,
                 self._link_lifetime,
                 lives_anew=True,
+                voids_earlier=False,
             )
         response = IssuePasswordLinkResponse(
             email=account.email,
@@ -106,4 +125,8 @@ class PasswordOrders:
                 raise not_found(REASON_LINK_INVALID)
             await connection.execute(delete(Session).where(Session.account_id == link.subject))
             await redeem_link(connection, link.link_id, request.request_id)
-        await self._log_ins.forget(email, current_actor().caller_address)
+            await void_links(connection, LINK_PURPOSE_ACCOUNT_PASSWORD, link.subject)
+        caller_address = current_actor().caller_address
+        await self._log_ins.forget(email, caller_address)
+        # Whoever reads the account's mail is let in from here, though others go on guessing.
+        await self._places.remember(link.subject, caller_address)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 
+from stdnum.fi import hetu
 from zxcvbn import zxcvbn
 
 MIN_LENGTH = 12
@@ -38,11 +39,15 @@ def is_strong(password: str, own_words: Iterable[str] = ()) -> bool:
     `own_words` are those that a guesser would try first: the account's address, names, unit.
     """
     seen = _seen(password)
-    # A personal identity code is known to others, and has too few signs to count.
-    if len(_CODE.sub("", seen)) < MIN_LENGTH:
+    # A personal identity code is known to others.
+    if len(_CODE.sub(_unless_code, seen)) < MIN_LENGTH:
         return False
     words = [*_parts(own_words), *_common_words()]
     return all(_guesses(reading, words) >= _MIN_GUESSES for reading in _readings(seen))
+
+
+def _unless_code(match: re.Match[str]) -> str:
+    return "" if hetu.is_valid(match[0].upper(), allow_temporary=True) else match[0]
 
 
 def _seen(password: str) -> str:

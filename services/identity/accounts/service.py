@@ -182,8 +182,7 @@ class Accounts(AccountServiceServicer):
     async def AdmitPasswordOrder(
         self, request: AdmitPasswordOrderRequest, context: object
     ) -> AdmitPasswordOrderResponse:
-        await self._orders.admit(request)
-        return AdmitPasswordOrderResponse()
+        return await self._orders.admit(request)
 
     @override
     async def IssuePasswordLink(

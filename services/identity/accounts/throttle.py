@@ -118,7 +118,11 @@ class LinkThrottle:
 
 
 class OrderThrottle:
-    """Counts orders of a new password, per address and per caller (R22)."""
+    """Counts orders of a new password, per address and per caller (R22, R42).
+
+    Only the limit per caller refuses: whoever knows an address could use up its orders, and then nobody's way
+    out by mail would work. Orders beyond the limit of an address are mailed only if no earlier link works.
+    """
 
     def __init__(self, engine: AsyncEngine, settings: IdentitySettings) -> None:
         self._limiter = Limiter(engine, limits, REASON_TOO_MANY_ORDERS)
@@ -126,13 +130,18 @@ class OrderThrottle:
         self._per_caller = settings.password_orders_per_caller
         self._window = settings.password_order_window
 
-    async def admit(self, email: str, caller_address: str) -> None:
-        """Counts an order; raises RESOURCE_EXHAUSTED (TOO_MANY_ORDERS) after too many."""
+    async def admit(self, name: str, caller_address: str) -> bool:
+        """Counts an order for an address or user name; whether the limit for it is kept.
+
+        Raises RESOURCE_EXHAUSTED (TOO_MANY_ORDERS) after too many by the caller.
+        """
         until = now() + self._window
-        await self._limiter.admit(
-            Limit(f"order:caller:{network_of(caller_address)}", self._per_caller, until),
-            Limit(f"order:address:{email}", self._per_address, until),
-        )
+        caller = Limit(f"order:caller:{network_of(caller_address)}", self._per_caller, until)
+        address = Limit(f"order:address:{name}", self._per_address, until)
+        reached = await self._limiter.count(caller, address)
+        if any(one.limit is caller for one in reached):
+            raise self._limiter.refusal(reached)
+        return not reached
 
 
 class ConsentLinkOrderThrottle:

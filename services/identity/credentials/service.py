@@ -12,6 +12,8 @@ from typing_extensions import override
 from liity.identity.v1.credential_service_pb2 import (
     ChoosePasswordRequest,
     ChoosePasswordResponse,
+    FindUserNameRequest,
+    FindUserNameResponse,
     GetCredentialStateRequest,
     GetCredentialStateResponse,
     IssueCredentialsRequest,
@@ -23,7 +25,7 @@ from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceServi
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_PASSWORD
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_PERSON_NOT_FOUND
 from services.identity.accounts.passwords import Passwords, require_strong
-from services.identity.links.service import LinkDoor, issue_link, redeem_link, void_links
+from services.identity.links.service import LinkDoor, issue_link, recent_link, redeem_link, void_links
 from services.identity.links.tokens import SealedIds
 from services.identity.models import Credential, Link, Person
 from services.runtime.clock import now
@@ -45,12 +47,14 @@ class Credentials(CredentialServiceServicer):
         door: LinkDoor,
         passwords: Passwords,
         link_lifetime: timedelta,
+        order_window: timedelta,
     ) -> None:
         self._engine = engine
         self._sealed_ids = sealed_ids
         self._door = door
         self._passwords = passwords
         self._link_lifetime = link_lifetime
+        self._order_window = order_window
 
     @override
     async def IssueCredentials(
@@ -59,7 +63,16 @@ class Credentials(CredentialServiceServicer):
         async with self._engine.begin() as connection:
             # Locks the credential's row until the transaction ends.
             user_name = await _ensure_user_name(connection, request.person_id)
-            link = await issue_link(
+            recent = None
+            if request.ordered_by_customer:
+                recent = await recent_link(
+                    connection,
+                    LINK_PURPOSE_PASSWORD,
+                    request.person_id,
+                    request.request_id,
+                    self._order_window,
+                )
+            link = recent or await issue_link(
                 connection,
                 LINK_PURPOSE_PASSWORD,
                 request.person_id,
@@ -70,7 +83,7 @@ class Credentials(CredentialServiceServicer):
         response = IssueCredentialsResponse(
             user_name=user_name,
             link_token=self._sealed_ids.seal("password", link.link_id),
-            link_void=link.void,
+            link_void=link.void or (recent is not None and request.only_without_link),
         )
         response.expire_time.FromDatetime(link.expires_at)
         return response
@@ -90,6 +103,7 @@ class Credentials(CredentialServiceServicer):
                 # Lock credentials before links, as issuing does.
                 user_name = await _set_password(connection, link.subject, password_hash)
                 await redeem_link(connection, link.link_id, request.request_id)
+                await void_links(connection, LINK_PURPOSE_PASSWORD, link.subject)
         if user_name is None:
             raise not_found(REASON_LINK_INVALID)
         return ChoosePasswordResponse(user_name=user_name)
@@ -107,6 +121,14 @@ class Credentials(CredentialServiceServicer):
             )
             await void_links(connection, LINK_PURPOSE_PASSWORD, request.person_id)
         return VoidCredentialsResponse()
+
+    @override
+    async def FindUserName(self, request: FindUserNameRequest, context: object) -> FindUserNameResponse:
+        # NUL is replaced: PostgreSQL cannot store it.
+        user_name = "".join(request.user_name.lower().split()).replace("\0", "\ufffd")
+        found = select(Credential.person_id).where(Credential.user_name == user_name)
+        async with self._engine.connect() as connection:
+            return FindUserNameResponse(person_id=await connection.scalar(found) or "")
 
     @override
     async def GetCredentialState(

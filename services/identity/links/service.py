@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Row, Select, bindparam, func, select, update
+from sqlalchemy import Row, Select, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -85,7 +85,7 @@ class IssuedLink(NamedTuple):
     subject: str
     expires_at: datetime
     void: bool
-    """The same request issued it before, and a later request has voided it."""
+    """The same request issued it before, and it was used or voided since: nobody should be mailed it."""
 
 
 class LinkDoor:
@@ -311,8 +311,8 @@ async def redeem_link(
     return subject if subject is not None else (await usable_link(connection, link_id, request_id)).subject
 
 
-def _issue_statement() -> Select[str, str, datetime]:
-    """Inserts a link and voids the subject's earlier ones; no row if the request issued one before."""
+def _issue_statement(*, voids_earlier: bool) -> Select[str, str, datetime]:
+    """Inserts a link, and voids the subject's earlier ones; no row if the request issued one before."""
     purpose = bindparam("for_purpose", type_=Link.purpose.type)
     issued = (
         insert(Link)
@@ -328,6 +328,8 @@ def _issue_statement() -> Select[str, str, datetime]:
         .returning(Link.link_id, Link.subject, Link.expires_at)
         .cte("issued")
     )
+    if not voids_earlier:
+        return select(issued)
     # The update sees the table as it was before the statement, so it does not void the new link.
     voided = (
         update(Link)
@@ -343,8 +345,9 @@ def _issue_statement() -> Select[str, str, datetime]:
     return select(issued).add_cte(voided)
 
 
-# Every Save issues a link: build the statement once.
-_ISSUE = _issue_statement()
+# Every Save issues a link: build the statements once.
+_ISSUE = _issue_statement(voids_earlier=True)
+_ISSUE_BESIDES = _issue_statement(voids_earlier=False)
 
 
 _EXTEND = (
@@ -371,6 +374,7 @@ async def issue_link(
     lifetime: timedelta,
     *,
     lives_anew: bool = False,
+    voids_earlier: bool = True,
 ) -> IssuedLink:
     """Issues a link and voids the subject's earlier ones, or returns the one this request issued before.
 
@@ -389,18 +393,51 @@ async def issue_link(
         "request": request_id,
         "moment": moment,
     }
-    link = (await connection.execute(_ISSUE, parameters)).one_or_none()
+    issue = _ISSUE if voids_earlier else _ISSUE_BESIDES
+    link = (await connection.execute(issue, parameters)).one_or_none()
     if link is not None:
         return IssuedLink(link.link_id, link.subject, link.expires_at, void=False)
     if lives_anew:
         await connection.execute(_EXTEND, _extension(purpose, request_id, end))
-    issued_before = select(Link.link_id, Link.subject, Link.expires_at, Link.voided_at).where(
+    is_over = or_(Link.voided_at.is_not(None), Link.used_at.is_not(None))
+    issued_before = select(Link.link_id, Link.subject, Link.expires_at, is_over.label("is_over")).where(
         Link.purpose == purpose, Link.request_id == request_id
     )
     made = (await connection.execute(issued_before)).one()
     if made.subject != subject:
         raise already_exists(REASON_REQUEST_ID_REUSED)
-    return IssuedLink(made.link_id, made.subject, made.expires_at, void=made.voided_at is not None)
+    return IssuedLink(made.link_id, made.subject, made.expires_at, void=made.is_over)
+
+
+async def recent_link(
+    connection: AsyncConnection,
+    purpose: LinkPurpose.ValueType,
+    subject: str,
+    request_id: str,
+    age: timedelta,
+) -> IssuedLink | None:
+    """The subject's newest usable link if it is younger than `age`; None if `request_id` has issued one.
+
+    A link that goes on working is mailed again, so that orders of others void nobody's link.
+    """
+    moment = now()
+    of_request = exists().where(Link.purpose == purpose, Link.request_id == request_id)
+    found = await connection.execute(
+        select(Link.link_id, Link.subject, Link.expires_at)
+        .where(
+            Link.purpose == purpose,
+            Link.subject == subject,
+            Link.used_at.is_(None),
+            Link.voided_at.is_(None),
+            Link.expires_at > moment,
+            Link.created_at > moment - age,
+            ~of_request,
+        )
+        .order_by(Link.created_at.desc())
+        .limit(1)
+    )
+    link = found.one_or_none()
+    return None if link is None else IssuedLink(link.link_id, link.subject, link.expires_at, void=False)
 
 
 async def _issued_before(

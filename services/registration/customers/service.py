@@ -30,6 +30,7 @@ from services.registration.customers import (
     go_online,
     identity_code,
     listing,
+    online,
     removals,
     temporary_need,
 )
@@ -161,6 +162,14 @@ class CustomerServicer(CustomerServiceServicer):
         return pb.OrderCredentialsResponse(
             person_id=row["person_id"], registration_id=row["registration_id"] or ""
         )
+
+    @override
+    async def FindOnlineCustomers(
+        self, request: pb.FindOnlineCustomersRequest, _context: object
+    ) -> pb.FindOnlineCustomersResponse:
+        """Finds whom an order of a new password is about (R42)."""
+        async with self._autocommit.connect() as connection:
+            return await online.find(connection, request)
 
     @override
     async def MarkEmailUndeliverable(

@@ -76,6 +76,8 @@ class Customer(Base):
         Index("ix_customers_birth_date_sort_key", "birth_date", "sort_key", "state", "customer_id"),
         # For everybody whose mail goes to an address that takes none.
         Index("ix_customers_email", "email", postgresql_where=text("email <> ''")),
+        # For orders of a new password, which customers make by their address.
+        Index("ix_customers_folded_email", text("lower(email)"), postgresql_where=text("email <> ''")),
         Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
         # For reconciliation with the workflows: customers marked for deletion, or with a temporary need.
         Index("ix_customers_marked", "customer_id", postgresql_where=text("state = 2")),

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from asyncpg import exceptions as asyncpg_errors
 from pydantic import Field, field_validator
-from sqlalchemy import Connection, ExceptionContext, MetaData, event, make_url, text
+from sqlalchemy import Connection, ExceptionContext, MetaData, TextClause, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -199,7 +199,7 @@ def run_migration_environment(config: Config, metadata: MetaData) -> None:
 
 
 def create_index_concurrently(
-    name: str, table: str, columns: Sequence[str], where: str | None = None
+    name: str, table: str, columns: Sequence[str | TextClause], where: str | None = None
 ) -> None:
     """Builds an index in a migration while the table is read and written.
 

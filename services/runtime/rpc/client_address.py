@@ -8,6 +8,33 @@ Address = IPv4Address | IPv6Address
 Networks = Sequence[IPv4Network | IPv6Network]
 
 
+_MANY = 1000
+"""Calls after which a single caller is suspicious: a town's schools make more within an hour."""
+
+
+class CallerWatch:
+    """Notices that all calls come from one network address: then limits per caller hit everybody at once.
+
+    Trusted proxies that call for themselves, as checks and commands on the same machine do, do not count.
+    """
+
+    def __init__(self, trusted: Networks = ()) -> None:
+        self._trusted = trusted
+        self._calls = 0
+        self._only: str | None = None
+
+    def is_alone(self, address: str) -> bool:
+        """Notes a call; True once, after many calls if all have come from one address."""
+        if self._calls >= _MANY or _is_in(address, self._trusted):
+            return False
+        if self._calls and address != self._only:
+            self._calls = _MANY
+            return False
+        self._only = address
+        self._calls += 1
+        return self._calls == _MANY
+
+
 def caller_address(peer: str, forwarded: str, trusted: Networks) -> str:
     """The caller's network address, without a port.
 
@@ -26,6 +53,11 @@ def caller_address(peer: str, forwarded: str, trusted: Networks) -> str:
             break
         address = before
     return str(address)
+
+
+def _is_in(address: str, networks: Networks) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
 def _of_peer(peer: str) -> Address | None:

@@ -153,7 +153,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CONSENTS, Anyone(), "GetConsentRequest", "AcceptConsent", "DeclineConsent"),
         *_rules(_CONSENTS, Anyone(), "GetConsentStatus", "RequestNewConsentLink"),
         *_rules(_CONSENTS, Anyone(), "ReportWrongRecipient", "TakeBackDecline"),
-        *_rules("liity.v1.CredentialService", Anyone(), "ChoosePassword"),
+        *_rules("liity.v1.CredentialService", Anyone(), "ChoosePassword", "OrderCustomerPassword"),
         *_rules(_REGISTRATIONS, _unit_people("customer:look-up", _READ), "CheckPersonalIdentityCode"),
         *_rules(
             _REGISTRATIONS,
@@ -263,7 +263,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_LINKS, _services("worker"), "IssueLink", "VoidLinks"),
         *_rules(_LINKS, _services("gateway", "worker"), "RedeemLink"),
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
-        *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials"),
+        *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials", "FindUserName"),
         *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
@@ -286,6 +286,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_CUSTOMERS, _services("gateway"), "SearchCustomers", "ConfirmEmail", "CheckBirthDate"),
         *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "GetCustomer"),
         *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "UpdateCustomer"),
+        *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "FindOnlineCustomers"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "TransferCustomer", "OrderCredentials"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "MarkEmailUndeliverable", "MarkEmailDelivered"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "EndCustomership", "UndoRemoval"),

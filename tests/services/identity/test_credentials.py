@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.identity.v1.credential_service_pb2 import (
     ChoosePasswordRequest,
+    FindUserNameRequest,
     IssueCredentialsRequest,
     VoidCredentialsRequest,
 )
@@ -70,7 +71,6 @@ async def test_the_way_to_a_password(
     assert issued.user_name.startswith("liity-")
     assert person_id not in issued.user_name + issued.link_token
     left = issued.expire_time.ToDatetime(UTC) - now()
-    # To the end of the day (R44).
     assert timedelta(days=29, hours=23) < left <= timedelta(days=31)
     assert (await identity(choose(issued.link_token))).user_name == issued.user_name
     password_hash = await stored_hash(identity_engine, person_id)
@@ -125,6 +125,40 @@ async def test_issuing_anew_voids_earlier_links(identity: Component, person_id: 
     repeated.ClearField("link_void")
     assert repeated == first, "a late repetition answers the same link and voids nothing"
     assert (await identity(choose(second.link_token))).user_name == first.user_name
+
+
+async def test_a_customer_s_own_orders_void_no_link_of_the_last_hour(
+    identity: Component, identity_engine: AsyncEngine, person_id: str
+) -> None:
+    def own(*, only_without_link: bool = False) -> IssueCredentialsRequest:
+        return IssueCredentialsRequest(
+            request_id=str(uuid4()),
+            person_id=person_id,
+            ordered_by_customer=True,
+            only_without_link=only_without_link,
+        )
+
+    first = await identity(issue(person_id))
+    assert (await identity(own())).link_token == first.link_token
+    assert (await identity(own(only_without_link=True))).link_void
+    async with identity_engine.begin() as connection:
+        await connection.execute(
+            update(Link)
+            .where(Link.subject == person_id)
+            .values(created_at=Link.created_at - timedelta(minutes=61))
+        )
+    anew = await identity(own(only_without_link=True))
+    assert not anew.link_void
+    assert anew.link_token != first.link_token
+    assert (await identity(choose(anew.link_token))).user_name == anew.user_name
+
+
+async def test_a_user_name_is_found_however_it_is_typed(identity: Component, person_id: str) -> None:
+    name = (await identity(issue(person_id))).user_name
+    for typed in (name, name.upper(), f" {name[:7]} {name[7:]}\n"):
+        assert (await identity(FindUserNameRequest(user_name=typed))).person_id == person_id
+    for typed in ("", name[:-1], "\0", "%"):
+        assert not (await identity(FindUserNameRequest(user_name=typed))).person_id
 
 
 async def test_of_racing_issues_one_link_remains(identity: Component, person_id: str) -> None:

@@ -71,7 +71,7 @@ async def test_limits_count_the_address_that_a_trusted_frontend_names_and_no_oth
 ) -> None:
     """Wrong links, wrong passwords and orders of a password: each browser behind a frontend by itself."""
     good = GetConsentRequestRequest(token=facts.consent.good)
-    wrong = GetConsentRequestRequest(token="x" * 40)
+    wrong = GetConsentRequestRequest(token="x" * 50)
 
     def log_in() -> LogInRequest:
         return LogInRequest(email=f"{new_request_id()}@koulu.example", password="not the password")

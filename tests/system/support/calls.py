@@ -44,7 +44,7 @@ from liity.v1.consent_service_pb2 import (
     RequestNewConsentLinkRequest,
     TakeBackDeclineRequest,
 )
-from liity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.v1.credential_service_pb2 import ChoosePasswordRequest, OrderCustomerPasswordRequest
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_CUSTOMER,
     LANGUAGE_FI,
@@ -247,6 +247,11 @@ CALLS: dict[str, Call] = {
     "/liity.v1.ConsentService/TakeBackDecline": Call(
         lambda facts: TakeBackDeclineRequest(token=facts.consent.good, request_id=new_request_id()),
         link="consent",
+    ),
+    "/liity.v1.CredentialService/OrderCustomerPassword": Call(
+        lambda _: OrderCustomerPasswordRequest(
+            user_name_or_email=f"{new_request_id()}@kirjasto.example", request_id=new_request_id()
+        ),
     ),
     "/liity.v1.CredentialService/ChoosePassword": Call(
         lambda facts: ChoosePasswordRequest(

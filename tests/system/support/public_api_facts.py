@@ -226,7 +226,10 @@ async def _account_links(identity: Peer, anybody: ApiClient, email: str) -> Link
         token=used.link_token, request_id=new_request_id(), password="kolme sanaa riittää"
     )
     await anybody.call(anybody.auth.ChooseAccountPassword, choose)
-    void, good = await issued(), await issued()
+    void = await issued()
+    stop = VoidLinksRequest(purpose=LINK_PURPOSE_ACCOUNT_PASSWORD, subject=void.account_id)
+    await identity.call(LinkServiceStub(identity.channel).VoidLinks, stop)
+    good = await issued()
     return Links(
         good=good.link_token,
         used=used.link_token,

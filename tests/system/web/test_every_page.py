@@ -16,6 +16,7 @@ OPEN = {
     "/log-in",
     "/log-out",
     "/lost-password",
+    "/new-link",
     "/accessibility",
     "/privacy",
     "/parts",

@@ -107,6 +107,8 @@ def test_what_is_guessed_early_is_weak(password: str) -> None:
         "опять весна пришла",
         "ปลาแมวหมานกไก่บ้าน",
         "Kx9#mQ2$vL5p",
+        "308997d9483473d7ff41",
+        "_Ab0-_9ZxY_7pQ",
         "äiti osti uuden sohvan",
         "a long passphrase",
         "minä ja meri ja tuuli",

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from services.runtime.data.rate_limits import network_of
-from services.runtime.rpc.client_address import caller_address
+from services.runtime.rpc.client_address import CallerWatch, caller_address
 
 PROXIES = (ip_network("10.1.0.0/16"), ip_network("2001:db8:1::/48"))
 
@@ -71,3 +71,20 @@ def test_without_proxies_of_ours_nobody_is_believed() -> None:
 )
 def test_one_site_is_one_caller(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_many_calls_from_one_address_alone_are_noticed_once() -> None:
+    watch = CallerWatch()
+    assert [watch.is_alone("192.0.2.1") for _ in range(1002)] == [False] * 999 + [True, False, False]
+
+
+def test_two_callers_are_not_one() -> None:
+    watch = CallerWatch()
+    addresses = ["192.0.2.1"] * 900 + ["192.0.2.2"] + ["192.0.2.1"] * 2000
+    assert not any(watch.is_alone(address) for address in addresses)
+
+
+def test_a_trusted_proxy_that_calls_for_itself_is_no_caller() -> None:
+    watch = CallerWatch([ip_network("127.0.0.0/8")])
+    assert not any(watch.is_alone("127.0.0.1") for _ in range(2000))
+    assert [watch.is_alone("192.0.2.1") for _ in range(1000)][-1]

@@ -21,7 +21,8 @@ from liity.identity.v1.account_service_pb2 import (
     LogInRequest,
 )
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
-from liity.v1.customer_form_pb2 import LANGUAGE_EN
+from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, LANGUAGE_EN
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
 from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflowInput
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
@@ -33,7 +34,7 @@ from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.temporal.codec import EncryptionCodec
 from services.runtime.temporal.names import PasswordOrderWorkflowNames
 from tests.replay.histories import payloads_in
-from tests.workflows.conftest import World
+from tests.workflows.conftest import World, adult_form, born, child_form
 
 NEW = "neljä sanaa on riittävästi"
 
@@ -52,11 +53,13 @@ async def account(world: World) -> Account:
     return (await world.seed["identity"].call(stub.CreateAccount, request)).account
 
 
-async def order(world: World, email: str, request_id: str | None = None) -> WorkflowHandle[Any, Any]:
+async def order(
+    world: World, email: str, request_id: str | None = None, **fields: bool
+) -> WorkflowHandle[Any, Any]:
     """Orders a password as the gateway does; gives the run."""
     request_id = request_id or str(uuid.uuid4())
     await PasswordOrderWorkflows(world.temporal).start(
-        PasswordOrderWorkflowInput(request_id=request_id, email=email)
+        PasswordOrderWorkflowInput(request_id=request_id, email=email, **fields)
     )
     return world.temporal.get_workflow_handle(PasswordOrderWorkflowNames.workflow_id(request_id))
 
@@ -143,13 +146,19 @@ async def test_a_link_that_is_over_is_mailed_with_its_whole_life(world: World, a
     assert now() + timedelta(minutes=59) < issued.expire_time.ToDatetime(UTC) <= now() + timedelta(hours=1)
 
 
-async def test_a_link_that_a_later_order_has_made_void_is_not_mailed(world: World, account: Account) -> None:
-    """The mail server was away while two were ordered: one mail goes out, with the link that works."""
+async def test_a_link_is_not_mailed_once_the_password_is_chosen(world: World, account: Account) -> None:
+    """The mail server was away while two were ordered: both mails would bring the same link."""
     first = str(uuid.uuid4())
-    worker = world.worker["identity"]
+    worker, gateway = world.worker["identity"], world.gateway["identity"]
     issue = IssuePasswordLinkRequest(request_id=first, email=account.email)
-    await worker.call(AccountServiceStub(worker.channel).IssuePasswordLink, issue)
+    issued = await worker.call(AccountServiceStub(worker.channel).IssuePasswordLink, issue)
     await (await order(world, account.email)).result()
+    (mail,) = world.mails_to(account.email)
+    assert token_in(mail) == issued.link_token
+    choose = ChooseAccountPasswordRequest(
+        request_id=str(uuid.uuid4()), link_token=token_in(mail), password=NEW
+    )
+    await gateway.call(AccountServiceStub(gateway.channel).ChooseAccountPassword, choose)
     await (await order(world, account.email, first)).result()
     assert len(world.mails_to(account.email)) == 1
 
@@ -178,3 +187,79 @@ async def test_a_mail_too_many_waits_for_tomorrow(world: World, account: Account
     await world.environment.fast_forward(run)
     await run.result()
     assert len(world.mails_to(account.email)) == 1
+
+
+# Customers
+
+
+async def mailed_tokens(world: World, email: str, number: int) -> list[str]:
+    """The tokens in the credentials mails to an address, once there are so many."""
+
+    async def found() -> list[str]:
+        mails = [mail for mail in world.mails_to(email) if mail["Subject"] == "Tunnukset kirjaston palveluun"]
+        bodies = [mail.get_body(("plain",)) for mail in mails]
+        return [re.findall(r"/password/([\w.~-]+)", body.get_content())[0] for body in bodies if body]
+
+    return await eventually(found, lambda tokens: len(tokens) >= number, 60)
+
+
+async def user_name_of(world: World, registration: Registration) -> str:
+    rows = await world.rows(
+        "identity", "SELECT user_name FROM credentials WHERE person_id = :id", id=registration.person_id
+    )
+    return str(rows[0]["user_name"])
+
+
+async def test_a_customer_orders_a_link_by_user_name_or_address(world: World) -> None:
+    email = f"Outi.{uuid.uuid4().hex}@posti.example"
+    adult, _ = await world.save(adult_form(email), born(40))
+    sibling, _ = await world.save(child_form(email), born(16))
+    await mailed_tokens(world, email, 2)
+    await (await order(world, f" {email.lower()} ", for_customer=True)).result()
+    # One each, with the links of the last hour: nobody else's order makes them void.
+    tokens = await mailed_tokens(world, email, 4)
+    assert sorted(tokens[2:]) == sorted(tokens[:2])
+    await world.change(
+        "identity",
+        "UPDATE links SET created_at = created_at - interval '61 minutes' WHERE subject = :id",
+        id=adult.person_id,
+    )
+    name = await user_name_of(world, adult)
+    await (await order(world, name.upper(), for_customer=True)).result()
+    assert (await mailed_tokens(world, email, 5))[4] not in tokens
+    customer = (await world.customer(sibling)).customer_id
+    uses = "SELECT actor_kind FROM use_entries WHERE action = 'credentials:send' AND :id = ANY(subject_ids)"
+    assert len(await world.rows("registration", uses, id=customer)) == 1
+
+
+async def test_an_order_for_a_customer_beyond_the_limit_is_mailed_only_if_there_is_no_new_link(
+    world: World,
+) -> None:
+    email = f"{uuid.uuid4().hex}@posti.example"
+    registration, _ = await world.save(adult_form(email), born(40))
+    await mailed_tokens(world, email, 1)
+    beyond = {"for_customer": True, "only_without_link": True}
+    await (await order(world, email, **beyond)).result()
+    assert len(await mailed_tokens(world, email, 1)) == 1
+    await world.change(
+        "identity",
+        "UPDATE links SET voided_at = now() WHERE subject = :id",
+        id=registration.person_id,
+    )
+    await (await order(world, email, **beyond)).result()
+    await mailed_tokens(world, email, 2)
+
+
+async def test_whether_a_customer_has_the_name_or_address_is_told_to_nobody(world: World) -> None:
+    email, borrowers = (f"{uuid.uuid4().hex}@posti.example" for _ in range(2))
+    await world.save(adult_form(email), born(40))
+    await mailed_tokens(world, email, 1)
+    on_disc = adult_form(borrowers, kind=CUSTOMER_KIND_CD_BORROWER)
+    on_disc.ClearField("credentials_recipient")
+    await world.save(on_disc, born(50))
+    unknown = ("liity-bbbbbbbb", "nobody", f"{uuid.uuid4().hex}@posti.example", "a\0b@c", borrowers)
+    runs = [await order(world, name, for_customer=True) for name in (email, *unknown)]
+    assert len({(await run.result()).SerializeToString() for run in runs}) == 1
+    known, *others = [await events(run) for run in runs]
+    assert others == [known] * len(unknown)
+    assert await mailed_tokens(world, borrowers, 0) == []
