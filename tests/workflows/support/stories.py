@@ -603,8 +603,10 @@ async def unit_closed(world: World) -> Scene:
 
 async def unit_moved(world: World) -> Scene:
     """A unit is closed into its successor, with a customer."""
-    registration, _ = await world.save(adult_form(address()), born(40))
-    unit_id, successor = registration.unit_id, await world.unit()
+    unit_id, successor = await world.unit(), await world.unit()
+    request = world.save_request(await world.person(born(40)), adult_form(address()), born(40))
+    request.unit_id = unit_id
+    await world.workflows.save(request)
     workflows = UnitWorkflows(world.temporal)
     workflow_id = UnitClosingWorkflowNames.workflow_id(unit_id)
     return Scene(workflow_id, lambda: workflows.close(unit_id, new_id(), successor))
