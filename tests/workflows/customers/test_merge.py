@@ -1,12 +1,15 @@
 """Two customers become one: what runs for the one ends, what runs for the other goes on (R24, R34)."""
 
 import uuid
+from datetime import timedelta
 from email.message import EmailMessage
 
 import pytest
 from temporalio.client import WorkflowHandle
 
 from deploy.demo.polling import eventually
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest, IssueLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.identity.v1.person_service_pb2 import FindPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1.customer_service_pb2 import Customer, MergeCustomersRequest, UndoMergeRequest
@@ -17,11 +20,13 @@ from liity.v1.reason_pb2 import (
     REASON_BOTH_HAVE_PERSONAL_IDENTITY_CODES,
     REASON_CHANGED_SINCE_MERGE,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_LINK_VOID,
     REASON_MERGE_FINAL,
     REASON_REQUEST_ID_REUSED,
     REASON_SAME_CUSTOMER,
 )
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WELCOMED
+from services.runtime.clock import now, timestamp
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import (
     MergeUndoWorkflowNames,
@@ -161,6 +166,24 @@ async def undo(world: World, kept: Customer, merged: Customer, request_id: str =
     return request.request_id
 
 
+async def confirmation_link(world: World, registration: Registration) -> str:
+    """A link as it is mailed to a new address of the registration's customer."""
+    worker = world.worker["identity"]
+    issue = IssueLinkRequest(
+        request_id=str(uuid.uuid4()),
+        purpose=LINK_PURPOSE_EMAIL,
+        subject=registration.registration_id,
+        expire_time=timestamp(now() + timedelta(days=7)),
+    )
+    return (await worker.call(LinkServiceStub(worker.channel).IssueLink, issue)).token
+
+
+async def open_link(world: World, token: str) -> str:
+    gateway = world.gateway["identity"]
+    check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_EMAIL)
+    return (await gateway.call(LinkServiceStub(gateway.channel).CheckLink, check)).subject
+
+
 async def credentials(world: World) -> set[tuple[object, ...]]:
     rows = await world.rows("identity", "SELECT person_id, user_name, created_at FROM credentials")
     return {tuple(row) for row in rows}
@@ -174,9 +197,15 @@ async def test_a_merge_that_was_wrong_is_taken_back(world: World, code_of: CodeO
     registration, _, merged = await saved(world, mail_of_merged)
     code_of_merged = world.seen[-1]
     before = await world.stored(registration), await credentials(world)
+    token = await confirmation_link(world, registration)
 
     merge_id = await merge(world, kept, merged, code_of)
+    # What was mailed for the merged one acts for nobody, and says so.
+    with pytest.raises(Refusal) as void:
+        await open_link(world, token)
+    assert void.value.reason == REASON_LINK_VOID
     request_id = await undo(world, kept, merged)
+    assert await open_link(world, token) == registration.registration_id
     # A repetition finds all done, and one of the merge does not merge them again.
     assert await undo(world, kept, merged, request_id) == request_id
     worker = world.worker["registration"]
