@@ -73,7 +73,8 @@ _STATUS = {
     ),
     **dict.fromkeys((60, 61, 62, 68, 69, 111), grpc.StatusCode.ALREADY_EXISTS),
     **dict.fromkeys(
-        (63, 64, 76, 87, 88, 89, 110, 113, 114, 120, 121, 122, 131, 132, 135, 150, 152, 168), _PRECONDITION
+        (63, 64, 76, 87, 88, 89, 110, 113, 114, 120, 121, 122, 131, 132, 135, 136, 137, 150, 152, 168),
+        _PRECONDITION,
     ),
     **dict.fromkeys((65, 66, 67, 70, 71, 73, 74, 77, 86, 112, 151, 167), grpc.StatusCode.NOT_FOUND),
     **dict.fromkeys((80, 81, 83, 85), grpc.StatusCode.UNAUTHENTICATED),

@@ -46,6 +46,7 @@ from workflows.customers.credentials import CredentialsWorkflow
 from workflows.customers.credentials_activities import CredentialsActivities
 from workflows.customers.merge import MergeWorkflow
 from workflows.customers.merge_activities import MergeActivities
+from workflows.customers.merge_undo import MergeUndoWorkflow
 from workflows.customers.need import NeedWorkflow
 from workflows.customers.need_activities import NeedActivities
 from workflows.customers.transfer import TransferWorkflow
@@ -106,6 +107,7 @@ WORKFLOWS: Sequence[type] = (
     PasswordReminderWorkflow,
     MessageWorkflow,
     MergeWorkflow,
+    MergeUndoWorkflow,
     CodeChangeWorkflow,
     WorkDigestWorkflow,
     ReconciliationWorkflow,
@@ -240,6 +242,7 @@ def create_steps(
         messages.tell_lapsed,
         messages.tell_erased,
         merge.merge_customers,
+        merge.undo_merge,
         code_change.change_code,
         digest.tell_what_is_due,
         registering.convert_to_online,

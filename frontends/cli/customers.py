@@ -40,6 +40,7 @@ _customers.add(
     ["name", "merged_customer"],
     options={"personal_identity_code_of": "code-of"},
 )
+_customers.add("undo-merge", "UndoMerge", ["name", "merged_customer"])
 _customers.add(
     "to-online",
     "ConvertToOnline",

@@ -284,7 +284,8 @@ TEXTS: Mapping[str, str] = {
     "ExplainedWait": "{party}: {text}",
     "GettingStartedStep": "{text}",
     "Membership": "{unit_display_name}, as {role}\n{unit}",
-    "MergedCustomer": "{name} ({unit_display_name}); differed in {differing|'nothing'}",
+    "MergedCustomer": "{name} ({unit_display_name}); differed in {differing|'nothing'}; "
+    "can be undone until {undo_expire_time|'-'}",
     "PossibleDuplicate": "{customer_display_name}, {unit_display_name}\n{customer|registration}",
     "PostalAddress": "{street_address}, {postcode} {post_office}",
     "RelatedPerson": "{full_name} {email}",

@@ -179,6 +179,7 @@ USES: Mapping[str, str] = {
     "customer:look-up": N_("Looked up by personal identity code"),
     "customer:merge": N_("Merged with another customer"),
     "customer:merge-away": N_("Merged into another customer"),
+    "customer:undo-merge": N_("Undid a merge with another customer"),
     "customer:read": N_("Customer read"),
     "customer:report-loan": N_("Loan reported"),
     "customer:search": N_("Customers searched by name"),

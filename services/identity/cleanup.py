@@ -10,6 +10,7 @@ from services.identity.models import (
     KnownPlace,
     Link,
     LockOuts,
+    MergeUndo,
     Person,
     RegistrarRemoval,
     RoleChange,
@@ -67,6 +68,7 @@ async def sweep(engine: AsyncEngine) -> None:
         await connection.execute(
             delete(LockOuts).where(LockOuts.day <= helsinki_day(moment - LOCK_OUT_LIFETIME))
         )
+        await connection.execute(delete(MergeUndo).where(MergeUndo.expires_at <= moment))
         await connection.execute(delete(Session).where(Session.expires_at <= moment))
         await connection.execute(
             delete(RegistrarRemoval).where(RegistrarRemoval.removed_at <= moment - REPETITION_LIFETIME)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     SmallInteger,
+    String,
     Text,
     UniqueConstraint,
     text,
@@ -77,6 +78,32 @@ class CodeChange(Base):
     """The person who has the code now, if their Save came to nothing; empty if there is none."""
     prepared_at: Mapped[datetime]
     committed_at: Mapped[datetime | None]
+
+
+class MergeUndo(Base):
+    """What undoes a merge of two persons (R43), until it is final. The codes are in `persons`, not here."""
+
+    __tablename__ = "merge_undos"
+    __table_args__ = (Index(None, "person_id"), Index(None, "expires_at"))
+
+    merged_person_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey(Person.person_id, ondelete="CASCADE"))
+    codes: Mapped[int] = mapped_column(SmallInteger)
+    """What the merge did to the codes."""
+    merged_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    retained_at: Mapped[datetime | None]
+    without_code_request_id: Mapped[str | None]
+    user_name: Mapped[str | None]
+    password_hash: Mapped[str | None]
+    password_chosen_at: Mapped[datetime | None]
+    credential_created_at: Mapped[datetime | None]
+    detached_link_ids: Mapped[list[str]] = mapped_column(ARRAY(String))
+    """The merged person's links."""
+    voided_link_ids: Mapped[list[str]] = mapped_column(ARRAY(String))
+    """Links that the merge has voided."""
+    dropped_person_ids: Mapped[list[str]] = mapped_column(ARRAY(String))
+    """Rows of codes that led to the merged person."""
 
 
 class Credential(Base):

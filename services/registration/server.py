@@ -28,6 +28,7 @@ from services.registration.audit import entries
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.audit.service import UseLogServicer
 from services.registration.class_lists.service import ClassListServicer, sweep_class_lists
+from services.registration.customers import merge_undo
 from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
 from services.registration.db.models import limits
@@ -110,6 +111,7 @@ async def run() -> None:
                 lambda: sweep_limits(engine, limits),
                 lambda: sweep_class_lists(engine),
                 lambda: sweep_notes(engine),
+                lambda: merge_undo.sweep(engine),
                 lambda: claims.sweep(engine),
                 lambda: message_service.sweep(engine, settings.message_retention),
             ),

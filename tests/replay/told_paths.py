@@ -51,6 +51,7 @@ _STORIES: Sequence[Story] = (
     stories.need_begun,
     stories.need_extended,
     stories.merged,
+    stories.merge_undone,
     stories.undone,
     stories.returned,
     stories.disclosed,

@@ -1,6 +1,6 @@
 """The unit's customers: search, read, edit, credentials, end (R14 to R17, R19)."""
 
-from frontends.web.customers import one, search, staff
+from frontends.web.customers import merge_undo, one, search, staff
 from frontends.web.pages import Page, Who
 
 _ONE = "/units/{unit}/customers/{customer}"
@@ -17,6 +17,7 @@ PAGES: tuple[Page, ...] = (
     Page(f"{_ONE}/end", Who.ACCOUNT, show=one.ask_to_end, send=one.end),
     Page(f"{_ONE}/code", _STAFF, show=staff.show_code, send=staff.set_code),
     Page(f"{_ONE}/merge", _STAFF, show=staff.show_merge, send=staff.merge),
+    Page(f"{_ONE}/undo-merge", _STAFF, show=merge_undo.ask, send=merge_undo.undo),
     Page(f"{_ONE}/online", _STAFF, show=staff.show_online, send=staff.convert),
     Page(f"{_ONE}/undo", _STAFF, show=staff.ask_to_undo, send=staff.undo),
     Page(f"{_ONE}/done/{{what}}", _STAFF, show=staff.show_done),

@@ -39,6 +39,8 @@ from liity.v1.customer_service_pb2 import (
     SetPersonalIdentityCodeResponse,
     TransferCustomerRequest,
     TransferCustomerResponse,
+    UndoMergeRequest,
+    UndoMergeResponse,
     UndoRemovalRequest,
     UndoRemovalResponse,
     UpdateCustomerRequest,
@@ -316,6 +318,24 @@ class CustomerService(CustomerServiceServicer):
         await self._claims.require_unclaimed_by_others(WORK_ITEM_KIND_POSSIBLE_DUPLICATE, *pair)
         await self._workflows.merge(merge, request.personal_identity_code_of)
         return MergeCustomersResponse(customer=await self._read(request.name))
+
+    @override
+    async def UndoMerge(self, request: UndoMergeRequest, context: grpc.ServicerContext) -> UndoMergeResponse:
+        """Takes a merge back (R43)."""
+        unit_id, customer_id = CUSTOMER.parse(request.name)
+        _, merged_customer_id = CUSTOMER.parse(request.merged_customer, "merged_customer")
+        # Checked before a run starts: the customer exists.
+        await self._get(request.name)
+        undone = await self._workflows.undo_merge(
+            registration_pb2.UndoMergeRequest(
+                request_id=request.request_id,
+                customer_id=customer_id,
+                unit_id=unit_id,
+                merged_customer_id=merged_customer_id,
+            )
+        )
+        restored = CUSTOMER.format(undone.merged_unit_id, merged_customer_id)
+        return UndoMergeResponse(customer=await self._read(request.name), restored=await self._read(restored))
 
     @override
     async def ConvertToOnline(

@@ -93,6 +93,7 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
     "customership:extend": ExplainedEvent.KIND_NEED_EXTENDED,
     "customer:convert": ExplainedEvent.KIND_CONVERTED,
     "customer:merge": ExplainedEvent.KIND_MERGED,
+    "customer:undo-merge": ExplainedEvent.KIND_MERGE_UNDONE,
     "personal-identity-code:attach": ExplainedEvent.KIND_CODE_SET,
     "personal-identity-code:correct": ExplainedEvent.KIND_CODE_SET,
     "personal-identity-code:renew": ExplainedEvent.KIND_CODE_SET,

@@ -10,6 +10,8 @@ from liity.registration.v1.customer_service_pb2 import (
     RecordCodeChangeRequest,
     TransferCustomerRequest,
     TransferCustomerResponse,
+    UndoMergeRequest,
+    UndoMergeResponse,
     UpdateCustomerRequest,
 )
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
@@ -18,6 +20,7 @@ from liity.v1.registration_pb2 import STAGE_ACTIVE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressRequest, ChangeAddressResponse
 from liity.workflows.v1.code_change_workflow_pb2 import ChangeCodeRequest, ChangeCodeResponse
 from liity.workflows.v1.credentials_workflow_pb2 import SendCredentialsRequest, SendCredentialsResponse
+from liity.workflows.v1.merge_undo_workflow_pb2 import MergeUndoRequest, MergeUndoResponse
 from liity.workflows.v1.merge_workflow_pb2 import MergeRequest, MergeResponse
 from liity.workflows.v1.registration_workflow_pb2 import (
     ConvertRequest,
@@ -30,6 +33,7 @@ from services.runtime.temporal.names import (
     AddressChangeWorkflowNames,
     CodeChangeWorkflowNames,
     CredentialsWorkflowNames,
+    MergeUndoWorkflowNames,
     MergeWorkflowNames,
     RegistrationWorkflowNames,
     TransferWorkflowNames,
@@ -93,6 +97,19 @@ class CustomerWorkflows(WorkflowStarter):
             update,
         )
         await self._update(run, MergeWorkflowNames.MERGE, update, request_id, MergeResponse)
+
+    async def undo_merge(self, undo: UndoMergeRequest) -> UndoMergeResponse:
+        """Takes a merge back (R43)."""
+        update = MergeUndoRequest(undo=undo)
+        run = _run(
+            MergeUndoWorkflowNames.WORKFLOW,
+            MergeUndoWorkflowNames.workflow_id(undo.request_id),
+            "Undoing of a merge",
+            undo.unit_id,
+            update,
+        )
+        name = MergeUndoWorkflowNames.UNDO
+        return (await self._update(run, name, update, undo.request_id, MergeUndoResponse)).undone
 
     async def change_code(self, person_id: str, record: RecordCodeChangeRequest, unit_id: str) -> str:
         """Gives a person the code that identity stored for this call (R24, R34).

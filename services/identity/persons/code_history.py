@@ -25,6 +25,7 @@ from liity.v1.reason_pb2 import (
 from services.identity.cleanup import PROVISIONAL_LIFETIME
 from services.identity.hetu import Hetu
 from services.identity.models import CodeChange, Credential, Link, Person
+from services.identity.persons import merge_undo
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import now
 from services.runtime.rpc.errors import already_exists, failed_precondition, not_found, unavailable
@@ -122,7 +123,18 @@ async def merge(connection: AsyncConnection, vault: HetuVault, request: MergePer
     kept, merged = rows.get(request.person_id), rows.get(request.merged_person_id)
     if merged is None or merged.merged_into is not None:
         return
+    voided = await merge_undo.void_links_of(connection, request.registration_ids)
     if kept is not None:
+        codes = merge_undo.Codes.NONE
+        if merged.hetu_ciphertext is not None:
+            codes = (
+                merge_undo.Codes.MOVED
+                if kept.hetu_ciphertext is None
+                else merge_undo.Codes.SWAPPED
+                if request.code_of == CODE_OF_MERGED
+                else merge_undo.Codes.KEPT
+            )
+        await merge_undo.remember(connection, request, codes, voided)
         # Codes dropped in earlier merges into the merged person move to the remaining person, too.
         of_merged = update(Person).where(Person.merged_into == merged.person_id)
         await connection.execute(of_merged.values(merged_into=kept.person_id))

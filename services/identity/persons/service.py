@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
 
@@ -39,6 +40,8 @@ from liity.identity.v1.person_service_pb2 import (
     ReleasePersonResponse,
     RetainPersonRequest,
     RetainPersonResponse,
+    UndoMergePersonsRequest,
+    UndoMergePersonsResponse,
     UnretainPersonRequest,
     UnretainPersonResponse,
 )
@@ -48,10 +51,10 @@ from services.identity import hetu, privacy_export
 from services.identity.accounts.sessions import require_session
 from services.identity.links.tokens import new_id
 from services.identity.models import Link, Person
-from services.identity.persons import code_history
+from services.identity.persons import code_history, merge_undo
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
-from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, not_found
+from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, not_found, unavailable
 from services.runtime.slices import one_by_one, some_by_some
 
 _WHOSE = func.coalesce(Person.merged_into, Person.person_id).label("person_id")
@@ -306,6 +309,18 @@ class Persons(PersonServiceServicer):
         async with self._engine.begin() as connection:
             await code_history.merge(connection, self._vault, request)
         return MergePersonsResponse()
+
+    @override
+    async def UndoMergePersons(
+        self, request: UndoMergePersonsRequest, context: object
+    ) -> UndoMergePersonsResponse:
+        try:
+            async with self._engine.begin() as connection:
+                await merge_undo.undo(connection, self._vault, request)
+        except IntegrityError:
+            # A concurrent Save has inserted a person with a code: the retry finds them.
+            raise unavailable() from None
+        return UndoMergePersonsResponse()
 
     async def _require_session(self, session_id: str) -> None:
         if session_id:

@@ -26,6 +26,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_LINKED
 from services.registration.audit.entries import use_row
+from services.registration.customers import merge_undo
 from services.registration.db.models import consents, customers, disclosures, merges, registrations, units
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
@@ -122,6 +123,8 @@ MERGES = (
                     merges.c.merged_at,
                     "profile",
                     merges.c.merged_profile,
+                    "undo_until",
+                    case((merges.c.undo.is_not(None), merges.c.undo_until)),
                 ),
                 merges.c.merged_at,
                 merges.c.request_id,
@@ -164,6 +167,8 @@ async def merge(connection: AsyncConnection, request: MergeCustomersRequest) -> 
         "merged_by_account_id": request.merger.account_id,
         "merged_by_display_name": request.merger.display_name,
         "merged_at": moment,
+        "undo": await merge_undo.remember(connection, kept, merged),
+        "undo_until": moment + merge_undo.UNDO_WITHIN,
     }
     which = {
         "kept": kept["customer_id"],
@@ -205,6 +210,9 @@ def merged_customer(merged: dict[str, Any], form: CustomerForm) -> MergedCustome
         form=from_json(merged["profile"]),
     )
     told.merge_time.FromDatetime(datetime.fromisoformat(merged["merged_at"]).astimezone(UTC))
+    until = merged["undo_until"]
+    if until is not None and datetime.fromisoformat(until) > now():
+        told.undo_expire_time.FromDatetime(datetime.fromisoformat(until).astimezone(UTC))
     told.differing.paths.extend(
         field.name
         for field in CustomerForm.DESCRIPTOR.fields
@@ -217,6 +225,9 @@ async def _made_before(connection: AsyncConnection, request: MergeCustomersReque
     by_request = {"request": uuid.UUID(request.request_id)}
     made = (await connection.execute(_MADE_BEFORE, by_request)).mappings().first()
     if made is not None and made["merged_customer_id"] != request.merged_customer_id:
+        raise already_exists(REASON_REQUEST_ID_REUSED)
+    if made is None and await connection.scalar(merge_undo.undone_before(by_request["request"])):
+        # Taken back: a late repetition must not merge them again.
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return made
 
@@ -255,7 +266,7 @@ def _of_unit(customer: RowMapping | None, unit_id: str) -> RowMapping:
 
 
 def _merged(row: RowMapping | dict[str, Any], request: MergeCustomersRequest) -> MergeCustomersResponse:
-    return MergeCustomersResponse(
+    response = MergeCustomersResponse(
         person_id=row["person_id"],
         merged_person_id=row["merged_person_id"],
         moved=TransferCustomerResponse(
@@ -266,7 +277,11 @@ def _merged(row: RowMapping | dict[str, Any], request: MergeCustomersRequest) ->
             previous_registrar_account_id=row["registrar_account_id"],
         ),
         credentials_erased=from_json(row["merged_profile"]).kind == CUSTOMER_KIND_ONLINE,
+        registration_ids=merge_undo.registration_ids(row["undo"]),
     )
+    if row["undo_until"] is not None:
+        response.undo_expire_time.FromDatetime(row["undo_until"].astimezone(UTC))
+    return response
 
 
 async def _record_use(

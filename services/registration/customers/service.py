@@ -30,6 +30,7 @@ from services.registration.customers import (
     go_online,
     identity_code,
     listing,
+    merge_undo,
     online,
     removals,
     temporary_need,
@@ -256,6 +257,12 @@ class CustomerServicer(CustomerServiceServicer):
         """Merges two customers (R24, R34)."""
         async with self._engine.begin() as connection:
             return await customer_merges.merge(connection, request)
+
+    @override
+    async def UndoMerge(self, request: pb.UndoMergeRequest, _context: object) -> pb.UndoMergeResponse:
+        """Takes a merge back (R43)."""
+        async with self._engine.begin() as connection:
+            return await merge_undo.undo(connection, request)
 
     @override
     async def ConvertToOnline(

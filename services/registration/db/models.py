@@ -412,6 +412,10 @@ class Merge(Base):
     """A customer merged into another one, with the data it had then (R24)."""
 
     __tablename__ = "merges"
+    __table_args__ = (
+        # Merges that become final: what undoes them is erased.
+        Index("ix_merges_undo_until", "undo_until", postgresql_where=text("undo IS NOT NULL")),
+    )
 
     request_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     customer_id: Mapped[str] = mapped_column(
@@ -427,6 +431,23 @@ class Merge(Base):
     merged_by_account_id: Mapped[str]
     merged_by_display_name: Mapped[str]
     merged_at: Mapped[datetime]
+    undo: Mapped[Json | None]
+    """What undoes the merge (R43); NULL once it is final."""
+    undo_until: Mapped[datetime | None]
+
+
+class UndoneMerge(Base):
+    """A merge that was taken back, kept to recognise repeated calls."""
+
+    __tablename__ = "undone_merges"
+
+    request_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    merge_request_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customers.customer_id", ondelete="CASCADE"), index=True
+    )
+    merged_customer_id: Mapped[str]
+    undone_at: Mapped[datetime]
 
 
 class Disclosure(Base):
@@ -567,6 +588,7 @@ dismissed_duplicates = cast(Table, DismissedDuplicate.__table__)
 messages = cast(Table, Message.__table__)
 consents = cast(Table, Consent.__table__)
 merges = cast(Table, Merge.__table__)
+undone_merges = cast(Table, UndoneMerge.__table__)
 disclosures = cast(Table, Disclosure.__table__)
 class_lists = cast(Table, ClassList.__table__)
 class_list_rows = cast(Table, ClassListRow.__table__)

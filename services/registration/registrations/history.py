@@ -44,6 +44,7 @@ TOLD = (
     "customer:convert",
     *identity_code.ACTIONS.values(),
     "customer:merge",
+    "customer:undo-merge",
 )
 """Actions of the log of use that belong to a history: changes only, not reads."""
 

@@ -219,11 +219,17 @@ async def _successor(connection: AsyncConnection, unit_id: str) -> str:
         raise not_found(REASON_UNIT_NOT_FOUND)
     if unit["successor_unit_id"] is None:
         raise failed_precondition(REASON_UNIT_CLOSED)
-    while unit["successor_unit_id"] is not None:
+    return await final_unit(connection, unit_id)
+
+
+async def final_unit(connection: AsyncConnection, unit_id: str) -> str:
+    """The unit that has taken over from a unit and its successors; the unit itself if none has."""
+    while True:
+        unit = (await connection.execute(_UNIT, {"unit": unit_id})).mappings().one()
+        if unit["successor_unit_id"] is None:
+            return unit_id
         # Ends: a successor was open when it was named, so that no unit leads back to itself.
-        following = await connection.execute(_UNIT, {"unit": unit["successor_unit_id"]})
-        unit = following.mappings().one()
-    return str(unit["unit_id"])
+        unit_id = unit["successor_unit_id"]
 
 
 async def _move_persons(

@@ -186,3 +186,11 @@ class MergeWorkflowNames(_RunNames):
     WORKFLOW = "MergeWorkflow"
     ID = "merge/{}"
     MERGE = "merge"
+
+
+class MergeUndoWorkflowNames(_RunNames):
+    """One execution per call and its repetitions."""
+
+    WORKFLOW = "MergeUndoWorkflow"
+    ID = "merge-undo/{}"
+    UNDO = "undo"

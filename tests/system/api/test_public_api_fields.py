@@ -206,6 +206,7 @@ EXPECTED: dict[str, Answers] = {
     "SetPersonalIdentityCode.personal_identity_code": _texts(_NOT_FOUND)
     | {"newline": FINE, "missing": _NOT_FOUND},
     "MergeCustomers.personal_identity_code_of": {"missing": _NOT_FOUND},
+    "UndoMerge.merged_customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
     "MergeCustomers.merged_customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
     "ConvertToOnline.email": dict.fromkeys(_ANY_TEXT, _NOT_FOUND) | {"missing": _NOT_FOUND},
     "ConvertToOnline.credentials_recipient": {"missing": _NOT_FOUND},

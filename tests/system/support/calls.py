@@ -65,6 +65,7 @@ from liity.v1.customer_service_pb2 import (
     SendCredentialsRequest,
     SetPersonalIdentityCodeRequest,
     TransferCustomerRequest,
+    UndoMergeRequest,
     UndoRemovalRequest,
     UpdateCustomerRequest,
 )
@@ -627,6 +628,14 @@ CALLS: dict[str, Call] = {
             personal_identity_code_of=CODE_OF_KEPT,
         ),
         logged=prepared_calls.merge_customers,
+    ),
+    "/liity.v1.CustomerService/UndoMerge": Call(
+        lambda facts: UndoMergeRequest(
+            name=f"{facts.school}/customers/none",
+            request_id=new_request_id(),
+            merged_customer=f"{facts.school}/customers/none2",
+        ),
+        logged=prepared_calls.undo_merge,
     ),
     "/liity.v1.BookTipsService/GetBookTips": Call(
         lambda _: GetBookTipsRequest(name="bookTips/sv"),

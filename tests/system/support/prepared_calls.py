@@ -37,6 +37,7 @@ from liity.v1.customer_service_pb2 import (
     SendCredentialsRequest,
     SetPersonalIdentityCodeRequest,
     TransferCustomerRequest,
+    UndoMergeRequest,
     UndoRemovalRequest,
     UpdateCustomerRequest,
 )
@@ -540,6 +541,18 @@ async def merge_customers(world: World) -> Called:
         personal_identity_code_of=CODE_OF_KEPT,
     )
     return Called("staff", request, these(*subjects), entries=2)
+
+
+async def undo_merge(world: World) -> Called:
+    merged = await merge_customers(world)
+    subjects = merged.subjects
+    await world.api.staff.call(world.api.staff.customers.MergeCustomers, merged.request)
+    request = UndoMergeRequest(
+        name=merged.request.name,
+        request_id=new_request_id(),
+        merged_customer=merged.request.merged_customer,
+    )
+    return Called("staff", request, subjects, entries=1)
 
 
 async def convert_to_online(world: World) -> Called:

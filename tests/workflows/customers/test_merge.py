@@ -1,25 +1,38 @@
 """Two customers become one: what runs for the one ends, what runs for the other goes on (R24, R34)."""
 
 import uuid
+from datetime import timedelta
 from email.message import EmailMessage
 
 import pytest
 from temporalio.client import WorkflowHandle
 
 from deploy.demo.polling import eventually
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest, IssueLinkRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.identity.v1.person_service_pb2 import FindPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
-from liity.registration.v1.customer_service_pb2 import Customer, MergeCustomersRequest
+from liity.registration.v1.customer_service_pb2 import Customer, MergeCustomersRequest, UndoMergeRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registration
-from liity.v1.customer_service_pb2 import CODE_OF_MERGED, CODE_OF_UNSPECIFIED, CodeOf
+from liity.v1.customer_service_pb2 import CODE_OF_KEPT, CODE_OF_MERGED, CODE_OF_UNSPECIFIED, CodeOf
 from liity.v1.reason_pb2 import (
     REASON_BOTH_HAVE_PERSONAL_IDENTITY_CODES,
+    REASON_CHANGED_SINCE_MERGE,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_LINK_VOID,
+    REASON_MERGE_FINAL,
+    REASON_REQUEST_ID_REUSED,
     REASON_SAME_CUSTOMER,
 )
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WELCOMED
+from services.runtime.clock import now, timestamp
 from services.runtime.rpc.errors import Refusal
-from services.runtime.temporal.names import MergeWorkflowNames
+from services.runtime.temporal.names import (
+    MergeUndoWorkflowNames,
+    MergeWorkflowNames,
+    RegistrationWorkflowNames,
+)
 from services.runtime.temporal.search_attributes import STAGE
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 from tests.workflows.customers.test_transfer import address, told
@@ -35,17 +48,21 @@ async def merge(
     request_id: str = "",
 ) -> str:
     """Merges two customers; gives the call's ID, once all of it is done."""
-    request = MergeCustomersRequest(
-        request_id=request_id or str(uuid.uuid4()),
+    request = merge_request(world, kept, merged, request_id or str(uuid.uuid4()))
+    await world.customers.merge(request, code_of)
+    await world.temporal.get_workflow_handle(MergeWorkflowNames.workflow_id(request.request_id)).result()
+    return request.request_id
+
+
+def merge_request(world: World, kept: Customer, merged: Customer, request_id: str) -> MergeCustomersRequest:
+    return MergeCustomersRequest(
+        request_id=request_id,
         customer_id=kept.customer_id,
         unit_id=kept.unit_id,
         merged_customer_id=merged.customer_id,
         merged_unit_id=merged.unit_id,
         merger=world.registrar,
     )
-    await world.customers.merge(request, code_of)
-    await world.temporal.get_workflow_handle(MergeWorkflowNames.workflow_id(request.request_id)).result()
-    return request.request_id
 
 
 async def saved(world: World, email: str) -> tuple[Registration, WorkflowHandle[object, object], Customer]:
@@ -133,3 +150,101 @@ async def test_what_cannot_be_merged_is_told_and_changes_nothing(world: World) -
             await merge(world, kept, other)
         assert refusal.value.reason == reason
     assert (await run.describe()).status is not None
+
+
+async def undo(world: World, kept: Customer, merged: Customer, request_id: str = "") -> str:
+    """Takes a merge back; gives the call's ID, once all of it is done."""
+    request = UndoMergeRequest(
+        request_id=request_id or str(uuid.uuid4()),
+        customer_id=kept.customer_id,
+        unit_id=kept.unit_id,
+        merged_customer_id=merged.customer_id,
+    )
+    await world.customers.undo_merge(request)
+    run = world.temporal.get_workflow_handle(MergeUndoWorkflowNames.workflow_id(request.request_id))
+    await run.result()
+    return request.request_id
+
+
+async def confirmation_link(world: World, registration: Registration) -> str:
+    """A link as it is mailed to a new address of the registration's customer."""
+    worker = world.worker["identity"]
+    issue = IssueLinkRequest(
+        request_id=str(uuid.uuid4()),
+        purpose=LINK_PURPOSE_EMAIL,
+        subject=registration.registration_id,
+        expire_time=timestamp(now() + timedelta(days=7)),
+    )
+    return (await worker.call(LinkServiceStub(worker.channel).IssueLink, issue)).token
+
+
+async def open_link(world: World, token: str) -> str:
+    gateway = world.gateway["identity"]
+    check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_EMAIL)
+    return (await gateway.call(LinkServiceStub(gateway.channel).CheckLink, check)).subject
+
+
+async def credentials(world: World) -> set[tuple[object, ...]]:
+    rows = await world.rows("identity", "SELECT person_id, user_name, created_at FROM credentials")
+    return {tuple(row) for row in rows}
+
+
+@pytest.mark.parametrize("code_of", [CODE_OF_KEPT, CODE_OF_MERGED])
+async def test_a_merge_that_was_wrong_is_taken_back(world: World, code_of: CodeOf.ValueType) -> None:
+    mail_of_merged = address()
+    _, _, kept = await saved(world, address())
+    code_of_kept = world.seen[-1]
+    registration, _, merged = await saved(world, mail_of_merged)
+    code_of_merged = world.seen[-1]
+    before = await world.stored(registration), await credentials(world)
+    token = await confirmation_link(world, registration)
+
+    merge_id = await merge(world, kept, merged, code_of)
+    # What was mailed for the merged one acts for nobody, and says so.
+    with pytest.raises(Refusal) as void:
+        await open_link(world, token)
+    assert void.value.reason == REASON_LINK_VOID
+    request_id = await undo(world, kept, merged)
+    assert await open_link(world, token) == registration.registration_id
+    # A repetition finds all done, and one of the merge does not merge them again.
+    assert await undo(world, kept, merged, request_id) == request_id
+    worker = world.worker["registration"]
+    repeated = merge_request(world, kept, merged, merge_id)
+    with pytest.raises(Refusal) as again:
+        await worker.call(CustomerServiceStub(worker.channel).MergeCustomers, repeated)
+    assert again.value.reason == REASON_REQUEST_ID_REUSED
+
+    assert await person_of(world, code_of_kept) == kept.person_id
+    assert await person_of(world, code_of_merged) == merged.person_id
+    assert (await world.stored(registration), await credentials(world)) == before
+    back = await world.customer(registration)
+    assert (back.customer_id, back.form, back.unit_id) == (merged.customer_id, merged.form, merged.unit_id)
+    # The welcome that was still to come comes, once.
+    run = world.temporal.get_workflow_handle(RegistrationWorkflowNames.workflow_id(merged.person_id))
+    await world.environment.fast_forward(run)
+    await run.result()
+    assert [mail["Subject"] for mail in world.mails_to(mail_of_merged)].count(WELCOME) == 1
+    with pytest.raises(Refusal) as refusal:
+        await undo(world, kept, merged)
+    assert refusal.value.reason == REASON_CUSTOMER_NOT_FOUND
+
+
+async def test_what_has_changed_since_or_is_30_days_old_cannot_be_taken_back(world: World) -> None:
+    _, _, first = await saved(world, address())
+    _, _, second = await saved(world, address())
+    _, _, third = await saved(world, address())
+    inner = await merge(world, second, first, CODE_OF_KEPT)
+    await merge(world, third, second, CODE_OF_MERGED)
+    with pytest.raises(Refusal) as refusal:
+        await undo(world, third, first)
+    assert refusal.value.reason == REASON_CHANGED_SINCE_MERGE
+    # The later merge first: then the earlier one, too.
+    await undo(world, third, second)
+    statement = "UPDATE merges SET undo_until = now() - interval '1 second' WHERE request_id = :id"
+    await world.change("registration", statement, id=uuid.UUID(inner))
+    with pytest.raises(Refusal) as refusal:
+        await undo(world, second, first)
+    assert refusal.value.reason == REASON_MERGE_FINAL
+    await world.change("registration", statement.replace("- interval", "+ interval"), id=uuid.UUID(inner))
+    await undo(world, second, first)
+    assert len({await person_of(world, code) for code in world.seen[-3:]}) == 3

@@ -23,6 +23,7 @@ from liity.registration.v1.customer_service_pb2 import (
     MergeCustomersRequest,
     OrderCredentialsRequest,
     TransferCustomerRequest,
+    UndoMergeRequest,
     UpdateCustomerRequest,
 )
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
@@ -72,6 +73,7 @@ from services.runtime.temporal.names import (
     CredentialsWorkflowNames,
     DisclosureWorkflowNames,
     InvitationWorkflowNames,
+    MergeUndoWorkflowNames,
     MergeWorkflowNames,
     MessageWorkflowNames,
     PasswordOrderWorkflowNames,
@@ -83,6 +85,7 @@ from services.runtime.temporal.names import (
     UnitClosingWorkflowNames,
     WorkDigestWorkflowNames,
 )
+from tests.support.registration_forms import date_from_today
 from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers import code_changes
@@ -99,6 +102,7 @@ from workflows.customers.address_change import AddressChangeWorkflow
 from workflows.customers.code_change import CodeChangeWorkflow
 from workflows.customers.credentials import CredentialsWorkflow
 from workflows.customers.merge import MergeWorkflow
+from workflows.customers.merge_undo import MergeUndoWorkflow
 from workflows.customers.need import NeedWorkflow
 from workflows.customers.transfer import TransferWorkflow
 from workflows.messages.workflow import MessageWorkflow
@@ -429,6 +433,32 @@ async def merged(world: World) -> Scene:
     return Scene(workflow_id, lambda: world.customers.merge(request, CODE_OF_MERGED), request)
 
 
+async def merge_undone(world: World) -> Scene:
+    """A merge with a temporary customer whose welcome is still to come is undone."""
+    kept, _ = await world.save(adult_form(address()), born(40))
+    form = adult_form(address())
+    form.temporary = True
+    form.expected_end_date.CopyFrom(date_from_today(60))
+    other, _ = await world.save(form, born(40))
+    merge = MergeCustomersRequest(
+        request_id=new_id(),
+        customer_id=kept.customer_id,
+        unit_id=kept.unit_id,
+        merged_customer_id=other.customer_id,
+        merged_unit_id=other.unit_id,
+        merger=world.registrar,
+    )
+    await world.customers.merge(merge, CODE_OF_MERGED)
+    undo = UndoMergeRequest(
+        request_id=new_id(),
+        customer_id=kept.customer_id,
+        unit_id=kept.unit_id,
+        merged_customer_id=other.customer_id,
+    )
+    workflow_id = MergeUndoWorkflowNames.workflow_id(undo.request_id)
+    return Scene(workflow_id, lambda: world.customers.undo_merge(undo), undo)
+
+
 async def code_changed(world: World) -> Scene:
     """A customer's personal identity code is changed."""
     registration, _ = await world.save(adult_form(address()), born(40))
@@ -603,8 +633,10 @@ async def unit_closed(world: World) -> Scene:
 
 async def unit_moved(world: World) -> Scene:
     """A unit is closed into its successor, with a customer."""
-    registration, _ = await world.save(adult_form(address()), born(40))
-    unit_id, successor = registration.unit_id, await world.unit()
+    unit_id, successor = await world.unit(), await world.unit()
+    request = world.save_request(await world.person(born(40)), adult_form(address()), born(40))
+    request.unit_id = unit_id
+    await world.workflows.save(request)
     workflows = UnitWorkflows(world.temporal)
     workflow_id = UnitClosingWorkflowNames.workflow_id(unit_id)
     return Scene(workflow_id, lambda: workflows.close(unit_id, new_id(), successor))
@@ -714,6 +746,9 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
     },
     MergeWorkflow: {
         merged: ("merge_customers", "send_credentials_anew", "tell_previous_unit"),
+    },
+    MergeUndoWorkflow: {
+        merge_undone: ("undo_merge", "watch_need", "resume_welcome"),
     },
     CodeChangeWorkflow: {
         code_changed: ("change_code",),

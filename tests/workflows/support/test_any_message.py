@@ -112,6 +112,7 @@ _STARTED_BY_A_MESSAGE: Mapping[str, list[Any]] = {
     "InvitationWorkflow": [],
     "UnitClosingWorkflow": [],
     "MergeWorkflow": [],
+    "MergeUndoWorkflow": [],
     "CodeChangeWorkflow": [],
 }
 """Workflows started by a message, and their input."""

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from services.runtime.data.database import create_index_concurrently
 
 revision = "0034"
-down_revision = "0032"
+down_revision = "0033"
 
 
 def upgrade() -> None:
