@@ -73,7 +73,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
     """Reads settings from the environment. Raises `SettingsError` that names each wrong variable.
 
     Of a component that is served, its own variable comes first: `LIITY_IDENTITY_LISTEN` before
-    `LIITY_LISTEN`. So components of one process can have different values.
+    `LIITY_LISTEN`. So components of one process can have different values. What the environment lacks is read
+    from the folder LIITY_SECRETS_DIR, whose files are named as the variables.
     """
     prefix = settings.model_config.get("env_prefix", "")
     component = current_component()
@@ -86,7 +87,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
 
     try:
         # Values given to the class come before those of the environment.
-        return settings(**(EnvSettingsSource(settings, env_prefix=own_prefix)() if component else {}))
+        own = EnvSettingsSource(settings, env_prefix=own_prefix)() if component else {}
+        return settings(_secrets_dir=_secrets_dir(), **own)
     except ValidationError as error:
         complaints = (
             _complaint(variable, problem) for problem in error.errors(include_input=False, include_url=False)
@@ -97,6 +99,13 @@ def load(settings: type[SettingsT]) -> SettingsT:
         named = re.search('field "([^"]+)"', str(error))
         wrong = variable(named[1]) if named else prefix
         raise SettingsError(f"Wrong settings: {wrong}: JSON is expected here") from None
+
+
+def _secrets_dir() -> str | None:
+    folder = os.environ.get("LIITY_SECRETS_DIR")
+    if folder and not Path(folder).is_dir():
+        raise SettingsError(f"Wrong settings: LIITY_SECRETS_DIR: {folder} is no folder")
+    return folder or None
 
 
 def _complaint(variable: Callable[[str], str], problem: ErrorDetails) -> str:
