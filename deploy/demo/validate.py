@@ -31,10 +31,10 @@ class ValidateSettings(RuntimeSettings):
 
 @app.command()
 def validate() -> None:
-    """Registers an adult and two children, answers for a guardian, and reads their mail in the mailbox.
+    """Proves that a trial installation works: a Save, a consent and their mails.
 
-    For trial installations, which accept artificial personal identity codes. Creates two units and four
-    accounts at first.
+    Registers an adult and two children with made-up codes, answers for a guardian, and reads their mail in
+    the mailbox. Creates two units and four accounts at first.
     """
     with ending_clearly():
         asyncio.run(_validate(load(ValidateSettings)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import DirectoryPath, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
@@ -16,6 +16,17 @@ from services.runtime.components import current_component
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The text is the one line to show."""
+
+
+class SecretSettings(BaseSettings):
+    """Where settings are read from that the environment lacks."""
+
+    model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
+
+    secrets_dir: DirectoryPath | None = Field(
+        default=None,
+        description="Folder with a file for each variable that the environment lacks, named as the variable.",
+    )
 
 
 class KmsSettings(BaseSettings):
@@ -88,7 +99,7 @@ def load(settings: type[SettingsT]) -> SettingsT:
     try:
         # Values given to the class come before those of the environment.
         own = EnvSettingsSource(settings, env_prefix=own_prefix)() if component else {}
-        return settings(_secrets_dir=_secrets_dir(), **own)
+        return settings(_secrets_dir=SecretSettings().secrets_dir, **own)
     except ValidationError as error:
         complaints = (
             _complaint(variable, problem) for problem in error.errors(include_input=False, include_url=False)
@@ -99,13 +110,6 @@ def load(settings: type[SettingsT]) -> SettingsT:
         named = re.search('field "([^"]+)"', str(error))
         wrong = variable(named[1]) if named else prefix
         raise SettingsError(f"Wrong settings: {wrong}: JSON is expected here") from None
-
-
-def _secrets_dir() -> str | None:
-    folder = os.environ.get("LIITY_SECRETS_DIR")
-    if folder and not Path(folder).is_dir():
-        raise SettingsError(f"Wrong settings: LIITY_SECRETS_DIR: {folder} is no folder")
-    return folder or None
 
 
 def _complaint(variable: Callable[[str], str], problem: ErrorDetails) -> str:
