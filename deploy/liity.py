@@ -29,6 +29,11 @@ COMMANDS = (
         "Shows the main job on the stack of a folder. Ends non-zero if a step is not as it should be.",
     ),
     LazyCommand(
+        "validate",
+        "deploy.demo.validate",
+        "Proves that a trial installation works: a Save, a consent and their mails.",
+    ),
+    LazyCommand(
         "account", "frontends.cli.account", "Your own account: show, order-password, choose-password."
     ),
     LazyCommand(

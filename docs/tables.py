@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from deploy.admin.staff import StaffSettings
+from deploy.demo.validate import ValidateSettings
 from deploy.local.mailbox.server import MailboxSettings
 from deploy.local.tls_proxy import TlsEndSettings
 from deploy.web import WebSettings
@@ -29,13 +30,13 @@ from services.gateway.settings import GatewaySettings
 from services.identity.settings import IdentitySettings
 from services.notification.settings import InboxSettings, MailSettings
 from services.registration.settings import RegistrationSettings
-from services.runtime.data.database import DatabaseSettings
+from services.runtime.data.database import DatabaseAccess, DatabaseSettings
 from services.runtime.management import ManagementSettings
 from services.runtime.rpc.server import ServerSettings
 from services.runtime.rpc.texts import reason_text
 from services.runtime.security.access import ACCESS, ROLES, Accounts, Anyone, Services
 from services.runtime.security.tls import PublicTlsSettings
-from services.runtime.settings import KmsSettings, RuntimeSettings
+from services.runtime.settings import KmsSettings, RuntimeSettings, SecretSettings
 from services.runtime.temporal.client import TemporalSettings
 from services.runtime.temporal.namespace import NamespaceSettings
 from workflows.settings import WorkerSettings
@@ -91,8 +92,10 @@ _STATUS = {
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
     ("Every process, whatever it serves", ManagementSettings),
+    ("Every process and command that reads these settings", SecretSettings),
     ("Whoever has key files: every component, and `liity keys`", KmsSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec, web", ServerSettings),
+    ("Who reaches a database: identity, registration, notification, `liity migrate`", DatabaseAccess),
     ("Whoever has a database: identity, registration, notification", DatabaseSettings),
     ("Whoever people outside call: gateway, codec, web", PublicTlsSettings),
     ("Whoever speaks to Temporal: gateway, worker, `liity temporal prepare`", TemporalSettings),
@@ -106,6 +109,7 @@ _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("web", WebSettings),
     ("worker", WorkerSettings),
     ("`liity staff create`", StaffSettings),
+    ("`liity validate`", ValidateSettings),
     ("mailbox (local stack only)", MailboxSettings),
     ("tls-end (local stack only)", TlsEndSettings),
 )

@@ -39,8 +39,8 @@ TIMEOUT = 15.0
 _OPTIONS = (
     # An export of a person may exceed gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    # Several gateways may have one name: call them in turn, and look for new ones when one goes.
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    # Several gateways may have one name: take another whenever a connection ends.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
 )
 

@@ -10,6 +10,8 @@ import typer
 from deploy.components import WITH_DATABASE
 from deploy.ending import ending_clearly
 from services.runtime.data import database
+from services.runtime.data.database import DatabaseAccess
+from services.runtime.settings import load
 
 app = typer.Typer(add_completion=False)
 
@@ -34,13 +36,11 @@ def migrate(
     component: Annotated[
         str, typer.Argument(callback=_component, help=f"One of {', '.join(WITH_DATABASE)}.")
     ],
-    database_url: Annotated[
-        str, typer.Option(envvar="LIITY_DATABASE_URL", help="As the component's own setting.")
-    ],
-    database_tls_ca: Annotated[
-        Path | None, typer.Option(envvar="LIITY_DATABASE_TLS_CA", help="As the component's own setting.")
-    ] = None,
 ) -> None:
-    """Brings the database of a component to its newest revision."""
+    """Brings the database of a component to its newest revision.
+
+    Needs LIITY_DATABASE_URL of a role that owns the database, and LIITY_DATABASE_TLS_CA for TLS.
+    """
     with ending_clearly():
-        asyncio.run(migrate_database(component, database_url, database_tls_ca))
+        access = load(DatabaseAccess)
+        asyncio.run(migrate_database(component, access.database_url, access.database_tls_ca))

@@ -88,15 +88,27 @@ def read_accounts(folder: Path) -> dict[str, DemoAccount]:
 async def seed(
     folder: Path, keys_dir: Path, ports: Ports, certificate: Certificate | None = None
 ) -> dict[str, DemoAccount]:
-    """Creates missing units and accounts; each new password is random.
+    """Creates missing units and accounts on the local stack; parameters as `seed_at`."""
+    targets = f"{HOST}:{ports.identity}", f"{HOST}:{ports.registration}"
+    return await seed_at(folder, keys_dir, *targets, certificate)
+
+
+async def seed_at(
+    folder: Path,
+    keys_dir: Path,
+    identity_target: str,
+    registration_target: str,
+    certificate: Certificate | None = None,
+) -> dict[str, DemoAccount]:
+    """Creates missing units and accounts; each new password is random, and kept in `folder`.
 
     With TLS, `certificate` is that of `seed`.
     """
     known = read_accounts(folder) if accounts_path(folder).exists() else {}
     passwords = {key: known[key].password if key in known else secrets.token_hex(10) for key, *_ in _PEOPLE}
     identity = ServiceIdentity("seed", keys_dir, certificate)
-    registration_peer = Peer("registration", f"{HOST}:{ports.registration}", identity)
-    identity_peer = Peer("identity", f"{HOST}:{ports.identity}", identity)
+    registration_peer = Peer("registration", registration_target, identity)
+    identity_peer = Peer("identity", identity_target, identity)
     try:
         units = {unit.key: await _create_unit(registration_peer, unit) for unit in (LIBRARY, SCHOOL)}
         accounts = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import DirectoryPath, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
@@ -16,6 +16,17 @@ from services.runtime.components import current_component
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The text is the one line to show."""
+
+
+class SecretSettings(BaseSettings):
+    """Where settings are read from that the environment lacks."""
+
+    model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
+
+    secrets_dir: DirectoryPath | None = Field(
+        default=None,
+        description="Folder with a file for each variable that the environment lacks, named as the variable.",
+    )
 
 
 class KmsSettings(BaseSettings):
@@ -73,7 +84,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
     """Reads settings from the environment. Raises `SettingsError` that names each wrong variable.
 
     Of a component that is served, its own variable comes first: `LIITY_IDENTITY_LISTEN` before
-    `LIITY_LISTEN`. So components of one process can have different values.
+    `LIITY_LISTEN`. So components of one process can have different values. What the environment lacks is read
+    from the folder LIITY_SECRETS_DIR, whose files are named as the variables.
     """
     prefix = settings.model_config.get("env_prefix", "")
     component = current_component()
@@ -86,7 +98,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
 
     try:
         # Values given to the class come before those of the environment.
-        return settings(**(EnvSettingsSource(settings, env_prefix=own_prefix)() if component else {}))
+        own = EnvSettingsSource(settings, env_prefix=own_prefix)() if component else {}
+        return settings(_secrets_dir=SecretSettings().secrets_dir, **own)
     except ValidationError as error:
         complaints = (
             _complaint(variable, problem) for problem in error.errors(include_input=False, include_url=False)

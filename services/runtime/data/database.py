@@ -11,7 +11,12 @@ from alembic import command
 from alembic.config import Config
 from asyncpg import exceptions as asyncpg_errors
 from pydantic import Field, field_validator
+<<<<<<< HEAD
 from sqlalchemy import Connection, ExceptionContext, MetaData, TextClause, event, make_url, text
+=======
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import Connection, ExceptionContext, MetaData, event, make_url, text
+>>>>>>> 714232aff852a3cdf970d12c4039328b84fbb1fe
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -48,11 +53,12 @@ _PASSING = re.compile(
 """SQLSTATEs that do not blame the statement: the same call may succeed a moment later."""
 
 
-class DatabaseSettings(RuntimeSettings):
-    """Settings of components with a database."""
+class DatabaseAccess(BaseSettings):
+    """How to reach a database, prefix `LIITY_`."""
+
+    model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
 
     database_url: str = Field(description="postgresql+asyncpg://user:password@host:port/database")
-    database_pool_size: int = Field(8, ge=1, le=100, description="Connections kept open.")
     database_tls_ca: Path | None = Field(
         None,
         description="PEM of the CA of PostgreSQL's certificate: connections are over TLS, and the name of the"
@@ -69,6 +75,12 @@ class DatabaseSettings(RuntimeSettings):
         if driver != "postgresql+asyncpg":
             raise ValueError("must be of the form postgresql+asyncpg://user:password@host:port/database")
         return url
+
+
+class DatabaseSettings(DatabaseAccess, RuntimeSettings):
+    """Settings of components with a database."""
+
+    database_pool_size: int = Field(8, ge=1, le=100, description="Connections kept open.")
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:

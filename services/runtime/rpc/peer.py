@@ -48,8 +48,14 @@ _EVERY_ADDRESS: Mapping[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}
 _RESOLVE_OFTEN = ("grpc.dns_min_time_between_resolutions_ms", 1000)
 """After a lost connection the name is resolved anew, but no more often than this; gRPC's default is 30 s."""
 
-FRONTEND_OPTIONS = (_RESOLVE_OFTEN, ("grpc.service_config", json.dumps(_EVERY_ADDRESS)))
-"""Options of a channel to the gateway's public API, whose callers retry themselves."""
+FRONTEND_OPTIONS = (
+    _RESOLVE_OFTEN,
+    ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
+)
+"""Options of a channel to the gateway's public API: one of its addresses, another whenever it connects anew.
+
+Calls in turn would fail for a while after a restart, as they do not connect anew by themselves.
+"""
 
 _OPTIONS = (
     _RESOLVE_OFTEN,

@@ -1,5 +1,8 @@
 """The stack as its tests and its supervisor use it."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 
@@ -11,6 +14,7 @@ from deploy.local.process import StackError
 from deploy.local.seed import DemoAccount, accounts_path, seed
 from deploy.local.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
+from tests.support.program import Program
 from tests.system.conftest import Api
 
 
@@ -62,6 +66,42 @@ async def test_any_component_can_be_killed_and_started(stack: Stack, api: Api, n
     await api.registrar.call(
         api.registrar.registrations.ListRegistrations, ListRegistrationsRequest(parent=api.registrar.unit)
     )
+
+
+async def test_an_installation_is_validated_with_what_its_own_one_shot_has(
+    stack: Stack, accounts: dict[str, DemoAccount], program: Program, tmp_path: Path
+) -> None:
+    assert accounts
+    # Secrets may stand in files; the environment comes before them.
+    for name, value in {
+        "LIITY_GATEWAY": f"{HOST}:{stack.ports.gateway}",
+        "liity_validate_mailbox": f"{HOST}:{stack.ports.mailbox}\n",
+        "LIITY_IDENTITY_TARGET": "nowhere:1",
+    }.items():
+        (tmp_path / name).write_text(value)
+    environment = {
+        "LIITY_SECRETS_DIR": str(tmp_path),
+        "LIITY_KEYS_DIR": str(stack.keys_dir),
+        "LIITY_IDENTITY_TARGET": f"{HOST}:{stack.ports.identity}",
+        "LIITY_REGISTRATION_TARGET": f"{HOST}:{stack.ports.registration}",
+        "LIITY_VALIDATE_STATE_DIR": str(stack.folder),
+    }
+    if stack.certificates:
+        seed_files = stack.certificates.files("seed")
+        environment |= {
+            "LIITY_GATEWAY_CA": str(stack.ca),
+            "LIITY_TLS_CA": str(stack.ca),
+            "LIITY_TLS_CERTIFICATE": str(seed_files.certificate),
+            "LIITY_TLS_KEY": str(seed_files.key),
+        }
+
+    validated = await asyncio.to_thread(lambda: program("validate", environment=environment))
+    assert validated.returncode == 0, validated.stdout + validated.stderr
+    assert "steps went as they should" in validated.stdout
+    # Without mail it fails.
+    (tmp_path / "liity_validate_mailbox").write_text(f"{HOST}:1")
+    failed = await asyncio.to_thread(lambda: program("validate", environment=environment))
+    assert failed.returncode == 1
 
 
 async def test_the_demonstration_keeps_the_real_two_weeks(
