@@ -11,12 +11,8 @@ from alembic import command
 from alembic.config import Config
 from asyncpg import exceptions as asyncpg_errors
 from pydantic import Field, field_validator
-<<<<<<< HEAD
-from sqlalchemy import Connection, ExceptionContext, MetaData, TextClause, event, make_url, text
-=======
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import Connection, ExceptionContext, MetaData, event, make_url, text
->>>>>>> 714232aff852a3cdf970d12c4039328b84fbb1fe
+from sqlalchemy import Connection, ExceptionContext, MetaData, TextClause, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
