@@ -29,6 +29,8 @@ LINKS = ("/consent", "/customership", "/password", "/account-password", "/invita
 
 def address(page: Page) -> str:
     """An address of the page, of things that are not there."""
+    if page.path.endswith("{rest:path}"):
+        return page.path.replace("{rest:path}", "/notoken")
     return re.sub(r"\{(\w+)\}", lambda part: f"no{part[1][:20].replace('_', '')}", page.path)
 
 
