@@ -118,6 +118,7 @@ LINES: Layouts = {
         "Open messages": "{open_messages}",
         "Registered this year": "{registered_this_year}",
     },
+    "UndoMergeResponse": {"*": "restored", "Stayed": "{customer.name}"},
     "GetUnitClosingResponse": {
         "*": "unit",
         "Customers": "{customers}",

@@ -473,7 +473,8 @@ class RegistrationActivities:
             registration_create_time=registration.create_time,
             first_names=step.first_names,
         )
-        responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
+        account_id = registration.told_account_id or registration.registrar_account_id
+        responsible = await self._mailing.responsible(registration.unit_id, account_id)
         return await self._mailing.tell_all(step, responsible, name, **{field: told})
 
     async def _unretain_unless_known(self, person_id: str) -> None:

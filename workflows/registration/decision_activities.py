@@ -117,7 +117,8 @@ class DecisionActivities:
         linked = decided.stage == STAGE_LINKED
         told = await self._told(registration)
         notice = RegistrationNotice(**told, linked=linked, first_names=decided.step.first_names)
-        responsible = await self._mailing.responsible(registration.unit_id, registration.registrar_account_id)
+        account_id = registration.told_account_id or registration.registrar_account_id
+        responsible = await self._mailing.responsible(registration.unit_id, account_id)
         return await self._mailing.tell_all(decided.step, responsible, "decision", **{field: notice})
 
     @activity.defn

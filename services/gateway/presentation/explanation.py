@@ -193,10 +193,17 @@ class Explanation:
             chosen = self.credentials.password_choose_time
             yield self._event(kind.KIND_PASSWORD_CHOSEN, chosen, self.words.say("who", "CUSTOMER"))
         yield from self._messages()
+        # Also the ends that were undone since.
+        ends = [
+            (change.time, self._who(change))
+            for change in self.history.changes
+            if change.action == _CUSTOMERSHIP_ENDED_BY
+        ]
         if self._has_ended and self.history.customership.HasField("end_time"):
-            ended = [change for change in self.history.changes if change.action == _CUSTOMERSHIP_ENDED_BY]
-            who = self._who(ended[-1]) if ended else self.words.say("who", "SYSTEM")
-            yield self._event(kind.KIND_CUSTOMERSHIP_ENDED, self.history.customership.end_time, who)
+            who = ends.pop()[1] if ends else self.words.say("who", "SYSTEM")
+            ends.append((self.history.customership.end_time, who))
+        for time, who in ends:
+            yield self._event(kind.KIND_CUSTOMERSHIP_ENDED, time, who)
 
     def _how_it_began(self) -> Iterator[ExplainedEvent]:
         history = self.history

@@ -27,6 +27,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import STAGE_LINKED
 from services.registration.audit.entries import use_row
 from services.registration.customers import merge_undo
+from services.registration.db.mapping import told_account
 from services.registration.db.models import consents, customers, disclosures, merges, registrations, units
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
@@ -63,6 +64,7 @@ _MADE_BEFORE = (
         customers.c.person_id,
         registrations.c.created_at,
         registrations.c.registrar_account_id,
+        registrations.c.told_account_id,
     )
     .join(customers, customers.c.customer_id == merges.c.customer_id)
     .join(registrations, registrations.c.registration_id == merges.c.registration_id)
@@ -196,6 +198,7 @@ async def merge(connection: AsyncConnection, request: MergeCustomersRequest) -> 
             "person_id": kept["person_id"],
             "created_at": latest["created_at"],
             "registrar_account_id": latest["registrar_account_id"],
+            "told_account_id": latest["told_account_id"],
         },
         request,
     )
@@ -274,7 +277,7 @@ def _merged(row: RowMapping | dict[str, Any], request: MergeCustomersRequest) ->
             registration_id=row["registration_id"],
             registration_create_time=row["created_at"],
             previous_unit_id=row["merged_unit_id"],
-            previous_registrar_account_id=row["registrar_account_id"],
+            previous_registrar_account_id=told_account(row),
         ),
         credentials_erased=from_json(row["merged_profile"]).kind == CUSTOMER_KIND_ONLINE,
         registration_ids=merge_undo.registration_ids(row["undo"]),

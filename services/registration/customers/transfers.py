@@ -19,6 +19,7 @@ from liity.v1.reason_pb2 import (
     REASON_UNIT_NOT_FOUND,
 )
 from services.registration.audit.entries import use_row
+from services.registration.db.mapping import told_account
 from services.registration.db.models import customers, registrations, transfers, units
 from services.registration.registrations import queries
 from services.runtime.clock import now
@@ -47,23 +48,16 @@ _MADE_BEFORE = (
 _UNIT = select(units.c.unit_id, units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
 
 
-def _of_running(column: str) -> object:
-    """The registrar's columns: of a running registration those of the mover, else unchanged.
-
-    Mail of a running registration goes to that registrar. Customer service moves on others' behalf: then the
-    mail goes to the unit's main users.
-    """
-    running = registrations.c.stage.in_(UNFINISHED)
-    return case((running, bindparam(f"mover_{column}")), else_=registrations.c[column])
-
-
 _MOVE_REGISTRATIONS = (
     update(registrations)
     .where(_OF_PERSON, queries.MOVES_WITH_PERSON)
     .values(
         unit_id=bindparam("unit"),
-        registrar_account_id=_of_running("registrar_account_id"),
-        registrar_display_name=_of_running("registrar_display_name"),
+        # Who saved a registration never changes. Of a running one the mover is told from now on. Customer
+        # service moves on others' behalf: then the unit's main users are.
+        told_account_id=case(
+            (registrations.c.stage.in_(UNFINISHED), bindparam("mover")), else_=registrations.c.told_account_id
+        ),
     )
 )
 _MOVE_CUSTOMER = (
@@ -95,16 +89,13 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
         "registration_id": latest["registration_id"],
         "unit_id": request.unit_id,
         "previous_unit_id": latest["unit_id"],
-        "previous_registrar_account_id": latest["registrar_account_id"],
+        "previous_registrar_account_id": told_account(latest),
         "moved_at": moment,
     }
     place = {**person, "unit": request.unit_id}
     by_customer_service = current_actor().role == ROLE_CUSTOMER_SERVICE
-    mover = {
-        "mover_registrar_account_id": "" if by_customer_service else request.registrar.account_id,
-        "mover_registrar_display_name": request.registrar.display_name,
-    }
-    await connection.execute(_MOVE_REGISTRATIONS, place | mover)
+    mover = "" if by_customer_service else request.registrar.account_id
+    await connection.execute(_MOVE_REGISTRATIONS, {**place, "mover": mover})
     if customer is not None:
         await connection.execute(_MOVE_CUSTOMER, {**place, "moment": moment})
     await connection.execute(_INSERT_TRANSFER, moved)
@@ -114,7 +105,7 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
         registration_id=latest["registration_id"],
         registration_create_time=latest["created_at"],
         previous_unit_id=latest["unit_id"],
-        previous_registrar_account_id=latest["registrar_account_id"],
+        previous_registrar_account_id=told_account(latest),
     )
 
 

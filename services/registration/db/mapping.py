@@ -116,6 +116,12 @@ def mailing_details(
     )
 
 
+def told_account(row: Row) -> str:
+    """The account that is told what becomes of a registration; empty for those responsible for the unit."""
+    told: str | None = row["told_account_id"]
+    return row["registrar_account_id"] if told is None else told
+
+
 def to_message(row: Row) -> Registration:
     """A registration's message, from a row with the columns of `queries.COLUMNS`."""
     return Registration(
@@ -124,6 +130,7 @@ def to_message(row: Row) -> Registration:
         person_id=row["person_id"] or "",
         registrar_account_id=row["registrar_account_id"],
         registrar_display_name=row["registrar_display_name"],
+        told_account_id=told_account(row),
         stage=row["stage"],
         kind=row["kind"],
         consent_state=row["consent_state"],

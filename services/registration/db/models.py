@@ -265,6 +265,9 @@ class Registration(Base):
     unit_id: Mapped[str] = mapped_column(ForeignKey("units.unit_id"))
     registrar_account_id: Mapped[str]
     registrar_display_name: Mapped[str]
+    told_account_id: Mapped[str | None]
+    """Who is told what becomes of it since a transfer, empty for those responsible for the unit. NULL: the
+    registrar who saved it, which never changes (R3)."""
     stage: Mapped[int]
     kind: Mapped[int]
     consent_state: Mapped[int]

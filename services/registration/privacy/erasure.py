@@ -110,6 +110,7 @@ ERASE_REGISTRATIONS = (
         request_id=_if_begun(func.gen_random_uuid(), registrations.c.request_id),
         registrar_account_id=_if_begun("", registrations.c.registrar_account_id),
         registrar_display_name=_if_begun("", registrations.c.registrar_display_name),
+        told_account_id=_if_begun(null(), registrations.c.told_account_id),
         decision_request_id=_if_begun(null(), registrations.c.decision_request_id),
         created_at=_if_begun(_day(registrations.c.created_at), registrations.c.created_at),
         updated_at=case(

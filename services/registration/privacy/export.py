@@ -50,6 +50,7 @@ REGISTRATIONS = Kind(
         "request_id": _NAMES_A_CALL,
         "registrar_account_id": _ANOTHERS,
         "registrar_display_name": _ANOTHERS,
+        "told_account_id": _ANOTHERS,
         "decision_request_id": _NAMES_A_CALL,
     },
     enums={

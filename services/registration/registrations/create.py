@@ -185,6 +185,7 @@ def _creation(
         "unit_id": request.unit_id,
         "registrar_account_id": request.registrar.account_id,
         "registrar_display_name": request.registrar.display_name,
+        "told_account_id": None,
         "kind": form.kind,
         "customer_display_name": f"{form.first_names} {form.last_name}",
         "created_at": moment,

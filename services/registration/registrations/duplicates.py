@@ -19,7 +19,6 @@ _MOST = 20
 """The most duplicates returned."""
 
 _NAME = func.split_part(customers.c.sort_key, "\x01", 1)
-_FIRST_NAME = func.split_part(func.split_part(customers.c.sort_key, "\x01", 2), " ", 1)
 
 _DUPLICATES = (
     select(
@@ -35,11 +34,9 @@ _DUPLICATES = (
     .where(
         customers.c.birth_date == bindparam("birth_date"),
         bindparam("last") == _NAME,
-        bindparam("first") == _FIRST_NAME,
         customers.c.person_id != bindparam("person"),
     )
     .order_by(units.c.display_name, customers.c.customer_id)
-    .limit(_MOST)
 )
 
 _WAITING = (
@@ -65,17 +62,21 @@ async def possible_duplicates_of(
 ) -> Sequence[PossibleDuplicate]:
     """Possible duplicates of a person in any unit: customers, even marked for deletion, then registrations.
 
-    Case and accents are ignored, and only the first of several first names is compared: a person registered
-    elsewhere by that name alone is found.
+    Case and accents are ignored, and one first name in common is enough: a person registered elsewhere by one
+    of several names is found.
     """
     last, first = _called(form)
-    asked = {"person": person_id, "birth_date": birth_date, "last": last, "first": first}
-    known = (await connection.execute(_DUPLICATES, asked)).mappings()
-    waiting = [
+    asked = {"person": person_id, "birth_date": birth_date, "last": last}
+    known = [
         row
-        for row in await waiting_of(connection, [birth_date])
-        if row["person_id"] != person_id and _called(from_json(row["form"])) == (last, first)
+        for row in (await connection.execute(_DUPLICATES, asked)).mappings()
+        if first & _called(CustomerForm(last_name=row["last_name"], first_names=row["first_names"]))[1]
     ]
+    waiting = []
+    for row in await waiting_of(connection, [birth_date]):
+        other_last, other_first = _called(from_json(row["form"]))
+        if row["person_id"] != person_id and other_last == last and first & other_first:
+            waiting.append(row)
     return [*(_customer(row) for row in known), *(_registration(row) for row in waiting)][:_MOST]
 
 
@@ -84,10 +85,10 @@ async def waiting_of(connection: AsyncConnection, birth_dates: Iterable[date]) -
     return (await connection.execute(_WAITING, {"birth_dates": list(birth_dates)})).mappings().all()
 
 
-def _called(form: CustomerForm) -> tuple[str, str]:
-    """The last name and the first of the first names, as keys for comparison."""
+def _called(form: CustomerForm) -> tuple[str, frozenset[str]]:
+    """The last name and each of the first names, as keys for comparison."""
     last, _, first = name_keys.sort_key(form.last_name, form.first_names).partition("\x01")
-    return last, first.partition(" ")[0]
+    return last, frozenset(first.split())
 
 
 def _customer(row: RowMapping) -> PossibleDuplicate:

@@ -264,6 +264,7 @@ GET_WITH_UNIT = select(*COLUMNS, registrations.c.form, registrations.c.birth_dat
 GET_PROFILE = (
     select(
         registrations.c.registrar_account_id,
+        registrations.c.told_account_id,
         registrations.c.unit_id,
         case(
             ((customers.c.state != CUSTOMER_STATE_ACTIVE) & ~bindparam("also_if_ended", type_=Boolean), None),

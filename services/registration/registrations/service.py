@@ -34,7 +34,7 @@ from liity.v1.registration_service_pb2 import (
 from services.registration.audit.entries import use_row
 from services.registration.audit.lookup_quota import LookUps
 from services.registration.customers import begin as customer_begin
-from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message
+from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message, told_account
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import consent_errors, from_json, tidy_text
 from services.registration.registrations import decisions, listing, pending_form, queries
@@ -161,7 +161,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row["profile"] is None:
             return pb.GetMailingDetailsResponse()
         details = mailing_details(
-            from_json(row["profile"]), row["unit_id"], row["unit_display_name"], row["registrar_account_id"]
+            from_json(row["profile"]), row["unit_id"], row["unit_display_name"], told_account(row)
         )
         details.was_refused = row["was_refused"]
         details.wrong_recipient = row["wrong_recipient"]

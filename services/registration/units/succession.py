@@ -38,6 +38,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
 from services.registration.audit.entries import use_row
+from services.registration.db.mapping import told_account
 from services.registration.db.models import class_lists, customers, messages, registrations, transfers, units
 from services.registration.registrations import queries
 from services.runtime.clock import now
@@ -255,7 +256,7 @@ async def _move_persons(
                     "registration_id": row["registration_id"],
                     "unit_id": successor_id,
                     "previous_unit_id": unit_id,
-                    "previous_registrar_account_id": row["registrar_account_id"],
+                    "previous_registrar_account_id": told_account(row),
                     "moved_at": moment,
                 }
                 for row in latest.values()

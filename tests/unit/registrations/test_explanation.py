@@ -394,6 +394,22 @@ def test_who_has_ended_a_customership_is_told() -> None:
     assert happened(told(of))[-1] == ("CUSTOMERSHIP_ENDED", "the customer")
 
 
+def test_an_end_that_was_undone_stays_in_the_history_with_who_ended_it() -> None:
+    of = history(STAGE_WELCOMED)
+    of.customership.state = CUSTOMER_STATE_ACTIVE
+    of.changes.add(action="customership:end", time=day(8), actor_kind=ACTOR_KIND_LINK)
+    of.changes.add(
+        action="customership:undo",
+        time=day(9),
+        actor_kind=ACTOR_KIND_ACCOUNT,
+        actor_role=ROLE_CUSTOMER_SERVICE,
+    )
+    assert happened(told(of))[-2:] == [
+        ("CUSTOMERSHIP_ENDED", "the customer"),
+        ("REMOVAL_UNDONE", "customer service"),
+    ]
+
+
 def test_the_welcome_waits_for_an_address_until_it_is_changed() -> None:
     of = history(STAGE_CREDENTIALS_SENT, deadline=day(28))
     reminder = mail("change_address_reminder", number=7)

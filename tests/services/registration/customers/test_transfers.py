@@ -80,8 +80,10 @@ async def test_a_customer_and_the_registration_move_together(
     assert moved.previous_registrar_account_id == REGISTRAR.account_id
     registration = await service.get(saved.registration_id)
     assert registration.unit_id == other.unit_id
-    assert registration.registrar_account_id == MOVER.account_id
-    assert registration.registrar_display_name == MOVER.display_name
+    # Who saved it, and so declared the entitlement, stays; the mover is told from now on.
+    assert registration.registrar_account_id == REGISTRAR.account_id
+    assert registration.registrar_display_name == REGISTRAR.display_name
+    assert registration.told_account_id == MOVER.account_id
     assert registration.stage == saved.stage
     stored = await customer(service, moved.customer_id)
     assert stored.unit_id == other.unit_id

@@ -98,6 +98,7 @@ async def test_an_ended_registration_keeps_nothing_personal(
         person_id=person_id,
         registrar_account_id=REGISTRAR.account_id,
         registrar_display_name=REGISTRAR.display_name,
+        told_account_id=REGISTRAR.account_id,
         stage=stage,
         kind=waiting.kind,
         consent_state=life.CONSENT_STATE_NOT_GIVEN,
