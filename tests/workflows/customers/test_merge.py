@@ -26,7 +26,7 @@ from liity.v1.reason_pb2 import (
     REASON_SAME_CUSTOMER,
 )
 from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WELCOMED
-from services.runtime.clock import now, timestamp
+from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import (
     MergeUndoWorkflowNames,
@@ -34,6 +34,7 @@ from services.runtime.temporal.names import (
     RegistrationWorkflowNames,
 )
 from services.runtime.temporal.search_attributes import STAGE
+from tests.support.registration_service import timestamp
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 from tests.workflows.customers.test_transfer import address, told
 
