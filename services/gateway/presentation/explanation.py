@@ -286,11 +286,16 @@ class Explanation:
             yield self._wait("CONSENT_DECLINED", PARTY_GUARDIAN, registration.decline_end_time)
         elif stage == STAGE_WAITING_FOR_CONSENT:
             request = self._last_mail(*_TO_GUARDIAN)
-            bounced = request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
+            # The address may have proved wrong by mail about a sibling.
+            bounced = registration.HasField("undeliverable_time") or (
+                request is not None and request.state == DELIVERY_STATE_UNDELIVERABLE
+            )
+            returned = request is not None and request.state == DELIVERY_STATE_RETURNED
             wrong = registration.HasField("wrong_recipient_time")
             # A guardian who gets no mail cannot answer by link: the unit must act.
-            party = PARTY_REGISTRAR if wrong or bounced else PARTY_GUARDIAN
-            name = "CONSENT_WRONG_RECIPIENT" if wrong else "CONSENT_UNDELIVERABLE" if bounced else "CONSENT"
+            party = PARTY_REGISTRAR if wrong or bounced or returned else PARTY_GUARDIAN
+            name = "CONSENT_RETURNED" if returned else "CONSENT"
+            name = "CONSENT_WRONG_RECIPIENT" if wrong else "CONSENT_UNDELIVERABLE" if bounced else name
             yield self._wait(name, party, until)
         if stage in _STAFF_WAITS:
             yield self._wait(_STAFF_WAITS[stage], PARTY_CUSTOMER_SERVICE, until)
@@ -398,6 +403,8 @@ class Explanation:
             return self._of_password(state.STATE_BEING_SENT)
         if mail.state == DELIVERY_STATE_UNDELIVERABLE:
             return self._of_password(state.STATE_UNDELIVERABLE, mail.update_time)
+        if mail.state == DELIVERY_STATE_RETURNED:
+            return self._of_password(state.STATE_UNDELIVERABLE, mail.update_time, text="RETURNED")
         expiry = credentials.link_expire_time
         is_open = expiry.ToDatetime(UTC) > self.now
         found = state.STATE_LINK_OPEN if is_open else state.STATE_LINK_EXPIRED
@@ -408,14 +415,15 @@ class Explanation:
         state: ExplainedPassword.State.ValueType,
         since: Timestamp | None = None,
         until: Timestamp | None = None,
+        text: str = "",
     ) -> ExplainedPassword:
         days = {
             "since": since.ToDatetime(UTC) if since else None,
             "until": until.ToDatetime(UTC) if until else None,
         }
-        name = ExplainedPassword.State.Name(state).removeprefix("STATE_")
-        text = self.words.say("password", name, **days)
-        return ExplainedPassword(state=state, text=text, since=since, expire_time=until)
+        name = text or ExplainedPassword.State.Name(state).removeprefix("STATE_")
+        said = self.words.say("password", name, **days)
+        return ExplainedPassword(state=state, text=said, since=since, expire_time=until)
 
     # Helpers
 

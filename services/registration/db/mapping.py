@@ -143,6 +143,7 @@ def to_message(row: Row) -> Registration:
         missing_code_reason=row["missing_code_reason"] or MISSING_CODE_REASON_UNSPECIFIED,
         decision_request_id=str(row["decision_request_id"] or ""),
         wrong_recipient_time=row["wrong_recipient_since"],
+        undeliverable_time=row["undeliverable_since"],
         decline_time=row["declined_at"],
         decline_end_time=row["decline_ends_at"],
     )

@@ -8,6 +8,7 @@ import pytest
 from liity.identity.v1.credential_service_pb2 import GetCredentialStateResponse
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_PENDING,
+    DELIVERY_STATE_RETURNED,
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
     Delivery,
@@ -164,6 +165,7 @@ CASES: list[tuple[str, GetHistoryResponse, list[Delivery], dict[str, datetime]]]
     ("BEING_SENT", history(STAGE_ACTIVE), [], {}),
     ("BEING_SENT", history(STAGE_ACTIVE), [mail("credentials", DELIVERY_STATE_PENDING)], {}),
     ("UNDELIVERABLE", history(STAGE_ACTIVE), [mail("credentials", DELIVERY_STATE_UNDELIVERABLE)], {}),
+    ("UNDELIVERABLE", history(STAGE_CREDENTIALS_SENT), [mail("credentials", DELIVERY_STATE_RETURNED)], {}),
     ("LINK_OPEN", history(STAGE_CREDENTIALS_SENT), [CREDENTIALS_SENT], {"link_expire_time": day(14)}),
     ("LINK_EXPIRED", history(STAGE_WELCOMED), [CREDENTIALS_SENT], {"link_expire_time": day(5)}),
     # Sent anew after the first mail came back.
@@ -306,6 +308,17 @@ WAITS = [
         [mail("consent_request")],
         [PARTY_REGISTRAR],
     ),
+    # The mail came back for another reason, or mail about a sibling did because of the address.
+    (
+        history(STAGE_WAITING_FOR_CONSENT, deadline=day(30)),
+        [mail("consent_request", DELIVERY_STATE_RETURNED)],
+        [PARTY_REGISTRAR],
+    ),
+    (
+        history(STAGE_WAITING_FOR_CONSENT, deadline=day(30), undeliverable_time=day(2)),
+        [mail("consent_request")],
+        [PARTY_REGISTRAR],
+    ),
     (history(STAGE_WAITING_FOR_REACTIVATION, deadline=day(30)), [], [PARTY_CUSTOMER_SERVICE]),
     (history(STAGE_WAITING_FOR_IDENTITY_CHECK, deadline=day(30)), [], [PARTY_CUSTOMER_SERVICE]),
     (history(STAGE_ACTIVE), [], [PARTY_SYSTEM]),
@@ -439,7 +452,7 @@ def test_everything_has_its_words_in_every_language() -> None:
     expected = {
         "event": set(ExplainedEvent.Kind.keys()[1:]),
         "stage": {*Stage.keys()[1:], "STAGE_DECLINE_RECEIVED", "STAGE_ENDED", "STAGE_ERASED"},
-        "password": set(ExplainedPassword.State.keys()[1:]),
+        "password": {*ExplainedPassword.State.keys()[1:], "STATE_RETURNED"},
         "work": set(WorkItemKind.keys()[1:]),
     }
     prefixes = {"event": "KIND_", "stage": "STAGE_", "password": "STATE_", "work": "WORK_ITEM_KIND_"}

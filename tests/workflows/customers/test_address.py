@@ -159,6 +159,16 @@ async def test_of_a_guardian_beside_the_customers_own_address_the_old_one_is_tol
     assert CONFIRM not in subjects(world, own)
 
 
+async def test_a_guardian_is_told_of_no_change_that_is_not_of_their_address(world: World) -> None:
+    """A child gets an address of their own; the guardian's stays as it is."""
+    guardian, own = address(), address()
+    registration, _ = await world.save(child_form(guardian), born(16))
+    before = subjects(world, guardian)
+    await change(world, registration, own)
+    assert subjects(world, own) == [CONFIRM]
+    assert subjects(world, guardian) == before
+
+
 async def test_a_link_confirms_no_address_but_its_own(world: World) -> None:
     first, second = address(), address()
     registration, _ = await world.save(adult_form(address()), born(40))
