@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from sqlalchemy import RowMapping, bindparam, func, literal, select
+from sqlalchemy import RowMapping, bindparam, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.v1.customer_form_pb2 import CustomerForm
@@ -18,9 +18,6 @@ from services.runtime.stages import WAITING
 _MOST = 20
 """The most duplicates returned."""
 
-_NAME = func.split_part(customers.c.sort_key, "\x01", 1)
-_FIRST_NAME = func.split_part(func.split_part(customers.c.sort_key, "\x01", 2), " ", 1)
-
 _DUPLICATES = (
     select(
         customers.c.customer_id,
@@ -34,13 +31,11 @@ _DUPLICATES = (
     .join(units, units.c.unit_id == customers.c.unit_id)
     .where(
         customers.c.birth_date == bindparam("birth_date"),
-        bindparam("last") == _NAME,
-        bindparam("first") == _FIRST_NAME,
         customers.c.person_id != bindparam("person"),
     )
     .order_by(units.c.display_name, customers.c.customer_id)
-    .limit(_MOST)
 )
+"""Customers of one date of birth: their names are compared in Python."""
 
 _WAITING = (
     select(
@@ -65,16 +60,19 @@ async def possible_duplicates_of(
 ) -> Sequence[PossibleDuplicate]:
     """Possible duplicates of a person in any unit: customers, even marked for deletion, then registrations.
 
-    Case and accents are ignored, and only the first of several first names is compared: a person registered
-    elsewhere by that name alone is found.
+    Names are compared by `name_keys.are_alike`.
     """
-    last, first = _called(form)
-    asked = {"person": person_id, "birth_date": birth_date, "last": last, "first": first}
-    known = (await connection.execute(_DUPLICATES, asked)).mappings()
+    name = _name(form)
+    born_then = await connection.execute(_DUPLICATES, {"person": person_id, "birth_date": birth_date})
+    known = [
+        row
+        for row in born_then.mappings()
+        if name_keys.are_alike(name, (row["last_name"], row["first_names"]))
+    ]
     waiting = [
         row
         for row in await waiting_of(connection, [birth_date])
-        if row["person_id"] != person_id and _called(from_json(row["form"])) == (last, first)
+        if row["person_id"] != person_id and name_keys.are_alike(name, _name(from_json(row["form"])))
     ]
     return [*(_customer(row) for row in known), *(_registration(row) for row in waiting)][:_MOST]
 
@@ -84,10 +82,8 @@ async def waiting_of(connection: AsyncConnection, birth_dates: Iterable[date]) -
     return (await connection.execute(_WAITING, {"birth_dates": list(birth_dates)})).mappings().all()
 
 
-def _called(form: CustomerForm) -> tuple[str, str]:
-    """The last name and the first of the first names, as keys for comparison."""
-    last, _, first = name_keys.sort_key(form.last_name, form.first_names).partition("\x01")
-    return last, first.partition(" ")[0]
+def _name(form: CustomerForm) -> tuple[str, str]:
+    return form.last_name, form.first_names
 
 
 def _customer(row: RowMapping) -> PossibleDuplicate:
