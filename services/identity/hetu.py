@@ -1,5 +1,7 @@
 """The Finnish personal identity code (hetu): form, date of birth, check character (R32, R33)."""
 
+import contextlib
+import unicodedata
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,22 +15,24 @@ from liity.v1.reason_pb2 import (
     REASON_HETU_DUMMY,
     REASON_HETU_FORMAT,
     REASON_HETU_NOT_YET_BORN,
+    REASON_HETU_TOO_OLD,
     Reason,
 )
+from services.runtime.text.cleaning import without_invisible
 
 _LENGTH = 11
 _CENTURIES = {"+": 1800, **dict.fromkeys("-YXWVU", 1900), **dict.fromkeys("ABCDEF", 2000)}
 _FIRST_ARTIFICIAL = 900
 _NEVER_GIVEN = {"000", "001"}
 
-# Characters that word processors, web pages and phones put in place of a hyphen, and spaces pasted with it.
-_DASHES = "\u00ad\u02d7\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d"
-_SPACES = (
-    " \t\r\n\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b"
-    "\u202f\u205f\u2060\u3000\ufeff"
-)
-_LOWER = "abcdefghijklmnopqrstuvwxyz"
-_NORMALISED = str.maketrans(_DASHES + _LOWER, "-" * len(_DASHES) + _LOWER.upper(), _SPACES)
+_OLDEST_AGE = 130
+"""A greater age is taken for a wrong sign (R45)."""
+
+# Characters that word processors, web pages and phones put in place of a hyphen.
+_DASHES = "\u02d7\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2796\ufe58\ufe63\uff0d\u30fc\uff70"
+_PLUSES = "\u2795\ufe62\uff0b"
+_NORMALISED = str.maketrans(_DASHES + _PLUSES, "-" * len(_DASHES) + "+" * len(_PLUSES))
+_SOFT_HYPHEN = "\u00ad"
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,12 +55,14 @@ class InvalidHetu(ValueError):
 
 
 def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
-    """Parses a code as a person typed it; lower case, spaces and odd dashes are accepted (R32).
+    """Parses a code as a person typed or pasted it (R32).
+
+    Lower case, spaces, invisible signs, and dashes, digits and letters of other widths are accepted.
 
     `today` is the day in Helsinki. Raises `InvalidHetu` with the first fault, in the order in which a person
     would correct them: form, date, check character.
     """
-    code = text.translate(_NORMALISED)
+    code = _normalised(text)
     if len(code) > 1 and len(set(code)) == 1:
         raise InvalidHetu(REASON_HETU_DUMMY)
     if len(code) != _LENGTH or not code.isascii() or code[7:10] in _NEVER_GIVEN:
@@ -75,6 +81,34 @@ def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
         raise InvalidHetu(REASON_HETU_NOT_YET_BORN)
     if not checks_out:
         raise InvalidHetu(REASON_HETU_CHECK_CHARACTER)
+    birthday_ahead = (today.month, today.day) < (birth_date.month, birth_date.day)
+    if today.year - birth_date.year - birthday_ahead > _OLDEST_AGE:
+        raise InvalidHetu(REASON_HETU_TOO_OLD)
     if int(code[7:10]) >= _FIRST_ARTIFICIAL and not allow_artificial:
         raise InvalidHetu(REASON_HETU_ARTIFICIAL)
     return Hetu(code, birth_date)
+
+
+def other_signs(parsed: Hetu, *, today: date) -> list[Hetu]:
+    """The valid codes that differ from a code by the century sign alone (R45)."""
+    found = []
+    for sign in _CENTURIES:
+        if sign != parsed.code[6]:
+            with contextlib.suppress(InvalidHetu):
+                other = parsed.code[:6] + sign + parsed.code[7:]
+                found.append(parse(other, today=today, allow_artificial=True))
+    return found
+
+
+def _normalised(text: str) -> str:
+    """The code in ASCII capitals, without spaces and invisible signs."""
+    # A soft hyphen may stand for the hyphen, or come with a copy.
+    bare = "".join(without_invisible(text.replace(_SOFT_HYPHEN, "\u2010"), joiners=False).split())
+    if len(bare) > _LENGTH and _SOFT_HYPHEN in text:
+        bare = "".join(without_invisible(text, joiners=False).split())
+    folded = unicodedata.normalize("NFKC", bare.translate(_NORMALISED))
+    digits = (
+        str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in folded
+    )
+    # Other letters have capitals in ASCII, too: they are no signs of a code.
+    return "".join(sign.upper() if sign.isascii() else sign for sign in digits)

@@ -39,6 +39,7 @@ from services.runtime.data.privacy import with_records
 from services.runtime.data.rate_limits import Limit, Limiter
 from services.runtime.mail_addresses import recipient_digest
 from services.runtime.rpc.errors import Refusal, already_exists, failed_precondition, not_found, unavailable
+from services.runtime.text.email_addresses import fold
 
 log = structlog.get_logger()
 
@@ -244,11 +245,11 @@ class NotificationService(NotificationServiceServicer):
 
         Customer service has no limit: all notices about waiting work go to its one address.
         """
-        if address.casefold() == self._settings.customer_service_email.casefold():
+        if fold(address) == fold(self._settings.customer_service_email):
             return
         today = helsinki_day(now())
         share = Limit(
-            f"mail:{today}:{address.casefold()}",
+            f"mail:{today}:{fold(address)}",
             self._settings.mails_per_address,
             helsinki_moment(today + timedelta(days=1)),
         )

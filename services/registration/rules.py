@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
 from google.type.date_pb2 import Date
 
 from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, UnitKind
@@ -36,7 +35,6 @@ from liity.v1.reason_pb2 import (
     REASON_GUARDIAN_NOT_ALLOWED,
     REASON_GUARDIAN_REQUIRED,
     REASON_INVALID_DATE,
-    REASON_INVALID_EMAIL,
     REASON_INVALID_PHONE,
     REASON_INVALID_POSTCODE,
     REASON_NOT_TEMPORARY,
@@ -44,10 +42,13 @@ from liity.v1.reason_pb2 import (
     REASON_SCHOOL_SUPPORT_NOT_ALLOWED,
     REASON_SCHOOL_SUPPORT_REQUIRED,
     REASON_TERMS_NOT_ACCEPTED,
+    Reason,
 )
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.runtime.clock import from_proto_date
 from services.runtime.rpc.errors import FieldViolation
+from services.runtime.text import email_addresses
+from services.runtime.text.cleaning import clean_line, is_blank
 
 AGE_OF_OWN_DECISION = 15
 """From this age no guardian's consent is needed (R5, R6)."""
@@ -63,6 +64,10 @@ PAPER_CONSENT_VALIDITY = timedelta(days=90)
 
 HOME_COUNTRY = "FI"
 """The country of an address without one."""
+
+_FINLAND = 358
+_LONGEST_MOBILE = 10
+"""Digits of a Finnish mobile number without its first 0, at most."""
 
 
 # Age
@@ -90,34 +95,62 @@ def consent_needed(birth_date: date, day: date, form: CustomerForm) -> bool:
 # Text
 
 
-def is_blank(text: str) -> bool:
-    """Whether a text has no visible character: empty, white space or invisible marks."""
-    return all(character.isspace() or unicodedata.category(character) == "Cf" for character in text)
-
-
-def parse_email(text: str) -> str | None:
-    """An e-mail address in normal form; None if it is invalid. The domain is not looked up."""
+def email_fault(text: str) -> Reason.ValueType | None:
+    """What is wrong with an e-mail address; None if nothing is."""
     try:
-        address = validate_email(text, check_deliverability=False)
-    except EmailNotValidError:
-        return None
-    # More mail servers accept an international domain in its ASCII form.
-    return address.ascii_email or address.normalized
+        email_addresses.parse(text)
+    except email_addresses.InvalidAddressError as error:
+        return error.reason
+    return None
+
+
+_PHONE = re.compile(r"(?:tel:)?[+0-9 ()/.-]+", re.IGNORECASE)
+_TRUNK = re.compile(r"\(0\)")
+_ONE_MORE = re.compile(r"[0-9][ .-]+[0-9]$")
+_AREA_CODE = re.compile(r"0[0-9]{1,3}/[0-9 -]{4,9}")
+_HYPHENS = re.compile("[\u02d7\u2010-\u2015\u2043\u2212\ufe58\ufe63]")
 
 
 def parse_phone(text: str) -> str | None:
-    """A telephone number in E.164, Finnish unless it starts with +; None if it is impossible."""
-    # The parser ignores control characters.
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    """A telephone number in E.164, Finnish unless it starts with + or 00; None if it is not one number alone.
+
+    Words, names, times and extensions beside it are refused: the library would read letters as digits.
+    """
+    bare = clean_line(text)
+    # Digits and signs of every width and script, as `phonenumbers` reads them.
+    plain = _HYPHENS.sub("-", unicodedata.normalize("NFKC", bare))
+    plain = "".join(
+        str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in plain
+    )
+    if not _PHONE.fullmatch(plain):
+        return None
+    plain = plain.lower().removeprefix("tel:").strip()
+    if plain.startswith(("+", "00")):
+        plain = _TRUNK.sub("", plain)
+    if _AREA_CODE.fullmatch(plain):
+        plain = plain.replace("/", " ")
+    if "+" in plain[1:] or "/" in plain or plain.count("(") != plain.count(")"):
         return None
     try:
-        number = phonenumbers.parse(text, HOME_COUNTRY)
+        number = phonenumbers.parse(plain, HOME_COUNTRY)
         international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         # Rows of zeros and the like change when parsed again from E.164.
         stable = phonenumbers.parse(international) == number
     except phonenumbers.NumberParseException:
         return None
-    return international if stable and phonenumbers.is_possible_number(number) else None
+    possible = stable and not number.extension and phonenumbers.is_possible_number(number)
+    return international if possible and not _holds_more(number, plain) else None
+
+
+def _holds_more(number: phonenumbers.PhoneNumber, plain: str) -> bool:
+    """Whether digits behind the number make it longer than a real one, as `040 123 4567 16` does.
+
+    Only Finnish mobile numbers have so fixed a length: 10 digits with the first 0, seldom 11.
+    """
+    if number.country_code != _FINLAND or str(number.national_number)[:1] not in "45":
+        return False
+    digits = len(str(number.national_number))
+    return digits > _LONGEST_MOBILE or (digits == _LONGEST_MOBILE and bool(_ONE_MORE.search(plain)))
 
 
 # The form
@@ -286,8 +319,9 @@ def _missing(*texts: tuple[str, str]) -> Iterable[FieldViolation]:
 
 
 def _malformed_contact(prefix: str, email: str, phone: str) -> Iterator[FieldViolation]:
-    if not is_blank(email) and parse_email(email) is None:
-        yield FieldViolation(f"{prefix}email", REASON_INVALID_EMAIL)
+    fault = None if is_blank(email) else email_fault(email)
+    if fault is not None:
+        yield FieldViolation(f"{prefix}email", fault)
     if not is_blank(phone) and parse_phone(phone) is None:
         yield FieldViolation(f"{prefix}phone", REASON_INVALID_PHONE)
 

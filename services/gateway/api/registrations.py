@@ -145,10 +145,18 @@ class RegistrationService(RegistrationServiceServicer):
         if found.person_id:
             current_request().subjects.add(found.person_id)
         # An unknown person is looked up too: it counts against the limit, and takes the same time.
-        look_up = LookUpPersonRequest(person_id=found.person_id, unit_id=unit_id)
+        look_up = LookUpPersonRequest(
+            person_id=found.person_id,
+            unit_id=unit_id,
+            other_sign_person_ids=found.other_sign_person_ids,
+        )
         known = await self._registration.call(self._registrations.LookUpPerson, look_up)
         for_staff = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
-        return standing_of(known, unit_id, for_staff=for_staff)
+        answer = standing_of(known, unit_id, for_staff=for_staff)
+        answer.other_sign_customers.extend(
+            CUSTOMER.format(unit_id, each) for each in known.other_sign_customer_ids
+        )
+        return answer
 
     @override
     async def RegisterCustomer(

@@ -56,6 +56,7 @@ from services.runtime.rpc.errors import (
     permission_denied,
 )
 from services.runtime.rpc.peer import Peer
+from services.runtime.text.email_addresses import fold
 
 
 class UnitService(UnitServiceServicer):
@@ -177,7 +178,7 @@ class UnitService(UnitServiceServicer):
                     inviter_account_id=current_request().caller.account_id,
                 )
             )
-        elif (invitation.unit_id, invitation.email.casefold()) != (unit_id, request.email.casefold()):
+        elif (invitation.unit_id, invitation.email) != (unit_id, fold(request.email)):
             raise already_exists(REASON_REQUEST_ID_REUSED)
         registrar = Registrar(
             name=REGISTRAR.format(unit_id, invitation.invitation_id),

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from services.runtime.text import cleaning
+
 _COMMON = frozenset("äöåÄÖÅ")
 """The letters beyond ASCII that Finnish and Swedish use every day."""
 
@@ -39,12 +41,7 @@ _ERROR = re.compile(r"#{2,}|#GETTING_DATA|(?:Err|Virhe|Fel) ?: ?[0-9]{3}")
 _LONGEST_BARE_ERROR = 5
 """The length of the longest error that ends with neither ! nor ?, as in #N/A, #NV and #YOK."""
 
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"
-)
 _JOINER = re.compile("[\u200c\u200d]")
-_FIRST_JOINED = "\u0600"
-"""Scripts whose letters may need a joiner between them come after this sign."""
 
 
 class Cleaned(NamedTuple):
@@ -86,19 +83,8 @@ def without_invisible(text: str, *, joiners: bool) -> Cleaned:
 
     `joiners`: whether U+200C and U+200D stay between letters of scripts that need them.
     """
-    kept = _INVISIBLE.sub("", text)
-    if _JOINER.search(kept):
-        kept = "".join(
-            sign
-            for place, sign in enumerate(kept)
-            if not _JOINER.match(sign) or (joiners and _joins(kept, place))
-        )
+    kept = cleaning.without_invisible(text, joiners=joiners)
     return Cleaned(kept.strip(), len(text) - len(kept))
-
-
-def _joins(text: str, place: int) -> bool:
-    before, after = text[place - 1 : place], text[place + 1 : place + 2]
-    return before >= _FIRST_JOINED and after >= _FIRST_JOINED
 
 
 def _strangeness_of(text: str, place: int) -> float:

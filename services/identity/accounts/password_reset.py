@@ -16,7 +16,6 @@ from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_ACCOUNT_PASSWORD
 from liity.v1.reason_pb2 import REASON_LINK_INVALID
 from services.identity.accounts.known_places import KnownPlaces
 from services.identity.accounts.passwords import Passwords, require_strong
-from services.identity.accounts.queries import fold_email
 from services.identity.accounts.throttle import LoginThrottle, OrderThrottle
 from services.identity.links.service import LinkDoor, issue_link, recent_link, redeem_link, void_links
 from services.identity.links.tokens import SealedIds
@@ -24,6 +23,7 @@ from services.identity.models import Account, Session
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import not_found
+from services.runtime.text import email_addresses
 
 
 class PasswordOrders:
@@ -51,7 +51,8 @@ class PasswordOrders:
 
     async def admit(self, request: AdmitPasswordOrderRequest) -> AdmitPasswordOrderResponse:
         """Counts an order against its limits, without looking up whether the address has an account."""
-        few = await self._orders.admit(fold_email(request.email), current_actor().caller_address)
+        address = email_addresses.fold(request.email)
+        few = await self._orders.admit(address, current_actor().caller_address)
         return AdmitPasswordOrderResponse(only_without_link=not few)
 
     async def issue(self, request: IssuePasswordLinkRequest) -> IssuePasswordLinkResponse:
@@ -64,7 +65,7 @@ class PasswordOrders:
             # Locks the account's row until the transaction ends.
             found = await connection.execute(
                 select(Account.account_id, Account.email, Account.language)
-                .where(Account.email == fold_email(request.email))
+                .where(Account.email == email_addresses.fold(request.email))
                 .with_for_update(key_share=True)
             )
             account = found.one_or_none()

@@ -8,11 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from liity.identity.v1.account_service_pb2 import Account as AccountMessage
 from liity.identity.v1.account_service_pb2 import AccountMembership
 from services.identity.models import Account, Membership
+from services.runtime.rpc.errors import FieldViolation, invalid
+from services.runtime.text import email_addresses
 
 
-def fold_email(email: str) -> str:
-    """The form in which an address is stored and compared. NUL is replaced: PostgreSQL cannot store it."""
-    return email.strip().replace("\0", "\ufffd").casefold()
+def address_of(email: str) -> str:
+    """The form in which a new account's address is stored. INVALID_ARGUMENT if it is no address."""
+    try:
+        email_addresses.parse(email)
+    except email_addresses.InvalidAddressError as error:
+        raise invalid([FieldViolation("email", error.reason)]) from None
+    return email_addresses.fold(email)
 
 
 class StoredAccount(NamedTuple):

@@ -56,7 +56,12 @@ from services.identity.accounts.known_places import KnownPlaces
 from services.identity.accounts.password_reminders import PasswordAges
 from services.identity.accounts.password_reset import PasswordOrders
 from services.identity.accounts.passwords import Passwords, require_strong
-from services.identity.accounts.queries import StoredAccount, find_account, find_accounts, fold_email
+from services.identity.accounts.queries import (
+    StoredAccount,
+    address_of,
+    find_account,
+    find_accounts,
+)
 from services.identity.accounts.sessions import RunningSession, Sessions
 from services.identity.accounts.throttle import LoginThrottle
 from services.identity.accounts.token_issue import AccessTokens
@@ -64,6 +69,7 @@ from services.identity.links.tokens import new_id
 from services.identity.models import Account, Membership
 from services.runtime.clock import now
 from services.runtime.rpc.errors import FieldViolation, already_exists, invalid, not_found, unauthenticated
+from services.runtime.text import email_addresses
 
 
 class Accounts(AccountServiceServicer):
@@ -126,14 +132,14 @@ class Accounts(AccountServiceServicer):
 
     @override
     async def FindAccount(self, request: FindAccountRequest, context: object) -> FindAccountResponse:
-        found = select(Account.account_id).where(Account.email == fold_email(request.email))
+        found = select(Account.account_id).where(Account.email == email_addresses.fold(request.email))
         async with self._single.connect() as connection:
             account_id = await connection.scalar(found)
         return FindAccountResponse(account_id=account_id or "")
 
     @override
     async def LogIn(self, request: LogInRequest, context: object) -> LogInResponse:
-        email = fold_email(request.email)
+        email = email_addresses.fold(request.email)
         attempt = await self._throttle.admit(email, request.caller_address)
         if attempt.throttled is not None and not await self._places.anybody_at(request.caller_address):
             raise attempt.throttled
@@ -243,7 +249,7 @@ async def _insert_account(
         insert(Account)
         .values(
             account_id=new_id(),
-            email=fold_email(request.email),
+            email=address_of(request.email),
             display_name=request.display_name,
             password_hash=password_hash,
             language=request.language,
@@ -271,5 +277,5 @@ async def _check_repetition(connection: AsyncConnection, request: CreateAccountR
     email = await connection.scalar(select(Account.email).where(Account.request_id == request.request_id))
     if email is None:
         raise already_exists(REASON_ACCOUNT_EXISTS)
-    if email != fold_email(request.email):
+    if email != email_addresses.fold(request.email):
         raise already_exists(REASON_REQUEST_ID_REUSED)

@@ -141,7 +141,14 @@ class Persons(PersonServiceServicer):
         parsed = self._parse(request.personal_identity_code)
         async with self._single.connect() as connection:
             person_id = await _find(connection, self._vault.indexes(parsed))
-        return FindPersonResponse(person_id=person_id or "", birth_date=to_proto_date(parsed.birth_date))
+            others = hetu.other_signs(parsed, today=helsinki_day(now()))
+            indexes = [index for other in others for index in self._vault.indexes(other)]
+            alike = await connection.execute(_FIND_MANY, {"indexes": indexes})
+        return FindPersonResponse(
+            person_id=person_id or "",
+            birth_date=to_proto_date(parsed.birth_date),
+            other_sign_person_ids=sorted({row.person_id for row in alike} - {person_id}),
+        )
 
     @override
     async def EnsurePerson(self, request: EnsurePersonRequest, context: object) -> EnsurePersonResponse:

@@ -23,7 +23,7 @@ from liity.v1.reason_pb2 import (
     REASON_REQUIRED,
 )
 from services.identity.accounts.passwords import Passwords, require_strong
-from services.identity.accounts.queries import fold_email
+from services.identity.accounts.queries import address_of
 from services.identity.links.service import LinkDoor, issue_link, redeem_link
 from services.identity.links.tokens import SealedIds, new_id
 from services.identity.models import Account, Invitation, Membership, RegistrarRemoval, RoleChange, Session
@@ -68,7 +68,7 @@ class Registrars(RegistrarServiceServicer):
     async def InviteRegistrar(
         self, request: pb.InviteRegistrarRequest, context: object
     ) -> pb.InviteRegistrarResponse:
-        email, invitation_id = fold_email(request.email), uuid.UUID(request.request_id).hex
+        email, invitation_id = address_of(request.email), uuid.UUID(request.request_id).hex
         async with self._engine.begin() as connection:
             await one_after_another(connection, request.unit_id, email)
             made = await find_invitation(connection, Invitation.invitation_id == invitation_id)

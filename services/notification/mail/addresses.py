@@ -6,6 +6,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from liity.v1.reason_pb2 import REASON_INVALID_EMAIL
 from services.runtime.rpc.errors import FieldViolation, invalid
+from services.runtime.text.email_addresses import normal
 
 _ANY_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
 _MASK = "***"
@@ -16,7 +17,7 @@ def to_ascii(address: str) -> str:
 
     A local part beyond ASCII stays: it needs a server that knows RFC 6531. EmailNotValidError if invalid.
     """
-    valid = validate_email(address, check_deliverability=False)
+    valid = validate_email(normal(address), check_deliverability=False)
     return valid.ascii_email or f"{valid.local_part}@{valid.ascii_domain}"
 
 

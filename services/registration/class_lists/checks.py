@@ -20,10 +20,11 @@ from liity.v1.registration_service_pb2 import (
 )
 from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
-from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, tidy_text
+from services.registration.forms.normalise import form_errors, missing_code_errors, normalise
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, not_found
 from services.runtime.slices import one_by_one
+from services.runtime.text.cleaning import clean_line
 
 
 async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> CheckClassListResponse:
@@ -71,7 +72,7 @@ async def _without_code(
 
 def _names(first_names: str | None, last_name: str | None) -> tuple[str, str]:
     """Names for comparison."""
-    return tidy_text(first_names or "").casefold(), tidy_text(last_name or "").casefold()
+    return clean_line(first_names or "").casefold(), clean_line(last_name or "").casefold()
 
 
 async def _known(

@@ -16,10 +16,10 @@ from liity.v1.customer_form_pb2 import (
     CustomerForm,
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
-from services.registration import rules
 from services.registration.db.models import customers, registrations, units
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
+from services.runtime.text import email_addresses
 
 _MOST = 20
 """Customers with one address: siblings, or the pupils of a school that gives its own address."""
@@ -64,9 +64,7 @@ async def find(
 def _condition(request: FindOnlineCustomersRequest) -> ColumnElement[bool]:
     if request.person_id:
         return customers.c.person_id == request.person_id
-    # NUL is replaced: PostgreSQL cannot store it.
-    typed = request.email.strip().replace("\0", "\ufffd")
-    return func.lower(customers.c.email) == (rules.parse_email(typed) or typed).lower()
+    return func.lower(customers.c.email) == email_addresses.fold(request.email).lower()
 
 
 def _to_message(row: RowMapping) -> OnlineCustomer:

@@ -51,6 +51,7 @@ from services.runtime.rpc.errors import (
     invalid,
     not_found,
 )
+from services.runtime.text import email_addresses
 
 _REGISTRATION = (
     select(registrations.c.registration_id)
@@ -178,7 +179,7 @@ class CustomerServicer(CustomerServiceServicer):
     ) -> pb.MarkEmailUndeliverableResponse:
         """Marks an address undeliverable, for everybody whose mail goes there."""
         async with self._engine.begin() as connection:
-            await email_delivery.mark_undeliverable(connection, request.email)
+            await email_delivery.mark_undeliverable(connection, email_addresses.normal(request.email))
         return pb.MarkEmailUndeliverableResponse()
 
     @override
@@ -187,7 +188,7 @@ class CustomerServicer(CustomerServiceServicer):
     ) -> pb.MarkEmailDeliveredResponse:
         """Marks the address deliverable again."""
         async with self._engine.begin() as connection:
-            await email_delivery.mark_delivered(connection, request.email)
+            await email_delivery.mark_delivered(connection, email_addresses.normal(request.email))
         return pb.MarkEmailDeliveredResponse()
 
     @override

@@ -1,7 +1,5 @@
 """Normalises a form, checks it as a whole, and converts it to and from JSON."""
 
-import re
-import unicodedata
 from datetime import date
 from typing import Any
 
@@ -17,17 +15,14 @@ from services.registration.rules import (
     HOME_COUNTRY,
     consent_violations,
     form_violations,
-    is_blank,
     missing_code_violations,
-    parse_email,
     parse_phone,
 )
 from services.runtime.clock import from_proto_date
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.rpc.interceptor import violations_of
-
-# Spaces of every width; the contract refuses tabs and line breaks.
-_SPACES = re.compile("[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+from services.runtime.text import email_addresses
+from services.runtime.text.cleaning import clean_line
 
 
 def normalise(form: CustomerForm) -> CustomerForm:
@@ -112,13 +107,6 @@ def in_words(stored: dict[str, Any], message: Descriptor = CustomerForm.DESCRIPT
     return told | {name: value for name, value in stored.items() if name not in told}
 
 
-def tidy_text(text: str) -> str:
-    """A text in Unicode's NFC, without leading, trailing or repeated spaces; empty if blank."""
-    if is_blank(text):
-        return ""
-    return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")
-
-
 def _iso_date(day: dict[str, int]) -> str:
     return f"{day.get('year', 0):04}-{day.get('month', 0):02}-{day.get('day', 0):02}"
 
@@ -126,14 +114,14 @@ def _iso_date(day: dict[str, int]) -> str:
 def _tidy_texts(message: Message) -> None:
     for field, value in message.ListFields():
         if isinstance(value, str):
-            setattr(message, field.name, tidy_text(value))
+            setattr(message, field.name, clean_line(value))
         elif isinstance(value, Message):
             _tidy_texts(value)
 
 
 def _normalise_contact(person: CustomerForm | RelatedPerson) -> None:
     if person.email:
-        person.email = parse_email(person.email) or person.email
+        person.email = email_addresses.normal(person.email)
     if person.phone:
         person.phone = parse_phone(person.phone) or person.phone
 

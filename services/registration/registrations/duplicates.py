@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from sqlalchemy import RowMapping, bindparam, func, literal, select
+from sqlalchemy import RowMapping, bindparam, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.v1.customer_form_pb2 import CustomerForm
@@ -18,8 +18,6 @@ from services.runtime.stages import WAITING
 _MOST = 20
 """The most duplicates returned."""
 
-_NAME = func.split_part(customers.c.sort_key, "\x01", 1)
-
 _DUPLICATES = (
     select(
         customers.c.customer_id,
@@ -33,11 +31,11 @@ _DUPLICATES = (
     .join(units, units.c.unit_id == customers.c.unit_id)
     .where(
         customers.c.birth_date == bindparam("birth_date"),
-        bindparam("last") == _NAME,
         customers.c.person_id != bindparam("person"),
     )
     .order_by(units.c.display_name, customers.c.customer_id)
 )
+"""Customers of one date of birth: their names are compared in Python."""
 
 _WAITING = (
     select(
@@ -62,21 +60,20 @@ async def possible_duplicates_of(
 ) -> Sequence[PossibleDuplicate]:
     """Possible duplicates of a person in any unit: customers, even marked for deletion, then registrations.
 
-    Case and accents are ignored, and one first name in common is enough: a person registered elsewhere by one
-    of several names is found.
+    Names are compared by `name_keys.are_alike`.
     """
-    last, first = _called(form)
-    asked = {"person": person_id, "birth_date": birth_date, "last": last}
+    name = _name(form)
+    born_then = await connection.execute(_DUPLICATES, {"person": person_id, "birth_date": birth_date})
     known = [
         row
-        for row in (await connection.execute(_DUPLICATES, asked)).mappings()
-        if first & _called(CustomerForm(last_name=row["last_name"], first_names=row["first_names"]))[1]
+        for row in born_then.mappings()
+        if name_keys.are_alike(name, (row["last_name"], row["first_names"]))
     ]
-    waiting = []
-    for row in await waiting_of(connection, [birth_date]):
-        other_last, other_first = _called(from_json(row["form"]))
-        if row["person_id"] != person_id and other_last == last and first & other_first:
-            waiting.append(row)
+    waiting = [
+        row
+        for row in await waiting_of(connection, [birth_date])
+        if row["person_id"] != person_id and name_keys.are_alike(name, _name(from_json(row["form"])))
+    ]
     return [*(_customer(row) for row in known), *(_registration(row) for row in waiting)][:_MOST]
 
 
@@ -85,10 +82,8 @@ async def waiting_of(connection: AsyncConnection, birth_dates: Iterable[date]) -
     return (await connection.execute(_WAITING, {"birth_dates": list(birth_dates)})).mappings().all()
 
 
-def _called(form: CustomerForm) -> tuple[str, frozenset[str]]:
-    """The last name and each of the first names, as keys for comparison."""
-    last, _, first = name_keys.sort_key(form.last_name, form.first_names).partition("\x01")
-    return last, frozenset(first.split())
+def _name(form: CustomerForm) -> tuple[str, str]:
+    return form.last_name, form.first_names
 
 
 def _customer(row: RowMapping) -> PossibleDuplicate:

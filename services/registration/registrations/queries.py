@@ -232,6 +232,17 @@ LOOK_UP = (
 )
 """One row: the person's latest registration, their customer, and the names for recognising them."""
 
+OWN_CUSTOMERS = (
+    select(customers.c.customer_id)
+    .where(
+        customers.c.person_id == func.any(bindparam("persons", type_=ARRAY(String))),
+        customers.c.unit_id == bindparam("unit"),
+        customers.c.state == CUSTOMER_STATE_ACTIVE,
+    )
+    .order_by(customers.c.customer_id)
+)
+"""The active customers of a unit among some persons."""
+
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
 GET = select(*COLUMNS).where(_BY_ID)

@@ -36,7 +36,7 @@ from services.registration.audit.lookup_quota import LookUps
 from services.registration.customers import begin as customer_begin
 from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message, told_account
 from services.registration.forms import proto_dates
-from services.registration.forms.normalise import consent_errors, from_json, tidy_text
+from services.registration.forms.normalise import consent_errors, from_json
 from services.registration.registrations import decisions, listing, pending_form, queries
 from services.registration.registrations.consent_wording import current_wording
 from services.registration.registrations.create import Saving
@@ -45,6 +45,7 @@ from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
+from services.runtime.text.cleaning import clean_line
 
 
 class RegistrationServicer(RegistrationServiceServicer):
@@ -95,8 +96,11 @@ class RegistrationServicer(RegistrationServiceServicer):
         async with self._autocommit.connect() as connection:
             result = await connection.execute(queries.LOOK_UP, {"person_id": request.person_id})
             row = result.mappings().one()
+            alike = {"unit": request.unit_id, "persons": list(request.other_sign_person_ids)}
+            others = (await connection.scalars(queries.OWN_CUSTOMERS, alike)).all()
         known = row["registration_id"] is not None
         return pb.LookUpPersonResponse(
+            other_sign_customer_ids=others,
             standing=_standing(row, request.unit_id),
             registration=to_message(row) if known else None,
             customer_id=row["known_customer_id"] or "",
@@ -254,7 +258,7 @@ class RegistrationServicer(RegistrationServiceServicer):
                     request.consent,
                     registration_id=row["registration_id"],
                     customer_id=customer_id,
-                    guardian_name=tidy_text(request.consent.guardian_name) or form.related_person.full_name,
+                    guardian_name=clean_line(request.consent.guardian_name) or form.related_person.full_name,
                     sign_date=sign_date,
                     moment=moment,
                 )
@@ -301,7 +305,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         change = {
             "id": request.registration_id,
             "new_stage": request.stage,
-            "note": tidy_text(request.rejection_note) or None,
+            "note": clean_line(request.rejection_note) or None,
             "decision": uuid.UUID(decision) if decision else None,
             "decline_time": proto_dates.moment(request.decline_time, "decline_time")
             if request.HasField("decline_time")

@@ -57,6 +57,7 @@ from services.runtime.rpc.errors import (
 from services.runtime.rpc.peer import ACTOR_METADATA
 from services.runtime.rpc.texts import language_of
 from services.runtime.security.access import ACCESS, Accounts, Anyone, Caller, Recorded, Rule, Services
+from services.runtime.text.cleaning import clean_message
 
 log = structlog.get_logger()
 
@@ -241,6 +242,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 request = _parse(raw, parse, LARGE_REQUEST_BYTES.get(method, MAX_REQUEST_BYTES))
                 _write_request_id_canonically(request)
                 set_current_actor(self._authenticator.authorize(call, caller, rule, request))
+                clean_message(request)
                 violations = violations_of(request)
                 if violations:
                     raise invalid(violations)

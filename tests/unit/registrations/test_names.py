@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registration.forms.name_keys import query_keys, search_keys, sort_key
+from services.registration.forms.name_keys import are_alike, query_keys, search_keys, sort_key
 
 
 def found(query: str, *names: str) -> bool:
@@ -32,6 +32,28 @@ def found(query: str, *names: str) -> bool:
         ("strasse", "Straße"),
         ("ибр", "Ибрагимов"),
         ("o'br", "O'Brien"),
+        ("o’brien", "O'Brien"),
+        ("obrien", "OʼBrien"),
+        ("brien", "O‘Brien"),
+        ("o'brien", "Obrien"),
+        ("annameiri", "Anna‑Meiri"),
+        ("anna–meiri", "Anna Meiri"),
+        ("meiri", "Anna–Meiri"),
+        ("inga", "Iŋgá"),
+        ("botta", "Boŧŧá"),
+        ("geeggor", "Ǥeegǥor"),
+        ("habib", "Ħabib"),
+        ("zon", "ǮON"),
+        ("zon", "ʒon"),
+        ("dang", "Đặng"),
+        ("lukasz", "Łukasz"),
+        ("eliyev", "Əliyev"),
+        ("yildiz", "Yıldız"),
+        ("thor", "Þór"),
+        ("gudrun", "Guðrún"),
+        ("aesa", "Æsa"),
+        ("musa", "Ɱusa"),
+        ("virtanen", "Virta\u00adnen"),
     ],
 )
 def test_a_name_is_found_by_the_beginning_of_a_part(query: str, name: str) -> None:
@@ -61,6 +83,26 @@ def test_of_one_last_name_the_first_names_decide_and_a_shorter_last_name_comes_f
     people = [("Mäki", "Östen"), ("Mäki", "Aino"), ("Mäkinen", "Aada"), ("Mäki", "Åke")]
     ordered = sorted(people, key=lambda names: sort_key(*names))
     assert ordered == [("Mäki", "Aino"), ("Mäki", "Åke"), ("Mäki", "Östen"), ("Mäkinen", "Aada")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (("Esimerkki", "Iŋgá"), ("Esimerkki", "Inga"), True),
+        (("Esimerkki", "Mohamed Ali"), ("Esimerkki", "Ali Mohamed"), True),
+        (("Esimerkki", "Mohamed Ali"), ("Esimerkki", "Mohamed"), True),
+        (("Esimerkki", "Mohamed Ali"), ("Esimerkki", "Mohamed Omar"), False),
+        (("Mäki-Virta", "Aino"), ("Mäki", "Aino"), True),
+        (("Mäki-Virta", "Aino"), ("Virta Mäki", "Aino"), True),
+        (("Mäki-Virta", "Aino"), ("Mäki–Korpi", "Aino"), False),
+        (("O'Brien", "Aino"), ("OBrien", "Aino"), True),
+        (("Virta\u00adnen", "Anna-Maija"), ("Virtanen", "Anna Maija"), True),
+        (("Esimerkki", "Aino"), ("Esimerkki", "Eino"), False),
+        (("", "Nur"), ("Esimerkki", "Nur"), False),
+    ],
+)
+def test_names_that_may_be_one_persons(one: tuple[str, str], other: tuple[str, str], *, alike: bool) -> None:
+    assert are_alike(one, other) is are_alike(other, one) is alike
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

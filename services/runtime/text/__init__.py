@@ -1,0 +1,1 @@
+"""Text that people type or paste: cleaning, and e-mail addresses. No I/O."""

@@ -1,0 +1,92 @@
+"""E-mail addresses as people paste them: read, compared, and shown in one normal form."""
+
+import re
+import unicodedata
+
+from email_validator import EmailNotValidError, validate_email
+
+from liity.v1.reason_pb2 import REASON_EMAIL_SIGN, REASON_INVALID_EMAIL, Reason
+from services.runtime.text.cleaning import without_invisible
+
+_APOSTROPHES = "\u2018\u2019\u201a\u201b\u02b9\u02bc\u02bb\u02c8\u2032\u00b4"
+_DOTS = "\u3002\uff0e\uff61"
+
+_TYPED = str.maketrans(
+    {
+        **{chr(sign): "-" for sign in (*range(0x2010, 0x2016), 0x02D7, 0x2043, 0x2212, 0xFE58, 0xFE63)},
+        **dict.fromkeys(_APOSTROPHES, "'"),
+        **dict.fromkeys(_DOTS, "."),
+        # Full-width forms of ASCII, and the small commercial at.
+        **{chr(sign): chr(sign - 0xFEE0) for sign in range(0xFF01, 0xFF5F) if chr(sign) not in _DOTS},
+        "\ufe6b": "@",
+        # Ligatures of a printed page.
+        **{chr(sign): unicodedata.normalize("NFKC", chr(sign)) for sign in range(0xFB00, 0xFB07)},
+    }
+)
+"""What word processors, phones and PDF put in place of the sign that was typed."""
+
+_QUOTES = "\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
+_BEFORE = re.compile(rf"^[\s<({re.escape('[')}{_QUOTES}]+")
+_AFTER = re.compile(rf"[\s>){re.escape(']')},;:.{_QUOTES}]+$")
+_SCHEME = re.compile(r"^mailto:", re.IGNORECASE)
+
+
+class InvalidAddressError(ValueError):
+    """The text is no e-mail address; `reason` is INVALID_EMAIL or EMAIL_SIGN."""
+
+    def __init__(self, reason: Reason.ValueType) -> None:
+        self.reason = reason
+        super().__init__(Reason.Name(reason))
+
+
+def parse(text: str) -> str:
+    """The address in normal form: NFC, the domain in lower case and in letters, not in `xn--`.
+
+    What a copy brings along is removed: invisible signs, `mailto:`, brackets, quotation marks, punctuation at
+    the end. Signs that a program has changed (dashes, apostrophes, full-width signs) are put back. The domain
+    is not looked up. Raises `InvalidAddressError`.
+    """
+    bare = _unwrapped(without_invisible(text, joiners=False)).translate(_TYPED)
+    if any(_is_no_sign_of_an_address(sign) for sign in bare):
+        raise InvalidAddressError(REASON_EMAIL_SIGN)
+    try:
+        address = validate_email(bare, check_deliverability=False)
+    except EmailNotValidError:
+        raise InvalidAddressError(REASON_INVALID_EMAIL) from None
+    return f"{address.local_part}@{address.domain}"
+
+
+def fold(text: str) -> str:
+    """The form in which addresses are compared: two with one form are one mailbox.
+
+    A text that is no address is folded like any text. NUL is replaced: PostgreSQL cannot store it.
+    """
+    try:
+        local, _, domain = parse(text).rpartition("@")
+    except InvalidAddressError:
+        return without_invisible(text, joiners=False).strip().replace("\0", "\ufffd").casefold()
+    # The domain is in lower case already; folding would turn ß into ss, which is another domain.
+    return f"{local.casefold()}@{domain}"
+
+
+def normal(text: str) -> str:
+    """The address in normal form; a text that is no address as it is."""
+    try:
+        return parse(text)
+    except InvalidAddressError:
+        return text
+
+
+def _unwrapped(text: str) -> str:
+    bare = _AFTER.sub("", _BEFORE.sub("", text))
+    if not _SCHEME.match(bare):
+        return bare
+    # A link may carry a subject.
+    return _AFTER.sub("", _BEFORE.sub("", _SCHEME.sub("", bare).partition("?")[0]))
+
+
+def _is_no_sign_of_an_address(sign: str) -> bool:
+    if sign.isascii() or sign.isspace():
+        return False
+    category = unicodedata.category(sign)
+    return category[0] not in "LM" and category not in {"Nd", "Cc"}
