@@ -74,7 +74,11 @@ COMMANDS = (
         "What a mailed link opens, without an account: consent, customership, invitation,"
         " choose-password, confirm-email.",
     ),
-    LazyCommand("temporal", "deploy.admin.temporal", "Temporal's namespace: prepare."),
+    LazyCommand(
+        "temporal",
+        "deploy.admin.temporal",
+        "Sets up Temporal's namespace, before the first start and with each new release: prepare.",
+    ),
     LazyCommand("units", "frontends.cli.units", "Units: list, create, show, edit, close."),
     LazyCommand(
         "registrars", "frontends.cli.registrars", "Registrars of a unit: list, invite, role, remove."

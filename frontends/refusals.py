@@ -3,6 +3,7 @@
 The gateway sends the texts in the caller's language. Only the texts of a missing answer are here.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple, TypeVar, cast
@@ -34,6 +35,10 @@ _NOT_OURS = {
     "sv": "Svaret kom inte från Liity.",
     "en": "The answer did not come from Liity.",
 }
+
+
+_MINUTES_FROM = 120
+"""Seconds from which a time is told in minutes."""
 
 
 class FieldViolation(NamedTuple):
@@ -91,10 +96,12 @@ class Refusal(Exception):
 
     def lines(self) -> list[str]:
         """The lines to print: text and reason, each wrong field, when to retry, whom to contact."""
-        lines = [f"{self.text} ({reason_name(self.reason)})"]
+        only = self.violations[0] if len(self.violations) == 1 else None
+        repeated = only is not None and only.text == self.text
+        lines = [] if repeated else [f"{self.text} ({reason_name(self.reason)})"]
         lines += [f"  {field}: {text} ({reason_name(reason)})" for field, reason, text in self.violations]
         if self.retry_after is not None:
-            lines.append(f"  Again in {self.retry_after.total_seconds():.0f} s")
+            lines.append(f"  Again in {_span(self.retry_after)}")
         if self.contact:
             lines.append(f"  Customer service: {', '.join(self.contact)}")
         return lines
@@ -140,6 +147,11 @@ class Refusal(Exception):
             detail=next((_own(any_) for name, any_ in details.items() if name.startswith(_DOMAIN)), None),
             contact=[link.description for link in _detail(details, error_details_pb2.Help()).links],
         )
+
+
+def _span(time: timedelta) -> str:
+    seconds = math.ceil(time.total_seconds())
+    return f"{seconds} s" if seconds < _MINUTES_FROM else f"{math.ceil(seconds / 60)} minutes"
 
 
 def reason_name(reason: Reason.ValueType) -> str:

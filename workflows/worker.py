@@ -356,7 +356,9 @@ async def run() -> None:
         row_worker.client = client
 
     async with worker, row_worker, temporal_client.follow_certificates(settings, use):
+        log.info("serving", temporal=settings.temporal_address)
         await stop_requested()
+        log.info("stopping")
     for peer in peers:
         await peer.close()
 

@@ -44,10 +44,12 @@ def verify(
     except ValueError as error:
         raise typer.BadParameter(f"--anchor takes SEQUENCE:HASH: {error}") from None
     with ending_clearly():
+        whose = "of LIITY_DATABASE_URL"
         if not database_url:
             database_url, database_tls_ca = _local_database(context.obj.state_dir)
+            whose = f"of the stack in {context.obj.state_dir}"
         try:
-            end, waiting = asyncio.run(_verify(database_url, database_tls_ca, known))
+            end, waiting = asyncio.run(_verify(database_url, database_tls_ca, known, whose))
         except hash_chain.BrokenChain as broken:
             typer.echo(f"The log of use is not whole. {broken}", err=True)
             raise typer.Exit(FAILED) from None
@@ -64,7 +66,7 @@ def _local_database(state_dir: Path) -> tuple[str, Path | None]:
 
 
 async def _verify(
-    database_url: str, tls_ca: Path | None, anchor: hash_chain.Anchor | None
+    database_url: str, tls_ca: Path | None, anchor: hash_chain.Anchor | None, whose: str
 ) -> tuple[hash_chain.Anchor, int]:
     try:
         engine = open_engine(database_url, tls_ca, isolation_level="REPEATABLE READ")
@@ -77,7 +79,7 @@ async def _verify(
             return await hash_chain.verify(connection, anchor), await hash_chain.waiting(connection)
     except Exception as error:
         if is_away(error):
-            raise SettingsError("The database of LIITY_DATABASE_URL does not answer") from None
+            raise SettingsError(f"The database {whose} does not answer: is it running?") from None
         if isinstance(error, DBAPIError):
             raise SettingsError(f"The log of use cannot be read: {error.orig}") from None
         raise

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import string
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,6 +86,11 @@ def read_accounts(folder: Path) -> dict[str, DemoAccount]:
     return {key: DemoAccount(**account) for key, account in json.loads(read_private_file(path)).items()}
 
 
+def new_password() -> str:
+    """A random password of letters alone: digits among them can read as dates, which are refused as weak."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(20))
+
+
 async def seed(
     folder: Path, keys_dir: Path, ports: Ports, certificate: Certificate | None = None
 ) -> dict[str, DemoAccount]:
@@ -105,7 +111,7 @@ async def seed_at(
     With TLS, `certificate` is that of `seed`.
     """
     known = read_accounts(folder) if accounts_path(folder).exists() else {}
-    passwords = {key: known[key].password if key in known else secrets.token_hex(10) for key, *_ in _PEOPLE}
+    passwords = {key: known[key].password if key in known else new_password() for key, *_ in _PEOPLE}
     identity = ServiceIdentity("seed", keys_dir, certificate)
     registration_peer = Peer("registration", registration_target, identity)
     identity_peer = Peer("identity", identity_target, identity)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
 import time
 from collections.abc import Coroutine
@@ -106,6 +107,7 @@ def _show(stack: Stack, accounts: dict[str, DemoAccount], console: Console) -> N
     places.add_row("Gateway (gRPC)", f"{HOST}:{ports.gateway}")
     if stack.ca:
         places.add_row("CA of its certificate", f"{stack.ca}, for LIITY_GATEWAY_CA")
+    places.add_row("Temporal (gRPC)", f"{HOST}:{ports.temporal}")
     places.add_row("Temporal UI", ui_origin(ports))
     places.add_row("Codec server (log in to read payloads)", codec_url(ports))
     places.add_row("Mailbox", f"http://{HOST}:{ports.mailbox}")
@@ -120,4 +122,22 @@ def _show(stack: Stack, accounts: dict[str, DemoAccount], console: Console) -> N
             column.overflow = "fold"
         console.print()
         console.print(table)
-    console.print("\n[bold]Ctrl-C stops everything.[/]")
+    if variables := _variables(stack):
+        given = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+        console.print("\nIn another terminal, for `temporal`, the examples and the commands:")
+        console.print(f"export {given}", soft_wrap=True, markup=False)
+    console.print(f"\n[bold]Ctrl-C stops everything.[/] [dim]So does kill {os.getpid()}[/]")
+
+
+def _variables(stack: Stack) -> dict[str, str]:
+    """What programs need to find this stack, where it is not what they expect."""
+    found: dict[str, str] = {}
+    if stack.folder != Path(".liity").absolute():
+        found["LIITY_STATE_DIR"] = str(stack.folder)
+    if stack.ports.gateway != Ports().gateway:
+        found["LIITY_GATEWAY"] = f"{HOST}:{stack.ports.gateway}"
+    if stack.ca:
+        found["LIITY_GATEWAY_CA"] = str(stack.ca)
+    if stack.ports.temporal != Ports().temporal:
+        found["TEMPORAL_ADDRESS"] = f"{HOST}:{stack.ports.temporal}"
+    return found

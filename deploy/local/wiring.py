@@ -195,6 +195,12 @@ def note_stack(folder: Path, ports: Ports, certificates: Certificates | None) ->
     write_private_file(folder / _STACK, json.dumps(noted))
 
 
+def last_ports(folder: Path) -> Ports | None:
+    """The ports of the last stack started in a folder; None if there was none."""
+    path = folder / _STACK
+    return Ports(**json.loads(read_private_file(path))["ports"]) if path.exists() else None
+
+
 def wiring_in(folder: Path) -> Wiring:
     """The wiring of the last stack started in a folder. SettingsError if there was none."""
     folder = folder.absolute()

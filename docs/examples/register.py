@@ -155,6 +155,8 @@ def _unpacked(detail: Any, message: MessageT) -> MessageT | None:
 
 
 if __name__ == "__main__":
+    if not {"LIITY_EMAIL", "LIITY_PASSWORD"} <= os.environ.keys():
+        sys.exit("LIITY_EMAIL and LIITY_PASSWORD must name the account that registers")
     gateway = os.environ.get("LIITY_GATEWAY", "127.0.0.1:7400")
     with open_channel(gateway) as its_channel:
         try:

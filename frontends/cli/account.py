@@ -14,7 +14,7 @@ app = group()
 
 @app.command()
 def show(context: typer.Context, as_json: AsJson = False) -> None:
-    """Shows your account, and the units you may act for (R9)."""
+    """Shows your account, and the units you may act for."""
 
     async def read(api: ApiClient) -> Session:
         # Never show the tokens.
@@ -26,7 +26,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command("order-password")
 def order_password(context: typer.Context) -> None:
-    """Orders a new password by e-mail (R22): a link that works once, for an hour."""
+    """Orders a new password by e-mail: a link that works once, for an hour."""
     request = OrderPasswordRequest(email=context.obj.address(), request_id=new_request_id())
 
     async def order(api: ApiClient) -> None:

@@ -36,7 +36,12 @@ app = group()
 
 _class_lists = Commands(app, class_list_service_pb2.DESCRIPTOR.services_by_name["ClassListService"])
 _class_lists.add("list", "ListClassLists", limit=20)
-_class_lists.add("cancel", "CancelClassList", ["name"])
+_class_lists.add(
+    "cancel",
+    "CancelClassList",
+    ["name"],
+    confirm="Rows that are not registered yet will not be. Cancel the rest of the list?",
+)
 
 _PAUSE = 0.5
 """Seconds between two reads of a list that is followed."""
@@ -46,6 +51,7 @@ _WHOLE_LIST = 60.0
 
 Name = Annotated[str, typer.Argument(help="ID in your own unit, or units/UNIT/classLists/ID.")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .xlsx file.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 Follow = Annotated[bool, typer.Option(help="Show the progress until the list is done.")]
 
 
@@ -54,9 +60,11 @@ def template(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(dir_okay=False, help="The .csv or .xlsx file to write.")],
     unit: Unit = "",
+    force: Force = False,
 ) -> None:
     """Writes a file to start from: the headings and one invented example, in your language."""
     form = _format_of(file)
+    _require_new(file, force=force)
 
     async def read(api: ApiClient) -> bytes:
         request = GetClassListTemplateRequest(parent=unit or own_unit(api), format=form)
@@ -142,8 +150,11 @@ def result(
     file: Annotated[
         Path | None, typer.Argument(dir_okay=False, help="The .csv file to write; standard output if none.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Saves the outcome of each row as CSV, without personal identity codes."""
+    if file is not None:
+        _require_new(file, force=force)
 
     async def read(api: ApiClient) -> bytes:
         request = GetClassListResultRequest(name=full_name(api, "classLists", name))
@@ -169,6 +180,12 @@ def _format_of(file: Path) -> ClassListFormat.ValueType:
 def _sent_as(file: Path) -> ClassListFormat.ValueType:
     """The format to send a file as: the API tells by the content what it is."""
     return _FORMATS.get(file.suffix.lower(), CLASS_LIST_FORMAT_CSV)
+
+
+def _require_new(file: Path, *, force: bool) -> None:
+    """Ends the program rather than overwrite a list that somebody may have filled in."""
+    if file.exists() and not force:
+        raise typer.BadParameter(f"{file} exists already: choose another name, or overwrite it with --force")
 
 
 def _write(file: Path, content: bytes) -> None:

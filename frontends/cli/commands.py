@@ -23,7 +23,17 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from frontends.cli import render
-from frontends.cli.session import AsJson, call, choices, chosen, link_token, new_password, own_unit, secret
+from frontends.cli.session import (
+    AsJson,
+    call,
+    choices,
+    chosen,
+    full_name,
+    link_token,
+    new_password,
+    own_unit,
+    secret,
+)
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import begin_of, to_proto_date
 
@@ -36,6 +46,9 @@ _PAGE = 200
 
 _NAME = re.compile(r"^`(\w+/)\{\w+\}`")
 _NAME_IN_UNIT = re.compile(r"^`units/\{unit\}/(\w+/)\{\w+\}`")
+_RULES = re.compile(r" \(R\d+(, R\d+)*\)")
+"""Rules that a comment names: the program does not explain them."""
+
 _ERRORS = re.compile(r"\b(ABORTED|[A-Z]+_[A-Z_]+)\b")
 
 
@@ -87,8 +100,10 @@ class _Command:
             typer.confirm(self.confirm, abort=True)
         listed = render.list_field(self.method.output_type)
         if listed is not None:
-            found = call(context.obj, lambda api: self._list(api, request, given, listed.name))
+            found, has_more = call(context.obj, lambda api: self._list(api, request, given, listed.name))
             render.show_list(found, cast(Descriptor, listed.message_type), as_json=given["as_json"])
+            if has_more:
+                typer.echo(f"There are more than these {len(found):,}: see them with --limit", err=True)
             return
         answer = call(context.obj, lambda api: self._ask(api, request, given), anonymous=self.anonymous)
         if self.done:
@@ -150,8 +165,8 @@ class _Command:
         request: Any,  # noqa: ANN401
         given: Mapping[str, Any],
         field_name: str,
-    ) -> list[Message]:
-        """The elements of all pages, up to the limit."""
+    ) -> tuple[list[Message], bool]:
+        """The elements of all pages, up to the limit, and whether there are more."""
         found: list[Message] = []
         limit = given.get("page_size")
         while True:
@@ -161,7 +176,7 @@ class _Command:
             found += getattr(page, field_name)
             following = getattr(page, "next_page_token", "")
             if not following or (limit and len(found) >= limit):
-                return found
+                return found, bool(following)
             request.page_token = following
 
 
@@ -213,7 +228,7 @@ def _kind(one: FieldDescriptor) -> tuple[Any, list[str] | None]:
 
 def _field_help(one: FieldDescriptor) -> str:
     """The help of a field: its comment, with names and values as they are typed."""
-    comment = _comment(one.full_name)
+    comment = _RULES.sub("", _comment(one.full_name))
     if one.name == "parent":
         return "units/UNIT; your own if you belong to one."
     if found := _NAME_IN_UNIT.match(comment):
@@ -237,12 +252,12 @@ def _fill(request: Message, one: FieldDescriptor, value: Any, flag: str) -> None
 def _full_name(api: ApiClient, one: FieldDescriptor, given: str) -> str:
     """The full name of a resource of which only the ID was given; other texts unchanged."""
     comment = _comment(one.full_name)
-    if not given or "/" in given:
+    if not given:
         return given
     if found := _NAME_IN_UNIT.match(comment):
-        return f"{own_unit(api)}/{found[1]}{given}"
+        return full_name(api, found[1].rstrip("/"), given)
     found = _NAME.match(comment)
-    return f"{found[1]}{given}" if found else given
+    return f"{found[1]}{given}" if found and "/" not in given else given
 
 
 @cache
@@ -258,4 +273,4 @@ def _comment(full_name: str) -> str:
 def _rpc_help(method: MethodDescriptor) -> str:
     """The comment of an RPC without the sentences about its errors."""
     sentences = re.split(r"(?<=[.?]) (?=[A-Z])", _comment(method.full_name))
-    return " ".join(sentence for sentence in sentences if not _ERRORS.search(sentence))
+    return _RULES.sub("", " ".join(sentence for sentence in sentences if not _ERRORS.search(sentence)))

@@ -30,7 +30,11 @@ _customers.add(
     done="The credentials are on their way.",
 )
 _customers.add(
-    "end", "EndCustomership", ["name"], done="Ended. The data is kept until the end of {erase_time}."
+    "end",
+    "EndCustomership",
+    ["name"],
+    confirm="Only customer service can take this back. End the customership?",
+    done="Ended. The data is kept until the end of {erase_time}.",
 )
 _customers.add("undo-removal", "UndoRemoval", ["name"])
 _customers.add("set-code", "SetPersonalIdentityCode", ["name"])
@@ -60,7 +64,7 @@ def edit(
     etag: Etag,
     as_json: AsJson = False,
 ) -> None:
-    """Changes fields of a customer (R14). A new e-mail is confirmed there, and the old one notified."""
+    """Changes fields of a customer. A new e-mail is confirmed there, and the old one notified."""
     form, mask = form_of(changes)
 
     async def change(api: ApiClient) -> Customer:

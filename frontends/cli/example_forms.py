@@ -62,9 +62,9 @@ def unticked(form: CustomerForm) -> CustomerForm:
 
 
 def as_json(form: CustomerForm) -> str:
-    """JSON with the fields' own names, as errors use them; optional fields included."""
+    """JSON with the fields' own names, as errors use them; empty fields included."""
     filled = MessageToDict(form, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    ordered = {field.name: filled[field.name] for field in form.DESCRIPTOR.fields if field.name in filled}
+    ordered = {field.name: filled.get(field.name) for field in form.DESCRIPTOR.fields}
     return json.dumps(ordered, indent=2, ensure_ascii=False) + "\n"
 
 

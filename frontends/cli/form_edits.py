@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict, ParseError
 
+from frontends.cli.session import chosen
 from liity.v1.customer_form_pb2 import CustomerForm
 
 Changes = Annotated[
@@ -36,9 +37,11 @@ def form_of(changes: list[str]) -> tuple[CustomerForm, FieldMask]:
 
 
 def _value(text: str, field: FieldDescriptor) -> object:
-    """A value as JSON maps it: texts and enum names as given, the rest written as JSON."""
-    if field.type in {field.TYPE_STRING, field.TYPE_ENUM}:
+    """A value as JSON maps it: texts as given, enums also as options name them, the rest JSON."""
+    if field.type == field.TYPE_STRING:
         return text
+    if field.enum_type:
+        return text if text in field.enum_type.values_by_name else chosen(field, f"--set {field.name}=", text)
     try:
         return json.loads(text)
     except json.JSONDecodeError:

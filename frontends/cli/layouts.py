@@ -8,6 +8,28 @@ from collections.abc import Mapping
 
 Layouts = Mapping[str, Mapping[str, str]]
 
+_FORM: Mapping[str, str] = {
+    "Kind": "{form.kind}",
+    "Language": "{form.language:lower}",
+    "Applicant": "{form.applicant}",
+    "E-mail": "{form.email}",
+    "Phone": "{form.phone}",
+    "Address": "{form.address}",
+    "Related person": "{form.related_person}",
+    "Credentials to": "{form.credentials_recipient}",
+    "Entitled": "{form.entitlement_declared}",
+    "Print disability": "{form.print_disability}",
+    "School support": "{form.school_support}",
+    "Temporary": "{form.temporary:some}",
+    "Expected end": "{form.expected_end_date}",
+    "Paper consent": "{form.paper_consent.guardian_name}, {form.paper_consent.sign_date}",
+    "Terms accepted": "{form.terms_accepted}",
+    "Marketing": "{form.marketing_allowed}",
+    "May keep the need": "{form.disability_storage_allowed}",
+    "Further": "{form.additional_information}",
+}
+"""A form, for whom is to check it."""
+
 LINES: Layouts = {
     "CheckPersonalIdentityCodeResponse": {
         "The person": "{standing}",
@@ -39,13 +61,9 @@ LINES: Layouts = {
         "Name": "{name}",
         "Customer": "{form.first_names} {form.last_name}",
         "State": "{state}",
-        "Kind": "{form.kind}",
-        "Language": "{form.language:lower}",
         "Merged": "{merged_customers}",
+        **_FORM,
         "E-mail": "{form.email} ({email_state:lower})",
-        "Phone": "{form.phone}",
-        "Address": "{form.address}",
-        "Related person": "{form.related_person}",
         "Since": "{create_time}",
         "Changed": "{update_time}",
         "Ended": "{end_time}",
@@ -142,10 +160,9 @@ LINES: Layouts = {
         "Born": "{birth_date}",
         "May be": "{possible_duplicates}",
         "To do next": "{getting_started}",
-        "E-mail": "{form.email}",
-        "Phone": "{form.phone}",
-        "Address": "{form.address}",
-        "Related person": "{form.related_person}",
+        "First names": "{form.first_names}",
+        "Last name": "{form.last_name}",
+        **_FORM,
         "Etag": "{etag}",
     },
     "RegisterCustomerResponse": {"*": "registration", "To do next": "{getting_started}"},
@@ -288,8 +305,8 @@ TEXTS: Mapping[str, str] = {
     "MergedCustomer": "{name} ({unit_display_name}); differed in {differing|'nothing'}; "
     "can be undone until {undo_expire_time|'-'}",
     "PossibleDuplicate": "{customer_display_name}, {unit_display_name}\n{customer|registration}",
-    "PostalAddress": "{street_address}, {postcode} {post_office}",
-    "RelatedPerson": "{full_name} {email}",
+    "PostalAddress": "{street_address}, {postcode} {post_office}, {municipality}",
+    "RelatedPerson": "{full_name} ({relation}), {email}, {phone}",
     "StageFigure": "{stage}: {count}\n{ages}",
     "WorkFigure": "{kind}: {count}, {overdue} overdue, since {oldest_time|'-'}",
     "WorkClaim": "{officer_display_name} until {expire_time}",

@@ -104,7 +104,7 @@ def accept_consent(
     guardian: Annotated[str, typer.Option(help="Name of the guardian who consents.")],
     yes: Annotated[bool, typer.Option("--yes", help="The text has been read: do not ask.")] = False,
 ) -> None:
-    """Consents, after showing the question: the customership begins (R29, R31)."""
+    """Consents, after showing the question: the customership begins."""
     token = link_token()
 
     async def read(api: ApiClient) -> GetConsentRequestResponse:
@@ -138,7 +138,7 @@ def correct_own_data(
     changes: Changes,
     etag: Etag,
 ) -> None:
-    """Corrects the customer's own contact data (R14). A new e-mail is confirmed there."""
+    """Corrects the customer's own contact data. A new e-mail is confirmed there."""
     form, mask = form_of(changes)
     request = UpdateOwnContactDataRequest(
         token=link_token(),

@@ -38,7 +38,7 @@ def send(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Sends a message to customer service; prints a reference to quote (R12)."""
+    """Sends a message to customer service; prints a reference to quote."""
     if about and where:
         raise typer.BadParameter("--about and --context exclude one another")
     request = SendMessageRequest(request_id=new_request_id(), text=text)

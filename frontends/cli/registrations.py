@@ -35,11 +35,21 @@ _registrations.add(
 _registrations.add("show", "GetRegistration", ["name"])
 _registrations.add("explain", "ExplainRegistration", ["name"])
 _registrations.add("remind", "RemindGuardian", ["name"])
-_registrations.add("withdraw", "WithdrawRegistration", ["name"])
+_registrations.add(
+    "withdraw",
+    "WithdrawRegistration",
+    ["name"],
+    confirm="This cannot be taken back, and what was saved of the person is erased. Withdraw?",
+)
 _registrations.add("reactivate", "Reactivate", ["name"])
 _registrations.add("verify", "VerifyIdentity", ["name"])
 _registrations.add("link", "LinkToCustomer", ["name"])
-_registrations.add("reject", "RejectRegistration", ["name"])
+_registrations.add(
+    "reject",
+    "RejectRegistration",
+    ["name"],
+    confirm="This cannot be taken back, and the registration ends. Reject it?",
+)
 
 Name = Annotated[
     str, typer.Argument(help="ID in your own unit, or units/UNIT/registrations/ID for another one.")
@@ -50,7 +60,10 @@ Name = Annotated[
 def form(
     pupil: Annotated[bool, typer.Option("--pupil", help="A school's pupil's, with a guardian.")] = False,
 ) -> None:
-    """Prints an invented form to start from, as JSON for `save`. Nothing is ticked in advance."""
+    """Prints an invented form to start from, as JSON for `save`. Nothing is ticked in advance.
+
+    A day is {"year": 2027, "month": 5, "day": 31}; null is a field that may stay empty.
+    """
     example = example_forms.pupil() if pupil else example_forms.adult()
     typer.echo(example_forms.as_json(example_forms.unticked(example)), nl=False)
 
@@ -76,10 +89,10 @@ def save(
     request_id: RequestId = "",
     as_json: AsJson = False,
 ) -> None:
-    """Saves the form of a new customer (R11); prompts for the personal identity code.
+    """Saves the form of a new customer; prompts for the personal identity code.
 
-    Without a code, customer service first checks the identity (R24). For urgent matters use `liity messages
-    send --context form`, not additional_information (R12).
+    Without a code, customer service first checks the identity. For urgent matters use `liity messages
+    send --context form`, not additional_information.
     """
     request = RegisterCustomerRequest(request_id=request_id or new_request_id(), form=_form_in(file))
     if no_code:
@@ -99,7 +112,7 @@ def save(
 
 @app.command()
 def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_json: AsJson = False) -> None:
-    """Edits the form while it waits (R14). A changed guardian's address gets a new consent request."""
+    """Edits the form while it waits. A changed guardian's address gets a new consent request."""
     form, mask = form_of(changes)
 
     async def change(api: ApiClient) -> Registration:
@@ -125,7 +138,7 @@ def consent(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Records a guardian's consent given on paper or otherwise (R29)."""
+    """Records a guardian's consent given on paper or otherwise."""
     day = signed.date() if signed else today()
 
     async def record(api: ApiClient) -> Registration:
@@ -143,7 +156,10 @@ def _form_in(file: Path) -> CustomerForm:
     try:
         return Parse(file.read_text("utf-8"), CustomerForm())
     except (UnicodeDecodeError, ParseError) as error:
-        raise typer.BadParameter(f"{file} holds no form as `form` prints it: {error}") from None
+        # The parser lists the fields in another spelling than `form` prints.
+        why, unknown, _ = str(error).partition(" Available Fields")
+        fields = f" The fields are {', '.join(CustomerForm.DESCRIPTOR.fields_by_name)}" if unknown else ""
+        raise typer.BadParameter(f"{file} holds no form as `form` prints it: {why}{fields}") from None
 
 
 def _missing_code(birth_date: datetime | None, reason: str) -> MissingPersonalIdentityCode:

@@ -43,14 +43,47 @@ def show_list(messages: Sequence[Message], of: Descriptor, *, as_json: bool) -> 
     if as_json:
         print_json([MessageToDict(message) for message in messages])
         return
-    columns = COLUMNS[of.name]
-    table = Table(*columns)
-    for message in messages:
-        table.add_row(*(Text(text(template, message)) for template in columns.values()))
-    for column in table.columns:
-        # IDs are copied from here: never cut, however narrow the terminal.
+    out = console()
+    headings = list(COLUMNS[of.name])
+    rows = [[text(template, message) for template in COLUMNS[of.name].values()] for message in messages]
+    if not rows:
+        out.print("Nothing found.")
+    elif _table_width(headings, rows) <= out.width:
+        out.print(_table(headings, rows))
+    else:
+        # IDs are copied from here, and stages differ at their ends: no word is broken.
+        for row in rows:
+            out.print(_block(headings, row), "")
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(*headings)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    for place, column in enumerate(table.columns):
         column.overflow = "fold"
-    console().print(table)
+        column.no_wrap = not any(" " in row[place] for row in rows)
+    return table
+
+
+def _table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The narrowest a table can be without breaking words."""
+    longest = [
+        max(len(word) for text in column for word in text.split() or [""])
+        for column in zip(headings, *rows, strict=True)
+    ]
+    return sum(longest) + 3 * len(longest) + 1
+
+
+def _block(headings: Sequence[str], row: Sequence[str]) -> Table:
+    """A row as a line for each column that is not empty."""
+    block = Table.grid(padding=(0, 2))
+    block.add_column(style="bold", no_wrap=True)
+    block.add_column(overflow="fold")
+    for heading, value in zip(headings, row, strict=True):
+        if value:
+            block.add_row(heading, Text(value))
+    return block
 
 
 def print_json(value: object) -> None:
@@ -68,7 +101,11 @@ def text(template: str, message: Message) -> str:
             found = found or bool(values)
             parts.append("\n".join(values))
     # Removes what surrounds an empty field.
-    return re.sub(r" ?\(\)|^, |, $", "", "".join(parts)).strip() if found or "{" not in template else ""
+    return (
+        re.sub(r" ?\(\)|^(, )+|(, )+$|(?<=, )(, )+", "", "".join(parts)).strip()
+        if found or "{" not in template
+        else ""
+    )
 
 
 def list_field(message_type: Descriptor) -> FieldDescriptor | None:

@@ -25,7 +25,7 @@ Gateway = Annotated[
     str,
     typer.Option(
         envvar="LIITY_GATEWAY",
-        help="host:port; the local stack's for its demo accounts, else 127.0.0.1:7400.",
+        help="host:port; that of the stack in --state-dir if not given, else 127.0.0.1:7400.",
         show_default=False,
     ),
 ]
@@ -36,6 +36,13 @@ GatewayCa = Annotated[
         exists=True,
         dir_okay=False,
         help="PEM of the CA of the gateway's certificate: calls it over TLS.",
+    ),
+]
+StateDir = Annotated[
+    Path,
+    typer.Option(
+        envvar="LIITY_STATE_DIR",
+        help="The local stack's folder, which says where its gateway is and what its demo accounts are.",
     ),
 ]
 RequestId = Annotated[
@@ -61,13 +68,15 @@ class Caller:
     anonymous: bool = False
 
     def way(self) -> tuple[str, Path | None]:
-        """The gateway and the CA of its certificate: those given, else those of the demo account's stack."""
-        if self.gateway or not self.demo_account:
-            return self.gateway or DEFAULT_GATEWAY, self.gateway_ca
+        """The gateway and the CA of its certificate: those given, else those of the local stack."""
+        if self.gateway:
+            return self.gateway, self.gateway_ca
         noted = _read(self.state_dir / "stack.json") or {}
         if "gateway" not in noted:
-            stop(f"No stack has been started in {self.state_dir}: liity up --state-dir {self.state_dir}")
-        return noted["gateway"], Path(noted["gateway_ca"]) if noted["gateway_ca"] else None
+            if self.demo_account:
+                stop(f"No stack has been started in {self.state_dir}: liity up --state-dir {self.state_dir}")
+            return DEFAULT_GATEWAY, self.gateway_ca
+        return noted["gateway"], Path(noted["gateway_ca"]) if noted["gateway_ca"] else self.gateway_ca
 
     def address(self) -> str:
         """The account's e-mail address: given, of a demo account, or asked for."""
@@ -133,6 +142,8 @@ def link_token() -> str:
         if not following:
             break
         link = link[:-1] + following
+    if not link.strip():
+        stop("The link is missing: copy it from the mail")
     return link.strip()
 
 
@@ -166,9 +177,7 @@ def account_options(
             "--as", help="A demo account of the local stack: registrar, teacher, staff or operator."
         ),
     ] = "",
-    state_dir: Annotated[
-        Path, typer.Option(envvar="LIITY_STATE_DIR", help="Where the local stack keeps its demo accounts.")
-    ] = Path(".liity"),
+    state_dir: StateDir = Path(".liity"),
     language: MessageLanguage = "en",
 ) -> None:
     """Options of commands with an account: gateway and account."""
@@ -179,10 +188,11 @@ def nobody_options(
     context: typer.Context,
     gateway: Gateway = "",
     gateway_ca: GatewayCa = None,
+    state_dir: StateDir = Path(".liity"),
     language: MessageLanguage = "en",
 ) -> None:
     """Options of commands without an account: the gateway."""
-    context.obj = Caller(gateway, gateway_ca, language, anonymous=True)
+    context.obj = Caller(gateway, gateway_ca, language, state_dir=state_dir, anonymous=True)
 
 
 def choices(field: FieldDescriptor) -> dict[str, int]:
@@ -204,14 +214,16 @@ def own_unit(api: ApiClient) -> str:
     """The account's unit; the program ends if it has none or several."""
     units = [membership.unit for membership in api.session.memberships]
     if len(units) != 1:
-        which = f"one of {', '.join(units)}" if units else "you act for all"
+        which = f"one of {', '.join(units)}" if units else "your account belongs to none"
         raise typer.BadParameter(f"name the unit with --unit: {which}")
     return units[0]
 
 
 def full_name(api: ApiClient, collection: str, given: str) -> str:
-    """A resource's full name, from its name or from its ID in the account's own unit."""
-    return given if "/" in given else f"{own_unit(api)}/{collection}/{given}"
+    """A resource's full name, from its name, its name in the account's own unit, or its ID there."""
+    if given.startswith("units/"):
+        return given
+    return f"{own_unit(api)}/{collection}/{given.removeprefix(f'{collection}/')}"
 
 
 def call(
@@ -242,7 +254,9 @@ def call(
         if refusal.detail is not None and refusal.detail.DESCRIPTOR.name in TEXTS:
             lines.append(f"  {text(TEXTS[refusal.detail.DESCRIPTOR.name], refusal.detail)}")
         if refusal.reason == REASON_UNAVAILABLE:
-            lines.append(f"  Asked was {gateway}; `liity up` starts a gateway")
+            lines.append(
+                f"  Asked was {gateway}: is one running there? --gateway or LIITY_GATEWAY names another"
+            )
             if gateway_ca is None:
                 lines.append("  One that speaks TLS takes LIITY_GATEWAY_CA besides")
             if request_id:

@@ -7,20 +7,53 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from frontends.cli import render
 from frontends.cli.commands import Commands
-from frontends.cli.session import AsJson, call, chosen, group
+from frontends.cli.session import AsJson, RequestId, call, chosen, group
 from frontends.client import ApiClient, new_request_id
 from liity.v1 import unit_service_pb2
-from liity.v1.unit_service_pb2 import GetUnitRequest, Unit, UpdateUnitRequest
+from liity.v1.unit_service_pb2 import (
+    CreateUnitRequest,
+    GetUnitRequest,
+    ListUnitsRequest,
+    Unit,
+    UpdateUnitRequest,
+)
 
 app = group()
 
 _units = Commands(app, unit_service_pb2.DESCRIPTOR.services_by_name["UnitService"])
 _units.add("list", "ListUnits", ["query"], options={"show_closed": "closed"}, limit=0)
-_units.add("create", "CreateUnit", ["display_name"])
 _units.add("show", "GetUnit", ["name"])
 _units.add("summary", "GetUnitSummary", ["name"])
 _units.add("closing", "GetUnitClosing", ["name"])
 _units.add("close", "CloseUnit", ["name"], confirm="A closed unit cannot be opened again. Close it?")
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    display_name: Annotated[str, typer.Argument(help="The unit's name.")],
+    kind: Annotated[str, typer.Option(help="library, school, higher-education or other.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask if there is one of this name.")] = False,
+    request_id: RequestId = "",
+    as_json: AsJson = False,
+) -> None:
+    """Creates a unit. Asks first if an open one has the same name."""
+    request = CreateUnitRequest(
+        request_id=request_id or new_request_id(),
+        display_name=display_name,
+        kind=chosen(CreateUnitRequest.DESCRIPTOR.fields_by_name["kind"], "--kind", kind),
+    )
+
+    async def of_this_name(api: ApiClient) -> list[str]:
+        found = await api.call(api.units.ListUnits, ListUnitsRequest(query=display_name, page_size=200))
+        return [unit.name for unit in found.units if unit.display_name.casefold() == display_name.casefold()]
+
+    async def make(api: ApiClient) -> Unit:
+        return (await api.call(api.units.CreateUnit, request)).unit
+
+    if not yes and (same := call(context.obj, of_this_name)):
+        typer.confirm(f"There is a unit of this name: {', '.join(same)}. Create another one?", abort=True)
+    render.show(call(context.obj, make, request_id=request.request_id), as_json=as_json)
 
 
 @app.command()

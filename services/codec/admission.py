@@ -2,6 +2,7 @@
 
 from datetime import UTC
 
+import grpc
 from aiohttp import web
 
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
@@ -10,7 +11,7 @@ from liity.v1.reason_pb2 import REASON_PERMISSION_DENIED, REASON_UNAUTHENTICATED
 from services.codec.settings import CodecSettings
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor, set_current_actor
-from services.runtime.rpc.errors import permission_denied, unauthenticated
+from services.runtime.rpc.errors import Refusal, permission_denied, unauthenticated
 from services.runtime.security.access import ACCESS, Accounts, Caller
 from services.runtime.security.access_tokens import AccessTokenVerifier, bearer_token
 
@@ -49,18 +50,25 @@ class Admission:
         if request.headers.get("Origin") != self._own_origin:
             raise permission_denied(REASON_PERMISSION_DENIED)
 
-    async def admit(self, request: web.Request) -> None:
+    async def admit(self, request: web.Request) -> bool:
         """Admits the caller of `/decode` and sets the task's actor.
 
-        UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the account has no role that may decode.
+        False if nobody is logged in in a browser with Temporal UI, which shows a refusal over every run.
+        For a program that is UNAUTHENTICATED. PERMISSION_DENIED if the account has no role that may decode.
         """
         self.require_known_page(request)
         if "Authorization" in request.headers:
-            token = bearer_token(request.headers["Authorization"])
+            account = await self.account(bearer_token(request.headers["Authorization"]))
+        elif self.is_from_ui(request):
+            try:
+                account = await self.logged_in(request)
+            except Refusal as refusal:
+                if refusal.code != grpc.StatusCode.UNAUTHENTICATED:
+                    raise
+                return False
         else:
             # A browser sends the cookie whichever page calls: accept it from the UI only.
-            token = self._token_in_cookie(request) if self.is_from_ui(request) else ""
-        account = await self.account(token)
+            raise unauthenticated(REASON_UNAUTHENTICATED)
         actor = Actor()
         actor.CopyFrom(current_actor())
         actor.kind, actor.account_id, actor.role = (
@@ -69,6 +77,7 @@ class Admission:
             min(_ROLES & account.roles),
         )
         set_current_actor(actor)
+        return True
 
     async def account(self, token: str) -> Caller:
         """The account of an access token. Errors as `admit`."""

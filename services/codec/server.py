@@ -2,7 +2,7 @@
 
 `POST /decode` and `POST /encode` take and return `{"payloads": […]}`, each a `temporal.api.common.v1.Payload`
 in protobuf's JSON. Decoding needs an access token: as `Authorization: Bearer`, or in the cookie of our own
-page `/`. `GET /healthz` is for probes.
+page `/`; for Temporal UI they stay unchanged while nobody is logged in. `GET /healthz` is for probes.
 """
 
 import asyncio
@@ -148,7 +148,8 @@ class CodecServer:
         return application
 
     async def _decode(self, request: web.Request) -> web.Response:
-        await self._admission.admit(request)
+        if not await self._admission.admit(request):
+            return _answer_with(await _payloads(request))
         reading = await self._reader.read(await _payloads(request))
         if reading.read:
             await self._record(sorted(reading.subject_ids))

@@ -390,6 +390,9 @@ def test_the_program_takes_its_own_template(liity: Liity, tmp_path: Path, suffix
     file = tmp_path / f"luokka.{suffix}"
     assert liity("teacher", "class-lists", "template", str(file)).returncode == 0
     checked = liity("teacher", "class-lists", "check", str(file), "--json")
+    again = liity("teacher", "class-lists", "template", str(file))
+    assert (again.returncode, "--force" in again.stderr) == (2, True)
+    assert liity("teacher", "class-lists", "template", str(file), "--force").returncode == 0
     report = json.loads(checked.stdout)
     assert report["rowCount"] == 1
     # Its person may have been registered by a test before; nothing else is wrong with it.
@@ -415,7 +418,7 @@ def test_the_program_registers_and_shows(liity: Liity, tmp_path: Path) -> None:
     assert liity("teacher", "class-lists", "result", list_id, str(written)).returncode == 0
     assert written.read_text("utf-8-sig") == liity("teacher", "class-lists", "result", list_id).stdout
     assert "in progress" not in written.read_text("utf-8-sig")
-    too_late = liity("teacher", "class-lists", "cancel", list_id)
+    too_late = liity("teacher", "class-lists", "cancel", list_id, "--yes")
     assert too_late.returncode == 1
     assert "CLASS_LIST_HAS_ENDED" in too_late.stderr
     wrong = liity("teacher", "class-lists", "check", str(tmp_path))

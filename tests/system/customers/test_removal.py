@@ -255,10 +255,12 @@ async def test_it_ends_and_comes_back_from_the_command_line(api: Api, remote_lii
     def liity(account: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return remote_liity(account, "customers", *arguments, typed=typed)
 
-    wrong = liity("registrar", "end", name, "--reason", "whim")
+    wrong = liity("registrar", "end", name, "--reason", "whim", "--yes")
     assert wrong.returncode == 2
     assert "own-wish" in wrong.stderr
-    ended = liity("registrar", "end", name.rpartition("/")[2], "--reason", "own-wish")
+    asked = liity("registrar", "end", name, "--reason", "own-wish", typed="n\n")
+    assert (asked.returncode, "Only customer service" in asked.stdout) == (1, True)
+    ended = liity("registrar", "end", name.rpartition("/")[2], "--reason", "own-wish", "--yes")
     assert "The data is kept until the end of" in ended.stdout, ended.stderr
     returned = liity("staff", "undo-removal", name, "--json")
     assert "CUSTOMER_STATE_ACTIVE" in returned.stdout, returned.stderr

@@ -106,6 +106,7 @@ async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(up: Call
 
     assert re.search(r"All \d+ steps went as they should", program.output)
     assert "WELCOMED" in program.output
+    assert f"TEMPORAL_ADDRESS={HOST}:{program.ports.temporal}" in program.output
     for account in read_accounts(program.folder).values():
         assert account.password in program.output
     assert len(program.family) >= COMPONENTS

@@ -66,7 +66,7 @@ async def test_staff_record_a_consent(liity: Liity, waiting: Registration) -> No
 
 
 async def test_what_is_withdrawn_takes_no_consent(liity: Liity, waiting: Registration) -> None:
-    withdrawn = liity("teacher", "registrations", "withdraw", waiting.name)
+    withdrawn = liity("teacher", "registrations", "withdraw", waiting.name, "--yes")
     refused = liity(
         "teacher",
         "registrations",

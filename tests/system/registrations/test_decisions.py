@@ -323,7 +323,8 @@ async def test_customer_service_decides_on_the_command_line(api: Api, remote_lii
     assert "(CUSTOMER_NOT_FOUND)" in liity("staff", "link", saved.name, "--customer", nobody).stderr
     verified = liity("staff", "verify", saved.name)
     assert verified.returncode == 0, verified.stderr
-    assert "(NOT_WAITING_FOR_DECISION)" in liity("staff", "reject", saved.name, "--note", "Myöhässä.").stderr
+    rejected = liity("staff", "reject", saved.name, "--note", "Myöhässä.", "--yes")
+    assert "(NOT_WAITING_FOR_DECISION)" in rejected.stderr
 
 
 async def test_what_one_officer_has_claimed_no_other_decides(stack: Stack, api: Api) -> None:

@@ -378,7 +378,7 @@ async def test_the_program_does_what_customer_service_and_main_users_do(
     stack: Stack, api: Api, liity: Liity
 ) -> None:
     made = json.loads(
-        liity("staff", "units", "create", "Ohjelman koulu", "--kind", "school", "--json").stdout
+        liity("staff", "units", "create", "Ohjelman koulu", "--kind", "school", "--yes", "--json").stdout
     )
     unit = made["name"]
     edited = liity("staff", "units", "edit", unit, "--name", "Ohjelman opisto", "--kind", "higher-education")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from deploy.local.seed import new_password
 from services.identity.accounts.password_strength import is_strong
 
 OWN_WORDS = ("opettaja@koulu.example", "Aino Esimerkki", "liity-bcd2345f", "Esimerkkilän koulu")
@@ -131,3 +132,7 @@ def test_own_words_are_those_of_the_account_alone() -> None:
 def test_a_long_password_is_judged_quickly() -> None:
     assert not is_strong("a" * 200)
     assert is_strong("ketun hännän pää on harmaa " * 7)
+
+
+def test_random_passwords_of_the_local_stack_are_strong() -> None:
+    assert [password for password in (new_password() for _ in range(200)) if not is_strong(password)] == []

@@ -1,5 +1,6 @@
 """What people are shown of the API's messages."""
 
+import re
 import string
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ import pytest
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
+from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from deploy.lazy import LazyCommand
@@ -75,6 +77,17 @@ def test_every_answer_that_a_command_prints_has_a_layout() -> None:
             assert answer.name in LINES
 
 
+def test_help_names_no_rules_that_it_does_not_explain() -> None:
+    helps = [
+        text
+        for group in COMMANDS
+        for command in commands(group)
+        for text in (command.help, *(getattr(one, "help", "") for one in command.params))
+    ]
+    assert len(helps) > 300
+    assert [text for text in helps if text and re.search(r"\bR\d", text)] == []
+
+
 def shown(capsys: pytest.CaptureFixture[str], answer: Message, *, as_json: bool = False) -> str:
     render.show(answer, as_json=as_json)
     return capsys.readouterr().out
@@ -137,7 +150,33 @@ def test_several_are_a_table_with_their_ids(capsys: pytest.CaptureFixture[str]) 
     assert " CD_BORROWER " in text
     assert "units/" not in text
     render.show_list([], CustomerSummary.DESCRIPTOR, as_json=False)
-    assert "Last name" in capsys.readouterr().out
+    assert capsys.readouterr().out == "Nothing found.\n"
+
+
+def test_in_a_narrow_terminal_no_word_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registration = Registration(
+        name=f"units/a/registrations/{'0123456789abcdef' * 2}",
+        stage=STAGE_WAITING_FOR_CONSENT,
+        customer_display_name="Aada Esimerkki",
+        waiting_for=[PARTY_CUSTOMER_SERVICE],
+    )
+    for width in (80, 120, 160):
+        monkeypatch.setattr(render, "console", lambda width=width: Console(highlight=False, width=width))
+        render.show_list([registration, registration], Registration.DESCRIPTOR, as_json=False)
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= width
+        assert text.count("0123456789abcdef0123456789abcdef") == text.count("WAITING_FOR_CONSENT") == 2
+
+
+def test_the_form_of_a_registration_is_shown_whole() -> None:
+    person = RelatedPerson(full_name="Outi", email="o@posti.example", phone="+358501234567", relation="äiti")
+    answer = GetRegistrationResponse(form=CustomerForm(related_person=person, temporary=True))
+    assert render.text("{form.related_person}", answer) == "Outi (äiti), o@posti.example, +358501234567"
+    shown_fields = " ".join(LINES["GetRegistrationResponse"].values())
+    for field in CustomerForm.DESCRIPTOR.fields:
+        assert f"form.{field.name}" in shown_fields, field.name
 
 
 def test_json_is_what_the_answer_is_about(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import services
+from frontends.refusals import FieldViolation as FrontendViolation
+from frontends.refusals import Refusal as FrontendRefusal
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_UNSPECIFIED, Language
 from liity.v1.reason_pb2 import (
     REASON_INTERNAL,
@@ -53,6 +55,32 @@ def _error(status: grpc.Status) -> grpc.aio.AioRpcError:
         trailing_metadata=grpc.aio.Metadata(*status.trailing_metadata),
         details=status.details,
     )
+
+
+def test_what_is_said_once_is_not_repeated() -> None:
+    text = "The postcode is wrong."
+    wrong = FrontendViolation("form.address.postcode", REASON_INVALID_POSTCODE, text)
+    alone = FrontendRefusal(
+        grpc.StatusCode.INVALID_ARGUMENT, REASON_INVALID_POSTCODE, text, violations=[wrong]
+    )
+    assert alone.lines() == [f"  form.address.postcode: {text} (INVALID_POSTCODE)"]
+    two = FrontendRefusal(
+        grpc.StatusCode.INVALID_ARGUMENT, REASON_INVALID_POSTCODE, text, violations=[wrong, wrong]
+    )
+    assert len(two.lines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(1, "1 s"), (119, "119 s"), (120, "2 minutes"), (892, "15 minutes")]
+)
+def test_a_long_wait_is_told_in_minutes(seconds: float, told: str) -> None:
+    refusal = FrontendRefusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        REASON_TOO_MANY_ATTEMPTS,
+        "Later.",
+        retry_after=timedelta(seconds=seconds),
+    )
+    assert refusal.lines()[1:] == [f"  Again in {told}"]
 
 
 def same(refusal: Refusal) -> tuple[object, ...]:
