@@ -36,7 +36,7 @@ from services.runtime.rpc.server import ServerSettings
 from services.runtime.rpc.texts import reason_text
 from services.runtime.security.access import ACCESS, ROLES, Accounts, Anyone, Services
 from services.runtime.security.tls import PublicTlsSettings
-from services.runtime.settings import KmsSettings, RuntimeSettings, SecretSettings
+from services.runtime.settings import KmsSettings, RuntimeSettings, SettingFiles
 from services.runtime.temporal.client import TemporalSettings
 from services.runtime.temporal.namespace import NamespaceSettings
 from workflows.settings import WorkerSettings
@@ -91,7 +91,7 @@ _STATUS = {
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
     ("Every process, whatever it serves", ManagementSettings),
-    ("Every process and command that reads these settings", SecretSettings),
+    ("Every process and command that reads these settings", SettingFiles),
     ("Whoever has key files: every component, and `liity keys`", KmsSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec, web", ServerSettings),
     ("Who reaches a database: identity, registration, notification, `liity migrate`", DatabaseAccess),
