@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.runtime.security.access import ACCESS, Services
+from services.runtime.temporal.names import TASK_QUEUE
 
 MANAGEMENT_PORT = 9400
 """Port for probes and metrics, of every component."""
@@ -85,4 +86,5 @@ def as_json() -> str:
         }
         for name, part in PARTS.items()
     }
-    return json.dumps({"managementPort": MANAGEMENT_PORT, "components": parts}, indent=2) + "\n"
+    table = {"managementPort": MANAGEMENT_PORT, "taskQueue": TASK_QUEUE, "components": parts}
+    return json.dumps(table, indent=2) + "\n"

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from deploy import topology
 from deploy.admin.staff import StaffSettings
 from deploy.demo.validate import ValidateSettings
 from deploy.local.mailbox.server import MailboxSettings
@@ -243,6 +244,7 @@ PAGES = {
     DOCS / "reasons.md": reasons,
     DOCS / "settings.md": settings,
     DOCS / "access.md": access,
+    DOCS.parent / "deploy" / "helm" / "liity" / "files" / "topology.json": topology.as_json,
     DOCS / "examples" / "adult.json": adult_form,
     DOCS / "examples" / "pupil.json": pupil_form,
 }

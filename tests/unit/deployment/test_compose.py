@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,21 @@ def test_the_image_is_pinned_and_runs_without_root_or_shell() -> None:
     root = FOLDER.parent.parent
     assert all((root / name).exists() for name in copied)
     assert {"services", "workflows", "frontends", "deploy", "protos"} <= copied
+
+
+def test_the_package_holds_the_generated_code_and_all_files(tmp_path: Path) -> None:
+    hatchling = Path(sys.executable).with_name("hatchling")
+    command = [hatchling, "build", "-t", "wheel", "-d", tmp_path]
+    subprocess.run(command, cwd=FOLDER.parent.parent, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {"liity/v1/auth_service_pb2.py", "liity/v1/comments.json", "buf/validate/validate_pb2.py"} <= held
+    root = FOLDER.parent.parent
+    for name in ("services", "workflows", "frontends"):
+        tracked = subprocess.run(
+            ["git", "ls-files", name], cwd=root, check=True, capture_output=True, text=True
+        ).stdout.split("\n")
+        assert {path for path in tracked if path} <= held
 
 
 def test_every_component_is_there_once() -> None:
