@@ -98,8 +98,9 @@ lock: setup ## Pins the newest releases of what pyproject.toml names.
 		--no-header --extra local --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header -c requirements/dev.txt pyproject.toml -o requirements/production.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
+	for name in bench build trial; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -c requirements/dev.txt requirements/$$name.in \
+		-o requirements/$$name.txt || exit; done
 
 .PHONY: texts
 texts: setup ## Brings new texts of the pages into the catalogues that translators work with.

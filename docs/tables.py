@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from deploy import topology
 from deploy.admin.staff import StaffSettings
 from deploy.demo.validate import ValidateSettings
 from deploy.local.mailbox.server import MailboxSettings
@@ -36,7 +37,7 @@ from services.runtime.rpc.server import ServerSettings
 from services.runtime.rpc.texts import reason_text
 from services.runtime.security.access import ACCESS, ROLES, Accounts, Anyone, Services
 from services.runtime.security.tls import PublicTlsSettings
-from services.runtime.settings import KmsSettings, RuntimeSettings, SecretSettings
+from services.runtime.settings import KmsSettings, RuntimeSettings, SettingFiles
 from services.runtime.temporal.client import TemporalSettings
 from services.runtime.temporal.namespace import NamespaceSettings
 from workflows.settings import WorkerSettings
@@ -93,7 +94,7 @@ _STATUS = {
 _SETTINGS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every component", RuntimeSettings),
     ("Every process, whatever it serves", ManagementSettings),
-    ("Every process and command that reads these settings", SecretSettings),
+    ("Every process and command that reads these settings", SettingFiles),
     ("Whoever has key files: every component, and `liity keys`", KmsSettings),
     ("Whoever serves: identity, registration, notification, gateway, codec, web", ServerSettings),
     ("Who reaches a database: identity, registration, notification, `liity migrate`", DatabaseAccess),
@@ -245,6 +246,7 @@ PAGES = {
     DOCS / "reasons.md": reasons,
     DOCS / "settings.md": settings,
     DOCS / "access.md": access,
+    DOCS.parent / "deploy" / "helm" / "liity" / "files" / "topology.json": topology.as_json,
     DOCS / "examples" / "adult.json": adult_form,
     DOCS / "examples" / "pupil.json": pupil_form,
 }

@@ -18,12 +18,12 @@ class SettingsError(Exception):
     """A setting is missing or wrong. The text is the one line to show."""
 
 
-class SecretSettings(BaseSettings):
+class SettingFiles(BaseSettings):
     """Where settings are read from that the environment lacks."""
 
     model_config = SettingsConfigDict(env_prefix="LIITY_", frozen=True)
 
-    secrets_dir: DirectoryPath | None = Field(
+    settings_dir: DirectoryPath | None = Field(
         default=None,
         description="Folder with a file for each variable that the environment lacks, named as the variable.",
     )
@@ -85,7 +85,7 @@ def load(settings: type[SettingsT]) -> SettingsT:
 
     Of a component that is served, its own variable comes first: `LIITY_IDENTITY_LISTEN` before
     `LIITY_LISTEN`. So components of one process can have different values. What the environment lacks is read
-    from the folder LIITY_SECRETS_DIR, whose files are named as the variables.
+    from the folder LIITY_SETTINGS_DIR, whose files are named as the variables.
     """
     prefix = settings.model_config.get("env_prefix", "")
     component = current_component()
@@ -99,7 +99,7 @@ def load(settings: type[SettingsT]) -> SettingsT:
     try:
         # Values given to the class come before those of the environment.
         own = EnvSettingsSource(settings, env_prefix=own_prefix)() if component else {}
-        return settings(_secrets_dir=SecretSettings().secrets_dir, **own)
+        return settings(_secrets_dir=SettingFiles().settings_dir, **own)
     except ValidationError as error:
         complaints = (
             _complaint(variable, problem) for problem in error.errors(include_input=False, include_url=False)

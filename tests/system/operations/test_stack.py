@@ -80,7 +80,7 @@ async def test_an_installation_is_validated_with_what_its_own_one_shot_has(
     }.items():
         (tmp_path / name).write_text(value)
     environment = {
-        "LIITY_SECRETS_DIR": str(tmp_path),
+        "LIITY_SETTINGS_DIR": str(tmp_path),
         "LIITY_KEYS_DIR": str(stack.keys_dir),
         "LIITY_IDENTITY_TARGET": f"{HOST}:{stack.ports.identity}",
         "LIITY_REGISTRATION_TARGET": f"{HOST}:{stack.ports.registration}",

@@ -1,0 +1,1 @@
+"""A trial installation with Docker Compose."""

@@ -1,0 +1,1 @@
+"""The files of deployments, checked without a cluster or Docker."""
