@@ -64,6 +64,13 @@ _consents.add(
 )
 _consents.add("take-back", "TakeBackDecline", done="The answer is awaited again.")
 
+_consents.add(
+    "withdraw",
+    "WithdrawConsent",
+    confirm="The child's customership ends. Withdraw the consent?",
+    done="The consent is withdrawn: the customership has ended. Erased at: {erase_time|'as told before'}.",
+)
+
 _customerships = Commands(
     customership, customership_link_service_pb2.DESCRIPTOR.services_by_name["CustomershipLinkService"]
 )

@@ -118,7 +118,9 @@ async def run() -> None:
     def add_services(server: grpc.aio.Server) -> None:
         add_AuthServiceServicer_to_server(AuthService(identity, registration, orders, unit_workflows), server)
         add_BookTipsServiceServicer_to_server(BookTipsService(notification), server)
-        add_ConsentServiceServicer_to_server(ConsentService(identity, registration, workflows), server)
+        add_ConsentServiceServicer_to_server(
+            ConsentService(identity, registration, workflows, removal_workflows), server
+        )
         add_CredentialServiceServicer_to_server(CredentialService(identity, registration, orders), server)
         add_DisclosureServiceServicer_to_server(disclosures, server)
         add_RegistrationServiceServicer_to_server(

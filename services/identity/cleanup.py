@@ -6,6 +6,7 @@ from sqlalchemy import and_, delete, or_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.identity.models import (
+    SWEPT_LINKS,
     CodeChange,
     KnownPlace,
     Link,
@@ -73,4 +74,6 @@ async def sweep(engine: AsyncEngine) -> None:
         await connection.execute(
             delete(RegistrarRemoval).where(RegistrarRemoval.removed_at <= moment - REPETITION_LIFETIME)
         )
-        await connection.execute(delete(Link).where(Link.expires_at <= moment - EXPIRED_LINK_LIFETIME))
+        await connection.execute(
+            delete(Link).where(Link.expires_at <= moment - EXPIRED_LINK_LIFETIME, SWEPT_LINKS)
+        )

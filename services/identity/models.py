@@ -118,6 +118,10 @@ class Credential(Base):
     created_at: Mapped[datetime]
 
 
+SWEPT_LINKS = text("consent_state IS DISTINCT FROM 2 OR subject = ''")
+"""Links that are deleted some time after they expire; the others withdraw a consent (R38)."""
+
+
 class Link(Base):
     """A link in mail: gives access to `subject` for one purpose, once, until it expires."""
 
@@ -126,6 +130,8 @@ class Link(Base):
         UniqueConstraint("purpose", "request_id"),
         Index(None, "subject"),
         Index(None, "expires_at"),
+        # For the sweep, which keeps the links of consents that stand: CONSENT_REQUEST_STATE_ACCEPTED.
+        Index("ix_links_swept", "expires_at", postgresql_where=SWEPT_LINKS),
     )
 
     link_id: Mapped[str] = mapped_column(primary_key=True)

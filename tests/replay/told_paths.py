@@ -40,6 +40,7 @@ _STORIES: Sequence[Story] = (
     stories.converted,
     stories.wrong_recipient,
     stories.decline_taken_back,
+    stories.consent_withdrawn,
     stories.edited,
     stories.adopted,
     stories.over,

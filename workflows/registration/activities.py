@@ -26,6 +26,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ChangeAddressReminder,
     ConsentDeadline,
     ConsentQuestion,
+    ConsentReceipt,
     CustomerNotice,
     CustomershipBegun,
     RegistrationNotice,
@@ -53,6 +54,7 @@ from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.consent_service_pb2 import (
     CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_ASKED,
     CONSENT_REQUEST_STATE_CLOSED,
     CONSENT_REQUEST_STATE_DECLINED,
     CONSENT_REQUEST_STATE_LAPSED,
@@ -87,6 +89,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     EndStep,
     MailStepResult,
     OverStepResult,
+    ReceiptStep,
     RegistrationStep,
     Resumed,
     Timetable,
@@ -113,6 +116,13 @@ _CONSENT_STATES: Mapping[Stage.ValueType, ConsentRequestState.ValueType] = {
     STAGE_REJECTED: CONSENT_REQUEST_STATE_CLOSED,
 }
 """What became of the consent request, by the stage in which the registration ends."""
+
+_RECEIPTS: Mapping[ConsentRequestState.ValueType, str] = {
+    CONSENT_REQUEST_STATE_ACCEPTED: "consent_receipt_given",
+    CONSENT_REQUEST_STATE_DECLINED: "consent_receipt_declined",
+    CONSENT_REQUEST_STATE_ASKED: "consent_receipt_taken_back",
+}
+"""The guardian's receipt by their answer; ASKED when a decline was taken back."""
 
 _AT_ONCE = 2.0
 """Seconds for which Save waits for the credentials' mail before it answers."""
@@ -296,6 +306,28 @@ class RegistrationActivities:
             CONSENT_REQUEST_STATE_ACCEPTED if is_given else CONSENT_REQUEST_STATE_NO_LONGER_NEEDED,
         )
         return response.registration
+
+    @activity.defn
+    async def mail_receipt(self, receipt: ReceiptStep) -> MailStepResult:
+        """Mails the guardian a receipt of their answer, with the link to change their mind by (R38)."""
+        step = receipt.step
+        details = await self._mailing.details(step)
+        if details is None or details.wrong_recipient or not details.related_person_email:
+            return MailStepResult()
+        link = await self._consent_link(step)
+        if receipt.answer == CONSENT_REQUEST_STATE_ACCEPTED and not link.link_void:
+            # The consent came another way, before the guardian was mailed a link.
+            await self._void_links(step.registration_id, CONSENT_REQUEST_STATE_ACCEPTED)
+        field = _RECEIPTS[receipt.answer]
+        content = ConsentReceipt(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            answer_time=receipt.answer_time,
+            link_token=link.token,
+            deadline=step.deadline,
+        )
+        mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: content})
+        return MailStepResult(delivered=await self._mailing.send(mail))
 
     @activity.defn
     async def tell_consent_given(self, step: RegistrationStep) -> MailStepResult:
@@ -502,6 +534,9 @@ class RegistrationActivities:
         if link.link_void:
             return MailStepResult()
         registration = await self._get(step)
+        if registration.HasField("decline_time"):
+            # Answered while the mail waited for its turn.
+            return MailStepResult()
         asked = ConsentQuestion(
             first_names=details.first_names,
             unit_display_name=details.unit_display_name,

@@ -9,6 +9,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import workflow
 
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_DECLINED,
+    ConsentRequestState,
+)
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_OUTGROWN,
     STAGE_DECLINED,
@@ -21,6 +27,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
     DeclineStep,
     EndStep,
+    ReceiptStep,
     RecordConsentRequest,
     RemindGuardianRequest,
     RemindGuardianResponse,
@@ -256,6 +263,7 @@ class ConsentPhase:
             decline.decline_time.FromDatetime(workflow.now())
             declined = await quick_step(RegistrationActivities.record_decline, decline, "Record the decline")
             self._run.registration.CopyFrom(declined)
+        self._mail_receipt(CONSENT_REQUEST_STATE_DECLINED, step.event_id, declined.decline_end_time)
         self._end_unless_taken_back()
 
     async def take_back_decline(self, request: TakeBackDeclineRequest) -> None:
@@ -268,6 +276,9 @@ class ConsentPhase:
             waits = await quick_step(RegistrationActivities.take_back_decline, step, summary)
             self._run.registration.CopyFrom(waits)
             self._run.show(_WAITS, waits.deadline.ToDatetime(UTC))
+        until = Timestamp()
+        until.FromDatetime(min(waits.deadline.ToDatetime(UTC), self._birthday))
+        self._mail_receipt(CONSENT_REQUEST_STATE_ASKED, step.event_id, until)
 
     def adopt_decline(self, stored: Registration) -> None:
         """Takes a stored decline of which the run does not know, because Temporal lost its update."""
@@ -308,12 +319,28 @@ class ConsentPhase:
         async with self._run.decision_lock:
             if not self.awaited:
                 return
+            lapse = Timestamp()
+            lapse.CopyFrom(self._run.registration.deadline)
             activated = await quick_step(
                 RegistrationActivities.activate_registration, activation, "Begin the customership"
             )
             self._run.decided_for_unit = acts_for_the_unit()
             self._run.consent_method = activation.consent.evidence.method
             self._run.registration.CopyFrom(activated)
+        if activation.HasField("consent"):
+            self._mail_receipt(CONSENT_REQUEST_STATE_ACCEPTED, activation.step.event_id, lapse)
+
+    def _mail_receipt(
+        self, answer: ConsentRequestState.ValueType, event_id: str, deadline: Timestamp
+    ) -> None:
+        """Mails the guardian a receipt of their answer, in the background (R38)."""
+        if not workflow.patched("receipts-to-the-guardian"):
+            return
+        receipt = ReceiptStep(step=self._run.step(event_id=event_id), answer=answer)
+        receipt.step.deadline.CopyFrom(deadline)
+        receipt.answer_time.FromDatetime(workflow.now())
+        receipt.step.guardian_corrections = self._run.guardian_corrections
+        self._run.mails.mail(RegistrationActivities.mail_receipt, receipt, "Mail the guardian a receipt")
 
     def _activation(self, request: RecordConsentRequest, *, by_hand: bool) -> ActivationStep:
         activation = ActivationStep(step=self._run.step(event_id=request.request_id), consent=request)

@@ -7,6 +7,8 @@ from temporalio import activity
 
 from liity.identity.v1.credential_service_pb2 import VoidCredentialsRequest
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, VoidLinksRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     CustomerNotice,
     CustomershipEnded,
@@ -20,6 +22,7 @@ from liity.registration.v1.customer_service_pb2 import (
 )
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import MailingDetails
+from liity.v1.consent_service_pb2 import CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_ENDED, REASON_REGISTRATION_UNDECIDED
@@ -68,6 +71,7 @@ class RemovalActivities:
         self._erasure = erasure
         self._retention = retention
         self._credentials = CredentialServiceStub(identity.channel)
+        self._consent_links = LinkServiceStub(identity.channel)
         self._customers = CustomerServiceStub(registration.channel)
 
     @activity.defn
@@ -83,6 +87,13 @@ class RemovalActivities:
         await self._links.use_up(request.link_id, request.end.request_id)
         if kept.registration_id:
             await self._links.void(kept.registration_id)
+        if request.end.withdrawn_registration_id:
+            withdrawn = VoidLinksRequest(
+                purpose=LINK_PURPOSE_CONSENT,
+                subject=request.end.withdrawn_registration_id,
+                consent_state=CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN,
+            )
+            await self._identity.call(self._consent_links.VoidLinks, withdrawn)
         void = VoidCredentialsRequest(person_id=kept.person_id)
         await self._identity.call(self._credentials.VoidCredentials, void)
         return EndResponse(kept=kept)
@@ -122,6 +133,39 @@ class RemovalActivities:
         return await self._mailing.tell_registrar(
             step, details, "customership ended notice", customership_ended_notice=content
         )
+
+    @activity.defn
+    async def tell_consent_withdrawn(self, step: RegistrationStep) -> MailStepResult:
+        """Mails the guardian a receipt of the withdrawal (R38), and notifies customer and registrar."""
+        told = MailStepResult()
+        details = await self._mailing.details(step, also_if_ended=True)
+        if details is None:
+            return told
+        notice = CustomershipEndedNotice(
+            first_names=details.first_names,
+            unit_display_name=details.unit_display_name,
+            erase_time=step.deadline,
+        )
+        if details.related_person_email:
+            mail = self._mailing.mail(
+                step,
+                "consent receipt",
+                details.related_person_email,
+                details,
+                consent_receipt_withdrawn=notice,
+            )
+            told.delivered = await self._mailing.send(mail)
+        if details.customer_email not in {"", details.related_person_email}:
+            ended = CustomershipEnded(first_names=details.first_names, erase_time=step.deadline)
+            mail = self._mailing.mail(
+                step, "customership ended", details.customer_email, details, customership_ended=ended
+            )
+            told.delivered |= await self._mailing.send(mail)
+        registrar = await self._mailing.tell_registrar(
+            step, details, "consent withdrawn", consent_withdrawn=notice
+        )
+        told.delivered |= registrar.delivered
+        return told
 
     @activity.defn
     async def undo_removal(self, step: RemovalStep) -> UndoResponse:

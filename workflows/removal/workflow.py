@@ -206,6 +206,11 @@ class RemovalWorkflow(Operated):
         step.deadline.CopyFrom(self._kept.erase_time)
         self._other_runs_told = False
         self._mails.start(self._tell_other_runs(), "Signal the registration and the temporary need")
+        if request.end.withdrawn_registration_id:
+            self._mails.mail(
+                RemovalActivities.tell_consent_withdrawn, step, "Notify of the withdrawn consent"
+            )
+            return
         if request.end.reason != END_REASON_DECEASED:
             self._mails.mail(
                 RemovalActivities.tell_customership_ended, step, "Notify the customer of the end"

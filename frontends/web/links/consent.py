@@ -6,6 +6,7 @@ from frontends.refusals import Refusal
 from frontends.web.language import N_
 from frontends.web.links.opening import LinkVisit, link_page
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
     CONSENT_REQUEST_STATE_ASKED,
     AcceptConsentRequest,
     ConsentRequestState,
@@ -17,6 +18,7 @@ from liity.v1.consent_service_pb2 import (
     ReportWrongRecipientRequest,
     RequestNewConsentLinkRequest,
     TakeBackDeclineRequest,
+    WithdrawConsentRequest,
 )
 
 NAME = "consent"
@@ -112,6 +114,28 @@ async def take_back(link: LinkVisit) -> Response:
     return visit.redirect(link.path())
 
 
+async def ask_to_withdraw(link: LinkVisit, errors: dict[str, str] | None = None) -> Response:
+    """Tells what ends with the consent, and asks once more (R38)."""
+    if (await _status(link)).state != CONSENT_REQUEST_STATE_ACCEPTED:
+        return link.visit.redirect(link.path())
+    return link.render("consent_withdraw.html", 422 if errors else 200, errors=errors or {})
+
+
+async def withdraw(link: LinkVisit) -> Response:
+    """Withdraws a consent that was given, if the second question was answered too (R38)."""
+    visit = link.visit
+    sure = visit.typed.get("sure", "")
+    if visit.switches_language:
+        return await ask_to_withdraw(link)
+    if sure == "no":
+        return visit.redirect(link.path())
+    if sure != "yes":
+        return await ask_to_withdraw(link, {"sure": N_("Choose whether you withdraw the consent.")})
+    request = WithdrawConsentRequest(token=link.token, request_id=visit.request_id)
+    await visit.call(visit.site.api.consents.WithdrawConsent, request)
+    return visit.redirect(link.path())
+
+
 async def order(link: LinkVisit) -> Response:
     """Has a new link mailed to the guardian's address on file."""
     visit = link.visit
@@ -148,4 +172,5 @@ PAGES = (
     link_page(NAME, "decline", ask_again, decline),
     link_page(NAME, "take-back", None, take_back),
     link_page(NAME, "new-link", None, order),
+    link_page(NAME, "withdraw", ask_to_withdraw, withdraw),
 )

@@ -12,10 +12,14 @@ from liity.identity.v1.link_service_pb2 import (
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
+from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest, GetCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
     CONSENT_REQUEST_STATE_ASKED,
+    CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN,
     CONSENT_REQUEST_STATE_DECLINED,
     CONSENT_REQUEST_STATE_EXPIRED,
     CONSENT_REQUEST_STATE_REPLACED,
@@ -33,11 +37,15 @@ from liity.v1.consent_service_pb2 import (
     RequestNewConsentLinkResponse,
     TakeBackDeclineRequest,
     TakeBackDeclineResponse,
+    WithdrawConsentRequest,
+    WithdrawConsentResponse,
 )
 from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
 from liity.v1.customer_form_pb2 import Language
+from liity.v1.customer_service_pb2 import END_REASON_CONSENT_WITHDRAWN
 from liity.v1.reason_pb2 import (
     REASON_LINK_VOID,
+    REASON_NO_CONSENT_TO_WITHDRAW,
     REASON_NOT_WAITING_FOR_CONSENT,
     REASON_REQUIRED,
     REASON_UNKNOWN_VALUE,
@@ -45,6 +53,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.temporal.removals import RemovalWorkflows
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import FieldViolation, Refusal, failed_precondition, invalid
 from services.runtime.rpc.peer import Peer
@@ -53,12 +62,20 @@ from services.runtime.rpc.peer import Peer
 class ConsentService(ConsentServiceServicer):
     """Reads and answers consent requests."""
 
-    def __init__(self, identity: Peer, registration: Peer, workflows: RegistrationWorkflows) -> None:
+    def __init__(
+        self,
+        identity: Peer,
+        registration: Peer,
+        workflows: RegistrationWorkflows,
+        removals: RemovalWorkflows,
+    ) -> None:
         self._identity = identity
         self._registration = registration
         self._links = LinkServiceStub(identity.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
+        self._customers = CustomerServiceStub(registration.channel)
         self._workflows = workflows
+        self._removals = removals
 
     @override
     async def GetConsentStatus(
@@ -207,6 +224,34 @@ class ConsentService(ConsentServiceServicer):
         take_back = workflow_pb2.TakeBackDeclineRequest(request_id=request.request_id)
         await self._workflows.take_back_decline(registration.person_id, take_back)
         return TakeBackDeclineResponse()
+
+    @override
+    async def WithdrawConsent(
+        self,
+        request: WithdrawConsentRequest,
+        context: grpc.ServicerContext,
+    ) -> WithdrawConsentResponse:
+        """Withdraws a consent that was given: the customership ends. Repeating the call is safe."""
+        check = GetConsentLinkRequest(token=request.token)
+        link = await self._identity.call(self._links.GetConsentLink, check)
+        if link.state == CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN:
+            return WithdrawConsentResponse()
+        if link.state != CONSENT_REQUEST_STATE_ACCEPTED or not link.subject:
+            raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
+        registration = await self._get_registration(link.subject)
+        if not registration.customer_id:
+            raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
+        get = GetCustomerRequest(customer_id=registration.customer_id)
+        customer = (await self._registration.call(self._customers.GetCustomer, get)).customer
+        end = EndCustomershipRequest(
+            request_id=request.request_id,
+            customer_id=customer.customer_id,
+            unit_id=customer.unit_id,
+            reason=END_REASON_CONSENT_WITHDRAWN,
+            withdrawn_registration_id=link.subject,
+        )
+        kept = await self._removals.end(end, link.link_id)
+        return WithdrawConsentResponse(erase_time=kept.erase_time)
 
     async def _has_declined(self, token: str) -> bool:
         """Whether the registration has ended for a decline by the guardian of this link."""

@@ -33,8 +33,10 @@ from liity.identity.v1.link_service_pb2 import (
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceServicer
 from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
     CONSENT_REQUEST_STATE_ASKED,
     CONSENT_REQUEST_STATE_CLOSED,
+    CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN,
     CONSENT_REQUEST_STATE_EXPIRED,
     ConsentRequestState,
 )
@@ -222,7 +224,20 @@ async def void_links(
     consent_state: int = 0,
     consent_state_at: datetime | None = None,
 ) -> None:
-    """Voids the subject's unused links, except the one that `kept_request_id` issued."""
+    """Voids the subject's unused links, except the one that `kept_request_id` issued.
+
+    If the consent was withdrawn, the links that tell that it was given tell that from then on.
+    """
+    if consent_state == CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN:
+        await connection.execute(
+            update(Link)
+            .where(
+                Link.purpose == purpose,
+                Link.subject == subject,
+                Link.consent_state == CONSENT_REQUEST_STATE_ACCEPTED,
+            )
+            .values(consent_state=consent_state, consent_state_at=consent_state_at or now())
+        )
     await connection.execute(
         update(Link)
         .where(
@@ -240,6 +255,7 @@ async def _consent_link(connection: AsyncConnection, link_id: str) -> GetConsent
     """What became of a consent link, from its row alone: the registration may be erased."""
     found = await connection.execute(
         select(
+            Link.link_id,
             Link.subject,
             Link.consent_state,
             Link.consent_state_at,
@@ -263,6 +279,7 @@ async def _consent_link(connection: AsyncConnection, link_id: str) -> GetConsent
         state=state,
         state_time=link.consent_state_at or ended_at,
         expire_time=link.expires_at,
+        link_id=link.link_id,
     )
 
 

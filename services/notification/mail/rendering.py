@@ -39,6 +39,9 @@ _DAY_AND_HOUR = {
 _LINK_PAGES = {
     "consent_request": "consent",
     "consent_reminder": "consent",
+    "consent_receipt_given": "consent",
+    "consent_receipt_declined": "consent",
+    "consent_receipt_taken_back": "consent",
     "credentials": "password",
     "password_order": "account-password",
     "email_confirmation": "email",

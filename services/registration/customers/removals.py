@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, Uuid, bindparam, exists, insert, or_, select, update
@@ -12,9 +12,11 @@ from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest, U
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import (
+    REASON_CONSENT_WITHDRAWN,
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_NO_CONSENT_TO_WITHDRAW,
     REASON_REGISTRATION_UNDECIDED,
     REASON_REQUEST_ID_REUSED,
 )
@@ -22,9 +24,10 @@ from liity.v1.registration_pb2 import STAGE_WELCOMED
 from services.registration.audit.entries import use_row
 from services.registration.customers.merges import MERGES
 from services.registration.db.mapping import Row
-from services.registration.db.models import customers, registrations, removals
+from services.registration.db.models import consents, customers, registrations, removals
 from services.registration.registrations import queries
-from services.runtime.clock import now
+from services.registration.rules import AGE_OF_OWN_DECISION, full_years
+from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import already_exists, failed_precondition, not_found
 from services.runtime.stages import NOT_BEGUN, STARTING
@@ -113,6 +116,22 @@ _SAVED_ANEW = select(
     exists().where(registrations.c.person_id == bindparam("person"), registrations.c.stage.in_(NOT_BEGUN))
 )
 
+# The consent that the customership rests on: the last one given.
+_STANDING_CONSENT = (
+    select(consents.c.registration_id)
+    .where(consents.c.customer_id == bindparam("id"), consents.c.withdrawn_at.is_(None))
+    .order_by(consents.c.recorded_at.desc())
+    .limit(1)
+)
+_WITHDRAW_CONSENT = (
+    update(consents)
+    .where(consents.c.registration_id == bindparam("withdrawn"))
+    .values(withdrawn_at=bindparam("moment"))
+)
+_ENDED_BY_WITHDRAWAL = select(
+    exists().where(consents.c.customer_id == bindparam("id"), consents.c.withdrawn_at == bindparam("ended"))
+)
+
 _REPORT_LOAN = (
     update(customers)
     .where(_BY_ID, ~customers.c.lent)
@@ -136,6 +155,8 @@ async def end(connection: AsyncConnection, request: EndCustomershipRequest) -> d
     if customer["state"] != CUSTOMER_STATE_ACTIVE:
         raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
     moment = now()
+    if request.withdrawn_registration_id:
+        await _withdraw_consent(connection, customer, request.withdrawn_registration_id, moment)
     marked = (await connection.execute(_MARK, {**by_id, "moment": moment})).mappings().one()
     await connection.execute(_COMPLETE_REGISTRATIONS, {**by_id, "moment": moment})
     removal = {
@@ -167,6 +188,9 @@ async def undo(connection: AsyncConnection, request: UndoRemovalRequest) -> tupl
         return {**customer, "registration_id": registration_id}, await _resumed(connection, made)
     if customer["state"] != CUSTOMER_STATE_MARKED_FOR_DELETION:
         raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
+    withdrawn = {"id": request.customer_id, "ended": customer["ended_at"]}
+    if _is_child(customer["birth_date"]) and await connection.scalar(_ENDED_BY_WITHDRAWAL, withdrawn):
+        raise failed_precondition(REASON_CONSENT_WITHDRAWN)
     # Checked after the customer is locked: a Save locks the registrations before it adds one.
     if await connection.scalar(_SAVED_ANEW, {"person": customer["person_id"]}):
         raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
@@ -198,6 +222,23 @@ async def report_loan(connection: AsyncConnection, customer_id: str) -> None:
         await connection.execute(queries.INSERT_USE, use_row("customer:report-loan", lent))
     elif await connection.scalar(_PERSON, by_id) is None:
         raise not_found(REASON_CUSTOMER_NOT_FOUND)
+
+
+async def _withdraw_consent(
+    connection: AsyncConnection, customer: RowMapping, registration_id: str, moment: datetime
+) -> None:
+    """Records that the guardian withdrew the consent (R38). FAILED_PRECONDITION (NO_CONSENT_TO_WITHDRAW)."""
+    standing = await connection.scalar(_STANDING_CONSENT, {"id": customer["customer_id"]})
+    if standing != registration_id or not _is_child(customer["birth_date"]):
+        raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
+    await connection.execute(_WITHDRAW_CONSENT, {"withdrawn": registration_id, "moment": moment})
+    use = use_row("consent:withdraw", [registration_id, customer["customer_id"], customer["person_id"]])
+    await connection.execute(queries.INSERT_USE, use)
+
+
+def _is_child(birth_date: date | None) -> bool:
+    """Whether a guardian decides for a customer of this birth date (R8)."""
+    return birth_date is not None and full_years(birth_date, helsinki_day(now())) < AGE_OF_OWN_DECISION
 
 
 async def _lock(connection: AsyncConnection, customer_id: str) -> tuple[RowMapping, Sequence[RowMapping]]:

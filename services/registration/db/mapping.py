@@ -84,8 +84,9 @@ def consent_row(
     guardian_name: str,
     sign_date: date,
     moment: datetime,
+    link_email: str = "",
 ) -> dict[str, Any]:
-    """The evidence of a consent (R31)."""
+    """The evidence of a consent (R31); `link_email` is where its link went, if it came by link."""
     return {
         "registration_id": registration_id,
         "customer_id": customer_id,
@@ -96,6 +97,8 @@ def consent_row(
         "wording_language": evidence.wording_language,
         "recorded_by": evidence.recorded_by,
         "recorded_at": moment,
+        "link_email": link_email or None,
+        "withdrawn_at": None,
     }
 
 

@@ -351,6 +351,10 @@ class Consent(Base):
     wording_language: Mapped[int]
     recorded_by: Mapped[str]
     recorded_at: Mapped[datetime]
+    link_email: Mapped[str | None]
+    """The address that the link went to; NULL if the consent did not come by link."""
+    withdrawn_at: Mapped[datetime | None]
+    """When the guardian withdrew it by the link (R38): the customership ended at that moment."""
 
 
 class WorkClaim(Base):

@@ -32,6 +32,7 @@ TOLD = (
     "registration:report-wrong-recipient",
     "registration:decline",
     "registration:take-back-decline",
+    "consent:withdraw",
     "customer:update",
     "customer:transfer",
     "customer:confirm-email",

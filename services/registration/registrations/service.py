@@ -254,6 +254,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             form = from_json(row["form"])
             customer_id = await customer_begin.begin(connection, row, moment)
             if given:
+                by_link = request.consent.method == pb.ConsentEvidence.METHOD_LINK
                 evidence = consent_row(
                     request.consent,
                     registration_id=row["registration_id"],
@@ -261,6 +262,8 @@ class RegistrationServicer(RegistrationServiceServicer):
                     guardian_name=clean_line(request.consent.guardian_name) or form.related_person.full_name,
                     sign_date=sign_date,
                     moment=moment,
+                    # Correcting the address voids the links mailed to the one before.
+                    link_email=form.related_person.email if by_link else "",
                 )
                 await connection.execute(queries.INSERT_CONSENT, evidence)
             change = {

@@ -152,7 +152,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_AUTH, Anyone(), "GetInvitation", "AcceptInvitation"),
         *_rules(_CONSENTS, Anyone(), "GetConsentRequest", "AcceptConsent", "DeclineConsent"),
         *_rules(_CONSENTS, Anyone(), "GetConsentStatus", "RequestNewConsentLink"),
-        *_rules(_CONSENTS, Anyone(), "ReportWrongRecipient", "TakeBackDecline"),
+        *_rules(_CONSENTS, Anyone(), "ReportWrongRecipient", "TakeBackDecline", "WithdrawConsent"),
         *_rules("liity.v1.CredentialService", Anyone(), "ChoosePassword", "OrderCustomerPassword"),
         *_rules(_REGISTRATIONS, _unit_people("customer:look-up", _READ), "CheckPersonalIdentityCode"),
         *_rules(

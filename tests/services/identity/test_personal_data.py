@@ -15,6 +15,7 @@ from liity.identity.v1.link_service_pb2 import (
     GetConsentLinkRequest,
     IssueLinkRequest,
     RedeemLinkRequest,
+    VoidLinksRequest,
 )
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
@@ -24,7 +25,12 @@ from liity.identity.v1.person_service_pb2 import (
     PrepareCodeChangeRequest,
     RetainPersonRequest,
 )
-from liity.v1.consent_service_pb2 import CONSENT_REQUEST_STATE_CLOSED, CONSENT_REQUEST_STATE_DECLINED
+from liity.v1.consent_service_pb2 import (
+    CONSENT_REQUEST_STATE_ACCEPTED,
+    CONSENT_REQUEST_STATE_CLOSED,
+    CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN,
+    CONSENT_REQUEST_STATE_DECLINED,
+)
 from liity.v1.customer_service_pb2 import CODE_CHANGE_CORRECTED
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_USED, REASON_LINK_VOID
 from services.identity import privacy_export
@@ -142,8 +148,15 @@ async def test_links_are_forgotten_a_month_after_they_expired(
     identity: Component, identity_engine: AsyncEngine
 ) -> None:
     (long_over, over_id), (lately, lately_id) = [await consent_link(identity, new_id()) for _ in range(2)]
+    child = new_id()
+    given, given_id = await consent_link(identity, child)
+    accept = VoidLinksRequest(
+        purpose=LINK_PURPOSE_CONSENT, subject=child, consent_state=CONSENT_REQUEST_STATE_ACCEPTED
+    )
+    await identity(accept)
+    old = timedelta(minutes=-1)
     async with identity_engine.begin() as connection:
-        for link_id, margin in ((over_id, timedelta(minutes=-1)), (lately_id, timedelta(minutes=1))):
+        for link_id, margin in ((over_id, old), (given_id, old), (lately_id, timedelta(minutes=1))):
             await connection.execute(
                 text("UPDATE links SET expires_at = :end WHERE link_id = :id"),
                 {"end": now() - EXPIRED_LINK_LIFETIME + margin, "id": link_id},
@@ -154,3 +167,13 @@ async def test_links_are_forgotten_a_month_after_they_expired(
     check = CheckLinkRequest(token=long_over, purpose=LINK_PURPOSE_CONSENT)
     assert (await refused(identity(check))).reason == REASON_LINK_INVALID
     assert lately
+    # A consent that stands can be withdrawn by its link, as long as there is something to withdraw (R38).
+    assert (await identity(GetConsentLinkRequest(token=given))).subject == child
+    withdraw = VoidLinksRequest(
+        purpose=LINK_PURPOSE_CONSENT, subject=child, consent_state=CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN
+    )
+    await identity(withdraw)
+    told = await identity(GetConsentLinkRequest(token=given))
+    assert told.state == CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN
+    await sweep(identity_engine)
+    assert given_id not in await everything_stored(identity_engine)

@@ -73,6 +73,16 @@ async def test_a_guardian_reads_and_consents(api: Api, links: Liity, mails: Mail
     assert "Your user name is" in chosen.stdout, chosen.stderr
     assert PASSWORD not in chosen.stdout + chosen.stderr
 
+    # The receipt holds the same link, by which the guardian withdraws the consent (R38).
+    assert link_in((await mails.wait_for(child, "consent_receipt_given", saved)).text) == link
+    assert links("consent", "withdraw", typed=f"{link}n\n").returncode == 1
+    withdrawn = links("consent", "withdraw", "--yes", typed=link)
+    assert "the customership has ended" in withdrawn.stdout, withdrawn.stderr
+    assert "as told before" in links("consent", "withdraw", "--yes", typed=link).stdout
+    assert "CONSENT WITHDRAWN" in links("consent", "status", typed=link).stdout.replace("_", " ")
+    await mails.wait_for(child, "consent_receipt_withdrawn", saved)
+    await mails.wait_for(child, "consent_withdrawn", saved)
+
 
 async def test_a_guardian_declines(api: Api, links: Liity, mails: MailCounter) -> None:
     child = pupil()

@@ -43,6 +43,7 @@ from liity.v1.consent_service_pb2 import (
     ReportWrongRecipientRequest,
     RequestNewConsentLinkRequest,
     TakeBackDeclineRequest,
+    WithdrawConsentRequest,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest, OrderCustomerPasswordRequest
 from liity.v1.customer_form_pb2 import (
@@ -244,6 +245,11 @@ CALLS: dict[str, Call] = {
     "/liity.v1.ConsentService/DeclineConsent": Call(
         lambda facts: DeclineConsentRequest(token=facts.consent.good, request_id=new_request_id()),
         link="consent",
+    ),
+    "/liity.v1.ConsentService/WithdrawConsent": Call(
+        lambda facts: WithdrawConsentRequest(token=facts.consent.good, request_id=new_request_id()),
+        link="consent",
+        answers_links_that_are_over=True,
     ),
     "/liity.v1.ConsentService/TakeBackDecline": Call(
         lambda facts: TakeBackDeclineRequest(token=facts.consent.good, request_id=new_request_id()),

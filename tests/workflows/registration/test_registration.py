@@ -186,7 +186,8 @@ async def test_a_guardian_who_accepts_begins_the_customership(world: World) -> N
     await world.environment.fast_forward(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
-    assert len(world.mails_to(guardian)) == 3
+    # The request, a receipt of the answer (R38), the credentials and the welcome.
+    assert len(world.mails_to(guardian)) == 4
     assert len(world.mails_to("rekisteroija@kirjasto.example")) == told + 1
     with pytest.raises(Refusal) as refused:
         await link_id(world, token)
@@ -252,7 +253,8 @@ async def test_a_guardian_who_declines_ends_it(world: World) -> None:
     assert ended.stage == STAGE_DECLINED
     assert not ended.person_id
     assert not ended.HasField("decline_time")
-    assert len(world.mails_to(guardian)) == 1
+    # The request, and a receipt of the answer (R38).
+    assert len(world.mails_to(guardian)) == 2
     with pytest.raises(Refusal) as refused:
         await world.workflows.record_consent(person, RecordConsentRequest(request_id=str(uuid.uuid4())))
     assert refused.value.reason == REASON_NOT_WAITING_FOR_CONSENT
@@ -281,7 +283,13 @@ async def test_a_decline_is_taken_back_and_the_wait_goes_on(world: World) -> Non
     await world.skip(run, timedelta(days=1))
     assert (await world.stored(registration)).stage == STAGE_WAITING_FOR_CONSENT
     assert (await run.describe()).typed_search_attributes[DEADLINE] == deadline
-    assert len(world.mails_to(guardian)) == asked
+    # A receipt of each answer, and no reminder that crosses the first (R38).
+    answered = [mail["Subject"] for mail in world.mails_to(guardian)[asked:]]
+    assert answered == [
+        "Vastauksesi on kirjattu: et anna suostumusta",
+        "Olet perunut vastauksesi: odotamme uutta vastausta",
+    ]
+    asked += 2
     await world.skip(run, timedelta(days=7))
     assert len(world.mails_to(guardian)) == asked + 1
     # A second decline has an hour of its own, within which the guardian accepts.
@@ -295,6 +303,11 @@ async def test_a_decline_is_taken_back_and_the_wait_goes_on(world: World) -> Non
     await world.skip(run, timedelta(hours=3))
     stored = await world.stored(registration)
     assert stored.stage == STAGE_CREDENTIALS_SENT
+    receipts = [mail["Subject"] for mail in world.mails_to(guardian)[asked + 1 :]]
+    assert set(receipts) >= {
+        "Vastauksesi on kirjattu: et anna suostumusta",
+        "Kiitos: suostumuksesi on kirjattu",
+    }
     assert not stored.HasField("decline_time")
 
 

@@ -18,7 +18,7 @@ from liity.registration.v1.customer_service_pb2 import (
     ReportLoanRequest,
 )
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
-from liity.registration.v1.registration_service_pb2 import Registration
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR, Role
 from liity.v1.customer_form_pb2 import (
@@ -29,6 +29,7 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     CUSTOMER_STATE_MARKED_FOR_DELETION,
+    END_REASON_CONSENT_WITHDRAWN,
     END_REASON_DECEASED,
     END_REASON_OWN_WISH,
     EndReason,
@@ -45,7 +46,7 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_REACTIVATION,
     STAGE_WELCOMED,
 )
-from liity.workflows.v1.registration_workflow_pb2 import RejectRequest
+from liity.workflows.v1.registration_workflow_pb2 import RecordConsentRequest, RejectRequest
 from liity.workflows.v1.removal_workflow_pb2 import RemovalWorkflowInput, RemovedCustomer
 from services.runtime.clock import helsinki_day
 from services.runtime.rpc.context import set_current_actor
@@ -524,3 +525,39 @@ async def test_nobody_waits_for_a_mail_server(world: World) -> None:
     assert (await stored(world, customer)).state == CUSTOMER_STATE_ACTIVE
     await removal(world, customer).result()
     assert ENDED in subjects(world, email)
+
+
+async def test_a_guardian_who_withdraws_the_consent_gets_a_receipt_and_the_registrar_is_told(
+    world: World,
+) -> None:
+    guardian, child = address(), address()
+    form = child_form(guardian)
+    form.email = child
+    saved, _ = await world.save(form, born(9))
+    consent = RecordConsentRequest(
+        request_id=str(uuid.uuid4()),
+        evidence=ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja"),
+    )
+    registration = await world.workflows.record_consent(saved.person_id, consent)
+    withdraw = EndCustomershipRequest(
+        request_id=str(uuid.uuid4()),
+        customer_id=registration.customer_id,
+        unit_id=registration.unit_id,
+        reason=END_REASON_CONSENT_WITHDRAWN,
+        withdrawn_registration_id=saved.registration_id,
+    )
+    before = len(world.mails_to(REGISTRARS_ADDRESS))
+    await world.removals.end(withdraw)
+
+    async def told() -> tuple[bool, bool, bool]:
+        registrars = [mail["Subject"] for mail in world.mails_to(REGISTRARS_ADDRESS)[before:]]
+        return (
+            "Olet perunut suostumuksesi" in subjects(world, guardian),
+            ENDED in subjects(world, child),
+            "Huoltaja on perunut suostumuksensa" in registrars,
+        )
+
+    await eventually(told, all, 60)
+    # Nobody is told twice that it has ended.
+    assert ENDED not in subjects(world, guardian)
+    assert subjects(world, child).count(ENDED) == 1

@@ -47,6 +47,7 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.customer_service_pb2 import (
     CODE_OF_MERGED,
     CUSTOMER_STATE_ACTIVE,
+    END_REASON_CONSENT_WITHDRAWN,
     END_REASON_OWN_WISH,
 )
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_YET_GIVEN
@@ -481,6 +482,20 @@ async def ended(world: World) -> Scene:
     return _ending(world, registration)
 
 
+async def consent_withdrawn(world: World) -> Scene:
+    """A child whose guardian consents, and withdraws the consent by the link."""
+    form = child_form(address())
+    form.email = address()
+    saved, _ = await world.save(form, born(9))
+    evidence = ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja")
+    consent = RecordConsentRequest(request_id=new_id(), evidence=evidence)
+    registration = await world.workflows.record_consent(saved.person_id, consent)
+    scene = _ending(world, registration)
+    scene.request.reason = END_REASON_CONSENT_WITHDRAWN
+    scene.request.withdrawn_registration_id = registration.registration_id
+    return scene
+
+
 async def erased(world: World) -> Scene:
     """A customership that ended years ago: the data is erased."""
     registration, _ = await world.save(adult_form(address()), born(40))
@@ -717,7 +732,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         almost_15: ("activate_registration", "tell_consent_outgrown", "plan_welcome", "send_credentials"),
         edited: ("edit_registration",),
         wrong_recipient: ("report_wrong_recipient", "tell_wrong_recipient"),
-        consented: ("activate_registration", "tell_consent_given"),
+        consented: ("activate_registration", "mail_receipt", "tell_consent_given"),
         declined: ("record_decline",),
         decline_taken_back: ("take_back_decline",),
         withdrawn: ("end_registration", "tell_withdrawn"),
@@ -755,6 +770,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
     },
     RemovalWorkflow: {
         ended: ("end_customership", "tell_customership_ended", "tell_registrar_of_the_end"),
+        consent_withdrawn: ("end_customership", "tell_consent_withdrawn"),
         erased: ("erase_customer",),
         undone: (
             "undo_removal",

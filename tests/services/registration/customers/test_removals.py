@@ -15,6 +15,7 @@ from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
 from liity.registration.v1.registration_service_pb2 import (
+    ConsentEvidence,
     EndRegistrationRequest,
     GetMailingDetailsRequest,
     Registration,
@@ -27,6 +28,7 @@ from liity.v1.customer_form_pb2 import (
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     CUSTOMER_STATE_MARKED_FOR_DELETION,
+    END_REASON_CONSENT_WITHDRAWN,
     END_REASON_NEED_ENDED,
     END_REASON_OWN_WISH,
 )
@@ -40,7 +42,7 @@ from liity.v1.registration_pb2 import (
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.rpc.errors import Refusal
 from tests.services.registration.audit.uses import acting_as, an_account, entries
-from tests.support.registration_forms import adult_form, changed, date_from_today
+from tests.support.registration_forms import adult_form, changed, child_form, date_from_today
 from tests.support.registration_service import DEADLINE, Service, refusal, violations
 
 UNDECIDED = ("FAILED_PRECONDITION", "REGISTRATION_UNDECIDED")
@@ -106,6 +108,43 @@ async def test_who_has_ended_is_found_nowhere_but_kept(service: Service, unit: U
     details = await service.worker.call(service.changes.GetMailingDetails, asked)
     assert details.mailing_details.customer_email == customer.form.email
     assert (await service.get_customer(customer.customer_id)).form == customer.form
+
+
+async def test_a_consent_is_withdrawn_by_who_gave_it_last_and_only_under_15(
+    service: Service, unit: Unit
+) -> None:
+    no_consent = ("FAILED_PRECONDITION", "NO_CONSENT_TO_WITHDRAW")
+    by_link = ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja")
+
+    async def given() -> tuple[pb.Customer, str]:
+        waiting = await service.waiting(unit.unit_id)
+        active = await service.activate(waiting.registration_id, by_link)
+        return await service.get_customer(active.customer_id), waiting.registration_id
+
+    (customer, registration_id), (other, other_id), (grown, grown_id) = [await given() for _ in range(3)]
+    async with service.engine.begin() as connection:
+        grow = text("UPDATE customers SET birth_date = birth_date - 3650 WHERE customer_id = :id")
+        await connection.execute(grow, {"id": grown.customer_id})
+
+    def withdrawal(of: pb.Customer, consent: str) -> pb.EndCustomershipRequest:
+        return ending(of, reason=END_REASON_CONSENT_WITHDRAWN, withdrawn_registration_id=consent)
+
+    for wrong in (withdrawal(customer, other_id), withdrawal(grown, grown_id)):
+        assert await refusal(end(service, wrong)) == no_consent
+    withdraw = withdrawal(customer, registration_id)
+    ended = await end(service, withdraw)
+    assert ended.state == CUSTOMER_STATE_MARKED_FOR_DELETION
+    assert await end(service, withdraw) == ended
+    assert (await service.get_customer(other.customer_id)).state == CUSTOMER_STATE_ACTIVE
+    async with service.engine.connect() as connection:
+        evidence = text("SELECT link_email, withdrawn_at FROM consents WHERE registration_id = :id")
+        email, withdrawn_at = (await connection.execute(evidence, {"id": registration_id})).one()
+    assert email == child_form().related_person.email
+    assert withdrawn_at == ended.end_time.ToDatetime(UTC)
+    # Without consent the customership cannot simply go on; after a registrar's own end it can.
+    assert await refusal(undo(service, customer.customer_id)) == ("FAILED_PRECONDITION", "CONSENT_WITHDRAWN")
+    await end(service, ending(other, reason=END_REASON_CONSENT_WITHDRAWN))
+    assert (await undo(service, other.customer_id)).state == CUSTOMER_STATE_ACTIVE
 
 
 async def test_a_registration_that_goes_on_is_complete_with_the_end(service: Service, unit: Unit) -> None:
