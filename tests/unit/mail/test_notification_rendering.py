@@ -75,11 +75,7 @@ CONTENTS: list[dict[str, Any]] = [
             first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT, number=1, count=3
         )
     },
-    {
-        "consent_lapses_soon": ConsentDeadline(
-            first_names=NAME, unit_display_name=UNIT, deadline=MOMENT
-        )
-    },
+    {"consent_lapses_soon": ConsentDeadline(first_names=NAME, unit_display_name=UNIT, deadline=MOMENT)},
     {"consent_given": _CUSTOMER},
     {"consent_outgrown": _CUSTOMER},
     {"consent_wrong_recipient": _CUSTOMER},
