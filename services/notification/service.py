@@ -192,7 +192,8 @@ class NotificationService(NotificationServiceServicer):
         message = build(request_id, address, rendered, self._settings)
         if _is_over(request):
             return await self._sent_before(key)
-        digest = recipient_digest(request_id, address)
+        # As the caller knows the address: the mail server is told its domain in ASCII.
+        digest = recipient_digest(request_id, request.recipient_email)
         claimed = await self._store.claim(request_id, subject_id, template, self._lease, digest)
         if claimed is None:
             return await self._finished_before(key)

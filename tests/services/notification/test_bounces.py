@@ -44,7 +44,7 @@ from services.notification.settings import InboxSettings
 from services.runtime.mail_addresses import recipient_digest
 from services.runtime.rpc.errors import Refusal
 from services.runtime.security.tls import server_context
-from tests.services.notification.notifications import RECIPIENT, Notification, consent_request, running
+from tests.services.notification.notifications import Notification, consent_request, running
 from tests.support.imap_server import PASSWORD, USER, ImapServer, imap_server
 from tests.support.mail_reports import delivery_report, feedback_report, holiday_answer
 from tests.support.smtp_server import SmtpServer
@@ -59,9 +59,11 @@ async def returning(engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer) -> As
         yield started
 
 
-async def sent(notification: Notification, smtp: SmtpServer) -> tuple[SendMessageRequest, str]:
+async def sent(
+    notification: Notification, smtp: SmtpServer, **changes: Any
+) -> tuple[SendMessageRequest, str]:
     """A mail that a mail server has taken, and its envelope sender."""
-    request = consent_request()
+    request = consent_request(**changes)
     assert (await notification.send(request)).state == DELIVERY_STATE_SENT
     return request, smtp.senders[-1]
 
@@ -115,11 +117,12 @@ async def test_a_mail_server_reports_a_message_id(
 
 
 async def test_what_came_back_is_told_once(returning: Notification, smtp: SmtpServer) -> None:
-    request, _ = await sent(returning, smtp)
+    address = "Outi@åland.example"
+    request, _ = await sent(returning, smtp, recipient_email=address)
     await reported(returning, raw_report=delivery_report(UUID(request.request_id), BOUNCES))
     mail = (await returned(returning))[request.request_id]
     assert (mail.subject_id, mail.template) == (request.subject_id, "consent_request")
-    assert mail.recipient_digest == recipient_digest(UUID(request.request_id), RECIPIENT)
+    assert mail.recipient_digest == recipient_digest(UUID(request.request_id), address)
     stub: Any = NotificationServiceStub(returning.worker.channel)
     settled = SettleReturnedMailRequest(request_ids=[request.request_id])
     await returning.worker.call(stub.SettleReturnedMail, settled)

@@ -188,8 +188,8 @@ def link_token(copy: Copy) -> str:
 
 
 def template_of_subject(subject: str) -> str:
-    """The template a subject belongs to."""
-    return _SUBJECTS[subject]
+    """The template a subject belongs to; requests about siblings end with a number."""
+    return _SUBJECTS[re.sub(r" \(\d+/\d+\)$", "", subject)]
 
 
 @asynccontextmanager
@@ -240,7 +240,7 @@ def _subjects() -> Iterable[tuple[str, str]]:
     for path in _TEMPLATES.glob("*.*.md"):
         head = path.read_text("utf-8").partition("\n")[0]
         if head.startswith("# "):
-            yield head.removeprefix("# "), path.name.partition(".")[0]
+            yield head.removeprefix("# ").partition("{%")[0], path.name.partition(".")[0]
 
 
 _SUBJECTS = dict(_subjects())

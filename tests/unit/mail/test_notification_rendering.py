@@ -13,6 +13,7 @@ from liity.notification.v1.notification_service_pb2 import (
     AddressUndeliverable,
     ChangeAddressReminder,
     ClassListDone,
+    ConsentDeadline,
     ConsentQuestion,
     Credentials,
     CustomerNotice,
@@ -68,12 +69,27 @@ _MESSAGE = MessageNotice(reference="L-7K3M-92QF")
 CONTENTS: list[dict[str, Any]] = [
     {"consent_request": _ASKED},
     {"consent_reminder": _ASKED},
+    # The first of three children of one guardian.
+    {
+        "consent_reminder": ConsentQuestion(
+            first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT, number=1, count=3
+        )
+    },
+    {"consent_lapses_soon": ConsentDeadline(first_names=NAME, unit_display_name=UNIT, deadline=MOMENT)},
     {"consent_given": _CUSTOMER},
     {"consent_outgrown": _CUSTOMER},
     {"consent_wrong_recipient": _CUSTOMER},
     {"consent_declined": _REGISTRATION},
     {"consent_lapsed": _REGISTRATION},
     {"registration_withdrawn": _REGISTRATION},
+    {
+        "consent_lapsed": RegistrationNotice(
+            unit_display_name=UNIT,
+            registration_id="k7m2q9",
+            registration_create_time=MOMENT,
+            first_names=NAME,
+        )
+    },
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
     {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
     {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},

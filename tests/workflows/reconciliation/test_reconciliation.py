@@ -430,7 +430,7 @@ async def test_mail_that_comes_back_is_told_once_and_marks_all_who_have_the_addr
     (mail, other) = await eventually(lambda: _mails(world, guardian), lambda found: len(found) == 2, 60)
     # Requests about siblings can be told apart before they are opened.
     assert len({mail["Subject"], other["Subject"]}) == 2
-    assert any(subject.endswith("(Esimerkkilän kirjasto 2/2)") for subject in subjects(world, guardian))
+    assert any(subject.endswith("(2/2)") for subject in subjects(world, guardian))
     for status, told in (("4.4.7", 0), ("5.7.1", 0)):
         # Neither a delay nor a refusal that speaks of us is held against the address.
         await _report(world, other["Message-ID"], status)
