@@ -126,7 +126,7 @@ def create_steps(
         identity, registration, mailing, links, erasure, settings.timetable()
     )
     adoption = AdoptionActivities(identity, registration, settings.timetable())
-    transfer = TransferActivities(registration, mailing)
+    transfer = TransferActivities(identity, registration, mailing)
     credentials = CredentialsActivities(registration, mailing)
     link_lifetime = settings.workflows_email_link_lifetime
     address = AddressActivities(identity, registration, mailing, links, link_lifetime)

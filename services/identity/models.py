@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -143,6 +144,8 @@ class Link(Base):
     voided_at: Mapped[datetime | None]
     request_id: Mapped[str]
     created_at: Mapped[datetime]
+    to_registrar: Mapped[bool] = mapped_column(server_default=false())
+    """Whether the link was made to be mailed to a registrar: then a transfer voids it."""
     consent_state: Mapped[int | None] = mapped_column(SmallInteger)
     """What became of a consent request: stays when `subject` is erased, as it names nobody."""
     consent_state_at: Mapped[datetime | None]

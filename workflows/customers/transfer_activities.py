@@ -2,6 +2,8 @@
 
 from temporalio import activity
 
+from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_PASSWORD, VoidLinksRequest
+from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.notification.v1.notification_service_pb2 import RegistrationNotice
 from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
@@ -17,7 +19,9 @@ from workflows.support.refusals import answers_refusals
 class TransferActivities:
     """Activities that call the three services."""
 
-    def __init__(self, registration: Peer, mailing: Mailing) -> None:
+    def __init__(self, identity: Peer, registration: Peer, mailing: Mailing) -> None:
+        self._identity = identity
+        self._links = LinkServiceStub(identity.channel)
         self._registration = registration
         self._mailing = mailing
         self._customers = CustomerServiceStub(registration.channel)
@@ -26,8 +30,15 @@ class TransferActivities:
     @activity.defn
     @answers_refusals(TransferResponse)
     async def transfer_customer(self, request: TransferCustomerRequest) -> TransferResponse:
-        """Moves the person. A permanent refusal is returned, not raised."""
+        """Moves the person. A permanent refusal is returned, not raised.
+
+        A password link that was mailed to a registrar of the previous unit is void from then on.
+        """
         moved = await self._registration.call(self._customers.TransferCustomer, request)
+        void = VoidLinksRequest(
+            purpose=LINK_PURPOSE_PASSWORD, subject=request.person_id, only_to_registrar=True
+        )
+        await self._identity.call(self._links.VoidLinks, void)
         return TransferResponse(moved=moved)
 
     @activity.defn

@@ -114,6 +114,7 @@ class Mailing:
             person_id=step.person_id,
             ordered_by_customer=ordered_by_customer,
             only_without_link=only_without_link,
+            to_registrar=recipient == CREDENTIALS_RECIPIENT_REGISTRAR,
         )
         credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
         if credentials.link_void:

@@ -79,6 +79,7 @@ class Credentials(CredentialServiceServicer):
                 request.request_id,
                 self._link_lifetime,
                 lives_anew=True,
+                to_registrar=request.to_registrar,
             )
         response = IssueCredentialsResponse(
             user_name=user_name,

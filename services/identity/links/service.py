@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Row, Select, bindparam, exists, func, or_, select, update
+from sqlalchemy import Row, Select, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -209,6 +209,7 @@ class Links(LinkServiceServicer):
                 _moment(request.consent_state_time, "consent_state_time")
                 if request.HasField("consent_state_time")
                 else None,
+                only_to_registrar=request.only_to_registrar,
             )
         return VoidLinksResponse()
 
@@ -223,6 +224,8 @@ async def void_links(
     kept_request_id: str = "",
     consent_state: int = 0,
     consent_state_at: datetime | None = None,
+    *,
+    only_to_registrar: bool = False,
 ) -> None:
     """Voids the subject's unused links, except the one that `kept_request_id` issued.
 
@@ -246,6 +249,7 @@ async def void_links(
             Link.used_at.is_(None),
             Link.voided_at.is_(None),
             Link.request_id != kept_request_id,
+            Link.to_registrar.is_(True) if only_to_registrar else true(),
         )
         .values(voided_at=now(), consent_state=consent_state or None, consent_state_at=consent_state_at)
     )
@@ -340,6 +344,7 @@ def _issue_statement(*, voids_earlier: bool) -> Select[str, str, datetime]:
             expires_at=bindparam("end"),
             request_id=bindparam("request"),
             created_at=bindparam("moment"),
+            to_registrar=bindparam("for_registrar", type_=Link.to_registrar.type),
         )
         .on_conflict_do_nothing(index_elements=[Link.purpose, Link.request_id])
         .returning(Link.link_id, Link.subject, Link.expires_at)
@@ -392,6 +397,7 @@ async def issue_link(
     *,
     lives_anew: bool = False,
     voids_earlier: bool = True,
+    to_registrar: bool = False,
 ) -> IssuedLink:
     """Issues a link and voids the subject's earlier ones, or returns the one this request issued before.
 
@@ -409,6 +415,7 @@ async def issue_link(
         "end": end,
         "request": request_id,
         "moment": moment,
+        "for_registrar": to_registrar,
     }
     issue = _ISSUE if voids_earlier else _ISSUE_BESIDES
     link = (await connection.execute(issue, parameters)).one_or_none()
@@ -448,6 +455,7 @@ async def recent_link(
             Link.voided_at.is_(None),
             Link.expires_at > moment,
             Link.created_at > moment - age,
+            Link.to_registrar.is_(False),
             ~of_request,
         )
         .order_by(Link.created_at.desc())

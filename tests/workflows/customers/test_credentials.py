@@ -94,6 +94,26 @@ async def test_they_go_to_the_registrar_who_orders_them(world: World) -> None:
     assert len(tokens(world, REGISTRARS_ADDRESS)) == before + 1
 
 
+async def test_those_that_a_registrar_has_are_void_once_the_customer_moves(world: World) -> None:
+    email = address()
+    to_registrar, _ = await world.save(adult_form(address()), born(40))
+    to_customer, _ = await world.save(adult_form(email), born(40))
+    before = len(tokens(world, REGISTRARS_ADDRESS))
+    await send(world, to_registrar, CREDENTIALS_RECIPIENT_REGISTRAR)
+    registrars = tokens(world, REGISTRARS_ADDRESS)[before:]
+
+    async def customers() -> list[str]:
+        return tokens(world, email)
+
+    await eventually(customers, lambda found: len(found) == 1, 60)
+    unit_id = await world.unit()
+    mover = await world.account(unit_id)
+    for registration in (to_registrar, to_customer):
+        await world.move(registration, unit_id, mover)
+    assert [await refused(choose(world, token)) for token in registrars] == [("LINK_VOID", {})]
+    assert (await choose(world, tokens(world, email)[0])).startswith("liity-")
+
+
 async def test_repeating_sends_them_once(world: World) -> None:
     email, request_id = address(), str(uuid.uuid4())
     registration, _ = await world.save(adult_form(email), born(40))

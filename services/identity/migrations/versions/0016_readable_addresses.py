@@ -6,7 +6,7 @@ from alembic import op
 from services.runtime.text.email_addresses import fold
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 
 _TABLES = {"accounts": "account_id", "invitations": "invitation_id"}
 
