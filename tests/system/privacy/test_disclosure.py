@@ -151,7 +151,7 @@ async def test_the_page_can_be_read_by_a_person(api: Api, customer: tuple[DemoPe
     assert not {mark for mark in marks(person) if mark not in page.text}
     assert person.personal_identity_code in page.text
     tags = [tag for tag, _ in page.tags]
-    assert ("html", {"lang": "en"}) in page.tags
+    assert ("html", {"lang": "fi"}) in page.tags
     assert tags.count("h1") == tags.count("main") == 1
     assert tags.count("table") == tags.count("caption") > 0
     assert all(attributes.get("scope") == "row" for tag, attributes in page.tags if tag == "th")

@@ -446,3 +446,38 @@ def test_a_token_cannot_leave_its_link(settings: RuntimeSettings) -> None:
     rendered = render(request, settings)
     assert url in rendered.text
     assert url in Reader(rendered.html).links
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "rows"),
+    [
+        (LANGUAGE_FI, "Luettelon rekisteröinti peruutettiin", "Peruutettuja rivejä ei rekisteröity"),
+        (LANGUAGE_SV, "Registreringen av listan avbröts", "De avbrutna raderna registrerades inte"),
+        (
+            LANGUAGE_EN,
+            "The registration of your list was cancelled",
+            "The cancelled rows were not registered",
+        ),
+    ],
+)
+def test_a_cancelled_list_is_not_called_done(
+    settings: RuntimeSettings, language: Language.ValueType, subject: str, rows: str
+) -> None:
+    def told(**counts: int) -> Rendered:
+        done = ClassListDone(
+            unit_display_name=UNIT,
+            class_list_id="k7m2q9",
+            create_time=MOMENT,
+            expire_time=MOMENT,
+            total=9,
+            **counts,
+        )
+        return render(SendMessageRequest(language=language, class_list_done=done), settings)
+
+    cancelled = told(registered=6, cancelled=3)
+    assert cancelled.subject == subject
+    assert rows in cancelled.text
+    assert not re.search("Korjaa rivit|Rätta de rader|Correct the rows", cancelled.text)
+    refused = told(registered=7, refused=2)
+    assert refused.subject != subject
+    assert re.search("Korjaa rivit|Rätta de rader|Correct the rows", refused.text)
