@@ -243,6 +243,27 @@ OWN_CUSTOMERS = (
 )
 """The active customers of a unit among some persons."""
 
+
+def _other_families() -> Select[Any]:
+    """Counts the last names in a unit, but one, of the children whose guardian has an address (R40)."""
+    of_customers = select(func.lower(customers.c.last_name).label("last_name")).where(
+        customers.c.email == bindparam("address"),
+        # The query's condition is the partial index's.
+        customers.c.email != "",
+        customers.c.unit_id == bindparam("unit"),
+        customers.c.state == CUSTOMER_STATE_ACTIVE,
+    )
+    of_waiting = select(func.lower(registrations.c.form["last_name"].astext)).where(
+        registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
+        registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+        registrations.c.unit_id == bindparam("unit"),
+    )
+    names = of_customers.union(of_waiting).subquery()
+    return select(func.count()).where(names.c.last_name != func.lower(bindparam("last_name", type_=String)))
+
+
+OTHER_FAMILIES = _other_families()
+
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
 GET = select(*COLUMNS).where(_BY_ID)

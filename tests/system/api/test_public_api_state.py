@@ -173,7 +173,7 @@ async def test_withdrawing_what_is_withdrawn_is_fine(gateway: Gateway, facts: Fa
 @pytest.mark.usefixtures("nothing_stored")
 async def test_every_error_of_a_form_is_told_at_once(gateway: Gateway, facts: Facts) -> None:
     form = CustomerForm(
-        first_names="Ai\u202eno",
+        first_names="Ai\x07no",
         last_name=" \u200b ",
         address=PostalAddress(street_address="x" * 101, postcode="1234", post_office="", country_code="FI"),
         email="aino.at.koti.example",
@@ -229,9 +229,8 @@ WRONG_CODES = {
     "010594": "HETU_FORMAT",
     "010594Y903": "HETU_FORMAT",
     "010594Y90321": "HETU_FORMAT",
-    "010594\u202eY9032": "HETU_FORMAT",
+    "010150+903F": "HETU_TOO_OLD",
     "010594\x00Y9032": "HETU_FORMAT",
-    "٠١٠٥٩٤Y9032": "HETU_FORMAT",
     "010594Z9032": "HETU_FORMAT",
     "300294Y9039": "HETU_DATE",
     "000094Y9039": "HETU_DATE",

@@ -238,6 +238,14 @@ def test_what_an_adults_form_may_not_say(fields: dict[str, object], errors: dict
         ),
         ({"related_person__email": ""}, {"related_person.email": "REQUIRED"}),
         (
+            {"email": "Kerttu.Huoltaja@KOTI.example"},
+            {"related_person.email": "GUARDIAN_EMAIL_IS_CHILDS"},
+        ),
+        (
+            {"email": "saana@åland.example", "related_person__email": "saana+äiti@xn--land-poa.example"},
+            {"related_person.email": "GUARDIAN_EMAIL_IS_CHILDS"},
+        ),
+        (
             {"related_person__email": "", "paper_consent": signed(1)},
             {"related_person.email": "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL"},
         ),
