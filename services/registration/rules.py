@@ -216,7 +216,9 @@ def missing_code_violations(missing: MissingPersonalIdentityCode, today: date) -
 
 
 def _names(form: CustomerForm) -> Iterator[FieldViolation]:
-    yield from _missing(("first_names", form.first_names), ("last_name", form.last_name))
+    """One name is enough."""
+    if is_blank(form.first_names) and is_blank(form.last_name):
+        yield from _missing(("first_names", form.first_names), ("last_name", form.last_name))
 
 
 def _address(form: CustomerForm) -> Iterator[FieldViolation]:

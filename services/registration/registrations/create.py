@@ -214,7 +214,7 @@ def _creation(
         "registrar_display_name": request.registrar.display_name,
         "told_account_id": None,
         "kind": form.kind,
-        "customer_display_name": f"{form.first_names} {form.last_name}",
+        "customer_display_name": f"{form.first_names} {form.last_name}".strip(),
         "created_at": moment,
         "updated_at": moment,
         "over": False,

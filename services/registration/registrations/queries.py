@@ -64,7 +64,7 @@ CURRENT_FIRST = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.create
 def _customer_name() -> ColumnElement[str]:
     """The customer's names, from the profile or the form; empty if neither is kept."""
     of_customer = (
-        select(customers.c.first_names + " " + customers.c.last_name)
+        select(func.trim(customers.c.first_names + " " + customers.c.last_name))
         .where(
             customers.c.customer_id == registrations.c.customer_id,
             # Customers marked for deletion appear in no list by name (R20).

@@ -197,7 +197,6 @@ async def test_every_error_of_a_form_is_told_at_once(gateway: Gateway, facts: Fa
         assert fields_of(refusal) == [
             ("personal_identity_code", "HETU_CHECK_CHARACTER"),
             ("form.first_names", "FORBIDDEN_CHARACTERS"),
-            ("form.last_name", "REQUIRED"),
             ("form.address.street_address", "TOO_LONG"),
             ("form.address.postcode", "INVALID_POSTCODE"),
             ("form.address.post_office", "REQUIRED"),

@@ -24,11 +24,12 @@ async def test_a_good_form_may_be_saved_and_nothing_is_stored(service: Service, 
 async def test_all_errors_of_a_form_come_in_one_answer(service: Service) -> None:
     school = await service.unit("Esimerkkikoulu", UNIT_KIND_SCHOOL)
     form = child_form()
-    form.last_name = " "
+    form.first_names, form.last_name = "-", " "
     form.address.postcode = "1"
     form.applicant = form_pb.APPLICANT_SELF
     form.related_person.email = ""
     assert await violations(service.prepare(school.unit_id, form, birth_date=birth_of_child())) == {
+        "form.first_names": "REQUIRED",
         "form.last_name": "REQUIRED",
         "form.address.postcode": "INVALID_POSTCODE",
         "form.school_support": "SCHOOL_SUPPORT_REQUIRED",
