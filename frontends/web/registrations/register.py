@@ -41,7 +41,11 @@ async def save(visit: Visit) -> Response:
         asks = any(reason in _ASKED_OF_GUARDIAN for _, reason, _ in refusal.violations)
         return _show(visit, filled, asks_guardian=asks)
     if request.validate_only:
-        return visit.render("registrations/answers.html", form=filled, code=_typed_code(visit))
+        meant = [
+            (filled.labels[each.field.removeprefix("form.")], each.suggested)
+            for each in saved.address_suggestions
+        ]
+        return visit.render("registrations/answers.html", form=filled, code=_typed_code(visit), meant=meant)
     return visit.redirect(f"/{saved.registration.name}/saved")
 
 
