@@ -165,7 +165,11 @@ LINES: Layouts = {
         **_FORM,
         "Etag": "{etag}",
     },
-    "RegisterCustomerResponse": {"*": "registration", "To do next": "{getting_started}"},
+    "RegisterCustomerResponse": {
+        "*": "registration",
+        "To do next": "{getting_started}",
+        "Did you mean": "{address_suggestions}",
+    },
     "Registration": {
         "Name": "{name}",
         "Customer": "{customer_display_name|'erased'}",
@@ -301,6 +305,7 @@ TEXTS: Mapping[str, str] = {
     "ExplainedStep": "{time:until}: {text}",
     "ExplainedWait": "{party}: {text}",
     "GettingStartedStep": "{text}",
+    "AddressSuggestion": "{suggested}",
     "Membership": "{unit_display_name}, as {role}\n{unit}",
     "MergedCustomer": "{name} ({unit_display_name}); differed in {differing|'nothing'}; "
     "can be undone until {undo_expire_time|'-'}",

@@ -32,6 +32,7 @@ from liity.v1.reason_pb2 import (
     REASON_DATE_NOT_IN_FUTURE,
     REASON_DISABILITY_STORAGE_NOT_ALLOWED,
     REASON_ENTITLEMENT_NOT_DECLARED,
+    REASON_GUARDIAN_EMAIL_IS_CHILDS,
     REASON_GUARDIAN_NOT_ALLOWED,
     REASON_GUARDIAN_REQUIRED,
     REASON_INVALID_DATE,
@@ -49,6 +50,7 @@ from services.runtime.clock import from_proto_date
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line, is_blank
+from services.runtime.text.email_addresses import mailbox
 
 AGE_OF_OWN_DECISION = 15
 """From this age no guardian's consent is needed (R5, R6)."""
@@ -61,6 +63,9 @@ OLDEST_AGE = 130
 
 PAPER_CONSENT_VALIDITY = timedelta(days=90)
 """How old a consent on paper may be when it is recorded."""
+
+FAMILIES_OF_ONE_ADDRESS = 5
+"""From so many different last names in a unit, an address is asked about as the guardian's of many (R40)."""
 
 HOME_COUNTRY = "FI"
 """The country of an address without one."""
@@ -211,7 +216,9 @@ def missing_code_violations(missing: MissingPersonalIdentityCode, today: date) -
 
 
 def _names(form: CustomerForm) -> Iterator[FieldViolation]:
-    yield from _missing(("first_names", form.first_names), ("last_name", form.last_name))
+    """One name is enough."""
+    if is_blank(form.first_names) and is_blank(form.last_name):
+        yield from _missing(("first_names", form.first_names), ("last_name", form.last_name))
 
 
 def _address(form: CustomerForm) -> Iterator[FieldViolation]:
@@ -279,9 +286,12 @@ def _related_person(form: CustomerForm, age: int | None) -> Iterator[FieldViolat
     person = form.related_person
     yield from _missing(("related_person.full_name", person.full_name))
     yield from _malformed_contact("related_person.", person.email, person.phone)
-    consent_asked_by_mail = under_age and not form.HasField("paper_consent")
-    if consent_asked_by_mail:
+    if under_age and not form.HasField("paper_consent"):
         yield from _missing(("related_person.email", person.email))
+        is_childs = not is_blank(form.email) and mailbox(form.email) == mailbox(person.email)
+        if is_childs:
+            # Nobody consents for themselves (R40).
+            yield FieldViolation("related_person.email", REASON_GUARDIAN_EMAIL_IS_CHILDS)
 
 
 def _paper_consent(form: CustomerForm, age: int | None, today: date) -> Iterator[FieldViolation]:

@@ -69,7 +69,7 @@ async def _display_name(visit: Visit, about: str) -> str:
     api = visit.site.api
     if kind == "customers":
         form = (await visit.call(api.customers.GetCustomer, GetCustomerRequest(name=about))).customer.form
-        return f"{form.first_names} {form.last_name}"
+        return f"{form.first_names} {form.last_name}".strip()
     found = await visit.call(api.registrations.GetRegistration, GetRegistrationRequest(name=about))
     return found.registration.customer_display_name
 

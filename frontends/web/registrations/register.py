@@ -7,9 +7,13 @@ from frontends.web.forms import Form
 from frontends.web.pages import Visit
 from frontends.web.registrations.check import CODE, CODE_LIFETIME
 from frontends.web.registrations.fields import NEW_CUSTOMER, WITHOUT_CODE
+from liity.v1.reason_pb2 import REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 
 _CODE_FIELD = "personal_identity_code"
+_CONFIRMED = "guardian_email_confirmed"
+_ASKED_OF_GUARDIAN = frozenset({REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY})
+"""What the registrar may confirm of the guardian's address (R40)."""
 
 
 async def form(visit: Visit) -> Response:
@@ -34,17 +38,27 @@ async def save(visit: Visit) -> Response:
         if not refusal.violations:
             raise
         filled.take_errors(refusal, "form.")
-        return _show(visit, filled)
+        asks = any(reason in _ASKED_OF_GUARDIAN for _, reason, _ in refusal.violations)
+        return _show(visit, filled, asks_guardian=asks)
     if request.validate_only:
-        return visit.render("registrations/answers.html", form=filled, code=_typed_code(visit))
+        meant = [
+            (filled.labels[each.field.removeprefix("form.")], each.suggested)
+            for each in saved.address_suggestions
+        ]
+        return visit.render("registrations/answers.html", form=filled, code=_typed_code(visit), meant=meant)
     return visit.redirect(f"/{saved.registration.name}/saved")
 
 
-def _show(visit: Visit, filled: Form) -> Response:
+def _show(visit: Visit, filled: Form, *, asks_guardian: bool = False) -> Response:
     code = _typed_code(visit)
     sealed = visit.site.seal.seal(CODE, code.encode(), CODE_LIFETIME) if code else ""
     return visit.render(
-        "registrations/form.html", 422 if filled.is_wrong else 200, form=filled, code=code, sealed_code=sealed
+        "registrations/form.html",
+        422 if filled.is_wrong else 200,
+        form=filled,
+        code=code,
+        sealed_code=sealed,
+        asks_guardian=asks_guardian or _CONFIRMED in visit.typed,
     )
 
 
@@ -64,7 +78,10 @@ def _typed_code(visit: Visit) -> str:
 
 def _request(visit: Visit, filled: Form, *, validate_only: bool) -> RegisterCustomerRequest:
     request = RegisterCustomerRequest(
-        parent=visit.unit, request_id=visit.request_id, validate_only=validate_only
+        parent=visit.unit,
+        request_id=visit.request_id,
+        validate_only=validate_only,
+        guardian_email_confirmed=visit.typed.get(_CONFIRMED, "") == "yes",
     )
     if visit.typed.get("without_code", "") == "yes":
         missing = Form([WITHOUT_CODE], visit.typed)

@@ -24,7 +24,11 @@ from liity.registration.v1.registration_service_pb2_grpc import RegistrationServ
 from liity.registration.v1.unit_service_pb2 import BatchGetUnitsRequest
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
-from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_UNSPECIFIED, CredentialsRecipient
+from liity.v1.customer_form_pb2 import (
+    CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    AddressSuggestion,
+    CredentialsRecipient,
+)
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from liity.v1.getting_started_pb2 import GettingStartedStep
 from liity.v1.reason_pb2 import (
@@ -98,6 +102,7 @@ from services.runtime.rpc.errors import (
 )
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.hetu_detector import looks_like_hetu
+from services.runtime.text.similar_domains import suggestions
 
 _Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 
@@ -166,9 +171,17 @@ class RegistrationService(RegistrationServiceServicer):
     ) -> RegisterCustomerResponse:
         """Saves a new customer (R11)."""
         stored = await self._saving.save(request)
+        addresses = (
+            ("form.email", request.form.email),
+            ("form.related_person.email", request.form.related_person.email),
+        )
+        meant = [
+            AddressSuggestion(field=field, suggested=suggested) for field, suggested in suggestions(addresses)
+        ]
         if request.validate_only:
-            return RegisterCustomerResponse()
+            return RegisterCustomerResponse(address_suggestions=meant)
         return RegisterCustomerResponse(
+            address_suggestions=meant,
             registration=to_public(stored),
             getting_started=self._getting_started(stored, request.form.credentials_recipient),
         )

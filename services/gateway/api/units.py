@@ -10,6 +10,7 @@ from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.registration.v1 import unit_service_pb2 as registration_pb2
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER
+from liity.v1.customer_form_pb2 import AddressSuggestion
 from liity.v1.reason_pb2 import (
     REASON_PERMISSION_DENIED,
     REASON_REGISTRAR_NOT_FOUND,
@@ -57,6 +58,7 @@ from services.runtime.rpc.errors import (
 )
 from services.runtime.rpc.peer import Peer
 from services.runtime.text.email_addresses import fold
+from services.runtime.text.similar_domains import suggestion
 
 
 class UnitService(UnitServiceServicer):
@@ -186,7 +188,9 @@ class UnitService(UnitServiceServicer):
             role=invitation.role,
             invitation_expire_time=invitation.expire_time,
         )
-        return InviteRegistrarResponse(registrar=registrar)
+        meant = suggestion(invitation.email)
+        suggestions = [AddressSuggestion(field="email", suggested=meant)] if meant else []
+        return InviteRegistrarResponse(registrar=registrar, address_suggestions=suggestions)
 
     @override
     async def ListRegistrars(

@@ -4,6 +4,8 @@ import uuid
 
 from grpc import StatusCode
 
+from liity.identity.v1.account_service_pb2 import FindAccountRequest
+from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
     EnsurePersonResponse,
@@ -19,6 +21,7 @@ from liity.registration.v1.registration_service_pb2 import (
 )
 from liity.registration.v1.registration_service_pb2 import Registration as StoredRegistration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from liity.v1.customer_form_pb2 import APPLICANT_GUARDIAN
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
@@ -32,8 +35,10 @@ from services.gateway.use_recording import UseRecorder
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, reason_name, unavailable
 from services.runtime.rpc.peer import Peer
+from services.runtime.text.email_addresses import mailbox
 
 _ATTEMPTS = 3
+_LONGEST_ADDRESS = 254
 
 _TELLS_OF_A_PERSON = frozenset(
     {
@@ -54,6 +59,7 @@ class Saving:
         self._identity = identity
         self._registration = registration
         self._persons = PersonServiceStub(identity.channel)
+        self._accounts = AccountServiceStub(identity.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._workflows = workflows
         self._uses = uses
@@ -77,7 +83,12 @@ class Saving:
         unit_id = UNIT.parse_id(request.parent, "parent")
         caller = current_request().caller
         prepare = PrepareRegistrationRequest(
-            request_id=request.request_id, unit_id=unit_id, form=request.form, account_id=caller.account_id
+            request_id=request.request_id,
+            unit_id=unit_id,
+            form=request.form,
+            account_id=caller.account_id,
+            registrars_address=await self._is_registrars(request, caller.account_id),
+            guardian_email_confirmed=request.guardian_email_confirmed,
         )
         violations: list[FieldViolation] = []
         if request.HasField("missing_personal_identity_code"):
@@ -121,6 +132,17 @@ class Saving:
         if prepared.returning:
             await self._workflows.make_way(prepare.person_id, request.request_id)
         return await self._workflows.save(create)
+
+    async def _is_registrars(self, request: RegisterCustomerRequest, account_id: str) -> bool:
+        """Whether the guardian's address is the registrar's own, and that is not confirmed (R40)."""
+        address = request.form.related_person.email
+        asks_guardian = request.form.applicant == APPLICANT_GUARDIAN and not request.form.HasField(
+            "paper_consent"
+        )
+        if request.guardian_email_confirmed or not asks_guardian or not 0 < len(address) <= _LONGEST_ADDRESS:
+            return False
+        find = FindAccountRequest(email=mailbox(address))
+        return (await self._identity.call(self._accounts.FindAccount, find)).account_id == account_id
 
     async def _make_known(self, create: CreateRegistrationRequest) -> None:
         """Repeats the update for a registration that this Save stored before: the first may have been lost.

@@ -93,8 +93,12 @@ def query_keys(query: str) -> list[str]:
 
 
 def sort_key(last_name: str, first_names: str) -> str:
-    """A key that sorts names by code point in the order of the Finnish alphabet, å ä ö last."""
-    return "\x01".join(_collated(fold(name)) for name in (last_name, first_names))
+    """A key that sorts names by code point in the order of the Finnish alphabet, å ä ö last.
+
+    An only name stands in its place among the last names.
+    """
+    names = (last_name, first_names) if last_name else (first_names, "")
+    return "\x01".join(_collated(fold(name)) for name in names)
 
 
 def are_alike(one: tuple[str, str], other: tuple[str, str]) -> bool:
@@ -104,7 +108,7 @@ def are_alike(one: tuple[str, str], other: tuple[str, str]) -> bool:
     each name of the one who has fewer must be a name of the other.
     """
     return all(
-        bool(few) and few <= many
+        few == many or (bool(few) and few <= many)
         for few, many in (sorted((_words(a), _words(b)), key=len) for a, b in zip(one, other, strict=True))
     )
 

@@ -1,5 +1,6 @@
 """Normalises a form, checks it as a whole, and converts it to and from JSON."""
 
+import unicodedata
 from datetime import date
 from typing import Any
 
@@ -24,6 +25,28 @@ from services.runtime.rpc.interceptor import violations_of
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
+_NO_NAMES = frozenset(
+    {
+        *(
+            "",
+            "x",
+            "xx",
+            "xxx",
+            "none",
+            "n/a",
+            "no name",
+            "no last name",
+            "no first name",
+            "unknown",
+            "fnu",
+            "lnu",
+        ),
+        *("ei ole", "ei nimeä", "ei sukunimeä", "ei etunimeä", "puuttuu", "tuntematon"),
+        *("ingen", "inget namn", "inget efternamn", "inget förnamn", "saknas", "okänd"),
+    }
+)
+"""What people write where a name is required and there is none."""
+
 
 def normalise(form: CustomerForm) -> CustomerForm:
     """A copy to be stored: tidied texts (NFC), e-mail and telephone in normal form, country set.
@@ -33,6 +56,7 @@ def normalise(form: CustomerForm) -> CustomerForm:
     tidy = CustomerForm()
     tidy.CopyFrom(form)
     _tidy_texts(tidy)
+    _normalise_names(tidy)
     _normalise_contact(tidy)
     if tidy.HasField("related_person"):
         _normalise_contact(tidy.related_person)
@@ -117,6 +141,21 @@ def _tidy_texts(message: Message) -> None:
             setattr(message, field.name, clean_line(value))
         elif isinstance(value, Message):
             _tidy_texts(value)
+
+
+def _normalise_names(form: CustomerForm) -> None:
+    """An only name stands as the first names, and what stands for no name is left out."""
+    names = [name for name in (form.first_names, form.last_name) if not _is_no_name(name)]
+    if len(names) == 1:
+        form.first_names, form.last_name = names[0], ""
+    elif not names:
+        form.first_names = form.last_name = ""
+
+
+def _is_no_name(name: str) -> bool:
+    return name.casefold().strip(".()") in _NO_NAMES or not any(
+        unicodedata.category(sign)[0] in "LMNC" for sign in name
+    )
 
 
 def _normalise_contact(person: CustomerForm | RelatedPerson) -> None:

@@ -21,6 +21,8 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
+    REASON_GUARDIAN_EMAIL_IS_REGISTRARS,
+    REASON_GUARDIAN_EMAIL_OF_MANY,
     REASON_REQUEST_ID_REUSED,
     REASON_UNIT_CLOSED,
     REASON_UNIT_NOT_FOUND,
@@ -51,7 +53,13 @@ from services.registration.db.mapping import (
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, to_json
 from services.registration.registrations import queries
-from services.registration.rules import AGE_OF_OWN_DECISION, consent_needed, day_of_age, full_years
+from services.registration.rules import (
+    AGE_OF_OWN_DECISION,
+    FAMILIES_OF_ONE_ADDRESS,
+    consent_needed,
+    day_of_age,
+    full_years,
+)
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.rpc.errors import (
     FieldViolation,
@@ -64,6 +72,8 @@ from services.runtime.rpc.errors import (
 )
 from services.runtime.rpc.interceptor import violations_of
 from services.runtime.stages import UNDER_WAY
+
+_GUARDIAN_EMAIL = "form.related_person.email"
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
@@ -88,9 +98,10 @@ class Saving:
         _require_open_unit(known)
         today = helsinki_day(now())
         birth_date, errors = _birth_date(request, today)
-        errors += form_errors(
-            normalise(request.form), birth_date=birth_date, unit_kind=known["unit_kind"], today=today
-        )
+        form = normalise(request.form)
+        errors += form_errors(form, birth_date=birth_date, unit_kind=known["unit_kind"], today=today)
+        if birth_date is not None and consent_needed(birth_date, today, form):
+            errors += await self._doubts_of_guardian(request, form, errors)
         if errors:
             raise invalid(errors)
         standing = _refusal_of_known_person(known, request.unit_id)
@@ -101,6 +112,22 @@ class Saving:
             return PrepareRegistrationResponse(returning=_is_marked(known))
         await self._look_ups.admit()
         raise standing
+
+    async def _doubts_of_guardian(
+        self, request: PrepareRegistrationRequest, form: CustomerForm, errors: list[FieldViolation]
+    ) -> list[FieldViolation]:
+        """What the registrar must confirm of the guardian's address before it is mailed to (R40)."""
+        address = form.related_person.email
+        if request.guardian_email_confirmed or not address or _GUARDIAN_EMAIL in {e.field for e in errors}:
+            return []
+        if request.registrars_address:
+            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_IS_REGISTRARS)]
+        asked = {"unit": request.unit_id, "address": address, "last_name": form.last_name}
+        async with self._engine.connect() as connection:
+            others = await connection.scalar(queries.OTHER_FAMILIES, asked)
+        if others is not None and others + 1 >= FAMILIES_OF_ONE_ADDRESS:
+            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_OF_MANY)]
+        return []
 
     async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
         """Stores a registration, and its customer unless it must wait."""
@@ -187,7 +214,7 @@ def _creation(
         "registrar_display_name": request.registrar.display_name,
         "told_account_id": None,
         "kind": form.kind,
-        "customer_display_name": f"{form.first_names} {form.last_name}",
+        "customer_display_name": f"{form.first_names} {form.last_name}".strip(),
         "created_at": moment,
         "updated_at": moment,
         "over": False,

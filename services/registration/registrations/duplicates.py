@@ -89,7 +89,7 @@ def _name(form: CustomerForm) -> tuple[str, str]:
 def _customer(row: RowMapping) -> PossibleDuplicate:
     return PossibleDuplicate(
         customer=f"units/{row['unit_id']}/customers/{row['customer_id']}",
-        customer_display_name=f"{row['first_names']} {row['last_name']}",
+        customer_display_name=f"{row['first_names']} {row['last_name']}".strip(),
         birth_date=to_proto_date(row["birth_date"]),
         unit_display_name=row["unit_display_name"],
         state=row["state"],

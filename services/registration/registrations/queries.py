@@ -64,7 +64,7 @@ CURRENT_FIRST = (registrations.c.stage.in_(BEGUN).desc(), registrations.c.create
 def _customer_name() -> ColumnElement[str]:
     """The customer's names, from the profile or the form; empty if neither is kept."""
     of_customer = (
-        select(customers.c.first_names + " " + customers.c.last_name)
+        select(func.trim(customers.c.first_names + " " + customers.c.last_name))
         .where(
             customers.c.customer_id == registrations.c.customer_id,
             # Customers marked for deletion appear in no list by name (R20).
@@ -242,6 +242,27 @@ OWN_CUSTOMERS = (
     .order_by(customers.c.customer_id)
 )
 """The active customers of a unit among some persons."""
+
+
+def _other_families() -> Select[Any]:
+    """Counts the last names in a unit, but one, of the children whose guardian has an address (R40)."""
+    of_customers = select(func.lower(customers.c.last_name).label("last_name")).where(
+        customers.c.email == bindparam("address"),
+        # The query's condition is the partial index's.
+        customers.c.email != "",
+        customers.c.unit_id == bindparam("unit"),
+        customers.c.state == CUSTOMER_STATE_ACTIVE,
+    )
+    of_waiting = select(func.lower(registrations.c.form["last_name"].astext)).where(
+        registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
+        registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+        registrations.c.unit_id == bindparam("unit"),
+    )
+    names = of_customers.union(of_waiting).subquery()
+    return select(func.count()).where(names.c.last_name != func.lower(bindparam("last_name", type_=String)))
+
+
+OTHER_FAMILIES = _other_families()
 
 _BY_ID = registrations.c.registration_id == bindparam("id")
 

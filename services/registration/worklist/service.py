@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, select, tuple_
+from sqlalchemy import RowMapping, Select, bindparam, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -40,7 +40,7 @@ _CUSTOMERS = select(
     customers.c.customer_id,
     customers.c.person_id,
     customers.c.unit_id,
-    (customers.c.first_names + " " + customers.c.last_name).label("customer_display_name"),
+    func.trim(customers.c.first_names + " " + customers.c.last_name).label("customer_display_name"),
     customers.c.kind,
     customers.c.birth_date,
     customers.c.sort_key,

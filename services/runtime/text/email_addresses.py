@@ -69,6 +69,12 @@ def fold(text: str) -> str:
     return f"{local.casefold()}@{domain}"
 
 
+def mailbox(text: str) -> str:
+    """The form in which mailboxes are compared: as `fold`, without a tag (`saana+aiti@` is `saana@`)."""
+    local, at, domain = fold(text).rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
+
+
 def normal(text: str) -> str:
     """The address in normal form; a text that is no address as it is."""
     try:

@@ -36,6 +36,7 @@ from liity.v1.reason_pb2 import (
     REASON_HETU_DUMMY,
     REASON_HETU_FORMAT,
     REASON_HETU_NOT_YET_BORN,
+    REASON_HETU_TOO_OLD,
     REASON_INVALID_DATE,
     REASON_INVALID_FORMAT,
     REASON_LINK_VOID,
@@ -127,7 +128,7 @@ async def test_the_century_sign_distinguishes(identity: Component) -> None:
     [
         ("", REASON_HETU_FORMAT),
         ("\0", REASON_HETU_FORMAT),
-        ("\u202e010594Y9032", REASON_HETU_FORMAT),
+        ("010150+903F", REASON_HETU_TOO_OLD),
         ("010594Y9033", REASON_HETU_CHECK_CHARACTER),
         ("310294-9033", REASON_HETU_DATE),
         ("010199A9033", REASON_HETU_NOT_YET_BORN),

@@ -74,7 +74,7 @@ WRONG = [
         REASON_FORBIDDEN_CHARACTERS,
     ),
     wrong(
-        with_content(unit_display_name="Koulu\u202e"),
+        with_content(unit_display_name="Koulu\x07"),
         "consent_request.unit_display_name",
         REASON_FORBIDDEN_CHARACTERS,
     ),

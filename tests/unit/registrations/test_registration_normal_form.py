@@ -8,6 +8,7 @@ from google.type.date_pb2 import Date
 from liity.v1 import customer_form_pb2 as pb
 from liity.v1 import reason_pb2 as reasons
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
+from services.registration.forms.name_keys import sort_key
 from services.registration.forms.normalise import consent_errors, from_json, normalise, to_json
 from services.registration.rules import email_fault, parse_phone
 from services.runtime.clock import to_proto_date
@@ -52,6 +53,32 @@ def test_normalising_tidies_texts_and_leaves_the_original() -> None:
     assert stored.related_person.relation == ""
     assert stored.address.country_code == "FI"
     assert stored.additional_information == "rivi\n\nriviä"
+
+
+@pytest.mark.parametrize(
+    ("first_names", "last_name"),
+    [
+        ("Nur", ""),
+        ("", "Nur"),
+        ("-", "Nur"),
+        ("Nur", "."),
+        ("x", "Nur"),
+        ("Nur", "none"),
+        ("Nur", "(ei ole)"),
+    ],
+)
+def test_one_name_is_enough(first_names: str, last_name: str) -> None:
+    stored = normalise(changed(child_form(), first_names=first_names, last_name=last_name))
+    assert (stored.first_names, stored.last_name) == ("Nur", "")
+    assert normalise(stored) == stored
+    assert sort_key(stored.last_name, stored.first_names) < sort_key("Nurmi", "Aino")
+    assert sort_key(stored.last_name, stored.first_names) > sort_key("Niemi", "Aino")
+
+
+@pytest.mark.parametrize("names", [("Ali", "Ali"), ("X Æ", "Musk"), ("李", "王"), ("N", "O'")])
+def test_short_and_equal_names_stay(names: tuple[str, str]) -> None:
+    stored = normalise(changed(child_form(), first_names=names[0], last_name=names[1]))
+    assert (stored.first_names, stored.last_name) == names
 
 
 def test_normalising_adds_no_part_that_was_left_out() -> None:

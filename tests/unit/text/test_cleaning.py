@@ -6,6 +6,7 @@ from liity.v1.message_service_pb2 import SendMessageRequest
 from liity.v1.unit_service_pb2 import InviteRegistrarRequest, UpdateUnitRequest
 from services.runtime.text.cleaning import clean_line, clean_message
 from services.runtime.text.email_addresses import fold
+from services.runtime.text.similar_domains import suggestion
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,24 @@ def test_every_text_of_a_request_that_the_contract_calls_text_is_cleaned() -> No
 )
 def test_addresses_are_compared_in_one_form(spelling: str) -> None:
     assert fold(spelling) == "opettaja@åland.example"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("outi@gmial.com", "outi@gmail.com"),
+        ("outi@gmail.con", "outi@gmail.com"),
+        ("outi@gmai.com", "outi@gmail.com"),
+        ("outi@hotmaill.com", "outi@hotmail.com"),
+        ("outi@elisanrt.fi", "outi@elisanet.fi"),
+        ("outi@saunalahto.fi", "outi@saunalahti.fi"),
+        ("outi@edi.espoo.fi", "outi@edu.espoo.fi"),
+        ("outi@gmail.com", ""),
+        ("outi@hotmail.fi", ""),
+        ("outi@mail.com", ""),
+        ("outi@posti.example", ""),
+        ("outi", ""),
+    ],
+)
+def test_did_you_mean(typed: str, meant: str) -> None:
+    assert suggestion(typed) == meant

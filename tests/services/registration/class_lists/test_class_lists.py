@@ -128,13 +128,16 @@ async def test_a_check_finds_every_error_of_every_row_and_stores_nothing(
     before = await service.everything_stored()
     rows = (
         row(2),
-        row(3, first_names="", terms_accepted=False),
+        row(3, address__post_office="", terms_accepted=False),
         row(4, own),
         row(5, others, last_name=""),
         row(6, waits),
     )
     assert await check(service, unit, *rows) == {
-        3: [("form.first_names", REASON_REQUIRED), ("form.terms_accepted", REASON_TERMS_NOT_ACCEPTED)],
+        3: [
+            ("form.address.post_office", REASON_REQUIRED),
+            ("form.terms_accepted", REASON_TERMS_NOT_ACCEPTED),
+        ],
     }
     known = (await checked(service, unit, *rows)).standings
     assert list(known) == [

@@ -109,15 +109,18 @@ async def test_all_that_is_wrong_with_a_change_is_told_at_once(
         service.update(
             customer,
             "first_names",
+            "last_name",
             "address.postcode",
             "email",
             first_names=" ",
+            last_name="-",
             address__postcode="1234",
             email="ei ole",
         )
     )
     assert wrong == {
         "form.first_names": "REQUIRED",
+        "form.last_name": "REQUIRED",
         "form.address.postcode": "INVALID_POSTCODE",
         "form.email": "INVALID_EMAIL",
     }

@@ -85,13 +85,13 @@ async def test_a_save_without_a_code_waits_whatever_the_age(service: Service, un
 
 
 async def test_what_is_told_instead_of_a_code_is_checked_with_the_form(service: Service, unit: Unit) -> None:
-    form = changed(adult_form(), last_name="")
+    form = changed(adult_form(), address__post_office="")
     missing = MissingPersonalIdentityCode(birth_date=Date(year=2019, month=13, day=1))
     prepare = service.prepare(unit.unit_id, form, birth_date=None, missing_personal_identity_code=missing)
     assert await violations(prepare) == {
         "missing_personal_identity_code.birth_date": "INVALID_DATE",
         "missing_personal_identity_code.reason": "REQUIRED",
-        "form.last_name": "REQUIRED",
+        "form.address.post_office": "REQUIRED",
     }
     missing = MissingPersonalIdentityCode(
         birth_date=birth_of_child(),

@@ -11,7 +11,7 @@ from liity.registration.v1.unit_service_pb2 import (
     Unit,
 )
 from liity.v1 import customer_form_pb2 as form_pb
-from tests.support.registration_forms import adult_form, child_form
+from tests.support.registration_forms import adult_form, child_form, paper_consent
 from tests.support.registration_service import Service, birth_of_child, refusal, violations
 
 
@@ -24,11 +24,12 @@ async def test_a_good_form_may_be_saved_and_nothing_is_stored(service: Service, 
 async def test_all_errors_of_a_form_come_in_one_answer(service: Service) -> None:
     school = await service.unit("Esimerkkikoulu", UNIT_KIND_SCHOOL)
     form = child_form()
-    form.last_name = " "
+    form.first_names, form.last_name = "-", " "
     form.address.postcode = "1"
     form.applicant = form_pb.APPLICANT_SELF
     form.related_person.email = ""
     assert await violations(service.prepare(school.unit_id, form, birth_date=birth_of_child())) == {
+        "form.first_names": "REQUIRED",
         "form.last_name": "REQUIRED",
         "form.address.postcode": "INVALID_POSTCODE",
         "form.school_support": "SCHOOL_SUPPORT_REQUIRED",
@@ -102,3 +103,34 @@ async def test_errors_of_the_form_come_before_what_is_known_of_the_person(
     form.terms_accepted = False
     wrong = service.prepare(unit.unit_id, form, person_id=person_id)
     assert await violations(wrong) == {"form.terms_accepted": "TERMS_NOT_ACCEPTED"}
+
+
+async def test_a_guardians_address_of_many_families_is_asked_about(service: Service, unit: Unit) -> None:
+    form = child_form()
+    form.related_person.email = "opettaja.yhteinen@koulu.example"
+    for number, last_name in enumerate(["Esimerkki", "Mallikas", "esimerkki", "Kuvitteellinen"]):
+        form.last_name = last_name
+        if number == 0:
+            # This customership has begun.
+            form.paper_consent.CopyFrom(paper_consent())
+        await service.create(unit.unit_id, form, birth_date=birth_of_child())
+        form.ClearField("paper_consent")
+    form.last_name = "Neljäs"
+    assert await service.prepare(unit.unit_id, form, birth_date=birth_of_child()) is None
+    await service.create(unit.unit_id, form, birth_date=birth_of_child())
+    form.last_name = "Viides"
+    asked = {"form.related_person.email": "GUARDIAN_EMAIL_OF_MANY"}
+    assert await violations(service.prepare(unit.unit_id, form, birth_date=birth_of_child())) == asked
+    confirmed = {"birth_date": birth_of_child(), "guardian_email_confirmed": True}
+    assert await service.prepare(unit.unit_id, form, **confirmed) is None
+    form.last_name = "Mallikas"
+    other = await service.unit("Toinen koulu")
+    assert await service.prepare(other.unit_id, form, birth_date=birth_of_child()) is None
+
+
+async def test_the_registrars_own_address_is_asked_about(service: Service, unit: Unit) -> None:
+    own = {"birth_date": birth_of_child(), "registrars_address": True}
+    asked = {"form.related_person.email": "GUARDIAN_EMAIL_IS_REGISTRARS"}
+    assert await violations(service.prepare(unit.unit_id, child_form(), **own)) == asked
+    assert await service.prepare(unit.unit_id, child_form(), **own, guardian_email_confirmed=True) is None
+    assert await service.prepare(unit.unit_id, adult_form(), registrars_address=True) is None
