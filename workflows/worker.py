@@ -198,6 +198,7 @@ def create_steps(
         decisions.tell_what_was_missed,
         transfer.transfer_customer,
         transfer.tell_previous_unit,
+        transfer.tell_unit_of_merge,
         credentials.order_credentials,
         credentials.send_credentials_anew,
         address.change_address,

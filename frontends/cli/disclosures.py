@@ -12,6 +12,7 @@ from frontends.cli.console import FAILED
 from frontends.cli.session import call, group
 from frontends.client import ApiClient, new_request_id
 from liity.v1.disclosure_service_pb2 import (
+    DISCLOSURE_STATE_FAILED,
     DISCLOSURE_STATE_READY,
     CreateDisclosureRequest,
     Disclosure,
@@ -67,7 +68,7 @@ def save(
         async with asyncio.timeout(_PATIENCE):
             while True:
                 found = (await api.call(api.disclosures.GetDisclosure, request)).disclosure
-                if found.state == DISCLOSURE_STATE_READY:
+                if found.state in {DISCLOSURE_STATE_READY, DISCLOSURE_STATE_FAILED}:
                     return found
                 await asyncio.sleep(_PAUSE)
 
@@ -76,6 +77,9 @@ def save(
     except TimeoutError:
         typer.echo("It is still being gathered: a service may be away. Try again later.", err=True)
         raise typer.Exit(FAILED) from None
+    if disclosure.state == DISCLOSURE_STATE_FAILED:
+        typer.echo("It could not be gathered: a service has refused its part. Start another one.", err=True)
+        raise typer.Exit(FAILED)
     for path, content in ((json, disclosure.json), (html, disclosure.html)):
         if path is not None:
             _write_private(path, content)

@@ -52,6 +52,7 @@ _STORIES: Sequence[Story] = (
     stories.need_begun,
     stories.need_extended,
     stories.merged,
+    stories.merged_within_a_unit,
     stories.merge_undone,
     stories.undone,
     stories.returned,

@@ -68,3 +68,8 @@ class MergeWorkflow(Operated):
             )
             left = TransferStep(moved=moved, event_id=merge.request_id)
             self._mails.mail(TransferActivities.tell_previous_unit, left, "Notify the merged customer's unit")
+        elif workflow.patched("tell-of-a-merge-within-the-unit"):
+            within = TransferStep(moved=moved, event_id=merge.request_id)
+            self._mails.mail(
+                TransferActivities.tell_unit_of_merge, within, "Notify the registrar of the merge"
+            )

@@ -15,6 +15,7 @@ from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataSer
 from liity.v1.personal_data_pb2 import PersonalDataExport, ServicePersonalData
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.runtime.clock import now
+from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.disclosure_seal import DisclosureSeal
 
@@ -36,10 +37,24 @@ class DisclosureActivities:
 
     @activity.defn
     async def gather_disclosure(self, disclosure: DisclosureWorkflowInput) -> None:
-        """Gathers the person's data from every service, and stores it encrypted."""
+        """Gathers the person's data from every service, and stores it encrypted.
+
+        If a service refuses for good, that is stored instead, so that nobody waits for it.
+        """
         export = PersonalDataExport()
         export.gather_time.FromDatetime(now())
-        export.services.extend(await self._gather(disclosure.person_id))
+        try:
+            export.services.extend(await self._gather(disclosure.person_id))
+        except Refusal as refusal:
+            if is_permanent(refusal.code):
+                failed = StoreDisclosureRequest(
+                    disclosure_id=disclosure.disclosure_id,
+                    person_id=disclosure.person_id,
+                    expire_time=disclosure.expire_time,
+                    failed=True,
+                )
+                await self._registration.call(self._personal_data.StoreDisclosure, failed)
+            raise
         store = StoreDisclosureRequest(
             disclosure_id=disclosure.disclosure_id,
             person_id=disclosure.person_id,

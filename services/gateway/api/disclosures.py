@@ -13,6 +13,7 @@ from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataSer
 from liity.registration.v1.registration_service_pb2 import GetRegistrationRequest
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.disclosure_service_pb2 import (
+    DISCLOSURE_STATE_FAILED,
     DISCLOSURE_STATE_GATHERING,
     DISCLOSURE_STATE_READY,
     CreateDisclosureRequest,
@@ -123,9 +124,10 @@ class DisclosureService(DisclosureServiceServicer):
 
 def _public(disclosure_id: str, stored: stored_pb2.GetDisclosureResponse) -> Disclosure:
     """A disclosure without its content."""
+    without_content = DISCLOSURE_STATE_FAILED if stored.failed else DISCLOSURE_STATE_GATHERING
     return Disclosure(
         name=DISCLOSURE.format(disclosure_id),
-        state=DISCLOSURE_STATE_READY if stored.ciphertext else DISCLOSURE_STATE_GATHERING,
+        state=DISCLOSURE_STATE_READY if stored.ciphertext else without_content,
         create_time=stored.create_time,
         expire_time=stored.expire_time,
     )

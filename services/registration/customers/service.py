@@ -41,7 +41,7 @@ from services.registration.customers.own_data import BirthDates
 from services.registration.customers.transfers import transfer
 from services.registration.db.mapping import mail_address, profile_row
 from services.registration.db.models import customer_changes, customer_names, customers, registrations, units
-from services.registration.forms.edits import apply_mask, editing_errors
+from services.registration.forms.edits import apply_mask, editing_errors, on_their_own
 from services.registration.forms.normalise import from_json, normalise
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
@@ -300,14 +300,11 @@ async def _change(
     connection: AsyncConnection, request: pb.UpdateCustomerRequest, row: RowMapping
 ) -> pb.UpdateCustomerResponse:
     before = from_json(row["profile"])
-    after = normalise(apply_mask(before, request.form, request.update_mask))
+    today, mask = helsinki_day(now()), request.update_mask
+    after = normalise(apply_mask(before, request.form, mask))
+    after = on_their_own(after, mask, row["birth_date"], today)
     errors = editing_errors(
-        before,
-        after,
-        request.update_mask,
-        birth_date=row["birth_date"],
-        unit_kind=row["unit_kind"],
-        today=helsinki_day(now()),
+        before, after, mask, birth_date=row["birth_date"], unit_kind=row["unit_kind"], today=today
     )
     if errors:
         raise invalid(errors)

@@ -467,6 +467,8 @@ class Disclosure(Base):
     ciphertext: Mapped[bytes | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+    failed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """It could not be gathered: a service has refused for good."""
 
 
 class ClassList(Base):

@@ -8,9 +8,15 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from liity.registration.v1.unit_service_pb2 import UnitKind
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import (
+    APPLICANT_SELF,
+    CREDENTIALS_RECIPIENT_CUSTOMER,
+    CREDENTIALS_RECIPIENT_RELATED_PERSON,
+    CustomerForm,
+)
 from liity.v1.reason_pb2 import REASON_NOT_EDITABLE, REASON_UNKNOWN_VALUE
 from services.registration.forms.normalise import form_errors
+from services.registration.rules import AGE_OF_MAJORITY, full_years
 from services.runtime.rpc.errors import FieldViolation, invalid
 
 _AS_REGISTERED = frozenset(
@@ -42,6 +48,22 @@ def apply_mask(stored: CustomerForm, given: CustomerForm, mask: FieldMask) -> Cu
             message.SetInParent()
     mask.MergeMessage(new, changed, replace_message_field=True)
     return changed
+
+
+def on_their_own(form: CustomerForm, mask: FieldMask, birth_date: date | None, today: date) -> CustomerForm:
+    """The form of a grown customer whose guardian or contact person an edit takes off; any other as it is.
+
+    From then on nobody applies for the customer, and their credentials go to themselves.
+    """
+    is_grown = birth_date is not None and full_years(birth_date, today) >= AGE_OF_MAJORITY
+    if "related_person" not in mask.paths or form.HasField("related_person") or not is_grown:
+        return form
+    alone = CustomerForm()
+    alone.CopyFrom(form)
+    alone.applicant = APPLICANT_SELF
+    if alone.credentials_recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
+        alone.credentials_recipient = CREDENTIALS_RECIPIENT_CUSTOMER
+    return alone
 
 
 def editing_errors(

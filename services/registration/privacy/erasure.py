@@ -95,12 +95,8 @@ ERASE_REGISTRATIONS = (
         stage=case((_WAITS, STAGE_WITHDRAWN), else_=registrations.c.stage),
         consent_state=case((_AWAITS_CONSENT, CONSENT_STATE_NOT_GIVEN), else_=registrations.c.consent_state),
         missing_code_reason=None,
-        # The note is erased with the customership. Without one, a rejected registration keeps it for its
-        # time.
-        rejection_note=case(
-            (exists().where(customers.c.person_id == bindparam("person")), null()),
-            else_=registrations.c.rejection_note,
-        ),
+        # `rejection_note` stays for its own time: the unit reads why its registration was declined, also if
+        # the customership that was to come back is erased meanwhile.
         undeliverable_since=None,
         wrong_recipient_since=None,
         declined_at=None,

@@ -43,6 +43,8 @@ _FILL_DISCLOSURE = (
     .returning(disclosures.c.disclosure_id)
 )
 
+_FAIL_DISCLOSURE = update(disclosures).where(_BY_ID).values(failed=True)
+
 _GET_DISCLOSURE = select(disclosures).where(_BY_ID, disclosures.c.expires_at > bindparam("now"))
 
 
@@ -107,7 +109,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
     async def StoreDisclosure(
         self, request: pb.StoreDisclosureRequest, _context: object
     ) -> pb.StoreDisclosureResponse:
-        """Begins an export, or stores its content."""
+        """Begins an export, or stores its content, or that it has failed."""
         expires_at = proto_dates.moment(request.expire_time, "expire_time")
         moment = now()
         if request.ciphertext:
@@ -119,6 +121,10 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             }
             if await row_of(self._autocommit, _FILL_DISCLOSURE, content) is None:
                 raise not_found(REASON_DISCLOSURE_NOT_FOUND)
+            return pb.StoreDisclosureResponse()
+        if request.failed:
+            async with self._autocommit.connect() as connection:
+                await connection.execute(_FAIL_DISCLOSURE, {"id": request.disclosure_id})
             return pb.StoreDisclosureResponse()
         begun = {
             "disclosure_id": request.disclosure_id,
@@ -143,6 +149,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
         return pb.GetDisclosureResponse(
             person_id=row["person_id"],
             ciphertext=row["ciphertext"] or b"",
+            failed=row["failed"],
             create_time=row["created_at"],
             expire_time=row["expires_at"],
         )

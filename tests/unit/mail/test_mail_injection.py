@@ -155,7 +155,13 @@ class Structure(HTMLParser):
         self.text += data
 
 
-_NAMES_NOBODY = {"moved_to_another_unit", "reactivation_done", "identity_check_done", "decision_missed"}
+_NAMES_NOBODY = {
+    "moved_to_another_unit",
+    "customers_merged",
+    "reactivation_done",
+    "identity_check_done",
+    "decision_missed",
+}
 """Notices about a registration that has not ended, or to those who never knew it."""
 
 

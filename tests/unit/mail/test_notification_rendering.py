@@ -106,6 +106,7 @@ CONTENTS: list[dict[str, Any]] = [
     {"removal_undone": _CUSTOMER},
     {"password_order": PasswordOrder(link_token=TOKEN, expire_time=MOMENT)},
     {"moved_to_another_unit": _REGISTRATION},
+    {"customers_merged": _REGISTRATION},
     {
         "email_confirmation": EmailConfirmation(
             first_names=NAME, link_token=TOKEN, expire_time=MOMENT, customership_link_token=TOKEN

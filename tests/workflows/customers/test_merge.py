@@ -36,7 +36,7 @@ from services.runtime.temporal.names import (
 from services.runtime.temporal.search_attributes import STAGE
 from tests.support.registration_service import timestamp
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
-from tests.workflows.customers.test_transfer import address, told
+from tests.workflows.customers.test_transfer import address, text_of, told
 
 WELCOME = "Tervetuloa kirjastoon, tässä muutama kirjavinkki"
 
@@ -92,8 +92,14 @@ async def test_the_merged_run_mails_nothing_more_and_the_other_goes_on(world: Wo
     assert (await world.stored(kept_registration)).stage == STAGE_WELCOMED
     assert [mail["Subject"] for mail in world.mails_to(mail_of_kept)].count(WELCOME) == 1
     assert WELCOME not in [mail["Subject"] for mail in world.mails_to(mail_of_merged)]
-    # Of one unit: nobody has lost sight of anybody.
+    # Of one unit: nobody has lost sight of anybody, and the registrar hears that the two are one.
     assert not told(world, REGISTRARS_ADDRESS, merged_registration.registration_id)
+    subjects = [
+        mail["Subject"]
+        for mail in world.mails_to(REGISTRARS_ADDRESS)
+        if merged_registration.registration_id in text_of(mail)
+    ]
+    assert subjects == ["Yksikkösi kaksi asiakasta oli sama henkilö"]
 
 
 async def test_who_logged_in_as_the_merged_one_gets_the_credentials_that_stay(world: World) -> None:

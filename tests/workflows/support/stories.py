@@ -434,6 +434,22 @@ async def merged(world: World) -> Scene:
     return Scene(workflow_id, lambda: world.customers.merge(request, CODE_OF_MERGED), request)
 
 
+async def merged_within_a_unit(world: World) -> Scene:
+    """Two customers of one unit are merged."""
+    kept, _ = await world.save(adult_form(address()), born(40))
+    other, _ = await world.save(adult_form(address()), born(40))
+    request = MergeCustomersRequest(
+        request_id=new_id(),
+        customer_id=kept.customer_id,
+        unit_id=kept.unit_id,
+        merged_customer_id=other.customer_id,
+        merged_unit_id=other.unit_id,
+        merger=world.registrar,
+    )
+    workflow_id = MergeWorkflowNames.workflow_id(request.request_id)
+    return Scene(workflow_id, lambda: world.customers.merge(request, CODE_OF_MERGED), request)
+
+
 async def merge_undone(world: World) -> Scene:
     """A merge with a temporary customer whose welcome is still to come is undone."""
     kept, _ = await world.save(adult_form(address()), born(40))
@@ -761,6 +777,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
     },
     MergeWorkflow: {
         merged: ("merge_customers", "send_credentials_anew", "tell_previous_unit"),
+        merged_within_a_unit: ("tell_unit_of_merge",),
     },
     MergeUndoWorkflow: {
         merge_undone: ("undo_merge", "watch_need", "resume_welcome"),

@@ -10,7 +10,13 @@ from sqlalchemy import text
 
 from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1.unit_service_pb2 import Unit
-from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CustomerForm, RelatedPerson
+from liity.v1.customer_form_pb2 import (
+    APPLICANT_SELF,
+    CREDENTIALS_RECIPIENT_CUSTOMER,
+    CUSTOMER_KIND_CD_BORROWER,
+    CustomerForm,
+    RelatedPerson,
+)
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     CUSTOMER_STATE_MARKED_FOR_DELETION,
@@ -135,6 +141,18 @@ async def test_an_online_customer_keeps_an_address(service: Service, customer: p
 async def test_a_child_keeps_a_guardian(service: Service, child: pb.Customer) -> None:
     wrong = await violations(service.update(child, "related_person", related_person=None))
     assert "form.related_person" in wrong
+
+
+async def test_a_guardian_is_taken_off_a_grown_customer_who_then_needs_an_address(
+    service: Service, child: pb.Customer
+) -> None:
+    await _set(service, child, "birth_date = '2000-01-01'")
+    wrong = await violations(service.update(child, "related_person", related_person=None))
+    assert wrong == {"form.email": "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL"}
+    paths, email = ("related_person", "email"), "oma@koti.example"
+    form = (await service.update(child, *paths, related_person=None, email=email)).customer.form
+    assert (form.HasField("related_person"), form.email) == (False, email)
+    assert (form.applicant, form.credentials_recipient) == (APPLICANT_SELF, CREDENTIALS_RECIPIENT_CUSTOMER)
 
 
 async def test_what_has_become_wrong_by_itself_does_not_stand_in_the_way(

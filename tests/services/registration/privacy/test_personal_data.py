@@ -320,6 +320,15 @@ class Disclosures:
         )
         await self.service.worker.call(self.service.data.StoreDisclosure, request)
 
+    async def fail(self) -> None:
+        request = data_pb.StoreDisclosureRequest(
+            disclosure_id=self.id,
+            person_id=self.person_id,
+            expire_time=timestamp(self.end),
+            failed=True,
+        )
+        await self.service.worker.call(self.service.data.StoreDisclosure, request)
+
     async def get(self) -> data_pb.GetDisclosureResponse:
         stub = PersonalDataServiceStub(self.service.gateway.channel)
         request = data_pb.GetDisclosureRequest(disclosure_id=self.id)
@@ -336,6 +345,14 @@ NOT_THERE = ("NOT_FOUND", "DISCLOSURE_NOT_FOUND")
 @pytest.fixture
 def disclosures(service: Service) -> Disclosures:
     return Disclosures(service)
+
+
+async def test_an_export_that_cannot_be_gathered_says_so_until_it_is(disclosures: Disclosures) -> None:
+    await disclosures.store()
+    assert not (await disclosures.get()).failed
+    await disclosures.fail()
+    failed = await disclosures.get()
+    assert (failed.failed, failed.ciphertext) == (True, b"")
 
 
 async def test_an_export_is_kept_until_it_is_erased(disclosures: Disclosures) -> None:

@@ -307,6 +307,23 @@ async def test_an_ended_wait_leaves_one_who_is_marked_alone(service: Service, un
     assert not (await service.worker.call(service.changes.EndRegistration, request)).is_customer
 
 
+async def test_why_a_return_was_declined_outlives_the_erasure_of_the_customer(
+    service: Service, unit: Unit
+) -> None:
+    customer = await marked(service, unit)
+    back = await saved_again(service, unit, customer)
+    request = pb.EndRegistrationRequest(
+        registration_id=back.registration_id,
+        stage=life.STAGE_REJECTED,
+        rejection_note="Muutti ulkomaille",
+        decision_request_id=str(uuid.uuid4()),
+    )
+    await service.worker.call(service.changes.EndRegistration, request)
+    await service.erase(customer.person_id)
+    await service.forget(customer.person_id)
+    assert (await service.get(back.registration_id)).rejection_note == "Muutti ulkomaille"
+
+
 async def test_why_it_was_declined_stands_for_90_days(service: Service, unit: Unit) -> None:
     waiting = await unidentified(service, unit)
     request = pb.EndRegistrationRequest(
