@@ -173,6 +173,7 @@ USES: Mapping[str, str] = {
     "class-list:check": N_("Class list checked"),
     "class-list:register": N_("Class list registered"),
     "class-list:result": N_("Result of a class list read"),
+    "consent:withdraw": N_("Consent withdrawn by the guardian"),
     "credentials:send": N_("Credentials sent anew"),
     "customer:confirm-email": N_("E-mail address confirmed"),
     "customer:convert": N_("Made an online customer"),

@@ -119,7 +119,7 @@ class Credential(Base):
     created_at: Mapped[datetime]
 
 
-SWEPT_LINKS = text("consent_state IS DISTINCT FROM 2 OR subject = ''")
+SWEPT_LINKS = text("(consent_state IS DISTINCT FROM 2 OR subject = '')")
 """Links that are deleted some time after they expire; the others withdraw a consent (R38)."""
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from deploy.demo.forms import DemoPerson
 from deploy.local.stack import Stack
+from frontends.refusals import Refusal
+from liity.v1.customer_service_pb2 import GetCustomerRequest
 from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
@@ -59,7 +61,20 @@ async def test_a_guardian_consents(api: Api, web: str, asked: Callable[[], Await
         later = await guardian.get(link)
         assert "Thank you" in later.text
         assert child.form.first_names not in later.text
-    await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+    saved = await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+    async with Visitor(web) as guardian:
+        # And takes the consent back, asked once more (R38).
+        later = await guardian.get(link)
+        (path,) = [each for each in later.links if each.endswith("/withdraw")]
+        sure = await guardian.get(path)
+        assert (await guardian.send(sure.form)).status == 422
+        assert "Thank you" in (await guardian.send(sure.form, {"sure": "no"})).text
+        withdrawn = await guardian.send(sure.form, {"sure": "yes"})
+        assert "The consent is withdrawn" in withdrawn.text
+        assert "The consent is withdrawn" in (await guardian.get(link)).text
+        assert (await guardian.get(path)).text == withdrawn.text
+    with pytest.raises(Refusal, match="CUSTOMER_NOT_FOUND"):
+        await api.teacher.call(api.teacher.customers.GetCustomer, GetCustomerRequest(name=saved.customer))
 
 
 async def test_a_guardian_declines_after_a_second_question(

@@ -9,7 +9,7 @@ down_revision = "0022"
 
 
 def upgrade() -> None:
-    where = "consent_state IS DISTINCT FROM 2 OR subject = ''"
+    where = "(consent_state IS DISTINCT FROM 2 OR subject = '')"
     create_index_concurrently("ix_links_swept", "links", ["expires_at"], where=where)
 
 
