@@ -5,7 +5,7 @@ from alembic import op
 from services.runtime.data.database import create_index_concurrently
 
 revision = "0021"
-down_revision = "0022"
+down_revision = "0016"
 
 
 def upgrade() -> None:

@@ -9,7 +9,7 @@ from alembic import op
 from services.runtime.text.email_addresses import normal
 
 revision = "0026"
-down_revision = "0040"
+down_revision = "0025"
 
 _FORMS = (("customers", "customer_id", "profile"), ("registrations", "registration_id", "form"))
 

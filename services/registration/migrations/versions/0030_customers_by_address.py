@@ -5,7 +5,7 @@ from alembic import op
 from services.runtime.data.database import create_index_concurrently
 
 revision = "0030"
-down_revision = "0025"
+down_revision = "0027"
 
 
 def upgrade() -> None:
