@@ -165,6 +165,7 @@ LINES: Layouts = {
         **_FORM,
         "Etag": "{etag}",
     },
+    "InviteRegistrarResponse": {"*": "registrar", "Did you mean": "{address_suggestions}"},
     "RegisterCustomerResponse": {
         "*": "registration",
         "To do next": "{getting_started}",
