@@ -40,6 +40,7 @@ from liity.v1.work_service_pb2 import (
 from services.notification.mail.bounces import Bounces
 from services.notification.mail.deliveries import MessageStore
 from services.notification.mail.inbox import Inbox
+from services.notification.mail.return_address import return_address
 from services.notification.settings import InboxSettings
 from services.runtime.mail_addresses import recipient_digest
 from services.runtime.rpc.errors import Refusal
@@ -149,7 +150,7 @@ async def test_the_inbox_takes_reports_and_leaves_the_rest(
     delayed, senders_of_delayed = await sent(returning, smtp)
     forged, _ = await sent(returning, smtp)
     unwanted, senders_of_unwanted = await sent(returning, smtp)
-    token = sender.partition("+")[2]
+    secret = sender.partition("@")[0][-13:]
     certificates = Certificates(tmp_path / "tls")
     certificates.create()
     async with imap_server(server_context(replace(certificates.files("smtp"), ca=None))) as mailbox:
@@ -161,7 +162,9 @@ async def test_the_inbox_takes_reports_and_leaves_the_rest(
             holiday_answer(sender),
             # Who knows the Message-ID alone, or has the secret of another mail, can mark nothing.
             delivery_report(UUID(forged.request_id), BOUNCES),
-            delivery_report(UUID(forged.request_id), f"bounces+{'a' * 26}{token[26:]}"),
+            delivery_report(
+                UUID(forged.request_id), return_address(BOUNCES, UUID(forged.request_id), secret)
+            ),
             b"not a mail at all",
         )
         assert await inbox.collect() == 7
