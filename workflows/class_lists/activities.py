@@ -175,11 +175,16 @@ class ClassListActivities:
         return undecided
 
     async def _has_moved(self, of: ClassList, outcome: RowDecision) -> bool:
-        """Whether a row was refused because its unit has closed and the list has moved (R41)."""
+        """Whether a row was refused because its unit has closed, though the list is in the successor (R41).
+
+        The answer may be that of an earlier attempt, in the old unit, whose run has not ended yet.
+        """
         if outcome.refusal != REASON_UNIT_CLOSED:
             return False
         stored = await self._get(ClassListInput(class_list_id=of.class_list_id))
-        return stored.class_list.unit_id != of.unit_id
+        units = BatchGetUnitsRequest(unit_ids=[stored.class_list.unit_id])
+        (unit,) = (await self._registration.call(self._units.BatchGetUnits, units)).units
+        return not unit.HasField("close_time")
 
     async def _record(self, of: ClassList, decided: list[RowDecision]) -> None:
         if decided:
