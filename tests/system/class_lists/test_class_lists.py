@@ -401,7 +401,7 @@ def test_the_program_takes_its_own_template(liity: Liity, tmp_path: Path, suffix
 
 def test_the_program_registers_and_shows(liity: Liity, tmp_path: Path) -> None:
     file, written = tmp_path / "luokka.csv", tmp_path / "tulos.csv"
-    file.write_bytes(csv_of([pupil_row(2), changed(pupil_row(3), Sukunimi="")]))
+    file.write_bytes(csv_of([pupil_row(2), changed(pupil_row(3), Etunimet="", Sukunimi="")]))
     refused_list = liity("teacher", "class-lists", "register", str(file))
     assert refused_list.returncode == 1
     assert "REQUIRED" in refused_list.stdout
