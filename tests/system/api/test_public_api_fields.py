@@ -221,8 +221,9 @@ EXPECTED: dict[str, Answers] = {
     "content": {_NO_FILE: "CLASS_LIST_UNREADABLE"},
     "skip_wrong_rows": _OPTIONAL,
     "validate_only": _OPTIONAL,
+    "guardian_email_confirmed": _OPTIONAL,
     "recipient": _OPTIONAL,
-    "form.address.country_code": _always("INVALID_FORMAT") | _OPTIONAL,
+    "form.address.country_code": _always("INVALID_FORMAT") | _MARKS_PASSED_OVER | _OPTIONAL,
     "form.email": _texts("INVALID_EMAIL") | _COPIED | _OPTIONAL,
     # A number copied from a page may come with marks of direction: only its digits are kept.
     "form.phone": _texts("INVALID_PHONE") | _MARKS_PASSED_OVER | _OPTIONAL,
