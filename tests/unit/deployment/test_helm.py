@@ -414,9 +414,8 @@ def test_builds_of_the_worker_are_ramped_and_old_ones_stay_for_a_day() -> None:
 def test_every_component_gets_all_settings_that_it_needs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "LIITY_DATABASE_URL").write_text(
-        "postgresql+asyncpg://liity:hush@db/liity"
-    )  # pragma: allowlist secret
+    url = "postgresql+asyncpg://liity:hush@db/liity"  # pragma: allowlist secret
+    (tmp_path / "LIITY_DATABASE_URL").write_text(url)
     seen = set()
     for component, pod in pods(rendered(example(name))):
         if component not in PARTS:
