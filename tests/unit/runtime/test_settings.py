@@ -191,12 +191,11 @@ def test_what_the_environment_lacks_stands_in_files(monkeypatch: pytest.MonkeyPa
         if name != "LIITY_DATABASE_URL":
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("LIITY_SETTINGS_DIR", str(tmp_path))
-    (tmp_path / "LIITY_DATABASE_URL").write_text(
-        "postgresql+asyncpg://liity:filed@db/identity\n"
-    )  # pragma: allowlist secret
+    url = "postgresql+asyncpg://liity:filed@db/identity"  # pragma: allowlist secret
+    (tmp_path / "LIITY_DATABASE_URL").write_text(f"{url}\n")
     (tmp_path / "LIITY_LISTEN").write_text("the environment comes first")
     identity = load(IdentitySettings)
-    assert identity.database_url == "postgresql+asyncpg://liity:filed@db/identity"  # pragma: allowlist secret
+    assert identity.database_url == url
     assert identity.listen == "127.0.0.1:0"
 
     monkeypatch.setenv("LIITY_SETTINGS_DIR", str(tmp_path / "nowhere"))
