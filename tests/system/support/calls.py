@@ -129,6 +129,7 @@ from liity.v1.work_service_pb2 import (
     GetWorkItemRequest,
     ListWorkItemsRequest,
     ReleaseWorkItemRequest,
+    ReportDeliveryRequest,
 )
 from tests.support.registration_forms import date_from_today, paper_consent
 from tests.system.support import prepared_calls
@@ -367,6 +368,11 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.WorkService/GetFigures": Call(
         lambda _: GetFiguresRequest(),
+    ),
+    "/liity.v1.WorkService/ReportDelivery": Call(
+        lambda _: ReportDeliveryRequest(
+            request_id=new_request_id(), message_id="<none-of-ours@liity.example>", status="5.1.1"
+        ),
     ),
     "/liity.v1.WorkService/GetWorkItem": Call(
         lambda facts: GetWorkItemRequest(name=facts.work_item),
