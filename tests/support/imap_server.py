@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-USER, PASSWORD = "bounces", 'a pass"word'
+USER, PASSWORD = "bounces", 'a pass"word'  # pragma: allowlist secret
 _LINE = re.compile(rb"(\S+) (UID )?(\S+) ?(.*)", re.DOTALL)
 
 

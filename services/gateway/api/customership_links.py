@@ -104,7 +104,7 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
     ) -> ExtendNeedResponse:
         """Extends a temporary customership (R21). Repeating the call is safe."""
         if request.HasField("expected_end_date"):
-            _require_day(request.expected_end_date)
+            _require_day(request.expected_end_date, "expected_end_date")
         link = await self._check(request.token, request.request_id)
         if not link.subject:
             # This request was carried out before, and the customer has been erased since.
@@ -216,6 +216,7 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
 
     async def _own(self, token: str, birth_date: Date) -> Customer:
         """The link's customer, for who knows their date of birth."""
+        _require_day(birth_date, "birth_date")
         customer = await self._customer(await self._check(token, ""))
         if customer.state != CUSTOMER_STATE_ACTIVE:
             raise failed_precondition(REASON_LINK_VOID)
@@ -237,9 +238,9 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         return (await self._registration.call(self._customers.GetCustomer, customer)).customer
 
 
-def _require_day(day: Date) -> None:
+def _require_day(day: Date, field: str) -> None:
     """INVALID_ARGUMENT if there is no such day."""
     try:
         from_proto_date(day)
     except ValueError:
-        raise invalid([FieldViolation("expected_end_date", REASON_INVALID_DATE)]) from None
+        raise invalid([FieldViolation(field, REASON_INVALID_DATE)]) from None

@@ -339,7 +339,7 @@ async def test_every_rpc_that_the_gateway_tells_of_is_closed_to_whom_the_table_d
                 body = _empty_request(request, unit)
                 answers[path, unit] = await _let_in(gateway, path, body.SerializeToString(), caller)
         assert answers == expected
-        assert ("let in" in answers.values()) == (caller not in {"operator", "anybody"})
+        assert ("let in" in answers.values()) == (caller != "anybody")
 
     callers = ("registrar", "teacher", "staff", "operator", "anybody")
     await walk({caller: partial(check, caller) for caller in callers})

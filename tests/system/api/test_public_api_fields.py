@@ -212,14 +212,22 @@ EXPECTED: dict[str, Answers] = {
     "ConvertToOnline.credentials_recipient": {"missing": _NOT_FOUND},
     "etag": dict.fromkeys(_ANY_TEXT, _CHANGED_MEANWHILE),
     **dict.fromkeys(("UpdateCustomer.form", "UpdateRegistration.form"), _OPTIONAL),
+    "UpdateOwnContactData.form": {"missing": _LINK_INVALID},
     # That it was changed meanwhile is told before what is wrong with it; nothing is there already.
     "UpdateRegistration.form.additional_information": _always(_CHANGED_MEANWHILE) | _OPTIONAL,
     "page_size": {"missing": FINE, "-1": "INVALID_FORMAT", "99999": FINE, "2147483647": FINE},
     "page_token": _texts("INVALID_PAGE_TOKEN") | _OPTIONAL,
+    # Whose it is comes first.
+    "UpdateOwnContactData.form.phone": _always(_LINK_INVALID),
+    "UpdateOwnContactData.etag": _texts(_LINK_INVALID),
+    "ListOwnUses.page_token": _texts(_LINK_INVALID) | _OPTIONAL,
     **dict.fromkeys(("stage", "stages", "mine", "due_before_date", "order_by", "undeliverable"), _OPTIONAL),
     **dict.fromkeys(("SearchCustomers.query", "need_ends_before_date", "not_welcomed"), _OPTIONAL),
-    "content": {_NO_FILE: "CLASS_LIST_UNREADABLE"},
-    "skip_wrong_rows": _OPTIONAL,
+    "content": {_NO_FILE: "CLASS_LIST_OLD_LETTERS"},
+    **dict.fromkeys(("skip_wrong_rows", "transfer_rows"), _OPTIONAL),
+    "CloseUnit.successor": _always("INVALID_FORMAT") | {"missing": Answer("NOT_FOUND", "UNIT_NOT_FOUND")},
+    # Such a report is of no mail of ours, and takes the place of the Message-ID.
+    "raw_report": {_NO_FILE: FINE} | _OPTIONAL,
     "validate_only": _OPTIONAL,
     "guardian_email_confirmed": _OPTIONAL,
     "recipient": _OPTIONAL,
@@ -294,7 +302,11 @@ EXPECTED: dict[str, Answers] = {
 
 _WITHOUT_CODE = "missing_personal_identity_code"
 
-_MASKED = {"UpdateCustomer": "form.phone", "UpdateRegistration": "form.additional_information"}
+_MASKED = {
+    "UpdateCustomer": "form.phone",
+    "UpdateRegistration": "form.additional_information",
+    "UpdateOwnContactData": "form.phone",
+}
 """The field that the request's mask names."""
 
 _NOTHING_REQUIRED = {"GetFigures", "ListUses", "ListSuspicions", "ListUnits", "ListWorkItems"}

@@ -77,7 +77,7 @@ async def test_a_long_list_ends_right_though_the_worker_is_killed(
     good = [adult_row(number, cd=number % 2 == 0) for number in range(95 * hundreds)]
     wrong = [
         *(changed(adult_row(n), Henkilötunnus="010594Y9033") for n in range(hundreds)),
-        *(changed(adult_row(n), Sukunimi="") for n in range(hundreds)),
+        *(changed(adult_row(n), Etunimet="", Sukunimi="") for n in range(hundreds)),
         *(changed(adult_row(n), Kieli="viro") for n in range(hundreds)),
         *(changed(adult_row(n), Henkilötunnus=good[n][0]) for n in range(hundreds)),
         *(changed(adult_row(n), Sähköposti="ei osoite") for n in range(hundreds - 1)),
@@ -145,7 +145,7 @@ async def test_a_check_tells_every_error_and_stores_nothing(stack: Stack, api: A
     rows = [
         pupil_row(2),
         twice,
-        changed(pupil_row(4), Etunimet="", Huoltaja="", **{"Koulun tuki": "kyllä"}),
+        changed(pupil_row(4), Etunimet="", Sukunimi="", Huoltaja="", **{"Koulun tuki": "kyllä"}),
         changed(pupil_row(5), Henkilötunnus=known.personal_identity_code, Hakija="itse"),
         changed(pupil_row(6), Henkilötunnus=twice[0].lower()),
     ]
@@ -225,11 +225,11 @@ async def _stored(stack: Stack) -> list[int]:
 
 
 async def test_a_list_with_errors_is_refused_as_a_whole(stack: Stack, api: Api) -> None:
-    rows = [pupil_row(2), changed(pupil_row(3), Sukunimi="")]
+    rows = [pupil_row(2), changed(pupil_row(3), Etunimet="", Sukunimi="")]
     before = await _stored(stack)
     answer = await register(api.teacher, csv_of(rows))
     assert not answer.HasField("class_list")
-    assert errors(answer.report) == {(3, "Sukunimi", "REQUIRED")}
+    assert errors(answer.report) == {(3, "Etunimet", "REQUIRED")}
     assert await _stored(stack) == before
     unknown = csv_of(rows).replace(b"Sukunimi", b"Nimi")
     answer = await register(api.teacher, unknown, skip_wrong_rows=True)

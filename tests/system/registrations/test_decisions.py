@@ -201,7 +201,7 @@ async def test_customer_service_finds_the_customer_that_the_person_is(api: Api, 
 
 async def test_everything_wrong_with_a_save_without_a_code_is_told_at_once(api: Api) -> None:
     person = adult()
-    person.form.first_names = ""
+    person.form.first_names = person.form.last_name = ""
     request = without_code(api.registrar, person, birth_date=None)
     request.missing_personal_identity_code.ClearField("reason")
     refusal = await refused(api.registrar, request)

@@ -472,7 +472,8 @@ async def check_class_list(world: World) -> Called:
         parent=world.facts.school, content=csv_of([row]), format=CLASS_LIST_FORMAT_CSV
     )
 
-    return Called("teacher", request, these(await person_of(world.stack, world.facts.waiting)))
+    waiting = world.facts.waiting
+    return Called("teacher", request, these(await person_of(world.stack, waiting), opaque(waiting.name)))
 
 
 async def get_class_list_result(world: World) -> Called:
@@ -552,7 +553,7 @@ async def undo_merge(world: World) -> Called:
         request_id=new_request_id(),
         merged_customer=merged.request.merged_customer,
     )
-    return Called("staff", request, subjects, entries=1)
+    return Called("staff", request, subjects, entries=3)
 
 
 async def convert_to_online(world: World) -> Called:

@@ -22,7 +22,7 @@ from deploy.local.postgres import DATABASES
 from deploy.local.stack import Stack
 from frontends.client import ApiClient
 from frontends.refusals import Refusal, reason_name
-from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, Session
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER, ROLE_REGISTRAR, Session
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
 from services.gateway.server import SERVICES
@@ -84,7 +84,8 @@ def needs_account(path: str) -> bool:
 def is_for_staff(path: str) -> bool:
     """Whether an RPC is for customer service only."""
     rule = ACCESS[path]
-    return isinstance(rule, Accounts) and rule.roles == {ROLE_CUSTOMER_SERVICE}
+    registering = {ROLE_REGISTRAR, ROLE_MAIN_USER}
+    return isinstance(rule, Accounts) and ROLE_CUSTOMER_SERVICE in rule.roles and not rule.roles & registering
 
 
 def outcome(refusal: Refusal) -> tuple[str, str]:

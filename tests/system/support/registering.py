@@ -240,7 +240,10 @@ def _subjects() -> Iterable[tuple[str, str]]:
     for path in _TEMPLATES.glob("*.*.md"):
         head = path.read_text("utf-8").partition("\n")[0]
         if head.startswith("# "):
-            yield head.removeprefix("# ").partition("{%")[0], path.name.partition(".")[0]
+            # One that depends on something is each of its alternatives; a number at the end is left out.
+            for subject in re.split(r"\{%.*?%\}", head.removeprefix("# ")):
+                if subject and "{{" not in subject:
+                    yield subject.strip(), path.name.partition(".")[0]
 
 
 _SUBJECTS = dict(_subjects())

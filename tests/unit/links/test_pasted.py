@@ -7,7 +7,7 @@ import pytest
 
 from services.identity.links.pasted import candidates
 
-TOKEN = "p0-_AbCdEfGhIjKlMnOpQrStUvWxYz-0123456789_aBcDeFgHi"[:50]
+TOKEN = "p0-_AbCdEfGhIjKlMnOpQrStUvWxYz-0123456789_aBcDeFgHi"[:50]  # pragma: allowlist secret
 LINK = f"https://liity.example/consent/{TOKEN}"
 FRAGMENT = f"https://liity.example/consent#{TOKEN}"
 _DATA = "05%7C01%7C" + "aGVsbG8gd29ybGQhIQ" * 12
