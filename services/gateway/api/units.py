@@ -50,14 +50,16 @@ from services.gateway.temporal.units import UnitWorkflows
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import (
+    FieldViolation,
     Refusal,
     already_exists,
     changed_meanwhile,
     failed_precondition,
+    invalid,
     permission_denied,
 )
 from services.runtime.rpc.peer import Peer
-from services.runtime.text.email_addresses import fold
+from services.runtime.text.email_addresses import InvalidAddressError, fold, parse
 from services.runtime.text.similar_domains import suggestion
 
 
@@ -165,6 +167,11 @@ class UnitService(UnitServiceServicer):
         if request.role == ROLE_MAIN_USER and not _is_staff():
             raise permission_denied(REASON_PERMISSION_DENIED)
         unit_id, request_id = UNIT.parse_id(request.parent, "parent"), uuid.UUID(request.request_id)
+        try:
+            parse(request.email)
+        except InvalidAddressError as error:
+            # Before a run is started that could only end with this.
+            raise invalid([FieldViolation("email", error.reason)]) from None
         invitation = await self._invitation(request_id.hex)
         # An invitation made while the unit closed is void: a repeated call is refused as the first was.
         if invitation is None or invitation.state == identity_pb2.INVITATION_STATE_VOID:

@@ -228,6 +228,9 @@ EXPECTED: dict[str, Answers] = {
     "CloseUnit.successor": _always("INVALID_FORMAT") | {"missing": Answer("NOT_FOUND", "UNIT_NOT_FOUND")},
     # Such a report is of no mail of ours, and takes the place of the Message-ID.
     "raw_report": {_NO_FILE: FINE} | _OPTIONAL,
+    "message_id": _texts(Answer("NOT_FOUND", "MESSAGE_NOT_FOUND"))
+    | {"missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("report", "REQUIRED"),))},
+    "status": _always("INVALID_FORMAT") | {"missing": Answer("NOT_FOUND", "MESSAGE_NOT_FOUND")},
     "validate_only": _OPTIONAL,
     "guardian_email_confirmed": _OPTIONAL,
     "recipient": _OPTIONAL,

@@ -77,7 +77,7 @@ async def test_a_long_list_ends_right_though_the_worker_is_killed(
     good = [adult_row(number, cd=number % 2 == 0) for number in range(95 * hundreds)]
     wrong = [
         *(changed(adult_row(n), Henkilötunnus="010594Y9033") for n in range(hundreds)),
-        *(changed(adult_row(n), Etunimet="", Sukunimi="") for n in range(hundreds)),
+        *(changed(adult_row(n), Katuosoite="") for n in range(hundreds)),
         *(changed(adult_row(n), Kieli="viro") for n in range(hundreds)),
         *(changed(adult_row(n), Henkilötunnus=good[n][0]) for n in range(hundreds)),
         *(changed(adult_row(n), Sähköposti="ei osoite") for n in range(hundreds - 1)),
@@ -154,6 +154,7 @@ async def test_a_check_tells_every_error_and_stores_nothing(stack: Stack, api: A
     assert (report.row_count, report.wrong_row_count) == (5, 2)
     assert errors(report) == {
         (4, "Etunimet", "REQUIRED"),
+        (4, "Sukunimi", "REQUIRED"),
         (4, "Huoltaja", "REQUIRED"),
         (4, "Koulun tuki", "UNKNOWN_VALUE"),
         (6, "Henkilötunnus", "TWICE_IN_CLASS_LIST"),
@@ -229,7 +230,7 @@ async def test_a_list_with_errors_is_refused_as_a_whole(stack: Stack, api: Api) 
     before = await _stored(stack)
     answer = await register(api.teacher, csv_of(rows))
     assert not answer.HasField("class_list")
-    assert errors(answer.report) == {(3, "Etunimet", "REQUIRED")}
+    assert errors(answer.report) == {(3, "Etunimet", "REQUIRED"), (3, "Sukunimi", "REQUIRED")}
     assert await _stored(stack) == before
     unknown = csv_of(rows).replace(b"Sukunimi", b"Nimi")
     answer = await register(api.teacher, unknown, skip_wrong_rows=True)

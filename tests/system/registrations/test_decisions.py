@@ -209,6 +209,7 @@ async def test_everything_wrong_with_a_save_without_a_code_is_told_at_once(api: 
         "missing_personal_identity_code.birth_date": "REQUIRED",
         "missing_personal_identity_code.reason": "REQUIRED",
         "form.first_names": "REQUIRED",
+        "form.last_name": "REQUIRED",
     }
     for birth_date, reason in (
         (Date(year=2019, month=2, day=29), "INVALID_DATE"),
