@@ -47,7 +47,7 @@ PATIENCE = 900.0
 """Seconds until a registration must be welcomed: what reconciliation repairs takes it up to seven minutes."""
 
 OF_AN_ADULT = {"credentials", "welcome"}
-OF_A_CHILD = {"consent_request", "consent_given", "credentials", "welcome"}
+OF_A_CHILD = {"consent_request", "consent_given", "consent_receipt_given", "credentials", "welcome"}
 
 ENDED_WRONGLY = (
     WorkflowExecutionStatus.FAILED,

@@ -29,7 +29,13 @@ from tests.system.support.registering import (
 )
 
 OF_AN_ADULT = {"credentials": 1, "welcome": 1}
-OF_A_CHILD = {"consent_request": 1, "consent_given": 1, "credentials": 1, "welcome": 1}
+OF_A_CHILD = {
+    "consent_request": 1,
+    "consent_given": 1,
+    "consent_receipt_given": 1,
+    "credentials": 1,
+    "welcome": 1,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

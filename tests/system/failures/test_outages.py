@@ -39,7 +39,13 @@ OUTAGE = 2.5
 SAVES, CALLERS = 60, 8
 
 OF_AN_ADULT = {"credentials": 1, "welcome": 1}
-OF_A_CHILD = {"consent_request": 1, "consent_given": 1, "credentials": 1, "welcome": 1}
+OF_A_CHILD = {
+    "consent_request": 1,
+    "consent_given": 1,
+    "consent_receipt_given": 1,
+    "credentials": 1,
+    "welcome": 1,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -53,5 +53,10 @@ async def test_registrations_go_on_with_the_deadlines_they_were_given(
     assert timedelta(days=29) < waiting.deadline.ToDatetime(UTC) - begun <= timedelta(days=30)
     assert timedelta(days=1) < another.deadline.ToDatetime(UTC) - begun < timedelta(days=3)
     await mails.wait_for(child, "consent_given")
-    assert mails.templates(child) == {"consent_request": 1, "consent_given": 1, "credentials": 1}
+    assert mails.templates(child) == {
+        "consent_request": 1,
+        "consent_given": 1,
+        "consent_receipt_given": 1,
+        "credentials": 1,
+    }
     assert mails.templates(customer) == {"credentials": 1}

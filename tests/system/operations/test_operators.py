@@ -96,7 +96,11 @@ async def waiting(stack: Stack, api: Api, mails: MailCounter) -> Waiting:
 @pytest.mark.parametrize(
     ("signal", "stage", "told"),
     [
-        ("record_consent", STAGE_CREDENTIALS_SENT, {"consent_given": 1, "credentials": 1}),
+        (
+            "record_consent",
+            STAGE_CREDENTIALS_SENT,
+            {"consent_given": 1, "consent_receipt_given": 1, "credentials": 1},
+        ),
         ("decline_consent", STAGE_DECLINED, {"consent_declined": 1}),
         ("withdraw", STAGE_WITHDRAWN, {"registration_withdrawn": 1}),
     ],
@@ -140,7 +144,12 @@ async def test_a_garbled_signal_changes_nothing_and_harms_nothing(
     activated = await reaches(api.teacher, waiting.registration.name, STAGE_CREDENTIALS_SENT)
     assert activated.consent_state == CONSENT_STATE_GIVEN
     await mails.wait_for(waiting.child, "consent_given")
-    assert mails.templates(waiting.child) == {"consent_request": 1, "consent_given": 1, "credentials": 1}
+    assert mails.templates(waiting.child) == {
+        "consent_request": 1,
+        "consent_given": 1,
+        "consent_receipt_given": 1,
+        "credentials": 1,
+    }
     log = (stack.logs / "worker.log").read_text("utf-8")
     assert "signal dropped" in log
     assert TYPED not in log
