@@ -72,7 +72,7 @@ async def test_a_save_a_consent_and_a_refusal_go_through_one_process(
         )
     assert reason_name(known.value.reason) == "ALREADY_REGISTERED_IN_THIS_UNIT"
     nameless = save_request(api.registrar.unit, adult())
-    nameless.form.last_name = ""
+    nameless.form.first_names = nameless.form.last_name = ""
     with pytest.raises(Refusal) as invalid:
         await api.registrar.call(api.registrar.registrations.RegisterCustomer, nameless)
     assert [(wrong.field, reason_name(wrong.reason)) for wrong in invalid.value.violations] == [

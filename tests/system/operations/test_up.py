@@ -176,7 +176,7 @@ async def test_killed_it_leaves_nothing_and_the_next_start_goes_on(up: Callable[
     await eventually(
         lambda: _get(program, saved.name), lambda found: found.stage == STAGE_CREDENTIALS_SENT, 30
     )
-    assert len(await mailbox.mails(child.email)) == 2
+    assert len(await mailbox.mails(child.email)) == 3
 
     program.process.terminate()
     assert await program.ends() == 0
