@@ -78,6 +78,7 @@ NOT_OF_PERSONS = {
     "role_changes": "of accounts",
     "sessions": "of accounts",
     "refresh_tokens": "of accounts",
+    "merge_undos": "copies of rows, for 30 days: the rows are told where the merge has moved them",
     "limits": "counts by a hash of an account or a network address",
     "known_places": "of accounts",
     "lock_outs": "counts by a hash of an account",

@@ -138,7 +138,7 @@ class NeedActivities:
             customer_id=request.customer_id,
             expected_end_date=request.expected_end_date
             if request.HasField("expected_end_date")
-            else to_proto_date(helsinki_day(now() + self._extension)),
+            else to_proto_date(helsinki_day(now()) + self._extension),
         )
         extended = await self._registration.call(self._customers.ExtendNeed, extend)
         await self._links.use_up(request.link_id, request.request_id)

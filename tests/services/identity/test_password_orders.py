@@ -156,7 +156,7 @@ async def test_orders_beyond_the_limit_are_mailed_only_if_no_link_works(
     assert made.link_token
     again = IssuePasswordLinkRequest(request_id=str(uuid4()), email=account.email, only_without_link=True)
     assert await identity(again) == IssuePasswordLinkResponse()
-    assert await identity(quiet) == made
+    assert (await identity(quiet)).link_token == made.link_token
     await half_an_hour_later(identity_engine, account)
     assert (await identity(again)).link_token not in {"", made.link_token}
 

@@ -19,6 +19,7 @@ from services.runtime.temporal.names import ClassListWorkflowNames
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 
 DONE = "Luettelon rekisteröinti on valmis"
+CANCELLED = "Luettelon rekisteröinti peruutettiin"
 
 
 def address() -> str:
@@ -90,7 +91,7 @@ class Lists:
 
     def told(self, of: ClassListInput, email: str = REGISTRARS_ADDRESS) -> list[str]:
         """The texts of the mails that tell of a list's end."""
-        texts = [_text(mail) for mail in self._world.mails_to(email) if mail["Subject"] == DONE]
+        texts = [_text(mail) for mail in self._world.mails_to(email) if mail["Subject"] in {DONE, CANCELLED}]
         return [text for text in texts if of.class_list_id in text]
 
 

@@ -105,7 +105,7 @@ def about(world: World, email: str, registration: Registration) -> list[str]:
     """
     mails = [mail for mail in world.mails_to(email) if registration.registration_id in text_of(mail)]
     assert not any("Esimerkki " in text_of(mail) for mail in mails)
-    assert all(("Etunimet: Aino" in text_of(mail)) == (mail["Subject"] in NAMED) for mail in mails)
+    assert all("Etunimet: Aino" not in text_of(mail) or mail["Subject"] in NAMED for mail in mails)
     return [mail["Subject"] for mail in mails]
 
 

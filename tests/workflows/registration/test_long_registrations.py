@@ -73,8 +73,8 @@ async def test_a_guardian_is_heard_after_any_number_of_edits(
     await world.environment.fast_forward(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
-    # The request, the credentials and the welcome: each once.
-    assert len(world.mails_to(guardian)) == 3
+    # The request, the receipt, the credentials and the welcome: each once.
+    assert len(world.mails_to(guardian)) == 4
 
 
 async def test_a_reminder_is_repeated_by_no_later_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -744,7 +744,13 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         temporary_adult: ("watch_need",),
         cd_borrower: ("tell_customership_begun",),
         converted: ("convert_to_online",),
-        child: ("request_consent", "remind_of_consent", "end_registration", "tell_consent_not_given"),
+        child: (
+            "request_consent",
+            "remind_of_consent",
+            "tell_lapses_soon",
+            "end_registration",
+            "tell_consent_not_given",
+        ),
         almost_15: ("activate_registration", "tell_consent_outgrown", "plan_welcome", "send_credentials"),
         edited: ("edit_registration",),
         wrong_recipient: ("report_wrong_recipient", "tell_wrong_recipient"),
@@ -840,7 +846,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         work_is_due: ("tell_what_is_due",),
     },
     ReconciliationWorkflow: {
-        reconciled: ("begin_missing_runs", "end_lost_runs"),
+        reconciled: ("begin_missing_runs", "end_lost_runs", "tell_of_returned_mail"),
     },
 }
 """The scenarios of each workflow, and the activities to test in each."""

@@ -378,23 +378,6 @@ async def test_of_an_undo_and_a_new_registration_at_once_one_counts(service: Ser
         assert state == (CUSTOMER_STATE_MARKED_FOR_DELETION if waits else CUSTOMER_STATE_ACTIVE)
 
 
-async def test_why_a_return_was_declined_is_erased_with_the_customer(service: Service, unit: Unit) -> None:
-    customer = await service.customer(unit.unit_id)
-    await end(service, ending(customer))
-    back = await saved_anew(service, unit, customer)
-    reject = EndRegistrationRequest(
-        registration_id=back.registration_id,
-        stage=STAGE_REJECTED,
-        rejection_note="Sanoja asiakkaasta",
-        decision_request_id=str(uuid.uuid4()),
-    )
-    await service.worker.call(service.changes.EndRegistration, reject)
-    assert (await service.get(back.registration_id)).rejection_note
-    await erase_if_ended(service, customer.person_id)
-    await service.forget(customer.person_id)
-    assert "Sanoja" not in await service.everything_stored()
-
-
 async def test_a_temporary_need_goes_on(service: Service, unit: Unit) -> None:
     customer = await temporary(service, unit)
     request_id, day = str(uuid.uuid4()), date_from_today(200)

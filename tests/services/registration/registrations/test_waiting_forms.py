@@ -87,9 +87,9 @@ async def test_every_rule_of_the_form_holds(service: Service, unit: Unit) -> Non
     waiting = await service.waiting(unit.unit_id)
     read = await form_of(service, waiting)
     wrong = await violations(
-        correct(service, waiting, read, "last_name", "address.postcode", last_name="", address__postcode="1")
+        correct(service, waiting, read, "language", "address.postcode", language=0, address__postcode="1")
     )
-    assert set(wrong) == {"form.last_name", "form.address.postcode"}
+    assert set(wrong) == {"form.language", "form.address.postcode"}
     fixed = await violations(correct(service, waiting, read, "kind", "no_such_field"))
     assert fixed == {"form.kind": "NOT_EDITABLE", "update_mask": "UNKNOWN_VALUE"}
     assert await form_of(service, waiting) == read
