@@ -132,7 +132,7 @@ async def test_a_long_list_ends_right_though_the_worker_is_killed(
     refused_columns = Counter(line["Sarake"] for line in lines if line["Syy"])
     assert refused_columns == {
         "Henkilötunnus": 2 * hundreds,
-        "Sukunimi": hundreds,
+        "Katuosoite": hundreds,
         "Asiointikieli": hundreds,
         "Sähköposti": hundreds - 1,
     }

@@ -438,6 +438,7 @@ async def test_a_declined_registration_tells_why_at_the_registration_alone(
     assert (stored.stage, stored.rejection_note) == (STAGE_REJECTED, NOTE)
     assert not stored.customer_display_name
     assert about(world, registrar, registration) == [subject]
+    assert any("Etunimet: Aino" in text_of(mail) for mail in world.mails_to(registrar))
     assert not any("väärältä" in text_of(mail) for mail in world.mails_to(registrar))
     assert await person_is_known(world, registration.person_id) == (wait == "reactivation")
 
