@@ -76,7 +76,8 @@ async def test_a_save_a_consent_and_a_refusal_go_through_one_process(
     with pytest.raises(Refusal) as invalid:
         await api.registrar.call(api.registrar.registrations.RegisterCustomer, nameless)
     assert [(wrong.field, reason_name(wrong.reason)) for wrong in invalid.value.violations] == [
-        ("form.last_name", "REQUIRED")
+        ("form.first_names", "REQUIRED"),
+        ("form.last_name", "REQUIRED"),
     ]
     # Every component is healthy at its own address, and its log lines carry its own name.
     for name in SERVERS:
