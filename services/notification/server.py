@@ -1,8 +1,7 @@
 """The notification server."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import grpc
 
@@ -31,19 +30,11 @@ from services.runtime.settings import load
 NAME = "notification"
 
 
-@contextlib.asynccontextmanager
-async def _collecting(settings: NotificationSettings, bounces: Bounces) -> AsyncIterator[None]:
+def _collecting(settings: NotificationSettings, bounces: Bounces) -> AbstractAsyncContextManager[None]:
     """Collects reports of undelivered mail in the background, if there is a mailbox for them."""
     if settings.bounce_imap_host is None:
-        yield
-        return
-    task = asyncio.create_task(Inbox(settings, bounces).collect_forever())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        return contextlib.nullcontext()
+    return keeping_house(Inbox(settings, bounces).collect_all, interval=settings.bounce_imap_interval)
 
 
 async def run() -> None:

@@ -1,5 +1,8 @@
 """Logging in and out, and ordering a new password (R9, R22, R42)."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
 import grpc
 from starlette.responses import Response
 
@@ -75,20 +78,11 @@ async def show_lost(visit: Visit) -> Response:
 async def order(visit: Visit) -> Response:
     """Orders a new password. The answer never tells whether the address is known (R22)."""
     email = visit.typed.get("email", "").strip()
-    if visit.switches_language:
-        return await show_lost(visit)
-    if not email:
-        errors = {"email": N_("Write your e-mail address.")}
-        return visit.render("accounts/lost_password.html", 422, errors=errors)
     request = OrderPasswordRequest(email=email, request_id=visit.request_id)
-    try:
-        await visit.call(visit.site.api.auth.OrderPassword, request)
-    except Refusal as refusal:
-        if not refusal.violations:
-            raise
-        errors = {violation.field: violation.text for violation in refusal.violations}
-        return visit.render("accounts/lost_password.html", 422, errors=errors)
-    return visit.render("accounts/password_ordered.html", email=email)
+    missing = {} if email else {"email": N_("Write your e-mail address.")}
+    ordering = partial(visit.call, visit.site.api.auth.OrderPassword, request)
+    asked_again = await _ordered(visit, "accounts/lost_password.html", missing, ordering)
+    return asked_again or visit.render("accounts/password_ordered.html", email=email)
 
 
 async def show_new_link(visit: Visit) -> Response:
@@ -99,17 +93,26 @@ async def show_new_link(visit: Visit) -> Response:
 async def order_link(visit: Visit) -> Response:
     """Orders a customer's link. The answer never tells whether the user name or address is known (R42)."""
     name = visit.typed.get("user_name_or_email", "").strip()
-    if visit.switches_language:
-        return await show_new_link(visit)
-    if not name:
-        errors = {"user_name_or_email": N_("Write your user name or e-mail address.")}
-        return visit.render("accounts/new_link.html", 422, errors=errors)
     request = OrderCustomerPasswordRequest(user_name_or_email=name, request_id=visit.request_id)
+    missing = {} if name else {"user_name_or_email": N_("Write your user name or e-mail address.")}
+    ordering = partial(visit.call, visit.site.api.credentials.OrderCustomerPassword, request)
+    asked_again = await _ordered(visit, "accounts/new_link.html", missing, ordering)
+    return asked_again or visit.render("accounts/link_ordered.html")
+
+
+async def _ordered(
+    visit: Visit, template: str, missing: Mapping[str, str], ordering: Callable[[], Awaitable[object]]
+) -> Response | None:
+    """Sends an order; the page that asks for it again, if something is wrong with what was typed."""
+    if visit.switches_language:
+        return visit.render(template)
+    if missing:
+        return visit.render(template, 422, errors=missing)
     try:
-        await visit.call(visit.site.api.credentials.OrderCustomerPassword, request)
+        await ordering()
     except Refusal as refusal:
         if not refusal.violations:
             raise
         errors = {violation.field: violation.text for violation in refusal.violations}
-        return visit.render("accounts/new_link.html", 422, errors=errors)
-    return visit.render("accounts/link_ordered.html")
+        return visit.render(template, 422, errors=errors)
+    return None

@@ -12,6 +12,7 @@ from frontends.web.forms import NO_DATE, Field, Form, Group, Kind, typed_date
 from frontends.web.language import N_
 from frontends.web.links.customership import NAME
 from frontends.web.links.opening import LinkVisit, link_page
+from frontends.web.registrations.fields import HOME, LANGUAGE
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customership_link_service_pb2 import (
     GetOwnContactDataRequest,
@@ -43,10 +44,7 @@ _CONTACT = [
     Group(
         N_("Your contact information"),
         [
-            Field("address.street_address", N_("Street address")),
-            Field("address.postcode", N_("Postcode"), width="short"),
-            Field("address.post_office", N_("Post office"), width="medium"),
-            Field("address.municipality", N_("Municipality of residence"), width="medium"),
+            *HOME,
             Field(
                 "email",
                 N_("E-mail address"),
@@ -55,7 +53,7 @@ _CONTACT = [
                 optional=True,
             ),
             Field("phone", N_("Telephone"), Kind.TEL, optional=True, width="medium"),
-            Field("language", N_("Language"), Kind.CHOICE, N_("Mail comes in this language."), "Language"),
+            LANGUAGE,
         ],
     )
 ]

@@ -3,21 +3,26 @@
 from frontends.web.forms import Field, Group, Kind
 from frontends.web.language import N_
 
+LANGUAGE = Field("language", N_("Language"), Kind.CHOICE, N_("Mail comes in this language."), "Language")
+HOME = (
+    Field("address.street_address", N_("Street address")),
+    Field("address.postcode", N_("Postcode"), width="short"),
+    Field("address.post_office", N_("Post office"), width="medium"),
+    Field("address.municipality", N_("Municipality of residence"), width="medium"),
+)
+
 PERSON = Group(
     N_("The customer"),
     [
         Field("first_names", N_("First names")),
         Field("last_name", N_("Last name")),
-        Field("language", N_("Language"), Kind.CHOICE, N_("Mail comes in this language."), "Language"),
+        LANGUAGE,
     ],
 )
 ADDRESS = Group(
     N_("Contact information"),
     [
-        Field("address.street_address", N_("Street address")),
-        Field("address.postcode", N_("Postcode"), width="short"),
-        Field("address.post_office", N_("Post office"), width="medium"),
-        Field("address.municipality", N_("Municipality of residence"), width="medium"),
+        *HOME,
         Field(
             "email",
             N_("E-mail address of the customer"),

@@ -25,7 +25,7 @@ _ALARM = 3600.0
 
 
 class Inbox:
-    """Reads the mailbox now and then. Reports of our mail are deleted; all else stays, as read, for people.
+    """Reads the mailbox. Reports of our mail are deleted; all else stays, as read, for people.
 
     A mail is marked only after its report is recorded, so that a round that was interrupted is repeated.
     """
@@ -37,15 +37,14 @@ class Inbox:
         self._trusted = client_context(ca).current() if ca else ssl.create_default_context()
         self._next_alarm = 0.0
 
-    async def collect_forever(self) -> None:
-        """Collects every `bounce_imap_interval`. Alarms the operators if that fails, at most once an hour."""
-        while True:
-            try:
-                while await self.collect() == _MOST:
-                    pass
-            except (imaplib.IMAP4.error, OSError) as error:
-                self._alarm(error)
-            await asyncio.sleep(self._settings.bounce_imap_interval.total_seconds())
+    async def collect_all(self) -> None:
+        """Takes all unread mails. Alarms the operators if the mailbox fails, at most once an hour."""
+        try:
+            while await self.collect() == _MOST:
+                pass
+        except (imaplib.IMAP4.error, OSError, ValueError) as error:
+            # ValueError: an answer that is not IMAP's.
+            self._alarm(error)
 
     async def collect(self) -> int:
         """Takes the unread mails; returns how many there were."""

@@ -4,13 +4,16 @@ import imaplib
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from deploy.demo.polling import eventually
 from deploy.local.certificates import Certificates
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_RETURNED,
@@ -42,6 +45,7 @@ from services.notification.mail.deliveries import MessageStore
 from services.notification.mail.inbox import Inbox
 from services.notification.mail.return_address import return_address
 from services.notification.settings import InboxSettings
+from services.runtime.data.periodic import keeping_house
 from services.runtime.mail_addresses import recipient_digest
 from services.runtime.rpc.errors import Refusal
 from services.runtime.security.tls import server_context
@@ -176,6 +180,32 @@ async def test_the_inbox_takes_reports_and_leaves_the_rest(
     assert await state(returning, failed) == DELIVERY_STATE_UNDELIVERABLE
     for request in (delayed, forged, unwanted):
         assert await state(returning, request) == DELIVERY_STATE_SENT
+
+
+async def test_an_outage_of_the_database_does_not_end_the_collecting(
+    returning: Notification, smtp: SmtpServer, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    failed, sender = await sent(returning, smtp)
+    away = create_async_engine(engine.url.set(database="postgres"))
+    without_tables = Bounces(MessageStore(away), BOUNCES)
+    bounces, failing = Bounces(MessageStore(engine), BOUNCES), iter(2 * [without_tables])
+    certificates = Certificates(tmp_path / "tls")
+    certificates.create()
+
+    class Interrupted(Bounces):
+        async def take_mail(self, raw: bytes) -> bool:
+            return await next(failing, bounces).take_mail(raw)
+
+    async with imap_server(server_context(replace(certificates.files("smtp"), ca=None))) as mailbox:
+        mailbox.receive(delivery_report(UUID(failed.request_id), sender))
+        inbox = Inbox(_settings(mailbox, certificates.ca), Interrupted(MessageStore(engine), BOUNCES))
+        with pytest.raises(SQLAlchemyError):
+            await inbox.collect_all()
+        async with keeping_house(inbox.collect_all, interval=timedelta(milliseconds=20)):
+            await eventually(
+                lambda: state(returning, failed), lambda stored: stored == DELIVERY_STATE_UNDELIVERABLE, 30
+            )
+    await away.dispose()
 
 
 def _settings(mailbox: ImapServer, ca: Path) -> InboxSettings:
