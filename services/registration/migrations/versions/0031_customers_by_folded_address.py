@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from services.runtime.data.database import create_index_concurrently
 
-revision = "0034"
-down_revision = "0033"
+revision = "0031"
+down_revision = "0030"
 
 
 def upgrade() -> None:

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0022"
-down_revision = "0021"
+revision = "0018"
+down_revision = "0017"
 
 _MOMENT = sa.DateTime(timezone=True)
 

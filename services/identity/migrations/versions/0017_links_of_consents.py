@@ -4,7 +4,7 @@ from alembic import op
 
 from services.runtime.data.database import create_index_concurrently
 
-revision = "0021"
+revision = "0017"
 down_revision = "0016"
 
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0040"
-down_revision = "0035"
+revision = "0033"
+down_revision = "0032"
 
 
 def upgrade() -> None:

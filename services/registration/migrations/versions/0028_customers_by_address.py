@@ -4,7 +4,7 @@ from alembic import op
 
 from services.runtime.data.database import create_index_concurrently
 
-revision = "0030"
+revision = "0028"
 down_revision = "0027"
 
 
