@@ -12,7 +12,11 @@ from liity.identity.v1.link_service_pb2 import (
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
-from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest, GetCustomerRequest
+from liity.registration.v1.customer_service_pb2 import (
+    CheckConsentWithdrawalRequest,
+    EndCustomershipRequest,
+    GetCustomerRequest,
+)
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
@@ -241,6 +245,11 @@ class ConsentService(ConsentServiceServicer):
         registration = await self._get_registration(link.subject)
         if not registration.customer_id:
             raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
+        # Before a run is started that could only end with the refusal.
+        check_withdrawal = CheckConsentWithdrawalRequest(
+            customer_id=registration.customer_id, registration_id=link.subject
+        )
+        await self._registration.call(self._customers.CheckConsentWithdrawal, check_withdrawal)
         get = GetCustomerRequest(customer_id=registration.customer_id)
         customer = (await self._registration.call(self._customers.GetCustomer, get)).customer
         end = EndCustomershipRequest(

@@ -184,6 +184,11 @@ class CustomerService(CustomerServiceServicer):
         caller = current_request().caller
         try:
             person_id = await self._look_up(request.personal_identity_code, unit_id)
+            # Before a run is started that could only end with the refusal.
+            check = registration_pb2.CheckTransferRequest(
+                request_id=request.request_id, person_id=person_id, unit_id=unit_id
+            )
+            await self._registration.call(self._customers.CheckTransfer, check)
             moved = await self._workflows.transfer(
                 registration_pb2.TransferCustomerRequest(
                     request_id=request.request_id,

@@ -8,7 +8,11 @@ from typing import Any
 from sqlalchemy import RowMapping, Uuid, bindparam, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest, UndoRemovalRequest
+from liity.registration.v1.customer_service_pb2 import (
+    CheckConsentWithdrawalRequest,
+    EndCustomershipRequest,
+    UndoRemovalRequest,
+)
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import (
@@ -123,6 +127,8 @@ _STANDING_CONSENT = (
     .order_by(consents.c.recorded_at.desc())
     .limit(1)
 )
+_WITHDRAWN = select(consents.c.withdrawn_at).where(consents.c.registration_id == bindparam("withdrawn"))
+_CUSTOMER = select(customers).where(_BY_ID)
 _WITHDRAW_CONSENT = (
     update(consents)
     .where(consents.c.registration_id == bindparam("withdrawn"))
@@ -228,12 +234,29 @@ async def _withdraw_consent(
     connection: AsyncConnection, customer: RowMapping, registration_id: str, moment: datetime
 ) -> None:
     """Records that the guardian withdrew the consent (R38). FAILED_PRECONDITION (NO_CONSENT_TO_WITHDRAW)."""
-    standing = await connection.scalar(_STANDING_CONSENT, {"id": customer["customer_id"]})
-    if standing != registration_id or not _is_child(customer["birth_date"]):
-        raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
+    await _require_standing(connection, customer, registration_id)
     await connection.execute(_WITHDRAW_CONSENT, {"withdrawn": registration_id, "moment": moment})
     use = use_row("consent:withdraw", [registration_id, customer["customer_id"], customer["person_id"]])
     await connection.execute(queries.INSERT_USE, use)
+
+
+async def check_withdrawal(connection: AsyncConnection, request: CheckConsentWithdrawalRequest) -> None:
+    """Refuses a withdrawal that `end` would refuse; one that was made is fine."""
+    customer = (await connection.execute(_CUSTOMER, {"id": request.customer_id})).mappings().first()
+    if customer is None:
+        raise not_found(REASON_CUSTOMER_NOT_FOUND)
+    if await connection.scalar(_WITHDRAWN, {"withdrawn": request.registration_id}) is not None:
+        return
+    if customer["state"] != CUSTOMER_STATE_ACTIVE:
+        raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+    await _require_standing(connection, customer, request.registration_id)
+
+
+async def _require_standing(connection: AsyncConnection, customer: RowMapping, registration_id: str) -> None:
+    """Refuses if the customership does not rest on a registration's consent, or no longer on any."""
+    standing = await connection.scalar(_STANDING_CONSENT, {"id": customer["customer_id"]})
+    if standing != registration_id or not _is_child(customer["birth_date"]):
+        raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
 
 
 def _is_child(birth_date: date | None) -> bool:

@@ -34,11 +34,11 @@ from services.registration.customers import (
     online,
     removals,
     temporary_need,
+    transfers,
 )
 from services.registration.customers import merges as customer_merges
 from services.registration.customers.merges import MERGES
 from services.registration.customers.own_data import BirthDates
-from services.registration.customers.transfers import transfer
 from services.registration.db.mapping import mail_address, profile_row
 from services.registration.db.models import customer_changes, customer_names, customers, registrations, units
 from services.registration.forms.edits import apply_mask, editing_errors, on_their_own
@@ -149,7 +149,16 @@ class CustomerServicer(CustomerServiceServicer):
     ) -> pb.TransferCustomerResponse:
         """Transfers a person to another unit (R16)."""
         async with self._engine.begin() as connection:
-            return await transfer(connection, request)
+            return await transfers.transfer(connection, request)
+
+    @override
+    async def CheckTransfer(
+        self, request: pb.CheckTransferRequest, _context: object
+    ) -> pb.CheckTransferResponse:
+        """Refuses what TransferCustomer would refuse (R16)."""
+        async with self._autocommit.connect() as connection:
+            await transfers.check(connection, request)
+        return pb.CheckTransferResponse()
 
     @override
     async def OrderCredentials(
@@ -208,6 +217,15 @@ class CustomerServicer(CustomerServiceServicer):
         async with self._engine.begin() as connection:
             row = await removals.end(connection, request)
         return pb.EndCustomershipResponse(customer=_to_message(row))
+
+    @override
+    async def CheckConsentWithdrawal(
+        self, request: pb.CheckConsentWithdrawalRequest, _context: object
+    ) -> pb.CheckConsentWithdrawalResponse:
+        """Refuses a withdrawal that would end nothing (R38)."""
+        async with self._autocommit.connect() as connection:
+            await removals.check_withdrawal(connection, request)
+        return pb.CheckConsentWithdrawalResponse()
 
     @override
     async def UndoRemoval(self, request: pb.UndoRemovalRequest, _context: object) -> pb.UndoRemovalResponse:

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from sqlalchemy import RowMapping, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest, TransferCustomerResponse
+from liity.registration.v1.customer_service_pb2 import (
+    CheckTransferRequest,
+    TransferCustomerRequest,
+    TransferCustomerResponse,
+)
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
 from liity.v1.reason_pb2 import (
@@ -30,10 +34,10 @@ from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 _OF_PERSON = registrations.c.person_id == bindparam("person")
 
 # Registrations before the customer: activating a registration locks them in this order.
-_LOCK_REGISTRATIONS = (
-    select(registrations).where(_OF_PERSON).order_by(registrations.c.created_at.desc()).with_for_update()
-)
-_LOCK_CUSTOMER = select(customers).where(customers.c.person_id == bindparam("person")).with_for_update()
+_REGISTRATIONS = select(registrations).where(_OF_PERSON).order_by(registrations.c.created_at.desc())
+_LOCK_REGISTRATIONS = _REGISTRATIONS.with_for_update()
+_CUSTOMER = select(customers).where(customers.c.person_id == bindparam("person"))
+_LOCK_CUSTOMER = _CUSTOMER.with_for_update()
 
 _MADE_BEFORE = (
     select(
@@ -72,20 +76,15 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
     """Transfers a person, in the connection's transaction; errors as the contract's."""
     person = {"person": request.person_id}
     saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).mappings().all()
-    request_id = uuid.UUID(request.request_id)
-    made = (await connection.execute(_MADE_BEFORE, {"request": request_id})).mappings().first()
+    made = await _made_before(connection, request)
     if made is not None:
-        return _made_before(made, request)
+        return _to_message(made)
     customer = (await connection.execute(_LOCK_CUSTOMER, person)).mappings().first()
-    latest = _in_force(request, saved, customer)
-    unit = (await connection.execute(_UNIT, {"unit": request.unit_id})).first()
-    if unit is None:
-        raise not_found(REASON_UNIT_NOT_FOUND)
-    if unit.closed_at is not None:
-        raise failed_precondition(REASON_UNIT_CLOSED)
+    latest = _in_force(request.unit_id, saved, customer)
+    await _require_open(connection, request.unit_id)
     moment = now()
     moved = {
-        "request_id": request_id,
+        "request_id": uuid.UUID(request.request_id),
         "registration_id": latest["registration_id"],
         "unit_id": request.unit_id,
         "previous_unit_id": latest["unit_id"],
@@ -109,9 +108,26 @@ async def transfer(connection: AsyncConnection, request: TransferCustomerRequest
     )
 
 
-def _in_force(
-    request: TransferCustomerRequest, saved: Sequence[RowMapping], customer: RowMapping | None
-) -> RowMapping:
+async def check(connection: AsyncConnection, request: CheckTransferRequest) -> None:
+    """Refuses what `transfer` would refuse. Locks nothing."""
+    if await _made_before(connection, request) is not None:
+        return
+    person = {"person": request.person_id}
+    saved = (await connection.execute(_REGISTRATIONS, person)).mappings().all()
+    customer = (await connection.execute(_CUSTOMER, person)).mappings().first()
+    _in_force(request.unit_id, saved, customer)
+    await _require_open(connection, request.unit_id)
+
+
+async def _require_open(connection: AsyncConnection, unit_id: str) -> None:
+    unit = (await connection.execute(_UNIT, {"unit": unit_id})).first()
+    if unit is None:
+        raise not_found(REASON_UNIT_NOT_FOUND)
+    if unit.closed_at is not None:
+        raise failed_precondition(REASON_UNIT_CLOSED)
+
+
+def _in_force(unit_id: str, saved: Sequence[RowMapping], customer: RowMapping | None) -> RowMapping:
     """The person's current registration; errors as the contract's if nothing can be transferred."""
     in_force = [row for row in saved if row["stage"] in (*NOT_BEGUN, *BEGUN)]
     waits = bool(in_force) and in_force[0]["stage"] in NOT_BEGUN
@@ -119,15 +135,23 @@ def _in_force(
         raise not_found(REASON_NOT_REGISTERED)
     if customer is not None and customer["state"] != CUSTOMER_STATE_ACTIVE:
         raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
-    if in_force[0]["unit_id"] == request.unit_id:
+    if in_force[0]["unit_id"] == unit_id:
         raise already_exists(REASON_BEING_REGISTERED if waits else REASON_ALREADY_REGISTERED_IN_THIS_UNIT)
     return in_force[0]
 
 
-def _made_before(made: RowMapping, request: TransferCustomerRequest) -> TransferCustomerResponse:
-    """The first answer to a repeated request, even if the person was transferred again since."""
-    if (made["unit_id"], made["person_id"]) != (request.unit_id, request.person_id):
+async def _made_before(
+    connection: AsyncConnection, request: TransferCustomerRequest | CheckTransferRequest
+) -> RowMapping | None:
+    """The transfer that the request has made, even if the person was transferred again since."""
+    by_id = {"request": uuid.UUID(request.request_id)}
+    made = (await connection.execute(_MADE_BEFORE, by_id)).mappings().first()
+    if made is not None and (made["unit_id"], made["person_id"]) != (request.unit_id, request.person_id):
         raise already_exists(REASON_REQUEST_ID_REUSED)
+    return made
+
+
+def _to_message(made: RowMapping) -> TransferCustomerResponse:
     return TransferCustomerResponse(
         customer_id=made["customer_id"] or "",
         registration_id=made["registration_id"],

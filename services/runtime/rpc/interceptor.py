@@ -369,7 +369,10 @@ class ServiceAuthenticator:
         given = call.metadata.get(ACTOR_METADATA)
         if isinstance(given, bytes):
             try:
-                return Actor.FromString(given)
+                actor = Actor.FromString(given)
             except DecodeError:
                 raise invalid([FieldViolation(ACTOR_METADATA, REASON_MALFORMED_MESSAGE)]) from None
+            if violations := violations_of(actor, f"{ACTOR_METADATA}."):
+                raise invalid(violations)
+            return actor
         return Actor(kind=ACTOR_KIND_SYSTEM, trace_id=call.trace_id)

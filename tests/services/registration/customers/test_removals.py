@@ -129,10 +129,18 @@ async def test_a_consent_is_withdrawn_by_who_gave_it_last_and_only_under_15(
     def withdrawal(of: pb.Customer, consent: str) -> pb.EndCustomershipRequest:
         return ending(of, reason=END_REASON_CONSENT_WITHDRAWN, withdrawn_registration_id=consent)
 
-    for wrong in (withdrawal(customer, other_id), withdrawal(grown, grown_id)):
-        assert await refusal(end(service, wrong)) == no_consent
+    async def check(of: pb.Customer, consent: str) -> None:
+        request = pb.CheckConsentWithdrawalRequest(customer_id=of.customer_id, registration_id=consent)
+        await service.gateway.call(service.customers.CheckConsentWithdrawal, request)
+
+    for of, consent in ((customer, other_id), (grown, grown_id)):
+        assert await refusal(check(of, consent)) == no_consent
+        assert await refusal(end(service, withdrawal(of, consent))) == no_consent
+    await check(customer, registration_id)
     withdraw = withdrawal(customer, registration_id)
     ended = await end(service, withdraw)
+    # A repetition of the guardian's call is to be answered as the call was.
+    await check(customer, registration_id)
     assert ended.state == CUSTOMER_STATE_MARKED_FOR_DELETION
     assert await end(service, withdraw) == ended
     assert (await service.get_customer(other.customer_id)).state == CUSTOMER_STATE_ACTIVE

@@ -45,6 +45,14 @@ def asked(person_id: str, unit: Unit, **fields: Any) -> pb.TransferCustomerReque
     return pb.TransferCustomerRequest(person_id=person_id, unit_id=unit.unit_id, **request)
 
 
+async def check(service: Service, request: pb.TransferCustomerRequest) -> None:
+    """Asks whether a transfer would be refused."""
+    asked = pb.CheckTransferRequest(
+        request_id=request.request_id, person_id=request.person_id, unit_id=request.unit_id
+    )
+    await service.gateway.call(service.customers.CheckTransfer, asked)
+
+
 async def move(service: Service, request: pb.TransferCustomerRequest) -> pb.TransferCustomerResponse:
     set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id=MOVER.account_id, unit_id=request.unit_id))
     return await service.worker.call(CustomerServiceStub(service.worker.channel).TransferCustomer, request)
@@ -176,8 +184,10 @@ async def test_a_repetition_answers_what_was_moved_though_the_person_was_moved_o
 ) -> None:
     saved = (await service.create(unit.unit_id, adult_form())).registration
     request = asked(saved.person_id, other)
+    await check(service, request)
     made = await move(service, request)
     await move(service, asked(saved.person_id, unit))
+    await check(service, request)
     assert await move(service, request) == made
     assert (await service.get(saved.registration_id)).unit_id == unit.unit_id
 
@@ -192,6 +202,7 @@ async def test_a_request_id_moves_one_person_to_one_unit(service: Service, unit:
         asked(another.person_id, other, request_id=request.request_id),
     ):
         assert await refusal(move(service, reused)) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+        assert await refusal(check(service, reused)) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
 
 
 async def test_the_log_of_both_units_shows_it(service: Service, unit: Unit, other: Unit) -> None:
@@ -225,6 +236,7 @@ async def test_what_cannot_be_moved_says_why(service: Service, unit: Unit, other
         (asked(ended.person_id, other), ("FAILED_PRECONDITION", "CUSTOMER_HAS_ENDED")),
         (asked(saved.person_id, nowhere), ("NOT_FOUND", "UNIT_NOT_FOUND")),
     ):
+        assert await refusal(check(service, request)) == expected
         assert await refusal(move(service, request)) == expected
     assert (await service.get(saved.registration_id)).unit_id == unit.unit_id
 
