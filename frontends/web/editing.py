@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from frontends.client import new_request_id
@@ -13,6 +13,13 @@ from frontends.web.pages import Visit
 from frontends.web.registrations.fields import EDITABLE
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
+from liity.v1.reason_pb2 import REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY
+
+GUARDIAN_EMAIL_CONFIRMED = "guardian_email_confirmed"
+"""The tick by which a guardian's address is confirmed."""
+
+ASKED_OF_GUARDIAN = frozenset({REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY})
+"""Questions about a guardian's address that the registrar may answer by confirming it (R40)."""
 
 _PURPOSE = "original"
 _LIFETIME = timedelta(days=1)
@@ -28,6 +35,8 @@ class Editing:
     form: Form
     etag: str
     original: str
+    asks_guardian: bool = False
+    """Whether the guardian's address must be confirmed (R40)."""
 
     @property
     def status(self) -> int:
@@ -61,7 +70,8 @@ async def save(
     now = values_of(stored, form.fields)
     original = _unsealed(visit) or now
     typed_etag = visit.typed.get("etag", "")
-    editing = Editing(form, typed_etag, _sealed(visit, original))
+    asked = GUARDIAN_EMAIL_CONFIRMED in visit.typed
+    editing = Editing(form, typed_etag, _sealed(visit, original), asks_guardian=asked)
     paths = form.changed(original)
     if visit.switches_language or form.errors:
         return editing
@@ -82,8 +92,18 @@ async def save(
         if not refusal.violations:
             raise
         form.take_errors(refusal, "form.")
-        return editing
+        return replace(editing, asks_guardian=editing.asks_guardian or asks_guardian(refusal))
     return None
+
+
+def asks_guardian(refusal: Refusal) -> bool:
+    """Whether a refusal asks the registrar to confirm the guardian's address (R40)."""
+    return any(reason in ASKED_OF_GUARDIAN for _, reason, _ in refusal.violations)
+
+
+def is_guardian_confirmed(visit: Visit) -> bool:
+    """Whether the registrar has confirmed the guardian's address."""
+    return visit.typed.get(GUARDIAN_EMAIL_CONFIRMED, "") == "yes"
 
 
 def _sealed(visit: Visit, values: Mapping[str, str]) -> str:

@@ -105,7 +105,13 @@ async def update(visit: Visit) -> Response:
     found = await _get(visit)
 
     async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
-        request = UpdateRegistrationRequest(name=_name(visit), request_id=request_id, etag=etag, form=form)
+        request = UpdateRegistrationRequest(
+            name=_name(visit),
+            request_id=request_id,
+            etag=etag,
+            form=form,
+            guardian_email_confirmed=editing.is_guardian_confirmed(visit),
+        )
         request.update_mask.paths.extend(paths)
         await visit.call(visit.site.api.registrations.UpdateRegistration, request)
 

@@ -89,6 +89,7 @@ from services.gateway.presentation.next_steps import getting_started
 from services.gateway.presentation.person_lookup import standing_of
 from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
 from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_cases.explain import Explaining
 from services.gateway.use_cases.save import Saving
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE, to_public
@@ -136,6 +137,7 @@ class RegistrationService(RegistrationServiceServicer):
         self._claims = Claims(registration)
         self._saving = saving
         self._explaining = explaining
+        self._own_address = CallersAddress(identity)
 
     @override
     async def CheckPersonalIdentityCode(
@@ -225,6 +227,9 @@ class RegistrationService(RegistrationServiceServicer):
             etag=request.etag,
             update_mask=request.update_mask,
             form=request.form,
+            registrars_address=not request.guardian_email_confirmed
+            and await self._own_address.equals(request.form.related_person.email),
+            guardian_email_confirmed=request.guardian_email_confirmed,
         )
         edit = workflow_pb2.EditRequest(request_id=request.request_id, update=update)
         updated = (await self._workflows.edit(registration.person_id, edit)).updated

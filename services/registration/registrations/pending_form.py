@@ -17,6 +17,7 @@ from services.registration.db.models import registrations, units
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise, to_json
 from services.registration.registrations import queries
+from services.registration.registrations.guardian_addresses import doubts_of_edit
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 from services.runtime.stages import NOT_BEGUN
@@ -57,14 +58,25 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         return _answer(row, before)
     if request.etag != etag_of(before):
         return UpdateFormResponse(registration=to_message(row), changed_meanwhile=_changed(request, before))
+    today = helsinki_day(now())
     errors = editing_errors(
         before,
         after,
         request.update_mask,
         birth_date=row["birth_date"],
         unit_kind=(await connection.execute(_UNIT_KIND, {"unit": row["unit_id"]})).scalar_one(),
-        today=helsinki_day(now()),
+        today=today,
     )
+    if not errors and not request.guardian_email_confirmed:
+        errors = await doubts_of_edit(
+            connection,
+            row["unit_id"],
+            before,
+            after,
+            birth_date=row["birth_date"],
+            today=today,
+            is_registrars=request.registrars_address,
+        )
     if errors:
         raise invalid(errors)
     # Whether a corrected address works is not known yet.

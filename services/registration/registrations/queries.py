@@ -244,25 +244,29 @@ OWN_CUSTOMERS = (
 """The active customers of a unit among some persons."""
 
 
-def _other_families() -> Select[Any]:
-    """Counts the last names in a unit, but one, of the children whose guardian has an address (R40)."""
-    of_customers = select(func.lower(customers.c.last_name).label("last_name")).where(
-        customers.c.email == bindparam("address"),
+_ADDRESSES = bindparam("addresses", type_=ARRAY(String))
+
+FAMILIES = (
+    select(customers.c.email.label("address"), customers.c.last_name.label("last_name"))
+    .where(
+        customers.c.email == func.any(_ADDRESSES),
         # The query's condition is the partial index's.
         customers.c.email != "",
         customers.c.unit_id == bindparam("unit"),
         customers.c.state == CUSTOMER_STATE_ACTIVE,
     )
-    of_waiting = select(func.lower(registrations.c.form["last_name"].astext)).where(
-        registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
-        registrations.c.form["related_person"]["email"].astext == bindparam("address"),
-        registrations.c.unit_id == bindparam("unit"),
+    .union(
+        select(
+            registrations.c.form["related_person"]["email"].astext,
+            registrations.c.form["last_name"].astext,
+        ).where(
+            registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
+            registrations.c.form["related_person"]["email"].astext == func.any(_ADDRESSES),
+            registrations.c.unit_id == bindparam("unit"),
+        )
     )
-    names = of_customers.union(of_waiting).subquery()
-    return select(func.count()).where(names.c.last_name != func.lower(bindparam("last_name", type_=String)))
-
-
-OTHER_FAMILIES = _other_families()
+)
+"""The last names in a unit of the children whose guardians have some addresses (R40)."""
 
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
