@@ -376,7 +376,7 @@ class RegistrationActivities:
         state_time = end.decline_time if end.HasField("decline_time") else None
         await self._void_links(step.registration_id, consent_state, state_time)
         if response.is_customer:
-            await self._erasure.erase_registration(step.registration_id)
+            await self._erasure.erase_registration(step.person_id, step.registration_id, end.stage)
         else:
             await self._erasure.erase_person(step.person_id)
         response.registration.first_names = details.first_names if details else ""
