@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from frontends.refusals import Refusal
 from frontends.web.class_lists.files import format_of
-from frontends.web.editing import ASKED_OF_GUARDIAN
+from frontends.web.guardian_email import ASKED_OF_GUARDIAN
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from liity.v1.class_list_service_pb2 import (

@@ -8,6 +8,7 @@ from frontends.refusals import Refusal
 from frontends.web import editing, words
 from frontends.web.customers import staff
 from frontends.web.forms import Field, Form, Group, Kind, values_of
+from frontends.web.guardian_email import is_guardian_confirmed
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import NEW_CUSTOMER
@@ -72,7 +73,7 @@ async def update(visit: Visit) -> Response:
             request_id=request_id,
             etag=etag,
             form=form,
-            guardian_email_confirmed=editing.is_guardian_confirmed(visit),
+            guardian_email_confirmed=is_guardian_confirmed(visit),
         )
         request.update_mask.paths.extend(paths)
         await visit.call(visit.site.api.customers.UpdateCustomer, request)

@@ -3,8 +3,8 @@
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
-from frontends.web.editing import GUARDIAN_EMAIL_CONFIRMED, asks_guardian, is_guardian_confirmed
 from frontends.web.forms import Form
+from frontends.web.guardian_email import GUARDIAN_EMAIL_CONFIRMED, asks_guardian, is_guardian_confirmed
 from frontends.web.pages import Visit
 from frontends.web.registrations.check import CODE, CODE_LIFETIME
 from frontends.web.registrations.fields import NEW_CUSTOMER, WITHOUT_CODE
