@@ -56,9 +56,12 @@ from services.registration.registrations import queries
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
     FAMILIES_OF_ONE_ADDRESS,
+    FIRST_GUARDIAN,
+    OTHER_GUARDIAN,
     consent_needed,
     day_of_age,
     full_years,
+    guardians_of,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.rpc.errors import (
@@ -73,7 +76,10 @@ from services.runtime.rpc.errors import (
 from services.runtime.rpc.interceptor import violations_of
 from services.runtime.stages import UNDER_WAY
 
-_GUARDIAN_EMAIL = "form.related_person.email"
+_GUARDIAN_EMAILS = {
+    FIRST_GUARDIAN: "form.related_person.email",
+    OTHER_GUARDIAN: "form.other_guardian.email",
+}
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
@@ -117,17 +123,30 @@ class Saving:
         self, request: PrepareRegistrationRequest, form: CustomerForm, errors: list[FieldViolation]
     ) -> list[FieldViolation]:
         """What the registrar must confirm of the guardian's address before it is mailed to (R40)."""
-        address = form.related_person.email
-        if request.guardian_email_confirmed or not address or _GUARDIAN_EMAIL in {e.field for e in errors}:
+        if request.guardian_email_confirmed:
             return []
-        if request.registrars_address:
-            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_IS_REGISTRARS)]
-        asked = {"unit": request.unit_id, "address": address, "last_name": form.last_name}
+        is_registrars = {
+            FIRST_GUARDIAN: request.registrars_address,
+            OTHER_GUARDIAN: request.registrars_other_address,
+        }
+        wrong = {error.field for error in errors}
+        doubts = []
+        for number, guardian in guardians_of(form).items():
+            field = _GUARDIAN_EMAILS[number]
+            if not guardian.email or field in wrong:
+                continue
+            if is_registrars[number]:
+                doubts.append(FieldViolation(field, REASON_GUARDIAN_EMAIL_IS_REGISTRARS))
+            elif await self._is_of_many(request.unit_id, guardian.email, form.last_name):
+                doubts.append(FieldViolation(field, REASON_GUARDIAN_EMAIL_OF_MANY))
+        return doubts
+
+    async def _is_of_many(self, unit_id: str, address: str, last_name: str) -> bool:
+        """Whether an address is given as the guardian's of children of many families in a unit."""
+        asked = {"unit": unit_id, "address": address, "last_name": last_name}
         async with self._engine.connect() as connection:
             others = await connection.scalar(queries.OTHER_FAMILIES, asked)
-        if others is not None and others + 1 >= FAMILIES_OF_ONE_ADDRESS:
-            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_OF_MANY)]
-        return []
+        return others is not None and others + 1 >= FAMILIES_OF_ONE_ADDRESS
 
     async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
         """Stores a registration, and its customer unless it must wait."""
@@ -225,6 +244,9 @@ def _creation(
         "wrong_recipient_since": None,
         "declined_at": None,
         "decline_ends_at": None,
+        "both_guardians_needed": request.both_guardians_needed,
+        "asks_other_guardian": form.HasField("other_guardian"),
+        "guardians": None,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if request.missing_code_reason:
