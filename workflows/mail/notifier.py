@@ -41,6 +41,8 @@ from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, Registr
 from services.runtime.rpc.errors import Refusal, unavailable
 from services.runtime.rpc.peer import Peer
 
+_OTHER_GUARDIAN = 2
+
 _SMTP_TIMEOUT = 45.0
 """Seconds a mail may take: longer than the notification service waits for a mail server."""
 
@@ -65,7 +67,9 @@ class Mailing:
 
     async def details(self, step: RegistrationStep, *, also_if_ended: bool = False) -> MailingDetails | None:
         """Recipients; None once the registration or (without `also_if_ended`) the customership has ended."""
-        request = GetMailingDetailsRequest(registration_id=step.registration_id, also_if_ended=also_if_ended)
+        request = GetMailingDetailsRequest(
+            registration_id=step.registration_id, also_if_ended=also_if_ended, guardian=step.guardian
+        )
         response = await self._registration.call(self._registrations.GetMailingDetails, request)
         return response.mailing_details if response.HasField("mailing_details") else None
 
@@ -166,6 +170,9 @@ class Mailing:
             first_names=details.first_names,
             unit_display_name=details.unit_display_name,
             template=template,
+            guardian_name=details.guardian_name
+            if address == guardian_address(details, step.guardian)
+            else "",
         )
         await self.tell_registrar(step, details, "address undeliverable", address_undeliverable=content)
 
@@ -250,6 +257,11 @@ class Mailing:
         if recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
             return details.related_person_email
         return details.customer_email
+
+
+def guardian_address(details: MailingDetails, guardian: int) -> str:
+    """The address of one of two guardians (R39); of the only one with 0."""
+    return details.other_guardian_email if guardian == _OTHER_GUARDIAN else details.related_person_email
 
 
 def key(event_id: str, name: str) -> str:

@@ -87,4 +87,10 @@ class ReturnedMailActivities:
             if address and recipient_digest(UUID(mail.request_id), address) == mail.recipient_digest:
                 await self._mailing.tell_undeliverable(step, details, address, mail.template)
                 return
+        other = details.other_guardian_email
+        if other and recipient_digest(UUID(mail.request_id), other) == mail.recipient_digest:
+            step.guardian = 2
+            details = await self._mailing.details(step) or details
+            await self._mailing.tell_undeliverable(step, details, other, mail.template)
+            return
         # The address was corrected meanwhile, or is a registrar's own.

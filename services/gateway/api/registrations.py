@@ -174,6 +174,7 @@ class RegistrationService(RegistrationServiceServicer):
         addresses = (
             ("form.email", request.form.email),
             ("form.related_person.email", request.form.related_person.email),
+            ("form.other_guardian.email", request.form.other_guardian.email),
         )
         meant = [
             AddressSuggestion(field=field, suggested=suggested) for field, suggested in suggestions(addresses)
@@ -266,15 +267,17 @@ class RegistrationService(RegistrationServiceServicer):
         """Records a consent given otherwise than by the link (R29)."""
         registration = await self._get(request.name)
         await self._require_unclaimed_by_others(registration)
-        check = CheckConsentRequest(consent=request.consent)
-        await self._registration.call(self._registrations.CheckConsent, check)
+        check = CheckConsentRequest(consent=request.consent, registration_id=registration.registration_id)
+        checked = await self._registration.call(self._registrations.CheckConsent, check)
         evidence = ConsentEvidence(
             method=ConsentEvidence.METHOD_RECORDED,
             guardian_name=request.consent.guardian_name,
             sign_date=request.consent.sign_date,
             recorded_by=current_request().caller.account_id,
         )
-        consent = workflow_pb2.RecordConsentRequest(request_id=request.request_id, evidence=evidence)
+        consent = workflow_pb2.RecordConsentRequest(
+            request_id=request.request_id, evidence=evidence, guardian=checked.guardian
+        )
         recorded = await self._workflows.record_consent(registration.person_id, consent)
         return RecordConsentResponse(registration=to_public(recorded))
 

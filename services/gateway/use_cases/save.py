@@ -87,7 +87,12 @@ class Saving:
             unit_id=unit_id,
             form=request.form,
             account_id=caller.account_id,
-            registrars_address=await self._is_registrars(request, caller.account_id),
+            registrars_address=await self._is_registrars(
+                request, request.form.related_person.email, caller.account_id
+            ),
+            registrars_other_address=await self._is_registrars(
+                request, request.form.other_guardian.email, caller.account_id
+            ),
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
         violations: list[FieldViolation] = []
@@ -133,9 +138,8 @@ class Saving:
             await self._workflows.make_way(prepare.person_id, request.request_id)
         return await self._workflows.save(create)
 
-    async def _is_registrars(self, request: RegisterCustomerRequest, account_id: str) -> bool:
-        """Whether the guardian's address is the registrar's own, and that is not confirmed (R40)."""
-        address = request.form.related_person.email
+    async def _is_registrars(self, request: RegisterCustomerRequest, address: str, account_id: str) -> bool:
+        """Whether a guardian's address is the registrar's own, and that is not confirmed (R40)."""
         asks_guardian = request.form.applicant == APPLICANT_GUARDIAN and not request.form.HasField(
             "paper_consent"
         )

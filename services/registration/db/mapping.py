@@ -162,9 +162,7 @@ def to_message(row: Row) -> Registration:
 
 
 def _guardian(stored: Mapping[str, Any]) -> GuardianState:
-    state = GuardianState(
-        guardian=stored["guardian"], answer=stored["answer"] or GUARDIAN_ANSWER_UNSPECIFIED
-    )
+    state = GuardianState(guardian=stored["guardian"], answer=stored["answer"] or GUARDIAN_ANSWER_UNSPECIFIED)
     moments = (
         (state.answer_time, "answered_at"),
         (state.undeliverable_time, "undeliverable_since"),
