@@ -49,8 +49,8 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
     )
     workflows_both_guardians_needed: bool = Field(
         False,
-        description="Whether the consent of both is needed where two guardians are asked (R39). Otherwise one is"
-        " enough, and a decline beside it is shown to customer service.",
+        description="Whether the consent of both is needed where two guardians are asked (R39). Otherwise one"
+        " is enough, and a decline beside it is shown to customer service.",
     )
     workflows_welcome_delay: timedelta = Field(
         timedelta(days=14),

@@ -55,6 +55,7 @@ from liity.v1.registration_pb2 import (
 )
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.runtime.clock import from_proto_date
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line, is_blank
@@ -77,10 +78,6 @@ FAMILIES_OF_ONE_ADDRESS = 5
 
 HOME_COUNTRY = "FI"
 """The country of an address without one."""
-
-FIRST_GUARDIAN, OTHER_GUARDIAN = 1, 2
-"""Numbers of two guardians (R39): the form's `related_person` and `other_guardian`."""
-
 _FINLAND = 358
 _LONGEST_MOBILE = 10
 """Digits of a Finnish mobile number without its first 0, at most."""

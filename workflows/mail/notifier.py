@@ -38,10 +38,9 @@ from liity.v1.customer_form_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from services.runtime.guardians import OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, unavailable
 from services.runtime.rpc.peer import Peer
-
-_OTHER_GUARDIAN = 2
 
 _SMTP_TIMEOUT = 45.0
 """Seconds a mail may take: longer than the notification service waits for a mail server."""
@@ -261,7 +260,7 @@ class Mailing:
 
 def guardian_address(details: MailingDetails, guardian: int) -> str:
     """The address of one of two guardians (R39); of the only one with 0."""
-    return details.other_guardian_email if guardian == _OTHER_GUARDIAN else details.related_person_email
+    return details.other_guardian_email if guardian == OTHER_GUARDIAN else details.related_person_email
 
 
 def key(event_id: str, name: str) -> str:

@@ -15,6 +15,7 @@ from liity.registration.v1.registration_service_pb2_grpc import RegistrationServ
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1.registration_workflow_pb2 import Adopt, CreatedRegistration, Timetable
 from services.runtime.clock import from_proto_date, helsinki_moment
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.stages import ENDED
@@ -55,9 +56,9 @@ class AdoptionActivities:
             created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
         go_on(created)
         if found.registration.stage == STAGE_WAITING_FOR_CONSENT:
-            created.guardian_corrections = await self._corrections(created, 1)
+            created.guardian_corrections = await self._corrections(created, FIRST_GUARDIAN)
             if created.registration.other_guardian_asked:
-                created.other_guardian_corrections = await self._corrections(created, 2)
+                created.other_guardian_corrections = await self._corrections(created, OTHER_GUARDIAN)
         return created
 
     async def _ended(self, registration_id: str) -> CreatedRegistration:
@@ -110,7 +111,7 @@ def consent_link_request(
 
     Keyed by the registration, not the event: a reminder repeats the link of the request.
     """
-    name = "consent link of the other guardian" if guardian == 2 else "consent link"
+    name = "consent link of the other guardian" if guardian == OTHER_GUARDIAN else "consent link"
     if corrections:
         name = f"{name} {corrections}"
     return IssueLinkRequest(

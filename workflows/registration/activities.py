@@ -99,6 +99,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WrongRecipientStep,
 )
 from services.runtime.clock import deadline_after, from_proto_date, helsinki_moment, now
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
@@ -629,7 +630,7 @@ class RegistrationActivities:
 
     async def _consent_link(self, step: RegistrationStep) -> IssueLinkResponse:
         request = consent_link_request(
-            step.registration_id, step.guardian_corrections, step.deadline, step.guardian or 1
+            step.registration_id, step.guardian_corrections, step.deadline, step.guardian or FIRST_GUARDIAN
         )
         return await self._identity.call(self._links.IssueLink, request)
 
@@ -656,7 +657,7 @@ class RegistrationActivities:
         *,
         guardian: int = 0,
     ) -> None:
-        """Voids the registration's links, or one guardian's; each tells the guardian the state from then on."""
+        """Voids the registration's links, or one guardian's; each tells the state from then on."""
         void = VoidLinksRequest(
             purpose=LINK_PURPOSE_CONSENT,
             subject=registration_id,
@@ -679,7 +680,7 @@ def named_guardians(update: UpdateFormRequest) -> list[int]:
     """The guardians whose address an update changes (R39)."""
     return [
         number
-        for number, field in enumerate(("related_person", "other_guardian"), 1)
+        for number, field in ((FIRST_GUARDIAN, "related_person"), (OTHER_GUARDIAN, "other_guardian"))
         if not {field, f"{field}.email"}.isdisjoint(update.update_mask.paths)
     ]
 

@@ -38,14 +38,10 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     TakeBackDeclineRequest,
     WrongRecipientStep,
 )
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.temporal.codec import OperatorText
 from workflows.registration.activities import RegistrationActivities
-from workflows.registration.state import (
-    FIRST_GUARDIAN,
-    OTHER_GUARDIAN,
-    RegistrationRun,
-    acts_for_the_unit,
-)
+from workflows.registration.state import RegistrationRun, acts_for_the_unit
 from workflows.support.deadlines import reminder_gap, reminder_times
 from workflows.support.steps import AGAIN, noted, quick_step
 

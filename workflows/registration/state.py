@@ -32,6 +32,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationWorkflowInput,
     StageResponse,
 )
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import reason_name
 from services.runtime.temporal.codec import OperatorText
@@ -44,9 +45,6 @@ from workflows.support.steps import AGAIN, mail_while, noted, quick_step
 
 _LAST_MAILS = timedelta(minutes=10)
 """How long a run waits for its mails before it continues as new."""
-
-FIRST_GUARDIAN, OTHER_GUARDIAN = 1, 2
-"""Numbers of the guardians who are asked for consent (R39)."""
 
 EDITS_PER_RUN = 1000
 """Edits and orders of a link after which a run continues as new. Temporal accepts 2,000 updates per run."""

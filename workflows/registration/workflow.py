@@ -58,6 +58,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     VerifyIdentityRequest,
     WithdrawRequest,
 )
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.security.hetu_detector import looks_like_hetu
 from services.runtime.stages import BEGUN, ENDED, UNDER_WAY, WAITING
 from services.runtime.temporal.names import RegistrationWorkflowNames
@@ -66,13 +67,7 @@ from workflows.reconciliation.adoption_activities import AdoptionActivities
 from workflows.registration.activities import RegistrationActivities, named_guardians
 from workflows.registration.consent import ConsentPhase
 from workflows.registration.decisions import DecisionPhase
-from workflows.registration.state import (
-    FIRST_GUARDIAN,
-    FOR_CUSTOMER_SERVICE,
-    OTHER_GUARDIAN,
-    RegistrationRun,
-    refusal,
-)
+from workflows.registration.state import FOR_CUSTOMER_SERVICE, RegistrationRun, refusal
 from workflows.registration.welcome import WelcomePhase
 from workflows.support.actor_context import acts_by_hand
 from workflows.support.operators import Operated

@@ -68,12 +68,10 @@ from liity.v1.registration_pb2 import (
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import FieldViolation, Refusal, failed_precondition, invalid
 from services.runtime.rpc.peer import Peer
-
-FIRST_GUARDIAN, OTHER_GUARDIAN = 1, 2
-"""Numbers of two guardians (R39)."""
 
 
 class ConsentService(ConsentServiceServicer):

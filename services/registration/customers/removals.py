@@ -30,8 +30,9 @@ from services.registration.customers.merges import MERGES
 from services.registration.db.mapping import Row
 from services.registration.db.models import consents, customers, registrations, removals
 from services.registration.registrations import guardians, queries
-from services.registration.rules import AGE_OF_OWN_DECISION, FIRST_GUARDIAN, full_years
+from services.registration.rules import AGE_OF_OWN_DECISION, full_years
 from services.runtime.clock import helsinki_day, now
+from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import already_exists, failed_precondition, not_found
 from services.runtime.stages import NOT_BEGUN, STARTING

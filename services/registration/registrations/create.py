@@ -56,14 +56,13 @@ from services.registration.registrations import queries
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
     FAMILIES_OF_ONE_ADDRESS,
-    FIRST_GUARDIAN,
-    OTHER_GUARDIAN,
     consent_needed,
     day_of_age,
     full_years,
     guardians_of,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import (
     FieldViolation,
     Refusal,

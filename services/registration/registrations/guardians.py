@@ -23,12 +23,11 @@ from liity.v1.registration_pb2 import (
 from services.registration.db.models import guardians, registrations
 from services.registration.registrations import queries
 from services.registration.rules import (
-    FIRST_GUARDIAN,
-    OTHER_GUARDIAN,
     consent_is_declined,
     consent_is_given,
     guardians_of,
 )
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 
 _OF_REGISTRATION = guardians.c.registration_id == bindparam(
     "registration", type_=guardians.c.registration_id.type

@@ -48,12 +48,12 @@ from services.registration.registrations.create import Saving
 from services.registration.registrations.duplicates import possible_duplicates_of
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
-    FIRST_GUARDIAN,
     day_of_age,
     guardians_of,
     named_guardian,
 )
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
+from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 from services.runtime.text.cleaning import clean_line
