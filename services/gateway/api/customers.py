@@ -134,8 +134,9 @@ class CustomerService(CustomerServiceServicer):
             etag=request.etag,
             update_mask=request.update_mask,
             form=request.form,
-            registrars_address=not request.guardian_email_confirmed
-            and await self._own_address.equals(request.form.related_person.email),
+            registrars_email=""
+            if request.guardian_email_confirmed
+            else await self._own_address.read_for(request.form),
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
         await self._claims.require_customer_unclaimed_by_others(update.customer_id)

@@ -333,7 +333,7 @@ async def _change(
             after,
             birth_date=row["birth_date"],
             today=today,
-            is_registrars=request.registrars_address,
+            registrars_email=request.registrars_email,
         )
     if errors:
         raise invalid(errors)

@@ -112,17 +112,13 @@ class Saving:
         self, request: PrepareRegistrationRequest, form: CustomerForm, errors: list[FieldViolation]
     ) -> list[FieldViolation]:
         """What the registrar must confirm of the guardian's address before it is mailed to (R40)."""
-        address = form.related_person.email
-        if (
-            request.guardian_email_confirmed
-            or not address
-            or guardian_addresses.FIELD in {e.field for e in errors}
-        ):
+        if request.guardian_email_confirmed:
             return []
+        wrong = {error.field for error in errors}
         async with self._engine.connect() as connection:
-            known = await guardian_addresses.families(connection, request.unit_id, [address])
-        reason = guardian_addresses.doubt(form, known, is_registrars=request.registrars_address)
-        return [FieldViolation(guardian_addresses.FIELD, reason)] if reason is not None else []
+            known = await guardian_addresses.families(connection, request.unit_id, [form])
+        doubts = guardian_addresses.doubts(form, known, request.registrars_email)
+        return [doubt for doubt in doubts if doubt.field not in wrong]
 
     async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
         """Stores a registration, and its customer unless it must wait."""
@@ -220,6 +216,9 @@ def _creation(
         "wrong_recipient_since": None,
         "declined_at": None,
         "decline_ends_at": None,
+        "both_guardians_needed": request.both_guardians_needed,
+        "asks_other_guardian": form.HasField("other_guardian"),
+        "guardians": None,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if request.missing_code_reason:
