@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 
-import aiohttp
 import pytest
 
 from frontends.web.app import PAGES
 from frontends.web.pages import Page, Who
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
 from tests.conftest import Amount
+from tests.support.http_client import http_client
 from tests.support.registration_forms import paper_consent
 from tests.support.web_visitor import HtmlForm, Visitor
 from tests.system.conftest import Api
@@ -115,7 +115,7 @@ async def test_whatever_is_typed_is_answered_by_a_page(
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""])
 async def test_a_body_that_is_no_form_is_refused(web: str, kind: str, body: bytes) -> None:
     headers = {"Sec-Fetch-Site": "same-origin"} | ({"Content-Type": kind} if kind else {})
-    async with aiohttp.ClientSession() as http:
+    async with http_client() as http:
         for path in ("/log-in", "/consent", "/language/fi"):
-            async with http.post(web + path, data=body, headers=headers) as answer:
-                assert answer.status in {200, 400, 403, 405, 413, 422}, await answer.text()
+            answer = await http.post(web + path, content=body, headers=headers)
+            assert answer.status_code in {200, 400, 403, 405, 413, 422}, answer.text
