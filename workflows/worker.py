@@ -180,6 +180,8 @@ def create_steps(
         registering.take_back_decline,
         registering.activate_registration,
         registering.mail_receipt,
+        registering.record_dissent,
+        registering.mail_dissent_receipt,
         registering.tell_consent_given,
         registering.tell_consent_outgrown,
         registering.end_registration,

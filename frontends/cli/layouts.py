@@ -16,6 +16,7 @@ _FORM: Mapping[str, str] = {
     "Phone": "{form.phone}",
     "Address": "{form.address}",
     "Related person": "{form.related_person}",
+    "Other guardian": "{form.other_guardian}",
     "Credentials to": "{form.credentials_recipient}",
     "Entitled": "{form.entitlement_declared}",
     "Print disability": "{form.print_disability}",

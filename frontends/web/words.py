@@ -149,12 +149,17 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "CODE_OF_KEPT": N_("Both have one: that of the customer that stays counts"),
         "CODE_OF_MERGED": N_("Both have one: that of the other customer counts"),
     },
+    "GuardianAnswer": {
+        "GUARDIAN_ANSWER_CONSENTS": N_("Consents"),
+        "GUARDIAN_ANSWER_DECLINES": N_("Does not consent"),
+    },
     "WorkItemKind": {
         "WORK_ITEM_KIND_REACTIVATION": N_("Customers to bring back"),
         "WORK_ITEM_KIND_IDENTITY_CHECK": N_("Identities to check"),
         "WORK_ITEM_KIND_UNDELIVERABLE_MAIL": N_("Mail that does not arrive"),
         "WORK_ITEM_KIND_POSSIBLE_DUPLICATE": N_("Possible duplicates"),
         "WORK_ITEM_KIND_MESSAGE": N_("Messages of units"),
+        "WORK_ITEM_KIND_DISSENT": N_("Guardians who do not agree"),
     },
     "ClaimFilter": {
         "CLAIM_FILTER_UNCLAIMED": N_("Nobody's"),
@@ -226,6 +231,7 @@ USES: Mapping[str, str] = {
     "unit:update": N_("Unit changed"),
     "use-log:search": N_("Log of use searched"),
     "use-log:suspicions": N_("Suspicious use listed"),
+    "work:acknowledge-dissent": N_("A guardian's dissent marked as known"),
     "work:claim": N_("Work item taken"),
     "work:dismiss-duplicate": N_("Two customers kept as two persons"),
     "work:list": N_("Work list read"),

@@ -97,6 +97,26 @@ APPLYING = Group(
         ),
         Field("related_person.relation", N_("Relation to the customer"), optional=True, width="medium"),
         Field(
+            "other_guardian.full_name",
+            N_("Name of the other guardian"),
+            hint=N_("Only if both guardians of a child under 15 are to be asked for consent by mail."),
+            optional=True,
+        ),
+        Field(
+            "other_guardian.email",
+            N_("E-mail address of the other guardian"),
+            Kind.EMAIL,
+            N_("Another address than the first guardian's."),
+            optional=True,
+        ),
+        Field(
+            "other_guardian.phone",
+            N_("Telephone of the other guardian"),
+            Kind.TEL,
+            optional=True,
+            width="medium",
+        ),
+        Field(
             "paper_consent.guardian_name",
             N_("Consent on paper: name of the guardian who signed"),
             hint=N_("Only if a guardian of a child under 15 has consented on paper already."),

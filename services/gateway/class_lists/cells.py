@@ -38,6 +38,7 @@ _NAMES = frozenset(
         "form.first_names",
         "form.last_name",
         "form.related_person.full_name",
+        "form.other_guardian.full_name",
         "form.paper_consent.guardian_name",
     }
 )
