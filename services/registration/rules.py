@@ -39,6 +39,7 @@ from liity.v1.reason_pb2 import (
     REASON_INVALID_PHONE,
     REASON_INVALID_POSTCODE,
     REASON_NOT_TEMPORARY,
+    REASON_PROTECTED_ADDRESS,
     REASON_REQUIRED,
     REASON_SCHOOL_SUPPORT_NOT_ALLOWED,
     REASON_SCHOOL_SUPPORT_REQUIRED,
@@ -46,6 +47,7 @@ from liity.v1.reason_pb2 import (
     Reason,
 )
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
+from services.registration.forms.withholding import holds_address
 from services.runtime.clock import from_proto_date
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.text import email_addresses
@@ -222,7 +224,13 @@ def _names(form: CustomerForm) -> Iterator[FieldViolation]:
 
 
 def _address(form: CustomerForm) -> Iterator[FieldViolation]:
+    """Required, except that none is taken for a protected person (R37)."""
+    if form.protected_person:
+        if holds_address(form):
+            yield FieldViolation("address", REASON_PROTECTED_ADDRESS)
+        return
     if not form.HasField("address"):
+        yield FieldViolation("address", REASON_REQUIRED)
         return
     address = form.address
     yield from _missing(

@@ -11,6 +11,16 @@ HOME = (
     Field("address.municipality", N_("Municipality of residence"), width="medium"),
 )
 
+PROTECTED = Field(
+    "protected_person",
+    N_("The person has a non-disclosure order, or needs protection for another reason"),
+    Kind.TICK,
+    N_("Then leave the address empty. Customer service alone sees the telephone numbers and the additional "
+       "information, and arranges what is sent by post."),
+    optional=True,
+)
+"""Only of a new customer: later, customer service marks and unmarks."""
+
 PERSON = Group(
     N_("The customer"),
     [
@@ -152,11 +162,24 @@ MORE = Group(
     ],
 )
 
-NEW_CUSTOMER = (PERSON, ADDRESS, ENTITLEMENT, APPLYING, USE, CHOICES, MORE)
+NEW_ADDRESS = Group(ADDRESS.title, [PROTECTED, *ADDRESS.fields])
+
+NEW_CUSTOMER = (PERSON, NEW_ADDRESS, ENTITLEMENT, APPLYING, USE, CHOICES, MORE)
 """The whole form."""
 
 EDITABLE = {"person": PERSON, "contact": ADDRESS, "related": APPLYING, "more": MORE}
 """Groups that can be edited afterwards."""
+
+_WITHHELD = {"phone", "related_person.phone", "additional_information"}
+EDITABLE_PROTECTED = tuple(
+    Group(
+        group.title,
+        [each for each in group.fields if each not in HOME and each.name not in _WITHHELD],
+        group.hint,
+    )
+    for group in (PERSON, ADDRESS, APPLYING)
+)
+"""The same of a protected person: what is withheld can be neither seen nor edited here."""
 
 WITHOUT_CODE = Group(
     N_("No personal identity code"),

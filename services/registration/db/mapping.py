@@ -21,6 +21,7 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_UNSPECIFIED
 from services.registration.forms import name_keys
 from services.registration.forms.normalise import to_json
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 
 Row = RowMapping | dict[str, Any]
 
@@ -105,7 +106,7 @@ def consent_row(
 def mailing_details(
     form: CustomerForm, unit_id: str, unit_display_name: str, registrar_account_id: str
 ) -> MailingDetails:
-    """The recipients of mail, by the current form."""
+    """The recipients of mail, by the current form. No mail names the unit of a protected person (R37)."""
     return MailingDetails(
         first_names=form.first_names,
         language=form.language,
@@ -113,7 +114,7 @@ def mailing_details(
         related_person_email=form.related_person.email,
         credentials_recipient=form.credentials_recipient,
         unit_id=unit_id,
-        unit_display_name=unit_display_name,
+        unit_display_name=UNNAMED_UNIT if form.protected_person else unit_display_name,
         registrar_account_id=registrar_account_id,
         kind=form.kind,
     )
@@ -149,4 +150,5 @@ def to_message(row: Row) -> Registration:
         undeliverable_time=row["undeliverable_since"],
         decline_time=row["declined_at"],
         decline_end_time=row["decline_ends_at"],
+        is_protected=row["is_protected"],
     )

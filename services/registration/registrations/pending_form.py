@@ -12,10 +12,12 @@ from liity.registration.v1.registration_service_pb2 import UpdateFormRequest, Up
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.reason_pb2 import REASON_NOT_WAITING, REASON_REGISTRATION_NOT_FOUND
 from services.registration.audit.entries import use_row
+from services.registration.customers import protection
 from services.registration.db.mapping import to_message
 from services.registration.db.models import registrations, units
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise, to_json
+from services.registration.forms.withholding import withhold
 from services.registration.registrations import queries
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
@@ -67,6 +69,9 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     )
     if errors:
         raise invalid(errors)
+    if after.protected_person:
+        after, withheld = withhold(after)
+        await protection.keep(connection, row["person_id"], withheld)
     # Whether a corrected address works is not known yet.
     is_corrected = after.related_person.email != before.related_person.email
     change = {
