@@ -1,5 +1,7 @@
 """The fields of a new customer's form, as the contract has them, in the order of the page."""
 
+from collections.abc import Sequence
+
 from frontends.web.forms import Field, Group, Kind
 from frontends.web.language import N_
 
@@ -15,8 +17,10 @@ PROTECTED = Field(
     "protected_person",
     N_("The person has a non-disclosure order, or needs protection for another reason"),
     Kind.TICK,
-    N_("Then leave the address empty. Customer service alone sees the telephone numbers and the additional "
-       "information, and arranges what is sent by post."),
+    N_(
+        "Then leave the address empty. Customer service alone sees the telephone numbers and the additional "
+        "information, and arranges what is sent by post."
+    ),
     optional=True,
 )
 """Only of a new customer: later, customer service marks and unmarks."""
@@ -170,16 +174,22 @@ NEW_CUSTOMER = (PERSON, NEW_ADDRESS, ENTITLEMENT, APPLYING, USE, CHOICES, MORE)
 EDITABLE = {"person": PERSON, "contact": ADDRESS, "related": APPLYING, "more": MORE}
 """Groups that can be edited afterwards."""
 
-_WITHHELD = {"phone", "related_person.phone", "additional_information"}
-EDITABLE_PROTECTED = tuple(
-    Group(
-        group.title,
-        [each for each in group.fields if each not in HOME and each.name not in _WITHHELD],
-        group.hint,
-    )
-    for group in (PERSON, ADDRESS, APPLYING)
+_WITHHELD = frozenset(
+    {*(each.path for each in HOME), "phone", "related_person.phone", "additional_information"}
 )
-"""The same of a protected person: what is withheld can be neither seen nor edited here."""
+"""What of a protected person stands in no form (R37): it can be neither seen nor edited."""
+
+
+def editable(groups: Sequence[Group], *, protected: bool) -> Sequence[Group]:
+    """The groups as they can be edited of a customer, protected or not."""
+    if not protected:
+        return groups
+    shown = [
+        Group(group.title, [each for each in group.fields if each.path not in _WITHHELD], group.note)
+        for group in groups
+    ]
+    return [group for group in shown if group.fields]
+
 
 WITHOUT_CODE = Group(
     N_("No personal identity code"),

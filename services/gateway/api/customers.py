@@ -58,6 +58,7 @@ from liity.v1.customer_service_pb2 import (
     UpdateCustomerResponse,
 )
 from liity.v1.customer_service_pb2_grpc import CustomerServiceServicer
+from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_TRANSFER
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
@@ -433,7 +434,7 @@ class CustomerService(CustomerServiceServicer):
             raise not_found(REASON_MESSAGE_NOT_FOUND)
         asked = GetMessageRequest(message_id=message_id)
         message = (await self._registration.call(self._messages.GetMessage, asked)).message
-        if message.unit_id != unit_id or not message.registration_id:
+        if message.unit_id != unit_id or message.context != MESSAGE_CONTEXT_TRANSFER:
             raise not_found(REASON_MESSAGE_NOT_FOUND)
         of_person = GetRegistrationRequest(registration_id=message.registration_id)
         found = await self._registration.call(self._registrations.GetRegistration, of_person)

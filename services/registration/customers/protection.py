@@ -16,6 +16,7 @@ from liity.registration.v1.customer_service_pb2 import (
 )
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import ProtectedDetails, ProtectedReadReason
+from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_TRANSFER
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_NOT_FOUND,
     REASON_MESSAGE_NOT_FOUND,
@@ -97,7 +98,11 @@ _PERSONS: Mapping[str, tuple[Any, Reason.ValueType]] = {
     "message_id": (
         select(registrations.c.person_id)
         .join(messages, messages.c.registration_id == registrations.c.registration_id)
-        .where(messages.c.message_id == bindparam("key"), messages.c.unit_id == bindparam("unit")),
+        .where(
+            messages.c.message_id == bindparam("key"),
+            messages.c.unit_id == bindparam("unit"),
+            messages.c.context == MESSAGE_CONTEXT_TRANSFER,
+        ),
         REASON_MESSAGE_NOT_FOUND,
     ),
 }

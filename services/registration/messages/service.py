@@ -13,6 +13,7 @@ from typing_extensions import override
 from liity.registration.v1 import message_service_pb2 as pb
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceServicer
 from liity.v1.message_service_pb2 import (
+    MESSAGE_CONTEXT_TRANSFER,
     MESSAGE_STATE_CLOSED,
     MESSAGE_STATE_LAPSED,
     MESSAGE_STATE_OPEN,
@@ -91,6 +92,7 @@ _OF_PERSON = (
 _OPEN_WISH = _MESSAGES.where(
     messages.c.unit_id == bindparam("unit"),
     messages.c.registration_id == bindparam("registration"),
+    messages.c.context == MESSAGE_CONTEXT_TRANSFER,
     messages.c.state == MESSAGE_STATE_OPEN,
 )
 _SWEEP = delete(messages).where(messages.c.closed_at <= bindparam("before"))
@@ -130,7 +132,9 @@ class MessageServicer(MessageServiceServicer):
                 "sender_account_id": current_actor().account_id,
                 "sender_display_name": request.sender_display_name,
                 "registration_id": about["registration_id"] if about else None,
-                "context": request.context,
+                "context": MESSAGE_CONTEXT_TRANSFER
+                if request.HasField("transferred_person_id")
+                else request.context,
                 "state": MESSAGE_STATE_OPEN,
                 "text": text,
                 "answer": None,
