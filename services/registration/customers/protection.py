@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, exists, insert, select, update
+from sqlalchemy import ARRAY, RowMapping, String, bindparam, cast, delete, exists, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_unless_there
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -112,7 +112,7 @@ _UNDONE_BEFORE = select(
     exists().where(
         use_entries.c.action == "protected:remove",
         use_entries.c.call_id == bindparam("request"),
-        use_entries.c.subject_ids.any(bindparam("person")),
+        use_entries.c.subject_ids.overlap(cast(bindparam("subjects"), ARRAY(String))),
     )
 )
 _LATEST = (
@@ -168,7 +168,7 @@ async def remove(connection: AsyncConnection, request: RemoveProtectionRequest) 
     customer = (await connection.execute(_LOCK_CUSTOMER, person)).mappings().first()
     stored = await connection.scalar(_LOCK, person)
     if stored is None:
-        if await connection.scalar(_UNDONE_BEFORE, {**person, "request": request.request_id}):
+        if await connection.scalar(_UNDONE_BEFORE, {"subjects": [person_id], "request": request.request_id}):
             return
         raise failed_precondition(REASON_NOT_PROTECTED)
     withheld = from_json(stored)
