@@ -103,6 +103,7 @@ from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, guardian_address, key
 from workflows.privacy.erasure import Erasure
@@ -544,7 +545,7 @@ class RegistrationActivities:
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
         told = RegistrationNotice(
-            unit_display_name=unit.display_name,
+            unit_display_name=UNNAMED_UNIT if registration.is_protected else unit.display_name,
             registration_id=registration.registration_id,
             registration_create_time=registration.create_time,
             first_names=step.first_names,

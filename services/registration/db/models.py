@@ -131,6 +131,17 @@ class Namesake(Base):
     )
 
 
+class ProtectedPerson(Base):
+    """A protected person (R37). What is withheld stands here alone, in neither customer nor form."""
+
+    __tablename__ = "protected_persons"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    withheld: Mapped[Json]
+    """A form with the withheld fields alone."""
+    marked_at: Mapped[datetime]
+
+
 class CustomerName(Base):
     """A search key of a customer (R15)."""
 
@@ -626,6 +637,7 @@ units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
 customer_names = cast(Table, CustomerName.__table__)
+protected_persons = cast(Table, ProtectedPerson.__table__)
 customer_changes = cast(Table, CustomerChange.__table__)
 transfers = cast(Table, Transfer.__table__)
 removals = cast(Table, Removal.__table__)

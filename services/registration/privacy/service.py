@@ -81,6 +81,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             await connection.execute(erasure.ERASE_CLAIMS, person)
             await connection.execute(erasure.ERASE_GUARDIANS, person)
             await connection.execute(erasure.ERASE_MESSAGES, person)
+            await connection.execute(erasure.ERASE_PROTECTED, person)
             await connection.execute(erasure.ERASE_CUSTOMER, person)
             await connection.execute(erasure.ERASE_DISCLOSURES, person)
             await connection.execute(erasure.ERASE_TRANSFERS, person)

@@ -109,15 +109,17 @@ class RegistrationServicer(RegistrationServiceServicer):
             row = result.mappings().one()
             alike = {"unit": request.unit_id, "persons": list(request.other_sign_person_ids)}
             others = (await connection.scalars(queries.OWN_CUSTOMERS, alike)).all()
-        known = row["registration_id"] is not None
+        known, is_protected = row["registration_id"] is not None, bool(row["is_protected_person"])
+        names = () if is_protected else (row["first_names"], row["last_name"])
         return pb.LookUpPersonResponse(
             other_sign_customer_ids=others,
             standing=_standing(row, request.unit_id),
             registration=to_message(row) if known else None,
             customer_id=row["known_customer_id"] or "",
-            initials=" ".join(f"{name[0]}." for name in (row["first_names"], row["last_name"]) if name),
-            unit_display_name=row["unit_display_name"] or "",
+            initials=" ".join(f"{name[0]}." for name in names if name),
+            unit_display_name="" if is_protected else row["unit_display_name"] or "",
             customer_unit_id=row["customer_unit_id"] or "",
+            is_protected=is_protected,
         )
 
     @override

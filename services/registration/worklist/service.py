@@ -23,6 +23,7 @@ from services.registration.db.models import (
     registrations,
     units,
 )
+from services.registration.db.protected import unit_name_of
 from services.registration.forms import name_keys, proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
@@ -37,10 +38,13 @@ from services.runtime.rpc.errors import not_found
 Key = tuple[date, str]
 """The key that possible duplicates share: birth date and sort key of the name."""
 
-_UNIT_NAME = units.c.display_name.label("unit_display_name")
-
 _REGISTRATIONS = (
-    select(*queries.COLUMNS, registrations.c.form, registrations.c.birth_date, _UNIT_NAME)
+    select(
+        *queries.COLUMNS,
+        registrations.c.form,
+        registrations.c.birth_date,
+        unit_name_of(registrations.c.person_id),
+    )
     .join(units, units.c.unit_id == registrations.c.unit_id)
     .where(registrations.c.registration_id.in_(bindparam("ids", expanding=True)))
 )
@@ -52,14 +56,19 @@ _CUSTOMERS = select(
     customers.c.kind,
     customers.c.birth_date,
     customers.c.sort_key,
-    _UNIT_NAME,
+    unit_name_of(customers.c.person_id),
 ).join(units, units.c.unit_id == customers.c.unit_id)
 _BY_ID = _CUSTOMERS.where(customers.c.customer_id.in_(bindparam("ids", expanding=True)))
 _ALIKE = _CUSTOMERS.where(
     tuple_(customers.c.birth_date, customers.c.sort_key).in_(bindparam("keys", expanding=True))
 ).order_by(customers.c.customer_id)
 _MESSAGES = (
-    select(messages.c.message_id, messages.c.unit_id, messages.c.reference, _UNIT_NAME)
+    select(
+        messages.c.message_id,
+        messages.c.unit_id,
+        messages.c.reference,
+        units.c.display_name.label("unit_display_name"),
+    )
     .join(units, units.c.unit_id == messages.c.unit_id)
     .where(messages.c.message_id.in_(bindparam("ids", expanding=True)))
 )
