@@ -22,6 +22,7 @@ from liity.v1.registration_service_pb2 import (
     RegisterCustomerRequest,
     RegisterCustomerResponse,
     UpdateRegistrationRequest,
+    UpdateRegistrationResponse,
 )
 
 app = group()
@@ -122,7 +123,7 @@ def edit(
     """Edits the form while it waits. A changed guardian's address gets a new consent request."""
     form, mask = form_of(changes)
 
-    async def change(api: ApiClient) -> Registration:
+    async def change(api: ApiClient) -> UpdateRegistrationResponse:
         request = UpdateRegistrationRequest(
             name=full_name(api, "registrations", name),
             request_id=new_request_id(),
@@ -131,7 +132,7 @@ def edit(
             form=form,
             guardian_email_confirmed=guardian_email_confirmed,
         )
-        return (await api.call(api.registrations.UpdateRegistration, request)).registration
+        return await api.call(api.registrations.UpdateRegistration, request)
 
     render.show(call(context.obj, change), as_json=as_json)
 

@@ -8,18 +8,12 @@ from datetime import timedelta
 from frontends.client import new_request_id
 from frontends.refusals import Refusal
 from frontends.web.forms import Form, Group, values_of
+from frontends.web.guardian_address import CONFIRMED, asks_guardian
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import EDITABLE
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
-from liity.v1.reason_pb2 import REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY
-
-GUARDIAN_EMAIL_CONFIRMED = "guardian_email_confirmed"
-"""The tick by which a guardian's address is confirmed."""
-
-ASKED_OF_GUARDIAN = frozenset({REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY})
-"""Questions about a guardian's address that the registrar may answer by confirming it (R40)."""
 
 _PURPOSE = "original"
 _LIFETIME = timedelta(days=1)
@@ -70,7 +64,7 @@ async def save(
     now = values_of(stored, form.fields)
     original = _unsealed(visit) or now
     typed_etag = visit.typed.get("etag", "")
-    asked = GUARDIAN_EMAIL_CONFIRMED in visit.typed
+    asked = CONFIRMED in visit.typed
     editing = Editing(form, typed_etag, _sealed(visit, original), asks_guardian=asked)
     paths = form.changed(original)
     if visit.switches_language or form.errors:
@@ -94,16 +88,6 @@ async def save(
         form.take_errors(refusal, "form.")
         return replace(editing, asks_guardian=editing.asks_guardian or asks_guardian(refusal))
     return None
-
-
-def asks_guardian(refusal: Refusal) -> bool:
-    """Whether a refusal asks the registrar to confirm the guardian's address (R40)."""
-    return any(reason in ASKED_OF_GUARDIAN for _, reason, _ in refusal.violations)
-
-
-def is_guardian_confirmed(visit: Visit) -> bool:
-    """Whether the registrar has confirmed the guardian's address."""
-    return visit.typed.get(GUARDIAN_EMAIL_CONFIRMED, "") == "yes"
 
 
 def _sealed(visit: Visit, values: Mapping[str, str]) -> str:

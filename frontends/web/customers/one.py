@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
-from frontends.web import editing, words
+from frontends.web import editing, guardian_address, words
 from frontends.web.customers import staff
 from frontends.web.forms import Field, Form, Group, Kind, values_of
 from frontends.web.language import N_
@@ -72,7 +72,7 @@ async def update(visit: Visit) -> Response:
             request_id=request_id,
             etag=etag,
             form=form,
-            guardian_email_confirmed=editing.is_guardian_confirmed(visit),
+            guardian_email_confirmed=guardian_address.is_confirmed(visit),
         )
         request.update_mask.paths.extend(paths)
         await visit.call(visit.site.api.customers.UpdateCustomer, request)

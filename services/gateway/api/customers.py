@@ -57,6 +57,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.work_service_pb2 import WORK_ITEM_KIND_POSSIBLE_DUPLICATE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from services.gateway.api.worklist import Claims
+from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.presentation.available_actions import customer_actions
 from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
 from services.gateway.temporal.customers import CustomerWorkflows
@@ -430,6 +431,7 @@ def _to_public(stored: registration_pb2.Customer) -> Customer:
         available_actions=customer_actions(stored.form.kind, active=stored.state == CUSTOMER_STATE_ACTIVE),
         merged_customers=stored.merged_customers,
     )
+    customer.address_suggestions.extend(address_suggestions(customer.form))
     for merged in customer.merged_customers:
         merged.name = CUSTOMER.format(*merged.name.split("/"))
     if stored.HasField("end_time"):

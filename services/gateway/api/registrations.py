@@ -26,7 +26,6 @@ from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
-    AddressSuggestion,
     CredentialsRecipient,
 )
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
@@ -85,6 +84,7 @@ from liity.v1.work_service_pb2 import (
 )
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.api.worklist import Claims
+from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.presentation.next_steps import getting_started
 from services.gateway.presentation.person_lookup import standing_of
 from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
@@ -103,7 +103,6 @@ from services.runtime.rpc.errors import (
 )
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.hetu_detector import looks_like_hetu
-from services.runtime.text.similar_domains import suggestions
 
 _Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 
@@ -173,13 +172,7 @@ class RegistrationService(RegistrationServiceServicer):
     ) -> RegisterCustomerResponse:
         """Saves a new customer (R11)."""
         stored = await self._saving.save(request)
-        addresses = (
-            ("form.email", request.form.email),
-            ("form.related_person.email", request.form.related_person.email),
-        )
-        meant = [
-            AddressSuggestion(field=field, suggested=suggested) for field, suggested in suggestions(addresses)
-        ]
+        meant = address_suggestions(request.form)
         if request.validate_only:
             return RegisterCustomerResponse(address_suggestions=meant)
         return RegisterCustomerResponse(
@@ -235,7 +228,10 @@ class RegistrationService(RegistrationServiceServicer):
         updated = (await self._workflows.edit(registration.person_id, edit)).updated
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
-        return UpdateRegistrationResponse(registration=to_public(updated.registration))
+        return UpdateRegistrationResponse(
+            registration=to_public(updated.registration),
+            address_suggestions=address_suggestions(request.form),
+        )
 
     @override
     async def ListRegistrations(
@@ -379,6 +375,7 @@ class RegistrationService(RegistrationServiceServicer):
         if stored.HasField("form"):
             response.form.CopyFrom(stored.form)
             response.etag = stored.etag
+            response.address_suggestions.extend(address_suggestions(stored.form))
         if stored.HasField("birth_date"):
             response.birth_date.CopyFrom(stored.birth_date)
 

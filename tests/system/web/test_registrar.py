@@ -1,6 +1,7 @@
 """A registrar's way: check, form, answers, Save; and a session that ends in the middle."""
 
 import asyncio
+import uuid
 
 import pytest
 
@@ -129,8 +130,9 @@ async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visit
     (link,) = {each for each in found.links if "/customers/" in each}
     form = await teacher.get(f"{link}/edit")
     beside = await teacher.get(f"{link}/edit")
-    done = await teacher.send(form.form, {"phone": "040 1234567"})
+    done = await teacher.send(form.form, {"phone": "040 1234567", "email": f"{uuid.uuid4().hex}@gmial.com"})
     assert done.path == link
+    assert "@gmail.com? If so, correct the address." in done.text
     conflict = await teacher.send(beside.form, {"phone": "050 7654321"})
     assert conflict.status == 422
     assert "Somebody else has changed this" in conflict.text
