@@ -27,6 +27,7 @@ from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CredentialsRecipient,
+    CustomerForm,
 )
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from liity.v1.getting_started_pb2 import GettingStartedStep
@@ -92,6 +93,7 @@ from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_cases.explain import Explaining
 from services.gateway.use_cases.save import Saving
+from services.gateway.use_cases.siblings import Siblings, corrects_guardian
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE, to_public
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import (
@@ -137,6 +139,7 @@ class RegistrationService(RegistrationServiceServicer):
         self._saving = saving
         self._explaining = explaining
         self._own_address = CallersAddress(identity)
+        self._siblings = Siblings(registration)
 
     @override
     async def CheckPersonalIdentityCode(
@@ -224,6 +227,10 @@ class RegistrationService(RegistrationServiceServicer):
             and await self._own_address.equals(request.form.related_person.email),
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
+        before = CustomerForm()
+        if corrects_guardian(request.update_mask):
+            read = registration_pb2.GetFormRequest(registration_id=registration.registration_id)
+            before = (await self._registration.call(self._registrations.GetForm, read)).form
         edit = workflow_pb2.EditRequest(request_id=request.request_id, update=update)
         updated = (await self._workflows.edit(registration.person_id, edit)).updated
         if updated.HasField("changed_meanwhile"):
@@ -231,6 +238,9 @@ class RegistrationService(RegistrationServiceServicer):
         return UpdateRegistrationResponse(
             registration=to_public(updated.registration),
             address_suggestions=address_suggestions(request.form),
+            same_address=await self._siblings.with_address_of(
+                before, request.form, registration.unit_id, registration.registration_id
+            ),
         )
 
     @override

@@ -23,6 +23,7 @@ from services.registration.db.models import (
     merges,
     messages,
     registrations,
+    similar_codes,
     transfers,
     work_claims,
 )
@@ -62,6 +63,13 @@ LOCK_CUSTOMER = (
 ERASE_CUSTOMER = delete(customers).where(customers.c.person_id == bindparam("person"))
 
 ERASE_DISCLOSURES = delete(disclosures).where(disclosures.c.person_id == bindparam("person"))
+
+ERASE_SIMILAR_CODES = delete(similar_codes).where(
+    or_(
+        similar_codes.c.person_id == bindparam("person"),
+        similar_codes.c.other_person_id == bindparam("person"),
+    )
+)
 
 # An erased person's former units are not kept.
 ERASE_TRANSFERS = delete(transfers).where(

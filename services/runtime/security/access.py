@@ -276,7 +276,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(
             _STORED_REGISTRATIONS, _services("gateway"), "LookUpPerson", "CheckConsent", "GetConsentRequest"
         ),
-        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "GetForm"),
+        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "GetForm", "ListSameGuardian"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "UpdateForm"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway", "worker"), "GetRegistration"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "CreateRegistration", "GetMailingDetails"),
@@ -308,6 +308,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_USES, _services("gateway"), "ListUses", "ListSuspicions"),
         *_rules(_STORED_WORK, _services("gateway"), "ListWorkItems", "GetWorkItem", "ClaimWorkItem"),
         *_rules(_STORED_WORK, _services("gateway"), "ReleaseWorkItem", "DismissDuplicate", "CheckClaim"),
+        *_rules(_STORED_WORK, _services("gateway"), "RecordSimilarCodes"),
         *_rules(_STORED_WORK, _services("gateway"), "GetFigures"),
         *_rules(_STORED_WORK, _services("worker"), "CountDueWork"),
         *_rules(_STORED_MESSAGES, _services("gateway"), "CreateMessage", "GetMessage", "ListMessages"),
