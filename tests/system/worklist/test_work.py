@@ -2,8 +2,8 @@
 
 import json
 import re
-from dataclasses import replace
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import grpc
