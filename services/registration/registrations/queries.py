@@ -284,7 +284,13 @@ SAME_GUARDIAN = (
         customers.c.profile["related_person"]["email"].astext == bindparam("address"),
     )
     .union_all(
-        select(_NOBODY, registrations.c.registration_id, registrations.c.customer_display_name).where(
+        select(
+            _NOBODY,
+            registrations.c.registration_id,
+            func.trim(
+                registrations.c.form["first_names"].astext + " " + registrations.c.form["last_name"].astext
+            ),
+        ).where(
             registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
             registrations.c.form["related_person"]["email"].astext == bindparam("address"),
             registrations.c.unit_id == bindparam("unit"),
