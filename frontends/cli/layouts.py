@@ -71,6 +71,7 @@ LINES: Layouts = {
         "Ended": "{end_time}",
         "Registration": "{registration}",
         "Can be done": "{available_actions}",
+        "Did you mean": "{address_suggestions}",
         "Etag": "{etag}",
     },
     "CustomerServiceMessage": {
@@ -174,6 +175,7 @@ LINES: Layouts = {
         "First names": "{form.first_names}",
         "Last name": "{form.last_name}",
         **_FORM,
+        "Did you mean": "{address_suggestions}",
         "Etag": "{etag}",
     },
     "InviteRegistrarResponse": {"*": "registrar", "Did you mean": "{address_suggestions}"},
@@ -205,6 +207,7 @@ LINES: Layouts = {
         "Made": "{create_time}",
         "Closed": "{close_time}",
     },
+    "UpdateRegistrationResponse": {"*": "registration", "Did you mean": "{address_suggestions}"},
     "WorkItem": {
         "Name": "{name}",
         "Kind": "{kind}",

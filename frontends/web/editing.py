@@ -8,7 +8,7 @@ from datetime import timedelta
 from frontends.client import new_request_id
 from frontends.refusals import Refusal
 from frontends.web.forms import Form, Group, values_of
-from frontends.web.guardian_email import GUARDIAN_EMAIL_CONFIRMED, asks_guardian
+from frontends.web.guardian_address import CONFIRMED, asks_guardian
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import EDITABLE, editable
@@ -65,7 +65,7 @@ async def save(
     now = values_of(stored, form.fields)
     original = _unsealed(visit) or now
     typed_etag = visit.typed.get("etag", "")
-    asked = GUARDIAN_EMAIL_CONFIRMED in visit.typed
+    asked = CONFIRMED in visit.typed
     editing = Editing(form, typed_etag, _sealed(visit, original), asks_guardian=asked)
     paths = form.changed(original)
     if visit.switches_language or form.errors:

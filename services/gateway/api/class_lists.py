@@ -62,6 +62,7 @@ from services.gateway.resource_names import CLASS_LIST, UNIT
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.use_cases.callers_address import CallersAddress
+from services.gateway.use_cases.similar_codes import SimilarCodeReports
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.class_list_limits import PATIENCE
@@ -101,6 +102,7 @@ class ClassListService(ClassListServiceServicer):
         self._customers = customers
         self._uses = uses
         self._own_address = CallersAddress(identity)
+        self._similar_codes = SimilarCodeReports(registration)
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
@@ -313,6 +315,9 @@ class ClassListService(ClassListServiceServicer):
         ensure.hold_until.FromDatetime(now() + PATIENCE)
         ensured = await self._identity.call(self._persons.BatchEnsurePersons, ensure, timeout=_WHOLE_LIST)
         rows = [_row(row, person) for row, person in zip(with_code, ensured.persons, strict=True)]
+        await self._similar_codes.report(
+            (person.person_id, person.other_sign_person_ids) for person in ensured.persons
+        )
         for row in new:
             if row.has_no_code:
                 own = uuid.uuid5(uuid.UUID(class_list_id), f"without code {row.number}")

@@ -21,7 +21,7 @@ from liity.registration.v1.registration_service_pb2 import (
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
-from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER, CustomerForm
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     ChangedMeanwhile,
@@ -71,6 +71,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.work_service_pb2 import WORK_ITEM_KIND_POSSIBLE_DUPLICATE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from services.gateway.api.worklist import Claims
+from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.presentation.available_actions import customer_actions
 from services.gateway.presentation.transfer_wish import wish_for_transfer
 from services.gateway.resource_names import CUSTOMER, MESSAGE, REGISTRATION, UNIT
@@ -79,6 +80,7 @@ from services.gateway.temporal.messages import MessageWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_cases.set_identity_code import CodeChanges
+from services.gateway.use_cases.siblings import Siblings, corrects_guardian
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
@@ -125,6 +127,7 @@ class CustomerService(CustomerServiceServicer):
         self._messages = MessageServiceStub(registration.channel)
         self._uses = uses
         self._own_address = CallersAddress(identity)
+        self._siblings = Siblings(registration)
         self._persons = PersonServiceStub(identity.channel)
         self._links = LinkServiceStub(identity.channel)
         self._customers = CustomerServiceStub(registration.channel)
@@ -160,6 +163,7 @@ class CustomerService(CustomerServiceServicer):
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
         await self._claims.require_customer_unclaimed_by_others(update.customer_id)
+        before = await self._form_with_guardian(update)
         updated: registration_pb2.UpdateCustomerResponse | ChangeAddressResponse
         if _has_consequences(request.update_mask):
             # A workflow makes such an edit, so that its mails to both addresses and its timer are not lost.
@@ -173,7 +177,22 @@ class CustomerService(CustomerServiceServicer):
                 await self._record_read(customer)
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(customer=customer, changed=updated.changed_meanwhile))
-        return UpdateCustomerResponse(customer=customer)
+        same_address = await self._siblings.with_address_of(before, request.form, unit_id, customer_id)
+        return UpdateCustomerResponse(customer=customer, same_address=same_address)
+
+    async def _form_with_guardian(self, update: registration_pb2.UpdateCustomerRequest) -> CustomerForm:
+        """The form before an edit that may change the guardian's address; empty for others."""
+        if not corrects_guardian(update.update_mask):
+            return CustomerForm()
+        read = registration_pb2.GetCustomerRequest(customer_id=update.customer_id)
+        try:
+            customer = (await self._registration.call(self._customers.GetCustomer, read)).customer
+        except Refusal as refusal:
+            # The edit tells it better.
+            if refusal.reason != REASON_CUSTOMER_NOT_FOUND:
+                raise
+            return CustomerForm()
+        return customer.form if customer.unit_id == update.unit_id else CustomerForm()
 
     @override
     async def SearchCustomers(
@@ -546,6 +565,7 @@ def _to_public(stored: registration_pb2.Customer) -> Customer:
         ),
         merged_customers=stored.merged_customers,
     )
+    customer.address_suggestions.extend(address_suggestions(customer.form))
     for merged in customer.merged_customers:
         merged.name = CUSTOMER.format(*merged.name.split("/"))
     if stored.HasField("end_time"):

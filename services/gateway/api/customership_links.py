@@ -51,6 +51,7 @@ from liity.v1.customership_link_service_pb2_grpc import CustomershipLinkServiceS
 from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_LINK_VOID, REASON_UNKNOWN_VALUE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
+from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
@@ -182,7 +183,9 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
             updated = await self._registration.call(self._customers.UpdateCustomer, update)
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
-        return UpdateOwnContactDataResponse()
+        return UpdateOwnContactDataResponse(
+            address_suggestions=address_suggestions(request.form) if "email" in fields else ()
+        )
 
     @override
     async def ListOwnUses(

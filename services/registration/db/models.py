@@ -432,6 +432,16 @@ class DismissedDuplicate(Base):
     dismissed_at: Mapped[datetime]
 
 
+class SimilarCodes(Base):
+    """Two persons whose codes differ by the century sign alone; `person_id` is the lesser ID."""
+
+    __tablename__ = "similar_codes"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    other_person_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    recorded_at: Mapped[datetime]
+
+
 class Message(Base):
     """A message to customer service (R12), and its answer."""
 
@@ -643,6 +653,7 @@ transfers = cast(Table, Transfer.__table__)
 removals = cast(Table, Removal.__table__)
 work_claims = cast(Table, WorkClaim.__table__)
 dismissed_duplicates = cast(Table, DismissedDuplicate.__table__)
+similar_codes = cast(Table, SimilarCodes.__table__)
 messages = cast(Table, Message.__table__)
 consents = cast(Table, Consent.__table__)
 guardians = cast(Table, Guardian.__table__)

@@ -25,6 +25,7 @@ from services.registration.db.models import (
     messages,
     protected_persons,
     registrations,
+    similar_codes,
     transfers,
     work_claims,
 )
@@ -74,6 +75,13 @@ ERASE_PROTECTED = delete(protected_persons).where(
             .join(customers, customers.c.customer_id == merges.c.customer_id)
             .where(customers.c.person_id == bindparam("person"))
         ),
+    )
+)
+
+ERASE_SIMILAR_CODES = delete(similar_codes).where(
+    or_(
+        similar_codes.c.person_id == bindparam("person"),
+        similar_codes.c.other_person_id == bindparam("person"),
     )
 )
 

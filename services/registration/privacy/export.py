@@ -230,6 +230,7 @@ NOT_OF_PERSONS = {
     "class_lists": "tells when a list came and who uploaded it; its rows are told",
     "work_claims": "names what an officer of customer service works on, for a few hours",
     "namesakes": "IDs of customers among whom one who was registered twice is looked for",
+    "similar_codes": "IDs of persons whose personal identity codes differ by the century sign alone",
     "undone_merges": "IDs of the calls that merged two customers and that undid it",
     "use_chain": "hashes, which prove the log of use",
     "use_waiting": "entries of the log of use, by their IDs alone, which have no hash yet",

@@ -84,6 +84,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             await connection.execute(erasure.ERASE_PROTECTED, person)
             await connection.execute(erasure.ERASE_CUSTOMER, person)
             await connection.execute(erasure.ERASE_DISCLOSURES, person)
+            await connection.execute(erasure.ERASE_SIMILAR_CODES, person)
             await connection.execute(erasure.ERASE_TRANSFERS, person)
             await connection.execute(queries.ERASE_ROWS, person)
             await connection.execute(queries.ERASE_MEMBER, person)

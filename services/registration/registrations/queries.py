@@ -326,6 +326,39 @@ FAMILIES = (
 )
 """The last names in a unit of the children whose guardians have some addresses (R40)."""
 
+_NOBODY = literal(None, String)
+SAME_GUARDIAN = (
+    select(
+        customers.c.customer_id,
+        _NOBODY.label("registration_id"),
+        func.trim(customers.c.first_names + " " + customers.c.last_name).label("display_name"),
+    )
+    .where(
+        customers.c.email == bindparam("address"),
+        # The query's condition is the partial index's.
+        customers.c.email != "",
+        customers.c.unit_id == bindparam("unit"),
+        customers.c.state == CUSTOMER_STATE_ACTIVE,
+        customers.c.profile["related_person"]["email"].astext == bindparam("address"),
+    )
+    .union_all(
+        select(
+            _NOBODY,
+            registrations.c.registration_id,
+            func.trim(
+                registrations.c.form["first_names"].astext + " " + registrations.c.form["last_name"].astext
+            ),
+        ).where(
+            registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
+            registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+            registrations.c.unit_id == bindparam("unit"),
+        )
+    )
+    .order_by("display_name")
+    .limit(20)
+)
+"""Those of a unit to whose guardian mail goes at an address."""
+
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
 GET = select(*COLUMNS).where(_BY_ID)

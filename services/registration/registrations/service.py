@@ -56,6 +56,7 @@ from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_
 from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
+from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
 
@@ -498,6 +499,16 @@ class RegistrationServicer(RegistrationServiceServicer):
                 connection, row["person_id"], row["birth_date"], from_json(row["form"])
             )
         return pb.ListPossibleDuplicatesResponse(possible_duplicates=found)
+
+    @override
+    async def ListSameGuardian(
+        self, request: pb.ListSameGuardianRequest, _context: object
+    ) -> pb.ListSameGuardianResponse:
+        """Lists a unit's customers and waiting registrations whose guardian has an address."""
+        asked = {"unit": request.unit_id, "address": email_addresses.normal(request.email)}
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(queries.SAME_GUARDIAN, asked)).mappings().all()
+        return pb.ListSameGuardianResponse(others=[pb.SameGuardian(**row) for row in rows])
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, queries.GET, {"id": registration_id})

@@ -280,7 +280,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(
             _STORED_REGISTRATIONS, _services("gateway"), "LookUpPerson", "CheckConsent", "GetConsentRequest"
         ),
-        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "GetForm"),
+        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "GetForm", "ListSameGuardian"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "UpdateForm"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway", "worker"), "GetRegistration"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "CreateRegistration", "GetMailingDetails"),
@@ -323,6 +323,7 @@ ACCESS: Mapping[str, Rule] = dict(
             "DismissDuplicate",
             "AcknowledgeDissent",
             "CheckClaim",
+            "RecordSimilarCodes",
         ),
         *_rules(_STORED_WORK, _services("gateway"), "GetFigures"),
         *_rules(_STORED_WORK, _services("worker"), "CountDueWork"),
