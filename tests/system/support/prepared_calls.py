@@ -100,6 +100,7 @@ from tests.system.registrations.test_one_person import cd_borrower
 from tests.system.support.class_lists import changed, csv_of, done, pupil_row, register
 from tests.system.support.public_api_facts import Facts
 from tests.system.support.registering import (
+    PATIENCE,
     Copy,
     MailCounter,
     adult,
@@ -399,7 +400,7 @@ async def acknowledge_dissent(world: World) -> Called:
         requests = [copy for copy in mails.copies(child) if copy.template == "consent_request"]
         return {copy.recipient: copy for copy in requests}
 
-    found = await eventually(asked, lambda copies: len(copies) > 1)
+    found = await eventually(asked, lambda copies: len(copies) > 1, PATIENCE)
     await answer_yes(guardian, link_token(found[child.email]), child)
     dissent = DeclineConsentRequest(token=link_token(found[other_address]), request_id=new_request_id())
     await guardian.call(guardian.consents.DeclineConsent, dissent)

@@ -24,6 +24,7 @@ from liity.v1.work_service_pb2 import AcknowledgeDissentRequest, GetWorkItemRequ
 from tests.support.web_visitor import Visitor
 from tests.system.conftest import Api
 from tests.system.support.registering import (
+    PATIENCE,
     MailCounter,
     get,
     link_token,
@@ -128,7 +129,7 @@ async def test_the_other_guardian_does_not_agree_and_customer_service_knows_it(
         requests = [copy for copy in mails.copies(child) if copy.template == "consent_request"]
         return {copy.recipient: f"/consent/{link_token(copy)}" for copy in requests}
 
-    links = await eventually(asked, lambda found: len(found) > 1)
+    links = await eventually(asked, lambda found: len(found) > 1, PATIENCE)
     async with Visitor(web) as guardian:
         page = await guardian.get(links[child.email])
         await guardian.send(page.form, {"choice": "accept", "guardian_name": "Outi Huoltaja"})
