@@ -29,6 +29,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentReceipt,
     CustomerNotice,
     CustomershipBegun,
+    GuardianNotice,
     RegistrationNotice,
     Welcome,
 )
@@ -279,11 +280,16 @@ class RegistrationActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        content = CustomerNotice(
-            first_names=details.first_names,
-            unit_display_name=details.unit_display_name,
-            guardian_name=details.guardian_name,
-        )
+        if details.guardian_name:
+            named = GuardianNotice(
+                first_names=details.first_names,
+                unit_display_name=details.unit_display_name,
+                guardian_name=details.guardian_name,
+            )
+            return await self._mailing.tell_registrar(
+                step, details, "consent wrong recipient", guardian_wrong_recipient=named
+            )
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(
             step, details, "consent wrong recipient", consent_wrong_recipient=content
         )
