@@ -48,6 +48,11 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         ge=timedelta(0),
         description="How long a guardian can take a decline back before the registration ends (R38).",
     )
+    workflows_both_guardians_needed: bool = Field(
+        False,
+        description="Whether the consent of both is needed where two guardians are asked (R39). Otherwise one"
+        " is enough, and a decline beside it is shown to customer service.",
+    )
     workflows_welcome_delay: timedelta = Field(
         timedelta(days=14),
         gt=timedelta(0),
@@ -225,7 +230,11 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
 
     def timetable(self) -> Timetable:
         """The durations that a registration is given."""
-        timetable = Timetable(welcome_hour=self.workflows_welcome_hour, one_timer=True)
+        timetable = Timetable(
+            welcome_hour=self.workflows_welcome_hour,
+            one_timer=True,
+            both_guardians_needed=self.workflows_both_guardians_needed,
+        )
         for reminder in self.workflows_consent_reminders:
             timetable.consent_reminders.add().FromTimedelta(reminder)
         timetable.reminder_gap.FromTimedelta(self.workflows_consent_reminder_gap)

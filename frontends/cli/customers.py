@@ -6,7 +6,7 @@ import typer
 
 from frontends.cli import render
 from frontends.cli.commands import Commands
-from frontends.cli.form_edits import Changes, Etag, form_of
+from frontends.cli.form_edits import Changes, Etag, GuardianEmailConfirmed, form_of
 from frontends.cli.session import AsJson, call, full_name, group
 from frontends.client import ApiClient, new_request_id
 from liity.v1 import customer_service_pb2, registration_service_pb2
@@ -62,6 +62,7 @@ def edit(
     ],
     changes: Changes,
     etag: Etag,
+    guardian_email_confirmed: GuardianEmailConfirmed = False,
     as_json: AsJson = False,
 ) -> None:
     """Changes fields of a customer. A new e-mail is confirmed there, and the old one notified."""
@@ -74,6 +75,7 @@ def edit(
             etag=etag,
             update_mask=mask,
             form=form,
+            guardian_email_confirmed=guardian_email_confirmed,
         )
         return (await api.call(api.customers.UpdateCustomer, request)).customer
 

@@ -9,7 +9,7 @@ from google.protobuf.json_format import Parse, ParseError
 
 from frontends.cli import example_forms, render
 from frontends.cli.commands import Commands
-from frontends.cli.form_edits import Changes, Etag, form_of
+from frontends.cli.form_edits import Changes, Etag, GuardianEmailConfirmed, form_of
 from frontends.cli.session import AsJson, RequestId, Unit, call, chosen, full_name, group, own_unit, secret
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import to_proto_date, today
@@ -111,7 +111,14 @@ def save(
 
 
 @app.command()
-def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_json: AsJson = False) -> None:
+def edit(
+    context: typer.Context,
+    name: Name,
+    changes: Changes,
+    etag: Etag,
+    guardian_email_confirmed: GuardianEmailConfirmed = False,
+    as_json: AsJson = False,
+) -> None:
     """Edits the form while it waits. A changed guardian's address gets a new consent request."""
     form, mask = form_of(changes)
 
@@ -122,6 +129,7 @@ def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_js
             etag=etag,
             update_mask=mask,
             form=form,
+            guardian_email_confirmed=guardian_email_confirmed,
         )
         return (await api.call(api.registrations.UpdateRegistration, request)).registration
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from frontends.client import new_request_id
 from frontends.refusals import Refusal
 from frontends.web.forms import Form, Group, values_of
+from frontends.web.guardian_email import GUARDIAN_EMAIL_CONFIRMED, asks_guardian
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import EDITABLE
@@ -28,6 +29,8 @@ class Editing:
     form: Form
     etag: str
     original: str
+    asks_guardian: bool = False
+    """Whether the guardian's address must be confirmed (R40)."""
 
     @property
     def status(self) -> int:
@@ -61,7 +64,8 @@ async def save(
     now = values_of(stored, form.fields)
     original = _unsealed(visit) or now
     typed_etag = visit.typed.get("etag", "")
-    editing = Editing(form, typed_etag, _sealed(visit, original))
+    asked = GUARDIAN_EMAIL_CONFIRMED in visit.typed
+    editing = Editing(form, typed_etag, _sealed(visit, original), asks_guardian=asked)
     paths = form.changed(original)
     if visit.switches_language or form.errors:
         return editing
@@ -82,7 +86,7 @@ async def save(
         if not refusal.violations:
             raise
         form.take_errors(refusal, "form.")
-        return editing
+        return replace(editing, asks_guardian=editing.asks_guardian or asks_guardian(refusal))
     return None
 
 

@@ -8,6 +8,7 @@ from frontends.refusals import Refusal
 from frontends.web import editing, words
 from frontends.web.customers import staff
 from frontends.web.forms import Field, Form, Group, Kind, values_of
+from frontends.web.guardian_email import is_guardian_confirmed
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import NEW_CUSTOMER
@@ -67,7 +68,13 @@ async def update(visit: Visit) -> Response:
     customer = await _get(visit)
 
     async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
-        request = UpdateCustomerRequest(name=_name(visit), request_id=request_id, etag=etag, form=form)
+        request = UpdateCustomerRequest(
+            name=_name(visit),
+            request_id=request_id,
+            etag=etag,
+            form=form,
+            guardian_email_confirmed=is_guardian_confirmed(visit),
+        )
         request.update_mask.paths.extend(paths)
         await visit.call(visit.site.api.customers.UpdateCustomer, request)
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from frontends.refusals import Refusal
 from frontends.web import editing
 from frontends.web.forms import Form
+from frontends.web.guardian_email import is_guardian_confirmed
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import PAPER_CONSENT
@@ -105,7 +106,13 @@ async def update(visit: Visit) -> Response:
     found = await _get(visit)
 
     async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
-        request = UpdateRegistrationRequest(name=_name(visit), request_id=request_id, etag=etag, form=form)
+        request = UpdateRegistrationRequest(
+            name=_name(visit),
+            request_id=request_id,
+            etag=etag,
+            form=form,
+            guardian_email_confirmed=is_guardian_confirmed(visit),
+        )
         request.update_mask.paths.extend(paths)
         await visit.call(visit.site.api.registrations.UpdateRegistration, request)
 

@@ -60,6 +60,7 @@ from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
 from services.gateway.resource_names import CLASS_LIST, UNIT
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.gateway.temporal.customers import CustomerWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.class_list_limits import PATIENCE
@@ -98,6 +99,7 @@ class ClassListService(ClassListServiceServicer):
         self._workflows = workflows
         self._customers = customers
         self._uses = uses
+        self._own_address = CallersAddress(identity)
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
@@ -142,7 +144,7 @@ class ClassListService(ClassListServiceServicer):
         read = await asyncio.to_thread(read_class_list, request.content)
         if read.heading_errors:
             return RegisterClassListResponse(report=reports.report_of_headings(read, asked.language))
-        checked = await self._check(unit_id, read.rows)
+        checked = await self._check(unit_id, read.rows, request.confirmed_address_rows)
         report = reports.report_of_rows(read, checked, asked.language)
         if report.errors or report.persons or report.gone:
             # The report reveals persons who are known: that is a look-up (R36).
@@ -221,7 +223,9 @@ class ClassListService(ClassListServiceServicer):
             stored = await self._get(request.name)
         return CancelClassListResponse(class_list=_to_public(stored))
 
-    async def _check(self, unit_id: str, rows: list[ReadRow]) -> Checked:
+    async def _check(
+        self, unit_id: str, rows: list[ReadRow], confirmed_address_rows: Sequence[int] = ()
+    ) -> Checked:
         """What is wrong with each row, who is known, and who is gone."""
         spoilt: dict[int, Sequence[FieldViolation]] = {row.number: row.errors for row in rows if row.spoilt}
         rows = [row for row in rows if not row.spoilt]
@@ -231,7 +235,11 @@ class ClassListService(ClassListServiceServicer):
         persons = dict(zip((row.number for row in with_code), answer.persons, strict=True))
         persons |= _without_code(rows)
         check = registration_pb2.CheckClassListRequest(
-            unit_id=unit_id, rows=[_row(row, persons[row.number]) for row in rows], complete=not spoilt
+            unit_id=unit_id,
+            rows=[_row(row, persons[row.number]) for row in rows],
+            complete=not spoilt,
+            registrars_email=await self._own_address.read(),
+            confirmed_address_rows=confirmed_address_rows,
         )
         found = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
         subjects = current_request().subjects

@@ -61,6 +61,7 @@ from services.gateway.presentation.available_actions import customer_actions
 from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_cases.set_identity_code import CodeChanges
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
@@ -103,6 +104,7 @@ class CustomerService(CustomerServiceServicer):
         self._codes = CodeChanges(identity, registration, workflows, uses)
         self._removals = removals
         self._uses = uses
+        self._own_address = CallersAddress(identity)
         self._persons = PersonServiceStub(identity.channel)
         self._links = LinkServiceStub(identity.channel)
         self._customers = CustomerServiceStub(registration.channel)
@@ -132,6 +134,10 @@ class CustomerService(CustomerServiceServicer):
             etag=request.etag,
             update_mask=request.update_mask,
             form=request.form,
+            registrars_email=""
+            if request.guardian_email_confirmed
+            else await self._own_address.read_for(request.form),
+            guardian_email_confirmed=request.guardian_email_confirmed,
         )
         await self._claims.require_customer_unclaimed_by_others(update.customer_id)
         updated: registration_pb2.UpdateCustomerResponse | ChangeAddressResponse

@@ -89,6 +89,7 @@ from services.gateway.presentation.next_steps import getting_started
 from services.gateway.presentation.person_lookup import standing_of
 from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
 from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_cases.explain import Explaining
 from services.gateway.use_cases.save import Saving
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE, to_public
@@ -136,6 +137,7 @@ class RegistrationService(RegistrationServiceServicer):
         self._claims = Claims(registration)
         self._saving = saving
         self._explaining = explaining
+        self._own_address = CallersAddress(identity)
 
     @override
     async def CheckPersonalIdentityCode(
@@ -174,6 +176,7 @@ class RegistrationService(RegistrationServiceServicer):
         addresses = (
             ("form.email", request.form.email),
             ("form.related_person.email", request.form.related_person.email),
+            ("form.other_guardian.email", request.form.other_guardian.email),
         )
         meant = [
             AddressSuggestion(field=field, suggested=suggested) for field, suggested in suggestions(addresses)
@@ -225,6 +228,10 @@ class RegistrationService(RegistrationServiceServicer):
             etag=request.etag,
             update_mask=request.update_mask,
             form=request.form,
+            registrars_email=""
+            if request.guardian_email_confirmed
+            else await self._own_address.read_for(request.form),
+            guardian_email_confirmed=request.guardian_email_confirmed,
         )
         edit = workflow_pb2.EditRequest(request_id=request.request_id, update=update)
         updated = (await self._workflows.edit(registration.person_id, edit)).updated
@@ -266,15 +273,17 @@ class RegistrationService(RegistrationServiceServicer):
         """Records a consent given otherwise than by the link (R29)."""
         registration = await self._get(request.name)
         await self._require_unclaimed_by_others(registration)
-        check = CheckConsentRequest(consent=request.consent)
-        await self._registration.call(self._registrations.CheckConsent, check)
+        check = CheckConsentRequest(consent=request.consent, registration_id=registration.registration_id)
+        checked = await self._registration.call(self._registrations.CheckConsent, check)
         evidence = ConsentEvidence(
             method=ConsentEvidence.METHOD_RECORDED,
             guardian_name=request.consent.guardian_name,
             sign_date=request.consent.sign_date,
             recorded_by=current_request().caller.account_id,
         )
-        consent = workflow_pb2.RecordConsentRequest(request_id=request.request_id, evidence=evidence)
+        consent = workflow_pb2.RecordConsentRequest(
+            request_id=request.request_id, evidence=evidence, guardian=checked.guardian
+        )
         recorded = await self._workflows.record_consent(registration.person_id, consent)
         return RecordConsentResponse(registration=to_public(recorded))
 

@@ -52,7 +52,7 @@ from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
 from services.identity import hetu, privacy_export
 from services.identity.accounts.sessions import require_session
 from services.identity.links.tokens import new_id
-from services.identity.models import Link, Person
+from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.persons import code_history, merge_undo
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
@@ -119,7 +119,14 @@ _UNRETAIN = (
     .values(retained_at=None)
 )
 
-_RELEASE = delete(Person).where(Person.retained_at.is_(None))
+_RELEASE = delete(Person).where(
+    Person.retained_at.is_(None),
+    # Whoever has these is no mere outcome of a Save, whatever became of the mark: ErasePerson erases them.
+    *(
+        ~select(table.person_id).where(table.person_id == Person.person_id).exists()
+        for table in (Credential, CodeChange)
+    ),
+)
 
 _FIND_MANY = select(_WHOSE, Person.hetu_index).where(
     Person.hetu_index == func.any(bindparam("indexes", type_=ARRAY(LargeBinary)))

@@ -44,6 +44,7 @@ from services.registration.db.models import customer_changes, customer_names, cu
 from services.registration.forms.edits import apply_mask, editing_errors, on_their_own
 from services.registration.forms.normalise import from_json, normalise
 from services.registration.registrations import queries
+from services.registration.registrations.guardian_addresses import doubts_of_edit
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import (
     already_exists,
@@ -324,6 +325,16 @@ async def _change(
     errors = editing_errors(
         before, after, mask, birth_date=row["birth_date"], unit_kind=row["unit_kind"], today=today
     )
+    if not errors and not request.guardian_email_confirmed:
+        errors = await doubts_of_edit(
+            connection,
+            row["unit_id"],
+            before,
+            after,
+            birth_date=row["birth_date"],
+            today=today,
+            registrars_email=request.registrars_email,
+        )
     if errors:
         raise invalid(errors)
     changed = profile_row(after) | {"updated_at": now(), "version": row["version"] + 1}

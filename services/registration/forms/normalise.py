@@ -60,6 +60,8 @@ def normalise(form: CustomerForm) -> CustomerForm:
     _normalise_contact(tidy)
     if tidy.HasField("related_person"):
         _normalise_contact(tidy.related_person)
+    if tidy.HasField("other_guardian"):
+        _normalise_contact(tidy.other_guardian)
     if tidy.HasField("address"):
         tidy.address.country_code = tidy.address.country_code.upper() or HOME_COUNTRY
     return tidy

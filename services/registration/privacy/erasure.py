@@ -20,6 +20,7 @@ from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_G
 from services.registration.db.models import (
     customers,
     disclosures,
+    guardians,
     merges,
     messages,
     registrations,
@@ -66,6 +67,11 @@ ERASE_DISCLOSURES = delete(disclosures).where(disclosures.c.person_id == bindpar
 # An erased person's former units are not kept.
 ERASE_TRANSFERS = delete(transfers).where(
     transfers.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
+)
+
+# What two guardians have answered is deleted with the evidence of consent.
+ERASE_GUARDIANS = delete(guardians).where(
+    guardians.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
 )
 
 # Messages about the person are deleted with them.

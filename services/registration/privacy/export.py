@@ -14,7 +14,7 @@ from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.customer_service_pb2 import CustomerState, EmailState, EndReason
 from liity.v1.message_service_pb2 import MessageContext, MessageState
 from liity.v1.personal_data_pb2 import PersonalDataSection
-from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Stage
+from liity.v1.registration_pb2 import ConsentState, GuardianAnswer, MissingCodeReason, Stage
 from services.registration.audit.subjects import subjects_of
 from services.registration.db.models import (
     class_list_members,
@@ -25,6 +25,7 @@ from services.registration.db.models import (
     customers,
     disclosures,
     dismissed_duplicates,
+    guardians,
     merges,
     messages,
     registrations,
@@ -109,6 +110,14 @@ CONSENTS = Kind(
     retention="As long as the customership.",
     left_out={"recorded_by": _ANOTHERS},
     enums={"method": ConsentEvidence.Method, "wording_language": Language},
+)
+GUARDIANS = Kind(
+    name="guardians",
+    table=guardians,
+    purpose="To ask two guardians for consent, and to know what each has answered.",
+    retention="As long as the customership; without one until the registration ends.",
+    left_out={},
+    enums={"answer": GuardianAnswer},
 )
 MESSAGES = Kind(
     name="messages",
@@ -196,6 +205,7 @@ KINDS = (
     CHANGES,
     REMOVALS,
     CONSENTS,
+    GUARDIANS,
     MESSAGES,
     DUPLICATES,
     MERGES,
@@ -254,6 +264,13 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
             select(*REMOVALS.columns).join(customers).where(of_customer).order_by(removals.c.ended_at),
         ),
         (CONSENTS, select(*CONSENTS.columns).join(customers).where(of_customer)),
+        (
+            GUARDIANS,
+            select(*GUARDIANS.columns)
+            .join(registrations)
+            .where(registrations.c.person_id == person_id)
+            .order_by(guardians.c.registration_id, guardians.c.guardian),
+        ),
         (
             MESSAGES,
             select(*MESSAGES.columns)

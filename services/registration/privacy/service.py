@@ -79,6 +79,7 @@ class PersonalDataServicer(PersonalDataServiceServicer):
             erased = await connection.scalars(erasure.ERASE_REGISTRATIONS, {**person, "now": now()})
             registration_ids = sorted(erased.all())
             await connection.execute(erasure.ERASE_CLAIMS, person)
+            await connection.execute(erasure.ERASE_GUARDIANS, person)
             await connection.execute(erasure.ERASE_MESSAGES, person)
             await connection.execute(erasure.ERASE_CUSTOMER, person)
             await connection.execute(erasure.ERASE_DISCLOSURES, person)

@@ -21,8 +21,6 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
-    REASON_GUARDIAN_EMAIL_IS_REGISTRARS,
-    REASON_GUARDIAN_EMAIL_OF_MANY,
     REASON_REQUEST_ID_REUSED,
     REASON_UNIT_CLOSED,
     REASON_UNIT_NOT_FOUND,
@@ -52,10 +50,9 @@ from services.registration.db.mapping import (
 )
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, to_json
-from services.registration.registrations import queries
+from services.registration.registrations import guardian_addresses, queries
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
-    FAMILIES_OF_ONE_ADDRESS,
     consent_needed,
     day_of_age,
     full_years,
@@ -72,8 +69,6 @@ from services.runtime.rpc.errors import (
 )
 from services.runtime.rpc.interceptor import violations_of
 from services.runtime.stages import UNDER_WAY
-
-_GUARDIAN_EMAIL = "form.related_person.email"
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
@@ -117,17 +112,13 @@ class Saving:
         self, request: PrepareRegistrationRequest, form: CustomerForm, errors: list[FieldViolation]
     ) -> list[FieldViolation]:
         """What the registrar must confirm of the guardian's address before it is mailed to (R40)."""
-        address = form.related_person.email
-        if request.guardian_email_confirmed or not address or _GUARDIAN_EMAIL in {e.field for e in errors}:
+        if request.guardian_email_confirmed:
             return []
-        if request.registrars_address:
-            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_IS_REGISTRARS)]
-        asked = {"unit": request.unit_id, "address": address, "last_name": form.last_name}
+        wrong = {error.field for error in errors}
         async with self._engine.connect() as connection:
-            others = await connection.scalar(queries.OTHER_FAMILIES, asked)
-        if others is not None and others + 1 >= FAMILIES_OF_ONE_ADDRESS:
-            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_OF_MANY)]
-        return []
+            known = await guardian_addresses.families(connection, request.unit_id, [form])
+        doubts = guardian_addresses.doubts(form, known, request.registrars_email)
+        return [doubt for doubt in doubts if doubt.field not in wrong]
 
     async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
         """Stores a registration, and its customer unless it must wait."""
@@ -225,6 +216,9 @@ def _creation(
         "wrong_recipient_since": None,
         "declined_at": None,
         "decline_ends_at": None,
+        "both_guardians_needed": request.both_guardians_needed,
+        "asks_other_guardian": form.HasField("other_guardian"),
+        "guardians": None,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if request.missing_code_reason:

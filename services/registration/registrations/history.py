@@ -32,6 +32,8 @@ TOLD = (
     "registration:report-wrong-recipient",
     "registration:decline",
     "registration:take-back-decline",
+    "registration:consent-of-one",
+    "consent:dissent",
     "consent:withdraw",
     "customer:update",
     "customer:transfer",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, func, select, tuple_
+from sqlalchemy import RowMapping, Select, bindparam, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -12,9 +12,17 @@ from typing_extensions import override
 from liity.registration.v1 import work_service_pb2 as pb
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceServicer
 from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
+from liity.v1.registration_pb2 import GUARDIAN_ANSWER_DECLINES
 from services.registration.audit.entries import use_row
 from services.registration.db import paging
-from services.registration.db.models import customers, dismissed_duplicates, messages, registrations, units
+from services.registration.db.models import (
+    customers,
+    dismissed_duplicates,
+    guardians,
+    messages,
+    registrations,
+    units,
+)
 from services.registration.forms import name_keys, proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
@@ -61,6 +69,13 @@ _DISMISSED = select(dismissed_duplicates.c.customer_id).where(
     dismissed_duplicates.c.other_customer_id == bindparam("other"),
 )
 _DISMISS = insert(dismissed_duplicates).on_conflict_do_nothing()
+
+_OF_DISSENT = (
+    guardians.c.registration_id == bindparam("registration"),
+    guardians.c.answer == GUARDIAN_ANSWER_DECLINES,
+)
+_ACKNOWLEDGED = select(exists().where(*_OF_DISSENT, guardians.c.acknowledged_at.is_not(None)))
+_ACKNOWLEDGE = update(guardians).where(*_OF_DISSENT).values(acknowledged_at=bindparam("moment"))
 
 
 class WorkServicer(WorkServiceServicer):
@@ -141,6 +156,22 @@ class WorkServicer(WorkServiceServicer):
             await claims.release(connection, request.work_item_id)
             await _record(connection, "work:dismiss-duplicate", item)
         return pb.DismissDuplicateResponse()
+
+    @override
+    async def AcknowledgeDissent(
+        self, request: pb.AcknowledgeDissentRequest, _context: object
+    ) -> pb.AcknowledgeDissentResponse:
+        """Records that customer service knows of a dissent. A repeated call changes nothing."""
+        (registration_id,) = worklist_items.rows_of(request.work_item_id)
+        async with self._engine.begin() as connection:
+            if await connection.scalar(_ACKNOWLEDGED, {"registration": registration_id}):
+                return pb.AcknowledgeDissentResponse()
+            item = await self._get(connection, request.work_item_id)
+            await claims.require_unclaimed_by_others(connection, request.work_item_id)
+            await connection.execute(_ACKNOWLEDGE, {"registration": registration_id, "moment": now()})
+            await claims.release(connection, request.work_item_id)
+            await _record(connection, "work:acknowledge-dissent", item)
+        return pb.AcknowledgeDissentResponse()
 
     @override
     async def CheckClaim(self, request: pb.CheckClaimRequest, _context: object) -> pb.CheckClaimResponse:

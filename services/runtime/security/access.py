@@ -228,6 +228,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_WORK, _staff("work:claim", _CHANGE), "ClaimWorkItem"),
         *_rules(_WORK, _staff("work:release", _CHANGE), "ReleaseWorkItem"),
         *_rules(_WORK, _staff("work:dismiss-duplicate", _CHANGE), "DismissDuplicate"),
+        *_rules(_WORK, _staff("work:acknowledge-dissent", _CHANGE), "AcknowledgeDissent"),
         *_rules(_MESSAGES, _unit_people("message:send", _CHANGE), "SendMessage"),
         *_rules(_MESSAGES, _unit_people("message:read", _READ), "GetMessage"),
         *_rules(_MESSAGES, _unit_people("message:list", _READ), "ListMessages"),
@@ -282,7 +283,9 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "CreateRegistration", "GetMailingDetails"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "ActivateRegistration", "AdvanceRegistration"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "EndRegistration", "MarkWrongRecipient"),
-        *_rules(_STORED_REGISTRATIONS, _services("worker"), "RecordDecline", "TakeBackDecline"),
+        *_rules(
+            _STORED_REGISTRATIONS, _services("worker"), "RecordDecline", "TakeBackDecline", "RecordDissent"
+        ),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "ApproveRegistration", "LinkRegistration"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway"), "ListPossibleDuplicates"),
         *_rules(
@@ -307,7 +310,14 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_USES, _services("gateway", "codec"), "RecordUse"),
         *_rules(_STORED_USES, _services("gateway"), "ListUses", "ListSuspicions"),
         *_rules(_STORED_WORK, _services("gateway"), "ListWorkItems", "GetWorkItem", "ClaimWorkItem"),
-        *_rules(_STORED_WORK, _services("gateway"), "ReleaseWorkItem", "DismissDuplicate", "CheckClaim"),
+        *_rules(
+            _STORED_WORK,
+            _services("gateway"),
+            "ReleaseWorkItem",
+            "DismissDuplicate",
+            "AcknowledgeDissent",
+            "CheckClaim",
+        ),
         *_rules(_STORED_WORK, _services("gateway"), "GetFigures"),
         *_rules(_STORED_WORK, _services("worker"), "CountDueWork"),
         *_rules(_STORED_MESSAGES, _services("gateway"), "CreateMessage", "GetMessage", "ListMessages"),

@@ -16,7 +16,7 @@ from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
-from tests.system.support.class_lists import adult_row, changed, csv_of, done
+from tests.system.support.class_lists import adult_row, changed, csv_of, done, pupil_row
 from tests.system.support.registering import adult, get, pupil, reaches, save
 
 
@@ -107,7 +107,7 @@ async def test_a_session_that_ends_in_the_middle_loses_nothing(
 ) -> None:
     person = pupil()
     answers = await filled(teacher, person)
-    teacher.jar.clear(lambda cookie: cookie.key == "liity-session")
+    teacher.forget("liity-session")
     asked = await teacher.send(answers.form, button=("act", "save" if page == "answers" else "check"))
     assert asked.status == 401
     assert "What you typed is kept" in asked.text
@@ -157,6 +157,7 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
         changed(adult_row(2), **support),
         changed(adult_row(3), Henkilötunnus=elsewhere.personal_identity_code, **support),
         changed(adult_row(4), Postinumero="100", **support),
+        changed(pupil_row(5), **{"Huoltajan sähköposti": "opettaja@koulu.example"}),
     ]
     asks = await teacher.get("/class-lists/new")
     pdf = await teacher.upload(asks.form, b"%PDF-1.7", "luokka.pdf")
@@ -169,10 +170,14 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
     assert "Row 4, Postinumero: We put back zeros" in report.text
     other_language = await teacher.send(report.form, {"switch_language": "sv"})
     assert "<dt>Nya: skulle registreras</dt><dd>2</dd>" in other_language.html
-    listed = await teacher.send(report.form, {"transfer.3": "yes"}, ("act", "register"))
+    refused = await teacher.send(report.form, {"transfer.3": "yes"}, ("act", "register"))
+    assert refused.status == 422
+    assert "The guardian's e-mail address is your own" in refused.text
+    confirmed = {"transfer.3": "yes", "confirm.5": "yes"}
+    listed = await teacher.send(refused.form, confirmed, ("act", "register"))
     assert listed.path.startswith(f"/{api.teacher.unit}/classLists/"), listed.text
     counts = (await done(api.teacher, listed.path.strip("/"))).counts
-    assert (counts.registered, counts.transferred) == (2, 1)
+    assert (counts.registered, counts.transferred, counts.waiting) == (2, 1, 1)
 
 
 async def test_two_tabs_that_renew_the_session_at_once_go_on(teacher: Visitor) -> None:
