@@ -19,7 +19,6 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_GIVEN,
     CONSENT_STATE_OUTGROWN,
-    STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
 )
@@ -44,7 +43,7 @@ from services.registration.registrations.duplicates import possible_duplicates_o
 from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
-from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
+from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN, UNFINISHED
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
@@ -296,7 +295,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row is not None:
             return pb.AdvanceRegistrationResponse(registration=to_message(row))
         registration = await self._get(request.registration_id)
-        if registration.stage not in {*BEGUN, STAGE_LINKED}:
+        if registration.stage not in {*BEGUN, *JOINED}:
             raise failed_precondition(REASON_NOT_WAITING)
         return pb.AdvanceRegistrationResponse(registration=registration)
 
