@@ -27,7 +27,7 @@ async def families(
     connection: AsyncConnection, unit_id: str, addresses: Collection[str]
 ) -> defaultdict[str, set[str]]:
     """The last names of a unit's children, by the guardian's address."""
-    found: dict[str, set[str]] = defaultdict(set)
+    found = defaultdict[str, set[str]](set)
     if addresses:
         asked = {"unit": unit_id, "addresses": sorted(addresses)}
         for row in await connection.execute(queries.FAMILIES, asked):
