@@ -148,7 +148,7 @@ def create_steps(
         identity, registration, mailing, settings.workflows_invitation_reminder
     )
     closing = UnitClosingActivities(identity, registration)
-    reminders = PasswordReminderActivities(identity, mailing)
+    reminders = PasswordReminderActivities(identity, registration, mailing)
     messages = MessageActivities(
         registration,
         mailing,
@@ -285,6 +285,7 @@ def create_worker(
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        reminders.tell_of_unused_links,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_cached_workflows=1000,
         graceful_shutdown_timeout=GRACE,

@@ -12,7 +12,11 @@ from temporalio import activity
 
 from liity.identity.v1.account_service_pb2 import Account, GetAccountRequest, ListAccountsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
-from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
+from liity.identity.v1.credential_service_pb2 import (
+    IssueCredentialsRequest,
+    IssueCredentialsResponse,
+    UnusedPasswordLink,
+)
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
@@ -119,14 +123,7 @@ class Mailing:
         credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
         if credentials.link_void:
             return None
-        content = Credentials(
-            first_names=details.first_names,
-            user_name=credentials.user_name,
-            link_token=credentials.link_token,
-            expire_time=credentials.expire_time,
-            for_another=recipient != CREDENTIALS_RECIPIENT_CUSTOMER
-            or details.customer_email == details.related_person_email,
-        )
+        content = _credentials(credentials, details, recipient)
         address = await self._address_of(recipient, step, details)
         return self.mail(step, "credentials", address, details, credentials=content)
 
@@ -141,6 +138,19 @@ class Mailing:
             language=details.language,
             **content,  # type: ignore[arg-type] # one field of the oneof, by its name
         )
+    async def remind_of_credentials(
+        self,
+        step: RegistrationStep,
+        details: MailingDetails,
+        recipient: CredentialsRecipient.ValueType,
+        link: UnusedPasswordLink,
+    ) -> MailStepResult:
+        """Mails an unused link to choose a password once more, where the credentials go."""
+        address = await self._address_of(recipient, step, details)
+        content = _credentials(link, details, recipient)
+        mail = self.mail(step, "credentials reminder", address, details, credentials_reminder=content)
+        return await self.send_or_tell(step, details, mail)
+
 
     async def send_or_tell(
         self, step: RegistrationStep, details: MailingDetails, mail: SendMessageRequest
@@ -264,6 +274,22 @@ def _acts_for(account: Account, unit_id: str) -> bool:
 
 
 def _is_main_user(account: Account, unit_id: str) -> bool:
+def _credentials(
+    issued: IssueCredentialsResponse | UnusedPasswordLink,
+    details: MailingDetails,
+    recipient: CredentialsRecipient.ValueType,
+) -> Credentials:
+    """What a mail says of credentials."""
+    return Credentials(
+        first_names=details.first_names,
+        user_name=issued.user_name,
+        link_token=issued.link_token,
+        expire_time=issued.expire_time,
+        for_another=recipient != CREDENTIALS_RECIPIENT_CUSTOMER
+        or details.customer_email == details.related_person_email,
+    )
+
+
     return any(
         membership.unit_id == unit_id and membership.role == ROLE_MAIN_USER
         for membership in account.memberships

@@ -267,6 +267,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
         *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials", "FindUserName"),
         *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
+        *_rules(_CREDENTIALS, _services("worker"), "ListUnusedPasswordLinks", "MarkUnusedPasswordLink"),
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
         *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),

@@ -840,7 +840,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         message_erased: ("tell_erased",),
     },
     PasswordReminderWorkflow: {
-        passwords_reminded_of: ("remind_of_passwords",),
+        passwords_reminded_of: ("remind_of_passwords", "tell_of_unused_links"),
     },
     WorkDigestWorkflow: {
         work_is_due: ("tell_what_is_due",),
