@@ -147,7 +147,7 @@ def create_steps(
     invitations = InvitationActivities(
         identity, registration, mailing, settings.workflows_invitation_reminder
     )
-    closing = UnitClosingActivities(identity, registration)
+    closing = UnitClosingActivities(identity, registration, mailing)
     reminders = PasswordReminderActivities(identity, registration, mailing)
     messages = MessageActivities(
         registration,
@@ -279,7 +279,10 @@ def create_worker(
         activities=steps,
         interceptors=[
             ActorInterceptor(seal),
+        closing.list_registrars,
             SignalInterceptor(),
+        closing.tell_unit_closed,
+        closing.tell_unit_took_over,
             HeartbeatInterceptor(),
             RefusalInterceptor(),
         ],

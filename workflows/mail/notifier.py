@@ -80,7 +80,7 @@ class Mailing:
         users, or all its registrars if it has none; nobody for a closed unit.
         """
         for account_id in filter(None, account_ids):
-            account = await self._find(account_id)
+            account = await self.find(account_id)
             if account is not None and _acts_for(account, unit_id):
                 return [account]
         request = ListAccountsRequest(unit_id=unit_id)
@@ -101,6 +101,15 @@ class Mailing:
 
     async def credentials(
         self,
+    async def find(self, account_id: str) -> Account | None:
+        """An account; None if it is gone."""
+        try:
+            return await self.account(account_id)
+        except Refusal as refusal:
+            if refusal.reason == REASON_ACCOUNT_NOT_FOUND:
+                return None
+            raise
+
         step: RegistrationStep,
         details: MailingDetails,
         recipient: CredentialsRecipient.ValueType,
@@ -243,14 +252,6 @@ class Mailing:
         return await self.responsible(
             details.unit_id, step.registrar_account_id, details.registrar_account_id
         )
-
-    async def _find(self, account_id: str) -> Account | None:
-        try:
-            return await self.account(account_id)
-        except Refusal as refusal:
-            if refusal.reason == REASON_ACCOUNT_NOT_FOUND:
-                return None
-            raise
 
     async def _address_of(
         self, recipient: CredentialsRecipient.ValueType, step: RegistrationStep, details: MailingDetails

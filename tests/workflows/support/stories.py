@@ -824,8 +824,8 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         invitation_withdrawn: ("void_invitation",),
     },
     UnitClosingWorkflow: {
-        unit_closed: ("close_unit",),
-        unit_moved: ("move_unit_batch",),
+        unit_closed: ("list_registrars", "close_unit", "tell_unit_closed"),
+        unit_moved: ("move_unit_batch", "tell_unit_took_over"),
     },
     MessageWorkflow: {
         message_lapsed: (
