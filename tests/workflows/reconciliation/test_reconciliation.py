@@ -28,7 +28,7 @@ from liity.registration.v1.registration_service_pb2 import (
     Registration,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
-from liity.v1.auth_service_pb2 import ROLE_REGISTRAR
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -61,6 +61,7 @@ from services.runtime.temporal.names import (
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
 )
+    UnitClosingWorkflowNames,
 from services.runtime.temporal.search_attributes import REGISTRATION, STAGE
 from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
@@ -73,6 +74,8 @@ from tests.workflows.removal.test_removal import BEGUN, CREDENTIALS, ENDED, GOES
 CONSENT = "Pyydämme suostumustasi lapsesi asiakkuuteen kirjastossa"
 ASKED = "Rekisteröinti ilman henkilötunnusta odottaa tarkistusta"
 LOST = "Rekisteröinti on kadonnut tietokannasta"
+UNIT_CLOSED = "Yksikkösi on suljettu kirjaston asiakashallinnassa"
+UNIT_TOOK_OVER = "Toisen yksikön asiakkaat on siirretty yksikköösi"
 WEEKS = timedelta(days=15)
 
 Run = WorkflowHandle[Any, Any]
@@ -163,6 +166,44 @@ async def consent(world: World, registration: Registration) -> None:
 
 
 # Registrations
+# Units
+
+
+async def test_a_move_to_a_successor_whose_run_was_lost_goes_on(world: World) -> None:
+    closed, successor = await world.unit("Vanha koulu"), await world.unit("Uusi koulu")
+    old, new = await world.account(closed), await world.account(successor, ROLE_MAIN_USER)
+    request = await ask(world, child_form(address()), 9)
+    request.unit_id = closed
+    registration = await world.workflows.save(request)
+    # As after a crash between the closing and the first step of the move.
+    await world.change(
+        "registration",
+        "UPDATE units SET closed_at = now() - interval '1 hour', successor_unit_id = :successor"
+        " WHERE unit_id = :closed",
+        closed=closed,
+        successor=successor,
+    )
+    await reconcile(world)
+    run: Run = world.temporal.get_workflow_handle(UnitClosingWorkflowNames.workflow_id(closed))
+
+    async def unit_id() -> str:
+        return (await world.stored(registration)).unit_id
+
+    await eventually(unit_id, lambda found: found == successor, 60)
+    await mailed(world, old.email, UNIT_CLOSED)
+    await mailed(world, new.email, UNIT_TOOK_OVER)
+    (told,) = world.mails_to(new.email)
+    assert all(part in text_of(told) for part in ("Vanha koulu", "Uusi koulu", "Siirrettyjä henkilöitä: 1"))
+    await eventually(lambda: _waits(run), bool, 60)
+    await world.skip(run, timedelta(minutes=3))
+    await run.result()
+    # What is done gets no run again.
+    first = (await run.describe()).run_id
+    await reconcile(world)
+    assert (await run.describe()).run_id == first
+    await world.workflows.withdraw(registration.person_id, WithdrawRequest(request_id=str(uuid.uuid4())))
+
+
 
 
 async def test_a_customer_without_a_run_gets_credentials_and_the_welcome(world: World) -> None:
