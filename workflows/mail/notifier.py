@@ -19,6 +19,7 @@ from liity.identity.v1.credential_service_pb2 import (
 )
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.notification.v1.notification_service_pb2 import (
+    DELIVERY_STATE_RETURNED,
     DELIVERY_STATE_SENT,
     AddressUndeliverable,
     Credentials,
@@ -44,6 +45,7 @@ from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.rpc.errors import Refusal, unavailable
 from services.runtime.rpc.peer import Peer
+from workflows.mail.origin import sealed_origin
 
 _SMTP_TIMEOUT = 45.0
 """Seconds a mail may take: longer than the notification service waits for a mail server."""
@@ -226,7 +228,11 @@ class Mailing:
         return MailStepResult(delivered=await self.send(mail))
 
     async def send(self, mail: SendMessageRequest) -> bool:
-        """Whether a mail server accepted the mail. False for an invalid address, too."""
+        """Whether a mail server accepted the mail. False for an invalid address, too.
+
+        One that came back because of us was accepted, and is sent again by itself.
+        """
+        mail.origin = await sealed_origin()
         try:
             response = await self._notification.call(
                 self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT
@@ -240,7 +246,7 @@ class Mailing:
                 activity.logger.error("mail refused as invalid: %s", refusal.summary)
                 raise unavailable() from None
             raise
-        return response.delivery.state == DELIVERY_STATE_SENT
+        return response.delivery.state in {DELIVERY_STATE_SENT, DELIVERY_STATE_RETURNED}
 
     async def registrars_address(self, step: RegistrationStep, details: MailingDetails) -> str:
         """The registrar's address; empty if the unit has nobody left."""

@@ -331,6 +331,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries", "GetMailFigures"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "ReportDelivery"),
         *_rules(_NOTIFICATIONS, _services("worker"), "ListReturnedMail", "SettleReturnedMail"),
+        *_rules(_NOTIFICATIONS, _services("worker"), "ListMailToSendAgain", "SettleMailToSendAgain"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),

@@ -1,5 +1,6 @@
 """Rows without a run that knows them get one again, which does the rest; runs without a row end."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -509,6 +510,33 @@ async def test_an_invitation_that_comes_back_is_void_and_its_inviter_told(world:
     await reconcile(world)
     get = GetInvitationRequest(invitation_id=invitation.invitation_id)
     assert (await worker.call(stub.GetInvitation, get)).invitation.state == INVITATION_STATE_VOID
+
+
+async def test_mail_that_came_back_because_of_us_is_sent_again_by_itself(world: World) -> None:
+    adult, guardian = address(), address()
+    customer, _ = await world.save(adult_form(adult), born(40))
+    child, run = await world.save(child_form(guardian), born(9))
+    await mailed(world, adult, CREDENTIALS)
+    await mailed(world, guardian, CONSENT)
+    told = await _told(world)
+    for email in (adult, guardian):
+        (mail,) = world.mails_to(email)
+        await _report(world, mail["Message-ID"], "5.7.1")
+    await reconcile(world)
+    # Its time has not come.
+    assert [len(world.mails_to(email)) for email in (adult, guardian)] == [1, 1]
+    await world.change("notification", "UPDATE messages SET again_time = now() WHERE again_time IS NOT NULL")
+    for _ in range(2):
+        await reconcile(world)
+    await mailed(world, adult, CREDENTIALS, CREDENTIALS)
+    await mailed(world, guardian, CONSENT, CONSENT)
+    for email, path in ((adult, "password"), (guardian, "consent")):
+        links = [re.findall(rf"/{path}/([\w.~-]+)", text_of(mail))[0] for mail in world.mails_to(email)]
+        assert len(set(links)) == 1
+    assert await _told(world) == told
+    assert (await world.stored(customer)).stage == STAGE_CREDENTIALS_SENT
+    await world.workflows.withdraw(child.person_id, WithdrawRequest(request_id=str(uuid.uuid4())))
+    await run.result()
 
 
 async def _mails(world: World, email: str) -> list[EmailMessage]:
