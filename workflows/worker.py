@@ -1,6 +1,7 @@
 """The worker: runs workflows and activities."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -72,7 +73,7 @@ from workflows.settings import WorkerSettings
 from workflows.support.activity_interceptors import HeartbeatInterceptor, RefusalInterceptor
 from workflows.support.actor_context import ActorInterceptor
 from workflows.support.schedules import prepare_schedules
-from workflows.support.signals import SignalInterceptor
+from workflows.support.signals import DroppedSignals, SignalInterceptor
 from workflows.units.invitation import InvitationWorkflow
 from workflows.units.invitation_activities import InvitationActivities
 from workflows.units.unit_closing import UnitClosingWorkflow
@@ -393,6 +394,7 @@ async def run() -> None:
     """Runs the worker until SIGTERM or SIGINT."""
     settings = load(WorkerSettings)
     logs.configure("worker", settings)
+    logging.getLogger("temporalio.worker._workflow_instance").addFilter(DroppedSignals())
     identity = ServiceIdentity("worker", settings.keys_dir, component_certificate("worker", settings))
     peers = (
         Peer("identity", settings.identity_target, identity),
