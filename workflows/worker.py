@@ -54,8 +54,8 @@ from workflows.customers.transfer import TransferWorkflow
 from workflows.customers.transfer_activities import TransferActivities
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing
-from workflows.mail.returned_mail_activities import ReturnedMailActivities
 from workflows.mail.origin import OriginInterceptor, Step
+from workflows.mail.returned_mail_activities import ReturnedMailActivities
 from workflows.messages.activities import MessageActivities
 from workflows.messages.workflow import MessageWorkflow
 from workflows.privacy.disclosure import DisclosureWorkflow
@@ -279,9 +279,13 @@ def create_steps(
         invitations.remind_of_invitation,
         invitations.void_invitation,
         invitations.end_invitation,
+        closing.list_registrars,
         closing.close_unit,
+        closing.tell_unit_closed,
+        closing.tell_unit_took_over,
         closing.move_unit_batch,
         reminders.remind_of_passwords,
+        reminders.tell_of_unused_links,
         messages.look_at_message,
         messages.tell_customer_service,
         messages.confirm_receipt,
@@ -325,17 +329,13 @@ def create_worker(
         activities=steps,
         interceptors=[
             ActorInterceptor(seal),
-        closing.list_registrars,
             SignalInterceptor(),
-        closing.tell_unit_closed,
-        closing.tell_unit_took_over,
             HeartbeatInterceptor(),
             RefusalInterceptor(),
+            OriginInterceptor(),
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
-            OriginInterceptor(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        reminders.tell_of_unused_links,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_cached_workflows=1000,
         graceful_shutdown_timeout=GRACE,

@@ -101,8 +101,6 @@ class Mailing:
         request = GetAccountRequest(account_id=account_id)
         return (await self._identity.call(self._accounts.GetAccount, request)).account
 
-    async def credentials(
-        self,
     async def find(self, account_id: str) -> Account | None:
         """An account; None if it is gone."""
         try:
@@ -112,6 +110,8 @@ class Mailing:
                 return None
             raise
 
+    async def credentials(
+        self,
         step: RegistrationStep,
         details: MailingDetails,
         recipient: CredentialsRecipient.ValueType,
@@ -138,17 +138,6 @@ class Mailing:
         address = await self._address_of(recipient, step, details)
         return self.mail(step, "credentials", address, details, credentials=content)
 
-    def mail(
-        self, step: RegistrationStep, name: str, address: str, details: MailingDetails, **content: Message
-    ) -> SendMessageRequest:
-        """A mail in the customer's language."""
-        return SendMessageRequest(
-            request_id=key(step.event_id, name),
-            subject_id=step.registration_id,
-            recipient_email=address,
-            language=details.language,
-            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
-        )
     async def remind_of_credentials(
         self,
         step: RegistrationStep,
@@ -162,6 +151,17 @@ class Mailing:
         mail = self.mail(step, "credentials reminder", address, details, credentials_reminder=content)
         return await self.send_or_tell(step, details, mail)
 
+    def mail(
+        self, step: RegistrationStep, name: str, address: str, details: MailingDetails, **content: Message
+    ) -> SendMessageRequest:
+        """A mail in the customer's language."""
+        return SendMessageRequest(
+            request_id=key(step.event_id, name),
+            subject_id=step.registration_id,
+            recipient_email=address,
+            language=details.language,
+            **content,  # type: ignore[arg-type] # one field of the oneof, by its name
+        )
 
     async def send_or_tell(
         self, step: RegistrationStep, details: MailingDetails, mail: SendMessageRequest
@@ -274,13 +274,6 @@ def key(event_id: str, name: str) -> str:
     return str(uuid.uuid5(uuid.UUID(event_id), name))
 
 
-def _acts_for(account: Account, unit_id: str) -> bool:
-    """Whether an account may see a unit's customers: customer service acts for every unit."""
-    of_unit = any(membership.unit_id == unit_id for membership in account.memberships)
-    return of_unit or ROLE_CUSTOMER_SERVICE in account.roles
-
-
-def _is_main_user(account: Account, unit_id: str) -> bool:
 def _credentials(
     issued: IssueCredentialsResponse | UnusedPasswordLink,
     details: MailingDetails,
@@ -297,6 +290,13 @@ def _credentials(
     )
 
 
+def _acts_for(account: Account, unit_id: str) -> bool:
+    """Whether an account may see a unit's customers: customer service acts for every unit."""
+    of_unit = any(membership.unit_id == unit_id for membership in account.memberships)
+    return of_unit or ROLE_CUSTOMER_SERVICE in account.roles
+
+
+def _is_main_user(account: Account, unit_id: str) -> bool:
     return any(
         membership.unit_id == unit_id and membership.role == ROLE_MAIN_USER
         for membership in account.memberships

@@ -61,8 +61,8 @@ from services.runtime.temporal.names import (
     ReconciliationWorkflowNames,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
-)
     UnitClosingWorkflowNames,
+)
 from services.runtime.temporal.search_attributes import REGISTRATION, STAGE
 from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
@@ -74,9 +74,9 @@ from tests.workflows.removal.test_removal import BEGUN, CREDENTIALS, ENDED, GOES
 
 CONSENT = "Pyydämme suostumustasi lapsesi asiakkuuteen kirjastossa"
 ASKED = "Rekisteröinti ilman henkilötunnusta odottaa tarkistusta"
-LOST = "Rekisteröinti on kadonnut tietokannasta"
 UNIT_CLOSED = "Yksikkösi on suljettu kirjaston asiakashallinnassa"
 UNIT_TOOK_OVER = "Toisen yksikön asiakkaat on siirretty yksikköösi"
+LOST = "Rekisteröinti on kadonnut tietokannasta"
 WEEKS = timedelta(days=15)
 
 Run = WorkflowHandle[Any, Any]
@@ -166,7 +166,6 @@ async def consent(world: World, registration: Registration) -> None:
     await world.workflows.record_consent(registration.person_id, request)
 
 
-# Registrations
 # Units
 
 
@@ -205,6 +204,7 @@ async def test_a_move_to_a_successor_whose_run_was_lost_goes_on(world: World) ->
     await world.workflows.withdraw(registration.person_id, WithdrawRequest(request_id=str(uuid.uuid4())))
 
 
+# Registrations
 
 
 async def test_a_customer_without_a_run_gets_credentials_and_the_welcome(world: World) -> None:
