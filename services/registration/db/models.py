@@ -47,6 +47,10 @@ class Unit(Base):
     """A unit."""
 
     __tablename__ = "units"
+    __table_args__ = (
+        # For reconciliation: the units that have a successor.
+        Index("ix_units_successor", "unit_id", postgresql_where=text("successor_unit_id IS NOT NULL")),
+    )
 
     unit_id: Mapped[str] = mapped_column(primary_key=True)
     request_id: Mapped[uuid.UUID] = mapped_column(unique=True)

@@ -271,6 +271,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
         *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials", "FindUserName"),
         *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
+        *_rules(_CREDENTIALS, _services("worker"), "ListUnusedPasswordLinks", "MarkUnusedPasswordLink"),
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
         *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),
@@ -347,6 +348,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries", "GetMailFigures"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "ReportDelivery"),
         *_rules(_NOTIFICATIONS, _services("worker"), "ListReturnedMail", "SettleReturnedMail"),
+        *_rules(_NOTIFICATIONS, _services("worker"), "ListMailToSendAgain", "SettleMailToSendAgain"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),

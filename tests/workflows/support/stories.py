@@ -844,8 +844,8 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         invitation_withdrawn: ("void_invitation",),
     },
     UnitClosingWorkflow: {
-        unit_closed: ("close_unit",),
-        unit_moved: ("move_unit_batch",),
+        unit_closed: ("list_registrars", "close_unit", "tell_unit_closed"),
+        unit_moved: ("move_unit_batch", "tell_unit_took_over"),
     },
     MessageWorkflow: {
         message_lapsed: (
@@ -860,7 +860,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         message_erased: ("tell_erased",),
     },
     PasswordReminderWorkflow: {
-        passwords_reminded_of: ("remind_of_passwords",),
+        passwords_reminded_of: ("remind_of_passwords", "tell_of_unused_links"),
     },
     WorkDigestWorkflow: {
         work_is_due: ("tell_what_is_due",),
