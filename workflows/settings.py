@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -179,6 +180,17 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         ge=timedelta(0),
         description="How long ago a row must have changed before reconciliation begins a run for it: the "
         "call that stored it may still be running.",
+    )
+    erasure_ledger_dir: Path = Field(
+        description="Folder of the erasure ledger, from which erasures are repeated after a restore. It must "
+        "outlast the databases, and may be shared by several workers.",
+    )
+    erasure_ledger_keep: timedelta = Field(
+        timedelta(days=400),
+        ge=timedelta(days=1),
+        le=timedelta(days=3660),
+        description="How long entries of the erasure ledger are kept at least; whole months are deleted. It "
+        "must be longer than any backup is kept.",
     )
     worker_build_id: str = Field(
         "",

@@ -104,6 +104,7 @@ from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, guardian_address, key
 from workflows.privacy.erasure import Erasure
@@ -426,7 +427,7 @@ class RegistrationActivities:
         state_time = end.decline_time if end.HasField("decline_time") else None
         await self._void_links(step.registration_id, consent_state, state_time)
         if response.is_customer:
-            await self._erasure.erase_registration(step.registration_id)
+            await self._erasure.erase_registration(step.person_id, step.registration_id, end.stage)
         else:
             await self._erasure.erase_person(step.person_id)
         response.registration.first_names = details.first_names if details else ""
@@ -550,7 +551,7 @@ class RegistrationActivities:
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
         told = RegistrationNotice(
-            unit_display_name=unit.display_name,
+            unit_display_name=UNNAMED_UNIT if registration.is_protected else unit.display_name,
             registration_id=registration.registration_id,
             registration_create_time=registration.create_time,
             first_names=step.first_names,

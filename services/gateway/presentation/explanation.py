@@ -361,7 +361,9 @@ class Explanation:
         registration = self.history.registration
         yield from to_public(registration).available_actions
         if self._has_ended or self._in_force:
-            yield from customer_actions(registration.kind, active=self._in_force)
+            yield from customer_actions(
+                registration.kind, active=self._in_force, protected=registration.is_protected
+            )
         else:
             yield ASK
 

@@ -131,6 +131,17 @@ class Namesake(Base):
     )
 
 
+class ProtectedPerson(Base):
+    """A protected person (R37). What is withheld stands here alone, in neither customer nor form."""
+
+    __tablename__ = "protected_persons"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    withheld: Mapped[Json]
+    """A form with the withheld fields alone."""
+    marked_at: Mapped[datetime]
+
+
 class CustomerName(Base):
     """A search key of a customer (R15)."""
 
@@ -421,6 +432,16 @@ class DismissedDuplicate(Base):
     dismissed_at: Mapped[datetime]
 
 
+class SimilarCodes(Base):
+    """Two persons whose codes differ by the century sign alone; `person_id` is the lesser ID."""
+
+    __tablename__ = "similar_codes"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    other_person_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    recorded_at: Mapped[datetime]
+
+
 class Message(Base):
     """A message to customer service (R12), and its answer."""
 
@@ -626,11 +647,13 @@ units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
 customer_names = cast(Table, CustomerName.__table__)
+protected_persons = cast(Table, ProtectedPerson.__table__)
 customer_changes = cast(Table, CustomerChange.__table__)
 transfers = cast(Table, Transfer.__table__)
 removals = cast(Table, Removal.__table__)
 work_claims = cast(Table, WorkClaim.__table__)
 dismissed_duplicates = cast(Table, DismissedDuplicate.__table__)
+similar_codes = cast(Table, SimilarCodes.__table__)
 messages = cast(Table, Message.__table__)
 consents = cast(Table, Consent.__table__)
 guardians = cast(Table, Guardian.__table__)

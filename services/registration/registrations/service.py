@@ -56,6 +56,7 @@ from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_
 from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
+from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
 
@@ -109,15 +110,17 @@ class RegistrationServicer(RegistrationServiceServicer):
             row = result.mappings().one()
             alike = {"unit": request.unit_id, "persons": list(request.other_sign_person_ids)}
             others = (await connection.scalars(queries.OWN_CUSTOMERS, alike)).all()
-        known = row["registration_id"] is not None
+        known, is_protected = row["registration_id"] is not None, bool(row["is_protected_person"])
+        names = () if is_protected else (row["first_names"], row["last_name"])
         return pb.LookUpPersonResponse(
             other_sign_customer_ids=others,
             standing=_standing(row, request.unit_id),
             registration=to_message(row) if known else None,
             customer_id=row["known_customer_id"] or "",
-            initials=" ".join(f"{name[0]}." for name in (row["first_names"], row["last_name"]) if name),
-            unit_display_name=row["unit_display_name"] or "",
+            initials=" ".join(f"{name[0]}." for name in names if name),
+            unit_display_name="" if is_protected else row["unit_display_name"] or "",
             customer_unit_id=row["customer_unit_id"] or "",
+            is_protected=is_protected,
         )
 
     @override
@@ -496,6 +499,16 @@ class RegistrationServicer(RegistrationServiceServicer):
                 connection, row["person_id"], row["birth_date"], from_json(row["form"])
             )
         return pb.ListPossibleDuplicatesResponse(possible_duplicates=found)
+
+    @override
+    async def ListSameGuardian(
+        self, request: pb.ListSameGuardianRequest, _context: object
+    ) -> pb.ListSameGuardianResponse:
+        """Lists a unit's customers and waiting registrations whose guardian has an address."""
+        asked = {"unit": request.unit_id, "address": email_addresses.normal(request.email)}
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(queries.SAME_GUARDIAN, asked)).mappings().all()
+        return pb.ListSameGuardianResponse(others=[pb.SameGuardian(**row) for row in rows])
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, queries.GET, {"id": registration_id})

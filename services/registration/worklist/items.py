@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     tuple_,
     union_all,
@@ -52,6 +53,7 @@ from services.registration.db.models import (
     messages,
     namesakes,
     registrations,
+    similar_codes,
     work_claims,
 )
 from services.registration.db.paging import Position
@@ -171,6 +173,37 @@ def _duplicates() -> _Waiting:
     return waiting._replace(items=waiting.items.where(*alike, ~dismissed))
 
 
+def _similar_codes() -> _Waiting:
+    """Pairs of customers whose codes differ by the century sign alone (R45) and that `_duplicates` lacks."""
+    ids = _ONE.c.customer_id, _OTHER.c.customer_id
+    lesser, greater = func.least(*ids), func.greatest(*ids)
+    since = func.greatest(_ONE.c.created_at, _OTHER.c.created_at)
+    waiting = _waiting(
+        WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
+        (lesser, greater),
+        since,
+        since + _DUPLICATE_PATIENCE,
+        customer_id=lesser,
+        other_customer_id=greater,
+    )
+    dismissed = exists().where(
+        dismissed_duplicates.c.customer_id == lesser, dismissed_duplicates.c.other_customer_id == greater
+    )
+    return waiting._replace(
+        items=waiting.items.where(
+            _ONE.c.person_id == similar_codes.c.person_id,
+            _OTHER.c.person_id == similar_codes.c.other_person_id,
+            _ONE.c.state == CUSTOMER_STATE_ACTIVE,
+            _OTHER.c.state == CUSTOMER_STATE_ACTIVE,
+            or_(
+                _ONE.c.birth_date.is_distinct_from(_OTHER.c.birth_date),
+                _ONE.c.sort_key != _OTHER.c.sort_key,
+            ),
+            ~dismissed,
+        )
+    )
+
+
 def _all_duplicates() -> Select[Any]:
     """All pairs, from the customers that the database has marked as having, or having had, a namesake.
 
@@ -237,7 +270,7 @@ _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
         _registrations(WORK_ITEM_KIND_IDENTITY_CHECK, STAGE_WAITING_FOR_IDENTITY_CHECK),
     ),
     WORK_ITEM_KIND_UNDELIVERABLE_MAIL: (_undeliverable(), _undeliverable_guardians()),
-    WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(),),
+    WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(), _similar_codes()),
     WORK_ITEM_KIND_MESSAGE: (_messages(),),
     WORK_ITEM_KIND_DISSENT: (_dissents(),),
 }
@@ -245,7 +278,7 @@ _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
 
 _LISTED: Mapping[WorkItemKind.ValueType, tuple[Select[Any], ...]] = {
     kind: tuple(each.items for each in waiting) for kind, waiting in _WAITING.items()
-} | {WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_all_duplicates(),)}
+} | {WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_all_duplicates(), _similar_codes().items)}
 
 
 def _with_claims(waiting: Any) -> Select[Any]:  # noqa: ANN401 - any select of items
