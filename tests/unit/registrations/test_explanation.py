@@ -363,11 +363,25 @@ ACTIONS = [
     ),
     (
         history(STAGE_WELCOMED),
-        {"EDIT", "SEND_CREDENTIALS", "END_CUSTOMERSHIP", "SET_PERSONAL_IDENTITY_CODE", "MERGE"},
+        {
+            "EDIT",
+            "SEND_CREDENTIALS",
+            "END_CUSTOMERSHIP",
+            "SET_PERSONAL_IDENTITY_CODE",
+            "MERGE",
+            "MARK_PROTECTED",
+        },
     ),
     (
         history(STAGE_ACTIVE, kind=CUSTOMER_KIND_CD_BORROWER),
-        {"EDIT", "END_CUSTOMERSHIP", "CONVERT_TO_ONLINE", "SET_PERSONAL_IDENTITY_CODE", "MERGE"},
+        {
+            "EDIT",
+            "END_CUSTOMERSHIP",
+            "CONVERT_TO_ONLINE",
+            "SET_PERSONAL_IDENTITY_CODE",
+            "MERGE",
+            "MARK_PROTECTED",
+        },
     ),
     *((history(stage), set[str]()) for stage in ENDED),
 ]
@@ -389,6 +403,7 @@ def test_of_an_ended_customership_only_customer_service_brings_it_back() -> None
     assert happened(explanation)[-1][0] == "CUSTOMERSHIP_ENDED"
     assert [Action.Name(explained.action.action) for explained in explanation.actions] == [
         "ACTION_UNDO_REMOVAL",
+        "ACTION_MARK_PROTECTED",
         "ACTION_ASK_CUSTOMER_SERVICE",
     ]
     assert state_of(explanation) == "ENDED"
