@@ -21,7 +21,7 @@ _registrations.add("check", "CheckPersonalIdentityCode")
 _customers = Commands(app, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"])
 _customers.add("search", "SearchCustomers", ["query"], options={"need_ends_before_date": "need-ends-before"})
 _customers.add("show", "GetCustomer", ["name"])
-_customers.add("transfer", "TransferCustomer")
+_customers.add("transfer", "TransferCustomer", instead_of_prompt="message")
 _customers.add(
     "send-credentials",
     "SendCredentials",
@@ -54,6 +54,15 @@ _customers.add(
     options={"credentials_recipient": "to"},
     defaults={"credentials_recipient": "customer"},
 )
+_customers.add("protect", "MarkProtected", ["name"], done="The person is protected.")
+_customers.add(
+    "unprotect",
+    "RemoveProtection",
+    ["name"],
+    confirm="The unit sees address and telephone again. Take the protection back?",
+    done="The person is protected no longer.",
+)
+_customers.add("protected-details", "GetProtectedDetails", ["name"], instead_of_prompt="name")
 
 
 @app.command()

@@ -16,6 +16,7 @@ _FORM: Mapping[str, str] = {
     "Phone": "{form.phone}",
     "Address": "{form.address}",
     "Related person": "{form.related_person}",
+    "Other guardian": "{form.other_guardian}",
     "Credentials to": "{form.credentials_recipient}",
     "Entitled": "{form.entitlement_declared}",
     "Print disability": "{form.print_disability}",
@@ -27,6 +28,7 @@ _FORM: Mapping[str, str] = {
     "Marketing": "{form.marketing_allowed}",
     "May keep the need": "{form.disability_storage_allowed}",
     "Further": "{form.additional_information}",
+    "Protected": "{form.protected_person:some}",
 }
 """A form, for whom is to check it."""
 
@@ -125,6 +127,15 @@ LINES: Layouts = {
         "Refused mail": "{mail.refused_within_day} within a day, {mail.refused_within_month} within 30 days",
         "Unsent mail": "{mail.pending} ({mail.oldest_pending_time})",
         "Refused because of us": "{mail.refused_because_of_us}",
+    },
+    "ProtectedDetails": {
+        "Customer": "{customer}",
+        "Registration": "{registration}",
+        "Unit": "{unit_display_name}",
+        "Address": "{address}",
+        "Telephone": "{phone}",
+        "Related person's telephone": "{related_person_phone}",
+        "Further": "{additional_information}",
     },
     "ReportDeliveryResponse": {"Outcome": "{outcome}"},
     "GetUnitSummaryResponse": {

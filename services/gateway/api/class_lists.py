@@ -19,7 +19,8 @@ from liity.registration.v1 import class_list_service_pb2 as registration_pb2
 from liity.registration.v1.class_list_service_pb2 import ClassList as StoredClassList
 from liity.registration.v1.class_list_service_pb2 import ClassListRow, WrongField
 from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceStub
-from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
+from liity.registration.v1.customer_service_pb2 import CheckTransferRequest, TransferCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registrar
 from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, BatchGetUnitsRequest, Unit
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
@@ -105,6 +106,7 @@ class ClassListService(ClassListServiceServicer):
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
+        self._stored_customers = CustomerServiceStub(registration.channel)
 
     @override
     async def GetClassListTemplate(
@@ -288,7 +290,12 @@ class ClassListService(ClassListServiceServicer):
                 unit_id=unit_id,
                 registrar=registrar,
             )
+            check = CheckTransferRequest(
+                request_id=transfer.request_id, person_id=transfer.person_id, unit_id=unit_id
+            )
             try:
+                # Before a run is started that could only end with the refusal.
+                await self._registration.call(self._stored_customers.CheckTransfer, check)
                 await self._customers.transfer(transfer)
             except Refusal as refusal:
                 if not is_permanent(refusal.code):

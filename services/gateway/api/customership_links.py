@@ -151,7 +151,9 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         form, own = customer.form, CustomerForm()
         for field in ("first_names", "last_name", "email", "phone", "language"):
             setattr(own, field, getattr(form, field))
-        own.address.CopyFrom(form.address)
+        if form.HasField("address"):
+            own.address.CopyFrom(form.address)
+        own.protected_person = form.protected_person
         return GetOwnContactDataResponse(form=own, etag=customer.etag)
 
     @override
@@ -201,7 +203,8 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         found = await self._registration.call(self._uses.ListUses, search)
         unit_ids = sorted({use.unit.removeprefix("units/") for use in found.uses} - {""})
         names: dict[str, str] = {}
-        if unit_ids:
+        # The mail with the link may have gone to the very person from whom a unit must be kept (R37).
+        if unit_ids and not customer.form.protected_person:
             units = await self._registration.call(
                 self._units.BatchGetUnits, BatchGetUnitsRequest(unit_ids=unit_ids)
             )

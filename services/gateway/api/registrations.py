@@ -223,8 +223,9 @@ class RegistrationService(RegistrationServiceServicer):
             etag=request.etag,
             update_mask=request.update_mask,
             form=request.form,
-            registrars_address=not request.guardian_email_confirmed
-            and await self._own_address.equals(request.form.related_person.email),
+            registrars_email=""
+            if request.guardian_email_confirmed
+            else await self._own_address.read_for(request.form),
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
         before = CustomerForm()
@@ -277,15 +278,17 @@ class RegistrationService(RegistrationServiceServicer):
         """Records a consent given otherwise than by the link (R29)."""
         registration = await self._get(request.name)
         await self._require_unclaimed_by_others(registration)
-        check = CheckConsentRequest(consent=request.consent)
-        await self._registration.call(self._registrations.CheckConsent, check)
+        check = CheckConsentRequest(consent=request.consent, registration_id=registration.registration_id)
+        checked = await self._registration.call(self._registrations.CheckConsent, check)
         evidence = ConsentEvidence(
             method=ConsentEvidence.METHOD_RECORDED,
             guardian_name=request.consent.guardian_name,
             sign_date=request.consent.sign_date,
             recorded_by=current_request().caller.account_id,
         )
-        consent = workflow_pb2.RecordConsentRequest(request_id=request.request_id, evidence=evidence)
+        consent = workflow_pb2.RecordConsentRequest(
+            request_id=request.request_id, evidence=evidence, guardian=checked.guardian
+        )
         recorded = await self._workflows.record_consent(registration.person_id, consent)
         return RecordConsentResponse(registration=to_public(recorded))
 

@@ -2,15 +2,13 @@
 
 from liity.identity.v1.account_service_pb2 import BatchGetAccountsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
+from liity.v1.customer_form_pb2 import CustomerForm
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.peer import Peer
-from services.runtime.text.email_addresses import mailbox
-
-_LONGEST_ADDRESS = 254
 
 
 class CallersAddress:
-    """Compares addresses with the address of the caller's account."""
+    """Reads the address of the caller's account."""
 
     def __init__(self, identity: Peer) -> None:
         self._identity = identity
@@ -22,7 +20,7 @@ class CallersAddress:
         accounts = (await self._identity.call(self._accounts.BatchGetAccounts, read)).accounts
         return accounts[0].email if accounts else ""
 
-    async def equals(self, address: str) -> bool:
-        """Whether an address is of the same mailbox. The account is read only if there is one."""
-        is_given = 0 < len(address) <= _LONGEST_ADDRESS
-        return is_given and mailbox(address) == mailbox(await self.read())
+    async def read_for(self, form: CustomerForm) -> str:
+        """The address if a guardian's may be the same: the account is read only if one is given."""
+        given = form.related_person.email or form.other_guardian.email
+        return await self.read() if given else ""

@@ -87,7 +87,7 @@ class Saving:
             unit_id=unit_id,
             form=request.form,
             account_id=caller.account_id,
-            registrars_address=await self._is_registrars(request),
+            registrars_email=await self._registrars_email(request),
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
         violations: list[FieldViolation] = []
@@ -137,13 +137,13 @@ class Saving:
         await self._similar_codes.report([(prepare.person_id, others)])
         return saved
 
-    async def _is_registrars(self, request: RegisterCustomerRequest) -> bool:
-        """Whether the guardian's address is the registrar's own, and that is not confirmed (R40)."""
+    async def _registrars_email(self, request: RegisterCustomerRequest) -> str:
+        """The registrar's address, if a guardian's may be it and that is not confirmed (R40)."""
         form = request.form
         asks_guardian = form.applicant == APPLICANT_GUARDIAN and not form.HasField("paper_consent")
         if request.guardian_email_confirmed or not asks_guardian:
-            return False
-        return await self._own_address.equals(form.related_person.email)
+            return ""
+        return await self._own_address.read_for(form)
 
     async def _make_known(self, create: CreateRegistrationRequest) -> None:
         """Repeats the update for a registration that this Save stored before: the first may have been lost.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, or_, select, update
+from sqlalchemy import ARRAY, LargeBinary, String, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -34,6 +34,8 @@ from liity.identity.v1.person_service_pb2 import (
     FoundPerson,
     HasCodeRequest,
     HasCodeResponse,
+    ListMissingPersonsRequest,
+    ListMissingPersonsResponse,
     MergePersonsRequest,
     MergePersonsResponse,
     PrepareCodeChangeRequest,
@@ -52,7 +54,7 @@ from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
 from services.identity import hetu, privacy_export
 from services.identity.accounts.sessions import require_session
 from services.identity.links.tokens import new_id
-from services.identity.models import Link, Person
+from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.persons import code_history, merge_undo
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
@@ -119,10 +121,21 @@ _UNRETAIN = (
     .values(retained_at=None)
 )
 
-_RELEASE = delete(Person).where(Person.retained_at.is_(None))
+_RELEASE = delete(Person).where(
+    Person.retained_at.is_(None),
+    # Whoever has these is no mere outcome of a Save, whatever became of the mark: ErasePerson erases them.
+    *(
+        ~select(table.person_id).where(table.person_id == Person.person_id).exists()
+        for table in (Credential, CodeChange)
+    ),
+)
 
 _FIND_MANY = select(_WHOSE, Person.hetu_index).where(
     Person.hetu_index == func.any(bindparam("indexes", type_=ARRAY(LargeBinary)))
+)
+
+_KNOWN = select(Person.person_id).where(
+    Person.person_id == func.any(bindparam("person_ids", type_=ARRAY(String))), Person.merged_into.is_(None)
 )
 
 _VOIDED = func.coalesce(Link.voided_at, func.now())
@@ -199,6 +212,14 @@ class Persons(PersonServiceServicer):
         async with self._single.connect() as connection:
             await connection.execute(_RELEASE.where(Person.person_id.in_(request.person_ids)))
         return BatchReleasePersonsResponse()
+
+    @override
+    async def ListMissingPersons(
+        self, request: ListMissingPersonsRequest, context: object
+    ) -> ListMissingPersonsResponse:
+        async with self._single.connect() as connection:
+            known = await connection.scalars(_KNOWN, {"person_ids": list(request.person_ids)})
+        return ListMissingPersonsResponse(person_ids=sorted(set(request.person_ids).difference(known)))
 
     async def _add_other_signs(
         self, codes: Sequence[hetu.Hetu], persons: list[EnsurePersonResponse]

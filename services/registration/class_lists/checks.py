@@ -14,7 +14,7 @@ from liity.registration.v1.class_list_service_pb2 import (
 )
 from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm
-from liity.v1.reason_pb2 import REASON_UNIT_CLOSED, REASON_UNIT_NOT_FOUND, Reason
+from liity.v1.reason_pb2 import REASON_UNIT_CLOSED, REASON_UNIT_NOT_FOUND
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
     STANDING_REGISTERED_IN_ANOTHER_UNIT,
@@ -24,12 +24,11 @@ from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, missing_code_errors, normalise
 from services.registration.registrations import guardian_addresses
-from services.registration.rules import consent_needed
+from services.registration.rules import consent_needed, guardians_of
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, not_found
 from services.runtime.slices import one_by_one
 from services.runtime.text.cleaning import clean_line
-from services.runtime.text.email_addresses import mailbox
 
 
 async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> CheckClassListResponse:
@@ -58,9 +57,9 @@ async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> Che
         wrong[row.row_number] = errors
         if born is not None and form.related_person.email and consent_needed(born, today, form):
             children[row.row_number] = form
-    for number, doubt in (await _doubts_of_guardians(engine, request, children)).items():
-        if guardian_addresses.FIELD not in {error.field for error in wrong[number]}:
-            wrong[number].append(FieldViolation(guardian_addresses.FIELD, doubt))
+    for number, doubts in (await _doubts_of_guardians(engine, request, children)).items():
+        told = {error.field for error in wrong[number]}
+        wrong[number] += (doubt for doubt in doubts if doubt.field not in told)
     for number, errors in wrong.items():
         if errors:
             fields = [WrongField(field=field, reason=reason) for field, reason in errors]
@@ -147,20 +146,18 @@ async def open_unit(connection: AsyncConnection, unit_id: str) -> UnitKind.Value
 
 async def _doubts_of_guardians(
     engine: AsyncEngine, request: CheckClassListRequest, children: Mapping[int, CustomerForm]
-) -> dict[int, Reason.ValueType]:
+) -> dict[int, list[FieldViolation]]:
     """What must be confirmed of the guardians' addresses, by row (R40). Families of the list count, too."""
-    own = mailbox(request.registrars_email)
-    addresses = {form.related_person.email for form in children.values()}
     async with engine.connect() as connection:
-        known = await guardian_addresses.families(connection, request.unit_id, addresses)
+        known = await guardian_addresses.families(connection, request.unit_id, children.values())
     for form in children.values():
-        known[form.related_person.email].add(form.last_name.casefold())
-    found = {
-        number: guardian_addresses.doubt(form, known, is_registrars=mailbox(form.related_person.email) == own)
+        for guardian in guardians_of(form).values():
+            known[guardian.email].add(form.last_name.casefold())
+    return {
+        number: guardian_addresses.doubts(form, known, request.registrars_email)
         for number, form in children.items()
         if number not in request.confirmed_address_rows
     }
-    return {number: reason for number, reason in found.items() if reason is not None}
 
 
 def _birth_date(row: ClassListRow, today: date) -> tuple[date | None, list[FieldViolation]]:

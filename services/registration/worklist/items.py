@@ -28,6 +28,7 @@ from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, EMAIL_STATE_UND
 from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
 from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
 from liity.v1.registration_pb2 import (
+    GUARDIAN_ANSWER_DECLINES,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
@@ -36,6 +37,7 @@ from liity.v1.registration_pb2 import (
 from liity.v1.work_service_pb2 import (
     CLAIM_FILTER_MINE,
     CLAIM_FILTER_UNCLAIMED,
+    WORK_ITEM_KIND_DISSENT,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
@@ -47,6 +49,7 @@ from liity.v1.work_service_pb2 import (
 from services.registration.db.models import (
     customers,
     dismissed_duplicates,
+    guardians,
     messages,
     namesakes,
     registrations,
@@ -56,7 +59,7 @@ from services.registration.db.models import (
 from services.registration.db.paging import Position
 from services.runtime.rpc.errors import not_found
 
-ID_PATTERN = "[1-5](-[a-z0-9]{1,32}){1,2}"
+ID_PATTERN = "([1-5]|15)(-[a-z0-9]{1,32}){1,2}"
 """An item's ID: the kind's number and the IDs of the rows."""
 
 _MOMENT = DateTime(timezone=True)
@@ -232,6 +235,29 @@ def _all_duplicates() -> Select[Any]:
     )
 
 
+def _dissents() -> _Waiting:
+    """Customerships to which one of two guardians does not agree (R39), until customer service knows it."""
+    row_id, since = guardians.c.registration_id, guardians.c.answered_at
+    waiting = _waiting(
+        WORK_ITEM_KIND_DISSENT,
+        (row_id,),
+        since,
+        since + _MAIL_PATIENCE,
+        customer_id=registrations.c.customer_id,
+    )
+    return waiting._replace(
+        items=waiting.items.select_from(
+            guardians.join(registrations).join(
+                customers, customers.c.customer_id == registrations.c.customer_id
+            )
+        ).where(
+            guardians.c.answer == literal(int(GUARDIAN_ANSWER_DECLINES), literal_execute=True),
+            guardians.c.acknowledged_at.is_(None),
+            customers.c.state == CUSTOMER_STATE_ACTIVE,
+        )
+    )
+
+
 def _messages() -> _Waiting:
     row_id = messages.c.message_id
     since, deadline = messages.c.created_at, messages.c.deadline
@@ -261,6 +287,7 @@ _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
     ),
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(), _similar_codes()),
     WORK_ITEM_KIND_MESSAGE: (_messages(),),
+    WORK_ITEM_KIND_DISSENT: (_dissents(),),
 }
 """Queries for waiting items, by kind."""
 
