@@ -51,7 +51,7 @@ async def test_what_waits_is_corrected(liity: Liity, waiting: Registration) -> N
     late = liity(*correct, "last_name=Toinen")
 
     edited = json.loads(corrected.stdout)
-    assert edited["registration"]["customerDisplayName"].endswith("Korjattu")
+    assert edited["customerDisplayName"].endswith("Korjattu")
     assert edited["addressSuggestions"] == [
         {"field": "form.related_person.email", "suggested": "huolto@elisanet.fi"}
     ]
