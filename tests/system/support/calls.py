@@ -645,7 +645,7 @@ CALLS: dict[str, Call] = {
     ),
     "/liity.v1.CustomerService/CorrectBirthDate": Call(
         lambda facts: CorrectBirthDateRequest(
-            name=f"{facts.school}/customers/none",
+            name=f"{facts.school}/registrations/none",
             request_id=new_request_id(),
             birth_date=Date(year=1985, month=6, day=18),
         ),
