@@ -57,11 +57,15 @@ from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_RENEWED,
     CODE_OF_KEPT,
     END_REASON_OWN_WISH,
+    PROTECTED_READ_REASON_POSTAL_DELIVERY,
     ConfirmEmailRequest,
     ConvertToOnlineRequest,
     EndCustomershipRequest,
     GetCustomerRequest,
+    GetProtectedDetailsRequest,
+    MarkProtectedRequest,
     MergeCustomersRequest,
+    RemoveProtectionRequest,
     SearchCustomersRequest,
     SendCredentialsRequest,
     SetPersonalIdentityCodeRequest,
@@ -640,6 +644,20 @@ CALLS: dict[str, Call] = {
             personal_identity_code_of=CODE_OF_KEPT,
         ),
         logged=prepared_calls.merge_customers,
+    ),
+    "/liity.v1.CustomerService/MarkProtected": Call(
+        lambda facts: MarkProtectedRequest(name=facts.customer.name, request_id=new_request_id()),
+        logged=prepared_calls.mark_protected,
+    ),
+    "/liity.v1.CustomerService/RemoveProtection": Call(
+        lambda facts: RemoveProtectionRequest(name=facts.customer.name, request_id=new_request_id()),
+        logged=prepared_calls.remove_protection,
+    ),
+    "/liity.v1.CustomerService/GetProtectedDetails": Call(
+        lambda facts: GetProtectedDetailsRequest(
+            name=facts.customer.name, reason=PROTECTED_READ_REASON_POSTAL_DELIVERY
+        ),
+        logged=prepared_calls.get_protected_details,
     ),
     "/liity.v1.CustomerService/UndoMerge": Call(
         lambda facts: UndoMergeRequest(

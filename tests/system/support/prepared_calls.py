@@ -28,11 +28,15 @@ from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_RENEWED,
     CODE_OF_KEPT,
     END_REASON_OWN_WISH,
+    PROTECTED_READ_REASON_AUTHORITY,
     ConvertToOnlineRequest,
     Customer,
     EndCustomershipRequest,
     GetCustomerRequest,
+    GetProtectedDetailsRequest,
+    MarkProtectedRequest,
     MergeCustomersRequest,
+    RemoveProtectionRequest,
     SearchCustomersRequest,
     SendCredentialsRequest,
     SetPersonalIdentityCodeRequest,
@@ -554,6 +558,29 @@ async def undo_merge(world: World) -> Called:
         merged_customer=merged.request.merged_customer,
     )
     return Called("staff", request, subjects, entries=3)
+
+
+async def mark_protected(world: World) -> Called:
+    customer = await _saved(world, adult())
+    request = MarkProtectedRequest(name=customer.name, request_id=new_request_id())
+    return Called("staff", request, these(*await _subjects(world, customer)))
+
+
+async def remove_protection(world: World) -> Called:
+    marked = await mark_protected(world)
+    await world.api.staff.call(world.api.staff.customers.MarkProtected, marked.request)
+    request = RemoveProtectionRequest(name=marked.request.name, request_id=new_request_id())
+    return Called("staff", request, marked.subjects)
+
+
+async def get_protected_details(world: World) -> Called:
+    customer = await _saved(world, adult())
+    subjects = these(*await _subjects(world, customer, with_registration=True))
+    mark = MarkProtectedRequest(name=customer.name, request_id=new_request_id())
+    await world.api.staff.call(world.api.staff.customers.MarkProtected, mark)
+    request = GetProtectedDetailsRequest(name=customer.name, reason=PROTECTED_READ_REASON_AUTHORITY)
+    # The action in the log is the reason.
+    return Called("staff", request, subjects, action="protected:authority")
 
 
 async def convert_to_online(world: World) -> Called:
