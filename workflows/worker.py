@@ -398,8 +398,8 @@ async def run() -> None:
     """Runs the worker until SIGTERM or SIGINT."""
     settings = load(WorkerSettings)
     logs.configure("worker", settings)
-    logging.getLogger("temporalio.worker._workflow_instance").addFilter(DroppedSignals())
     ErasureLedger(settings.erasure_ledger_dir, settings.erasure_ledger_keep).require_writable()
+    logging.getLogger("temporalio.worker._workflow_instance").addFilter(DroppedSignals())
     identity = ServiceIdentity("worker", settings.keys_dir, component_certificate("worker", settings))
     peers = (
         Peer("identity", settings.identity_target, identity),

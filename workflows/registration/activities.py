@@ -29,6 +29,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentReceipt,
     CustomerNotice,
     CustomershipBegun,
+    GuardianNotice,
     RegistrationNotice,
     Welcome,
 )
@@ -72,7 +73,6 @@ from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
     STAGE_LAPSED,
-    STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WELCOMED,
@@ -103,6 +103,7 @@ from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.stages import JOINED
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, guardian_address, key
@@ -280,11 +281,16 @@ class RegistrationActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
-        content = CustomerNotice(
-            first_names=details.first_names,
-            unit_display_name=details.unit_display_name,
-            guardian_name=details.guardian_name,
-        )
+        if details.guardian_name:
+            named = GuardianNotice(
+                first_names=details.first_names,
+                unit_display_name=details.unit_display_name,
+                guardian_name=details.guardian_name,
+            )
+            return await self._mailing.tell_registrar(
+                step, details, "consent wrong recipient", guardian_wrong_recipient=named
+            )
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(
             step, details, "consent wrong recipient", consent_wrong_recipient=content
         )
@@ -538,7 +544,7 @@ class RegistrationActivities:
         """Whether the customership has ended (R19) or was merged into another customer's (R24)."""
         if await self._mailing.details(step) is None:
             return OverStepResult(over=True)
-        return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
+        return OverStepResult(over=(await self._get(step)).stage in JOINED)
 
     async def _tell_of_the_end(self, step: RegistrationStep, name: str, field: str) -> MailStepResult:
         """Notifies the registrar of an ended registration, with the name from before the erasure."""

@@ -47,6 +47,7 @@ _NAMES_AND_PLACES = _NAMES | {
     "form.address.post_office",
     "form.address.municipality",
     "form.related_person.relation",
+    "form.other_guardian.relation",
 }
 _FREE_TEXT = "form.additional_information"
 

@@ -190,6 +190,14 @@ _ENDED_REGISTRATIONS = select(
 _KNOWN_CUSTOMERS = select(_CUSTOMERS.customer_id).where(_CUSTOMERS.customer_id == func.any(_IDS))
 
 
+CUSTOMER_PERSONS = (
+    select(_CUSTOMERS.customer_id, _CUSTOMERS.person_id, _CUSTOMERS.unit_id)
+    .where(_CUSTOMERS.person_id > bindparam("after", type_=String))
+    .order_by(_CUSTOMERS.person_id)
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
 class ReconciliationServicer(ReconciliationServiceServicer):
     """Lists unfinished rows by kind, a page at a time."""
 
@@ -250,6 +258,20 @@ class ReconciliationServicer(ReconciliationServiceServicer):
                 customer_ids=sorted(set(request.customer_ids).difference(customer_ids)),
                 ended_registrations=map(_to_row, ended.mappings()),
             )
+
+    @override
+    async def ListCustomerPersons(
+        self, request: pb.ListCustomerPersonsRequest, _context: object
+    ) -> pb.ListCustomerPersonsResponse:
+        """Lists a page of all customers and whose they are."""
+        asked = {"after": request.page_token, "limit": request.page_size}
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(CUSTOMER_PERSONS, asked)).mappings().all()
+        full = len(found) == request.page_size
+        return pb.ListCustomerPersonsResponse(
+            customers=[pb.ListCustomerPersonsResponse.Customer(**row) for row in found],
+            next_page_token=found[-1]["person_id"] if full else "",
+        )
 
 
 def _to_row(row: RowMapping) -> pb.Unfinished:

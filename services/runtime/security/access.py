@@ -242,7 +242,7 @@ ACCESS: Mapping[str, Rule] = dict(
         # identity
         *_rules(_PERSONS, _services("gateway"), "FindPerson", "EnsurePerson", "ReleasePerson"),
         *_rules(_PERSONS, _services("gateway"), "BatchFindPersons", "BatchEnsurePersons"),
-        *_rules(_PERSONS, _services("worker"), "BatchReleasePersons"),
+        *_rules(_PERSONS, _services("worker"), "BatchReleasePersons", "ListMissingPersons"),
         *_rules(_PERSONS, _services("gateway"), "EnsurePersonWithoutCode"),
         *_rules(_PERSONS, _services("worker"), "RetainPerson", "ErasePerson", "ExportPerson"),
         *_rules(_PERSONS, _services("gateway"), "PrepareCodeChange"),
@@ -333,7 +333,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_MESSAGES, _services("worker"), "GetMessageStatus", "LapseMessage"),
         *_rules(_HISTORY, _services("gateway"), "GetHistory"),
         *_rules(_RECONCILIATION, _services("worker"), "ListUnfinished", "GetUnfinishedRegistration"),
-        *_rules(_RECONCILIATION, _services("worker"), "ListMissing"),
+        *_rules(_RECONCILIATION, _services("worker"), "ListMissing", "ListCustomerPersons"),
         *_rules(_PERSONAL_DATA, _services("worker"), "ExportPerson", "ErasePerson", "ForgetPerson"),
         *_rules(_PERSONAL_DATA, _services("worker"), "IsPersonKnown", "DeleteDisclosure"),
         *_rules(_PERSONAL_DATA, _services("gateway", "worker"), "StoreDisclosure"),

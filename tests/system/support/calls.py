@@ -127,6 +127,7 @@ from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest
 from liity.v1.work_service_pb2 import (
     CLAIM_FILTER_UNCLAIMED,
     WORK_ITEM_KIND_MESSAGE,
+    AcknowledgeDissentRequest,
     ClaimWorkItemRequest,
     DismissDuplicateRequest,
     GetFiguresRequest,
@@ -393,6 +394,10 @@ CALLS: dict[str, Call] = {
     "/liity.v1.WorkService/DismissDuplicate": Call(
         lambda _: DismissDuplicateRequest(name="workItems/4-none-such", request_id=new_request_id()),
         logged=prepared_calls.dismiss_duplicate,
+    ),
+    "/liity.v1.WorkService/AcknowledgeDissent": Call(
+        lambda _: AcknowledgeDissentRequest(name="workItems/15-nonesuch", request_id=new_request_id()),
+        logged=prepared_calls.acknowledge_dissent,
     ),
     "/liity.v1.RegistrationService/UpdateRegistration": Call(
         lambda facts: UpdateRegistrationRequest(

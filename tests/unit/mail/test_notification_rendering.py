@@ -24,6 +24,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DecisionNotice,
     EmailChanged,
     EmailConfirmation,
+    GuardianNotice,
     InvitationLink,
     InvitationNotice,
     MessageDeadline,
@@ -80,6 +81,17 @@ CONTENTS: list[dict[str, Any]] = [
     {"consent_given": _CUSTOMER},
     {"consent_outgrown": _CUSTOMER},
     {"consent_wrong_recipient": _CUSTOMER},
+    {
+        "guardian_wrong_recipient": GuardianNotice(
+            first_names=NAME, unit_display_name=UNIT, guardian_name="Ismo Huoltaja"
+        )
+    },
+    {"consent_receipt_dissent": _CUSTOMER},
+    {
+        "consent_request": ConsentQuestion(
+            first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT, both_needed=True
+        )
+    },
     {"consent_declined": _REGISTRATION},
     {"consent_lapsed": _REGISTRATION},
     {"registration_withdrawn": _REGISTRATION},
@@ -140,6 +152,7 @@ CONTENTS: list[dict[str, Any]] = [
             undeliverable_mail=WorkCount(due_soon=13, overdue=14),
             possible_duplicates=WorkCount(overdue=15),
             messages=WorkCount(due_soon=16),
+            dissents=WorkCount(overdue=17),
         )
     },
     {

@@ -5,7 +5,7 @@ from alembic import op
 from services.runtime.data.database import create_index_concurrently
 
 revision = "0041"
-down_revision = "0039"
+down_revision = "0040"
 
 
 def upgrade() -> None:
