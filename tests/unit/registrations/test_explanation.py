@@ -338,6 +338,19 @@ def test_whom_it_waits_for_is_told(
         assert explanation.next.time == of.registration.deadline
 
 
+def test_the_guardian_s_reminders_are_told_and_the_password_is_the_registrar_s_to_help_with() -> None:
+    waiting = history(STAGE_WAITING_FOR_CONSENT, deadline=day(30))
+    explanation = told(waiting, mail("consent_request"), mail("consent_reminder", number=8))
+    assert [event.mail for event in explanation.events if event.mail] == [
+        "consent_request",
+        "consent_reminder",
+    ]
+    assert "reminded" in explanation.next.text
+    without_password = told(history(STAGE_WELCOMED), CREDENTIALS_SENT, link_expire_time=day(14))
+    (wait,) = without_password.waits
+    assert (wait.party, "Help them" in wait.text) == (PARTY_REGISTRAR, True)
+
+
 def test_an_address_that_does_not_work_and_an_open_message_are_waited_for() -> None:
     of = history(STAGE_WELCOMED)
     of.customership.email_state = EMAIL_STATE_UNDELIVERABLE
