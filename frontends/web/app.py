@@ -21,6 +21,7 @@ from frontends.web import (
     links,
     messages,
     registrations,
+    same_address,
     units,
     worklist,
 )
@@ -38,6 +39,7 @@ PAGES: tuple[Page, ...] = (
     *accounts.PAGES,
     *registrations.PAGES,
     *customers.PAGES,
+    *same_address.PAGES,
     *class_lists.PAGES,
     *messages.PAGES,
     *worklist.PAGES,

@@ -8,10 +8,10 @@ from datetime import timedelta
 from frontends.client import new_request_id
 from frontends.refusals import Refusal
 from frontends.web.forms import Form, Group, values_of
-from frontends.web.guardian_email import GUARDIAN_EMAIL_CONFIRMED, asks_guardian
+from frontends.web.guardian_address import CONFIRMED, asks_guardian
 from frontends.web.language import N_
 from frontends.web.pages import Visit
-from frontends.web.registrations.fields import EDITABLE
+from frontends.web.registrations.fields import EDITABLE, editable
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 
@@ -42,7 +42,7 @@ def opened(
     visit: Visit, stored: CustomerForm, etag: str, groups: Sequence[Group] = tuple(EDITABLE.values())
 ) -> Editing:
     """The form as it is stored."""
-    form = Form(groups)
+    form = Form(editable(groups, protected=stored.protected_person))
     form.values = values_of(stored, form.fields)
     return Editing(form, etag, _sealed(visit, form.values))
 
@@ -59,12 +59,13 @@ async def save(
     `stored` and `etag` are as they stand now. Changes of others to other fields stay; a field that both have
     changed is shown with an error, and saved as typed if the form is sent again.
     """
-    form, filled = Form(groups, visit.typed), CustomerForm()
+    shown = editable(groups, protected=stored.protected_person)
+    form, filled = Form(shown, visit.typed), CustomerForm()
     form.fill(filled)
     now = values_of(stored, form.fields)
     original = _unsealed(visit) or now
     typed_etag = visit.typed.get("etag", "")
-    asked = GUARDIAN_EMAIL_CONFIRMED in visit.typed
+    asked = CONFIRMED in visit.typed
     editing = Editing(form, typed_etag, _sealed(visit, original), asks_guardian=asked)
     paths = form.changed(original)
     if visit.switches_language or form.errors:

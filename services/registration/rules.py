@@ -42,6 +42,7 @@ from liity.v1.reason_pb2 import (
     REASON_INVALID_POSTCODE,
     REASON_NOT_TEMPORARY,
     REASON_OTHER_GUARDIAN_NOT_ASKED,
+    REASON_PROTECTED_ADDRESS,
     REASON_REQUIRED,
     REASON_SCHOOL_SUPPORT_NOT_ALLOWED,
     REASON_SCHOOL_SUPPORT_REQUIRED,
@@ -54,6 +55,7 @@ from liity.v1.registration_pb2 import (
     GuardianAnswer,
 )
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
+from services.registration.forms.withholding import holds_address
 from services.runtime.clock import from_proto_date
 from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import FieldViolation
@@ -262,7 +264,13 @@ def _names(form: CustomerForm) -> Iterator[FieldViolation]:
 
 
 def _address(form: CustomerForm) -> Iterator[FieldViolation]:
+    """Required, except that none is taken for a protected person (R37)."""
+    if form.protected_person:
+        if holds_address(form):
+            yield FieldViolation("address", REASON_PROTECTED_ADDRESS)
+        return
     if not form.HasField("address"):
+        yield FieldViolation("address", REASON_REQUIRED)
         return
     address = form.address
     yield from _missing(

@@ -14,8 +14,8 @@ import grpc
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
+from frontends.web import guardian_address
 from frontends.web.class_lists.files import format_of
-from frontends.web.guardian_email import ASKED_OF_GUARDIAN
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from liity.v1.class_list_service_pb2 import (
@@ -137,7 +137,7 @@ def _report(visit: Visit, content: bytes, report: ClassListReport, *, tried: boo
         more=len(report.errors) - len(shown) + report.omitted_error_count,
         new=report.standings.new,
         elsewhere=[person for person in report.persons if person.transferable][:_MOST_TICKED],
-        asked=sorted({e.row for e in report.errors if e.reason in ASKED_OF_GUARDIAN})[:_MOST_TICKED],
+        asked=sorted({e.row for e in report.errors if e.reason in guardian_address.REASONS})[:_MOST_TICKED],
         is_of_headings=bool(report.errors) and not report.row_count,
         can_skip=report.row_count > report.wrong_row_count
         and all(error.reason != REASON_STRAY_QUOTE for error in report.errors),

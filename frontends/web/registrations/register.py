@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from frontends.refusals import Refusal
 from frontends.web.forms import Form
-from frontends.web.guardian_email import GUARDIAN_EMAIL_CONFIRMED, asks_guardian, is_guardian_confirmed
+from frontends.web.guardian_address import CONFIRMED, asks_guardian, is_confirmed
 from frontends.web.pages import Visit
 from frontends.web.registrations.check import CODE, CODE_LIFETIME
 from frontends.web.registrations.fields import NEW_CUSTOMER, WITHOUT_CODE
@@ -54,7 +54,7 @@ def _show(visit: Visit, filled: Form, *, asks: bool = False) -> Response:
         form=filled,
         code=code,
         sealed_code=sealed,
-        asks_guardian=asks or GUARDIAN_EMAIL_CONFIRMED in visit.typed,
+        asks_guardian=asks or CONFIRMED in visit.typed,
     )
 
 
@@ -77,7 +77,7 @@ def _request(visit: Visit, filled: Form, *, validate_only: bool) -> RegisterCust
         parent=visit.unit,
         request_id=visit.request_id,
         validate_only=validate_only,
-        guardian_email_confirmed=is_guardian_confirmed(visit),
+        guardian_email_confirmed=is_confirmed(visit),
     )
     if visit.typed.get("without_code", "") == "yes":
         missing = Form([WITHOUT_CODE], visit.typed)

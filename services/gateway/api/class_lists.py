@@ -19,7 +19,8 @@ from liity.registration.v1 import class_list_service_pb2 as registration_pb2
 from liity.registration.v1.class_list_service_pb2 import ClassList as StoredClassList
 from liity.registration.v1.class_list_service_pb2 import ClassListRow, WrongField
 from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceStub
-from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
+from liity.registration.v1.customer_service_pb2 import CheckTransferRequest, TransferCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registrar
 from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, BatchGetUnitsRequest, Unit
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
@@ -61,6 +62,7 @@ from services.gateway.resource_names import CLASS_LIST, UNIT
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.use_cases.callers_address import CallersAddress
+from services.gateway.use_cases.similar_codes import SimilarCodeReports
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.class_list_limits import PATIENCE
@@ -100,9 +102,11 @@ class ClassListService(ClassListServiceServicer):
         self._customers = customers
         self._uses = uses
         self._own_address = CallersAddress(identity)
+        self._similar_codes = SimilarCodeReports(registration)
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
+        self._stored_customers = CustomerServiceStub(registration.channel)
 
     @override
     async def GetClassListTemplate(
@@ -286,7 +290,12 @@ class ClassListService(ClassListServiceServicer):
                 unit_id=unit_id,
                 registrar=registrar,
             )
+            check = CheckTransferRequest(
+                request_id=transfer.request_id, person_id=transfer.person_id, unit_id=unit_id
+            )
             try:
+                # Before a run is started that could only end with the refusal.
+                await self._registration.call(self._stored_customers.CheckTransfer, check)
                 await self._customers.transfer(transfer)
             except Refusal as refusal:
                 if not is_permanent(refusal.code):
@@ -306,6 +315,9 @@ class ClassListService(ClassListServiceServicer):
         ensure.hold_until.FromDatetime(now() + PATIENCE)
         ensured = await self._identity.call(self._persons.BatchEnsurePersons, ensure, timeout=_WHOLE_LIST)
         rows = [_row(row, person) for row, person in zip(with_code, ensured.persons, strict=True)]
+        await self._similar_codes.report(
+            (person.person_id, person.other_sign_person_ids) for person in ensured.persons
+        )
         for row in new:
             if row.has_no_code:
                 own = uuid.uuid5(uuid.UUID(class_list_id), f"without code {row.number}")

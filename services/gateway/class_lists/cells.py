@@ -38,6 +38,7 @@ _NAMES = frozenset(
         "form.first_names",
         "form.last_name",
         "form.related_person.full_name",
+        "form.other_guardian.full_name",
         "form.paper_consent.guardian_name",
     }
 )
@@ -46,6 +47,7 @@ _NAMES_AND_PLACES = _NAMES | {
     "form.address.post_office",
     "form.address.municipality",
     "form.related_person.relation",
+    "form.other_guardian.relation",
 }
 _FREE_TEXT = "form.additional_information"
 

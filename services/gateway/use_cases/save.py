@@ -1,6 +1,7 @@
 """Saves a registration: gets a person ID for the personal identity code, and starts the workflow."""
 
 import uuid
+from collections.abc import Sequence
 
 from grpc import StatusCode
 
@@ -30,6 +31,7 @@ from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from services.gateway.resource_names import UNIT
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.use_cases.callers_address import CallersAddress
+from services.gateway.use_cases.similar_codes import SimilarCodeReports
 from services.gateway.use_recording import UseRecorder
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, reason_name, unavailable
@@ -57,6 +59,7 @@ class Saving:
         self._registration = registration
         self._persons = PersonServiceStub(identity.channel)
         self._own_address = CallersAddress(identity)
+        self._similar_codes = SimilarCodeReports(registration)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._workflows = workflows
         self._uses = uses
@@ -88,6 +91,7 @@ class Saving:
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
         violations: list[FieldViolation] = []
+        others: Sequence[str] = ()
         if request.HasField("missing_personal_identity_code"):
             missing = request.missing_personal_identity_code
             prepare.person_id = await self._ensure_person_without_code(request.request_id, unit_id)
@@ -101,6 +105,7 @@ class Saving:
             else:
                 prepare.person_id = person.person_id
                 prepare.birth_date.CopyFrom(person.birth_date)
+                others = person.other_sign_person_ids
             birth_date = prepare.birth_date
         if prepare.person_id:
             current_request().subjects.add(prepare.person_id)
@@ -128,7 +133,9 @@ class Saving:
             return prepared.registration
         if prepared.returning:
             await self._workflows.make_way(prepare.person_id, request.request_id)
-        return await self._workflows.save(create)
+        saved = await self._workflows.save(create)
+        await self._similar_codes.report([(prepare.person_id, others)])
+        return saved
 
     async def _registrars_email(self, request: RegisterCustomerRequest) -> str:
         """The registrar's address, if a guardian's may be it and that is not confirmed (R40)."""

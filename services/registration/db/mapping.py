@@ -26,6 +26,7 @@ from liity.v1.registration_pb2 import (
 )
 from services.registration.forms import name_keys
 from services.registration.forms.normalise import to_json
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 
 Row = RowMapping | dict[str, Any]
 
@@ -58,6 +59,7 @@ def customer_row(
         "ended_at": None,
         "lent": form.kind == CUSTOMER_KIND_CD_BORROWER,
         "undeliverable_since": None,
+        "related_undeliverable_since": None,
         **profile_row(form),
     }
 
@@ -110,7 +112,7 @@ def consent_row(
 def mailing_details(
     form: CustomerForm, unit_id: str, unit_display_name: str, registrar_account_id: str
 ) -> MailingDetails:
-    """The recipients of mail, by the current form."""
+    """The recipients of mail, by the current form. No mail names the unit of a protected person (R37)."""
     return MailingDetails(
         first_names=form.first_names,
         language=form.language,
@@ -119,7 +121,7 @@ def mailing_details(
         other_guardian_email=form.other_guardian.email,
         credentials_recipient=form.credentials_recipient,
         unit_id=unit_id,
-        unit_display_name=unit_display_name,
+        unit_display_name=UNNAMED_UNIT if form.protected_person else unit_display_name,
         registrar_account_id=registrar_account_id,
         kind=form.kind,
     )
@@ -158,6 +160,7 @@ def to_message(row: Row) -> Registration:
         other_guardian_asked=row["asks_other_guardian"],
         both_guardians_needed=row["both_guardians_needed"],
         guardians=[_guardian(each) for each in row["guardians"] or ()],
+        is_protected=row["is_protected"],
     )
 
 

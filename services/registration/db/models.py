@@ -47,6 +47,10 @@ class Unit(Base):
     """A unit."""
 
     __tablename__ = "units"
+    __table_args__ = (
+        # For reconciliation: the units that have a successor.
+        Index("ix_units_successor", "unit_id", postgresql_where=text("successor_unit_id IS NOT NULL")),
+    )
 
     unit_id: Mapped[str] = mapped_column(primary_key=True)
     request_id: Mapped[uuid.UUID] = mapped_column(unique=True)
@@ -79,6 +83,17 @@ class Customer(Base):
         # For orders of a new password, which customers make by their address.
         Index("ix_customers_folded_email", text("lower(email)"), postgresql_where=text("email <> ''")),
         Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
+        # For guardians and contact persons whose address takes no mail, where the customer has another.
+        Index(
+            "ix_customers_related_email",
+            text("((profile -> 'related_person') ->> 'email')"),
+            postgresql_where=text("((profile -> 'related_person') ->> 'email') <> email"),
+        ),
+        Index(
+            "ix_customers_related_undeliverable",
+            "customer_id",
+            postgresql_where=text("related_undeliverable_since IS NOT NULL"),
+        ),
         # For reconciliation with the workflows: customers marked for deletion, or with a temporary need.
         Index("ix_customers_marked", "customer_id", postgresql_where=text("state = 2")),
         Index(
@@ -119,6 +134,8 @@ class Customer(Base):
     """Whether the customer has ever borrowed a disc or a file (R20)."""
     undeliverable_since: Mapped[datetime | None]
     """When a mail server first refused the address; valid only while `email_state` is undeliverable."""
+    related_undeliverable_since: Mapped[datetime | None]
+    """Since when a mail server refuses the related person's address, if it is not the customer's for mail."""
 
 
 class Namesake(Base):
@@ -129,6 +146,17 @@ class Namesake(Base):
     customer_id: Mapped[str] = mapped_column(
         ForeignKey("customers.customer_id", ondelete="CASCADE"), primary_key=True
     )
+
+
+class ProtectedPerson(Base):
+    """A protected person (R37). What is withheld stands here alone, in neither customer nor form."""
+
+    __tablename__ = "protected_persons"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    withheld: Mapped[Json]
+    """A form with the withheld fields alone."""
+    marked_at: Mapped[datetime]
 
 
 class CustomerName(Base):
@@ -421,6 +449,16 @@ class DismissedDuplicate(Base):
     dismissed_at: Mapped[datetime]
 
 
+class SimilarCodes(Base):
+    """Two persons whose codes differ by the century sign alone; `person_id` is the lesser ID."""
+
+    __tablename__ = "similar_codes"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    other_person_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    recorded_at: Mapped[datetime]
+
+
 class Message(Base):
     """A message to customer service (R12), and its answer."""
 
@@ -626,11 +664,13 @@ units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
 customer_names = cast(Table, CustomerName.__table__)
+protected_persons = cast(Table, ProtectedPerson.__table__)
 customer_changes = cast(Table, CustomerChange.__table__)
 transfers = cast(Table, Transfer.__table__)
 removals = cast(Table, Removal.__table__)
 work_claims = cast(Table, WorkClaim.__table__)
 dismissed_duplicates = cast(Table, DismissedDuplicate.__table__)
+similar_codes = cast(Table, SimilarCodes.__table__)
 messages = cast(Table, Message.__table__)
 consents = cast(Table, Consent.__table__)
 guardians = cast(Table, Guardian.__table__)

@@ -16,14 +16,21 @@ from sqlalchemy import (
     update,
 )
 
-from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_GIVEN, STAGE_WITHDRAWN
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_AWAITED,
+    CONSENT_STATE_NOT_GIVEN,
+    STAGE_MERGED,
+    STAGE_WITHDRAWN,
+)
 from services.registration.db.models import (
     customers,
     disclosures,
     guardians,
     merges,
     messages,
+    protected_persons,
     registrations,
+    similar_codes,
     transfers,
     work_claims,
 )
@@ -34,7 +41,7 @@ _HELSINKI = "Europe/Helsinki"
 
 _WAITS = registrations.c.stage.in_(NOT_BEGUN)
 _AWAITS_CONSENT = registrations.c.consent_state == CONSENT_STATE_AWAITED
-_HAS_BEGUN = registrations.c.stage.in_(BEGUN)
+_HAS_BEGUN = registrations.c.stage.in_((*BEGUN, STAGE_MERGED))
 _OF_PERSON = registrations.c.person_id == bindparam("person")
 
 
@@ -63,6 +70,25 @@ LOCK_CUSTOMER = (
 ERASE_CUSTOMER = delete(customers).where(customers.c.person_id == bindparam("person"))
 
 ERASE_DISCLOSURES = delete(disclosures).where(disclosures.c.person_id == bindparam("person"))
+
+# What is withheld of a protected person, and of customers merged into theirs.
+ERASE_PROTECTED = delete(protected_persons).where(
+    or_(
+        protected_persons.c.person_id == bindparam("person"),
+        protected_persons.c.person_id.in_(
+            select(merges.c.merged_person_id)
+            .join(customers, customers.c.customer_id == merges.c.customer_id)
+            .where(customers.c.person_id == bindparam("person"))
+        ),
+    )
+)
+
+ERASE_SIMILAR_CODES = delete(similar_codes).where(
+    or_(
+        similar_codes.c.person_id == bindparam("person"),
+        similar_codes.c.other_person_id == bindparam("person"),
+    )
+)
 
 # An erased person's former units are not kept.
 ERASE_TRANSFERS = delete(transfers).where(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, String, cast, func, select
+from sqlalchemy import ColumnElement, RowMapping, Select, String, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +28,7 @@ from services.registration.db.models import (
     guardians,
     merges,
     messages,
+    protected_persons,
     registrations,
     removals,
     transfers,
@@ -80,6 +81,14 @@ CUSTOMERS = Kind(
         "state": CustomerState,
         "email_state": EmailState,
     },
+)
+PROTECTED = Kind(
+    name="protected_person",
+    table=protected_persons,
+    purpose="To keep the address, telephone numbers and free text of a protected person from everybody but "
+    "customer service.",
+    retention="As long as the person is protected, at most as long as the person's other data.",
+    left_out={},
 )
 NAMES = Kind(
     name="search_keys",
@@ -201,6 +210,7 @@ KINDS = (
     REGISTRATIONS,
     TRANSFERS,
     CUSTOMERS,
+    PROTECTED,
     NAMES,
     CHANGES,
     REMOVALS,
@@ -220,6 +230,7 @@ NOT_OF_PERSONS = {
     "class_lists": "tells when a list came and who uploaded it; its rows are told",
     "work_claims": "names what an officer of customer service works on, for a few hours",
     "namesakes": "IDs of customers among whom one who was registered twice is looked for",
+    "similar_codes": "IDs of persons whose personal identity codes differ by the century sign alone",
     "undone_merges": "IDs of the calls that merged two customers and that undid it",
     "use_chain": "hashes, which prove the log of use",
     "use_waiting": "entries of the log of use, by their IDs alone, which have no hash yet",
@@ -251,6 +262,19 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
             .order_by(transfers.c.moved_at),
         ),
         (CUSTOMERS, select(*CUSTOMERS.columns, _unit_name(customers.c.unit_id)).where(of_customer)),
+        (
+            PROTECTED,
+            select(*PROTECTED.columns)
+            .where(
+                or_(
+                    protected_persons.c.person_id == person_id,
+                    protected_persons.c.person_id.in_(
+                        select(merges.c.merged_person_id).join(customers).where(of_customer)
+                    ),
+                )
+            )
+            .order_by(protected_persons.c.marked_at),
+        ),
         (
             NAMES,
             select(*NAMES.columns).join(customers).where(of_customer).order_by(customer_names.c.key),

@@ -4,7 +4,7 @@ import uuid
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Executable, RowMapping
+from sqlalchemy import Executable, RowMapping, Select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.registration.v1.registration_service_pb2 import (
@@ -31,7 +31,6 @@ from liity.v1.registration_pb2 import (
     CONSENT_STATE_NOT_NEEDED,
     CONSENT_STATE_UNSPECIFIED,
     STAGE_ACTIVE,
-    STAGE_LINKED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
@@ -39,6 +38,7 @@ from liity.v1.registration_pb2 import (
 )
 from services.registration.audit.entries import use_row
 from services.registration.audit.lookup_quota import LookUps
+from services.registration.customers import protection
 from services.registration.db.mapping import (
     Row,
     consent_row,
@@ -50,6 +50,7 @@ from services.registration.db.mapping import (
 )
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, to_json
+from services.registration.forms.withholding import withhold
 from services.registration.registrations import guardian_addresses, queries
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
@@ -68,7 +69,7 @@ from services.runtime.rpc.errors import (
     unavailable,
 )
 from services.runtime.rpc.interceptor import violations_of
-from services.runtime.stages import UNDER_WAY
+from services.runtime.stages import JOINED, UNDER_WAY
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
@@ -130,7 +131,9 @@ class Saving:
         moment = now()
         birth_date = proto_dates.birth_date(request.birth_date, helsinki_day(moment))
         statement, row = _creation(request, form, birth_date, moment)
-        created = await row_of(self._engine, statement, row) or await self._return(request, row)
+        created = await row_of(self._engine, statement, row)
+        if created is None:
+            created, form = await self._return(request, row, form)
         registration = to_message(row) if created else await self._already_made(request)
         awaited = registration.consent_state == CONSENT_STATE_AWAITED
         return CreateRegistrationResponse(
@@ -145,16 +148,25 @@ class Saving:
             else None,
         )
 
-    async def _return(self, request: CreateRegistrationRequest, row: dict[str, Any]) -> RowMapping | None:
-        """Stores the registration of a person marked for deletion: it waits for customer service (R19)."""
+    async def _return(
+        self, request: CreateRegistrationRequest, row: dict[str, Any], form: CustomerForm
+    ) -> tuple[RowMapping | None, CustomerForm]:
+        """Stores the registration of a person marked for deletion: it waits for customer service (R19).
+
+        Returns the form as stored, too: a person who was protected stays so, whatever the form says (R37).
+        """
         known = await self._what_is_known(request)
         made_before = known["registration_id"] is not None
         if made_before or known["unit_kind"] is None or known["waiting"] or not _is_marked(known):
-            return None
+            return None, form
         birth_date = proto_dates.birth_date(request.birth_date, helsinki_day(row["created_at"]))
+        withheld = None
+        if form.protected_person or known["is_protected_person"]:
+            form, withheld = withhold(form)
+        row["is_protected"] = withheld is not None
         row |= _waiting_for_decision(
             STAGE_WAITING_FOR_REACTIVATION,
-            normalise(request.form),
+            form,
             birth_date,
             helsinki_day(row["created_at"]),
             proto_dates.moment(request.reactivation_deadline, "reactivation_deadline"),
@@ -165,7 +177,9 @@ class Saving:
             if created is None:
                 # Another Save came first: its registration must not be marked over.
                 await connection.rollback()
-        return created
+            elif withheld is not None:
+                await protection.keep(connection, request.person_id, withheld)
+        return created, form
 
     async def _already_made(self, request: CreateRegistrationRequest) -> Registration:
         """The registration that `request_id` made; raises the reason if there is none."""
@@ -195,6 +209,20 @@ def _creation(
     request: CreateRegistrationRequest, form: CustomerForm, birth_date: date, moment: datetime
 ) -> tuple[Executable, dict[str, Any]]:
     """The statement that stores a registration in its first stage, and its parameters."""
+    if form.protected_person:
+        shown, withheld = withhold(form)
+        statement, row = _creation_of_shown(request, shown, birth_date, moment)
+        return queries.CREATE_PROTECTED[statement], row | {
+            "is_protected": True,
+            "withheld": to_json(withheld),
+            "marked_at": moment,
+        }
+    return _creation_of_shown(request, form, birth_date, moment)
+
+
+def _creation_of_shown(
+    request: CreateRegistrationRequest, form: CustomerForm, birth_date: date, moment: datetime
+) -> tuple[Select[str], dict[str, Any]]:
     today = helsinki_day(moment)
     row: dict[str, Any] = {
         "registration_id": new_id(),
@@ -219,6 +247,7 @@ def _creation(
         "both_guardians_needed": request.both_guardians_needed,
         "asks_other_guardian": form.HasField("other_guardian"),
         "guardians": None,
+        "is_protected": False,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if request.missing_code_reason:
@@ -294,7 +323,7 @@ def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registrat
     """What a repeated Save made before. ALREADY_EXISTS (REQUEST_ID_REUSED) if another Save made it."""
     saved_by = (known["registrar_account_id"], known["unit_id"])
     # An ended registration has no person ID any more; a linked one has its customer's.
-    same_person = known["person_id"] in {None, request.person_id} or known["stage"] == STAGE_LINKED
+    same_person = known["person_id"] in {None, request.person_id} or known["stage"] in JOINED
     if saved_by != (account_id, request.unit_id) or not same_person:
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return to_message(known)

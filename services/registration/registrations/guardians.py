@@ -241,11 +241,15 @@ async def _answer(
     link_email: str,
     moment: datetime,
 ) -> None:
+    kept = ConsentEvidence()
+    kept.CopyFrom(evidence)
+    # The log of use tells who recorded it.
+    kept.ClearField("recorded_by")
     given = _row(registration_id, number) | {
         "answer": answer,
         "answered_at": moment,
         "link_email": link_email or None,
-        "evidence": json_format.MessageToDict(evidence, preserving_proto_field_name=True),
+        "evidence": json_format.MessageToDict(kept, preserving_proto_field_name=True),
     }
     await connection.execute(_ANSWER, given)
 

@@ -16,10 +16,12 @@ from liity.v1.reason_pb2 import (
     REASON_REGISTRATION_NOT_FOUND,
 )
 from services.registration.audit.entries import use_row
+from services.registration.customers import protection
 from services.registration.db.mapping import to_message
 from services.registration.db.models import registrations, units
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise, to_json
+from services.registration.forms.withholding import withhold
 from services.registration.registrations import guardians, queries
 from services.registration.registrations.guardian_addresses import doubts_of_edit
 from services.runtime.clock import helsinki_day, now
@@ -88,6 +90,9 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     if any(answers.values()) or (changes_guardians and row["declined_at"] is not None):
         # Which answers are awaited, and what those given mean, would change after the fact.
         raise invalid([FieldViolation("form.other_guardian", REASON_GUARDIAN_HAS_ANSWERED)])
+    if after.protected_person:
+        after, withheld = withhold(after)
+        await protection.keep(connection, row["person_id"], withheld)
     # Whether a corrected address works is not known yet.
     is_corrected = (
         not after.HasField("other_guardian") and after.related_person.email != before.related_person.email

@@ -52,10 +52,12 @@ from services.registration.db.models import (
     customers,
     guardians,
     merges,
+    protected_persons,
     registrations,
     units,
     use_entries,
 )
+from services.registration.db.protected import is_protected, unit_name_of
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 NOT_ABANDONED = registrations.c.stage.in_((*NOT_BEGUN, *BEGUN))
@@ -115,6 +117,7 @@ COLUMNS = (
     _customer_name(),
     ASKS_OTHER_GUARDIAN.label("asks_other_guardian"),
     _guardians(),
+    is_protected(registrations.c.person_id).label("is_protected"),
 )
 """The columns of a registration's message."""
 
@@ -126,7 +129,7 @@ def _given(table: Table) -> list[ColumnElement[object]]:
 
 def _unit_name() -> ColumnElement[str]:
     return (
-        select(units.c.display_name)
+        select(unit_name_of(registrations.c.person_id))
         .where(units.c.unit_id == registrations.c.unit_id)
         .correlate(registrations)
         .scalar_subquery()
@@ -200,6 +203,13 @@ def _create(*also: Table, returning: bool = False) -> Select[str]:
 CREATE_WAITING = _create()
 CREATE_ACTIVE = _create(customers)
 CREATE_WITH_CONSENT = _create(customers, consents)
+CREATE_PROTECTED = {
+    CREATE_WAITING: _create(protected_persons),
+    CREATE_ACTIVE: _create(customers, protected_persons),
+    CREATE_WITH_CONSENT: _create(customers, consents, protected_persons),
+}
+"""The same for protected persons, with what is withheld of them."""
+
 CREATE_RETURNING = _create(returning=True)
 
 SET_OVER = (
@@ -229,6 +239,7 @@ def _prepare() -> Select[object]:
         _of_customer(customers.c.state, "customer_state"),
         of_person.where(others.c.stage.in_(UNFINISHED), ~others.c.over).label("running"),
         of_person.where(others.c.stage.in_(NOT_BEGUN)).label("waiting"),
+        is_protected(bindparam("person_id")).label("is_protected_person"),
     ).select_from(_one_row().outerjoin(registrations, made_before))
 
 
@@ -254,6 +265,7 @@ LOOK_UP = (
         func.coalesce(_KNOWN.c.first_names, registrations.c.form["first_names"].astext).label("first_names"),
         func.coalesce(_KNOWN.c.last_name, registrations.c.form["last_name"].astext).label("last_name"),
         units.c.display_name.label("unit_display_name"),
+        is_protected(bindparam("person_id")).label("is_protected_person"),
     )
     .select_from(
         _one_row()
@@ -314,6 +326,39 @@ FAMILIES = (
 )
 """The last names in a unit of the children whose guardians have some addresses (R40)."""
 
+_NOBODY = literal(None, String)
+SAME_GUARDIAN = (
+    select(
+        customers.c.customer_id,
+        _NOBODY.label("registration_id"),
+        func.trim(customers.c.first_names + " " + customers.c.last_name).label("display_name"),
+    )
+    .where(
+        customers.c.email == bindparam("address"),
+        # The query's condition is the partial index's.
+        customers.c.email != "",
+        customers.c.unit_id == bindparam("unit"),
+        customers.c.state == CUSTOMER_STATE_ACTIVE,
+        customers.c.profile["related_person"]["email"].astext == bindparam("address"),
+    )
+    .union_all(
+        select(
+            _NOBODY,
+            registrations.c.registration_id,
+            func.trim(
+                registrations.c.form["first_names"].astext + " " + registrations.c.form["last_name"].astext
+            ),
+        ).where(
+            registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
+            registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+            registrations.c.unit_id == bindparam("unit"),
+        )
+    )
+    .order_by("display_name")
+    .limit(20)
+)
+"""Those of a unit to whose guardian mail goes at an address."""
+
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
 GET = select(*COLUMNS).where(_BY_ID)
@@ -353,7 +398,10 @@ GET_PROFILE = (
             else_=func.coalesce(customers.c.profile, registrations.c.form),
         ).label("profile"),
         func.coalesce(
-            customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
+            or_(
+                customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
+                customers.c.related_undeliverable_since.is_not(None),
+            ),
             registrations.c.undeliverable_since.is_not(None),
         ).label("was_refused"),
         (

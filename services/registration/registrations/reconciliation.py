@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    exists,
     func,
     literal,
     or_,
@@ -38,6 +39,7 @@ from services.registration.db.models import (
     messages,
     registrations,
     removals,
+    units,
 )
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
@@ -146,6 +148,22 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
         disclosures.c.created_at,
         disclosures.c.person_id,
         disclosures.c.expires_at.label("expire_time"),
+    ),
+    pb.UNFINISHED_KIND_UNIT_MOVE: _page(
+        units.c.unit_id,
+        units.c.closed_at,
+        units.c.unit_id.label("unit_id"),
+        units.c.successor_unit_id,
+    ).where(
+        units.c.successor_unit_id.is_not(None),
+        # After the end, a Save that was under way at the closing may have left somebody behind.
+        or_(
+            units.c.move_ended_at.is_(None),
+            exists().where(_REGISTRATIONS.unit_id == units.c.unit_id),
+            exists().where(
+                _CUSTOMERS.unit_id == units.c.unit_id, _CUSTOMERS.state == _fixed(CUSTOMER_STATE_ACTIVE)
+            ),
+        ),
     ),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""

@@ -24,7 +24,6 @@ from liity.v1.registration_pb2 import (
     CONSENT_STATE_OUTGROWN,
     GUARDIAN_ANSWER_CONSENTS,
     GUARDIAN_ANSWER_DECLINES,
-    STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
 )
@@ -55,7 +54,8 @@ from services.registration.rules import (
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
-from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
+from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN, UNFINISHED
+from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
 
@@ -109,15 +109,17 @@ class RegistrationServicer(RegistrationServiceServicer):
             row = result.mappings().one()
             alike = {"unit": request.unit_id, "persons": list(request.other_sign_person_ids)}
             others = (await connection.scalars(queries.OWN_CUSTOMERS, alike)).all()
-        known = row["registration_id"] is not None
+        known, is_protected = row["registration_id"] is not None, bool(row["is_protected_person"])
+        names = () if is_protected else (row["first_names"], row["last_name"])
         return pb.LookUpPersonResponse(
             other_sign_customer_ids=others,
             standing=_standing(row, request.unit_id),
             registration=to_message(row) if known else None,
             customer_id=row["known_customer_id"] or "",
-            initials=" ".join(f"{name[0]}." for name in (row["first_names"], row["last_name"]) if name),
-            unit_display_name=row["unit_display_name"] or "",
+            initials=" ".join(f"{name[0]}." for name in names if name),
+            unit_display_name="" if is_protected else row["unit_display_name"] or "",
             customer_unit_id=row["customer_unit_id"] or "",
+            is_protected=is_protected,
         )
 
     @override
@@ -433,7 +435,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row is not None:
             return pb.AdvanceRegistrationResponse(registration=to_message(row))
         registration = await self._get(request.registration_id)
-        if registration.stage not in {*BEGUN, STAGE_LINKED}:
+        if registration.stage not in {*BEGUN, *JOINED}:
             raise failed_precondition(REASON_NOT_WAITING)
         return pb.AdvanceRegistrationResponse(registration=registration)
 
@@ -496,6 +498,16 @@ class RegistrationServicer(RegistrationServiceServicer):
                 connection, row["person_id"], row["birth_date"], from_json(row["form"])
             )
         return pb.ListPossibleDuplicatesResponse(possible_duplicates=found)
+
+    @override
+    async def ListSameGuardian(
+        self, request: pb.ListSameGuardianRequest, _context: object
+    ) -> pb.ListSameGuardianResponse:
+        """Lists a unit's customers and waiting registrations whose guardian has an address."""
+        asked = {"unit": request.unit_id, "address": email_addresses.normal(request.email)}
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(queries.SAME_GUARDIAN, asked)).mappings().all()
+        return pb.ListSameGuardianResponse(others=[pb.SameGuardian(**row) for row in rows])
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, queries.GET, {"id": registration_id})

@@ -192,6 +192,9 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CUSTOMERS, _staff_of_unit("customer:merge", _CHANGE), "MergeCustomers"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:undo-merge", _CHANGE), "UndoMerge"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:convert", _CHANGE), "ConvertToOnline"),
+        *_rules(_CUSTOMERS, _staff_of_unit("protected:mark", _CHANGE), "MarkProtected"),
+        *_rules(_CUSTOMERS, _staff_of_unit("protected:remove", _CHANGE), "RemoveProtection"),
+        *_rules(_CUSTOMERS, _staff("protected:read", _CHANGE), "GetProtectedDetails"),
         *_rules(_BOOK_TIPS, _about_nobody("book-tips:read", _REGISTERING), "GetBookTips"),
         *_rules(_BOOK_TIPS, _about_nobody("book-tips:update", {ROLE_CUSTOMER_SERVICE}), "UpdateBookTips"),
         *_rules(_USES, _staff("use-log:search", _READ), "ListUses"),
@@ -268,6 +271,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
         *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials", "FindUserName"),
         *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
+        *_rules(_CREDENTIALS, _services("worker"), "ListUnusedPasswordLinks", "MarkUnusedPasswordLink"),
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
         *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),
@@ -277,7 +281,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(
             _STORED_REGISTRATIONS, _services("gateway"), "LookUpPerson", "CheckConsent", "GetConsentRequest"
         ),
-        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "GetForm"),
+        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "GetForm", "ListSameGuardian"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "UpdateForm"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway", "worker"), "GetRegistration"),
         *_rules(_STORED_REGISTRATIONS, _services("worker"), "CreateRegistration", "GetMailingDetails"),
@@ -296,6 +300,9 @@ ACCESS: Mapping[str, Rule] = dict(
             "CheckBirthDate",
             "CheckConsentWithdrawal",
             "CheckTransfer",
+            "MarkProtected",
+            "RemoveProtection",
+            "GetProtectedDetails",
         ),
         *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "GetCustomer"),
         *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "UpdateCustomer"),
@@ -317,6 +324,7 @@ ACCESS: Mapping[str, Rule] = dict(
             "DismissDuplicate",
             "AcknowledgeDissent",
             "CheckClaim",
+            "RecordSimilarCodes",
         ),
         *_rules(_STORED_WORK, _services("gateway"), "GetFigures"),
         *_rules(_STORED_WORK, _services("worker"), "CountDueWork"),
@@ -340,6 +348,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries", "GetMailFigures"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "ReportDelivery"),
         *_rules(_NOTIFICATIONS, _services("worker"), "ListReturnedMail", "SettleReturnedMail"),
+        *_rules(_NOTIFICATIONS, _services("worker"), "ListMailToSendAgain", "SettleMailToSendAgain"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),

@@ -284,7 +284,13 @@ EXPECTED: dict[str, Answers] = {
     # Staff name an item of work for no unit: the contract reads its name.
     **{
         f"{rpc}.name": {"missing": "REQUIRED"}
-        for rpc in ("GetWorkItem", "ClaimWorkItem", "ReleaseWorkItem", "DismissDuplicate")
+        for rpc in (
+            "GetWorkItem",
+            "ClaimWorkItem",
+            "ReleaseWorkItem",
+            "DismissDuplicate",
+            "AcknowledgeDissent",
+        )
     },
     "SendMessage.registration": _always("INVALID_FORMAT")
     | {"missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("about", "REQUIRED"),))},

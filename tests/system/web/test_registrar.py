@@ -1,6 +1,7 @@
 """A registrar's way: check, form, answers, Save; and a session that ends in the middle."""
 
 import asyncio
+import uuid
 
 import pytest
 
@@ -14,6 +15,7 @@ from frontends.web.registrations.fields import NEW_CUSTOMER
 from frontends.web.sessions import WebSession
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
+from liity.v1.registration_service_pb2 import GetRegistrationRequest
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
 from tests.system.support.class_lists import adult_row, changed, csv_of, done, pupil_row
@@ -129,8 +131,9 @@ async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visit
     (link,) = {each for each in found.links if "/customers/" in each}
     form = await teacher.get(f"{link}/edit")
     beside = await teacher.get(f"{link}/edit")
-    done = await teacher.send(form.form, {"phone": "040 1234567"})
+    done = await teacher.send(form.form, {"phone": "040 1234567", "email": f"{uuid.uuid4().hex}@gmial.com"})
     assert done.path == link
+    assert "@gmail.com? If so, correct the address." in done.text
     conflict = await teacher.send(beside.form, {"phone": "050 7654321"})
     assert conflict.status == 422
     assert "Somebody else has changed this" in conflict.text
@@ -201,3 +204,24 @@ async def test_two_tabs_that_renew_at_once_keep_the_session(
         tabs = await asyncio.gather(*(opened.renewed(client, "en", "") for _ in range(2)))
         (token,) = {tab.session.refresh_token for tab in tabs}
         assert (await tabs[1].renewed(client, "en", "")).session.refresh_token != token
+
+
+async def test_a_guardians_address_is_corrected_at_a_sibling_if_agreed(teacher: Visitor, api: Api) -> None:
+    child, sibling = pupil(), pupil()
+    sibling.form.related_person.email = child.form.related_person.email
+    registration, other = [await save(api.teacher, each) for each in (child, sibling)]
+
+    async def guardian_of(name: str) -> str:
+        read = await api.teacher.call(
+            api.teacher.registrations.GetRegistration, GetRegistrationRequest(name=name)
+        )
+        return read.form.related_person.email
+
+    edit = await teacher.get(f"/{registration.name}/edit")
+    email = f"{uuid.uuid4().hex}@posti.example"
+    asks = await teacher.send(edit.form, {"related_person.email": email})
+    assert sibling.form.first_names in asks.text, asks.text
+    assert await guardian_of(other.name) == child.form.related_person.email, "nothing without asking"
+    done = await teacher.send(asks.form, {f"at.{other.name}": "yes"})
+    assert done.path == f"/{registration.name}"
+    assert await guardian_of(other.name) == email

@@ -24,6 +24,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DecisionNotice,
     EmailChanged,
     EmailConfirmation,
+    GuardianNotice,
     InvitationLink,
     InvitationNotice,
     MessageDeadline,
@@ -34,6 +35,7 @@ from liity.notification.v1.notification_service_pb2 import (
     RegistrationLost,
     RegistrationNotice,
     SendMessageRequest,
+    UnitNotice,
     Welcome,
     WorkCount,
     WorkDigest,
@@ -79,6 +81,17 @@ CONTENTS: list[dict[str, Any]] = [
     {"consent_given": _CUSTOMER},
     {"consent_outgrown": _CUSTOMER},
     {"consent_wrong_recipient": _CUSTOMER},
+    {
+        "guardian_wrong_recipient": GuardianNotice(
+            first_names=NAME, unit_display_name=UNIT, guardian_name="Ismo Huoltaja"
+        )
+    },
+    {"consent_receipt_dissent": _CUSTOMER},
+    {
+        "consent_request": ConsentQuestion(
+            first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT, both_needed=True
+        )
+    },
     {"consent_declined": _REGISTRATION},
     {"consent_lapsed": _REGISTRATION},
     {"registration_withdrawn": _REGISTRATION},
@@ -91,6 +104,19 @@ CONTENTS: list[dict[str, Any]] = [
         )
     },
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
+    {
+        "credentials_reminder": Credentials(
+            first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT, for_another=True
+        )
+    },
+    {"credentials_unused": _CUSTOMER},
+    {"unit_closed": UnitNotice(unit_display_name=UNIT)},
+    {"unit_closed": UnitNotice(unit_display_name=UNIT, successor_display_name="Satakielen koulu")},
+    {
+        "unit_took_over": UnitNotice(
+            unit_display_name=UNIT, successor_display_name="Satakielen koulu", persons=31
+        )
+    },
     {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
     {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},
     {
@@ -126,6 +152,7 @@ CONTENTS: list[dict[str, Any]] = [
             undeliverable_mail=WorkCount(due_soon=13, overdue=14),
             possible_duplicates=WorkCount(overdue=15),
             messages=WorkCount(due_soon=16),
+            dissents=WorkCount(overdue=17),
         )
     },
     {

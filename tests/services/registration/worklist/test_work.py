@@ -216,6 +216,39 @@ async def test_since_when_an_address_does_not_work_is_told(service: Service, uni
     assert first.create_time.ToDatetime() > refused.create_time.ToDatetime()
 
 
+async def test_credentials_refused_at_a_guardians_address_are_work_until_it_works_or_is_corrected(
+    service: Service, unit: Unit, work: Work
+) -> None:
+    """Also where the child has an address of its own that works."""
+
+    async def child() -> Customer:
+        own, guardian = (f"{uuid.uuid4().hex}@posti.example" for _ in range(2))
+        form = changed(child_form(), email=own, related_person__email=guardian)
+        made = await service.create(unit.unit_id, form, birth_date=birth_of_child())
+        active = await service.activate(made.registration.registration_id, None)
+        return await service.get_customer(active.customer_id)
+
+    async def listed(customer: Customer) -> bool:
+        acting()
+        return f"3-{customer.customer_id}" in ids(await work.items(WORK_ITEM_KIND_UNDELIVERABLE_MAIL))
+
+    works_again, corrected = await child(), await child()
+    for customer in (works_again, corrected):
+        await mark(service, customer.person_id, customer.form.related_person.email)
+        assert await listed(customer)
+        assert (await service.mailing(customer.registration_id)).mailing_details.was_refused
+        # With its own address refused, too, it is one item.
+        await undeliverable(service, customer)
+        assert await listed(customer)
+        await deliver(service, customer.person_id, customer.form.email)
+        assert await listed(customer)
+    await deliver(service, works_again.person_id, works_again.form.related_person.email)
+    corrected = await service.get_customer(corrected.customer_id)
+    await service.update(corrected, "related_person.email", related_person__email="uusi@posti.example")
+    assert not await listed(works_again)
+    assert not await listed(corrected)
+
+
 async def test_what_has_no_deadline_of_its_own_has_one_all_the_same(
     service: Service, unit: Unit, work: Work
 ) -> None:
@@ -391,6 +424,38 @@ async def test_namesakes_of_one_birth_date_are_pairs(service: Service, unit: Uni
     assert sorted(map(sorted, (pair for pair in pairs if pair <= three))) == sorted(
         sorted(three - {one}) for one in three
     )
+
+
+async def test_customers_whose_codes_differ_by_the_sign_alone_are_a_pair(
+    service: Service, unit: Unit, work: Work
+) -> None:
+    """Once both are customers; until they are told apart, or one is erased (R45)."""
+    one, other, third = [
+        await service.customer(unit.unit_id, last_name=f"Merkki{uuid.uuid4().hex[:6]}") for _ in range(3)
+    ]
+
+    async def record(*persons: str) -> None:
+        pairs = [pb.SimilarCodes(person_id=persons[0], other_person_id=each) for each in persons[1:]]
+        await service.gateway.call(
+            WorkServiceStub(service.gateway.channel).RecordSimilarCodes,
+            pb.RecordSimilarCodesRequest(pairs=pairs),
+        )
+
+    def pair(*customers: Customer) -> str:
+        return "-".join(("4", *sorted(each.customer_id for each in customers)))
+
+    await record(one.person_id, other.person_id, third.person_id, uuid.uuid4().hex)
+    await record(other.person_id, one.person_id)
+    listed = ids(await work.items(WORK_ITEM_KIND_POSSIBLE_DUPLICATE))
+    assert [listed.count(pair(one, each)) for each in (other, third)] == [1, 1]
+    await work.dismiss(pair(one, other))
+    await service.erase(third.person_id)
+    listed = ids(await work.items(WORK_ITEM_KIND_POSSIBLE_DUPLICATE))
+    assert not {pair(one, other), pair(one, third)} & set(listed)
+    kept = await service.rows(
+        "SELECT 1 FROM similar_codes WHERE :id IN (person_id, other_person_id)", id=third.person_id
+    )
+    assert kept == []
 
 
 async def test_two_persons_of_one_name_are_told_apart_for_good(
