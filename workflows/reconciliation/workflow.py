@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from liity.registration.v1.reconciliation_service_pb2 import UnfinishedKind
+from liity.registration.v1.reconciliation_service_pb2 import UNFINISHED_KIND_FEEDBACK, UnfinishedKind
 from liity.workflows.v1.reconciliation_workflow_pb2 import (
     ReconciliationCount,
     ReconciliationResult,
@@ -47,6 +47,8 @@ class ReconciliationWorkflow:
         """
         result = self._result
         for kind in _KINDS:
+            if kind == UNFINISHED_KIND_FEEDBACK and not workflow.patched("feedback-without-a-run"):
+                continue
             name = UnfinishedKind.Name(kind).removeprefix("UNFINISHED_KIND_").lower().replace("_", " ")
             looking = f"Rows without a run: {name if kind else 'invitation'}"
             count = await noted(

@@ -35,6 +35,7 @@ from services.registration.db.models import (
     class_lists,
     customers,
     disclosures,
+    feedback,
     messages,
     registrations,
     removals,
@@ -141,6 +142,9 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
         disclosures.c.created_at,
         disclosures.c.person_id,
         disclosures.c.expires_at.label("expire_time"),
+    ),
+    pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
+        feedback.c.answered_at.is_(None)
     ),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""
