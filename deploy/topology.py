@@ -33,6 +33,8 @@ class Part:
     """Whether it sends mail."""
     public: bool = False
     """Whether people outside reach it."""
+    ledger: bool = False
+    """Whether it writes the erasure ledger."""
     frontend: bool = False
     """Whether it calls the gateway's public API."""
 
@@ -52,7 +54,7 @@ PARTS: Mapping[str, Part] = {
     "registration": Part(7402, (_PUBLIC_KEYS,), database=True),
     "notification": Part(7403, (_PUBLIC_KEYS,), database=True, smtp=True),
     "gateway": Part(7400, ("payloads.keyset.json", "service-gateway.jwk.json"), temporal=True, public=True),
-    "worker": Part(None, ("payloads.keyset.json", "service-worker.jwk.json"), temporal=True),
+    "worker": Part(None, ("payloads.keyset.json", "service-worker.jwk.json"), temporal=True, ledger=True),
     "codec": Part(7404, ("payloads.keyset.json", "service-codec.jwk.json"), public=True, frontend=True),
     "web": Part(7405, ("web.keyset.json",), public=True, frontend=True),
 }
@@ -81,6 +83,7 @@ def as_json() -> str:
             "temporal": part.temporal,
             "smtp": part.smtp,
             "public": part.public,
+            "ledger": part.ledger,
             "callers": sorted(callers(name)),
             "calls": sorted(callee for callee in PARTS if name in callers(callee)),
         }

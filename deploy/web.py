@@ -1,26 +1,23 @@
 """Runs the web pages as a component: settings, keys, TLS and shutdown as of the others."""
 
 import asyncio
-import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
-import uvicorn
 from pydantic import Field
-from typing_extensions import override
 
 from frontends.web.app import create_app
 from frontends.web.config import WebConfig
 from frontends.web.sealing import Seal
 from services.runtime import logs
 from services.runtime.components import stop_requested
+from services.runtime.http import serving_http
 from services.runtime.rpc.server import ServerSettings
 from services.runtime.security.keys import KeysetPurpose, load_keyset
-from services.runtime.security.tls import CertificateFiles, PublicTlsSettings, server_context
-from services.runtime.settings import SettingsError, load
+from services.runtime.security.tls import PublicTlsSettings, server_context
+from services.runtime.settings import load
 
 log = structlog.get_logger()
 
@@ -66,50 +63,11 @@ async def serving_web(settings: WebSettings) -> AsyncIterator[None]:
         mailbox_url=settings.web_mailbox_url,
         demo_accounts=settings.web_demo_accounts,
     )
-    app, api = create_app(config, Seal(load_keyset(settings.keys_dir, KeysetPurpose.WEB)))
-    listening = _listening_socket(settings.listen)
     public = settings.public_files()
-
-    def tls_context(files: CertificateFiles) -> Callable[..., ssl.SSLContext]:
-        return lambda _config, _default: server_context(files)
-
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Whose address a proxy tells is the gateway's to judge.
-            proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE,
-            h11_max_incomplete_event_size=16 * 1024,
-            ssl_context_factory=tls_context(public) if public else None,
-        )
-    )
-    task = asyncio.create_task(server.serve([listening]))
+    tls = server_context(public) if public else None
+    app, api = create_app(config, Seal(load_keyset(settings.keys_dir, KeysetPurpose.WEB)))
     try:
-        yield
+        async with serving_http(app, settings.listen, tls=tls, grace=_GRACE):
+            yield
     finally:
-        server.should_exit = True
-        await task
         await api.close()
-
-
-def _listening_socket(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    try:
-        return socket.create_server((host.strip("[]"), int(port)), family=_family(host), backlog=512)
-    except (OSError, OverflowError, ValueError):
-        raise SettingsError(f"Cannot listen on {listen}: is something else running there?") from None
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-class _Server(uvicorn.Server):
-    @override
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves the signals to the component."""
-        yield

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+import structlog
 
 from deploy.admin.key_files import create_keys
 from deploy.admin.migrate import migrate_database
@@ -21,6 +22,13 @@ from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from services.runtime.rpc.context import set_current_actor
 from tests.support.ports import free_port
 from tests.support.program import Program
+
+
+def pytest_configure() -> None:
+    """Has what services log here written plainly: tracebacks with all their values take seconds each."""
+    *processors, _ = structlog.get_config()["processors"]
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*processors, renderer])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -46,6 +47,11 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         timedelta(hours=1),
         ge=timedelta(0),
         description="How long a guardian can take a decline back before the registration ends (R38).",
+    )
+    workflows_both_guardians_needed: bool = Field(
+        False,
+        description="Whether the consent of both is needed where two guardians are asked (R39). Otherwise one"
+        " is enough, and a decline beside it is shown to customer service.",
     )
     workflows_welcome_delay: timedelta = Field(
         timedelta(days=14),
@@ -181,6 +187,17 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         description="How long ago a row must have changed before reconciliation begins a run for it: the "
         "call that stored it may still be running.",
     )
+    erasure_ledger_dir: Path = Field(
+        description="Folder of the erasure ledger, from which erasures are repeated after a restore. It must "
+        "outlast the databases, and may be shared by several workers.",
+    )
+    erasure_ledger_keep: timedelta = Field(
+        timedelta(days=400),
+        ge=timedelta(days=1),
+        le=timedelta(days=3660),
+        description="How long entries of the erasure ledger are kept at least; whole months are deleted. It "
+        "must be longer than any backup is kept.",
+    )
     worker_build_id: str = Field(
         "",
         description="Build ID for Worker Versioning (AUTO_UPGRADE). Without one TEMPORAL_WORKER_BUILD_ID, "
@@ -219,7 +236,11 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
 
     def timetable(self) -> Timetable:
         """The durations that a registration is given."""
-        timetable = Timetable(welcome_hour=self.workflows_welcome_hour, one_timer=True)
+        timetable = Timetable(
+            welcome_hour=self.workflows_welcome_hour,
+            one_timer=True,
+            both_guardians_needed=self.workflows_both_guardians_needed,
+        )
         for reminder in self.workflows_consent_reminders:
             timetable.consent_reminders.add().FromTimedelta(reminder)
         timetable.reminder_gap.FromTimedelta(self.workflows_consent_reminder_gap)

@@ -61,6 +61,7 @@ from workflows.messages.workflow import MessageWorkflow
 from workflows.privacy.disclosure import DisclosureWorkflow
 from workflows.privacy.disclosure_activities import DisclosureActivities
 from workflows.privacy.erasure import Erasure
+from workflows.privacy.erasure_ledger import ErasureLedger
 from workflows.reconciliation.activities import ReconciliationActivities
 from workflows.reconciliation.adoption_activities import AdoptionActivities
 from workflows.reconciliation.workflow import ReconciliationWorkflow
@@ -123,7 +124,8 @@ def create_steps(
 ) -> list[Callable[..., Any]]:
     """The activities of all workflows."""
     mailing = Mailing(identity, registration, notification, settings.customer_service_email)
-    erasure = Erasure(identity, registration, notification)
+    ledger = ErasureLedger(settings.erasure_ledger_dir, settings.erasure_ledger_keep)
+    erasure = Erasure(identity, registration, notification, ledger)
     links = CustomershipLinks(identity, settings.workflows_customership_link_lifetime)
     registering = RegistrationActivities(
         identity, registration, mailing, links, erasure, settings.timetable()
@@ -182,6 +184,8 @@ def create_steps(
         registering.take_back_decline,
         registering.activate_registration,
         registering.mail_receipt,
+        registering.record_dissent,
+        registering.mail_dissent_receipt,
         registering.tell_consent_given,
         registering.tell_consent_outgrown,
         registering.end_registration,
@@ -347,6 +351,7 @@ async def run() -> None:
     """Runs the worker until SIGTERM or SIGINT."""
     settings = load(WorkerSettings)
     logs.configure("worker", settings)
+    ErasureLedger(settings.erasure_ledger_dir, settings.erasure_ledger_keep).require_writable()
     identity = ServiceIdentity("worker", settings.keys_dir, component_certificate("worker", settings))
     peers = (
         Peer("identity", settings.identity_target, identity),

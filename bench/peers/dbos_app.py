@@ -14,10 +14,13 @@ from datetime import date, timedelta
 from typing import Any
 
 import uvloop
-from aiohttp import web
 from dbos import DBOS, AsyncSQLAlchemyDatasource, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID
 from google.protobuf.json_format import ParseDict
 from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from bench.peers.mails import Mails
 from deploy.local.ports import HOST
@@ -26,6 +29,7 @@ from services.identity import hetu
 from services.notification.settings import MailSettings
 from services.runtime.clock import helsinki_day, now
 from services.runtime.components import stop_requested
+from services.runtime.http import serving_http
 from services.runtime.settings import load
 
 Form = dict[str, Any]
@@ -146,43 +150,45 @@ class Server:
     def __init__(self, registrations: Registrations) -> None:
         self._registrations = registrations
 
-    def application(self) -> web.Application:
+    def application(self) -> Starlette:
         """The routes."""
-        application = web.Application()
-        application.router.add_post("/registrations", self._register)
-        application.router.add_post("/registrations/{customer_id}/consent", self._consent)
-        application.router.add_post("/bare", self._bare)
-        return application
+        return Starlette(
+            routes=[
+                Route("/registrations", self._register, methods=["POST"]),
+                Route("/registrations/{customer_id}/consent", self._consent, methods=["POST"]),
+                Route("/bare", self._bare, methods=["POST"]),
+            ]
+        )
 
-    async def _register(self, request: web.Request) -> web.Response:
+    async def _register(self, request: Request) -> Response:
         body = await request.json()
         today = helsinki_day(now())
         try:
             code = hetu.parse(body["code"], today=today, allow_artificial=True)
         except hetu.InvalidHetu as invalid:
-            return web.json_response({"error": str(invalid)}, status=422)
+            return JSONResponse({"error": str(invalid)}, 422)
         stage = "ACTIVE" if _age(code.birth_date, today) >= _OF_AGE else "WAITING_FOR_CONSENT"
         return await self._answer(
             body["request_id"], self._registrations.register, code.code, body["form"], stage
         )
 
-    async def _bare(self, request: web.Request) -> web.Response:
+    async def _bare(self, request: Request) -> Response:
         body = await request.json()
         return await self._answer(body["request_id"], self._registrations.bare)
 
-    async def _consent(self, request: web.Request) -> web.Response:
-        await DBOS.send_async(request.match_info["customer_id"], True, _CONSENT)
-        return web.Response(status=204)
+    async def _consent(self, request: Request) -> Response:
+        await DBOS.send_async(request.path_params["customer_id"], True, _CONSENT)
+        return Response(status_code=204)
 
     async def _answer(
         self, request_id: str, workflow: Callable[..., Awaitable[object]], *arguments: object
-    ) -> web.Response:
+    ) -> Response:
         with SetWorkflowID(request_id):
             handle = await DBOS.start_workflow_async(workflow, *arguments)
         stage = await DBOS.get_event_async(handle.workflow_id, _SAVED)
         if stage is None:
-            return web.json_response({"error": "not saved yet"}, status=504)
-        return web.json_response({"stage": stage}, status=409 if stage == "REFUSED" else 200)
+            return JSONResponse({"error": "not saved yet"}, 504)
+        return JSONResponse({"stage": stage}, 409 if stage == "REFUSED" else 200)
 
 
 def _age(born: date, today: date) -> int:
@@ -201,11 +207,8 @@ async def _serve(database_url: str, port: int) -> None:
         await connection.execute(text(_TABLE))
     registrations = Registrations(database, Mails(load(MailSettings)))
     DBOS.launch()
-    runner = web.AppRunner(Server(registrations).application(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, port).start()
-    await stop_requested()
-    await runner.cleanup()
+    async with serving_http(Server(registrations).application(), f"{HOST}:{port}"):
+        await stop_requested()
     DBOS.destroy()
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-import aiohttp
+import httpx2
 from google.protobuf.json_format import MessageToDict
 
 from deploy.local.ports import HOST, Ports
@@ -28,7 +28,7 @@ class DbosPeer:
     """The running server."""
 
     pid: int
-    http: aiohttp.ClientSession
+    http: httpx2.AsyncClient
 
     async def register(self, code: str, form: CustomerForm) -> str:
         """Registers a person; returns the customer's ID, which is the workflow's."""
@@ -47,8 +47,7 @@ class DbosPeer:
         await self._post(f"/registrations/{customer_id}/consent", {})
 
     async def _post(self, path: str, body: dict[str, object]) -> None:
-        async with self.http.post(path, json=body) as response:
-            response.raise_for_status()
+        (await self.http.post(path, json=body)).raise_for_status()
 
 
 @asynccontextmanager
@@ -61,7 +60,7 @@ async def dbos_peer(stack: Stack, wiring: Wiring) -> AsyncIterator[DbosPeer]:
     log = stack.logs / "dbos.log"
     process = await spawn(command, log)
     try:
-        async with aiohttp.ClientSession(f"http://{HOST}:{port}") as http:
+        async with httpx2.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=300) as http:
             peer = DbosPeer(process.pid, http)
             if not await _answers(process, http):
                 raise RuntimeError(f"The registration on DBOS does not start:\n{log.read_text('utf-8')}")
@@ -85,11 +84,11 @@ async def _create_database(stack: Stack) -> str:
     return f"postgresql://{DATABASE}:{password}@{HOST}:{stack.ports.postgres}/{DATABASE}"
 
 
-async def _answers(process: Running, http: aiohttp.ClientSession) -> bool:
+async def _answers(process: Running, http: httpx2.AsyncClient) -> bool:
     """Waits until the server answers; False if it ends."""
     while process.returncode is None:
-        with suppress(aiohttp.ClientConnectionError):
-            async with http.get("/"):
-                return True
+        with suppress(httpx2.TransportError):
+            await http.get("/")
+            return True
         await asyncio.sleep(0.1)
     return False

@@ -35,6 +35,7 @@ class Wiring:
     ) -> None:
         self.keys_dir = folder / "keys"
         self.mail_dir = folder / "mail"
+        self.erasure_ledger_dir = folder / "erasures"
         self.temporal_database = folder / "temporal" / "temporal.db"
         self._ports = ports
         self._postgres = postgres
@@ -151,6 +152,8 @@ class Wiring:
                     "LIITY_SMTP_PORT": str(self._ports.smtp),
                     "LIITY_MAIL_FROM": "liity@liity.example",
                 }
+            case "worker":
+                return {"LIITY_ERASURE_LEDGER_DIR": str(self.erasure_ledger_dir)}
             case "mailbox":
                 return {
                     "LIITY_MAILBOX_SMTP_LISTEN": self.address("smtp"),

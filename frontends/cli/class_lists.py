@@ -89,13 +89,17 @@ def check(context: typer.Context, file: File, unit: Unit = "", as_json: AsJson =
 
 
 @app.command()
-def register(
+def register(  # noqa: PLR0913, PLR0917 - an option each
     context: typer.Context,
     file: File,
     unit: Unit = "",
     skip_wrong_rows: Annotated[bool, typer.Option(help="Register the rows that are right.")] = False,
     transfer: Annotated[
         list[int] | None, typer.Option(help="A row whose person is moved from another unit to yours.")
+    ] = None,
+    confirm_address: Annotated[
+        list[int] | None,
+        typer.Option(help="A row whose guardian's address is meant, though it is yours or many families'."),
     ] = None,
     follow: Follow = True,
     request_id: RequestId = "",
@@ -113,6 +117,7 @@ def register(
             format=form,
             skip_wrong_rows=skip_wrong_rows,
             transfer_rows=transfer or (),
+            confirmed_address_rows=confirm_address or (),
         )
         answer = await api.call(api.class_lists.RegisterClassList, request, timeout=_WHOLE_LIST)
         if answer.HasField("class_list") and follow and not as_json:

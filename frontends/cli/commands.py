@@ -66,6 +66,7 @@ class _Command:
     done: str = ""
     as_table: bool = False
     anonymous: bool = False
+    instead_of_prompt: str = ""
 
     @property
     def fields(self) -> Mapping[str, FieldDescriptor]:
@@ -145,8 +146,9 @@ class _Command:
         for name, value in given.items():
             if name in self.fields and name != "page_size" and value:
                 _fill(request, self.fields[name], value, self._flag(name))
+        spared = self.instead_of_prompt and given[self.instead_of_prompt]
         for name, prompt in _PROMPTS.items():
-            if name in self.fields:
+            if name in self.fields and not spared:
                 setattr(request, name, prompt())
         return request
 
@@ -155,7 +157,7 @@ class _Command:
         for name in given.keys() & self.fields.keys():
             if name == "parent":
                 request.parent = given[name] or own_unit(api)
-            elif isinstance(given[name], str) and not self.fields[name].enum_type:
+            elif given[name] and isinstance(given[name], str) and not self.fields[name].enum_type:
                 setattr(request, name, _full_name(api, self.fields[name], given[name]))
         return await api.ask(self.method, request)
 
@@ -198,6 +200,7 @@ class Commands:
         done: the text to print instead of the answer; a template of `render` over the answer.
         as_table: prints the one message of the answer as a list of one.
         anonymous: does not log in.
+        instead_of_prompt: a field that spares the prompt for a personal identity code, if it is given.
         """
         method = self._service.methods_by_name[rpc]
         command = _Command(method, arguments, **how)

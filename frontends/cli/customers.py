@@ -6,11 +6,12 @@ import typer
 
 from frontends.cli import render
 from frontends.cli.commands import Commands
-from frontends.cli.form_edits import Changes, Etag, form_of
+from frontends.cli.form_edits import Changes, Etag, GuardianEmailConfirmed, form_of
 from frontends.cli.session import AsJson, call, full_name, group
+from frontends.cli.sibling_edits import AtSiblings, offer
 from frontends.client import ApiClient, new_request_id
 from liity.v1 import customer_service_pb2, registration_service_pb2
-from liity.v1.customer_service_pb2 import Customer, UpdateCustomerRequest
+from liity.v1.customer_service_pb2 import UpdateCustomerRequest, UpdateCustomerResponse
 
 app = group()
 
@@ -20,7 +21,7 @@ _registrations.add("check", "CheckPersonalIdentityCode")
 _customers = Commands(app, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"])
 _customers.add("search", "SearchCustomers", ["query"], options={"need_ends_before_date": "need-ends-before"})
 _customers.add("show", "GetCustomer", ["name"])
-_customers.add("transfer", "TransferCustomer")
+_customers.add("transfer", "TransferCustomer", instead_of_prompt="message")
 _customers.add(
     "send-credentials",
     "SendCredentials",
@@ -52,6 +53,15 @@ _customers.add(
     options={"credentials_recipient": "to"},
     defaults={"credentials_recipient": "customer"},
 )
+_customers.add("protect", "MarkProtected", ["name"], done="The person is protected.")
+_customers.add(
+    "unprotect",
+    "RemoveProtection",
+    ["name"],
+    confirm="The unit sees address and telephone again. Take the protection back?",
+    done="The person is protected no longer.",
+)
+_customers.add("protected-details", "GetProtectedDetails", ["name"], instead_of_prompt="name")
 
 
 @app.command()
@@ -62,19 +72,30 @@ def edit(
     ],
     changes: Changes,
     etag: Etag,
+    guardian_email_confirmed: GuardianEmailConfirmed = False,
+    at_siblings: AtSiblings = False,
     as_json: AsJson = False,
 ) -> None:
     """Changes fields of a customer. A new e-mail is confirmed there, and the old one notified."""
     form, mask = form_of(changes)
 
-    async def change(api: ApiClient) -> Customer:
+    async def change(api: ApiClient) -> UpdateCustomerResponse:
         request = UpdateCustomerRequest(
             name=full_name(api, "customers", name),
             request_id=new_request_id(),
             etag=etag,
             update_mask=mask,
             form=form,
+            guardian_email_confirmed=guardian_email_confirmed,
         )
-        return (await api.call(api.customers.UpdateCustomer, request)).customer
+        return await api.call(api.customers.UpdateCustomer, request)
 
-    render.show(call(context.obj, change), as_json=as_json)
+    edited = call(context.obj, change)
+    render.show(edited.customer, as_json=as_json)
+    offer(
+        context.obj,
+        edited.same_address,
+        form.related_person.email,
+        at_siblings=at_siblings,
+        confirmed=guardian_email_confirmed,
+    )

@@ -14,6 +14,13 @@ from liity.v1.customer_form_pb2 import CustomerForm
 Changes = Annotated[
     list[str], typer.Option("--set", help="FIELD=VALUE, such as email=... or address.postcode=00100.")
 ]
+GuardianEmailConfirmed = Annotated[
+    bool,
+    typer.Option(
+        "--guardian-email-confirmed",
+        help="The guardian's new address is meant, though it is yours or many families'.",
+    ),
+]
 Etag = Annotated[str, typer.Option(help="As `show` printed it: refused if somebody has edited it since.")]
 
 

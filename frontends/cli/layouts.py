@@ -16,6 +16,7 @@ _FORM: Mapping[str, str] = {
     "Phone": "{form.phone}",
     "Address": "{form.address}",
     "Related person": "{form.related_person}",
+    "Other guardian": "{form.other_guardian}",
     "Credentials to": "{form.credentials_recipient}",
     "Entitled": "{form.entitlement_declared}",
     "Print disability": "{form.print_disability}",
@@ -27,6 +28,7 @@ _FORM: Mapping[str, str] = {
     "Marketing": "{form.marketing_allowed}",
     "May keep the need": "{form.disability_storage_allowed}",
     "Further": "{form.additional_information}",
+    "Protected": "{form.protected_person:some}",
 }
 """A form, for whom is to check it."""
 
@@ -69,6 +71,7 @@ LINES: Layouts = {
         "Ended": "{end_time}",
         "Registration": "{registration}",
         "Can be done": "{available_actions}",
+        "Did you mean": "{address_suggestions}",
         "Etag": "{etag}",
     },
     "CustomerServiceMessage": {
@@ -141,6 +144,15 @@ LINES: Layouts = {
         "Unsent mail": "{mail.pending} ({mail.oldest_pending_time})",
         "Refused because of us": "{mail.refused_because_of_us}",
     },
+    "ProtectedDetails": {
+        "Customer": "{customer}",
+        "Registration": "{registration}",
+        "Unit": "{unit_display_name}",
+        "Address": "{address}",
+        "Telephone": "{phone}",
+        "Related person's telephone": "{related_person_phone}",
+        "Further": "{additional_information}",
+    },
     "ReportDeliveryResponse": {"Outcome": "{outcome}"},
     "GetUnitSummaryResponse": {
         "Waiting for consent": "{waiting_for_consent}",
@@ -179,6 +191,7 @@ LINES: Layouts = {
         "First names": "{form.first_names}",
         "Last name": "{form.last_name}",
         **_FORM,
+        "Did you mean": "{address_suggestions}",
         "Etag": "{etag}",
     },
     "InviteRegistrarResponse": {"*": "registrar", "Did you mean": "{address_suggestions}"},
@@ -210,6 +223,7 @@ LINES: Layouts = {
         "Made": "{create_time}",
         "Closed": "{close_time}",
     },
+    "UpdateRegistrationResponse": {"*": "registration", "Did you mean": "{address_suggestions}"},
     "WorkItem": {
         "Name": "{name}",
         "Kind": "{kind}",

@@ -32,7 +32,7 @@ from liity.v1.consent_service_pb2 import (
     GetConsentRequestRequest,
     GetConsentRequestResponse,
 )
-from liity.v1.customership_link_service_pb2 import UpdateOwnContactDataRequest
+from liity.v1.customership_link_service_pb2 import UpdateOwnContactDataRequest, UpdateOwnContactDataResponse
 
 app = group(nobody_options)
 consent = typer.Typer(help="A guardian's consent.", no_args_is_help=True)
@@ -156,11 +156,13 @@ def correct_own_data(
         form=form,
     )
 
-    async def correct(api: ApiClient) -> None:
-        await api.call(api.customership_links.UpdateOwnContactData, request)
+    async def correct(api: ApiClient) -> UpdateOwnContactDataResponse:
+        return await api.call(api.customership_links.UpdateOwnContactData, request)
 
-    call(context.obj, correct)
+    corrected = call(context.obj, correct)
     typer.echo("Corrected.")
+    for each in corrected.address_suggestions:
+        typer.echo(f"Did you mean {each.suggested}?")
 
 
 @invitation.command("accept")

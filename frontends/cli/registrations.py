@@ -9,8 +9,9 @@ from google.protobuf.json_format import Parse, ParseError
 
 from frontends.cli import example_forms, render
 from frontends.cli.commands import Commands
-from frontends.cli.form_edits import Changes, Etag, form_of
+from frontends.cli.form_edits import Changes, Etag, GuardianEmailConfirmed, form_of
 from frontends.cli.session import AsJson, RequestId, Unit, call, chosen, full_name, group, own_unit, secret
+from frontends.cli.sibling_edits import AtSiblings, offer
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import to_proto_date, today
 from liity.v1 import registration_service_pb2
@@ -22,6 +23,7 @@ from liity.v1.registration_service_pb2 import (
     RegisterCustomerRequest,
     RegisterCustomerResponse,
     UpdateRegistrationRequest,
+    UpdateRegistrationResponse,
 )
 
 app = group()
@@ -111,21 +113,38 @@ def save(
 
 
 @app.command()
-def edit(context: typer.Context, name: Name, changes: Changes, etag: Etag, as_json: AsJson = False) -> None:
+def edit(
+    context: typer.Context,
+    name: Name,
+    changes: Changes,
+    etag: Etag,
+    guardian_email_confirmed: GuardianEmailConfirmed = False,
+    at_siblings: AtSiblings = False,
+    as_json: AsJson = False,
+) -> None:
     """Edits the form while it waits. A changed guardian's address gets a new consent request."""
     form, mask = form_of(changes)
 
-    async def change(api: ApiClient) -> Registration:
+    async def change(api: ApiClient) -> UpdateRegistrationResponse:
         request = UpdateRegistrationRequest(
             name=full_name(api, "registrations", name),
             request_id=new_request_id(),
             etag=etag,
             update_mask=mask,
             form=form,
+            guardian_email_confirmed=guardian_email_confirmed,
         )
-        return (await api.call(api.registrations.UpdateRegistration, request)).registration
+        return await api.call(api.registrations.UpdateRegistration, request)
 
-    render.show(call(context.obj, change), as_json=as_json)
+    edited = call(context.obj, change)
+    render.show(edited, as_json=as_json)
+    offer(
+        context.obj,
+        edited.same_address,
+        form.related_person.email,
+        at_siblings=at_siblings,
+        confirmed=guardian_email_confirmed,
+    )
 
 
 @app.command()

@@ -20,6 +20,7 @@ _work.add("figures", "GetFigures")
 _work.add("show", "GetWorkItem", ["name"])
 _work.add("claim", "ClaimWorkItem", ["name"])
 _work.add("release", "ReleaseWorkItem", ["name"], done="It is free for others.")
+_work.add("acknowledge", "AcknowledgeDissent", ["name"], done="It is known: the item does not come back.")
 _work.add("dismiss", "DismissDuplicate", ["name"], done="They are two persons: the pair does not come back.")
 
 

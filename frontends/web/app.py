@@ -22,6 +22,7 @@ from frontends.web import (
     links,
     messages,
     registrations,
+    same_address,
     units,
     worklist,
 )
@@ -39,6 +40,7 @@ PAGES: tuple[Page, ...] = (
     *accounts.PAGES,
     *registrations.PAGES,
     *customers.PAGES,
+    *same_address.PAGES,
     *class_lists.PAGES,
     *messages.PAGES,
     *worklist.PAGES,

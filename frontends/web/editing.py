@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from frontends.client import new_request_id
 from frontends.refusals import Refusal
 from frontends.web.forms import Form, Group, values_of
+from frontends.web.guardian_address import CONFIRMED, asks_guardian
 from frontends.web.language import N_
 from frontends.web.pages import Visit
-from frontends.web.registrations.fields import EDITABLE
+from frontends.web.registrations.fields import EDITABLE, editable
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 
@@ -28,6 +29,8 @@ class Editing:
     form: Form
     etag: str
     original: str
+    asks_guardian: bool = False
+    """Whether the guardian's address must be confirmed (R40)."""
 
     @property
     def status(self) -> int:
@@ -39,7 +42,7 @@ def opened(
     visit: Visit, stored: CustomerForm, etag: str, groups: Sequence[Group] = tuple(EDITABLE.values())
 ) -> Editing:
     """The form as it is stored."""
-    form = Form(groups)
+    form = Form(editable(groups, protected=stored.protected_person))
     form.values = values_of(stored, form.fields)
     return Editing(form, etag, _sealed(visit, form.values))
 
@@ -56,12 +59,14 @@ async def save(
     `stored` and `etag` are as they stand now. Changes of others to other fields stay; a field that both have
     changed is shown with an error, and saved as typed if the form is sent again.
     """
-    form, filled = Form(groups, visit.typed), CustomerForm()
+    shown = editable(groups, protected=stored.protected_person)
+    form, filled = Form(shown, visit.typed), CustomerForm()
     form.fill(filled)
     now = values_of(stored, form.fields)
     original = _unsealed(visit) or now
     typed_etag = visit.typed.get("etag", "")
-    editing = Editing(form, typed_etag, _sealed(visit, original))
+    asked = CONFIRMED in visit.typed
+    editing = Editing(form, typed_etag, _sealed(visit, original), asks_guardian=asked)
     paths = form.changed(original)
     if visit.switches_language or form.errors:
         return editing
@@ -82,7 +87,7 @@ async def save(
         if not refusal.violations:
             raise
         form.take_errors(refusal, "form.")
-        return editing
+        return replace(editing, asks_guardian=editing.asks_guardian or asks_guardian(refusal))
     return None
 
 

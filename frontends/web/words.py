@@ -16,7 +16,14 @@ from liity.v1.customer_form_pb2 import (
     PrintDisability,
     SchoolSupport,
 )
-from liity.v1.customer_service_pb2 import CodeChange, CodeOf, CustomerState, EmailState, EndReason
+from liity.v1.customer_service_pb2 import (
+    CodeChange,
+    CodeOf,
+    CustomerState,
+    EmailState,
+    EndReason,
+    ProtectedReadReason,
+)
 from liity.v1.message_service_pb2 import MessageContext, MessageState
 from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
 from liity.v1.unit_service_pb2 import UnitKind
@@ -115,6 +122,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "MESSAGE_CONTEXT_FORM": N_("The form of a new customer, not saved yet"),
         "MESSAGE_CONTEXT_IDENTITY_CODE_CHECK": N_("The check of a personal identity code"),
         "MESSAGE_CONTEXT_OTHER": N_("Something else"),
+        "MESSAGE_CONTEXT_TRANSFER": N_("The transfer of a person whom only customer service can move"),
     },
     "ClassListState": {
         "CLASS_LIST_STATE_RECEIVED": N_("About to begin"),
@@ -149,6 +157,18 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "CODE_OF_KEPT": N_("Both have one: that of the customer that stays counts"),
         "CODE_OF_MERGED": N_("Both have one: that of the other customer counts"),
     },
+    "GuardianAnswer": {
+        "GUARDIAN_ANSWER_CONSENTS": N_("Consents"),
+        "GUARDIAN_ANSWER_DECLINES": N_("Does not consent"),
+    },
+    "ProtectedReadReason": {
+        "PROTECTED_READ_REASON_POSTAL_DELIVERY": N_("To send something by post"),
+        "PROTECTED_READ_REASON_CONTACT": N_("To get in touch with the person, or who acts for them"),
+        "PROTECTED_READ_REASON_TRANSFER": N_("To move the person to another unit"),
+        "PROTECTED_READ_REASON_CORRECTION": N_("To check or correct the data"),
+        "PROTECTED_READ_REASON_OWN_REQUEST": N_("The person has asked for their data"),
+        "PROTECTED_READ_REASON_AUTHORITY": N_("An authority is entitled to it"),
+    },
     "WorkItemKind": {
         "WORK_ITEM_KIND_REACTIVATION": N_("Customers to bring back"),
         "WORK_ITEM_KIND_IDENTITY_CHECK": N_("Identities to check"),
@@ -156,6 +176,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "WORK_ITEM_KIND_POSSIBLE_DUPLICATE": N_("Possible duplicates"),
         "WORK_ITEM_KIND_MESSAGE": N_("Messages of units"),
         "WORK_ITEM_KIND_FEEDBACK": N_("Feedback on accessibility"),
+        "WORK_ITEM_KIND_DISSENT": N_("Guardians who do not agree"),
     },
     "ClaimFilter": {
         "CLAIM_FILTER_UNCLAIMED": N_("Nobody's"),
@@ -207,6 +228,15 @@ USES: Mapping[str, str] = {
     "personal-identity-code:correct": N_("Personal identity code corrected"),
     "personal-identity-code:renew": N_("Personal identity code renewed"),
     "personal-identity-code:set": N_("Personal identity code set"),
+    "protected:authority": N_("Protected details read, for an authority"),
+    "protected:contact": N_("Protected details read, to get in touch"),
+    "protected:correction": N_("Protected details read, to check or correct them"),
+    "protected:mark": N_("Marked as protected"),
+    "protected:own-request": N_("Protected details read, as the person asked for them"),
+    "protected:postal-delivery": N_("Protected details read, to send something by post"),
+    "protected:read": N_("Protected details read"),
+    "protected:remove": N_("Protection removed"),
+    "protected:transfer": N_("Protected details read, for a transfer"),
     "registrar:invite": N_("Registrar invited"),
     "registrar:list": N_("Registrars listed"),
     "registrar:remove": N_("Registrar taken out"),
@@ -229,6 +259,7 @@ USES: Mapping[str, str] = {
     "unit:update": N_("Unit changed"),
     "use-log:search": N_("Log of use searched"),
     "use-log:suspicions": N_("Suspicious use listed"),
+    "work:acknowledge-dissent": N_("A guardian's dissent marked as known"),
     "work:claim": N_("Work item taken"),
     "work:dismiss-duplicate": N_("Two customers kept as two persons"),
     "work:list": N_("Work list read"),
@@ -263,6 +294,7 @@ _ENUMS = {
         UnitKind,
         CodeChange,
         CodeOf,
+        ProtectedReadReason,
         WorkItemKind,
         ClaimFilter,
         Role,

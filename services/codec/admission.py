@@ -3,7 +3,8 @@
 from datetime import UTC
 
 import grpc
-from aiohttp import web
+from starlette.requests import Request
+from starlette.responses import Response
 
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.auth_service_pb2 import Session
@@ -36,21 +37,21 @@ class Admission:
         # The prefix prevents other hosts of the same site from setting the cookie (RFC 6265bis).
         self._cookie = "__Host-liity-codec" if self._secure else "liity-codec"
 
-    def is_from_ui(self, request: web.Request) -> bool:
+    def is_from_ui(self, request: Request) -> bool:
         """Whether a page of a configured Temporal UI makes the call."""
         return request.headers.get("Origin") in self._ui_origins
 
-    def require_known_page(self, request: web.Request) -> None:
+    def require_known_page(self, request: Request) -> None:
         """PERMISSION_DENIED for other pages' calls. Programs other than browsers send no origin and pass."""
         if "Origin" in request.headers and not self.is_from_ui(request):
             raise permission_denied(REASON_PERMISSION_DENIED)
 
-    def require_own_page(self, request: web.Request) -> None:
+    def require_own_page(self, request: Request) -> None:
         """PERMISSION_DENIED unless our own page sends the form."""
         if request.headers.get("Origin") != self._own_origin:
             raise permission_denied(REASON_PERMISSION_DENIED)
 
-    async def admit(self, request: web.Request) -> bool:
+    async def admit(self, request: Request) -> bool:
         """Admits the caller of `/decode` and sets the task's actor.
 
         False if nobody is logged in in a browser with Temporal UI, which shows a refusal over every run.
@@ -88,11 +89,11 @@ class Admission:
             raise permission_denied(REASON_PERMISSION_DENIED)
         return account
 
-    async def logged_in(self, request: web.Request) -> Caller:
+    async def logged_in(self, request: Request) -> Caller:
         """The account logged in on our own page. Errors as `account`."""
         return await self.account(self._token_in_cookie(request))
 
-    def remember(self, response: web.Response, session: Session) -> None:
+    def remember(self, response: Response, session: Session) -> None:
         """Sets the cookie with the access token, until the token expires."""
         end = session.access_token_expire_time.ToDatetime(UTC)
         response.set_cookie(
@@ -101,12 +102,12 @@ class Admission:
             max_age=max(0, int((end - now()).total_seconds())),
             httponly=True,
             secure=self._secure,
-            samesite="Strict",
+            samesite="strict",
         )
 
-    def forget(self, response: web.Response) -> None:
+    def forget(self, response: Response) -> None:
         """Deletes the cookie."""
-        response.del_cookie(self._cookie, httponly=True, secure=self._secure, samesite="Strict")
+        response.delete_cookie(self._cookie, httponly=True, secure=self._secure, samesite="strict")
 
-    def _token_in_cookie(self, request: web.Request) -> str:
+    def _token_in_cookie(self, request: Request) -> str:
         return request.cookies.get(self._cookie, "")

@@ -1,9 +1,12 @@
 """HTTP helpers: body of a request, refusals as responses."""
 
+import asyncio
 import math
 
 import grpc
-from aiohttp import web
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import REASON_MALFORMED_MESSAGE
@@ -18,13 +21,16 @@ _STATUSES = {
     grpc.StatusCode.UNAVAILABLE: 503,
 }
 
+_PATIENCE = 60
+"""Seconds that a body may take."""
+
 
 def http_status(refusal: Refusal) -> int:
     """The HTTP status of a refusal; 500 if it is not the caller's fault."""
     return _STATUSES.get(refusal.code, 500)
 
 
-def refusal_answer(refusal: Refusal, language: Language.ValueType, log_in_url: str) -> web.Response:
+def refusal_answer(refusal: Refusal, language: Language.ValueType, log_in_url: str) -> Response:
     """A refusal as JSON: reason, message, and the log-in page if logging in may help."""
     status = http_status(refusal)
     answer = {"reason": reason_name(refusal.reason), "message": reason_text(refusal.reason, language)}
@@ -35,15 +41,26 @@ def refusal_answer(refusal: Refusal, language: Language.ValueType, log_in_url: s
         headers["WWW-Authenticate"] = "Bearer"
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(refusal.retry_after.total_seconds()))
-    return web.json_response(answer, status=status, headers=headers)
+    return JSONResponse(answer, status, headers)
 
 
-async def body_of(request: web.Request) -> bytes:
-    """The whole body. INVALID_ARGUMENT if the connection breaks, 413 if it is too large."""
+async def body_of(request: Request, most: int) -> bytes:
+    """The whole body. INVALID_ARGUMENT if it ends early or comes too slowly, 413 if longer than `most`."""
+    body = bytearray()
     try:
-        return await request.read()
-    except (OSError, web.RequestPayloadError):
+        async with asyncio.timeout(_PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise HTTPException(413)
+    except (TimeoutError, ClientDisconnect):
         raise malformed() from None
+    return bytes(body)
+
+
+def caller_address(request: Request) -> str:
+    """The address of the other end of the connection."""
+    return request.client.host if request.client else ""
 
 
 def malformed() -> Refusal:

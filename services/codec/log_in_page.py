@@ -5,14 +5,15 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import grpc
-from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from liity.v1.auth_service_pb2 import LogInRequest, Session
 from liity.v1.auth_service_pb2_grpc import AuthServiceStub
 from liity.v1.customer_form_pb2 import Language
 from services.codec.admission import Admission
-from services.codec.http import body_of, http_status, malformed
+from services.codec.http import body_of, caller_address, http_status, malformed
 from services.codec.settings import CodecSettings
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import Refusal
@@ -45,7 +46,7 @@ class LogInPage:
         self._settings = settings
         self._auth = AuthServiceStub(gateway)
 
-    async def show(self, request: web.Request) -> web.Response:
+    async def show(self, request: Request) -> Response:
         """The log-in form; for an account that is logged in, links back to the UI and out."""
         try:
             account = await self._admission.logged_in(request)
@@ -53,7 +54,7 @@ class LogInPage:
             return self._page(request)
         return self._page(request, name=account.display_name)
 
-    async def log_in(self, request: web.Request) -> web.Response:
+    async def log_in(self, request: Request) -> Response:
         """Handles the form."""
         self._admission.require_own_page(request)
         form = await _form(request)
@@ -68,20 +69,20 @@ class LogInPage:
         self._admission.remember(response, session)
         return response
 
-    async def log_out(self, request: web.Request) -> web.Response:
+    async def log_out(self, request: Request) -> Response:
         """Logs out: deletes the cookie."""
         self._admission.require_own_page(request)
         response = _to_page()
         self._admission.forget(response)
         return response
 
-    async def _open_session(self, request: web.Request, email: str, password: str) -> Session:
+    async def _open_session(self, request: Request, email: str, password: str) -> Session:
         """Logs in; only the access token is kept, so the session cannot be refreshed from here.
 
         The session is not revoked, as its access token is valid only as long as the session lives.
         """
         # Append the caller as proxies do: the gateway decides which proxies it trusts, and counts log-ins.
-        forwarded = ", ".join((*request.headers.getall("X-Forwarded-For", ()), request.remote or ""))
+        forwarded = ", ".join((*request.headers.getlist("X-Forwarded-For"), caller_address(request)))
         metadata = (("x-request-id", current_actor().trace_id), ("x-forwarded-for", forwarded))
         try:
             answer = await self._auth.LogIn(
@@ -92,10 +93,10 @@ class LogInPage:
         return answer.session
 
     def _page(
-        self, request: web.Request, status: int = 200, *, name: str = "", problem: str = "", email: str = ""
-    ) -> web.Response:
+        self, request: Request, status: int = 200, *, name: str = "", problem: str = "", email: str = ""
+    ) -> Response:
         locale = Language.Name(_language(request)).removeprefix("LANGUAGE_").lower()
-        text = _PAGES.get_template("log_in.html").render(
+        html = _PAGES.get_template("log_in.html").render(
             locale=locale,
             texts=_TEXTS[locale],
             name=name,
@@ -105,21 +106,19 @@ class LogInPage:
             ui_origins=self._settings.codec_ui_origins,
         )
         headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
-        return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+        return HTMLResponse(html, status, headers)
 
 
-def _language(request: web.Request) -> Language.ValueType:
+def _language(request: Request) -> Language.ValueType:
     return language_of(request.headers.get("Accept-Language", ""))
 
 
-def _to_page() -> web.Response:
-    return web.Response(status=303, headers={"Location": "/"})
+def _to_page() -> Response:
+    return RedirectResponse("/", 303)
 
 
-async def _form(request: web.Request) -> dict[str, str]:
-    body = await body_of(request)
-    if len(body) > _LARGEST_FORM:
-        raise web.HTTPRequestEntityTooLarge(_LARGEST_FORM, len(body))
+async def _form(request: Request) -> dict[str, str]:
+    body = await body_of(request, _LARGEST_FORM)
     try:
         fields = parse_qs(body.decode(), max_num_fields=_MOST_FIELDS)
     except ValueError:

@@ -140,7 +140,10 @@ async def run() -> None:
             server,
         )
         add_CustomerServiceServicer_to_server(
-            CustomerService(identity, registration, customer_workflows, removal_workflows, uses), server
+            CustomerService(
+                identity, registration, customer_workflows, removal_workflows, message_workflows, uses
+            ),
+            server,
         )
         add_CustomershipLinkServiceServicer_to_server(
             CustomershipLinkService(identity, registration, removal_workflows, customer_workflows), server

@@ -77,6 +77,7 @@ def to_public(stored: StoredRegistration) -> Registration:
         update_time=stored.update_time,
         waiting_for=_waiting_for(stored),
         available_actions=_WHILE_WAITING.get(stored.stage, ()),
+        guardians=stored.guardians,
         registrar_display_name=stored.registrar_display_name,
         customer=CUSTOMER.format(stored.unit_id, stored.customer_id) if stored.customer_id else "",
         rejection_note=stored.rejection_note,

@@ -150,6 +150,8 @@ class Link(Base):
     """What became of a consent request: stays when `subject` is erased, as it names nobody."""
     consent_state_at: Mapped[datetime | None]
     """When that came about, if it was before the link was used or voided."""
+    guardian: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    """To which of two guardians a consent's link was mailed (R39): 1 or 2."""
 
 
 class Account(Base):

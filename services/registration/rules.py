@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 
 import phonenumbers
@@ -20,6 +20,7 @@ from liity.v1.customer_form_pb2 import (
     CUSTOMER_KIND_ONLINE,
     CustomerForm,
     PaperConsent,
+    RelatedPerson,
 )
 from liity.v1.reason_pb2 import (
     REASON_BIRTH_DATE_TOO_EARLY,
@@ -35,18 +36,28 @@ from liity.v1.reason_pb2 import (
     REASON_GUARDIAN_EMAIL_IS_CHILDS,
     REASON_GUARDIAN_NOT_ALLOWED,
     REASON_GUARDIAN_REQUIRED,
+    REASON_GUARDIANS_SHARE_EMAIL,
     REASON_INVALID_DATE,
     REASON_INVALID_PHONE,
     REASON_INVALID_POSTCODE,
     REASON_NOT_TEMPORARY,
+    REASON_OTHER_GUARDIAN_NOT_ASKED,
+    REASON_PROTECTED_ADDRESS,
     REASON_REQUIRED,
     REASON_SCHOOL_SUPPORT_NOT_ALLOWED,
     REASON_SCHOOL_SUPPORT_REQUIRED,
     REASON_TERMS_NOT_ACCEPTED,
     Reason,
 )
+from liity.v1.registration_pb2 import (
+    GUARDIAN_ANSWER_CONSENTS,
+    GUARDIAN_ANSWER_DECLINES,
+    GuardianAnswer,
+)
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
+from services.registration.forms.withholding import holds_address
 from services.runtime.clock import from_proto_date
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line, is_blank
@@ -69,7 +80,6 @@ FAMILIES_OF_ONE_ADDRESS = 5
 
 HOME_COUNTRY = "FI"
 """The country of an address without one."""
-
 _FINLAND = 358
 _LONGEST_MOBILE = 10
 """Digits of a Finnish mobile number without its first 0, at most."""
@@ -95,6 +105,37 @@ def day_of_age(birth_date: date, years: int) -> date:
 def consent_needed(birth_date: date, day: date, form: CustomerForm) -> bool:
     """Whether the guardian's consent is still needed: under 15 and not on paper (R5, R29)."""
     return full_years(birth_date, day) < AGE_OF_OWN_DECISION and not form.HasField("paper_consent")
+
+
+# Two guardians (R39)
+
+
+def guardians_of(form: CustomerForm) -> dict[int, RelatedPerson]:
+    """The guardians on a form, by number: one, or two."""
+    first = {FIRST_GUARDIAN: form.related_person}
+    return first | {OTHER_GUARDIAN: form.other_guardian} if form.HasField("other_guardian") else first
+
+
+def named_guardian(form: CustomerForm, name: str) -> int:
+    """The number of the guardian of a name; 0 if neither of two has it, or both have."""
+    alike = [
+        number
+        for number, person in guardians_of(form).items()
+        if clean_line(person.full_name).casefold() == clean_line(name).casefold()
+    ]
+    return alike[0] if len(alike) == 1 else 0
+
+
+def consent_is_given(answers: Mapping[int, GuardianAnswer.ValueType], *, both_needed: bool) -> bool:
+    """Whether the consent is given as a whole: by one of two guardians, or by both if both are needed."""
+    consents = [answer == GUARDIAN_ANSWER_CONSENTS for answer in answers.values()]
+    return all(consents) if both_needed else any(consents)
+
+
+def consent_is_declined(answers: Mapping[int, GuardianAnswer.ValueType], *, both_needed: bool) -> bool:
+    """Whether the consent is declined as a whole: nobody's answer that is awaited could still give it."""
+    declines = [answer == GUARDIAN_ANSWER_DECLINES for answer in answers.values()]
+    return any(declines) if both_needed else all(declines)
 
 
 # Text
@@ -178,6 +219,7 @@ def form_violations(
         _temporary_need(form, today),
         _applicant(form, age),
         _related_person(form, age),
+        _other_guardian(form, age),
         _paper_consent(form, age, today),
         _choices(form),
         _credentials(form),
@@ -222,7 +264,13 @@ def _names(form: CustomerForm) -> Iterator[FieldViolation]:
 
 
 def _address(form: CustomerForm) -> Iterator[FieldViolation]:
+    """Required, except that none is taken for a protected person (R37)."""
+    if form.protected_person:
+        if holds_address(form):
+            yield FieldViolation("address", REASON_PROTECTED_ADDRESS)
+        return
     if not form.HasField("address"):
+        yield FieldViolation("address", REASON_REQUIRED)
         return
     address = form.address
     yield from _missing(
@@ -292,6 +340,27 @@ def _related_person(form: CustomerForm, age: int | None) -> Iterator[FieldViolat
         if is_childs:
             # Nobody consents for themselves (R40).
             yield FieldViolation("related_person.email", REASON_GUARDIAN_EMAIL_IS_CHILDS)
+
+
+def _other_guardian(form: CustomerForm, age: int | None) -> Iterator[FieldViolation]:
+    """R39: two are asked by mail, each at an address of their own."""
+    if not form.HasField("other_guardian"):
+        return
+    under_age = age is None or age < AGE_OF_OWN_DECISION
+    if not under_age or form.HasField("paper_consent") or form.applicant != APPLICANT_GUARDIAN:
+        yield FieldViolation("other_guardian", REASON_OTHER_GUARDIAN_NOT_ASKED)
+        return
+    person = form.other_guardian
+    yield from _missing(
+        ("other_guardian.full_name", person.full_name), ("other_guardian.email", person.email)
+    )
+    yield from _malformed_contact("other_guardian.", person.email, person.phone)
+    if is_blank(person.email):
+        return
+    if mailbox(person.email) == mailbox(form.related_person.email):
+        yield FieldViolation("other_guardian.email", REASON_GUARDIANS_SHARE_EMAIL)
+    if not is_blank(form.email) and mailbox(form.email) == mailbox(person.email):
+        yield FieldViolation("other_guardian.email", REASON_GUARDIAN_EMAIL_IS_CHILDS)
 
 
 def _paper_consent(form: CustomerForm, age: int | None, today: date) -> Iterator[FieldViolation]:

@@ -46,7 +46,7 @@ from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.units.service import UnitServicer
 from services.registration.worklist import claims
-from services.registration.worklist.service import WorkServicer
+from services.registration.worklist.service import WorkServicer, sweep_similar_codes
 from services.runtime import logs
 from services.runtime.data.database import create_engine
 from services.runtime.data.periodic import keeping_house
@@ -119,6 +119,7 @@ async def run() -> None:
                 lambda: sweep_notes(engine),
                 lambda: merge_undo.sweep(engine),
                 lambda: claims.sweep(engine),
+                lambda: sweep_similar_codes(engine),
                 lambda: message_service.sweep(engine, settings.message_retention),
                 lambda: feedback_service.sweep(engine, settings.feedback_retention),
             ),

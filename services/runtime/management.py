@@ -20,15 +20,15 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.runtime.components import Component
-from services.runtime.settings import SettingsError, load
+from services.runtime.settings import load
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from starlette.types import Receive, Scope, Send
 
 _TICK = 0.5
 """Seconds between two looks at the delay of the event loop."""
 
-_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+_TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class ManagementSettings(BaseSettings):
@@ -78,43 +78,43 @@ async def managing(components: Mapping[str, Component]) -> AsyncIterator[None]:
     if not listen:
         yield
         return
-    from aiohttp import web  # noqa: PLC0415 - costs a start a tenth of a second, and most have no such port
+    from services.runtime.http import serving_http  # noqa: PLC0415 - many starts have no such port
 
     delay = _Delay()
     watching = asyncio.create_task(delay.watch())
-    runner = web.AppRunner(_application(components, delay), access_log=None)
-    await runner.setup()
     try:
-        host, _, port = listen.rpartition(":")
-        try:
-            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-        except (OSError, OverflowError, ValueError):
-            raise SettingsError(f"Cannot listen on {listen}: is something else running there?") from None
-        yield
+        async with serving_http(_Pages(components, delay), listen):
+            yield
     finally:
         watching.cancel()
-        await runner.cleanup()
 
 
-def _application(components: Mapping[str, Component], delay: _Delay) -> "web.Application":
-    from aiohttp import web  # noqa: PLC0415
+class _Pages:
+    """The application: bare ASGI, as importing Starlette would double what the port adds to a start."""
 
-    async def alive(_request: web.Request) -> web.Response:
-        return web.Response(text="ok")
+    def __init__(self, components: Mapping[str, Component], delay: _Delay) -> None:
+        self._components = components
+        self._delay = delay
 
-    async def ready(_request: web.Request) -> web.Response:
-        waiting = [name for name, component in components.items() if not component.is_ready]
-        return web.Response(status=503, text=", ".join(waiting)) if waiting else web.Response(text="ok")
+    async def __call__(self, scope: "Scope", _receive: "Receive", send: "Send") -> None:
+        """Answers a request."""
+        status, text = self._answer(scope["method"], scope["path"])
+        kind = _TEXT_FORMAT if scope["path"] == "/metrics" else b"text/plain; charset=utf-8"
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(text))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
 
-    async def metrics(_request: web.Request) -> web.Response:
-        text = exposition([*_metrics(components, delay)])
-        return web.Response(body=text.encode(), headers={"Content-Type": _TEXT_FORMAT})
-
-    application = web.Application()
-    application.add_routes(
-        [web.get("/livez", alive), web.get("/readyz", ready), web.get("/metrics", metrics)]
-    )
-    return application
+    def _answer(self, method: str, path: str) -> tuple[int, bytes]:
+        if path not in {"/livez", "/readyz", "/metrics"}:
+            return 404, b"Not Found"
+        if method not in {"GET", "HEAD"}:
+            return 405, b"Method Not Allowed"
+        if path == "/metrics":
+            return 200, exposition([*_metrics(self._components, self._delay)]).encode()
+        waiting = [name for name, component in self._components.items() if not component.is_ready]
+        if path == "/readyz" and waiting:
+            return 503, ", ".join(waiting).encode()
+        return 200, b"ok"
 
 
 def exposition(metrics: list[Metric]) -> str:

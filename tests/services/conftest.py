@@ -6,7 +6,7 @@ async with Component("identity", target, keys_dir, SERVICES) as identity:
 await identity(FindPersonRequest(personal_identity_code=code))
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from argon2.profiles import CHEAPEST
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
+from services.identity.accounts import passwords
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
 from services.runtime.data.database import DatabaseSettings, create_engine
@@ -164,6 +166,17 @@ async def refused(call: Awaitable[Any]) -> Refusal:
     with pytest.raises(Refusal) as refusal:
         await call
     return refusal.value
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_password_hashes() -> Iterator[None]:
+    """Hashes passwords with little work: hundreds of them are hashed here, each for a quarter of a second.
+
+    What the system tests start does all the work; `tests/unit/accounts` has it in numbers.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "RFC_9106_LOW_MEMORY", CHEAPEST)
+        yield
 
 
 IdentityFactory = Callable[..., AbstractAsyncContextManager[Component]]

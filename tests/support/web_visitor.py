@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
 from typing import Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-import aiohttp
+import httpx2
 from typing_extensions import override
+
+from tests.support.http_client import http_client
 
 
 @dataclass
@@ -119,9 +121,8 @@ class Visitor:
 
     def __init__(self, base: str, language: str = "en", *, keeps_cookies: bool = True) -> None:
         self.base = base
-        jar = aiohttp.CookieJar(unsafe=True) if keeps_cookies else aiohttp.DummyCookieJar()
-        self.jar = jar
-        self._http = aiohttp.ClientSession(cookie_jar=jar, headers={"Accept-Language": language})
+        self._keeps_cookies = keeps_cookies
+        self._http = http_client(base, {"Accept-Language": language}, follows=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,20 +130,18 @@ class Visitor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._http.close()
+        await self._http.aclose()
 
     async def get(self, path: str, method: str = "GET", **headers: str) -> Seen:
         """Opens an address."""
-        async with self._http.request(method, urljoin(self.base, path), headers=headers) as answer:
-            return Seen(answer.status, str(answer.url), answer.headers, await answer.text())
+        return self._seen(await self._http.request(method, path, headers=headers))
 
     async def post(
         self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> Seen:
         """Sends fields, as a browser sends a form of the same site."""
         given = {"Sec-Fetch-Site": "same-origin"} if headers is None else dict(headers)
-        async with self._http.post(urljoin(self.base, path), data=dict(fields), headers=given) as answer:
-            return Seen(answer.status, str(answer.url), answer.headers, await answer.text())
+        return self._seen(await self._http.post(path, data=dict(fields), headers=given))
 
     async def send(
         self,
@@ -157,11 +156,19 @@ class Visitor:
 
     async def upload(self, form: HtmlForm, content: bytes, file_name: str) -> Seen:
         """Chooses a file in a form, and presses its last button."""
-        data = aiohttp.FormData(form.fields | dict(form.buttons[-1:]))
-        data.add_field("file", content, filename=file_name)
+        fields = form.fields | dict(form.buttons[-1:])
+        files = {"file": (file_name, content)}
         headers = {"Sec-Fetch-Site": "same-origin"}
-        async with self._http.post(urljoin(self.base, form.action), data=data, headers=headers) as answer:
-            return Seen(answer.status, str(answer.url), answer.headers, await answer.text())
+        return self._seen(await self._http.post(form.action, data=fields, files=files, headers=headers))
+
+    def forget(self, cookie: str) -> None:
+        """Deletes a cookie."""
+        self._http.cookies.delete(cookie)
+
+    def _seen(self, answer: httpx2.Response) -> Seen:
+        if not self._keeps_cookies:
+            self._http.cookies.clear()
+        return Seen(answer.status_code, str(answer.url), answer.headers, answer.text)
 
     async def log_in(self, email: str, password: str) -> Seen:
         """Logs in by the log-in page."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -117,6 +118,8 @@ from tests.services.conftest import migrated_engine, peer, serving
 from tests.support.hetu_codes import code
 from tests.support.smtp_server import SmtpServer, smtp_server
 from tests.workflows.support.faults import Faults
+from workflows.privacy.erasure import Erasure
+from workflows.privacy.erasure_ledger import ErasureLedger
 from workflows.settings import WorkerSettings
 from workflows.worker import SANDBOX, create_row_worker, create_steps, create_worker
 
@@ -142,6 +145,7 @@ class World:
     seed: dict[str, Peer]
     engines: dict[str, AsyncEngine]
     faults: Faults
+    ledger_dir: Path
     steps: list[Callable[..., Any]]
     start_worker: Callable[[], Awaitable[Any]]
     seen: list[str] = field(default_factory=list)
@@ -150,6 +154,10 @@ class World:
     def temporal(self) -> Client:
         """The client under skipped time."""
         return self.environment.client
+
+    def erasure(self) -> Erasure:
+        """The operation as the worker does it."""
+        return Erasure(*self.worker.values(), ledger=ErasureLedger(self.ledger_dir, timedelta(days=400)))
 
     async def person(self, birth_date: date) -> str:
         """A new person born on a day."""
@@ -418,12 +426,14 @@ async def running_world(
                 ],
             )
         )
+        ledger_dir = Path(stack.enter_context(TemporaryDirectory(prefix="erasures-")))
         settings = WorkerSettings.model_validate(
             {
                 "keys_dir": keys_dir,
                 "identity_target": "",
                 "registration_target": "",
                 "notification_target": "",
+                "erasure_ledger_dir": ledger_dir,
                 # Tests wait for no row to grow old.
                 "workflows_reconciliation_age": "PT0S",
             }
@@ -451,6 +461,7 @@ async def running_world(
             seed_peers,
             engines,
             faults,
+            ledger_dir,
             steps,
             start_worker,
         )

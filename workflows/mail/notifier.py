@@ -38,6 +38,7 @@ from liity.v1.customer_form_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_ACCOUNT_NOT_FOUND
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
+from services.runtime.guardians import OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, unavailable
 from services.runtime.rpc.peer import Peer
 
@@ -65,7 +66,9 @@ class Mailing:
 
     async def details(self, step: RegistrationStep, *, also_if_ended: bool = False) -> MailingDetails | None:
         """Recipients; None once the registration or (without `also_if_ended`) the customership has ended."""
-        request = GetMailingDetailsRequest(registration_id=step.registration_id, also_if_ended=also_if_ended)
+        request = GetMailingDetailsRequest(
+            registration_id=step.registration_id, also_if_ended=also_if_ended, guardian=step.guardian
+        )
         response = await self._registration.call(self._registrations.GetMailingDetails, request)
         return response.mailing_details if response.HasField("mailing_details") else None
 
@@ -166,6 +169,9 @@ class Mailing:
             first_names=details.first_names,
             unit_display_name=details.unit_display_name,
             template=template,
+            guardian_name=details.guardian_name
+            if address == guardian_address(details, step.guardian)
+            else "",
         )
         await self.tell_registrar(step, details, "address undeliverable", address_undeliverable=content)
 
@@ -250,6 +256,11 @@ class Mailing:
         if recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
             return details.related_person_email
         return details.customer_email
+
+
+def guardian_address(details: MailingDetails, guardian: int) -> str:
+    """The address of one of two guardians (R39); of the only one with 0."""
+    return details.other_guardian_email if guardian == OTHER_GUARDIAN else details.related_person_email
 
 
 def key(event_id: str, name: str) -> str:

@@ -16,6 +16,7 @@ from liity.registration.v1.registration_service_pb2_grpc import RegistrationServ
 from liity.workflows.v1.invitation_workflow_pb2 import InvitationStep
 from liity.workflows.v1.reconciliation_workflow_pb2 import ReconciliationCount
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationStep
+from services.runtime.guardians import OTHER_GUARDIAN
 from services.runtime.mail_addresses import recipient_digest
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
@@ -87,4 +88,10 @@ class ReturnedMailActivities:
             if address and recipient_digest(UUID(mail.request_id), address) == mail.recipient_digest:
                 await self._mailing.tell_undeliverable(step, details, address, mail.template)
                 return
+        other = details.other_guardian_email
+        if other and recipient_digest(UUID(mail.request_id), other) == mail.recipient_digest:
+            step.guardian = OTHER_GUARDIAN
+            details = await self._mailing.details(step) or details
+            await self._mailing.tell_undeliverable(step, details, other, mail.template)
+            return
         # The address was corrected meanwhile, or is a registrar's own.

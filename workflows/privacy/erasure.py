@@ -1,4 +1,9 @@
-"""Erasing a person: one operation over all services, for every reason (such as R30)."""
+"""Erasing a person: one operation over all services, for every reason (such as R30).
+
+Registration erases first, and keeps the IDs. Then the erasure is written to the ledger, and only after that
+the IDs go. So an erasure that is not in the ledger yet can be repeated whole, and is not acknowledged; one
+that registration refuses never gets there, and nobody is erased by mistake after a backup was restored.
+"""
 
 from liity.identity.v1 import person_service_pb2 as identity_pb2
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
@@ -6,16 +11,20 @@ from liity.notification.v1.notification_service_pb2 import EraseSubjectsRequest
 from liity.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest, ForgetPersonRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from liity.v1.registration_pb2 import Stage
 from services.runtime.rpc.peer import Peer
+from services.runtime.temporal.search_attributes import stage_name
+from workflows.privacy.erasure_ledger import Erased, ErasureLedger
 
 
 class Erasure:
     """The operation; called by an activity that is retried until it succeeds."""
 
-    def __init__(self, identity: Peer, registration: Peer, notification: Peer) -> None:
+    def __init__(self, identity: Peer, registration: Peer, notification: Peer, ledger: ErasureLedger) -> None:
         self._identity = identity
         self._registration = registration
         self._notification = notification
+        self._ledger = ledger
         self._persons = PersonServiceStub(identity.channel)
         self._personal_data = PersonalDataServiceStub(registration.channel)
         self._notifications = NotificationServiceStub(notification.channel)
@@ -31,6 +40,7 @@ class Erasure:
         erase = ErasePersonRequest(person_id=person_id, only_if_ended=only_if_ended)
         erased = await self._registration.call(self._personal_data.ErasePerson, erase)
         subject_ids = erased.registration_ids
+        await self._ledger.record(Erased("person", person_id, tuple(subject_ids)))
         mail = EraseSubjectsRequest(subject_ids=subject_ids)
         await self._notification.call(self._notifications.EraseSubjects, mail)
         person = identity_pb2.ErasePersonRequest(person_id=person_id, subject_ids=subject_ids)
@@ -38,7 +48,8 @@ class Erasure:
         forget = ForgetPersonRequest(person_id=person_id)
         await self._registration.call(self._personal_data.ForgetPerson, forget)
 
-    async def erase_registration(self, registration_id: str) -> None:
+    async def erase_registration(self, person_id: str, registration_id: str, stage: Stage.ValueType) -> None:
         """Erases the mail of an ended registration whose person remains a customer."""
+        await self._ledger.record(Erased("registration", person_id, (registration_id,), stage_name(stage)))
         mail = EraseSubjectsRequest(subject_ids=[registration_id])
         await self._notification.call(self._notifications.EraseSubjects, mail)

@@ -15,6 +15,7 @@ from liity.registration.v1.registration_service_pb2_grpc import RegistrationServ
 from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.workflows.v1.registration_workflow_pb2 import Adopt, CreatedRegistration, Timetable
 from services.runtime.clock import from_proto_date, helsinki_moment
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.stages import ENDED
@@ -55,7 +56,9 @@ class AdoptionActivities:
             created.consent_outgrown_time.FromDatetime(helsinki_moment(birthday))
         go_on(created)
         if found.registration.stage == STAGE_WAITING_FOR_CONSENT:
-            created.guardian_corrections = await self._corrections(created)
+            created.guardian_corrections = await self._corrections(created, FIRST_GUARDIAN)
+            if created.registration.other_guardian_asked:
+                created.other_guardian_corrections = await self._corrections(created, OTHER_GUARDIAN)
         return created
 
     async def _ended(self, registration_id: str) -> CreatedRegistration:
@@ -70,14 +73,15 @@ class AdoptionActivities:
         ended = found.registration.stage in ENDED
         return CreatedRegistration(registration=found.registration) if ended else CreatedRegistration()
 
-    async def _corrections(self, created: CreatedRegistration) -> int:
+    async def _corrections(self, created: CreatedRegistration, guardian: int) -> int:
         """How often the guardian's address was corrected: each correction voided a link."""
         until = Timestamp()
         moments = (created.registration.deadline, created.consent_outgrown_time)
         until.FromDatetime(min(moment.ToDatetime(UTC) for moment in moments))
         corrections = 0
         while True:
-            link = consent_link_request(created.registration.registration_id, corrections, until)
+            registration_id = created.registration.registration_id
+            link = consent_link_request(registration_id, corrections, until, guardian)
             if not (await self._identity.call(self._links.IssueLink, link)).link_void:
                 return corrections
             corrections += 1
@@ -100,15 +104,20 @@ def go_on(created: CreatedRegistration) -> None:
         created.welcome_time.FromDatetime(min(deadline, welcome))
 
 
-def consent_link_request(registration_id: str, corrections: int, expire_time: Timestamp) -> IssueLinkRequest:
+def consent_link_request(
+    registration_id: str, corrections: int, expire_time: Timestamp, guardian: int
+) -> IssueLinkRequest:
     """The request of the guardian's link; the same link until the guardian's address is corrected.
 
     Keyed by the registration, not the event: a reminder repeats the link of the request.
     """
-    name = f"consent link {corrections}" if corrections else "consent link"
+    name = "consent link of the other guardian" if guardian == OTHER_GUARDIAN else "consent link"
+    if corrections:
+        name = f"{name} {corrections}"
     return IssueLinkRequest(
         request_id=str(uuid.uuid5(uuid.UUID(registration_id), name)),
         purpose=LINK_PURPOSE_CONSENT,
         subject=registration_id,
         expire_time=expire_time,
+        guardian=guardian,
     )

@@ -29,6 +29,7 @@ from liity.notification.v1.notification_service_pb2 import (
     ConsentReceipt,
     CustomerNotice,
     CustomershipBegun,
+    GuardianNotice,
     RegistrationNotice,
     Welcome,
 )
@@ -45,6 +46,7 @@ from liity.registration.v1.registration_service_pb2 import (
     MailingDetails,
     MarkWrongRecipientRequest,
     RecordDeclineRequest,
+    RecordDissentRequest,
     Registration,
     TakeBackDeclineRequest,
     UpdateFormRequest,
@@ -98,11 +100,13 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     WrongRecipientStep,
 )
 from services.runtime.clock import deadline_after, from_proto_date, helsinki_moment, now
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.customership_links import CustomershipLinks
-from workflows.mail.notifier import Mailing, key
+from workflows.mail.notifier import Mailing, guardian_address, key
 from workflows.privacy.erasure import Erasure
 from workflows.reconciliation.adoption_activities import consent_link_request, go_on
 from workflows.support.deadlines import lapse_time, welcome_time
@@ -165,6 +169,7 @@ class RegistrationActivities:
         request.reactivation_deadline.FromDatetime(
             deadline_after(begun, self._timetable.reactivation_lapse.ToTimedelta())
         )
+        request.both_guardians_needed = self._timetable.both_guardians_needed
         request.identity_check_deadline.FromDatetime(
             deadline_after(begun, self._timetable.identity_check_lapse.ToTimedelta())
         )
@@ -227,8 +232,12 @@ class RegistrationActivities:
         """
         update = request.update
         updated = await self._registration.call(self._registrations.UpdateForm, update)
-        if names_guardian(update) and not updated.HasField("changed_meanwhile"):
-            await self._void_links(update.registration_id, CONSENT_REQUEST_STATE_REPLACED)
+        corrected = named_guardians(update)
+        if corrected and not updated.HasField("changed_meanwhile"):
+            for guardian in corrected:
+                await self._void_links(
+                    update.registration_id, CONSENT_REQUEST_STATE_REPLACED, guardian=guardian
+                )
         return EditResponse(updated=updated)
 
     @activity.defn
@@ -261,7 +270,7 @@ class RegistrationActivities:
         """Marks the guardian's address as wrong. The link, used for that, opens nothing any more."""
         step = reported.step
         await self._redeem_link(step, reported.link_id, CONSENT_REQUEST_STATE_WRONG_RECIPIENT)
-        request = MarkWrongRecipientRequest(registration_id=step.registration_id)
+        request = MarkWrongRecipientRequest(registration_id=step.registration_id, guardian=step.guardian)
         response = await self._registration.call(self._registrations.MarkWrongRecipient, request)
         return response.registration
 
@@ -271,6 +280,15 @@ class RegistrationActivities:
         details = await self._mailing.details(step)
         if details is None:
             return MailStepResult()
+        if details.guardian_name:
+            named = GuardianNotice(
+                first_names=details.first_names,
+                unit_display_name=details.unit_display_name,
+                guardian_name=details.guardian_name,
+            )
+            return await self._mailing.tell_registrar(
+                step, details, "consent wrong recipient", guardian_wrong_recipient=named
+            )
         content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
         return await self._mailing.tell_registrar(
             step, details, "consent wrong recipient", consent_wrong_recipient=content
@@ -283,13 +301,14 @@ class RegistrationActivities:
             registration_id=declined.step.registration_id,
             decline_time=declined.decline_time,
             decline_end_time=declined.step.deadline,
+            guardian=declined.step.guardian,
         )
         return (await self._registration.call(self._registrations.RecordDecline, request)).registration
 
     @activity.defn
     async def take_back_decline(self, step: RegistrationStep) -> Registration:
         """Records that the guardian took the decline back (R38)."""
-        request = TakeBackDeclineRequest(registration_id=step.registration_id)
+        request = TakeBackDeclineRequest(registration_id=step.registration_id, guardian=step.guardian)
         return (await self._registration.call(self._registrations.TakeBackDecline, request)).registration
 
     @activity.defn
@@ -297,9 +316,17 @@ class RegistrationActivities:
         """Begins the customership, by consent or because the customer has turned 15 (R8)."""
         step = activation.step
         evidence = activation.consent.evidence if activation.HasField("consent") else None
-        await self._redeem_link(step, activation.consent.link_id, CONSENT_REQUEST_STATE_ACCEPTED)
-        request = ActivateRegistrationRequest(registration_id=step.registration_id, consent=evidence)
+        link_id = activation.consent.link_id
+        # One of two guardians can change their mind by the link while the other's consent is awaited.
+        await self._redeem_link(step, link_id, CONSENT_REQUEST_STATE_ACCEPTED, check_only=step.guardian > 0)
+        request = ActivateRegistrationRequest(
+            registration_id=step.registration_id, consent=evidence, guardian=step.guardian
+        )
         response = await self._registration.call(self._registrations.ActivateRegistration, request)
+        if response.registration.stage == STAGE_WAITING_FOR_CONSENT:
+            return response.registration
+        if step.guardian:
+            await self._redeem_link(step, link_id, CONSENT_REQUEST_STATE_ACCEPTED)
         is_given = evidence is not None
         await self._void_links(
             step.registration_id,
@@ -312,10 +339,14 @@ class RegistrationActivities:
         """Mails the guardian a receipt of their answer, with the link to change their mind by (R38)."""
         step = receipt.step
         details = await self._mailing.details(step)
-        if details is None or details.wrong_recipient or not details.related_person_email:
+        if details is None or details.wrong_recipient:
+            return MailStepResult()
+        address = guardian_address(details, step.guardian)
+        if not address:
             return MailStepResult()
         link = await self._consent_link(step)
-        if receipt.answer == CONSENT_REQUEST_STATE_ACCEPTED and not link.link_void:
+        is_decided = receipt.answer == CONSENT_REQUEST_STATE_ACCEPTED and not receipt.waits_for_other
+        if is_decided and not link.link_void:
             # The consent came another way, before the guardian was mailed a link.
             await self._void_links(step.registration_id, CONSENT_REQUEST_STATE_ACCEPTED)
         field = _RECEIPTS[receipt.answer]
@@ -325,8 +356,28 @@ class RegistrationActivities:
             answer_time=receipt.answer_time,
             link_token=link.token,
             deadline=step.deadline,
+            waits_for_other=receipt.waits_for_other,
+            other_can_decide=receipt.other_can_decide,
         )
-        mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: content})
+        mail = self._mailing.mail(step, field, address, details, **{field: content})
+        return MailStepResult(delivered=await self._mailing.send(mail))
+
+    @activity.defn
+    async def record_dissent(self, step: RegistrationStep) -> Registration:
+        """Records that a guardian does not agree to the other one's consent (R39)."""
+        request = RecordDissentRequest(registration_id=step.registration_id, guardian=step.guardian)
+        return (await self._registration.call(self._registrations.RecordDissent, request)).registration
+
+    @activity.defn
+    async def mail_dissent_receipt(self, step: RegistrationStep) -> MailStepResult:
+        """Mails the guardian who does not agree a receipt (R39)."""
+        details = await self._mailing.details(step)
+        address = guardian_address(details, step.guardian) if details is not None else ""
+        if details is None or not address:
+            return MailStepResult()
+        content = CustomerNotice(first_names=details.first_names, unit_display_name=details.unit_display_name)
+        field = "consent_receipt_dissent"
+        mail = self._mailing.mail(step, field, address, details, consent_receipt_dissent=content)
         return MailStepResult(delivered=await self._mailing.send(mail))
 
     @activity.defn
@@ -376,7 +427,7 @@ class RegistrationActivities:
         state_time = end.decline_time if end.HasField("decline_time") else None
         await self._void_links(step.registration_id, consent_state, state_time)
         if response.is_customer:
-            await self._erasure.erase_registration(step.registration_id)
+            await self._erasure.erase_registration(step.person_id, step.registration_id, end.stage)
         else:
             await self._erasure.erase_person(step.person_id)
         response.registration.first_names = details.first_names if details else ""
@@ -500,7 +551,7 @@ class RegistrationActivities:
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
         told = RegistrationNotice(
-            unit_display_name=unit.display_name,
+            unit_display_name=UNNAMED_UNIT if registration.is_protected else unit.display_name,
             registration_id=registration.registration_id,
             registration_create_time=registration.create_time,
             first_names=step.first_names,
@@ -534,7 +585,7 @@ class RegistrationActivities:
         if link.link_void:
             return MailStepResult()
         registration = await self._get(step)
-        if registration.HasField("decline_time"):
+        if registration.HasField("decline_time") or _has_answered(registration, step.guardian):
             # Answered while the mail waited for its turn.
             return MailStepResult()
         asked = ConsentQuestion(
@@ -546,8 +597,11 @@ class RegistrationActivities:
             outgrown=step.deadline.ToDatetime() < registration.deadline.ToDatetime(),
             number=details.request_number,
             count=details.request_count,
+            other_can_decide=step.guardian > 0 and not registration.both_guardians_needed,
+            both_needed=step.guardian > 0 and registration.both_guardians_needed,
         )
-        mail = self._mailing.mail(step, field, details.related_person_email, details, **{field: asked})
+        address = guardian_address(details, step.guardian)
+        mail = self._mailing.mail(step, field, address, details, **{field: asked})
         return await self._mailing.send_or_tell(step, details, mail)
 
     async def _send_credentials_at_once(self, created: CreatedRegistration, details: MailingDetails) -> None:
@@ -582,15 +636,24 @@ class RegistrationActivities:
         return (await self._identity.call(self._accounts.FindAccount, find)).account_id or None
 
     async def _consent_link(self, step: RegistrationStep) -> IssueLinkResponse:
-        request = consent_link_request(step.registration_id, step.guardian_corrections, step.deadline)
+        request = consent_link_request(
+            step.registration_id, step.guardian_corrections, step.deadline, step.guardian or FIRST_GUARDIAN
+        )
         return await self._identity.call(self._links.IssueLink, request)
 
     async def _redeem_link(
-        self, step: RegistrationStep, link_id: str, state: ConsentRequestState.ValueType
+        self,
+        step: RegistrationStep,
+        link_id: str,
+        state: ConsentRequestState.ValueType,
+        *,
+        check_only: bool = False,
     ) -> None:
         """Redeems the link used for a decision, before the decision is made: a link works once."""
         if link_id:
-            redeem = RedeemLinkRequest(link_id=link_id, request_id=step.event_id, consent_state=state)
+            redeem = RedeemLinkRequest(
+                link_id=link_id, request_id=step.event_id, consent_state=state, check_only=check_only
+            )
             await self._identity.call(self._links.RedeemLink, redeem)
 
     async def _void_links(
@@ -598,13 +661,16 @@ class RegistrationActivities:
         registration_id: str,
         state: ConsentRequestState.ValueType,
         state_time: Timestamp | None = None,
+        *,
+        guardian: int = 0,
     ) -> None:
-        """Voids the registration's links; each tells the guardian the state from then on."""
+        """Voids the registration's links, or one guardian's; each tells the state from then on."""
         void = VoidLinksRequest(
             purpose=LINK_PURPOSE_CONSENT,
             subject=registration_id,
             consent_state=state,
             consent_state_time=state_time,
+            guardian=guardian,
         )
         await self._identity.call(self._links.VoidLinks, void)
 
@@ -617,9 +683,18 @@ class RegistrationActivities:
         await self._registration.call(self._registrations.AdvanceRegistration, request)
 
 
-def names_guardian(update: UpdateFormRequest) -> bool:
-    """Whether an update changes the guardian's address."""
-    return not {"related_person", "related_person.email"}.isdisjoint(update.update_mask.paths)
+def named_guardians(update: UpdateFormRequest) -> list[int]:
+    """The guardians whose address an update changes (R39)."""
+    return [
+        number
+        for number, field in ((FIRST_GUARDIAN, "related_person"), (OTHER_GUARDIAN, "other_guardian"))
+        if not {field, f"{field}.email"}.isdisjoint(update.update_mask.paths)
+    ]
+
+
+def _has_answered(registration: Registration, guardian: int) -> bool:
+    """Whether one of two guardians has answered."""
+    return any(state.answer for state in registration.guardians if state.guardian == guardian)
 
 
 def first_credentials(registration_id: str) -> str:

@@ -36,6 +36,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.clock import deadline_after, from_proto_date, helsinki_moment
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.notifier import Mailing
 from workflows.privacy.erasure import Erasure
 
@@ -150,7 +151,7 @@ class DecisionActivities:
         units = BatchGetUnitsRequest(unit_ids=[registration.unit_id])
         unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
         return {
-            "unit_display_name": unit.display_name,
+            "unit_display_name": UNNAMED_UNIT if registration.is_protected else unit.display_name,
             "registration_id": registration.registration_id,
             "registration_create_time": registration.create_time,
         }

@@ -17,9 +17,11 @@ from liity.v1.actor_pb2 import ACTOR_KIND_OPERATOR
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.reason_pb2 import Reason
 from liity.v1.registration_pb2 import (
+    GUARDIAN_ANSWER_UNSPECIFIED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
+    GuardianAnswer,
     Stage,
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
@@ -30,6 +32,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationWorkflowInput,
     StageResponse,
 )
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import reason_name
 from services.runtime.temporal.codec import OperatorText
@@ -66,8 +69,11 @@ class RegistrationRun:
         self.asked = before.asked
         """Whether the guardian or customer service was mailed at the beginning of the current wait."""
         self.consent_method = before.consent_method
-        self.guardian_corrections = before.guardian_corrections
-        """How often the guardian's address was corrected: each correction sends another request."""
+        self.guardian_corrections = {
+            FIRST_GUARDIAN: before.guardian_corrections,
+            OTHER_GUARDIAN: before.other_guardian_corrections,
+        }
+        """How often each guardian's address was corrected: each correction sends another request."""
         self.consent_asked_at = _moment(before, "wait_begin_time")
         """When the current wait for consent began."""
         self.guardian_mailed_at = _moment(before, "guardian_mail_time")
@@ -103,6 +109,18 @@ class RegistrationRun:
     def declined(self) -> bool:
         """Whether the guardian has declined, and may still take it back (R38)."""
         return self.registration.HasField("decline_time")
+
+    @property
+    def guardians(self) -> tuple[int, ...]:
+        """The guardians who are asked for consent: one or two (R39)."""
+        return (
+            (FIRST_GUARDIAN, OTHER_GUARDIAN) if self.registration.other_guardian_asked else (FIRST_GUARDIAN,)
+        )
+
+    def answer_of(self, guardian: int) -> GuardianAnswer.ValueType:
+        """What one of two guardians has answered."""
+        given = (state.answer for state in self.registration.guardians if state.guardian == guardian)
+        return next(given, GUARDIAN_ANSWER_UNSPECIFIED)
 
     async def wait_while(self, awaited: Stage.ValueType, until: datetime, summary: str) -> None:
         """Waits until a stage ends or a moment comes. Continues as new if the run is long."""
@@ -151,7 +169,8 @@ class RegistrationRun:
             decided_for_unit=self.decided_for_unit,
             asked=self.asked,
             consent_method=self.consent_method,
-            guardian_corrections=self.guardian_corrections,
+            guardian_corrections=self.guardian_corrections[FIRST_GUARDIAN],
+            other_guardian_corrections=self.guardian_corrections[OTHER_GUARDIAN],
             returning=self.returning,
             previous=self.previous,
             reminder_request_id=self.reminder_request_id,

@@ -32,6 +32,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     CreatedRegistration,
     CustomershipEnded,
     DeclineConsentRequest,
+    DissentRequest,
     EditRequest,
     EditResponse,
     LinkToCustomerRequest,
@@ -41,6 +42,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     Moved,
     ReactivateRequest,
     RecordConsentRequest,
+    RegistrationStep,
     RegistrationWorkflowInput,
     RegistrationWorkflowResult,
     RejectRequest,
@@ -56,12 +58,13 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     VerifyIdentityRequest,
     WithdrawRequest,
 )
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.security.hetu_detector import looks_like_hetu
 from services.runtime.stages import BEGUN, ENDED, UNDER_WAY, WAITING
 from services.runtime.temporal.names import RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import KIND, UNIT, kind_name
 from workflows.reconciliation.adoption_activities import AdoptionActivities
-from workflows.registration.activities import RegistrationActivities, names_guardian
+from workflows.registration.activities import RegistrationActivities, named_guardians
 from workflows.registration.consent import ConsentPhase
 from workflows.registration.decisions import DecisionPhase
 from workflows.registration.state import FOR_CUSTOMER_SERVICE, RegistrationRun, refusal
@@ -95,13 +98,19 @@ class RegistrationWorkflow(Operated):
         # Held while a handler stores or adopts the registration.
         self._store_lock = asyncio.Lock()
         self._begins_anew = False
+        self._dissents = 0
         self._edit_times: deque[datetime] = deque(maxlen=EDITS_AT_ONCE)
 
     @workflow.run
     async def run(self, input: RegistrationWorkflowInput) -> RegistrationWorkflowResult:  # noqa: A002, ARG002
         """Runs the phases, until the welcome mail or another end."""
-        if not await first_message(lambda: self._run.created.ByteSize() > 0):
+        if not await first_message(lambda: self._run.created.ByteSize() > 0 or self._dissents > 0):
             return RegistrationWorkflowResult()
+        if self._dissents:
+            # Begun for a dissent after the registration's own run has ended.
+            await workflow.wait_condition(lambda: self._run.created.ByteSize() > 0 or self._is_at_rest())
+            if not self._run.created.ByteSize():
+                return RegistrationWorkflowResult()
         await self._run_until_ended(self._run_phases())
         await workflow.wait_condition(self._is_at_rest)
         while self._begins_anew:
@@ -228,7 +237,7 @@ class RegistrationWorkflow(Operated):
         )
         stage, decision = found.registration.stage, found.registration.decision_request_id
         if found.HasField("registration") and stage == awaited:
-            self._consent.adopt_decline(found.registration)
+            self._consent.adopt_answers(found.registration)
         if not found.HasField("registration") or stage == awaited:
             return
         # Every service answers a repeated decision as it did the first time.
@@ -286,8 +295,9 @@ class RegistrationWorkflow(Operated):
             edited = await quick_step(RegistrationActivities.edit_registration, request, "Update the form")
         if not edited.HasField("refused") and not edited.updated.HasField("changed_meanwhile"):
             self._run.created.temporary = edited.updated.temporary
-            if names_guardian(request.update):
-                self._consent.ask_anew(edited.updated.registration)
+            corrected = named_guardians(request.update)
+            if corrected:
+                self._consent.ask_anew(edited.updated.registration, corrected)
         return edited
 
     @edit.validator
@@ -363,7 +373,8 @@ class RegistrationWorkflow(Operated):
     async def decline_consent(self, request: DeclineConsentRequest) -> StageResponse:
         """Ends and erases the registration, after the grace: the guardian declines (R30, R38)."""
         await self._consent.decline(request, by_hand=acts_by_hand())
-        decided = self._run.registration.stage == STAGE_DECLINED or self._run.declined
+        declined = self._run.declined or self._consent.has_declined(request.guardian)
+        decided = self._run.registration.stage == STAGE_DECLINED or declined
         return self._run.answer(REASON_NOT_WAITING_FOR_CONSENT, decided=decided)
 
     @decline_consent.validator
@@ -394,7 +405,7 @@ class RegistrationWorkflow(Operated):
     async def send_consent_link(self, request: SendConsentLinkRequest) -> StageResponse:
         """Mails the guardian's link anew, to the address on file."""
         self._run.edits += 1
-        self._consent.send_link_anew(request.request_id)
+        self._consent.send_link_anew(request)
         return StageResponse(registration=self._run.registration)
 
     @send_consent_link.validator
@@ -410,6 +421,22 @@ class RegistrationWorkflow(Operated):
     @report_wrong_recipient.validator
     def _recipient_may_be_wrong(self, request: ReportWrongRecipientRequest) -> None:  # noqa: ARG002
         self._require_consent_awaited()
+
+    @workflow.update(name=RegistrationWorkflowNames.DISSENT)
+    async def dissent(self, request: DissentRequest) -> StageResponse:
+        """Records that a guardian does not agree to the other one's consent (R39); it ends nothing."""
+        step = RegistrationStep(
+            registration_id=request.registration_id,
+            person_id=self._run.person_id,
+            event_id=request.request_id,
+            guardian=request.guardian,
+        )
+        self._dissents += 1
+        recorded = await quick_step(RegistrationActivities.record_dissent, step, "Record the dissent")
+        self._run.mails.mail(
+            RegistrationActivities.mail_dissent_receipt, step, "Mail the guardian a receipt of the dissent"
+        )
+        return StageResponse(registration=recorded)
 
     def _require_consent_awaited(self) -> None:
         if not self._consent.awaited:
@@ -551,7 +578,7 @@ class RegistrationWorkflow(Operated):
         self._take(created)
         run.unit_id = run.registration.unit_id
         run.decided_for_unit = run.returning = False
-        run.guardian_corrections = 0
+        run.guardian_corrections = {FIRST_GUARDIAN: 0, OTHER_GUARDIAN: 0}
         kind = kind_name(run.registration.kind)
         workflow.upsert_search_attributes([UNIT.value_set(run.unit_id), KIND.value_set(kind)])
 

@@ -47,7 +47,7 @@ from services.runtime.rpc.refusal_message import to_refused
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import TASK_QUEUE, RegistrationWorkflowNames
 from workflows.mail.customership_links import CustomershipLinks
-from workflows.mail.notifier import Mailing, key
+from workflows.mail.notifier import Mailing, guardian_address, key
 from workflows.privacy.erasure import Erasure
 from workflows.removal.retention import Retention
 
@@ -113,8 +113,8 @@ class RemovalActivities:
             erase_time=step.deadline,
             online=details.kind == CUSTOMER_KIND_ONLINE,
         )
-        for address in _addresses(details):
-            name = f"customership ended {address == details.customer_email}"
+        for address, recipient in _addresses(details).items():
+            name = f"customership ended {recipient}"
             mail = self._mailing.mail(step, name, address, details, customership_ended=content)
             told.delivered |= await self._mailing.send(mail)
         return told
@@ -146,21 +146,22 @@ class RemovalActivities:
             unit_display_name=details.unit_display_name,
             erase_time=step.deadline,
         )
-        if details.related_person_email:
+        address = guardian_address(details, step.guardian)
+        if address:
             mail = self._mailing.mail(
                 step,
                 "consent receipt",
-                details.related_person_email,
+                address,
                 details,
                 consent_receipt_withdrawn=notice,
             )
             told.delivered = await self._mailing.send(mail)
-        if details.customer_email not in {"", details.related_person_email}:
-            ended = CustomershipEnded(first_names=details.first_names, erase_time=step.deadline)
-            mail = self._mailing.mail(
-                step, "customership ended", details.customer_email, details, customership_ended=ended
-            )
-            told.delivered |= await self._mailing.send(mail)
+        for other, recipient in _addresses(details).items():
+            if other != address:
+                ended = CustomershipEnded(first_names=details.first_names, erase_time=step.deadline)
+                name = f"customership ended {recipient}"
+                mail = self._mailing.mail(step, name, other, details, customership_ended=ended)
+                told.delivered |= await self._mailing.send(mail)
         registrar = await self._mailing.tell_registrar(
             step, details, "consent withdrawn", consent_withdrawn=notice
         )
@@ -220,13 +221,13 @@ class RemovalActivities:
         details = await self._mailing.details(step)
         if details is None:
             return told
-        for address in _addresses(details):
+        for address, recipient in _addresses(details).items():
             content = CustomershipGoesOn(first_names=details.first_names)
             own = address == details.customer_email
             if own:
                 link = key(step.event_id, "customership link")
                 content.link_token = await self._links.issue(link, step.registration_id)
-            name = f"customership goes on {own}"
+            name = f"customership goes on {recipient}"
             mail = self._mailing.mail(step, name, address, details, customership_goes_on=content)
             sent = await self._mailing.send_or_tell(step, details, mail)
             told.delivered |= sent.delivered
@@ -280,13 +281,18 @@ class RemovalActivities:
         return removed
 
 
-def _addresses(details: MailingDetails) -> list[str]:
-    """Addresses of the customer, and of the guardian or contact person if there is one.
+def _addresses(details: MailingDetails) -> dict[str, str]:
+    """Addresses of the customer, and of guardians or contact person, each with a name for its mail's key.
 
-    Without an address of their own, the customer's mail goes to the other.
+    Without an address of their own, the customer's mail goes to the first of them.
     """
-    return [
-        address
-        for address in dict.fromkeys((details.customer_email, details.related_person_email))
-        if address
-    ]
+    named: dict[str, str] = {}
+    for address, name in (
+        # Whether it is the customer's: the names of earlier releases.
+        (details.customer_email, "True"),
+        (details.related_person_email, "False"),
+        (details.other_guardian_email, "other guardian"),
+    ):
+        if address:
+            named.setdefault(address, name)
+    return named

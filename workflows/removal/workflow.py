@@ -207,6 +207,7 @@ class RemovalWorkflow(Operated):
         self._other_runs_told = False
         self._mails.start(self._tell_other_runs(), "Signal the registration and the temporary need")
         if request.end.withdrawn_registration_id:
+            step.guardian = request.end.withdrawn_guardian
             self._mails.mail(
                 RemovalActivities.tell_consent_withdrawn, step, "Notify of the withdrawn consent"
             )

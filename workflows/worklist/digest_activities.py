@@ -10,6 +10,7 @@ from liity.notification.v1.notification_service_pb2 import WorkCount, WorkDigest
 from liity.registration.v1.work_service_pb2 import CountDueWorkRequest
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
 from liity.v1.work_service_pb2 import (
+    WORK_ITEM_KIND_DISSENT,
     WORK_ITEM_KIND_FEEDBACK,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
@@ -30,6 +31,7 @@ _FIELDS: Mapping[WorkItemKind.ValueType, str] = {
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: "possible_duplicates",
     WORK_ITEM_KIND_MESSAGE: "messages",
     WORK_ITEM_KIND_FEEDBACK: "feedback",
+    WORK_ITEM_KIND_DISSENT: "dissents",
 }
 """The mail's field for each kind."""
 

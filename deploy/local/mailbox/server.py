@@ -1,6 +1,7 @@
 """The local stack's mail server: accepts every mail, forwards none, and shows them on pages and as JSON."""
 
 import asyncio
+import json
 import logging
 import ssl
 from collections.abc import AsyncIterator
@@ -10,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from deploy.local.mailbox.store import Maildir, StoredMail
 from services.runtime import logs
 from services.runtime.clock import HELSINKI
 from services.runtime.components import stop_requested
+from services.runtime.http import serving_http
 from services.runtime.security.tls import component_files, server_context
 from services.runtime.settings import RuntimeSettings, SettingsError, load
 
@@ -29,7 +35,6 @@ _HOST_NAME = "mailbox.liity.example"
 _LARGEST_MAIL = 10 * 1024 * 1024
 _PER_PAGE = 100
 
-_MAILDIR = web.AppKey("maildir", Maildir)
 _PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -73,18 +78,11 @@ async def run() -> None:
 async def serving_mailbox(settings: MailboxSettings) -> AsyncIterator[Maildir]:
     """Accepts and shows mail while the body runs. SettingsError if a port is taken."""
     maildir = Maildir(settings.mailbox_dir)
-    async with _serving_mail(maildir, settings.mailbox_smtp_listen, _tls(settings)):
-        runner = web.AppRunner(_application(maildir), access_log=None)
-        await runner.setup()
-        try:
-            host, port = _address(settings.mailbox_http_listen)
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError:
-                raise _taken(settings.mailbox_http_listen) from None
-            yield maildir
-        finally:
-            await runner.cleanup()
+    async with (
+        _serving_mail(maildir, settings.mailbox_smtp_listen, _tls(settings)),
+        serving_http(_Pages(maildir).application(), settings.mailbox_http_listen),
+    ):
+        yield maildir
 
 
 class _Delivery:
@@ -134,59 +132,56 @@ async def _serving_mail(maildir: Maildir, listen: str, tls: ssl.SSLContext | Non
         await server.wait_closed()
 
 
-def _application(maildir: Maildir) -> web.Application:
-    application = web.Application()
-    application[_MAILDIR] = maildir
-    application.add_routes(
-        [
-            web.get("/", _list),
-            web.get("/messages/{id}", _show),
-            web.get("/messages/{id}/html", _show_html),
-            web.get("/api/messages", _list_json),
-            web.get("/healthz", _health),
+class _Pages:
+    """Shows the mails."""
+
+    def __init__(self, maildir: Maildir) -> None:
+        self._maildir = maildir
+
+    def application(self) -> Starlette:
+        """The routes."""
+        routes = [
+            Route("/", self._list),
+            Route("/messages/{id}", self._show),
+            Route("/messages/{id}/html", self._show_html),
+            Route("/api/messages", self._list_json),
+            Route("/healthz", _health),
         ]
-    )
-    return application
+        return Starlette(routes=routes, exception_handlers={404: _missing})
+
+    async def _list(self, request: Request) -> Response:
+        before = request.query_params.get("before", "")
+        found = await asyncio.to_thread(self._maildir.ids)
+        ids = [mail_id for mail_id in found if not before or mail_id < before]
+        mails = [mail for mail_id in ids[:_PER_PAGE] if (mail := self._maildir.read(mail_id))]
+        return _page("list.html", mails=mails, before=before, more=len(ids) > _PER_PAGE)
+
+    async def _show(self, request: Request) -> Response:
+        return _page("message.html", mail=self._mail(request))
+
+    async def _show_html(self, request: Request) -> Response:
+        html = self._mail(request).html.replace("<head>", '<head><base target="_blank">', 1)
+        return HTMLResponse(html, headers={"Content-Security-Policy": _MAIL_POLICY})
+
+    async def _list_json(self, request: Request) -> Response:
+        mails = await asyncio.to_thread(self._maildir.sent_to, request.query_params.get("to", ""))
+        # Escapes what is no text in an address, unlike Starlette's own.
+        text = json.dumps({"messages": [_as_json(mail) for mail in mails]})
+        return Response(text, media_type="application/json")
+
+    def _mail(self, request: Request) -> StoredMail:
+        mail = self._maildir.read(request.path_params["id"])
+        if mail is None:
+            raise HTTPException(404)
+        return mail
 
 
-async def _list(request: web.Request) -> web.Response:
-    maildir = request.app[_MAILDIR]
-    before = request.query.get("before", "")
-    found = await asyncio.to_thread(maildir.ids)
-    ids = [mail_id for mail_id in found if not before or mail_id < before]
-    mails = [mail for mail_id in ids[:_PER_PAGE] if (mail := maildir.read(mail_id))]
-    return _page("list.html", mails=mails, before=before, more=len(ids) > _PER_PAGE)
+async def _health(_request: Request) -> Response:
+    return PlainTextResponse("ok")
 
 
-async def _show(request: web.Request) -> web.Response:
-    return _page("message.html", mail=_mail(request))
-
-
-async def _show_html(request: web.Request) -> web.Response:
-    html = _mail(request).html.replace("<head>", '<head><base target="_blank">', 1)
-    return web.Response(
-        text=html, content_type="text/html", headers={"Content-Security-Policy": _MAIL_POLICY}
-    )
-
-
-async def _list_json(request: web.Request) -> web.Response:
-    mails = await asyncio.to_thread(request.app[_MAILDIR].sent_to, request.query.get("to", ""))
-    return web.json_response({"messages": [_as_json(mail) for mail in mails]})
-
-
-async def _health(_request: web.Request) -> web.Response:
-    return web.Response(text="ok")
-
-
-def _mail(request: web.Request) -> StoredMail:
-    mail = request.app[_MAILDIR].read(request.match_info["id"])
-    if mail is None:
-        raise web.HTTPNotFound(
-            text=_PAGES.get_template("missing.html").render(),
-            content_type="text/html",
-            headers={"Content-Security-Policy": _PAGE_POLICY},
-        )
-    return mail
+async def _missing(_request: Request, _error: Exception) -> Response:
+    return _page("missing.html", status=404)
 
 
 def _as_json(mail: StoredMail) -> dict[str, Any]:
@@ -200,11 +195,9 @@ def _as_json(mail: StoredMail) -> dict[str, Any]:
     }
 
 
-def _page(template: str, **variables: object) -> web.Response:
-    text = _PAGES.get_template(template).render(variables, zone=HELSINKI)
-    return web.Response(
-        text=text, content_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY}
-    )
+def _page(template: str, status: int = 200, **variables: object) -> Response:
+    html = _PAGES.get_template(template).render(variables, zone=HELSINKI)
+    return HTMLResponse(html, status, headers={"Content-Security-Policy": _PAGE_POLICY})
 
 
 def _tls(settings: MailboxSettings) -> ssl.SSLContext | None:

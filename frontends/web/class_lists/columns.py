@@ -62,6 +62,12 @@ _MAY = {
         "A guardian of a child under 15 is asked for consent at this address."
     ),
     "Phone of guardian or contact person": N_("The telephone number of the same person."),
+    "Name of the other guardian": N_(
+        "Only if both guardians of a child under 15 are to be asked for consent by mail."
+    ),
+    "E-mail of the other guardian": N_("Another address than the first guardian's."),
+    "Phone of the other guardian": N_("The telephone number of the other guardian."),
+    "Relation of the other guardian": N_("For example “mother”."),
     "Relation to the customer": N_("For example “mother”, “father” or “teacher”."),
     "Consent signed by": N_(
         "Only if a guardian of a child under 15 has consented on paper already: the name of that guardian."

@@ -14,6 +14,7 @@ import grpc
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
+from frontends.web import guardian_address
 from frontends.web.class_lists.files import format_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
@@ -32,8 +33,8 @@ _WHOLE_LIST = 60.0
 _MOST_SHOWN = 100
 """Errors on one page. Nobody corrects more in one go, and the page stays small."""
 
-_MOST_TRANSFERS = 200
-"""The most rows to transfer in one call."""
+_MOST_TICKED = 200
+"""The most rows to transfer in one call, and to confirm an address of."""
 
 _HELD = timedelta(hours=2)
 """How long a checked file can be registered without being chosen again."""
@@ -88,10 +89,10 @@ def _purpose(visit: Visit) -> str:
     return f"class list of {visit.unit}"
 
 
-def _transfers(visit: Visit) -> list[int]:
-    """The rows whose persons are to be moved to the unit."""
-    ticked = (name.removeprefix("transfer.") for name in visit.typed if name.startswith("transfer."))
-    return sorted(int(row) for row in ticked if row.isascii() and row.isdigit())[:_MOST_TRANSFERS]
+def _ticked(visit: Visit, prefix: str) -> list[int]:
+    """The rows ticked in the fields whose names begin so."""
+    ticked = (name.removeprefix(prefix) for name in visit.typed if name.startswith(prefix))
+    return sorted(int(row) for row in ticked if row.isascii() and row.isdigit())[:_MOST_TICKED]
 
 
 async def _check(visit: Visit, content: bytes, form: ClassListFormat.ValueType) -> Response:
@@ -103,8 +104,8 @@ async def _check(visit: Visit, content: bytes, form: ClassListFormat.ValueType) 
 async def _register(visit: Visit, content: bytes, form: ClassListFormat.ValueType) -> Response:
     skip = visit.typed.get("skip_wrong_rows") == "yes"
     # Another file sent from the same page is another act.
-    transfers = _transfers(visit)
-    act = f"{skip} {transfers} {hashlib.sha256(content).hexdigest()}"
+    transfers, confirmed = _ticked(visit, "transfer."), _ticked(visit, "confirm.")
+    act = f"{skip} {transfers} {confirmed} {hashlib.sha256(content).hexdigest()}"
     request = RegisterClassListRequest(
         parent=visit.unit,
         request_id=str(uuid.uuid5(uuid.UUID(visit.request_id), act)),
@@ -112,6 +113,7 @@ async def _register(visit: Visit, content: bytes, form: ClassListFormat.ValueTyp
         format=form,
         skip_wrong_rows=skip,
         transfer_rows=transfers,
+        confirmed_address_rows=confirmed,
     )
     answer = await visit.call(visit.site.api.class_lists.RegisterClassList, request, timeout=_WHOLE_LIST)
     if answer.HasField("class_list"):
@@ -134,7 +136,8 @@ def _report(visit: Visit, content: bytes, report: ClassListReport, *, tried: boo
         rows=rows,
         more=len(report.errors) - len(shown) + report.omitted_error_count,
         new=report.standings.new,
-        elsewhere=[person for person in report.persons if person.transferable][:_MOST_TRANSFERS],
+        elsewhere=[person for person in report.persons if person.transferable][:_MOST_TICKED],
+        asked=sorted({e.row for e in report.errors if e.reason in guardian_address.REASONS})[:_MOST_TICKED],
         is_of_headings=bool(report.errors) and not report.row_count,
         can_skip=report.row_count > report.wrong_row_count
         and all(error.reason != REASON_STRAY_QUOTE for error in report.errors),

@@ -1,6 +1,6 @@
 """The unit's customers: search, read, edit, credentials, end (R14 to R17, R19)."""
 
-from frontends.web.customers import merge_undo, one, search, staff
+from frontends.web.customers import merge_undo, one, protected, search, staff
 from frontends.web.pages import Page, Who
 
 _ONE = "/units/{unit}/customers/{customer}"
@@ -20,5 +20,8 @@ PAGES: tuple[Page, ...] = (
     Page(f"{_ONE}/undo-merge", _STAFF, show=merge_undo.ask, send=merge_undo.undo),
     Page(f"{_ONE}/online", _STAFF, show=staff.show_online, send=staff.convert),
     Page(f"{_ONE}/undo", _STAFF, show=staff.ask_to_undo, send=staff.undo),
+    Page(f"{_ONE}/protection", _STAFF, show=protected.ask, send=protected.change),
+    Page("/protected", _STAFF, show=protected.show, send=protected.read),
+    Page("/protected/transfer", _STAFF, send=protected.transfer),
     Page(f"{_ONE}/done/{{what}}", _STAFF, show=staff.show_done),
 )

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
-from frontends.web import editing, words
+from frontends.web import editing, guardian_address, same_address, words
 from frontends.web.customers import staff
 from frontends.web.forms import Field, Form, Group, Kind, values_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import NEW_CUSTOMER
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import CustomerForm, SameAddress
 from liity.v1.customer_service_pb2 import (
     Customer,
     EndCustomershipRequest,
@@ -66,12 +66,25 @@ async def update(visit: Visit) -> Response:
     """Stores what was changed; shows what others changed meanwhile."""
     customer = await _get(visit)
 
+    others: list[SameAddress] = []
+    emails: list[str] = []
+
     async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
-        request = UpdateCustomerRequest(name=_name(visit), request_id=request_id, etag=etag, form=form)
+        request = UpdateCustomerRequest(
+            name=_name(visit),
+            request_id=request_id,
+            etag=etag,
+            form=form,
+            guardian_email_confirmed=guardian_address.is_confirmed(visit),
+        )
         request.update_mask.paths.extend(paths)
-        await visit.call(visit.site.api.customers.UpdateCustomer, request)
+        saved = await visit.call(visit.site.api.customers.UpdateCustomer, request)
+        others.extend(saved.same_address)
+        emails.append(form.related_person.email)
 
     unsaved = await editing.save(visit, customer.form, customer.etag, send)
+    if unsaved is None and others:
+        return same_address.offer(visit, f"/{_name(visit)}", emails[-1], others)
     if unsaved is None:
         return visit.redirect(f"/{_name(visit)}")
     return visit.render("customers/edit.html", unsaved.status, customer=customer, editing=unsaved)

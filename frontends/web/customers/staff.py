@@ -22,8 +22,11 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.registration_pb2 import (
     ACTION_CONVERT_TO_ONLINE,
+    ACTION_MARK_PROTECTED,
     ACTION_MERGE,
+    ACTION_REMOVE_PROTECTION,
     ACTION_SET_PERSONAL_IDENTITY_CODE,
+    ACTION_TRANSFER,
     ACTION_UNDO_REMOVAL,
     PARTY_CUSTOMER_SERVICE,
 )
@@ -34,6 +37,8 @@ _ACTIONS = {
     ACTION_MERGE: "merge",
     ACTION_CONVERT_TO_ONLINE: "online",
     ACTION_UNDO_REMOVAL: "undo",
+    ACTION_MARK_PROTECTED: "protect",
+    ACTION_REMOVE_PROTECTION: "unprotect",
 }
 _CODE = Group(
     N_("Personal identity code"),
@@ -96,6 +101,10 @@ async def find_by_code(visit: Visit) -> Response:
             if name:
                 return visit.redirect(f"/{name}")
             answer = found.recognition or "nobody"
+            if not found.recognition and any(
+                each.action == ACTION_TRANSFER for each in found.available_actions
+            ):
+                answer = "protected"
     status = 422 if errors else 200
     return visit.render(
         "customers/search.html", status, found=None, query="", errors=errors, answer=answer, path=path

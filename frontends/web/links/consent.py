@@ -80,9 +80,10 @@ async def _accept(
 
 async def ask_again(link: LinkVisit) -> Response:
     """Tells what is lost, and asks once more."""
-    if (await _status(link)).state != CONSENT_REQUEST_STATE_ASKED:
+    status = await _status(link)
+    if status.state != CONSENT_REQUEST_STATE_ASKED:
         return link.visit.redirect(link.path())
-    return link.render("consent_decline.html", errors={})
+    return link.render("consent_decline.html", known=status, errors={})
 
 
 async def decline(link: LinkVisit) -> Response:
@@ -95,7 +96,18 @@ async def decline(link: LinkVisit) -> Response:
         return visit.redirect(link.path())
     if sure != "yes":
         errors = {"sure": N_("Choose whether you decline.")}
-        return link.render("consent_decline.html", 422, errors=errors)
+        return link.render("consent_decline.html", 422, known=await _status(link), errors=errors)
+    request = DeclineConsentRequest(token=link.token, request_id=visit.request_id)
+    await visit.call(visit.site.api.consents.DeclineConsent, request)
+    return visit.redirect(link.path())
+
+
+async def dissent(link: LinkVisit) -> Response:
+    """Tells that a guardian does not agree to the other one's consent, or no more to their own (R39)."""
+    visit = link.visit
+    if visit.switches_language or visit.typed.get("sure") != "yes":
+        errors = {} if visit.switches_language else {"sure": N_("Tick the box if you do not agree.")}
+        return _told(link, await _status(link), errors)
     request = DeclineConsentRequest(token=link.token, request_id=visit.request_id)
     await visit.call(visit.site.api.consents.DeclineConsent, request)
     return visit.redirect(link.path())
@@ -116,7 +128,9 @@ async def take_back(link: LinkVisit) -> Response:
 
 async def ask_to_withdraw(link: LinkVisit, errors: dict[str, str] | None = None) -> Response:
     """Tells what ends with the consent, and asks once more (R38)."""
-    if (await _status(link)).state != CONSENT_REQUEST_STATE_ACCEPTED:
+    status = await _status(link)
+    is_own = not (status.given_by_other_guardian or status.waits_for_other_guardian)
+    if status.state != CONSENT_REQUEST_STATE_ACCEPTED or not is_own:
         return link.visit.redirect(link.path())
     return link.render("consent_withdraw.html", 422 if errors else 200, errors=errors or {})
 
@@ -171,6 +185,7 @@ PAGES = (
     link_page(NAME, "", show, answer),
     link_page(NAME, "decline", ask_again, decline),
     link_page(NAME, "take-back", None, take_back),
+    link_page(NAME, "dissent", None, dissent),
     link_page(NAME, "new-link", None, order),
     link_page(NAME, "withdraw", ask_to_withdraw, withdraw),
 )

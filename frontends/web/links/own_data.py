@@ -13,7 +13,7 @@ from frontends.web.language import N_
 from frontends.web.links.customership import NAME
 from frontends.web.links.opening import LinkVisit, link_page
 from frontends.web.registrations.fields import HOME, LANGUAGE
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import AddressSuggestion, CustomerForm
 from liity.v1.customership_link_service_pb2 import (
     GetOwnContactDataRequest,
     GetOwnContactDataResponse,
@@ -93,16 +93,19 @@ async def save(link: LinkVisit) -> Response:
         return visit.redirect(link.path("own"))
     own = await _own(link, known)
 
+    meant: list[AddressSuggestion] = []
+
     async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
         request = UpdateOwnContactDataRequest(
             token=link.token, birth_date=known, request_id=request_id, etag=etag, form=form
         )
         request.update_mask.paths.extend(paths)
-        await visit.call(visit.site.api.customership_links.UpdateOwnContactData, request)
+        saved = await visit.call(visit.site.api.customership_links.UpdateOwnContactData, request)
+        meant.extend(saved.address_suggestions)
 
     unsaved = await editing.save(visit, own.form, own.etag, send, _CONTACT)
     if unsaved is None:
-        return link.render("own_saved.html", known=_sealed(link, known))
+        return link.render("own_saved.html", known=_sealed(link, known), meant=meant)
     return link.render("own_data.html", unsaved.status, own=own, editing=unsaved, known=_sealed(link, known))
 
 

@@ -1,5 +1,7 @@
 """The fields of a new customer's form, as the contract has them, in the order of the page."""
 
+from collections.abc import Sequence
+
 from frontends.web.forms import Field, Group, Kind
 from frontends.web.language import N_
 
@@ -10,6 +12,18 @@ HOME = (
     Field("address.post_office", N_("Post office"), width="medium"),
     Field("address.municipality", N_("Municipality of residence"), width="medium"),
 )
+
+PROTECTED = Field(
+    "protected_person",
+    N_("The person has a non-disclosure order, or needs protection for another reason"),
+    Kind.TICK,
+    N_(
+        "Then leave the address empty. Customer service alone sees the telephone numbers and the additional "
+        "information, and arranges what is sent by post."
+    ),
+    optional=True,
+)
+"""Only of a new customer: later, customer service marks and unmarks."""
 
 PERSON = Group(
     N_("The customer"),
@@ -97,6 +111,26 @@ APPLYING = Group(
         ),
         Field("related_person.relation", N_("Relation to the customer"), optional=True, width="medium"),
         Field(
+            "other_guardian.full_name",
+            N_("Name of the other guardian"),
+            hint=N_("Only if both guardians of a child under 15 are to be asked for consent by mail."),
+            optional=True,
+        ),
+        Field(
+            "other_guardian.email",
+            N_("E-mail address of the other guardian"),
+            Kind.EMAIL,
+            N_("Another address than the first guardian's."),
+            optional=True,
+        ),
+        Field(
+            "other_guardian.phone",
+            N_("Telephone of the other guardian"),
+            Kind.TEL,
+            optional=True,
+            width="medium",
+        ),
+        Field(
             "paper_consent.guardian_name",
             N_("Consent on paper: name of the guardian who signed"),
             hint=N_("Only if a guardian of a child under 15 has consented on paper already."),
@@ -152,11 +186,30 @@ MORE = Group(
     ],
 )
 
-NEW_CUSTOMER = (PERSON, ADDRESS, ENTITLEMENT, APPLYING, USE, CHOICES, MORE)
+NEW_ADDRESS = Group(ADDRESS.title, [PROTECTED, *ADDRESS.fields])
+
+NEW_CUSTOMER = (PERSON, NEW_ADDRESS, ENTITLEMENT, APPLYING, USE, CHOICES, MORE)
 """The whole form."""
 
 EDITABLE = {"person": PERSON, "contact": ADDRESS, "related": APPLYING, "more": MORE}
 """Groups that can be edited afterwards."""
+
+_WITHHELD = frozenset(
+    {*(each.path for each in HOME), "phone", "related_person.phone", "additional_information"}
+)
+"""What of a protected person stands in no form (R37): it can be neither seen nor edited."""
+
+
+def editable(groups: Sequence[Group], *, protected: bool) -> Sequence[Group]:
+    """The groups as they can be edited of a customer, protected or not."""
+    if not protected:
+        return groups
+    shown = [
+        Group(group.title, [each for each in group.fields if each.path not in _WITHHELD], group.note)
+        for group in groups
+    ]
+    return [group for group in shown if group.fields]
+
 
 WITHOUT_CODE = Group(
     N_("No personal identity code"),

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
-from frontends.web import editing
+from frontends.web import editing, guardian_address, same_address
 from frontends.web.forms import Form
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.fields import PAPER_CONSENT
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import CustomerForm, SameAddress
 from liity.v1.registration_pb2 import (
     ACTION_EDIT,
     ACTION_RECORD_CONSENT,
@@ -104,12 +104,25 @@ async def update(visit: Visit) -> Response:
     """Stores what was changed; shows what others changed meanwhile."""
     found = await _get(visit)
 
+    others: list[SameAddress] = []
+    emails: list[str] = []
+
     async def send(request_id: str, etag: str, paths: Sequence[str], form: CustomerForm) -> None:
-        request = UpdateRegistrationRequest(name=_name(visit), request_id=request_id, etag=etag, form=form)
+        request = UpdateRegistrationRequest(
+            name=_name(visit),
+            request_id=request_id,
+            etag=etag,
+            form=form,
+            guardian_email_confirmed=guardian_address.is_confirmed(visit),
+        )
         request.update_mask.paths.extend(paths)
-        await visit.call(visit.site.api.registrations.UpdateRegistration, request)
+        saved = await visit.call(visit.site.api.registrations.UpdateRegistration, request)
+        others.extend(saved.same_address)
+        emails.append(form.related_person.email)
 
     unsaved = await editing.save(visit, found.form, found.etag, send)
+    if unsaved is None and others:
+        return same_address.offer(visit, f"/{_name(visit)}", emails[-1], others)
     if unsaved is None:
         return visit.redirect(f"/{_name(visit)}")
     return visit.render("registrations/edit.html", unsaved.status, found=found, editing=unsaved)

@@ -4,16 +4,13 @@ from starlette.responses import Response
 
 from frontends.refusals import Refusal
 from frontends.web.forms import Form
+from frontends.web.guardian_address import CONFIRMED, asks_guardian, is_confirmed
 from frontends.web.pages import Visit
 from frontends.web.registrations.check import CODE, CODE_LIFETIME
 from frontends.web.registrations.fields import NEW_CUSTOMER, WITHOUT_CODE
-from liity.v1.reason_pb2 import REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 
 _CODE_FIELD = "personal_identity_code"
-_CONFIRMED = "guardian_email_confirmed"
-_ASKED_OF_GUARDIAN = frozenset({REASON_GUARDIAN_EMAIL_IS_REGISTRARS, REASON_GUARDIAN_EMAIL_OF_MANY})
-"""What the registrar may confirm of the guardian's address (R40)."""
 
 
 async def form(visit: Visit) -> Response:
@@ -38,8 +35,7 @@ async def save(visit: Visit) -> Response:
         if not refusal.violations:
             raise
         filled.take_errors(refusal, "form.")
-        asks = any(reason in _ASKED_OF_GUARDIAN for _, reason, _ in refusal.violations)
-        return _show(visit, filled, asks_guardian=asks)
+        return _show(visit, filled, asks=asks_guardian(refusal))
     if request.validate_only:
         meant = [
             (filled.labels[each.field.removeprefix("form.")], each.suggested)
@@ -49,7 +45,7 @@ async def save(visit: Visit) -> Response:
     return visit.redirect(f"/{saved.registration.name}/saved")
 
 
-def _show(visit: Visit, filled: Form, *, asks_guardian: bool = False) -> Response:
+def _show(visit: Visit, filled: Form, *, asks: bool = False) -> Response:
     code = _typed_code(visit)
     sealed = visit.site.seal.seal(CODE, code.encode(), CODE_LIFETIME) if code else ""
     return visit.render(
@@ -58,7 +54,7 @@ def _show(visit: Visit, filled: Form, *, asks_guardian: bool = False) -> Respons
         form=filled,
         code=code,
         sealed_code=sealed,
-        asks_guardian=asks_guardian or _CONFIRMED in visit.typed,
+        asks_guardian=asks or CONFIRMED in visit.typed,
     )
 
 
@@ -81,7 +77,7 @@ def _request(visit: Visit, filled: Form, *, validate_only: bool) -> RegisterCust
         parent=visit.unit,
         request_id=visit.request_id,
         validate_only=validate_only,
-        guardian_email_confirmed=visit.typed.get(_CONFIRMED, "") == "yes",
+        guardian_email_confirmed=is_confirmed(visit),
     )
     if visit.typed.get("without_code", "") == "yes":
         missing = Form([WITHOUT_CODE], visit.typed)

@@ -16,6 +16,7 @@ PAGES: tuple[Page, ...] = (
     Page(f"{_ITEM}/claim", _STAFF, send=items.claim),
     Page(f"{_ITEM}/release", _STAFF, send=items.release),
     Page(f"{_ITEM}/dismiss", _STAFF, show=items.ask_to_dismiss, send=items.dismiss),
+    Page(f"{_ITEM}/dissent", _STAFF, show=items.ask_to_acknowledge, send=items.acknowledge),
     Page(f"{_REGISTRATION}/verify", _STAFF, show=decisions.ask_to_verify, send=decisions.verify),
     Page(f"{_REGISTRATION}/reactivate", _STAFF, show=decisions.ask_to_reactivate, send=decisions.reactivate),
     Page(f"{_REGISTRATION}/link", _STAFF, show=decisions.show_link, send=decisions.link),

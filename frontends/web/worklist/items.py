@@ -26,6 +26,7 @@ from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_MESSAGE,
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
     WORK_ITEM_KIND_REACTIVATION,
+    AcknowledgeDissentRequest,
     ClaimWorkItemRequest,
     DismissDuplicateRequest,
     GetWorkItemRequest,
@@ -128,6 +129,32 @@ async def dismiss(visit: Visit) -> Response:
         general = [refusal.text]
         return visit.render("worklist/dismiss.html", 422, item=await _get(visit), errors={}, general=general)
     return visit.redirect("/work/dismissed")
+
+
+async def ask_to_acknowledge(visit: Visit) -> Response:
+    """Tells of the guardian who does not agree, and asks whether that is known (R39)."""
+    return visit.render("worklist/dissent.html", item=await _get(visit), errors={}, general=[])
+
+
+async def acknowledge(visit: Visit) -> Response:
+    """Says that it is known: the item does not come back."""
+    sure = visit.typed.get("sure", "")
+    if visit.switches_language:
+        return await ask_to_acknowledge(visit)
+    if sure == "no":
+        return visit.redirect(_path(visit))
+    if sure != "yes":
+        errors = {"sure": N_("Choose whether the matter is known.")}
+        return visit.render("worklist/dissent.html", 422, item=await _get(visit), errors=errors, general=[])
+    request = AcknowledgeDissentRequest(name=_name(visit), request_id=visit.request_id)
+    try:
+        await visit.call(visit.site.api.work.AcknowledgeDissent, request)
+    except Refusal as refusal:
+        if refusal.code is not grpc.StatusCode.FAILED_PRECONDITION:
+            raise
+        general = [refusal.text]
+        return visit.render("worklist/dissent.html", 422, item=await _get(visit), errors={}, general=general)
+    return visit.redirect("/work")
 
 
 async def show_dismissed(visit: Visit) -> Response:

@@ -19,7 +19,8 @@ from liity.registration.v1 import class_list_service_pb2 as registration_pb2
 from liity.registration.v1.class_list_service_pb2 import ClassList as StoredClassList
 from liity.registration.v1.class_list_service_pb2 import ClassListRow, WrongField
 from liity.registration.v1.class_list_service_pb2_grpc import ClassListServiceStub
-from liity.registration.v1.customer_service_pb2 import TransferCustomerRequest
+from liity.registration.v1.customer_service_pb2 import CheckTransferRequest, TransferCustomerRequest
+from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import Registrar
 from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, BatchGetUnitsRequest, Unit
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
@@ -60,6 +61,8 @@ from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
 from services.gateway.resource_names import CLASS_LIST, UNIT
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.gateway.temporal.customers import CustomerWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
+from services.gateway.use_cases.similar_codes import SimilarCodeReports
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.class_list_limits import PATIENCE
@@ -98,9 +101,12 @@ class ClassListService(ClassListServiceServicer):
         self._workflows = workflows
         self._customers = customers
         self._uses = uses
+        self._own_address = CallersAddress(identity)
+        self._similar_codes = SimilarCodeReports(registration)
         self._persons = PersonServiceStub(identity.channel)
         self._lists = ClassListServiceStub(registration.channel)
         self._units = UnitServiceStub(registration.channel)
+        self._stored_customers = CustomerServiceStub(registration.channel)
 
     @override
     async def GetClassListTemplate(
@@ -142,7 +148,7 @@ class ClassListService(ClassListServiceServicer):
         read = await asyncio.to_thread(read_class_list, request.content)
         if read.heading_errors:
             return RegisterClassListResponse(report=reports.report_of_headings(read, asked.language))
-        checked = await self._check(unit_id, read.rows)
+        checked = await self._check(unit_id, read.rows, request.confirmed_address_rows)
         report = reports.report_of_rows(read, checked, asked.language)
         if report.errors or report.persons or report.gone:
             # The report reveals persons who are known: that is a look-up (R36).
@@ -221,7 +227,9 @@ class ClassListService(ClassListServiceServicer):
             stored = await self._get(request.name)
         return CancelClassListResponse(class_list=_to_public(stored))
 
-    async def _check(self, unit_id: str, rows: list[ReadRow]) -> Checked:
+    async def _check(
+        self, unit_id: str, rows: list[ReadRow], confirmed_address_rows: Sequence[int] = ()
+    ) -> Checked:
         """What is wrong with each row, who is known, and who is gone."""
         spoilt: dict[int, Sequence[FieldViolation]] = {row.number: row.errors for row in rows if row.spoilt}
         rows = [row for row in rows if not row.spoilt]
@@ -231,7 +239,11 @@ class ClassListService(ClassListServiceServicer):
         persons = dict(zip((row.number for row in with_code), answer.persons, strict=True))
         persons |= _without_code(rows)
         check = registration_pb2.CheckClassListRequest(
-            unit_id=unit_id, rows=[_row(row, persons[row.number]) for row in rows], complete=not spoilt
+            unit_id=unit_id,
+            rows=[_row(row, persons[row.number]) for row in rows],
+            complete=not spoilt,
+            registrars_email=await self._own_address.read(),
+            confirmed_address_rows=confirmed_address_rows,
         )
         found = await self._registration.call(self._lists.CheckClassList, check, timeout=_WHOLE_LIST)
         subjects = current_request().subjects
@@ -278,7 +290,12 @@ class ClassListService(ClassListServiceServicer):
                 unit_id=unit_id,
                 registrar=registrar,
             )
+            check = CheckTransferRequest(
+                request_id=transfer.request_id, person_id=transfer.person_id, unit_id=unit_id
+            )
             try:
+                # Before a run is started that could only end with the refusal.
+                await self._registration.call(self._stored_customers.CheckTransfer, check)
                 await self._customers.transfer(transfer)
             except Refusal as refusal:
                 if not is_permanent(refusal.code):
@@ -298,6 +315,9 @@ class ClassListService(ClassListServiceServicer):
         ensure.hold_until.FromDatetime(now() + PATIENCE)
         ensured = await self._identity.call(self._persons.BatchEnsurePersons, ensure, timeout=_WHOLE_LIST)
         rows = [_row(row, person) for row, person in zip(with_code, ensured.persons, strict=True)]
+        await self._similar_codes.report(
+            (person.person_id, person.other_sign_person_ids) for person in ensured.persons
+        )
         for row in new:
             if row.has_no_code:
                 own = uuid.uuid5(uuid.UUID(class_list_id), f"without code {row.number}")

@@ -9,6 +9,7 @@ from liity.identity.v1.link_service_pb2 import (
     CheckLinkRequest,
     CheckLinkResponse,
     GetConsentLinkRequest,
+    GetConsentLinkResponse,
 )
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
 from liity.registration.v1 import registration_service_pb2 as registration_pb2
@@ -25,6 +26,7 @@ from liity.v1.consent_service_pb2 import (
     CONSENT_REQUEST_STATE_ASKED,
     CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN,
     CONSENT_REQUEST_STATE_DECLINED,
+    CONSENT_REQUEST_STATE_DISSENTED,
     CONSENT_REQUEST_STATE_EXPIRED,
     CONSENT_REQUEST_STATE_REPLACED,
     AcceptConsentRequest,
@@ -54,10 +56,19 @@ from liity.v1.reason_pb2 import (
     REASON_REQUIRED,
     REASON_UNKNOWN_VALUE,
 )
-from liity.v1.registration_pb2 import CONSENT_STATE_GIVEN, STAGE_DECLINED, STAGE_WAITING_FOR_CONSENT
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_GIVEN,
+    GUARDIAN_ANSWER_CONSENTS,
+    GUARDIAN_ANSWER_DECLINES,
+    GUARDIAN_ANSWER_UNSPECIFIED,
+    STAGE_DECLINED,
+    STAGE_WAITING_FOR_CONSENT,
+    GuardianAnswer,
+)
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import FieldViolation, Refusal, failed_precondition, invalid
 from services.runtime.rpc.peer import Peer
@@ -91,10 +102,15 @@ class ConsentService(ConsentServiceServicer):
         check = GetConsentLinkRequest(token=request.token)
         link = await self._identity.call(self._links.GetConsentLink, check)
         status = GetConsentStatusResponse(state=link.state, state_time=link.state_time)
+        if link.state == CONSENT_REQUEST_STATE_ACCEPTED and link.subject:
+            _tell_of_two(status, await self._get_registration(link.subject), link.guardian)
+            return status
         if link.state != CONSENT_REQUEST_STATE_ASKED:
             return status
         registration = await self._get_registration(link.subject)
-        if registration.HasField("decline_time"):
+        if registration.other_guardian_asked:
+            _tell_one_of_two(status, registration, link)
+        elif registration.HasField("decline_time"):
             status.state = CONSENT_REQUEST_STATE_DECLINED
             status.state_time.CopyFrom(registration.decline_time)
             status.take_back_deadline.CopyFrom(registration.decline_end_time)
@@ -129,8 +145,10 @@ class ConsentService(ConsentServiceServicer):
         link = (await self._identity.call(self._links.AdmitConsentLinkOrder, order)).link
         if link.subject and link.state in {CONSENT_REQUEST_STATE_EXPIRED, CONSENT_REQUEST_STATE_REPLACED}:
             registration = await self._get_registration(link.subject)
-            if registration.stage == STAGE_WAITING_FOR_CONSENT:
-                await self._send_link(registration.person_id, request.request_id)
+            # Who was taken off the form is asked no more (R39).
+            is_asked = link.guardian == FIRST_GUARDIAN or registration.other_guardian_asked
+            if registration.stage == STAGE_WAITING_FOR_CONSENT and is_asked:
+                await self._send_link(registration.person_id, request.request_id, link.guardian)
         return RequestNewConsentLinkResponse()
 
     @override
@@ -145,7 +163,7 @@ class ConsentService(ConsentServiceServicer):
             registration = await self._get_registration(link.subject)
             _require_waiting(registration)
             report = workflow_pb2.ReportWrongRecipientRequest(
-                request_id=request.request_id, link_id=link.link_id
+                request_id=request.request_id, link_id=link.link_id, guardian=link.guardian
             )
             await self._workflows.report_wrong_recipient(registration.person_id, report)
         return ReportWrongRecipientResponse()
@@ -177,7 +195,10 @@ class ConsentService(ConsentServiceServicer):
             wording_language=request.language,
         )
         consent = workflow_pb2.RecordConsentRequest(
-            request_id=request.request_id, evidence=evidence, link_id=link.link_id
+            request_id=request.request_id,
+            evidence=evidence,
+            link_id=link.link_id,
+            guardian=link.guardian,
         )
         try:
             # Also if it is stored: Temporal may have lost the update before the run knew of it.
@@ -197,7 +218,7 @@ class ConsentService(ConsentServiceServicer):
         try:
             link = await self._check_link(request.token, request.request_id)
         except Refusal as refusal:
-            if refusal.reason == REASON_LINK_VOID and await self._has_declined(request.token):
+            if refusal.reason == REASON_LINK_VOID and await self._has_declined_or_dissents(request):
                 return DeclineConsentResponse()
             raise
         if not link.subject:
@@ -206,7 +227,9 @@ class ConsentService(ConsentServiceServicer):
         if registration.stage == STAGE_DECLINED:
             return DeclineConsentResponse()
         _require_waiting(registration)
-        decline = workflow_pb2.DeclineConsentRequest(request_id=request.request_id, link_id=link.link_id)
+        decline = workflow_pb2.DeclineConsentRequest(
+            request_id=request.request_id, link_id=link.link_id, guardian=link.guardian
+        )
         # Also if a decline is stored: Temporal may have lost the update before the run knew of it.
         declined = await self._workflows.decline_consent(registration.person_id, decline)
         until = declined.decline_end_time if declined.HasField("decline_end_time") else None
@@ -225,7 +248,7 @@ class ConsentService(ConsentServiceServicer):
             raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
         registration = await self._get_registration(link.subject)
         _require_waiting(registration)
-        take_back = workflow_pb2.TakeBackDeclineRequest(request_id=request.request_id)
+        take_back = workflow_pb2.TakeBackDeclineRequest(request_id=request.request_id, guardian=link.guardian)
         await self._workflows.take_back_decline(registration.person_id, take_back)
         return TakeBackDeclineResponse()
 
@@ -247,7 +270,7 @@ class ConsentService(ConsentServiceServicer):
             raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
         # Before a run is started that could only end with the refusal.
         check_withdrawal = CheckConsentWithdrawalRequest(
-            customer_id=registration.customer_id, registration_id=link.subject
+            customer_id=registration.customer_id, registration_id=link.subject, guardian=link.guardian
         )
         await self._registration.call(self._customers.CheckConsentWithdrawal, check_withdrawal)
         get = GetCustomerRequest(customer_id=registration.customer_id)
@@ -258,17 +281,32 @@ class ConsentService(ConsentServiceServicer):
             unit_id=customer.unit_id,
             reason=END_REASON_CONSENT_WITHDRAWN,
             withdrawn_registration_id=link.subject,
+            withdrawn_guardian=link.guardian,
         )
         kept = await self._removals.end(end, link.link_id)
         return WithdrawConsentResponse(erase_time=kept.erase_time)
 
-    async def _has_declined(self, token: str) -> bool:
-        """Whether the registration has ended for a decline by the guardian of this link."""
-        link = await self._identity.call(self._links.GetConsentLink, GetConsentLinkRequest(token=token))
-        return link.state == CONSENT_REQUEST_STATE_DECLINED
+    async def _has_declined_or_dissents(self, request: DeclineConsentRequest) -> bool:
+        """Whether the registration has ended for a decline by the guardian of this link.
 
-    async def _send_link(self, person_id: str, request_id: str) -> None:
-        send = workflow_pb2.SendConsentLinkRequest(request_id=request_id)
+        If it has become a customership by the other guardian's consent, the decline is recorded as a dissent.
+        """
+        get = GetConsentLinkRequest(token=request.token)
+        link = await self._identity.call(self._links.GetConsentLink, get)
+        if link.state != CONSENT_REQUEST_STATE_ACCEPTED or not link.subject:
+            return link.state == CONSENT_REQUEST_STATE_DECLINED
+        registration = await self._get_registration(link.subject)
+        if not _rests_on_other(registration, link.guardian):
+            return False
+        if _answer_of(registration, link.guardian) != GUARDIAN_ANSWER_DECLINES:
+            dissent = workflow_pb2.DissentRequest(
+                request_id=request.request_id, registration_id=link.subject, guardian=link.guardian
+            )
+            await self._workflows.dissent(registration, dissent)
+        return True
+
+    async def _send_link(self, person_id: str, request_id: str, guardian: int) -> None:
+        send = workflow_pb2.SendConsentLinkRequest(request_id=request_id, guardian=guardian)
         try:
             await self._workflows.send_consent_link(person_id, send)
         except Refusal as refusal:
@@ -292,6 +330,51 @@ class ConsentService(ConsentServiceServicer):
             registration_id=registration_id, language=language
         )
         return await self._registration.call(self._registrations.GetConsentRequest, request)
+
+
+def _answer_of(registration: Registration, guardian: int) -> GuardianAnswer.ValueType:
+    given = (state.answer for state in registration.guardians if state.guardian == guardian)
+    return next(given, GUARDIAN_ANSWER_UNSPECIFIED)
+
+
+def _rests_on_other(registration: Registration, guardian: int) -> bool:
+    """Whether the customership rests on the other guardian's consent alone (R39)."""
+    consenting = {
+        state.guardian for state in registration.guardians if state.answer == GUARDIAN_ANSWER_CONSENTS
+    }
+    return bool(registration.customer_id and consenting) and guardian not in consenting
+
+
+def _tell_of_two(status: GetConsentStatusResponse, registration: Registration, guardian: int) -> None:
+    """What one of two guardians is told of the consent that was given."""
+    if not _rests_on_other(registration, guardian):
+        return
+    status.given_by_other_guardian = True
+    for state in registration.guardians:
+        if state.guardian == guardian and state.answer == GUARDIAN_ANSWER_DECLINES:
+            status.state = CONSENT_REQUEST_STATE_DISSENTED
+            status.state_time.CopyFrom(state.answer_time)
+
+
+def _tell_one_of_two(
+    status: GetConsentStatusResponse, registration: Registration, link: GetConsentLinkResponse
+) -> None:
+    """What one of two guardians is told while consent is awaited."""
+    other = FIRST_GUARDIAN + OTHER_GUARDIAN - link.guardian
+    other_declines = _answer_of(registration, other) == GUARDIAN_ANSWER_DECLINES
+    status.other_guardian_can_decide = not (registration.both_guardians_needed or other_declines)
+    given = next((state for state in registration.guardians if state.guardian == link.guardian), None)
+    if given is None or not given.answer:
+        status.deadline.CopyFrom(link.expire_time)
+        return
+    status.state_time.CopyFrom(given.answer_time)
+    if given.answer == GUARDIAN_ANSWER_CONSENTS:
+        status.state = CONSENT_REQUEST_STATE_ACCEPTED
+        status.waits_for_other_guardian = True
+        return
+    status.state = CONSENT_REQUEST_STATE_DECLINED
+    ends = registration.HasField("decline_end_time")
+    status.take_back_deadline.CopyFrom(registration.decline_end_time if ends else link.expire_time)
 
 
 def _require_waiting(registration: Registration) -> None:

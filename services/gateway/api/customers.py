@@ -1,5 +1,7 @@
 """`liity.v1.CustomerService`: operations on customers by registrars and customer service."""
 
+import uuid
+
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 from typing_extensions import override
@@ -10,13 +12,16 @@ from liity.identity.v1.person_service_pb2 import FindPersonRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1 import customer_service_pb2 as registration_pb2
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
+from liity.registration.v1.message_service_pb2 import CreateMessageRequest, GetMessageRequest
+from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
 from liity.registration.v1.registration_service_pb2 import (
+    GetRegistrationRequest,
     LookUpPersonRequest,
     Registrar,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
-from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_CUSTOMER, CustomerForm
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
     ChangedMeanwhile,
@@ -29,8 +34,14 @@ from liity.v1.customer_service_pb2 import (
     EndCustomershipResponse,
     GetCustomerRequest,
     GetCustomerResponse,
+    GetProtectedDetailsRequest,
+    GetProtectedDetailsResponse,
+    MarkProtectedRequest,
+    MarkProtectedResponse,
     MergeCustomersRequest,
     MergeCustomersResponse,
+    RemoveProtectionRequest,
+    RemoveProtectionResponse,
     SearchCustomersRequest,
     SearchCustomersResponse,
     SendCredentialsRequest,
@@ -47,21 +58,29 @@ from liity.v1.customer_service_pb2 import (
     UpdateCustomerResponse,
 )
 from liity.v1.customer_service_pb2_grpc import CustomerServiceServicer
+from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_TRANSFER
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_MESSAGE_NOT_FOUND,
     REASON_NOT_REGISTERED,
+    REASON_TRANSFER_BY_CUSTOMER_SERVICE,
 )
 from liity.v1.work_service_pb2 import WORK_ITEM_KIND_POSSIBLE_DUPLICATE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from services.gateway.api.worklist import Claims
+from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.presentation.available_actions import customer_actions
-from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
+from services.gateway.presentation.transfer_wish import wish_for_transfer
+from services.gateway.resource_names import CUSTOMER, MESSAGE, REGISTRATION, UNIT
 from services.gateway.temporal.customers import CustomerWorkflows
+from services.gateway.temporal.messages import MessageWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_cases.set_identity_code import CodeChanges
+from services.gateway.use_cases.siblings import Siblings, corrects_guardian
 from services.gateway.use_recording import UseRecorder
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
@@ -80,6 +99,7 @@ _TELLS_OF_A_PERSON = frozenset(
         REASON_BEING_REGISTERED,
         REASON_CUSTOMER_HAS_ENDED,
         REASON_NOT_REGISTERED,
+        REASON_TRANSFER_BY_CUSTOMER_SERVICE,
     }
 )
 """Refusals of a transfer that reveal something about the person."""
@@ -94,6 +114,7 @@ class CustomerService(CustomerServiceServicer):
         registration: Peer,
         workflows: CustomerWorkflows,
         removals: RemovalWorkflows,
+        message_workflows: MessageWorkflows,
         uses: UseRecorder,
     ) -> None:
         self._identity = identity
@@ -102,7 +123,11 @@ class CustomerService(CustomerServiceServicer):
         self._claims = Claims(registration)
         self._codes = CodeChanges(identity, registration, workflows, uses)
         self._removals = removals
+        self._message_workflows = message_workflows
+        self._messages = MessageServiceStub(registration.channel)
         self._uses = uses
+        self._own_address = CallersAddress(identity)
+        self._siblings = Siblings(registration)
         self._persons = PersonServiceStub(identity.channel)
         self._links = LinkServiceStub(identity.channel)
         self._customers = CustomerServiceStub(registration.channel)
@@ -132,8 +157,13 @@ class CustomerService(CustomerServiceServicer):
             etag=request.etag,
             update_mask=request.update_mask,
             form=request.form,
+            registrars_email=""
+            if request.guardian_email_confirmed
+            else await self._own_address.read_for(request.form),
+            guardian_email_confirmed=request.guardian_email_confirmed,
         )
         await self._claims.require_customer_unclaimed_by_others(update.customer_id)
+        before = await self._form_with_guardian(update)
         updated: registration_pb2.UpdateCustomerResponse | ChangeAddressResponse
         if _has_consequences(request.update_mask):
             # A workflow makes such an edit, so that its mails to both addresses and its timer are not lost.
@@ -147,7 +177,22 @@ class CustomerService(CustomerServiceServicer):
                 await self._record_read(customer)
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(customer=customer, changed=updated.changed_meanwhile))
-        return UpdateCustomerResponse(customer=customer)
+        same_address = await self._siblings.with_address_of(before, request.form, unit_id, customer_id)
+        return UpdateCustomerResponse(customer=customer, same_address=same_address)
+
+    async def _form_with_guardian(self, update: registration_pb2.UpdateCustomerRequest) -> CustomerForm:
+        """The form before an edit that may change the guardian's address; empty for others."""
+        if not corrects_guardian(update.update_mask):
+            return CustomerForm()
+        read = registration_pb2.GetCustomerRequest(customer_id=update.customer_id)
+        try:
+            customer = (await self._registration.call(self._customers.GetCustomer, read)).customer
+        except Refusal as refusal:
+            # The edit tells it better.
+            if refusal.reason != REASON_CUSTOMER_NOT_FOUND:
+                raise
+            return CustomerForm()
+        return customer.form if customer.unit_id == update.unit_id else CustomerForm()
 
     @override
     async def SearchCustomers(
@@ -182,8 +227,9 @@ class CustomerService(CustomerServiceServicer):
         """Transfers a person to this unit (R16)."""
         unit_id = UNIT.parse_id(request.parent, "parent")
         caller = current_request().caller
+        person_id = ""
         try:
-            person_id = await self._look_up(request.personal_identity_code, unit_id)
+            person_id = await self._to_transfer(request, unit_id)
             # Before a run is started that could only end with the refusal.
             check = registration_pb2.CheckTransferRequest(
                 request_id=request.request_id, person_id=person_id, unit_id=unit_id
@@ -198,6 +244,8 @@ class CustomerService(CustomerServiceServicer):
                 )
             )
         except Refusal as refusal:
+            if refusal.reason == REASON_TRANSFER_BY_CUSTOMER_SERVICE:
+                await self._ask_for_transfer(request.request_id, unit_id, person_id)
             if refusal.reason in _TELLS_OF_A_PERSON:
                 # A transfer refused for one of these reasons is a look-up by personal identity code (R36).
                 await self._uses.record(
@@ -360,6 +408,82 @@ class CustomerService(CustomerServiceServicer):
         await self._workflows.convert_to_online(stored.person_id, conversion)
         return ConvertToOnlineResponse(customer=await self._read(request.name))
 
+    @override
+    async def MarkProtected(
+        self,
+        request: MarkProtectedRequest,
+        context: grpc.ServicerContext,
+    ) -> MarkProtectedResponse:
+        """Marks a person as protected (R37)."""
+        mark = registration_pb2.MarkProtectedRequest(person=_person_of_unit(request.name))
+        await self._registration.call(self._customers.MarkProtected, mark)
+        return MarkProtectedResponse()
+
+    @override
+    async def RemoveProtection(
+        self,
+        request: RemoveProtectionRequest,
+        context: grpc.ServicerContext,
+    ) -> RemoveProtectionResponse:
+        """Takes the mark of a protected person back (R37)."""
+        remove = registration_pb2.RemoveProtectionRequest(
+            request_id=request.request_id, person=_person_of_unit(request.name)
+        )
+        await self._registration.call(self._customers.RemoveProtection, remove)
+        return RemoveProtectionResponse()
+
+    @override
+    async def GetProtectedDetails(
+        self,
+        request: GetProtectedDetailsRequest,
+        context: grpc.ServicerContext,
+    ) -> GetProtectedDetailsResponse:
+        """Reads what is withheld of a protected person, for a reason (R37)."""
+        asked = registration_pb2.GetProtectedDetailsRequest(reason=request.reason)
+        if request.HasField("name"):
+            asked.person.CopyFrom(_person_of_unit(request.name))
+        else:
+            find = FindPersonRequest(personal_identity_code=request.personal_identity_code)
+            asked.person_id = (await self._identity.call(self._persons.FindPerson, find)).person_id
+            if not asked.person_id:
+                raise not_found(REASON_NOT_REGISTERED)
+        found = await self._registration.call(self._customers.GetProtectedDetails, asked)
+        return GetProtectedDetailsResponse(details=found.details)
+
+    async def _to_transfer(self, request: TransferCustomerRequest, unit_id: str) -> str:
+        """The person to move: by their code or, for customer service, by the unit's wish (R37)."""
+        if not request.message:
+            return await self._look_up(request.personal_identity_code, unit_id)
+        of_unit, message_id = MESSAGE.parse(request.message, "message")
+        if of_unit != unit_id or ROLE_CUSTOMER_SERVICE not in current_request().caller.roles:
+            raise not_found(REASON_MESSAGE_NOT_FOUND)
+        asked = GetMessageRequest(message_id=message_id)
+        message = (await self._registration.call(self._messages.GetMessage, asked)).message
+        if message.unit_id != unit_id or message.context != MESSAGE_CONTEXT_TRANSFER:
+            raise not_found(REASON_MESSAGE_NOT_FOUND)
+        of_person = GetRegistrationRequest(registration_id=message.registration_id)
+        found = await self._registration.call(self._registrations.GetRegistration, of_person)
+        person_id = found.registration.person_id
+        if not person_id:
+            raise not_found(REASON_MESSAGE_NOT_FOUND)
+        current_request().subjects.add(person_id)
+        return person_id
+
+    async def _ask_for_transfer(self, request_id: str, unit_id: str, person_id: str) -> None:
+        """Puts the unit's wish into the work list of customer service, as a message (R37)."""
+        create = CreateMessageRequest(
+            message_id=uuid.uuid5(uuid.UUID(request_id), f"transfer {unit_id}").hex,
+            request_id=str(uuid.uuid5(uuid.UUID(request_id), f"transfer {unit_id}")),
+            unit_id=unit_id,
+            sender_display_name=current_request().caller.display_name,
+            transferred_person_id=person_id,
+            text=wish_for_transfer(current_request().language),
+        )
+        # As of every message: the run starts first, so that no message is stored without a run.
+        await self._message_workflows.look(create.message_id, unit_id)
+        stored = (await self._registration.call(self._messages.CreateMessage, create)).message
+        await self._message_workflows.look(stored.message_id, unit_id)
+
     async def _look_up(self, code: str, unit_id: str) -> str:
         """The person with a code. NOT_FOUND (NOT_REGISTERED) if nobody has it, INVALID_ARGUMENT if invalid.
 
@@ -409,6 +533,18 @@ def _has_consequences(mask: FieldMask) -> bool:
     return any(path.partition(".")[0] in _WITH_CONSEQUENCES for path in mask.paths)
 
 
+def _person_of_unit(name: str) -> registration_pb2.PersonOfUnit:
+    """Who a name of a customer, registration or message leads to."""
+    if CUSTOMER.matches(name):
+        unit_id, customer_id = CUSTOMER.parse(name)
+        return registration_pb2.PersonOfUnit(unit_id=unit_id, customer_id=customer_id)
+    if MESSAGE.matches(name):
+        unit_id, message_id = MESSAGE.parse(name)
+        return registration_pb2.PersonOfUnit(unit_id=unit_id, message_id=message_id)
+    unit_id, registration_id = REGISTRATION.parse(name)
+    return registration_pb2.PersonOfUnit(unit_id=unit_id, registration_id=registration_id)
+
+
 def _to_public(stored: registration_pb2.Customer) -> Customer:
     """A customer in the public API's form."""
     customer = Customer(
@@ -422,9 +558,14 @@ def _to_public(stored: registration_pb2.Customer) -> Customer:
         registration=REGISTRATION.format(stored.unit_id, stored.registration_id)
         if stored.registration_id
         else "",
-        available_actions=customer_actions(stored.form.kind, active=stored.state == CUSTOMER_STATE_ACTIVE),
+        available_actions=customer_actions(
+            stored.form.kind,
+            active=stored.state == CUSTOMER_STATE_ACTIVE,
+            protected=stored.form.protected_person,
+        ),
         merged_customers=stored.merged_customers,
     )
+    customer.address_suggestions.extend(address_suggestions(customer.form))
     for merged in customer.merged_customers:
         merged.name = CUSTOMER.format(*merged.name.split("/"))
     if stored.HasField("end_time"):

@@ -51,6 +51,7 @@ from liity.v1.customership_link_service_pb2_grpc import CustomershipLinkServiceS
 from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_LINK_VOID, REASON_UNKNOWN_VALUE
 from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from liity.workflows.v1.need_workflow_pb2 import ExtendRequest
+from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
@@ -150,7 +151,9 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         form, own = customer.form, CustomerForm()
         for field in ("first_names", "last_name", "email", "phone", "language"):
             setattr(own, field, getattr(form, field))
-        own.address.CopyFrom(form.address)
+        if form.HasField("address"):
+            own.address.CopyFrom(form.address)
+        own.protected_person = form.protected_person
         return GetOwnContactDataResponse(form=own, etag=customer.etag)
 
     @override
@@ -180,7 +183,9 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
             updated = await self._registration.call(self._customers.UpdateCustomer, update)
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
-        return UpdateOwnContactDataResponse()
+        return UpdateOwnContactDataResponse(
+            address_suggestions=address_suggestions(request.form) if "email" in fields else ()
+        )
 
     @override
     async def ListOwnUses(
@@ -198,7 +203,8 @@ class CustomershipLinkService(CustomershipLinkServiceServicer):
         found = await self._registration.call(self._uses.ListUses, search)
         unit_ids = sorted({use.unit.removeprefix("units/") for use in found.uses} - {""})
         names: dict[str, str] = {}
-        if unit_ids:
+        # The mail with the link may have gone to the very person from whom a unit must be kept (R37).
+        if unit_ids and not customer.form.protected_person:
             units = await self._registration.call(
                 self._units.BatchGetUnits, BatchGetUnitsRequest(unit_ids=unit_ids)
             )

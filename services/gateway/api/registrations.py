@@ -26,8 +26,8 @@ from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
-    AddressSuggestion,
     CredentialsRecipient,
+    CustomerForm,
 )
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from liity.v1.getting_started_pb2 import GettingStartedStep
@@ -85,12 +85,15 @@ from liity.v1.work_service_pb2 import (
 )
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.api.worklist import Claims
+from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.presentation.next_steps import getting_started
 from services.gateway.presentation.person_lookup import standing_of
 from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
 from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
 from services.gateway.use_cases.explain import Explaining
 from services.gateway.use_cases.save import Saving
+from services.gateway.use_cases.siblings import Siblings, corrects_guardian
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE, to_public
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import (
@@ -102,7 +105,6 @@ from services.runtime.rpc.errors import (
 )
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.hetu_detector import looks_like_hetu
-from services.runtime.text.similar_domains import suggestions
 
 _Decision = ReactivateRequest | VerifyIdentityRequest | LinkToCustomerRequest | RejectRegistrationRequest
 
@@ -136,6 +138,8 @@ class RegistrationService(RegistrationServiceServicer):
         self._claims = Claims(registration)
         self._saving = saving
         self._explaining = explaining
+        self._own_address = CallersAddress(identity)
+        self._siblings = Siblings(registration)
 
     @override
     async def CheckPersonalIdentityCode(
@@ -171,13 +175,7 @@ class RegistrationService(RegistrationServiceServicer):
     ) -> RegisterCustomerResponse:
         """Saves a new customer (R11)."""
         stored = await self._saving.save(request)
-        addresses = (
-            ("form.email", request.form.email),
-            ("form.related_person.email", request.form.related_person.email),
-        )
-        meant = [
-            AddressSuggestion(field=field, suggested=suggested) for field, suggested in suggestions(addresses)
-        ]
+        meant = address_suggestions(request.form)
         if request.validate_only:
             return RegisterCustomerResponse(address_suggestions=meant)
         return RegisterCustomerResponse(
@@ -225,12 +223,26 @@ class RegistrationService(RegistrationServiceServicer):
             etag=request.etag,
             update_mask=request.update_mask,
             form=request.form,
+            registrars_email=""
+            if request.guardian_email_confirmed
+            else await self._own_address.read_for(request.form),
+            guardian_email_confirmed=request.guardian_email_confirmed,
         )
+        before = CustomerForm()
+        if corrects_guardian(request.update_mask):
+            read = registration_pb2.GetFormRequest(registration_id=registration.registration_id)
+            before = (await self._registration.call(self._registrations.GetForm, read)).form
         edit = workflow_pb2.EditRequest(request_id=request.request_id, update=update)
         updated = (await self._workflows.edit(registration.person_id, edit)).updated
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(changed=updated.changed_meanwhile))
-        return UpdateRegistrationResponse(registration=to_public(updated.registration))
+        return UpdateRegistrationResponse(
+            registration=to_public(updated.registration),
+            address_suggestions=address_suggestions(request.form),
+            same_address=await self._siblings.with_address_of(
+                before, request.form, registration.unit_id, registration.registration_id
+            ),
+        )
 
     @override
     async def ListRegistrations(
@@ -266,15 +278,17 @@ class RegistrationService(RegistrationServiceServicer):
         """Records a consent given otherwise than by the link (R29)."""
         registration = await self._get(request.name)
         await self._require_unclaimed_by_others(registration)
-        check = CheckConsentRequest(consent=request.consent)
-        await self._registration.call(self._registrations.CheckConsent, check)
+        check = CheckConsentRequest(consent=request.consent, registration_id=registration.registration_id)
+        checked = await self._registration.call(self._registrations.CheckConsent, check)
         evidence = ConsentEvidence(
             method=ConsentEvidence.METHOD_RECORDED,
             guardian_name=request.consent.guardian_name,
             sign_date=request.consent.sign_date,
             recorded_by=current_request().caller.account_id,
         )
-        consent = workflow_pb2.RecordConsentRequest(request_id=request.request_id, evidence=evidence)
+        consent = workflow_pb2.RecordConsentRequest(
+            request_id=request.request_id, evidence=evidence, guardian=checked.guardian
+        )
         recorded = await self._workflows.record_consent(registration.person_id, consent)
         return RecordConsentResponse(registration=to_public(recorded))
 
@@ -374,6 +388,7 @@ class RegistrationService(RegistrationServiceServicer):
         if stored.HasField("form"):
             response.form.CopyFrom(stored.form)
             response.etag = stored.etag
+            response.address_suggestions.extend(address_suggestions(stored.form))
         if stored.HasField("birth_date"):
             response.birth_date.CopyFrom(stored.birth_date)
 

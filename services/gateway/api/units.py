@@ -296,4 +296,5 @@ def _to_public_registrar(unit_id: str, stored: identity_pb2.Registrar) -> Regist
     )
     if stored.HasField("invitation_expire_time"):
         registrar.invitation_expire_time.CopyFrom(stored.invitation_expire_time)
+        registrar.suggested_email = suggestion(stored.email)
     return registrar

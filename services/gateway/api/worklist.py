@@ -15,6 +15,7 @@ from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import REASON_CLAIMED_BY_ANOTHER
 from liity.v1.registration_pb2 import (
+    ACTION_ACKNOWLEDGE_DISSENT,
     ACTION_ANSWER_FEEDBACK,
     ACTION_CLOSE_MESSAGE,
     ACTION_DISMISS_DUPLICATE,
@@ -33,12 +34,15 @@ from liity.v1.registration_pb2 import (
     AvailableAction,
 )
 from liity.v1.work_service_pb2 import (
+    WORK_ITEM_KIND_DISSENT,
     WORK_ITEM_KIND_FEEDBACK,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
     WORK_ITEM_KIND_REACTIVATION,
     WORK_ITEM_KIND_UNDELIVERABLE_MAIL,
+    AcknowledgeDissentRequest,
+    AcknowledgeDissentResponse,
     ClaimWorkItemRequest,
     ClaimWorkItemResponse,
     DismissDuplicateRequest,
@@ -72,6 +76,7 @@ _ACTIONS: Mapping[WorkItemKind.ValueType, Sequence[Action.ValueType]] = {
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (ACTION_MERGE, ACTION_DISMISS_DUPLICATE),
     WORK_ITEM_KIND_MESSAGE: (ACTION_CLOSE_MESSAGE,),
     WORK_ITEM_KIND_FEEDBACK: (ACTION_ANSWER_FEEDBACK,),
+    WORK_ITEM_KIND_DISSENT: (ACTION_ACKNOWLEDGE_DISSENT,),
 }
 """Actions by kind of item; those for undeliverable mail depend on its subject."""
 
@@ -188,6 +193,19 @@ class WorkService(WorkServiceServicer):
         )
         await self._registration.call(self._work.DismissDuplicate, dismiss)
         return DismissDuplicateResponse()
+
+    @override
+    async def AcknowledgeDissent(
+        self,
+        request: AcknowledgeDissentRequest,
+        context: grpc.ServicerContext,
+    ) -> AcknowledgeDissentResponse:
+        """Records that customer service knows of a guardian's dissent (R39)."""
+        acknowledge = stored_pb2.AcknowledgeDissentRequest(
+            request_id=request.request_id, work_item_id=WORK_ITEM.parse_id(request.name)
+        )
+        await self._registration.call(self._work.AcknowledgeDissent, acknowledge)
+        return AcknowledgeDissentResponse()
 
 
 class Claims:

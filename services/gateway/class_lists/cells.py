@@ -7,6 +7,7 @@ from typing import NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 
 from liity.v1.reason_pb2 import (
+    REASON_ADDRESS_PERHAPS_MISTYPED,
     REASON_DATE_WITH_TIME,
     REASON_EXTRA_SIGNS_REMOVED,
     REASON_FORMULA_WITHOUT_VALUE,
@@ -28,6 +29,7 @@ from services.gateway.class_lists.signs import (
     without_invisible,
 )
 from services.gateway.class_lists.tables import PLAIN, Mark
+from services.runtime.text.similar_domains import suggestion
 
 POSTCODE, COUNTRY = "form.address.postcode", "form.address.country_code"
 _POSTCODE_DIGITS = 5
@@ -36,6 +38,7 @@ _NAMES = frozenset(
         "form.first_names",
         "form.last_name",
         "form.related_person.full_name",
+        "form.other_guardian.full_name",
         "form.paper_consent.guardian_name",
     }
 )
@@ -44,6 +47,7 @@ _NAMES_AND_PLACES = _NAMES | {
     "form.address.post_office",
     "form.address.municipality",
     "form.related_person.relation",
+    "form.other_guardian.relation",
 }
 _FREE_TEXT = "form.additional_information"
 
@@ -82,11 +86,11 @@ _AROUND_EMAIL = " \t<>;,.\"'“”„‘’"
 
 
 class Noted(NamedTuple):
-    """What was mended in a cell."""
+    """What was mended in a cell, or is perhaps wrong."""
 
     reason: Reason.ValueType
     where: str = ""
-    """How many signs were removed, if it was signs."""
+    """How many signs were removed, or which address was probably meant."""
 
 
 class ReadCell(NamedTuple):
@@ -115,6 +119,9 @@ def read_cell(path: str, cell: str, mark: Mark = PLAIN, *, abroad: bool = False)
     whole = _with_zeros(path, bare, abroad=abroad)
     if whole != bare:
         notes.append(Noted(REASON_LEADING_ZEROS_RESTORED))
+    meant = suggestion(whole) if path.endswith(".email") else ""
+    if meant:
+        notes.append(Noted(REASON_ADDRESS_PERHAPS_MISTYPED, meant))
     return ReadCell(whole, notes=notes)
 
 

@@ -13,7 +13,11 @@ from liity.v1.class_list_service_pb2 import (
     GetClassListTemplateResponse,
 )
 from liity.v1.customer_form_pb2 import Language
-from liity.v1.reason_pb2 import Reason
+from liity.v1.reason_pb2 import (
+    REASON_ADDRESS_PERHAPS_MISTYPED,
+    REASON_INVISIBLE_SIGNS_REMOVED,
+    Reason,
+)
 from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import columns, example, heading_of, result_word, word_of
 from services.gateway.class_lists.files import csv_file, xlsx_file
@@ -23,6 +27,9 @@ from services.runtime.rpc.texts import reason_text
 
 _MOST_ERRORS = 5000
 _MOST_NOTICES = 1000
+
+_ADDED = {REASON_INVISIBLE_SIGNS_REMOVED: "count", REASON_ADDRESS_PERHAPS_MISTYPED: "meant"}
+"""What stands before what is added to a reason's text, where it is no rows or sheets."""
 
 
 def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassListReport:
@@ -83,9 +90,9 @@ def _notices(read: ReadList, notices: Sequence[Notice], language: Language.Value
 
 
 def _message(reason: Reason.ValueType, where: str, language: Language.ValueType) -> str:
-    """The reason's text, with the rows or sheets it is about."""
+    """The reason's text, with the rows or sheets it is about, a count, or an address."""
     text = reason_text(reason, language)
-    return f"{text} {result_word('where', language)}: {where}" if where else text
+    return f"{text} {result_word(_ADDED.get(reason, 'where'), language)}: {where}" if where else text
 
 
 def template(

@@ -86,7 +86,7 @@ class Notice(NamedTuple):
     """The field; empty for a row or the whole file."""
     reason: Reason.ValueType
     where: str = ""
-    """Rows, sheets or a number, to be added to the text."""
+    """Rows, sheets, a number or an address, to be added to the text."""
 
 
 @dataclass

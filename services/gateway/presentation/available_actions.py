@@ -8,7 +8,10 @@ from liity.v1.registration_pb2 import (
     ACTION_CONVERT_TO_ONLINE,
     ACTION_EDIT,
     ACTION_END_CUSTOMERSHIP,
+    ACTION_MARK_PROTECTED,
     ACTION_MERGE,
+    ACTION_READ_PROTECTED,
+    ACTION_REMOVE_PROTECTION,
     ACTION_SEND_CREDENTIALS,
     ACTION_SET_PERSONAL_IDENTITY_CODE,
     ACTION_UNDO_REMOVAL,
@@ -24,8 +27,10 @@ ASK = AvailableAction(action=ACTION_ASK_CUSTOMER_SERVICE, parties=(PARTY_REGISTR
 """A registrar can always write to customer service (R25)."""
 
 
-def customer_actions(kind: CustomerKind.ValueType, *, active: bool) -> Iterator[AvailableAction]:
-    """Actions for a customer of a kind, or for an ended one."""
+def customer_actions(
+    kind: CustomerKind.ValueType, *, active: bool, protected: bool
+) -> Iterator[AvailableAction]:
+    """Actions for a customer of a kind, or for an ended one; whether protected (R37) or not."""
     if not active:
         yield AvailableAction(action=ACTION_UNDO_REMOVAL, parties=_STAFF)
     else:
@@ -37,4 +42,9 @@ def customer_actions(kind: CustomerKind.ValueType, *, active: bool) -> Iterator[
             yield AvailableAction(action=ACTION_CONVERT_TO_ONLINE, parties=_STAFF)
         yield AvailableAction(action=ACTION_SET_PERSONAL_IDENTITY_CODE, parties=_STAFF)
         yield AvailableAction(action=ACTION_MERGE, parties=_STAFF)
+    if protected:
+        yield AvailableAction(action=ACTION_READ_PROTECTED, parties=_STAFF)
+        yield AvailableAction(action=ACTION_REMOVE_PROTECTION, parties=_STAFF)
+    else:
+        yield AvailableAction(action=ACTION_MARK_PROTECTED, parties=_STAFF)
     yield ASK

@@ -84,6 +84,8 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
     "registration:decline": ExplainedEvent.KIND_DECLINE_RECEIVED,
     "registration:take-back-decline": ExplainedEvent.KIND_DECLINE_TAKEN_BACK,
     "consent:withdraw": ExplainedEvent.KIND_CONSENT_WITHDRAWN,
+    "registration:consent-of-one": ExplainedEvent.KIND_CONSENT_OF_ONE,
+    "consent:dissent": ExplainedEvent.KIND_DISSENT,
     "customer:update": ExplainedEvent.KIND_CHANGED,
     "customer:transfer": ExplainedEvent.KIND_MOVED,
     "customer:confirm-email": ExplainedEvent.KIND_ADDRESS_CONFIRMED,
@@ -106,7 +108,13 @@ _TO_GUARDIAN = ("consent_request", "consent_reminder")
 
 _ENDED_BY, _CUSTOMERSHIP_ENDED_BY = "registration:end", "customership:end"
 _WRONG_RECIPIENT = "registration:report-wrong-recipient"
-_BY_GUARDIAN = ("registration:decline", "registration:take-back-decline", "consent:withdraw")
+_BY_GUARDIAN = (
+    "registration:decline",
+    "registration:take-back-decline",
+    "registration:consent-of-one",
+    "consent:withdraw",
+    "consent:dissent",
+)
 
 _UNIT_PEOPLE = (PARTY_REGISTRAR, PARTY_CUSTOMER_SERVICE)
 _STAFF = (PARTY_CUSTOMER_SERVICE,)
@@ -353,7 +361,9 @@ class Explanation:
         registration = self.history.registration
         yield from to_public(registration).available_actions
         if self._has_ended or self._in_force:
-            yield from customer_actions(registration.kind, active=self._in_force)
+            yield from customer_actions(
+                registration.kind, active=self._in_force, protected=registration.is_protected
+            )
         else:
             yield ASK
 

@@ -41,6 +41,12 @@ _OF_ONE_MARKED = (
 """Actions for a person marked for deletion: a registration then waits for customer service (R19)."""
 
 
+_OF_ONE_PROTECTED = (
+    AvailableAction(action=ACTION_TRANSFER, parties=(PARTY_CUSTOMER_SERVICE,)),
+    AvailableAction(action=ACTION_ASK_CUSTOMER_SERVICE, parties=(PARTY_REGISTRAR,)),
+)
+
+
 def standing_of(
     known: LookUpPersonResponse, unit_id: str, *, for_staff: bool
 ) -> CheckPersonalIdentityCodeResponse:
@@ -64,6 +70,10 @@ def standing_of(
     elif known.standing == STANDING_BEING_REGISTERED and known.customer_id:
         # Marked for deletion: no transfer until customer service has decided.
         action = ACTION_ASK_CUSTOMER_SERVICE
+    if action == ACTION_TRANSFER and known.is_protected:
+        # A registrar's wish goes to customer service (R37). Nothing tells who it is, where, or why.
+        response.available_actions.extend(_OF_ONE_PROTECTED)
+        return response
     if action == ACTION_TRANSFER:
         response.recognition = f"{known.initials}, {known.unit_display_name}"
     if action is not None:
@@ -78,6 +88,6 @@ def _of_one_marked(
     response = CheckPersonalIdentityCodeResponse(standing=known.standing, available_actions=_OF_ONE_MARKED)
     if for_staff:
         response.customer = CUSTOMER.format(known.customer_unit_id, known.customer_id)
-    if known.customer_unit_id != unit_id:
+    if known.customer_unit_id != unit_id and not known.is_protected:
         response.recognition = f"{known.initials}, {known.unit_display_name}"
     return response

@@ -2,6 +2,7 @@
 
 import grpc
 from google.protobuf.message import Message
+from temporalio.common import SearchAttributePair
 
 from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest, Registration
 from liity.v1.reason_pb2 import (
@@ -12,6 +13,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
     DeclineConsentRequest,
+    DissentRequest,
     EditRequest,
     EditResponse,
     LinkToCustomerRequest,
@@ -19,6 +21,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     MakeWayResponse,
     ReactivateRequest,
     RecordConsentRequest,
+    RegistrationWorkflowInput,
     RejectRequest,
     RemindGuardianRequest,
     RemindGuardianResponse,
@@ -29,11 +32,12 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     VerifyIdentityRequest,
     WithdrawRequest,
 )
-from services.gateway.temporal.starter import WorkflowStarter
+from services.gateway.temporal.starter import Run, WorkflowStarter
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.refusal_message import to_refusal
 from services.runtime.temporal.names import RegistrationWorkflowNames as Names
-from services.runtime.temporal.updates import patiently, save_registration
+from services.runtime.temporal.search_attributes import KIND, STAGE, UNIT, kind_name, stage_name
+from services.runtime.temporal.updates import patiently, save_registration, update_with_start
 
 _CLOSED = {
     Names.RECORD_CONSENT: REASON_NOT_WAITING_FOR_CONSENT,
@@ -131,6 +135,30 @@ class RegistrationWorkflows(WorkflowStarter):
     async def take_back_decline(self, person_id: str, request: TakeBackDeclineRequest) -> Registration:
         """Takes a decline back."""
         return await self._decide(person_id, Names.TAKE_BACK_DECLINE, request.request_id, request)
+
+    async def dissent(self, registration: Registration, request: DissentRequest) -> Registration:
+        """Records a guardian's dissent; begins a run for it if the registration's own has ended."""
+        run = Run(
+            Names.WORKFLOW,
+            Names.workflow_id(registration.person_id),
+            "Dissent of a guardian",
+            RegistrationWorkflowInput(person_id=registration.person_id),
+            [
+                SearchAttributePair(STAGE, stage_name(registration.stage)),
+                SearchAttributePair(UNIT, registration.unit_id),
+                SearchAttributePair(KIND, kind_name(registration.kind)),
+            ],
+        )
+        response = await update_with_start(
+            self._temporal,
+            run.operation,
+            Names.DISSENT,
+            request,
+            f"{Names.DISSENT}/{request.request_id}",
+            StageResponse,
+            closed=REASON_NOT_WAITING_FOR_CONSENT,
+        )
+        return response.registration
 
     async def withdraw(self, person_id: str, request: WithdrawRequest) -> Registration:
         """Withdraws the registration."""

@@ -1,11 +1,10 @@
 """Saves a registration: gets a person ID for the personal identity code, and starts the workflow."""
 
 import uuid
+from collections.abc import Sequence
 
 from grpc import StatusCode
 
-from liity.identity.v1.account_service_pb2 import FindAccountRequest
-from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
 from liity.identity.v1.person_service_pb2 import (
     EnsurePersonRequest,
     EnsurePersonResponse,
@@ -31,14 +30,14 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from services.gateway.resource_names import UNIT
 from services.gateway.temporal.registrations import RegistrationWorkflows
+from services.gateway.use_cases.callers_address import CallersAddress
+from services.gateway.use_cases.similar_codes import SimilarCodeReports
 from services.gateway.use_recording import UseRecorder
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import FieldViolation, Refusal, invalid, reason_name, unavailable
 from services.runtime.rpc.peer import Peer
-from services.runtime.text.email_addresses import mailbox
 
 _ATTEMPTS = 3
-_LONGEST_ADDRESS = 254
 
 _TELLS_OF_A_PERSON = frozenset(
     {
@@ -59,7 +58,8 @@ class Saving:
         self._identity = identity
         self._registration = registration
         self._persons = PersonServiceStub(identity.channel)
-        self._accounts = AccountServiceStub(identity.channel)
+        self._own_address = CallersAddress(identity)
+        self._similar_codes = SimilarCodeReports(registration)
         self._registrations = RegistrationServiceStub(registration.channel)
         self._workflows = workflows
         self._uses = uses
@@ -87,10 +87,11 @@ class Saving:
             unit_id=unit_id,
             form=request.form,
             account_id=caller.account_id,
-            registrars_address=await self._is_registrars(request, caller.account_id),
+            registrars_email=await self._registrars_email(request),
             guardian_email_confirmed=request.guardian_email_confirmed,
         )
         violations: list[FieldViolation] = []
+        others: Sequence[str] = ()
         if request.HasField("missing_personal_identity_code"):
             missing = request.missing_personal_identity_code
             prepare.person_id = await self._ensure_person_without_code(request.request_id, unit_id)
@@ -104,6 +105,7 @@ class Saving:
             else:
                 prepare.person_id = person.person_id
                 prepare.birth_date.CopyFrom(person.birth_date)
+                others = person.other_sign_person_ids
             birth_date = prepare.birth_date
         if prepare.person_id:
             current_request().subjects.add(prepare.person_id)
@@ -131,18 +133,17 @@ class Saving:
             return prepared.registration
         if prepared.returning:
             await self._workflows.make_way(prepare.person_id, request.request_id)
-        return await self._workflows.save(create)
+        saved = await self._workflows.save(create)
+        await self._similar_codes.report([(prepare.person_id, others)])
+        return saved
 
-    async def _is_registrars(self, request: RegisterCustomerRequest, account_id: str) -> bool:
-        """Whether the guardian's address is the registrar's own, and that is not confirmed (R40)."""
-        address = request.form.related_person.email
-        asks_guardian = request.form.applicant == APPLICANT_GUARDIAN and not request.form.HasField(
-            "paper_consent"
-        )
-        if request.guardian_email_confirmed or not asks_guardian or not 0 < len(address) <= _LONGEST_ADDRESS:
-            return False
-        find = FindAccountRequest(email=mailbox(address))
-        return (await self._identity.call(self._accounts.FindAccount, find)).account_id == account_id
+    async def _registrars_email(self, request: RegisterCustomerRequest) -> str:
+        """The registrar's address, if a guardian's may be it and that is not confirmed (R40)."""
+        form = request.form
+        asks_guardian = form.applicant == APPLICANT_GUARDIAN and not form.HasField("paper_consent")
+        if request.guardian_email_confirmed or not asks_guardian:
+            return ""
+        return await self._own_address.read_for(form)
 
     async def _make_known(self, create: CreateRegistrationRequest) -> None:
         """Repeats the update for a registration that this Save stored before: the first may have been lost.

@@ -2,7 +2,7 @@
 
 import grpc
 
-from liity.identity.v1.person_service_pb2 import PrepareCodeChangeRequest
+from liity.identity.v1.person_service_pb2 import FindPersonRequest, PrepareCodeChangeRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1.customer_service_pb2 import Customer, GetCustomerRequest, RecordCodeChangeRequest
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
@@ -13,6 +13,7 @@ from liity.v1.reason_pb2 import REASON_HETU_OF_ANOTHER_PERSON
 from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED
 from services.gateway.resource_names import CUSTOMER, REGISTRATION
 from services.gateway.temporal.customers import CustomerWorkflows
+from services.gateway.use_cases.similar_codes import SimilarCodeReports
 from services.gateway.use_recording import UseRecorder
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import Refusal, reason_name
@@ -29,6 +30,7 @@ class CodeChanges:
         self._registration = registration
         self._workflows = workflows
         self._uses = uses
+        self._similar_codes = SimilarCodeReports(registration)
         self._persons = PersonServiceStub(identity.channel)
         self._customers = CustomerServiceStub(registration.channel)
         self._registrations = RegistrationServiceStub(registration.channel)
@@ -68,7 +70,12 @@ class CodeChanges:
             change=prepare.change,
             birth_date=prepared.birth_date,
         )
-        return await self._workflows.change_code(stored.person_id, record, stored.unit_id)
+        other_id = await self._workflows.change_code(stored.person_id, record, stored.unit_id)
+        if not other_id:
+            find = FindPersonRequest(personal_identity_code=prepare.personal_identity_code)
+            found = await self._identity.call(self._persons.FindPerson, find)
+            await self._similar_codes.report([(stored.person_id, found.other_sign_person_ids)])
+        return other_id
 
     async def _code_of_another(self, known: LookUpPersonResponse) -> CodeOfAnotherPerson:
         detail = CodeOfAnotherPerson()

@@ -78,6 +78,8 @@ class UsableLink(NamedTuple):
     subject: str
     issue_request_id: str
     used: bool
+    guardian: int
+    """To which of two guardians a consent's link was mailed (R39): 1 or 2."""
 
 
 class IssuedLink(NamedTuple):
@@ -156,6 +158,7 @@ class Links(LinkServiceServicer):
                     expires_at=end,
                     request_id=request.request_id,
                     created_at=now(),
+                    guardian=request.guardian or 1,
                 )
                 .on_conflict_do_nothing(index_elements=[Link.purpose, Link.request_id])
                 .returning(Link.link_id)
@@ -174,7 +177,10 @@ class Links(LinkServiceServicer):
     async def CheckLink(self, request: CheckLinkRequest, context: object) -> CheckLinkResponse:
         link = await self._door.open(request.purpose, request.token, request.request_id)
         return CheckLinkResponse(
-            link_id=link.link_id, subject=link.subject, issue_request_id=link.issue_request_id
+            link_id=link.link_id,
+            subject=link.subject,
+            issue_request_id=link.issue_request_id,
+            guardian=link.guardian,
         )
 
     @override
@@ -194,6 +200,9 @@ class Links(LinkServiceServicer):
     @override
     async def RedeemLink(self, request: RedeemLinkRequest, context: object) -> RedeemLinkResponse:
         async with self._single.connect() as connection:
+            if request.check_only:
+                await usable_link(connection, request.link_id, request.request_id)
+                return RedeemLinkResponse()
             await redeem_link(connection, request.link_id, request.request_id, request.consent_state)
         return RedeemLinkResponse()
 
@@ -210,6 +219,7 @@ class Links(LinkServiceServicer):
                 if request.HasField("consent_state_time")
                 else None,
                 only_to_registrar=request.only_to_registrar,
+                guardian=request.guardian,
             )
         return VoidLinksResponse()
 
@@ -226,8 +236,11 @@ async def void_links(
     consent_state_at: datetime | None = None,
     *,
     only_to_registrar: bool = False,
+    guardian: int = 0,
 ) -> None:
     """Voids the subject's unused links, except the one that `kept_request_id` issued.
+
+    With `guardian`, only those of consent that were mailed to this one of two.
 
     If the consent was withdrawn, the links that tell that it was given tell that from then on.
     """
@@ -250,6 +263,7 @@ async def void_links(
             Link.voided_at.is_(None),
             Link.request_id != kept_request_id,
             Link.to_registrar.is_(True) if only_to_registrar else true(),
+            Link.guardian == guardian if guardian else true(),
         )
         .values(voided_at=now(), consent_state=consent_state or None, consent_state_at=consent_state_at)
     )
@@ -267,6 +281,7 @@ async def _consent_link(connection: AsyncConnection, link_id: str) -> GetConsent
             Link.used_at,
             Link.voided_at,
             Link.expires_at,
+            Link.guardian,
         ).where(Link.link_id == link_id)
     )
     link = found.one_or_none()
@@ -284,6 +299,7 @@ async def _consent_link(connection: AsyncConnection, link_id: str) -> GetConsent
         state_time=link.consent_state_at or ended_at,
         expire_time=link.expires_at,
         link_id=link.link_id,
+        guardian=link.guardian,
     )
 
 
@@ -297,6 +313,7 @@ async def usable_link(connection: AsyncConnection, link_id: str, request_id: str
             Link.used_request_id,
             Link.voided_at,
             Link.expires_at,
+            Link.guardian,
         ).where(Link.link_id == link_id)
     )
     link = found.one_or_none()
@@ -305,12 +322,12 @@ async def usable_link(connection: AsyncConnection, link_id: str, request_id: str
     if link.used_at is not None:
         if link.used_request_id != request_id:
             raise failed_precondition(REASON_LINK_USED)
-        return UsableLink(link_id, link.subject, link.request_id, used=True)
+        return UsableLink(link_id, link.subject, link.request_id, used=True, guardian=link.guardian)
     if link.voided_at is not None:
         raise failed_precondition(REASON_LINK_VOID)
     if link.expires_at <= now():
         raise failed_precondition(REASON_LINK_EXPIRED)
-    return UsableLink(link_id, link.subject, link.request_id, used=False)
+    return UsableLink(link_id, link.subject, link.request_id, used=False, guardian=link.guardian)
 
 
 async def redeem_link(

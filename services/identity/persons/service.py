@@ -1,6 +1,6 @@
 """PersonService: personal identity codes and the persons they belong to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -50,7 +50,7 @@ from liity.v1.reason_pb2 import REASON_INVALID_DATE, REASON_PERSON_NOT_FOUND
 from services.identity import hetu, privacy_export
 from services.identity.accounts.sessions import require_session
 from services.identity.links.tokens import new_id
-from services.identity.models import Link, Person
+from services.identity.models import CodeChange, Credential, Link, Person
 from services.identity.persons import code_history, merge_undo
 from services.identity.persons.vault import HetuVault
 from services.runtime.clock import helsinki_day, now, to_proto_date
@@ -117,7 +117,14 @@ _UNRETAIN = (
     .values(retained_at=None)
 )
 
-_RELEASE = delete(Person).where(Person.retained_at.is_(None))
+_RELEASE = delete(Person).where(
+    Person.retained_at.is_(None),
+    # Whoever has these is no mere outcome of a Save, whatever became of the mark: ErasePerson erases them.
+    *(
+        ~select(table.person_id).where(table.person_id == Person.person_id).exists()
+        for table in (Credential, CodeChange)
+    ),
+)
 
 _FIND_MANY = select(_WHOSE, Person.hetu_index).where(
     Person.hetu_index == func.any(bindparam("indexes", type_=ARRAY(LargeBinary)))
@@ -141,19 +148,18 @@ class Persons(PersonServiceServicer):
         parsed = self._parse(request.personal_identity_code)
         async with self._single.connect() as connection:
             person_id = await _find(connection, self._vault.indexes(parsed))
-            others = hetu.other_signs(parsed, today=helsinki_day(now()))
-            indexes = [index for other in others for index in self._vault.indexes(other)]
-            alike = await connection.execute(_FIND_MANY, {"indexes": indexes})
+            alike = await self._with_other_signs(connection, [parsed])
         return FindPersonResponse(
             person_id=person_id or "",
             birth_date=to_proto_date(parsed.birth_date),
-            other_sign_person_ids=sorted({row.person_id for row in alike} - {person_id}),
+            other_sign_person_ids=sorted(alike[parsed.code] - {person_id}),
         )
 
     @override
     async def EnsurePerson(self, request: EnsurePersonRequest, context: object) -> EnsurePersonResponse:
         await self._require_session(request.session_id)
-        return await self._ensure(self._parse(request.personal_identity_code), None)
+        parsed = self._parse(request.personal_identity_code)
+        return (await self._add_other_signs([parsed], [await self._ensure(parsed, None)]))[0]
 
     @override
     async def BatchFindPersons(
@@ -189,7 +195,7 @@ class Persons(PersonServiceServicer):
             persons = [await self._ensure(code, hold_until) for code in parsed]
         else:
             persons = await self._ensure_many(parsed, hold_until)
-        return BatchEnsurePersonsResponse(persons=persons)
+        return BatchEnsurePersonsResponse(persons=await self._add_other_signs(parsed, persons))
 
     @override
     async def BatchReleasePersons(
@@ -198,6 +204,33 @@ class Persons(PersonServiceServicer):
         async with self._single.connect() as connection:
             await connection.execute(_RELEASE.where(Person.person_id.in_(request.person_ids)))
         return BatchReleasePersonsResponse()
+
+    async def _add_other_signs(
+        self, codes: Sequence[hetu.Hetu], persons: list[EnsurePersonResponse]
+    ) -> list[EnsurePersonResponse]:
+        """The persons of the codes, with those whose codes differ by the century sign alone (R45)."""
+        async with self._single.connect() as connection:
+            alike = await self._with_other_signs(connection, codes)
+        for code, person in zip(codes, persons, strict=True):
+            person.other_sign_person_ids.extend(sorted(alike[code.code] - {person.person_id}))
+        return persons
+
+    async def _with_other_signs(
+        self, connection: AsyncConnection, codes: Iterable[hetu.Hetu]
+    ) -> dict[str, set[str]]:
+        """The persons whose codes differ from some codes by the century sign alone, by code."""
+        today = helsinki_day(now())
+        found: dict[str, set[str]] = {}
+        codes_of: dict[bytes, list[str]] = {}
+        async for parsed in one_by_one(codes):
+            found[parsed.code] = set()
+            for other in hetu.other_signs(parsed, today=today):
+                for index in self._vault.indexes(other):
+                    codes_of.setdefault(index, []).append(parsed.code)
+        for row in await connection.execute(_FIND_MANY, {"indexes": list(codes_of)}):
+            for code in codes_of[row.hetu_index]:
+                found[code].add(row.person_id)
+        return found
 
     async def _ensure(self, parsed: hetu.Hetu, hold_until: datetime | None) -> EnsurePersonResponse:
         indexes = self._vault.indexes(parsed)

@@ -4,6 +4,7 @@ import asyncio
 import imaplib
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -48,7 +49,7 @@ class Inbox:
 
     async def collect(self) -> int:
         """Takes the unread mails; returns how many there were."""
-        connection = await asyncio.to_thread(self._connect)
+        connection = await self._connected()
         try:
             numbers = await asyncio.to_thread(_unread, connection)
             for number in numbers:
@@ -61,6 +62,16 @@ class Inbox:
             return len(numbers)
         finally:
             await asyncio.to_thread(connection.shutdown)
+
+    async def _connected(self) -> imaplib.IMAP4:
+        connecting = asyncio.ensure_future(asyncio.to_thread(self._connect))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            # The thread goes on: what it opens is closed here, for nobody else knows it.
+            with suppress(imaplib.IMAP4.error, OSError, ValueError):
+                await asyncio.to_thread((await connecting).shutdown)
+            raise
 
     def _connect(self) -> imaplib.IMAP4:
         settings = self._settings

@@ -23,6 +23,7 @@ from liity.v1.customer_form_pb2 import Language
 from services.notification.mail.markdown import to_html, to_text, wrap
 from services.runtime.clock import HELSINKI, last_good_day
 from services.runtime.settings import RuntimeSettings
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOCALES = {"fi": "fi", "sv": "sv", "en": "en_GB"}
@@ -36,6 +37,12 @@ _DAY_AND_HOUR = {
     "sv": "{day} kl. {time} (finsk tid)",
     "en": "{day} at {time} (Finnish time)",
 }
+_UNNAMED_UNITS = {
+    "fi": "Yksikkö, jonka nimeä ei kerrota viestissä",
+    "sv": "En enhet vars namn inte nämns i meddelandet",
+    "en": "A unit that is not named in the message",
+}
+"""In place of the name of a protected person's unit (R37)."""
 _LINK_PAGES = {
     "consent_request": "consent",
     "consent_reminder": "consent",
@@ -75,8 +82,11 @@ def render(
     """Renders the template that the content's field names."""
     template = template_of(request)
     language = Language.Name(request.language).removeprefix("LANGUAGE_").lower()
+    content = dict(_content(template, getattr(request, template), settings.web_url))
+    if content.get("unit_display_name") == UNNAMED_UNIT:
+        content["unit_display_name"] = _UNNAMED_UNITS[language]
     variables = {
-        **_content(template, getattr(request, template), settings.web_url),
+        **content,
         "language": language,
         "book_tips": book_tips,
         "web_url": settings.web_url,

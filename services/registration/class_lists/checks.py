@@ -1,6 +1,7 @@
 """Checks a class list's rows: forms by the rules of a Save, known persons, and who is gone (R41)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -12,6 +13,7 @@ from liity.registration.v1.class_list_service_pb2 import (
     WrongField,
 )
 from liity.registration.v1.unit_service_pb2 import UnitKind
+from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.reason_pb2 import REASON_UNIT_CLOSED, REASON_UNIT_NOT_FOUND
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
@@ -21,6 +23,8 @@ from liity.v1.registration_service_pb2 import (
 from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, missing_code_errors, normalise
+from services.registration.registrations import guardian_addresses
+from services.registration.rules import consent_needed, guardians_of
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, not_found
 from services.runtime.slices import one_by_one
@@ -29,7 +33,7 @@ from services.runtime.text.cleaning import clean_line
 
 async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> CheckClassListResponse:
     """The rows with an error, the persons who are known, and who is gone. Raises as `open_unit` does."""
-    unit_id, answer = request.unit_id, CheckClassListResponse()
+    unit_id, today, answer = request.unit_id, helsinki_day(now()), CheckClassListResponse()
     async with engine.connect() as connection:
         unit_kind = await open_unit(connection, unit_id)
         persons = {row.row_number: row.person_id for row in request.rows if row.person_id}
@@ -38,14 +42,28 @@ async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> Che
         known = await _known(connection, unit_id, person_ids)
         if request.complete:
             await _add_gone(connection, unit_id, person_ids, answer)
+    wrong: dict[int, list[FieldViolation]] = {}
+    children: dict[int, CustomerForm] = {}
     async for row in one_by_one(request.rows):
         person_id = persons.get(row.row_number, "")
         if person_id in known:
             # Nothing is done with the row: its form does not matter.
             standing = answer.standings.add(row_number=row.row_number, person_id=person_id)
             standing.MergeFrom(known[person_id])
-        elif errors := _errors(row, unit_kind):
-            answer.wrong_rows.add(row_number=row.row_number, wrong_fields=errors)
+            continue
+        form = normalise(row.form)
+        born, errors = _birth_date(row, today)
+        errors += form_errors(form, birth_date=born, unit_kind=unit_kind, today=today)
+        wrong[row.row_number] = errors
+        if born is not None and form.related_person.email and consent_needed(born, today, form):
+            children[row.row_number] = form
+    for number, doubts in (await _doubts_of_guardians(engine, request, children)).items():
+        told = {error.field for error in wrong[number]}
+        wrong[number] += (doubt for doubt in doubts if doubt.field not in told)
+    for number, errors in wrong.items():
+        if errors:
+            fields = [WrongField(field=field, reason=reason) for field, reason in errors]
+            answer.wrong_rows.add(row_number=number, wrong_fields=fields)
     return answer
 
 
@@ -126,12 +144,24 @@ async def open_unit(connection: AsyncConnection, unit_id: str) -> UnitKind.Value
     return kind
 
 
-def _errors(row: ClassListRow, unit_kind: UnitKind.ValueType) -> list[WrongField]:
-    today = helsinki_day(now())
-    errors: list[FieldViolation] = []
+async def _doubts_of_guardians(
+    engine: AsyncEngine, request: CheckClassListRequest, children: Mapping[int, CustomerForm]
+) -> dict[int, list[FieldViolation]]:
+    """What must be confirmed of the guardians' addresses, by row (R40). Families of the list count, too."""
+    async with engine.connect() as connection:
+        known = await guardian_addresses.families(connection, request.unit_id, children.values())
+    for form in children.values():
+        for guardian in guardians_of(form).values():
+            known[guardian.email].add(form.last_name.casefold())
+    return {
+        number: guardian_addresses.doubts(form, known, request.registrars_email)
+        for number, form in children.items()
+        if number not in request.confirmed_address_rows
+    }
+
+
+def _birth_date(row: ClassListRow, today: date) -> tuple[date | None, list[FieldViolation]]:
+    """The date of birth, and what is wrong with one that was given instead of a code."""
     if row.HasField("missing_code"):
-        born, errors = missing_code_errors(row.missing_code, today)
-    else:
-        born = proto_dates.birth_date(row.birth_date, today) if row.HasField("birth_date") else None
-    errors += form_errors(normalise(row.form), birth_date=born, unit_kind=unit_kind, today=today)
-    return [WrongField(field=field, reason=reason) for field, reason in errors]
+        return missing_code_errors(row.missing_code, today)
+    return proto_dates.birth_date(row.birth_date, today) if row.HasField("birth_date") else None, []

@@ -14,7 +14,7 @@ from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_VOID
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
 from services.registration.audit.entries import use_row
 from services.registration.db.models import customer_changes, customers, registrations
-from services.registration.registrations import queries
+from services.registration.registrations import guardians, queries
 from services.runtime.clock import now
 from services.runtime.rpc.errors import failed_precondition, not_found
 
@@ -24,6 +24,7 @@ _OF_GUARDIAN_ASKED = (
     # A literal: the planner needs it to use the partial index.
     registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
     registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+    ~queries.ASKS_OTHER_GUARDIAN,
 )
 
 _MARK_CUSTOMER = (
@@ -84,8 +85,10 @@ _CONFIRM = (
 
 async def mark_undeliverable(connection: AsyncConnection, address: str) -> None:
     """Marks an address undeliverable, for everybody whose mail goes there."""
-    refused = {"address": address, "moment": now()}
+    moment = now()
+    refused = {"address": address, "moment": moment}
     await connection.execute(_MARK_GUARDIAN, refused)
+    await guardians.mark_address(connection, address, moment)
     await connection.execute(_MARK_CUSTOMER, refused)
 
 
@@ -93,6 +96,7 @@ async def mark_delivered(connection: AsyncConnection, address: str) -> None:
     """Marks an address deliverable again."""
     taken = {"address": address}
     await connection.execute(_CLEAR_GUARDIAN, taken)
+    await guardians.mark_address(connection, address, None)
     await connection.execute(_CLEAR_CUSTOMER, taken)
 
 

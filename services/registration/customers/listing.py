@@ -12,6 +12,7 @@ from sqlalchemy import CTE, ColumnElement, Integer, RowMapping, Select, intersec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1 import customer_service_pb2 as pb
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_ACTIVE,
@@ -20,7 +21,9 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_INVALID_PAGE_TOKEN
 from services.registration.db.models import customer_names, customers, registrations
+from services.registration.db.protected import is_protected
 from services.registration.forms import name_keys, proto_dates
+from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import FieldViolation, invalid
 from services.runtime.stages import STARTING
 
@@ -52,6 +55,9 @@ async def page(connection: AsyncConnection, request: pb.SearchCustomersRequest) 
     )
     if keys:
         statement = statement.where(customers.c.customer_id == _found_by(request.unit_id, keys).c.customer_id)
+    if current_actor().role == ROLE_CUSTOMER_SERVICE:
+        # The list of a unit would tell the unit of a protected person without a reason (R37).
+        statement = statement.where(~is_protected(customers.c.person_id))
     statement = _filtered(statement, request)
     if request.page_token:
         statement = statement.where(tuple_(*_PLACE) > tuple_(*_position(request.page_token)))

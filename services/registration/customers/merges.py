@@ -19,6 +19,7 @@ from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, MergedCustomer
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
+    REASON_ONE_IS_PROTECTED,
     REASON_ONLINE_ACCESS_WOULD_END,
     REASON_REGISTRATION_WAITS,
     REASON_REQUEST_ID_REUSED,
@@ -29,6 +30,7 @@ from services.registration.audit.entries import use_row
 from services.registration.customers import merge_undo
 from services.registration.db.mapping import told_account
 from services.registration.db.models import consents, customers, disclosures, merges, registrations, units
+from services.registration.db.protected import unit_name_of
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
@@ -118,7 +120,7 @@ MERGES = (
                     "name",
                     merges.c.merged_unit_id + "/" + merges.c.merged_customer_id,
                     "unit_display_name",
-                    units.c.display_name,
+                    unit_name_of(customers.c.person_id),
                     "merged_by_display_name",
                     merges.c.merged_by_display_name,
                     "merged_at",
@@ -252,6 +254,8 @@ async def _locked(
     if merged["kind"] == CUSTOMER_KIND_ONLINE and kept["kind"] == CUSTOMER_KIND_CD_BORROWER:
         # The merged person's credentials are erased, and a CD borrower gets no new ones.
         raise failed_precondition(REASON_ONLINE_ACCESS_WOULD_END)
+    if len({bool(row["profile"].get("protected_person")) for row in (kept, merged)}) > 1:
+        raise failed_precondition(REASON_ONE_IS_PROTECTED)
     if any(row["stage"] in NOT_BEGUN for row in saved):
         raise failed_precondition(REASON_REGISTRATION_WAITS)
     of_merged = [row for row in saved if row["customer_id"] == request.merged_customer_id]

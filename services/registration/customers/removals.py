@@ -29,9 +29,10 @@ from services.registration.audit.entries import use_row
 from services.registration.customers.merges import MERGES
 from services.registration.db.mapping import Row
 from services.registration.db.models import consents, customers, registrations, removals
-from services.registration.registrations import queries
+from services.registration.registrations import guardians, queries
 from services.registration.rules import AGE_OF_OWN_DECISION, full_years
 from services.runtime.clock import helsinki_day, now
+from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import already_exists, failed_precondition, not_found
 from services.runtime.stages import NOT_BEGUN, STARTING
@@ -162,7 +163,7 @@ async def end(connection: AsyncConnection, request: EndCustomershipRequest) -> d
         raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
     moment = now()
     if request.withdrawn_registration_id:
-        await _withdraw_consent(connection, customer, request.withdrawn_registration_id, moment)
+        await _withdraw_consent(connection, customer, request, moment)
     marked = (await connection.execute(_MARK, {**by_id, "moment": moment})).mappings().one()
     await connection.execute(_COMPLETE_REGISTRATIONS, {**by_id, "moment": moment})
     removal = {
@@ -231,11 +232,14 @@ async def report_loan(connection: AsyncConnection, customer_id: str) -> None:
 
 
 async def _withdraw_consent(
-    connection: AsyncConnection, customer: RowMapping, registration_id: str, moment: datetime
+    connection: AsyncConnection, customer: RowMapping, request: EndCustomershipRequest, moment: datetime
 ) -> None:
     """Records that the guardian withdrew the consent (R38). FAILED_PRECONDITION (NO_CONSENT_TO_WITHDRAW)."""
-    await _require_standing(connection, customer, registration_id)
+    registration_id = request.withdrawn_registration_id
+    guardian = request.withdrawn_guardian or FIRST_GUARDIAN
+    await _require_standing(connection, customer, registration_id, guardian)
     await connection.execute(_WITHDRAW_CONSENT, {"withdrawn": registration_id, "moment": moment})
+    await guardians.withdraw(connection, registration_id, guardian, moment)
     use = use_row("consent:withdraw", [registration_id, customer["customer_id"], customer["person_id"]])
     await connection.execute(queries.INSERT_USE, use)
 
@@ -249,13 +253,18 @@ async def check_withdrawal(connection: AsyncConnection, request: CheckConsentWit
         return
     if customer["state"] != CUSTOMER_STATE_ACTIVE:
         raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
-    await _require_standing(connection, customer, request.registration_id)
+    guardian = request.guardian or FIRST_GUARDIAN
+    await _require_standing(connection, customer, request.registration_id, guardian)
 
 
-async def _require_standing(connection: AsyncConnection, customer: RowMapping, registration_id: str) -> None:
-    """Refuses if the customership does not rest on a registration's consent, or no longer on any."""
+async def _require_standing(
+    connection: AsyncConnection, customer: RowMapping, registration_id: str, guardian: int
+) -> None:
+    """Refuses if the customership does not rest on the guardian's consent, or no longer on any."""
     standing = await connection.scalar(_STANDING_CONSENT, {"id": customer["customer_id"]})
-    if standing != registration_id or not _is_child(customer["birth_date"]):
+    stands = standing == registration_id and _is_child(customer["birth_date"])
+    # Who does not agree to the other guardian's consent cannot withdraw it (R39).
+    if not (stands and await guardians.may_withdraw(connection, registration_id, guardian)):
         raise failed_precondition(REASON_NO_CONSENT_TO_WITHDRAW)
 
 

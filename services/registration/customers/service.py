@@ -32,6 +32,7 @@ from services.registration.customers import (
     listing,
     merge_undo,
     online,
+    protection,
     removals,
     temporary_need,
     transfers,
@@ -43,7 +44,9 @@ from services.registration.db.mapping import mail_address, profile_row
 from services.registration.db.models import customer_changes, customer_names, customers, registrations, units
 from services.registration.forms.edits import apply_mask, editing_errors, on_their_own
 from services.registration.forms.normalise import from_json, normalise
+from services.registration.forms.withholding import withhold
 from services.registration.registrations import queries
+from services.registration.registrations.guardian_addresses import doubts_of_edit
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import (
     already_exists,
@@ -297,6 +300,32 @@ class CustomerServicer(CustomerServiceServicer):
                 registration = await go_online.convert(connection, request, row, registration_id)
         return pb.ConvertToOnlineResponse(registration=registration)
 
+    @override
+    async def MarkProtected(
+        self, request: pb.MarkProtectedRequest, _context: object
+    ) -> pb.MarkProtectedResponse:
+        """Marks a person as protected (R37)."""
+        async with self._engine.begin() as connection:
+            await protection.mark(connection, request)
+        return pb.MarkProtectedResponse()
+
+    @override
+    async def RemoveProtection(
+        self, request: pb.RemoveProtectionRequest, _context: object
+    ) -> pb.RemoveProtectionResponse:
+        """Takes the mark back (R37)."""
+        async with self._engine.begin() as connection:
+            await protection.remove(connection, request)
+        return pb.RemoveProtectionResponse()
+
+    @override
+    async def GetProtectedDetails(
+        self, request: pb.GetProtectedDetailsRequest, _context: object
+    ) -> pb.GetProtectedDetailsResponse:
+        """Reads what is withheld of a protected person, for a reason (R37)."""
+        async with self._engine.begin() as connection:
+            return pb.GetProtectedDetailsResponse(details=await protection.details(connection, request))
+
 
 async def _row_of_unit(connection: AsyncConnection, customer_id: str, unit_id: str) -> RowMapping:
     """The unit's customer, locked for a change. NOT_FOUND (CUSTOMER_NOT_FOUND)."""
@@ -324,8 +353,21 @@ async def _change(
     errors = editing_errors(
         before, after, mask, birth_date=row["birth_date"], unit_kind=row["unit_kind"], today=today
     )
+    if not errors and not request.guardian_email_confirmed:
+        errors = await doubts_of_edit(
+            connection,
+            row["unit_id"],
+            before,
+            after,
+            birth_date=row["birth_date"],
+            today=today,
+            registrars_email=request.registrars_email,
+        )
     if errors:
         raise invalid(errors)
+    if after.protected_person:
+        after, withheld = withhold(after)
+        await protection.keep(connection, row["person_id"], withheld)
     changed = profile_row(after) | {"updated_at": now(), "version": row["version"] + 1}
     search_keys = changed.pop("search_keys")
     address, previous = mail_address(after), mail_address(before)

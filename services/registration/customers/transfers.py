@@ -19,12 +19,14 @@ from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_HAS_ENDED,
     REASON_NOT_REGISTERED,
     REASON_REQUEST_ID_REUSED,
+    REASON_TRANSFER_BY_CUSTOMER_SERVICE,
     REASON_UNIT_CLOSED,
     REASON_UNIT_NOT_FOUND,
 )
 from services.registration.audit.entries import use_row
 from services.registration.db.mapping import told_account
 from services.registration.db.models import customers, registrations, transfers, units
+from services.registration.db.protected import is_protected
 from services.registration.registrations import queries
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor
@@ -49,6 +51,7 @@ _MADE_BEFORE = (
     .join(registrations, registrations.c.registration_id == transfers.c.registration_id)
     .where(transfers.c.request_id == bindparam("request"))
 )
+_IS_PROTECTED = select(is_protected(bindparam("person")))
 _UNIT = select(units.c.unit_id, units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
 
 
@@ -72,13 +75,20 @@ _MOVE_CUSTOMER = (
 _INSERT_TRANSFER = insert(transfers)
 
 
-async def transfer(connection: AsyncConnection, request: TransferCustomerRequest) -> TransferCustomerResponse:
-    """Transfers a person, in the connection's transaction; errors as the contract's."""
+async def transfer(
+    connection: AsyncConnection, request: TransferCustomerRequest, *, decided: bool = False
+) -> TransferCustomerResponse:
+    """Transfers a person, in the connection's transaction; errors as the contract's.
+
+    `decided`: customer service has decided so, by another call.
+    """
     person = {"person": request.person_id}
     saved = (await connection.execute(_LOCK_REGISTRATIONS, person)).mappings().all()
     made = await _made_before(connection, request)
     if made is not None:
         return _to_message(made)
+    if not decided:
+        await _require_allowed(connection, request.person_id)
     customer = (await connection.execute(_LOCK_CUSTOMER, person)).mappings().first()
     latest = _in_force(request.unit_id, saved, customer)
     await _require_open(connection, request.unit_id)
@@ -117,6 +127,15 @@ async def check(connection: AsyncConnection, request: CheckTransferRequest) -> N
     customer = (await connection.execute(_CUSTOMER, person)).mappings().first()
     _in_force(request.unit_id, saved, customer)
     await _require_open(connection, request.unit_id)
+    await _require_allowed(connection, request.person_id)
+
+
+async def _require_allowed(connection: AsyncConnection, person_id: str) -> None:
+    """Customer service alone moves protected persons (R37)."""
+    if current_actor().role != ROLE_CUSTOMER_SERVICE and await connection.scalar(
+        _IS_PROTECTED, {"person": person_id}
+    ):
+        raise failed_precondition(REASON_TRANSFER_BY_CUSTOMER_SERVICE)
 
 
 async def _require_open(connection: AsyncConnection, unit_id: str) -> None:

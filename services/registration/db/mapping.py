@@ -1,7 +1,8 @@
 """Mapping between protobuf messages and table rows."""
 
 import secrets
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Executable, RowMapping
@@ -18,9 +19,14 @@ from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_UNCONFIRMED,
     EMAIL_STATE_UNSPECIFIED,
 )
-from liity.v1.registration_pb2 import MISSING_CODE_REASON_UNSPECIFIED
+from liity.v1.registration_pb2 import (
+    GUARDIAN_ANSWER_UNSPECIFIED,
+    MISSING_CODE_REASON_UNSPECIFIED,
+    GuardianState,
+)
 from services.registration.forms import name_keys
 from services.registration.forms.normalise import to_json
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 
 Row = RowMapping | dict[str, Any]
 
@@ -105,15 +111,16 @@ def consent_row(
 def mailing_details(
     form: CustomerForm, unit_id: str, unit_display_name: str, registrar_account_id: str
 ) -> MailingDetails:
-    """The recipients of mail, by the current form."""
+    """The recipients of mail, by the current form. No mail names the unit of a protected person (R37)."""
     return MailingDetails(
         first_names=form.first_names,
         language=form.language,
         customer_email=mail_address(form),
         related_person_email=form.related_person.email,
+        other_guardian_email=form.other_guardian.email,
         credentials_recipient=form.credentials_recipient,
         unit_id=unit_id,
-        unit_display_name=unit_display_name,
+        unit_display_name=UNNAMED_UNIT if form.protected_person else unit_display_name,
         registrar_account_id=registrar_account_id,
         kind=form.kind,
     )
@@ -149,4 +156,21 @@ def to_message(row: Row) -> Registration:
         undeliverable_time=row["undeliverable_since"],
         decline_time=row["declined_at"],
         decline_end_time=row["decline_ends_at"],
+        other_guardian_asked=row["asks_other_guardian"],
+        both_guardians_needed=row["both_guardians_needed"],
+        guardians=[_guardian(each) for each in row["guardians"] or ()],
+        is_protected=row["is_protected"],
     )
+
+
+def _guardian(stored: Mapping[str, Any]) -> GuardianState:
+    state = GuardianState(guardian=stored["guardian"], answer=stored["answer"] or GUARDIAN_ANSWER_UNSPECIFIED)
+    moments = (
+        (state.answer_time, "answered_at"),
+        (state.undeliverable_time, "undeliverable_since"),
+        (state.wrong_recipient_time, "wrong_recipient_since"),
+    )
+    for told, column in moments:
+        if stored[column] is not None:
+            told.FromDatetime(datetime.fromisoformat(stored[column]).astimezone(UTC))
+    return state

@@ -131,6 +131,17 @@ class Namesake(Base):
     )
 
 
+class ProtectedPerson(Base):
+    """A protected person (R37). What is withheld stands here alone, in neither customer nor form."""
+
+    __tablename__ = "protected_persons"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    withheld: Mapped[Json]
+    """A form with the withheld fields alone."""
+    marked_at: Mapped[datetime]
+
+
 class CustomerName(Base):
     """A search key of a customer (R15)."""
 
@@ -294,6 +305,43 @@ class Registration(Base):
     """When the guardian declined, until that is taken back or ends the registration (R38)."""
     decline_ends_at: Mapped[datetime | None]
     """When the registration ends for it."""
+    both_guardians_needed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """If two guardians are asked, the consent of both is needed (R39)."""
+
+
+class Guardian(Base):
+    """One of two guardians who are asked for consent (R39): answer and address. A single guardian has no row.
+
+    Deleted when the registration ends; kept with the customership.
+    """
+
+    __tablename__ = "guardians"
+    __table_args__ = (
+        # Dissents for the work list: who declines while another's consent stands.
+        Index(
+            "ix_guardians_dissents",
+            "answered_at",
+            postgresql_where=text("answer = 2 AND acknowledged_at IS NULL"),
+        ),
+    )
+
+    registration_id: Mapped[str] = mapped_column(
+        ForeignKey("registrations.registration_id", ondelete="CASCADE"), primary_key=True
+    )
+    guardian: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    """1: the form's `related_person`; 2: its `other_guardian`."""
+    undeliverable_since: Mapped[datetime | None]
+    wrong_recipient_since: Mapped[datetime | None]
+    answer: Mapped[int | None] = mapped_column(SmallInteger)
+    answered_at: Mapped[datetime | None]
+    link_email: Mapped[str | None]
+    """The address that the link of the answer went to; NULL if it did not come by link."""
+    evidence: Mapped[Json | None]
+    """Who consented, how, when and in which wording (R31), as the contract's `ConsentEvidence`."""
+    withdrawn_at: Mapped[datetime | None]
+    """When this guardian withdrew the consent (R38)."""
+    acknowledged_at: Mapped[datetime | None]
+    """When customer service took note that this guardian does not agree."""
 
 
 class Transfer(Base):
@@ -382,6 +430,16 @@ class DismissedDuplicate(Base):
     )
     account_id: Mapped[str]
     dismissed_at: Mapped[datetime]
+
+
+class SimilarCodes(Base):
+    """Two persons whose codes differ by the century sign alone; `person_id` is the lesser ID."""
+
+    __tablename__ = "similar_codes"
+
+    person_id: Mapped[str] = mapped_column(primary_key=True)
+    other_person_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    recorded_at: Mapped[datetime]
 
 
 class Message(Base):
@@ -610,14 +668,17 @@ units = cast(Table, Unit.__table__)
 customers = cast(Table, Customer.__table__)
 registrations = cast(Table, Registration.__table__)
 customer_names = cast(Table, CustomerName.__table__)
+protected_persons = cast(Table, ProtectedPerson.__table__)
 customer_changes = cast(Table, CustomerChange.__table__)
 transfers = cast(Table, Transfer.__table__)
 removals = cast(Table, Removal.__table__)
 work_claims = cast(Table, WorkClaim.__table__)
 dismissed_duplicates = cast(Table, DismissedDuplicate.__table__)
+similar_codes = cast(Table, SimilarCodes.__table__)
 messages = cast(Table, Message.__table__)
 feedback = cast(Table, Feedback.__table__)
 consents = cast(Table, Consent.__table__)
+guardians = cast(Table, Guardian.__table__)
 merges = cast(Table, Merge.__table__)
 undone_merges = cast(Table, UndoneMerge.__table__)
 disclosures = cast(Table, Disclosure.__table__)

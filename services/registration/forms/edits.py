@@ -27,6 +27,7 @@ _AS_REGISTERED = frozenset(
         "paper_consent",
         "kind",
         "credentials_recipient",
+        "protected_person",
     }
 )
 """Fields that state the day of registering, or have an RPC of their own."""

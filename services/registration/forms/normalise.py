@@ -12,6 +12,7 @@ from google.type.date_pb2 import Date
 from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent, RelatedPerson
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
+from services.registration.forms.withholding import holds_address
 from services.registration.rules import (
     HOME_COUNTRY,
     consent_violations,
@@ -60,6 +61,10 @@ def normalise(form: CustomerForm) -> CustomerForm:
     _normalise_contact(tidy)
     if tidy.HasField("related_person"):
         _normalise_contact(tidy.related_person)
+    if tidy.HasField("other_guardian"):
+        _normalise_contact(tidy.other_guardian)
+    if tidy.protected_person and not holds_address(tidy):
+        tidy.ClearField("address")
     if tidy.HasField("address"):
         tidy.address.country_code = tidy.address.country_code.upper() or HOME_COUNTRY
     return tidy
@@ -73,6 +78,9 @@ def form_errors(
         *violations_of(form, "form."),
         *form_violations(form, birth_date=birth_date, unit_kind=unit_kind, today=today),
     ]
+    if form.protected_person:
+        # What is wrong is that there is an address (R37), not what it lacks.
+        found = [error for error in found if not error.field.startswith("form.address.")]
     return sorted(_first_of_each(found), key=_position)
 
 

@@ -13,6 +13,7 @@ from typing_extensions import override
 from liity.registration.v1 import message_service_pb2 as pb
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceServicer
 from liity.v1.message_service_pb2 import (
+    MESSAGE_CONTEXT_TRANSFER,
     MESSAGE_STATE_CLOSED,
     MESSAGE_STATE_LAPSED,
     MESSAGE_STATE_OPEN,
@@ -22,6 +23,7 @@ from liity.v1.reason_pb2 import (
     REASON_HETU_IN_TEXT,
     REASON_MESSAGE_CLOSED,
     REASON_MESSAGE_NOT_FOUND,
+    REASON_NOT_REGISTERED,
     REASON_REGISTRATION_NOT_FOUND,
     REASON_REQUEST_ID_REUSED,
     REASON_REQUIRED,
@@ -81,6 +83,18 @@ _OF_CUSTOMER = (
     .order_by(registrations.c.created_at.desc())
     .limit(1)
 )
+_OF_PERSON = (
+    select(registrations.c.registration_id, registrations.c.person_id)
+    .where(registrations.c.person_id == bindparam("person"), registrations.c.unit_id != bindparam("unit"))
+    .order_by(registrations.c.created_at.desc())
+    .limit(1)
+)
+_OPEN_WISH = _MESSAGES.where(
+    messages.c.unit_id == bindparam("unit"),
+    messages.c.registration_id == bindparam("registration"),
+    messages.c.context == MESSAGE_CONTEXT_TRANSFER,
+    messages.c.state == MESSAGE_STATE_OPEN,
+)
 _SWEEP = delete(messages).where(messages.c.closed_at <= bindparam("before"))
 
 
@@ -104,6 +118,11 @@ class MessageServicer(MessageServiceServicer):
             if made is not None:
                 return pb.CreateMessageResponse(message=_made_before(made, request, text))
             about = await _about(connection, request)
+            if request.HasField("transferred_person_id") and about is not None:
+                asked = {"unit": request.unit_id, "registration": about["registration_id"]}
+                waiting = (await connection.execute(_OPEN_WISH, asked)).mappings().first()
+                if waiting is not None:
+                    return pb.CreateMessageResponse(message=_to_message(waiting))
             moment, message_id = now(), request.message_id
             row = {
                 "message_id": message_id,
@@ -113,7 +132,9 @@ class MessageServicer(MessageServiceServicer):
                 "sender_account_id": current_actor().account_id,
                 "sender_display_name": request.sender_display_name,
                 "registration_id": about["registration_id"] if about else None,
-                "context": request.context,
+                "context": MESSAGE_CONTEXT_TRANSFER
+                if request.HasField("transferred_person_id")
+                else request.context,
                 "state": MESSAGE_STATE_OPEN,
                 "text": text,
                 "answer": None,
@@ -265,6 +286,12 @@ async def _about(connection: AsyncConnection, request: pb.CreateMessageRequest) 
         found = (await connection.execute(_OF_CUSTOMER, asked)).mappings().first()
         if found is None:
             raise not_found(REASON_CUSTOMER_NOT_FOUND)
+        return found
+    if request.HasField("transferred_person_id"):
+        asked = unit | {"person": request.transferred_person_id}
+        found = (await connection.execute(_OF_PERSON, asked)).mappings().first()
+        if found is None:
+            raise not_found(REASON_NOT_REGISTERED)
         return found
     if not await connection.scalar(_UNIT_IS_THERE, unit):
         raise not_found(REASON_UNIT_NOT_FOUND)

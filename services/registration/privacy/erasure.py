@@ -20,9 +20,12 @@ from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_G
 from services.registration.db.models import (
     customers,
     disclosures,
+    guardians,
     merges,
     messages,
+    protected_persons,
     registrations,
+    similar_codes,
     transfers,
     work_claims,
 )
@@ -63,9 +66,33 @@ ERASE_CUSTOMER = delete(customers).where(customers.c.person_id == bindparam("per
 
 ERASE_DISCLOSURES = delete(disclosures).where(disclosures.c.person_id == bindparam("person"))
 
+# What is withheld of a protected person, and of customers merged into theirs.
+ERASE_PROTECTED = delete(protected_persons).where(
+    or_(
+        protected_persons.c.person_id == bindparam("person"),
+        protected_persons.c.person_id.in_(
+            select(merges.c.merged_person_id)
+            .join(customers, customers.c.customer_id == merges.c.customer_id)
+            .where(customers.c.person_id == bindparam("person"))
+        ),
+    )
+)
+
+ERASE_SIMILAR_CODES = delete(similar_codes).where(
+    or_(
+        similar_codes.c.person_id == bindparam("person"),
+        similar_codes.c.other_person_id == bindparam("person"),
+    )
+)
+
 # An erased person's former units are not kept.
 ERASE_TRANSFERS = delete(transfers).where(
     transfers.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
+)
+
+# What two guardians have answered is deleted with the evidence of consent.
+ERASE_GUARDIANS = delete(guardians).where(
+    guardians.c.registration_id.in_(select(registrations.c.registration_id).where(_OF_PERSON))
 )
 
 # Messages about the person are deleted with them.

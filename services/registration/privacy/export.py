@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, String, cast, func, select
+from sqlalchemy import ColumnElement, RowMapping, Select, String, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +14,7 @@ from liity.v1.customer_form_pb2 import CustomerKind, Language
 from liity.v1.customer_service_pb2 import CustomerState, EmailState, EndReason
 from liity.v1.message_service_pb2 import MessageContext, MessageState
 from liity.v1.personal_data_pb2 import PersonalDataSection
-from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Stage
+from liity.v1.registration_pb2 import ConsentState, GuardianAnswer, MissingCodeReason, Stage
 from services.registration.audit.subjects import subjects_of
 from services.registration.db.models import (
     class_list_members,
@@ -25,8 +25,10 @@ from services.registration.db.models import (
     customers,
     disclosures,
     dismissed_duplicates,
+    guardians,
     merges,
     messages,
+    protected_persons,
     registrations,
     removals,
     transfers,
@@ -80,6 +82,14 @@ CUSTOMERS = Kind(
         "email_state": EmailState,
     },
 )
+PROTECTED = Kind(
+    name="protected_person",
+    table=protected_persons,
+    purpose="To keep the address, telephone numbers and free text of a protected person from everybody but "
+    "customer service.",
+    retention="As long as the person is protected, at most as long as the person's other data.",
+    left_out={},
+)
 NAMES = Kind(
     name="search_keys",
     table=customer_names,
@@ -109,6 +119,14 @@ CONSENTS = Kind(
     retention="As long as the customership.",
     left_out={"recorded_by": _ANOTHERS},
     enums={"method": ConsentEvidence.Method, "wording_language": Language},
+)
+GUARDIANS = Kind(
+    name="guardians",
+    table=guardians,
+    purpose="To ask two guardians for consent, and to know what each has answered.",
+    retention="As long as the customership; without one until the registration ends.",
+    left_out={},
+    enums={"answer": GuardianAnswer},
 )
 MESSAGES = Kind(
     name="messages",
@@ -192,10 +210,12 @@ KINDS = (
     REGISTRATIONS,
     TRANSFERS,
     CUSTOMERS,
+    PROTECTED,
     NAMES,
     CHANGES,
     REMOVALS,
     CONSENTS,
+    GUARDIANS,
     MESSAGES,
     DUPLICATES,
     MERGES,
@@ -211,6 +231,7 @@ NOT_OF_PERSONS = {
     "feedback": "from anybody, without an account; and leads to no person of the register",
     "work_claims": "names what an officer of customer service works on, for a few hours",
     "namesakes": "IDs of customers among whom one who was registered twice is looked for",
+    "similar_codes": "IDs of persons whose personal identity codes differ by the century sign alone",
     "undone_merges": "IDs of the calls that merged two customers and that undid it",
     "use_chain": "hashes, which prove the log of use",
     "use_waiting": "entries of the log of use, by their IDs alone, which have no hash yet",
@@ -243,6 +264,19 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
         ),
         (CUSTOMERS, select(*CUSTOMERS.columns, _unit_name(customers.c.unit_id)).where(of_customer)),
         (
+            PROTECTED,
+            select(*PROTECTED.columns)
+            .where(
+                or_(
+                    protected_persons.c.person_id == person_id,
+                    protected_persons.c.person_id.in_(
+                        select(merges.c.merged_person_id).join(customers).where(of_customer)
+                    ),
+                )
+            )
+            .order_by(protected_persons.c.marked_at),
+        ),
+        (
             NAMES,
             select(*NAMES.columns).join(customers).where(of_customer).order_by(customer_names.c.key),
         ),
@@ -255,6 +289,13 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
             select(*REMOVALS.columns).join(customers).where(of_customer).order_by(removals.c.ended_at),
         ),
         (CONSENTS, select(*CONSENTS.columns).join(customers).where(of_customer)),
+        (
+            GUARDIANS,
+            select(*GUARDIANS.columns)
+            .join(registrations)
+            .where(registrations.c.person_id == person_id)
+            .order_by(guardians.c.registration_id, guardians.c.guardian),
+        ),
         (
             MESSAGES,
             select(*MESSAGES.columns)

@@ -4,7 +4,7 @@ import uuid
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Executable, RowMapping
+from sqlalchemy import Executable, RowMapping, Select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.registration.v1.registration_service_pb2 import (
@@ -21,8 +21,6 @@ from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_ANOTHER_UNIT,
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
-    REASON_GUARDIAN_EMAIL_IS_REGISTRARS,
-    REASON_GUARDIAN_EMAIL_OF_MANY,
     REASON_REQUEST_ID_REUSED,
     REASON_UNIT_CLOSED,
     REASON_UNIT_NOT_FOUND,
@@ -41,6 +39,7 @@ from liity.v1.registration_pb2 import (
 )
 from services.registration.audit.entries import use_row
 from services.registration.audit.lookup_quota import LookUps
+from services.registration.customers import protection
 from services.registration.db.mapping import (
     Row,
     consent_row,
@@ -52,10 +51,10 @@ from services.registration.db.mapping import (
 )
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, to_json
-from services.registration.registrations import queries
+from services.registration.forms.withholding import withhold
+from services.registration.registrations import guardian_addresses, queries
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
-    FAMILIES_OF_ONE_ADDRESS,
     consent_needed,
     day_of_age,
     full_years,
@@ -72,8 +71,6 @@ from services.runtime.rpc.errors import (
 )
 from services.runtime.rpc.interceptor import violations_of
 from services.runtime.stages import UNDER_WAY
-
-_GUARDIAN_EMAIL = "form.related_person.email"
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
@@ -117,17 +114,13 @@ class Saving:
         self, request: PrepareRegistrationRequest, form: CustomerForm, errors: list[FieldViolation]
     ) -> list[FieldViolation]:
         """What the registrar must confirm of the guardian's address before it is mailed to (R40)."""
-        address = form.related_person.email
-        if request.guardian_email_confirmed or not address or _GUARDIAN_EMAIL in {e.field for e in errors}:
+        if request.guardian_email_confirmed:
             return []
-        if request.registrars_address:
-            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_IS_REGISTRARS)]
-        asked = {"unit": request.unit_id, "address": address, "last_name": form.last_name}
+        wrong = {error.field for error in errors}
         async with self._engine.connect() as connection:
-            others = await connection.scalar(queries.OTHER_FAMILIES, asked)
-        if others is not None and others + 1 >= FAMILIES_OF_ONE_ADDRESS:
-            return [FieldViolation(_GUARDIAN_EMAIL, REASON_GUARDIAN_EMAIL_OF_MANY)]
-        return []
+            known = await guardian_addresses.families(connection, request.unit_id, [form])
+        doubts = guardian_addresses.doubts(form, known, request.registrars_email)
+        return [doubt for doubt in doubts if doubt.field not in wrong]
 
     async def create(self, request: CreateRegistrationRequest) -> CreateRegistrationResponse:
         """Stores a registration, and its customer unless it must wait."""
@@ -139,7 +132,9 @@ class Saving:
         moment = now()
         birth_date = proto_dates.birth_date(request.birth_date, helsinki_day(moment))
         statement, row = _creation(request, form, birth_date, moment)
-        created = await row_of(self._engine, statement, row) or await self._return(request, row)
+        created = await row_of(self._engine, statement, row)
+        if created is None:
+            created, form = await self._return(request, row, form)
         registration = to_message(row) if created else await self._already_made(request)
         awaited = registration.consent_state == CONSENT_STATE_AWAITED
         return CreateRegistrationResponse(
@@ -154,16 +149,25 @@ class Saving:
             else None,
         )
 
-    async def _return(self, request: CreateRegistrationRequest, row: dict[str, Any]) -> RowMapping | None:
-        """Stores the registration of a person marked for deletion: it waits for customer service (R19)."""
+    async def _return(
+        self, request: CreateRegistrationRequest, row: dict[str, Any], form: CustomerForm
+    ) -> tuple[RowMapping | None, CustomerForm]:
+        """Stores the registration of a person marked for deletion: it waits for customer service (R19).
+
+        Returns the form as stored, too: a person who was protected stays so, whatever the form says (R37).
+        """
         known = await self._what_is_known(request)
         made_before = known["registration_id"] is not None
         if made_before or known["unit_kind"] is None or known["waiting"] or not _is_marked(known):
-            return None
+            return None, form
         birth_date = proto_dates.birth_date(request.birth_date, helsinki_day(row["created_at"]))
+        withheld = None
+        if form.protected_person or known["is_protected_person"]:
+            form, withheld = withhold(form)
+        row["is_protected"] = withheld is not None
         row |= _waiting_for_decision(
             STAGE_WAITING_FOR_REACTIVATION,
-            normalise(request.form),
+            form,
             birth_date,
             helsinki_day(row["created_at"]),
             proto_dates.moment(request.reactivation_deadline, "reactivation_deadline"),
@@ -174,7 +178,9 @@ class Saving:
             if created is None:
                 # Another Save came first: its registration must not be marked over.
                 await connection.rollback()
-        return created
+            elif withheld is not None:
+                await protection.keep(connection, request.person_id, withheld)
+        return created, form
 
     async def _already_made(self, request: CreateRegistrationRequest) -> Registration:
         """The registration that `request_id` made; raises the reason if there is none."""
@@ -204,6 +210,20 @@ def _creation(
     request: CreateRegistrationRequest, form: CustomerForm, birth_date: date, moment: datetime
 ) -> tuple[Executable, dict[str, Any]]:
     """The statement that stores a registration in its first stage, and its parameters."""
+    if form.protected_person:
+        shown, withheld = withhold(form)
+        statement, row = _creation_of_shown(request, shown, birth_date, moment)
+        return queries.CREATE_PROTECTED[statement], row | {
+            "is_protected": True,
+            "withheld": to_json(withheld),
+            "marked_at": moment,
+        }
+    return _creation_of_shown(request, form, birth_date, moment)
+
+
+def _creation_of_shown(
+    request: CreateRegistrationRequest, form: CustomerForm, birth_date: date, moment: datetime
+) -> tuple[Select[str], dict[str, Any]]:
     today = helsinki_day(moment)
     row: dict[str, Any] = {
         "registration_id": new_id(),
@@ -225,6 +245,10 @@ def _creation(
         "wrong_recipient_since": None,
         "declined_at": None,
         "decline_ends_at": None,
+        "both_guardians_needed": request.both_guardians_needed,
+        "asks_other_guardian": form.HasField("other_guardian"),
+        "guardians": None,
+        "is_protected": False,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
     if request.missing_code_reason:

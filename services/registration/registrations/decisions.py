@@ -122,7 +122,7 @@ async def link(
                 account_id=row["registrar_account_id"], display_name=row["registrar_display_name"]
             ),
         )
-        await transfer(connection, move)
+        await transfer(connection, move, decided=True)
     change = {
         "id": request.registration_id,
         "new_person_id": customer["person_id"],

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.registration_service_pb2 import PossibleDuplicate
 from services.registration.db.models import customers, registrations, units
+from services.registration.db.protected import unit_name_of
 from services.registration.forms import name_keys
 from services.registration.forms.normalise import from_json
 from services.registration.registrations.queries import COLUMNS
@@ -26,7 +27,7 @@ _DUPLICATES = (
         customers.c.last_name,
         customers.c.birth_date,
         customers.c.state,
-        units.c.display_name.label("unit_display_name"),
+        unit_name_of(customers.c.person_id),
     )
     .join(units, units.c.unit_id == customers.c.unit_id)
     .where(
@@ -42,7 +43,7 @@ _WAITING = (
         *COLUMNS,
         registrations.c.form,
         registrations.c.birth_date,
-        units.c.display_name.label("unit_display_name"),
+        unit_name_of(registrations.c.person_id),
     )
     .join(units, units.c.unit_id == registrations.c.unit_id)
     .where(

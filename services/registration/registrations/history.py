@@ -32,6 +32,8 @@ TOLD = (
     "registration:report-wrong-recipient",
     "registration:decline",
     "registration:take-back-decline",
+    "registration:consent-of-one",
+    "consent:dissent",
     "consent:withdraw",
     "customer:update",
     "customer:transfer",
@@ -77,7 +79,12 @@ _ADDRESS_CHANGES = select(customer_changes.c.request_id).where(
 )
 _MESSAGES = (
     select(messages)
-    .where(messages.c.registration_id == bindparam("registration"))
+    .join(registrations, registrations.c.registration_id == messages.c.registration_id)
+    .where(
+        messages.c.registration_id == bindparam("registration"),
+        # Another unit's wish for the person's transfer is customer service's to read (R37).
+        messages.c.unit_id == registrations.c.unit_id,
+    )
     .order_by(messages.c.created_at)
 )
 

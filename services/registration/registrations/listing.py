@@ -6,13 +6,16 @@ from sqlalchemy import CompoundSelect, Select, literal, select, tuple_, union_al
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1 import registration_service_pb2 as pb
+from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT, Stage
 from liity.v1.registration_service_pb2 import REGISTRATION_ORDER_DEADLINE
 from services.registration.db import paging
 from services.registration.db.mapping import to_message
 from services.registration.db.models import registrations
+from services.registration.db.protected import is_protected
 from services.registration.forms import proto_dates
 from services.registration.registrations import queries
+from services.runtime.rpc.context import current_actor
 from services.runtime.stages import WAITING
 
 _ALL = frozenset(Stage.values()) - {0}
@@ -67,6 +70,9 @@ async def page(
 
 def _filtered(request: pb.ListRegistrationsRequest) -> Select[Any]:
     statement = select().where(registrations.c.unit_id == request.unit_id)
+    if current_actor().role == ROLE_CUSTOMER_SERVICE:
+        # The list of a unit would tell the unit of a protected person without a reason (R37).
+        statement = statement.where(~is_protected(registrations.c.person_id))
     if request.registrar_account_id:
         statement = statement.where(registrations.c.registrar_account_id == request.registrar_account_id)
     if request.HasField("due_before_date"):

@@ -10,15 +10,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1.registration_service_pb2 import UpdateFormRequest, UpdateFormResponse
 from liity.v1.customer_form_pb2 import CustomerForm
-from liity.v1.reason_pb2 import REASON_NOT_WAITING, REASON_REGISTRATION_NOT_FOUND
+from liity.v1.reason_pb2 import (
+    REASON_GUARDIAN_HAS_ANSWERED,
+    REASON_NOT_WAITING,
+    REASON_REGISTRATION_NOT_FOUND,
+)
 from services.registration.audit.entries import use_row
+from services.registration.customers import protection
 from services.registration.db.mapping import to_message
 from services.registration.db.models import registrations, units
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise, to_json
-from services.registration.registrations import queries
+from services.registration.forms.withholding import withhold
+from services.registration.registrations import guardians, queries
+from services.registration.registrations.guardian_addresses import doubts_of_edit
 from services.runtime.clock import helsinki_day, now
-from services.runtime.rpc.errors import failed_precondition, invalid, not_found
+from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import NOT_BEGUN
 
 GET = select(registrations.c.form, registrations.c.birth_date, registrations.c.missing_code_reason).where(
@@ -57,18 +64,39 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         return _answer(row, before)
     if request.etag != etag_of(before):
         return UpdateFormResponse(registration=to_message(row), changed_meanwhile=_changed(request, before))
+    today = helsinki_day(now())
     errors = editing_errors(
         before,
         after,
         request.update_mask,
         birth_date=row["birth_date"],
         unit_kind=(await connection.execute(_UNIT_KIND, {"unit": row["unit_id"]})).scalar_one(),
-        today=helsinki_day(now()),
+        today=today,
     )
+    if not errors and not request.guardian_email_confirmed:
+        errors = await doubts_of_edit(
+            connection,
+            row["unit_id"],
+            before,
+            after,
+            birth_date=row["birth_date"],
+            today=today,
+            registrars_email=request.registrars_email,
+        )
     if errors:
         raise invalid(errors)
+    changes_guardians = before.HasField("other_guardian") != after.HasField("other_guardian")
+    answers = await guardians.answers(connection, request.registration_id) if changes_guardians else {}
+    if any(answers.values()) or (changes_guardians and row["declined_at"] is not None):
+        # Which answers are awaited, and what those given mean, would change after the fact.
+        raise invalid([FieldViolation("form.other_guardian", REASON_GUARDIAN_HAS_ANSWERED)])
+    if after.protected_person:
+        after, withheld = withhold(after)
+        await protection.keep(connection, row["person_id"], withheld)
     # Whether a corrected address works is not known yet.
-    is_corrected = after.related_person.email != before.related_person.email
+    is_corrected = (
+        not after.HasField("other_guardian") and after.related_person.email != before.related_person.email
+    )
     change = {
         "new_form": to_json(after),
         "refused_since": None if is_corrected else row["undeliverable_since"],
@@ -78,6 +106,8 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         "decline_end": None if is_corrected else row["decline_ends_at"],
     }
     await connection.execute(_UPDATE, by_id | change)
+    if before.HasField("other_guardian") or after.HasField("other_guardian"):
+        await guardians.correct(connection, row, before, after)
     use = use_row("registration:update", [request.registration_id, row["person_id"]])
     await connection.execute(queries.INSERT_USE, use)
     changed = (await connection.execute(queries.GET, by_id)).mappings().one()

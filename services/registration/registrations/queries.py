@@ -1,5 +1,7 @@
 """SQL of registrations, built once; a Save takes one statement, so one round trip."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -10,12 +12,15 @@ from sqlalchemy import (
     FromClause,
     Insert,
     Select,
+    SmallInteger,
     String,
     Table,
     Uuid,
     bindparam,
     case,
+    delete,
     exists,
+    false,
     func,
     insert,
     literal,
@@ -24,6 +29,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as insert_unless_there
 
 from liity.v1.customer_service_pb2 import (
@@ -44,11 +50,14 @@ from services.registration.db.models import (
     consents,
     customer_names,
     customers,
+    guardians,
     merges,
+    protected_persons,
     registrations,
     units,
     use_entries,
 )
+from services.registration.db.protected import is_protected, unit_name_of
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 NOT_ABANDONED = registrations.c.stage.in_((*NOT_BEGUN, *BEGUN))
@@ -78,9 +87,37 @@ def _customer_name() -> ColumnElement[str]:
     return func.coalesce(of_customer, of_form, "").label("customer_display_name")
 
 
+ASKS_OTHER_GUARDIAN = func.coalesce(registrations.c.form.has_key("other_guardian"), false())
+"""Whether the form names another guardian, who is asked for consent, too (R39)."""
+
+
+def _guardians() -> ColumnElement[Any]:
+    """Where each of two guardians stands (R39); NULL if only one is asked, or nothing is known of either."""
+    state = func.jsonb_build_object(
+        *(part for name in GUARDIAN_STATE for part in (literal(name, String), guardians.c[name]))
+    )
+    return (
+        select(func.jsonb_agg(aggregate_order_by(state, guardians.c.guardian)))
+        .where(guardians.c.registration_id == registrations.c.registration_id)
+        .correlate(registrations)
+        .scalar_subquery()
+        .label("guardians")
+    )
+
+
+GUARDIAN_STATE = ("guardian", "answer", "answered_at", "undeliverable_since", "wrong_recipient_since")
+
+NUMBERS = ARRAY(SmallInteger)
+
+NO_DECLINE: Mapping[str, datetime | None] = {"decline_time": None, "decline_end": None}
+"""Parameters that clear a decline."""
+
 COLUMNS = (
     *(column for column in registrations.c if column.name not in {"request_id", "form", "birth_date"}),
     _customer_name(),
+    ASKS_OTHER_GUARDIAN.label("asks_other_guardian"),
+    _guardians(),
+    is_protected(registrations.c.person_id).label("is_protected"),
 )
 """The columns of a registration's message."""
 
@@ -92,7 +129,7 @@ def _given(table: Table) -> list[ColumnElement[object]]:
 
 def _unit_name() -> ColumnElement[str]:
     return (
-        select(units.c.display_name)
+        select(unit_name_of(registrations.c.person_id))
         .where(units.c.unit_id == registrations.c.unit_id)
         .correlate(registrations)
         .scalar_subquery()
@@ -166,6 +203,13 @@ def _create(*also: Table, returning: bool = False) -> Select[str]:
 CREATE_WAITING = _create()
 CREATE_ACTIVE = _create(customers)
 CREATE_WITH_CONSENT = _create(customers, consents)
+CREATE_PROTECTED = {
+    CREATE_WAITING: _create(protected_persons),
+    CREATE_ACTIVE: _create(customers, protected_persons),
+    CREATE_WITH_CONSENT: _create(customers, consents, protected_persons),
+}
+"""The same for protected persons, with what is withheld of them."""
+
 CREATE_RETURNING = _create(returning=True)
 
 SET_OVER = (
@@ -195,6 +239,7 @@ def _prepare() -> Select[object]:
         _of_customer(customers.c.state, "customer_state"),
         of_person.where(others.c.stage.in_(UNFINISHED), ~others.c.over).label("running"),
         of_person.where(others.c.stage.in_(NOT_BEGUN)).label("waiting"),
+        is_protected(bindparam("person_id")).label("is_protected_person"),
     ).select_from(_one_row().outerjoin(registrations, made_before))
 
 
@@ -220,6 +265,7 @@ LOOK_UP = (
         func.coalesce(_KNOWN.c.first_names, registrations.c.form["first_names"].astext).label("first_names"),
         func.coalesce(_KNOWN.c.last_name, registrations.c.form["last_name"].astext).label("last_name"),
         units.c.display_name.label("unit_display_name"),
+        is_protected(bindparam("person_id")).label("is_protected_person"),
     )
     .select_from(
         _one_row()
@@ -244,25 +290,74 @@ OWN_CUSTOMERS = (
 """The active customers of a unit among some persons."""
 
 
-def _other_families() -> Select[Any]:
-    """Counts the last names in a unit, but one, of the children whose guardian has an address (R40)."""
-    of_customers = select(func.lower(customers.c.last_name).label("last_name")).where(
-        customers.c.email == bindparam("address"),
+_ADDRESSES = bindparam("addresses", type_=ARRAY(String))
+
+
+def _is_asked_at(table: FromClause) -> ColumnElement[bool]:
+    """Whether a guardian is asked at an address."""
+    return or_(
+        *(
+            table.c.form[guardian]["email"].astext == bindparam("address")
+            for guardian in ("related_person", "other_guardian")
+        )
+    )
+
+
+def _waiting_at(guardian: str) -> Select[Any]:
+    """The addresses of one guardian, and the last names, of a unit's children who wait for a consent."""
+    address = registrations.c.form[guardian]["email"].astext
+    return select(address, registrations.c.form["last_name"].astext).where(
+        registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
+        address == func.any(_ADDRESSES),
+        registrations.c.unit_id == bindparam("unit"),
+    )
+
+
+FAMILIES = (
+    select(customers.c.email.label("address"), customers.c.last_name.label("last_name"))
+    .where(
+        customers.c.email == func.any(_ADDRESSES),
         # The query's condition is the partial index's.
         customers.c.email != "",
         customers.c.unit_id == bindparam("unit"),
         customers.c.state == CUSTOMER_STATE_ACTIVE,
     )
-    of_waiting = select(func.lower(registrations.c.form["last_name"].astext)).where(
-        registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
-        registrations.c.form["related_person"]["email"].astext == bindparam("address"),
-        registrations.c.unit_id == bindparam("unit"),
+    .union(_waiting_at("related_person"), _waiting_at("other_guardian"))
+)
+"""The last names in a unit of the children whose guardians have some addresses (R40)."""
+
+_NOBODY = literal(None, String)
+SAME_GUARDIAN = (
+    select(
+        customers.c.customer_id,
+        _NOBODY.label("registration_id"),
+        func.trim(customers.c.first_names + " " + customers.c.last_name).label("display_name"),
     )
-    names = of_customers.union(of_waiting).subquery()
-    return select(func.count()).where(names.c.last_name != func.lower(bindparam("last_name", type_=String)))
-
-
-OTHER_FAMILIES = _other_families()
+    .where(
+        customers.c.email == bindparam("address"),
+        # The query's condition is the partial index's.
+        customers.c.email != "",
+        customers.c.unit_id == bindparam("unit"),
+        customers.c.state == CUSTOMER_STATE_ACTIVE,
+        customers.c.profile["related_person"]["email"].astext == bindparam("address"),
+    )
+    .union_all(
+        select(
+            _NOBODY,
+            registrations.c.registration_id,
+            func.trim(
+                registrations.c.form["first_names"].astext + " " + registrations.c.form["last_name"].astext
+            ),
+        ).where(
+            registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
+            registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+            registrations.c.unit_id == bindparam("unit"),
+        )
+    )
+    .order_by("display_name")
+    .limit(20)
+)
+"""Those of a unit to whose guardian mail goes at an address."""
 
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
@@ -308,7 +403,17 @@ GET_PROFILE = (
         ).label("was_refused"),
         (
             (registrations.c.stage == STAGE_WAITING_FOR_CONSENT)
-            & registrations.c.wrong_recipient_since.is_not(None)
+            & case(
+                (
+                    ASKS_OTHER_GUARDIAN,
+                    exists().where(
+                        guardians.c.registration_id == registrations.c.registration_id,
+                        guardians.c.guardian == bindparam("guardian", type_=guardians.c.guardian.type),
+                        guardians.c.wrong_recipient_since.is_not(None),
+                    ),
+                ),
+                else_=registrations.c.wrong_recipient_since.is_not(None),
+            )
         ).label("wrong_recipient"),
         (registrations.c.stage == STAGE_WAITING_FOR_CONSENT).label("waits_for_consent"),
         _unit_name(),
@@ -335,15 +440,17 @@ GET_SIBLINGS = (
             _sibling,
             (_sibling.c.unit_id == registrations.c.unit_id)
             & (_sibling.c.stage == STAGE_WAITING_FOR_CONSENT)
-            & (
-                _sibling.c.form["related_person"]["email"].astext
-                == registrations.c.form["related_person"]["email"].astext
-            ),
+            & _is_asked_at(_sibling),
         )
     )
     .where(_BY_ID, registrations.c.stage == STAGE_WAITING_FOR_CONSENT)
 )
 """How many registrations of the unit wait for a consent from the same address, and which of them this is."""
+
+PROFILE = select(customers.c.profile).where(
+    customers.c.customer_id == bindparam("customer"), customers.c.state == CUSTOMER_STATE_ACTIVE
+)
+"""The form of a customership in force."""
 
 INSERT_CUSTOMER = insert(customers)
 
@@ -487,7 +594,12 @@ def _end() -> Select[object]:
         .cte("ended")
     )
     use = select(*_given(use_entries)).select_from(ended)
-    return select(ended).add_cte(insert(use_entries).from_select(list(use_entries.c.keys()), use).cte("used"))
+    answers = delete(guardians).where(guardians.c.registration_id.in_(select(ended.c.registration_id)))
+    return (
+        select(ended)
+        .add_cte(insert(use_entries).from_select(list(use_entries.c.keys()), use).cte("used"))
+        .add_cte(answers.cte("answers"))
+    )
 
 
 END = _end()

@@ -1,17 +1,20 @@
 """RegistrationService: registrations, the customers they become, and the evidence of consent."""
 
 import uuid
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import date, datetime
 
 from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
 
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import (
+    REASON_CUSTOMER_HAS_ENDED,
     REASON_NOT_WAITING,
     REASON_NOT_WAITING_FOR_CONSENT,
     REASON_REGISTRATION_NOT_FOUND,
@@ -19,6 +22,8 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_GIVEN,
     CONSENT_STATE_OUTGROWN,
+    GUARDIAN_ANSWER_CONSENTS,
+    GUARDIAN_ANSWER_DECLINES,
     STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
@@ -37,14 +42,21 @@ from services.registration.customers import begin as customer_begin
 from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message, told_account
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import consent_errors, from_json
-from services.registration.registrations import decisions, listing, pending_form, queries
+from services.registration.registrations import decisions, guardians, listing, pending_form, queries
 from services.registration.registrations.consent_wording import current_wording
 from services.registration.registrations.create import Saving
 from services.registration.registrations.duplicates import possible_duplicates_of
-from services.registration.rules import AGE_OF_OWN_DECISION, day_of_age
+from services.registration.rules import (
+    AGE_OF_OWN_DECISION,
+    day_of_age,
+    guardians_of,
+    named_guardian,
+)
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
+from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
+from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
 
@@ -98,15 +110,17 @@ class RegistrationServicer(RegistrationServiceServicer):
             row = result.mappings().one()
             alike = {"unit": request.unit_id, "persons": list(request.other_sign_person_ids)}
             others = (await connection.scalars(queries.OWN_CUSTOMERS, alike)).all()
-        known = row["registration_id"] is not None
+        known, is_protected = row["registration_id"] is not None, bool(row["is_protected_person"])
+        names = () if is_protected else (row["first_names"], row["last_name"])
         return pb.LookUpPersonResponse(
             other_sign_customer_ids=others,
             standing=_standing(row, request.unit_id),
             registration=to_message(row) if known else None,
             customer_id=row["known_customer_id"] or "",
-            initials=" ".join(f"{name[0]}." for name in (row["first_names"], row["last_name"]) if name),
-            unit_display_name=row["unit_display_name"] or "",
+            initials=" ".join(f"{name[0]}." for name in names if name),
+            unit_display_name="" if is_protected else row["unit_display_name"] or "",
             customer_unit_id=row["customer_unit_id"] or "",
+            is_protected=is_protected,
         )
 
     @override
@@ -117,7 +131,10 @@ class RegistrationServicer(RegistrationServiceServicer):
         errors = consent_errors(request.consent, helsinki_day(now()))
         if errors:
             raise invalid(errors)
-        return pb.CheckConsentResponse()
+        asked = {"id": request.registration_id}
+        row = await row_of(self._autocommit, pending_form.GET, asked) if request.registration_id else None
+        signer = named_guardian(from_json(row["form"]), request.consent.guardian_name) if row else 0
+        return pb.CheckConsentResponse(guardian=signer)
 
     @override
     async def GetConsentRequest(
@@ -158,19 +175,29 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: pb.GetMailingDetailsRequest, _context: object
     ) -> pb.GetMailingDetailsResponse:
         """The current recipients of a registration's mail."""
-        asked = {"id": request.registration_id, "also_if_ended": request.also_if_ended}
+        guardian = request.guardian or FIRST_GUARDIAN
+        asked = {
+            "id": request.registration_id,
+            "also_if_ended": request.also_if_ended,
+            "guardian": guardian,
+        }
         row = await row_of(self._autocommit, queries.GET_PROFILE, asked)
         if row is None:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         if row["profile"] is None:
             return pb.GetMailingDetailsResponse()
-        details = mailing_details(
-            from_json(row["profile"]), row["unit_id"], row["unit_display_name"], told_account(row)
-        )
+        form = from_json(row["profile"])
+        asked_for_consent = guardians_of(form)
+        details = mailing_details(form, row["unit_id"], row["unit_display_name"], told_account(row))
         details.was_refused = row["was_refused"]
+        if len(asked_for_consent) > 1:
+            details.guardian_name = asked_for_consent[guardian].full_name
         details.wrong_recipient = row["wrong_recipient"]
         if row["waits_for_consent"]:
-            siblings = await row_of(self._autocommit, queries.GET_SIBLINGS, asked)
+            address = asked_for_consent[guardian].email if guardian in asked_for_consent else ""
+            siblings = await row_of(
+                self._autocommit, queries.GET_SIBLINGS, {"id": request.registration_id, "address": address}
+            )
             if siblings is not None:
                 details.request_number, details.request_count = siblings["number"], siblings["count"]
         return pb.GetMailingDetailsResponse(mailing_details=details)
@@ -181,8 +208,11 @@ class RegistrationServicer(RegistrationServiceServicer):
     ) -> pb.MarkWrongRecipientResponse:
         """Records that mail to the guardian reached another person."""
         async with self._engine.begin() as connection:
-            change = {"id": request.registration_id, "now": now()}
+            moment = now()
+            change = {"id": request.registration_id, "now": moment}
             row = (await connection.execute(queries.MARK_WRONG_RECIPIENT, change)).mappings().first()
+            if request.guardian:
+                await self._mark_wrong_one(connection, request, moment)
             if row is not None:
                 subjects = [row["registration_id"], row["person_id"]]
                 use = use_row("registration:report-wrong-recipient", subjects)
@@ -199,7 +229,14 @@ class RegistrationServicer(RegistrationServiceServicer):
             "decline_time": proto_dates.moment(request.decline_time, "decline_time"),
             "decline_end": proto_dates.moment(request.decline_end_time, "decline_end_time"),
         }
-        registration = await self._set_decline(request.registration_id, "registration:decline", decline)
+        action = "registration:decline"
+        if request.guardian:
+            async with self._of_two(request.registration_id, action) as (connection, row, form):
+                await guardians.decline(
+                    connection, row, form, request.guardian, decline["decline_time"], decline["decline_end"]
+                )
+            return pb.RecordDeclineResponse(registration=await self._get(request.registration_id))
+        registration = await self._set_decline(request.registration_id, action, decline)
         return pb.RecordDeclineResponse(registration=registration)
 
     @override
@@ -207,10 +244,70 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: pb.TakeBackDeclineRequest, _context: object
     ) -> pb.TakeBackDeclineResponse:
         """Records that the guardian took the decline back (R38)."""
-        none = {"decline_time": None, "decline_end": None}
         action = "registration:take-back-decline"
-        registration = await self._set_decline(request.registration_id, action, none)
+        if request.guardian:
+            async with self._of_two(request.registration_id, action) as (connection, row, _form):
+                await guardians.take_back(connection, row, request.guardian)
+            return pb.TakeBackDeclineResponse(registration=await self._get(request.registration_id))
+        registration = await self._set_decline(request.registration_id, action, queries.NO_DECLINE)
         return pb.TakeBackDeclineResponse(registration=registration)
+
+    @asynccontextmanager
+    async def _of_two(
+        self, registration_id: str, action: str
+    ) -> AsyncIterator[tuple[AsyncConnection, RowMapping, CustomerForm]]:
+        """A transaction for the answer of one of two guardians, with the locked row; records the use.
+
+        FAILED_PRECONDITION (NOT_WAITING_FOR_CONSENT) if consent is not awaited, or only one is asked.
+        """
+        async with self._engine.begin() as connection:
+            by_id = {"id": registration_id}
+            row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
+            if row is None:
+                raise not_found(REASON_REGISTRATION_NOT_FOUND)
+            if row["stage"] != STAGE_WAITING_FOR_CONSENT or not row["asks_other_guardian"]:
+                raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+            yield connection, row, from_json(row["form"])
+            use = use_row(action, [row["registration_id"], row["person_id"]])
+            await connection.execute(queries.INSERT_USE, use)
+
+    @staticmethod
+    async def _mark_wrong_one(
+        connection: AsyncConnection, request: pb.MarkWrongRecipientRequest, moment: datetime
+    ) -> None:
+        by_id = {"id": request.registration_id}
+        row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
+        if row is not None and row["stage"] == STAGE_WAITING_FOR_CONSENT and row["asks_other_guardian"]:
+            await guardians.mark(connection, request.registration_id, request.guardian, moment, moment)
+
+    @override
+    async def RecordDissent(
+        self, request: pb.RecordDissentRequest, _context: object
+    ) -> pb.RecordDissentResponse:
+        """Records that a guardian does not agree to the other one's consent (R39)."""
+        async with self._engine.begin() as connection:
+            by_id = {"id": request.registration_id}
+            row = (await connection.execute(queries.GET_FOR_CHANGE, by_id)).mappings().first()
+            if row is None:
+                raise not_found(REASON_REGISTRATION_NOT_FOUND)
+            answers = await guardians.answers(connection, request.registration_id)
+            own = answers.pop(request.guardian)
+            rests_on_other = GUARDIAN_ANSWER_CONSENTS in answers.values()
+            if row["consent_state"] != CONSENT_STATE_GIVEN or not rests_on_other:
+                raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+            if own == GUARDIAN_ANSWER_CONSENTS:
+                raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+            profile = await connection.scalar(queries.PROFILE, {"customer": row["customer_id"]})
+            if profile is None:
+                raise failed_precondition(REASON_CUSTOMER_HAS_ENDED)
+            form = from_json(profile)
+            if request.guardian not in guardians_of(form):
+                raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
+            if own != GUARDIAN_ANSWER_DECLINES:
+                await guardians.dissent(connection, request.registration_id, form, request.guardian, now())
+                use = use_row("consent:dissent", [row["registration_id"], row["person_id"]])
+                await connection.execute(queries.INSERT_USE, use)
+        return pb.RecordDissentResponse(registration=await self._get(request.registration_id))
 
     async def _set_decline(
         self, registration_id: str, action: str, decline: Mapping[str, datetime | None]
@@ -252,18 +349,26 @@ class RegistrationServicer(RegistrationServiceServicer):
             if row["stage"] != STAGE_WAITING_FOR_CONSENT:
                 raise failed_precondition(REASON_NOT_WAITING_FOR_CONSENT)
             form = from_json(row["form"])
+            if (
+                given
+                and row["asks_other_guardian"]
+                and not await self._consents(connection, row, form, request, sign_date, moment)
+            ):
+                row = (await connection.execute(queries.GET, by_id)).mappings().one()
+                return pb.ActivateRegistrationResponse(registration=to_message(row))
             customer_id = await customer_begin.begin(connection, row, moment)
             if given:
                 by_link = request.consent.method == pb.ConsentEvidence.METHOD_LINK
+                consenting = guardians_of(form)[request.guardian or FIRST_GUARDIAN]
                 evidence = consent_row(
                     request.consent,
                     registration_id=row["registration_id"],
                     customer_id=customer_id,
-                    guardian_name=clean_line(request.consent.guardian_name) or form.related_person.full_name,
+                    guardian_name=clean_line(request.consent.guardian_name) or consenting.full_name,
                     sign_date=sign_date,
                     moment=moment,
                     # Correcting the address voids the links mailed to the one before.
-                    link_email=form.related_person.email if by_link else "",
+                    link_email=consenting.email if by_link else "",
                 )
                 await connection.execute(queries.INSERT_CONSENT, evidence)
             change = {
@@ -275,6 +380,42 @@ class RegistrationServicer(RegistrationServiceServicer):
             use = use_row("registration:activate", [row["registration_id"], row["person_id"]])
             await connection.execute(queries.INSERT_USE, use)
         return pb.ActivateRegistrationResponse(registration=to_message(activated))
+
+    @staticmethod
+    async def _consents(
+        connection: AsyncConnection,
+        row: RowMapping,
+        form: CustomerForm,
+        request: pb.ActivateRegistrationRequest,
+        sign_date: date,
+        moment: datetime,
+    ) -> bool:
+        """Records the consent of one of two guardians (R39); whether the customership begins by it."""
+        if request.guardian not in guardians_of(form):
+            # Nobody in particular, an operator for example: the first who has not consented.
+            answers = await guardians.answers(connection, row["registration_id"])
+            request.guardian = next(
+                (number for number, answer in answers.items() if answer != GUARDIAN_ANSWER_CONSENTS),
+                FIRST_GUARDIAN,
+            )
+        consenting = guardians_of(form)[request.guardian]
+        evidence = pb.ConsentEvidence()
+        evidence.CopyFrom(request.consent)
+        evidence.guardian_name = clean_line(evidence.guardian_name) or consenting.full_name
+        evidence.sign_date.CopyFrom(to_proto_date(sign_date))
+        by_link = evidence.method == pb.ConsentEvidence.METHOD_LINK
+        given = await guardians.consent(
+            connection,
+            row,
+            evidence,
+            number=request.guardian,
+            link_email=consenting.email if by_link else "",
+            moment=moment,
+        )
+        if not given:
+            use = use_row("registration:consent-of-one", [row["registration_id"], row["person_id"]])
+            await connection.execute(queries.INSERT_USE, use)
+        return given
 
     @override
     async def AdvanceRegistration(
@@ -358,6 +499,16 @@ class RegistrationServicer(RegistrationServiceServicer):
                 connection, row["person_id"], row["birth_date"], from_json(row["form"])
             )
         return pb.ListPossibleDuplicatesResponse(possible_duplicates=found)
+
+    @override
+    async def ListSameGuardian(
+        self, request: pb.ListSameGuardianRequest, _context: object
+    ) -> pb.ListSameGuardianResponse:
+        """Lists a unit's customers and waiting registrations whose guardian has an address."""
+        asked = {"unit": request.unit_id, "address": email_addresses.normal(request.email)}
+        async with self._autocommit.connect() as connection:
+            rows = (await connection.execute(queries.SAME_GUARDIAN, asked)).mappings().all()
+        return pb.ListSameGuardianResponse(others=[pb.SameGuardian(**row) for row in rows])
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, queries.GET, {"id": registration_id})

@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     tuple_,
     union_all,
@@ -27,6 +28,7 @@ from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE, EMAIL_STATE_UND
 from liity.v1.message_service_pb2 import MESSAGE_STATE_OPEN
 from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
 from liity.v1.registration_pb2 import (
+    GUARDIAN_ANSWER_DECLINES,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
@@ -35,6 +37,7 @@ from liity.v1.registration_pb2 import (
 from liity.v1.work_service_pb2 import (
     CLAIM_FILTER_MINE,
     CLAIM_FILTER_UNCLAIMED,
+    WORK_ITEM_KIND_DISSENT,
     WORK_ITEM_KIND_FEEDBACK,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
@@ -48,15 +51,17 @@ from services.registration.db.models import (
     customers,
     dismissed_duplicates,
     feedback,
+    guardians,
     messages,
     namesakes,
     registrations,
+    similar_codes,
     work_claims,
 )
 from services.registration.db.paging import Position
 from services.runtime.rpc.errors import not_found
 
-ID_PATTERN = "([1-5]|55)(-[a-z0-9]{1,32}){1,2}"
+ID_PATTERN = "([1-5]|15|55)(-[a-z0-9]{1,32}){1,2}"
 """An item's ID: the kind's number and the IDs of the rows."""
 
 _MOMENT = DateTime(timezone=True)
@@ -170,6 +175,37 @@ def _duplicates() -> _Waiting:
     return waiting._replace(items=waiting.items.where(*alike, ~dismissed))
 
 
+def _similar_codes() -> _Waiting:
+    """Pairs of customers whose codes differ by the century sign alone (R45) and that `_duplicates` lacks."""
+    ids = _ONE.c.customer_id, _OTHER.c.customer_id
+    lesser, greater = func.least(*ids), func.greatest(*ids)
+    since = func.greatest(_ONE.c.created_at, _OTHER.c.created_at)
+    waiting = _waiting(
+        WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
+        (lesser, greater),
+        since,
+        since + _DUPLICATE_PATIENCE,
+        customer_id=lesser,
+        other_customer_id=greater,
+    )
+    dismissed = exists().where(
+        dismissed_duplicates.c.customer_id == lesser, dismissed_duplicates.c.other_customer_id == greater
+    )
+    return waiting._replace(
+        items=waiting.items.where(
+            _ONE.c.person_id == similar_codes.c.person_id,
+            _OTHER.c.person_id == similar_codes.c.other_person_id,
+            _ONE.c.state == CUSTOMER_STATE_ACTIVE,
+            _OTHER.c.state == CUSTOMER_STATE_ACTIVE,
+            or_(
+                _ONE.c.birth_date.is_distinct_from(_OTHER.c.birth_date),
+                _ONE.c.sort_key != _OTHER.c.sort_key,
+            ),
+            ~dismissed,
+        )
+    )
+
+
 def _all_duplicates() -> Select[Any]:
     """All pairs, from the customers that the database has marked as having, or having had, a namesake.
 
@@ -187,6 +223,29 @@ def _all_duplicates() -> Select[Any]:
     )
     return _duplicates().items.where(
         _ONE.c.birth_date == shared.c.birth_date, _ONE.c.sort_key == shared.c.sort_key
+    )
+
+
+def _dissents() -> _Waiting:
+    """Customerships to which one of two guardians does not agree (R39), until customer service knows it."""
+    row_id, since = guardians.c.registration_id, guardians.c.answered_at
+    waiting = _waiting(
+        WORK_ITEM_KIND_DISSENT,
+        (row_id,),
+        since,
+        since + _MAIL_PATIENCE,
+        customer_id=registrations.c.customer_id,
+    )
+    return waiting._replace(
+        items=waiting.items.select_from(
+            guardians.join(registrations).join(
+                customers, customers.c.customer_id == registrations.c.customer_id
+            )
+        ).where(
+            guardians.c.answer == literal(int(GUARDIAN_ANSWER_DECLINES), literal_execute=True),
+            guardians.c.acknowledged_at.is_(None),
+            customers.c.state == CUSTOMER_STATE_ACTIVE,
+        )
     )
 
 
@@ -220,15 +279,16 @@ _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
         _registrations(WORK_ITEM_KIND_IDENTITY_CHECK, STAGE_WAITING_FOR_IDENTITY_CHECK),
     ),
     WORK_ITEM_KIND_UNDELIVERABLE_MAIL: (_undeliverable(), _undeliverable_guardians()),
-    WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(),),
+    WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(), _similar_codes()),
     WORK_ITEM_KIND_MESSAGE: (_messages(),),
     WORK_ITEM_KIND_FEEDBACK: (_feedback(),),
+    WORK_ITEM_KIND_DISSENT: (_dissents(),),
 }
 """Queries for waiting items, by kind."""
 
 _LISTED: Mapping[WorkItemKind.ValueType, tuple[Select[Any], ...]] = {
     kind: tuple(each.items for each in waiting) for kind, waiting in _WAITING.items()
-} | {WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_all_duplicates(),)}
+} | {WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_all_duplicates(), _similar_codes().items)}
 
 
 def _with_claims(waiting: Any) -> Select[Any]:  # noqa: ANN401 - any select of items

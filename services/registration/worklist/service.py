@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, func, select, tuple_
+from sqlalchemy import RowMapping, Select, bindparam, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -12,9 +12,19 @@ from typing_extensions import override
 from liity.registration.v1 import work_service_pb2 as pb
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceServicer
 from liity.v1.reason_pb2 import REASON_WORK_ITEM_NOT_FOUND
+from liity.v1.registration_pb2 import GUARDIAN_ANSWER_DECLINES
 from services.registration.audit.entries import use_row
 from services.registration.db import paging
-from services.registration.db.models import customers, dismissed_duplicates, messages, registrations, units
+from services.registration.db.models import (
+    customers,
+    dismissed_duplicates,
+    guardians,
+    messages,
+    registrations,
+    similar_codes,
+    units,
+)
+from services.registration.db.protected import unit_name_of
 from services.registration.feedback.service import reference_of
 from services.registration.forms import name_keys, proto_dates
 from services.registration.forms.normalise import from_json
@@ -30,10 +40,13 @@ from services.runtime.rpc.errors import not_found
 Key = tuple[date, str]
 """The key that possible duplicates share: birth date and sort key of the name."""
 
-_UNIT_NAME = units.c.display_name.label("unit_display_name")
-
 _REGISTRATIONS = (
-    select(*queries.COLUMNS, registrations.c.form, registrations.c.birth_date, _UNIT_NAME)
+    select(
+        *queries.COLUMNS,
+        registrations.c.form,
+        registrations.c.birth_date,
+        unit_name_of(registrations.c.person_id),
+    )
     .join(units, units.c.unit_id == registrations.c.unit_id)
     .where(registrations.c.registration_id.in_(bindparam("ids", expanding=True)))
 )
@@ -45,14 +58,19 @@ _CUSTOMERS = select(
     customers.c.kind,
     customers.c.birth_date,
     customers.c.sort_key,
-    _UNIT_NAME,
+    unit_name_of(customers.c.person_id),
 ).join(units, units.c.unit_id == customers.c.unit_id)
 _BY_ID = _CUSTOMERS.where(customers.c.customer_id.in_(bindparam("ids", expanding=True)))
 _ALIKE = _CUSTOMERS.where(
     tuple_(customers.c.birth_date, customers.c.sort_key).in_(bindparam("keys", expanding=True))
 ).order_by(customers.c.customer_id)
 _MESSAGES = (
-    select(messages.c.message_id, messages.c.unit_id, messages.c.reference, _UNIT_NAME)
+    select(
+        messages.c.message_id,
+        messages.c.unit_id,
+        messages.c.reference,
+        units.c.display_name.label("unit_display_name"),
+    )
     .join(units, units.c.unit_id == messages.c.unit_id)
     .where(messages.c.message_id.in_(bindparam("ids", expanding=True)))
 )
@@ -62,6 +80,34 @@ _DISMISSED = select(dismissed_duplicates.c.customer_id).where(
     dismissed_duplicates.c.other_customer_id == bindparam("other"),
 )
 _DISMISS = insert(dismissed_duplicates).on_conflict_do_nothing()
+_RECORD_SIMILAR = insert(similar_codes).on_conflict_do_nothing()
+
+_UNNEEDED = timedelta(days=90)
+"""After this time, each of two persons who are to become customers has become one."""
+
+_SWEEP_SIMILAR = delete(similar_codes).where(
+    similar_codes.c.recorded_at <= bindparam("too_old"),
+    or_(
+        *(
+            ~exists().where(customers.c.person_id == person)
+            for person in (similar_codes.c.person_id, similar_codes.c.other_person_id)
+        )
+    ),
+)
+
+
+async def sweep_similar_codes(engine: AsyncEngine) -> None:
+    """Deletes pairs of which one never became a customer."""
+    async with engine.begin() as connection:
+        await connection.execute(_SWEEP_SIMILAR, {"too_old": now() - _UNNEEDED})
+
+
+_OF_DISSENT = (
+    guardians.c.registration_id == bindparam("registration"),
+    guardians.c.answer == GUARDIAN_ANSWER_DECLINES,
+)
+_ACKNOWLEDGED = select(exists().where(*_OF_DISSENT, guardians.c.acknowledged_at.is_not(None)))
+_ACKNOWLEDGE = update(guardians).where(*_OF_DISSENT).values(acknowledged_at=bindparam("moment"))
 
 
 class WorkServicer(WorkServiceServicer):
@@ -142,6 +188,36 @@ class WorkServicer(WorkServiceServicer):
             await claims.release(connection, request.work_item_id)
             await _record(connection, "work:dismiss-duplicate", item)
         return pb.DismissDuplicateResponse()
+
+    @override
+    async def AcknowledgeDissent(
+        self, request: pb.AcknowledgeDissentRequest, _context: object
+    ) -> pb.AcknowledgeDissentResponse:
+        """Records that customer service knows of a dissent. A repeated call changes nothing."""
+        (registration_id,) = worklist_items.rows_of(request.work_item_id)
+        async with self._engine.begin() as connection:
+            if await connection.scalar(_ACKNOWLEDGED, {"registration": registration_id}):
+                return pb.AcknowledgeDissentResponse()
+            item = await self._get(connection, request.work_item_id)
+            await claims.require_unclaimed_by_others(connection, request.work_item_id)
+            await connection.execute(_ACKNOWLEDGE, {"registration": registration_id, "moment": now()})
+            await claims.release(connection, request.work_item_id)
+            await _record(connection, "work:acknowledge-dissent", item)
+        return pb.AcknowledgeDissentResponse()
+
+    @override
+    async def RecordSimilarCodes(
+        self, request: pb.RecordSimilarCodesRequest, _context: object
+    ) -> pb.RecordSimilarCodesResponse:
+        """Records persons whose codes differ by the century sign alone (R45)."""
+        pairs = {tuple(sorted((pair.person_id, pair.other_person_id))) for pair in request.pairs}
+        rows = [
+            {"person_id": one, "other_person_id": other, "recorded_at": now()} for one, other in sorted(pairs)
+        ]
+        if rows:
+            async with self._engine.begin() as connection:
+                await connection.execute(_RECORD_SIMILAR, rows)
+        return pb.RecordSimilarCodesResponse()
 
     @override
     async def CheckClaim(self, request: pb.CheckClaimRequest, _context: object) -> pb.CheckClaimResponse:

@@ -58,6 +58,7 @@ class RegistrationWorkflowNames(_RunNames):
     MERGED = "merged"
     CONVERT = "convert"
     ADOPT = "adopt"
+    DISSENT = "dissent"
 
 
 class DisclosureWorkflowNames(_RunNames):

@@ -1,7 +1,6 @@
 """The codec server over HTTP, with identity, the log of use and the gateway's log-in as they are."""
 
 import base64
-import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import aiohttp
 import grpc
+import httpx2
 import pytest
 from google.protobuf import json_format
 from sqlalchemy import insert
@@ -44,6 +43,7 @@ from services.runtime.rpc.interceptor import RequestInterceptor
 from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.temporal.codec import data_converter
 from tests.services.conftest import CONTACT, Component, migrated_engine, peer, running, serving
+from tests.support.http_client import http_client
 from tests.support.ports import free_port
 
 UI = "http://127.0.0.1:8233"
@@ -84,9 +84,9 @@ class Answer:
 class Codec:
     """A codec server that runs, as a browser or a program calls it."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, browser: httpx2.AsyncClient) -> None:
         self.url = url
-        self._session = session
+        self._browser = browser
 
     async def __call__(
         self,
@@ -99,11 +99,12 @@ class Codec:
     ) -> Answer:
         """One call. Headers are named as in `accept_language`; no redirect is followed, no cookie kept."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        data = form if body is None else io.BytesIO(body)
-        async with self._session.request(
-            method, self.url + path, data=data, headers=named, allow_redirects=False
-        ) as response:
-            return Answer(response.status, response.headers.copy(), await response.text())
+        # In UTF-8, as browsers would send what is beyond ASCII.
+        encoded = [(name.encode(), value.encode()) for name, value in named.items()]
+        url = self.url + path
+        response = await self._browser.request(method, url, content=body, data=form, headers=encoded)
+        self._browser.cookies.clear()
+        return Answer(response.status_code, response.headers, response.text)
 
     async def decode(
         self, payloads: Sequence[Payload], token: str = "", *, origin: str = UI, **headers: str
@@ -193,14 +194,14 @@ def settings(identity: Component, registration: Component, gateway: str, keys_di
 
 
 @pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[aiohttp.ClientSession]:
+async def browser() -> AsyncIterator[httpx2.AsyncClient]:
     """Sends what it is told to."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield session
+    async with http_client() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")
-async def codec(settings: CodecSettings, browser: aiohttp.ClientSession) -> AsyncIterator[Codec]:
+async def codec(settings: CodecSettings, browser: httpx2.AsyncClient) -> AsyncIterator[Codec]:
     """A codec server."""
     async with serving_codec(settings):
         yield Codec(f"http://{settings.listen}", browser)
@@ -208,7 +209,7 @@ async def codec(settings: CodecSettings, browser: aiohttp.ClientSession) -> Asyn
 
 @pytest.fixture
 async def codec_without_log(
-    settings: CodecSettings, browser: aiohttp.ClientSession, keys_dir: Path
+    settings: CodecSettings, browser: httpx2.AsyncClient, keys_dir: Path
 ) -> AsyncIterator[Codec]:
     """A codec server whose log of use takes no entry."""
     listen = f"127.0.0.1:{free_port()}"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -436,7 +436,7 @@ async def test_what_is_compressed_is_not_blown_up(codec: Codec, staff: Person) -
     assert answer.status == 400
 
 
-async def test_strangers_bodies_are_not_even_read(codec: Codec, browser: aiohttp.ClientSession) -> None:
+async def test_strangers_bodies_are_not_even_read(codec: Codec, browser: httpx2.AsyncClient) -> None:
     host, _, port = codec.url.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /decode HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{")

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
-import aiohttp
 import grpc
+import httpx2
 import pytest
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -63,14 +63,14 @@ async def test_no_script_and_no_other_page_gets_at_the_cookie(codec: Codec, staf
     cookie = cookie_in(await log_in(codec, staff.email))
 
     assert cookie["httponly"]
-    assert cookie["samesite"] == "Strict"
+    assert cookie["samesite"] == "strict"
     assert cookie["path"] == "/"
     assert cookie["domain"] == ""
     assert 0 < int(cookie["max-age"]) <= 600
 
 
 async def test_over_tls_the_cookie_goes_nowhere_else(
-    settings: CodecSettings, browser: aiohttp.ClientSession, staff: Person
+    settings: CodecSettings, browser: httpx2.AsyncClient, staff: Person
 ) -> None:
     listen, url = f"127.0.0.1:{free_port()}", "https://codec.library.example"
     there = settings.model_copy(update={"listen": listen, "codec_url": url})
@@ -84,7 +84,7 @@ async def test_over_tls_the_cookie_goes_nowhere_else(
 
 
 async def test_the_gateway_is_told_which_browser_logs_in(
-    settings: CodecSettings, browser: aiohttp.ClientSession
+    settings: CodecSettings, browser: httpx2.AsyncClient
 ) -> None:
     """Else everybody who logs in here would be one caller, whose wrong passwords lock out all."""
     called: list[str] = []
@@ -226,7 +226,7 @@ async def test_the_page_is_for_everybody_to_use_and_runs_nothing(codec: Codec) -
 
 
 async def test_while_the_gateway_is_away_the_page_says_so(
-    settings: CodecSettings, browser: aiohttp.ClientSession, staff: Person
+    settings: CodecSettings, browser: httpx2.AsyncClient, staff: Person
 ) -> None:
     listen = f"127.0.0.1:{free_port()}"
     url = f"http://{listen}"

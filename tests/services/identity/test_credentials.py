@@ -17,7 +17,11 @@ from liity.identity.v1.credential_service_pb2 import (
     VoidCredentialsRequest,
 )
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CONSENT, CheckLinkRequest, IssueLinkRequest
-from liity.identity.v1.person_service_pb2 import EnsurePersonRequest
+from liity.identity.v1.person_service_pb2 import (
+    BatchReleasePersonsRequest,
+    EnsurePersonRequest,
+    ReleasePersonRequest,
+)
 from liity.v1.reason_pb2 import (
     REASON_LINK_EXPIRED,
     REASON_LINK_INVALID,
@@ -62,6 +66,16 @@ async def stored_hash(engine: AsyncEngine, person_id: str) -> str | None:
             select(Credential.password_hash).where(Credential.person_id == person_id)
         )
     return found
+
+
+async def test_a_release_takes_no_credentials_away(
+    identity: Component, identity_engine: AsyncEngine, person_id: str
+) -> None:
+    issued = await identity(issue(person_id))
+    await identity(choose(issued.link_token))
+    await identity(ReleasePersonRequest(person_id=person_id))
+    await identity(BatchReleasePersonsRequest(person_ids=[person_id]))
+    assert await stored_hash(identity_engine, person_id)
 
 
 async def test_the_way_to_a_password(

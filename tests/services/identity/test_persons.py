@@ -120,7 +120,15 @@ async def test_a_person_without_a_code_is_provisional_exported_and_erased_like_o
 
 async def test_the_century_sign_distinguishes(identity: Component) -> None:
     dash, letter = nth_code(2), nth_code(2).replace("-", "Y")
-    assert await ensure(identity, dash) != await ensure(identity, letter)
+    one = await ensure(identity, dash)
+    made = await identity(EnsurePersonRequest(personal_identity_code=letter))
+    assert made.person_id != one
+    # Whom one may have meant is told.
+    assert list(made.other_sign_person_ids) == [one]
+    codes = BatchEnsurePersonsRequest(personal_identity_codes=[letter, dash, nth_code(4)])
+    codes.hold_until.FromDatetime(now() + timedelta(minutes=1))
+    persons = (await identity(codes)).persons
+    assert [list(each.other_sign_person_ids) for each in persons] == [[one], [made.person_id], []]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
 
-import aiohttp
 import aiosmtplib
+import httpx2
 import pytest
 
 from deploy.local.mailbox.server import MailboxSettings, serving_mailbox
 from services.runtime.settings import SettingsError
+from tests.support.http_client import http_client
 from tests.support.ports import free_port
 
 
@@ -25,9 +26,9 @@ def settings(tmp_path: Path) -> MailboxSettings:
 
 
 @pytest.fixture
-async def browser(settings: MailboxSettings) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(f"http://{settings.mailbox_http_listen}") as session:
-        yield session
+async def browser(settings: MailboxSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    async with http_client(f"http://{settings.mailbox_http_listen}") as browser:
+        yield browser
 
 
 async def send(
@@ -44,22 +45,22 @@ async def send(
     await aiosmtplib.send(message, recipients=[to], hostname=host, port=int(port), local_hostname="localhost")
 
 
-async def messages(browser: aiohttp.ClientSession, to: str = "") -> list[dict[str, object]]:
-    async with browser.get("/api/messages", params={"to": to}) as response:
-        assert response.status == 200
-        found: list[dict[str, object]] = (await response.json())["messages"]
-        return found
+async def messages(browser: httpx2.AsyncClient, to: str = "") -> list[dict[str, object]]:
+    response = await browser.get("/api/messages", params={"to": to})
+    assert response.status_code == 200
+    found: list[dict[str, object]] = response.json()["messages"]
+    return found
 
 
-async def page(browser: aiohttp.ClientSession, path: str, status: int = 200) -> str:
-    async with browser.get(path) as response:
-        assert response.status == status
-        assert response.headers["Content-Security-Policy"].startswith(("default-src 'none'", "sandbox"))
-        return await response.text()
+async def page(browser: httpx2.AsyncClient, path: str, status: int = 200) -> str:
+    response = await browser.get(path)
+    assert response.status_code == status
+    assert response.headers["Content-Security-Policy"].startswith(("default-src 'none'", "sandbox"))
+    return response.text
 
 
 async def test_mail_is_listed_newest_first_and_by_recipient(
-    settings: MailboxSettings, browser: aiohttp.ClientSession
+    settings: MailboxSettings, browser: httpx2.AsyncClient
 ) -> None:
     async with serving_mailbox(settings):
         assert await messages(browser) == []
@@ -80,7 +81,7 @@ async def test_mail_is_listed_newest_first_and_by_recipient(
         assert listed.index("Kolmas") < listed.index("Toinen") < listed.index("Ensimmäinen")
 
 
-async def test_mail_survives_a_restart(settings: MailboxSettings, browser: aiohttp.ClientSession) -> None:
+async def test_mail_survives_a_restart(settings: MailboxSettings, browser: httpx2.AsyncClient) -> None:
     async with serving_mailbox(settings):
         await send(settings, "aino@example.org", "Pysyy")
         before = await messages(browser)
@@ -90,7 +91,7 @@ async def test_mail_survives_a_restart(settings: MailboxSettings, browser: aioht
 
 
 async def test_a_mail_is_shown_without_running_any_of_it(
-    settings: MailboxSettings, browser: aiohttp.ClientSession
+    settings: MailboxSettings, browser: httpx2.AsyncClient
 ) -> None:
     async with serving_mailbox(settings):
         await send(
@@ -109,16 +110,16 @@ async def test_a_mail_is_shown_without_running_any_of_it(
         assert 'href="https://liity.example/consent/token"' in shown
         assert "Message-ID" in shown
         assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in shown
-        async with browser.get(path + "/html") as response:
-            policy = response.headers["Content-Security-Policy"]
-            assert policy.startswith("sandbox ")
-            assert "allow-scripts" not in policy
-            assert "script-src" not in policy
-            assert '<base target="_blank">' in await response.text()
+        response = await browser.get(path + "/html")
+        policy = response.headers["Content-Security-Policy"]
+        assert policy.startswith("sandbox ")
+        assert "allow-scripts" not in policy
+        assert "script-src" not in policy
+        assert '<base target="_blank">' in response.text
 
 
 async def test_mail_to_an_address_beyond_ascii_is_kept(
-    settings: MailboxSettings, browser: aiohttp.ClientSession
+    settings: MailboxSettings, browser: httpx2.AsyncClient
 ) -> None:
     async with serving_mailbox(settings):
         await send(settings, "äiti@example.org", "Äidille")
@@ -126,7 +127,7 @@ async def test_mail_to_an_address_beyond_ascii_is_kept(
         assert mail["subject"] == "Äidille"
 
 
-async def test_older_mail_is_a_page_away(settings: MailboxSettings, browser: aiohttp.ClientSession) -> None:
+async def test_older_mail_is_a_page_away(settings: MailboxSettings, browser: httpx2.AsyncClient) -> None:
     async with serving_mailbox(settings) as maildir:
         for number in range(101):
             maildir.add(["aino@example.org"], f"Subject: Kirje {number:03}\r\n\r\nHei\r\n".encode())
@@ -140,16 +141,17 @@ async def test_older_mail_is_a_page_away(settings: MailboxSettings, browser: aio
 
 @pytest.mark.parametrize("path", ["/messages/1", "/messages/..%2F..%2Fsecret", "/messages/x/html"])
 async def test_what_is_no_mail_is_not_found(
-    settings: MailboxSettings, browser: aiohttp.ClientSession, path: str
+    settings: MailboxSettings, browser: httpx2.AsyncClient, path: str
 ) -> None:
     (settings.mailbox_dir.parent / "secret.eml").write_text("Subject: secret\n\nsecret\n")
     async with serving_mailbox(settings):
         assert "No such mail" in await page(browser, path, 404)
 
 
-async def test_it_is_healthy(settings: MailboxSettings, browser: aiohttp.ClientSession) -> None:
-    async with serving_mailbox(settings), browser.get("/healthz") as response:
-        assert (response.status, await response.text()) == (200, "ok")
+async def test_it_is_healthy(settings: MailboxSettings, browser: httpx2.AsyncClient) -> None:
+    async with serving_mailbox(settings):
+        response = await browser.get("/healthz")
+    assert (response.status_code, response.text) == (200, "ok")
 
 
 @pytest.mark.parametrize("port", ["mailbox_smtp_listen", "mailbox_http_listen"])

@@ -102,7 +102,7 @@ FILLING: dict[str, dict[str, str]] = {
 }
 
 
-FEW = frozenset({"units", "use_waiting", "use_turn", "namesakes"})
+FEW = frozenset({"units", "use_waiting", "use_turn", "namesakes", "similar_codes"})
 
 
 @pytest.fixture(scope="module")

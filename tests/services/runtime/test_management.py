@@ -2,13 +2,14 @@
 
 import asyncio
 
-import aiohttp
+import httpx2
 import pytest
 
 from services.runtime.components import run_components, stop_requested
 from services.runtime.management import managing
 from services.runtime.settings import SettingsError
 from tests.conftest import free_port
+from tests.support.http_client import http_client
 
 
 async def test_it_says_when_a_process_is_ready_and_when_it_no_longer_is(
@@ -30,10 +31,11 @@ async def test_it_says_when_a_process_is_ready_and_when_it_no_longer_is(
 
     async def get(path: str) -> tuple[int, str]:
         try:
-            async with aiohttp.ClientSession() as browser, browser.get(f"http://{listen}{path}") as answer:
-                return answer.status, await answer.text()
-        except aiohttp.ClientConnectorError:
+            async with http_client(f"http://{listen}") as browser:
+                answer = await browser.get(path)
+        except httpx2.ConnectError:
             return 0, ""
+        return answer.status_code, answer.text
 
     async def until(status: int, text: str) -> None:
         async with asyncio.timeout(30):

@@ -342,16 +342,17 @@ async def test_who_has_logged_in_from_here_is_let_in_and_customer_service_sees_r
 
 @pytest.mark.usefixtures("nothing_stored", "forgiven")
 async def test_too_many_failures_from_one_address_are_throttled_whatever_the_account(
-    gateway: Gateway, accounts: dict[str, DemoAccount]
+    stack: Stack, gateway: Gateway, accounts: dict[str, DemoAccount]
 ) -> None:
-    limit = IdentitySettings.model_fields["login_failures_per_caller"].default
-    for _ in range(limit):
-        guess = LogInRequest(email=f"{new_request_id()}@koulu.example", password="not the password")
-        refusal = await gateway.refusal(f"{AUTH}/LogIn", guess)
-        assert outcome(refusal) == ("UNAUTHENTICATED", "WRONG_CREDENTIALS")
-    account = accounts["teacher"]
-    wrong = LogInRequest(email=account.email, password="not the password")
-    refusal = await gateway.refusal(f"{AUTH}/LogIn", wrong)
+    limit = 12
+    async with settings(stack, {"LIITY_LOGIN_FAILURES_PER_CALLER": str(limit)}, "identity"):
+        for _ in range(limit):
+            guess = LogInRequest(email=f"{new_request_id()}@koulu.example", password="not the password")
+            refusal = await gateway.refusal(f"{AUTH}/LogIn", guess)
+            assert outcome(refusal) == ("UNAUTHENTICATED", "WRONG_CREDENTIALS")
+        account = accounts["teacher"]
+        wrong = LogInRequest(email=account.email, password="not the password")
+        refusal = await gateway.refusal(f"{AUTH}/LogIn", wrong)
     assert outcome(refusal) == ("RESOURCE_EXHAUSTED", "TOO_MANY_ATTEMPTS")
     assert refusal.retry_after
 

@@ -36,7 +36,7 @@ from tests.system.support.registering import (
 OUTAGE = 2.5
 """Seconds."""
 
-SAVES, CALLERS = 60, 8
+SAVES, CALLERS = 30, 6
 
 OF_AN_ADULT = {"credentials": 1, "welcome": 1}
 OF_A_CHILD = {

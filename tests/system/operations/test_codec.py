@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-import aiohttp
+import httpx2
 import pytest
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
@@ -17,6 +17,7 @@ from frontends.client import ApiClient
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
 from liity.v1.use_log_service_pb2 import ListUsesRequest
 from services.runtime.temporal.codec import ENCRYPTED
+from tests.support.http_client import http_client
 from tests.system.conftest import Api
 from tests.system.support.public_api import connect_temporal
 from tests.system.support.registering import pupil, reaches, save, workflow_id
@@ -50,23 +51,22 @@ async def history(stack: Stack, api: Api) -> History:
 
 
 @pytest.fixture(scope="module")
-async def browser(stack: Stack) -> AsyncIterator[aiohttp.ClientSession]:
+async def browser(stack: Stack) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser with the codec server's page open; it keeps cookies."""
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(codec_url(stack.ports), cookie_jar=jar) as session:
-        yield session
+    async with http_client(codec_url(stack.ports), follows=True) as browser:
+        yield browser
 
 
 async def decode(
-    browser: aiohttp.ClientSession, stack: Stack, history: History, client: ApiClient | None = None
+    browser: httpx2.AsyncClient, stack: Stack, history: History, client: ApiClient | None = None
 ) -> tuple[int, Any]:
     """As Temporal UI asks: with the browser's cookie, or as a client of the API with its token."""
     headers = {"Origin": ui_origin(stack.ports), "X-Namespace": "default"}
     if client is not None:
         headers["Authorization"] = f"Bearer {client.session.access_token}"
     body = {"payloads": [json_format.MessageToDict(payload) for payload in history.payloads]}
-    async with browser.post("/decode?preserveStorageRefs=true", json=body, headers=headers) as response:
-        return response.status, await response.json()
+    response = await browser.post("/decode?preserveStorageRefs=true", json=body, headers=headers)
+    return response.status_code, response.json()
 
 
 def shown(answer: object) -> list[Any]:
@@ -75,16 +75,13 @@ def shown(answer: object) -> list[Any]:
 
 
 async def test_temporal_ui_is_set_up_with_it(stack: Stack) -> None:
-    async with (
-        aiohttp.ClientSession(ui_origin(stack.ports)) as session,
-        session.get("/api/v1/settings") as ui,
-    ):
-        settings = await ui.json()
+    async with http_client() as browser:
+        settings = (await browser.get(ui_origin(stack.ports) + "/api/v1/settings")).json()
     assert settings["Codec"]["Endpoint"] == codec_url(stack.ports)
 
 
 async def test_customer_service_reads_a_history(
-    stack: Stack, api: Api, history: History, browser: aiohttp.ClientSession
+    stack: Stack, api: Api, history: History, browser: httpx2.AsyncClient
 ) -> None:
     status, answer = await decode(browser, stack, history, api.staff)
 
@@ -99,27 +96,27 @@ async def test_customer_service_reads_a_history(
 
 
 async def test_by_the_log_in_page_too(
-    stack: Stack, accounts: dict[str, DemoAccount], history: History, browser: aiohttp.ClientSession
+    stack: Stack, accounts: dict[str, DemoAccount], history: History, browser: httpx2.AsyncClient
 ) -> None:
     unread = {"payloads": [json_format.MessageToDict(payload) for payload in history.payloads]}
     assert await decode(browser, stack, history) == (200, unread)
     staff = accounts["staff"]
     form = {"email": staff.email, "password": staff.password}
-    async with browser.post("/log-in", data=form, headers={"Origin": codec_url(stack.ports)}) as response:
-        assert response.status == 200
-        assert staff.display_name in await response.text()
+    own_page = {"Origin": codec_url(stack.ports)}
+    response = await browser.post("/log-in", data=form, headers=own_page)
+    assert response.status_code == 200
+    assert staff.display_name in response.text
 
     status, answer = await decode(browser, stack, history)
     assert (status, len(shown(answer))) == (200, 3)
 
-    async with browser.post("/log-out", headers={"Origin": codec_url(stack.ports)}) as response:
-        assert staff.display_name not in await response.text()
+    assert staff.display_name not in (await browser.post("/log-out", headers=own_page)).text
     assert await decode(browser, stack, history) == (200, unread)
 
 
 @pytest.mark.parametrize("who", ["registrar", "teacher", "operator"])
 async def test_nobody_else_does(
-    stack: Stack, api: Api, history: History, browser: aiohttp.ClientSession, who: str
+    stack: Stack, api: Api, history: History, browser: httpx2.AsyncClient, who: str
 ) -> None:
     status, answer = await decode(browser, stack, history, getattr(api, who))
 
@@ -128,7 +125,7 @@ async def test_nobody_else_does(
 
 
 async def test_without_the_log_nobody_does(
-    stack: Stack, api: Api, history: History, browser: aiohttp.ClientSession
+    stack: Stack, api: Api, history: History, browser: httpx2.AsyncClient
 ) -> None:
     await stack.stop_component("registration")
     status, answer = await decode(browser, stack, history, api.staff)
@@ -139,7 +136,7 @@ async def test_without_the_log_nobody_does(
 
 
 async def test_each_reading_is_in_the_log_of_use(
-    stack: Stack, api: Api, history: History, browser: aiohttp.ClientSession
+    stack: Stack, api: Api, history: History, browser: httpx2.AsyncClient
 ) -> None:
     request = ListUsesRequest(subject_id=history.registration_id, action="payload:decode")
     before = (await api.staff.call(api.staff.uses.ListUses, request)).uses

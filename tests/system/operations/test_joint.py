@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 
 from deploy.local import health
@@ -14,6 +13,7 @@ from frontends.refusals import Refusal, reason_name
 from liity.v1.consent_service_pb2 import DeclineConsentRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_DECLINED
 from tests.conftest import free_port
+from tests.support.http_client import http_client
 from tests.system.conftest import Api
 from tests.system.support.registering import (
     MailCounter,
@@ -82,9 +82,9 @@ async def test_a_save_a_consent_and_a_refusal_go_through_one_process(
     # Every component is healthy at its own address, and its log lines carry its own name.
     for name in SERVERS:
         assert await health.serves_grpc(joint.channel(name))
-    async with aiohttp.ClientSession(f"http://{MANAGEMENT}") as probe:
-        assert (await probe.get("/readyz")).status == 200
-        metrics = await (await probe.get("/metrics")).text()
+    async with http_client(f"http://{MANAGEMENT}") as probe:
+        assert (await probe.get("/readyz")).status_code == 200
+        metrics = (await probe.get("/metrics")).text
     assert all(f'liity_component_ready{{component="{name}"}} 1\n' in metrics for name in TOGETHER)
     lines = [json.loads(line) for line in (joint.logs / f"{JOINT}.log").read_text("utf-8").splitlines()]
     components = {(line.get("component"), line.get("method", "").split("/")[1:2] != []) for line in lines}

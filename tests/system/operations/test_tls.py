@@ -5,7 +5,6 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import aiosmtplib
 import asyncpg
 import grpc
@@ -24,6 +23,7 @@ from frontends.client import ApiClient
 from frontends.refusals import Refusal
 from services.runtime.data.database import is_away, open_engine
 from tests.conftest import copy_postgres
+from tests.support.http_client import http_client
 from tests.support.ports import free_port, free_ports
 from tests.support.program import Program
 from tests.system.support.registering import PATIENCE, adult, save, settings
@@ -79,9 +79,10 @@ async def test_probes_need_no_certificate(over_tls: Stack, name: str) -> None:
     listen = f"{HOST}:{free_port()}"
     async with (
         settings(over_tls, {"LIITY_MANAGEMENT_LISTEN": listen}, name),
-        aiohttp.ClientSession(f"http://{listen}") as probe,
+        http_client(f"http://{listen}") as probe,
     ):
-        assert [(await probe.get(path)).status for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await probe.get(path)).status_code == 200
 
 
 async def test_temporal_is_for_the_gateway_and_the_worker(over_tls: Stack) -> None:

@@ -1,6 +1,7 @@
 """Who did not become a customer is in no file any more, but for the mail that has left the house (R30)."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -44,6 +45,7 @@ from tests.system.support.registering import (
     workflow_id,
 )
 from workflows.privacy.erasure import Erasure
+from workflows.privacy.erasure_ledger import ErasureLedger
 
 SOON = {"LIITY_WORKFLOWS_CONSENT_REMINDERS": '["PT1S"]', "LIITY_WORKFLOWS_CONSENT_LAPSE": "PT3S"}
 
@@ -181,7 +183,8 @@ async def test_a_customer_with_credentials_and_consent_is_erased_alike(
         Peer(name, f"127.0.0.1:{getattr(stack.ports, name)}", own)
         for name in ("identity", "registration", "notification")
     ]
-    await Erasure(*peers).erase_person(person_id)
+    ledger = ErasureLedger(stack.folder / "erasures", timedelta(days=400))
+    await Erasure(*peers, ledger=ledger).erase_person(person_id)
     for peer in peers:
         await peer.close()
     await vacuum(stack)

@@ -46,15 +46,19 @@ async def test_what_waits_is_corrected(liity: Liity, waiting: Registration) -> N
     shown = json.loads(liity("teacher", "registrations", "show", waiting.name, "--json").stdout)
     correct = ("teacher", "registrations", "edit", waiting.name, "--etag", shown["etag"], "--set")
 
-    corrected = liity(*correct, "last_name=Korjattu", "--json")
+    mistyped = ("--set", "related_person.email=huolto@elisanet.if")
+    corrected = liity(*correct, "last_name=Korjattu", *mistyped, "--json")
     late = liity(*correct, "last_name=Toinen")
 
-    assert json.loads(corrected.stdout)["customerDisplayName"].endswith("Korjattu")
+    edited = json.loads(corrected.stdout)
+    assert edited["registration"]["customerDisplayName"].endswith("Korjattu")
+    assert edited["addressSuggestions"] == [
+        {"field": "form.related_person.email", "suggested": "huolto@elisanet.fi"}
+    ]
     assert "Changed since: last_name" in late.stderr
-    assert (
-        shown["form"]["relatedPerson"]["email"]
-        in liity("teacher", "registrations", "show", waiting.name).stdout
-    )
+    after = liity("teacher", "registrations", "show", waiting.name).stdout
+    assert "huolto@elisanet.if" in after
+    assert "huolto@elisanet.fi" in after
 
 
 async def test_staff_record_a_consent(liity: Liity, waiting: Registration) -> None:

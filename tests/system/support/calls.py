@@ -57,11 +57,15 @@ from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_RENEWED,
     CODE_OF_KEPT,
     END_REASON_OWN_WISH,
+    PROTECTED_READ_REASON_POSTAL_DELIVERY,
     ConfirmEmailRequest,
     ConvertToOnlineRequest,
     EndCustomershipRequest,
     GetCustomerRequest,
+    GetProtectedDetailsRequest,
+    MarkProtectedRequest,
     MergeCustomersRequest,
+    RemoveProtectionRequest,
     SearchCustomersRequest,
     SendCredentialsRequest,
     SetPersonalIdentityCodeRequest,
@@ -124,6 +128,7 @@ from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest
 from liity.v1.work_service_pb2 import (
     CLAIM_FILTER_UNCLAIMED,
     WORK_ITEM_KIND_MESSAGE,
+    AcknowledgeDissentRequest,
     ClaimWorkItemRequest,
     DismissDuplicateRequest,
     GetFiguresRequest,
@@ -409,6 +414,10 @@ CALLS: dict[str, Call] = {
         lambda _: DismissDuplicateRequest(name="workItems/4-none-such", request_id=new_request_id()),
         logged=prepared_calls.dismiss_duplicate,
     ),
+    "/liity.v1.WorkService/AcknowledgeDissent": Call(
+        lambda _: AcknowledgeDissentRequest(name="workItems/15-nonesuch", request_id=new_request_id()),
+        logged=prepared_calls.acknowledge_dissent,
+    ),
     "/liity.v1.RegistrationService/UpdateRegistration": Call(
         lambda facts: UpdateRegistrationRequest(
             name=facts.waiting.name,
@@ -659,6 +668,20 @@ CALLS: dict[str, Call] = {
             personal_identity_code_of=CODE_OF_KEPT,
         ),
         logged=prepared_calls.merge_customers,
+    ),
+    "/liity.v1.CustomerService/MarkProtected": Call(
+        lambda facts: MarkProtectedRequest(name=facts.customer.name, request_id=new_request_id()),
+        logged=prepared_calls.mark_protected,
+    ),
+    "/liity.v1.CustomerService/RemoveProtection": Call(
+        lambda facts: RemoveProtectionRequest(name=facts.customer.name, request_id=new_request_id()),
+        logged=prepared_calls.remove_protection,
+    ),
+    "/liity.v1.CustomerService/GetProtectedDetails": Call(
+        lambda facts: GetProtectedDetailsRequest(
+            name=facts.customer.name, reason=PROTECTED_READ_REASON_POSTAL_DELIVERY
+        ),
+        logged=prepared_calls.get_protected_details,
     ),
     "/liity.v1.CustomerService/UndoMerge": Call(
         lambda facts: UndoMergeRequest(

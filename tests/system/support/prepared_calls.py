@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
 from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
 from deploy.local.stack import Stack
 from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
@@ -18,21 +19,27 @@ from liity.v1.class_list_service_pb2 import (
     CheckClassListRequest,
     GetClassListResultRequest,
 )
+from liity.v1.consent_service_pb2 import DeclineConsentRequest
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_RELATED_PERSON,
     LANGUAGE_FI,
     CustomerForm,
     PaperConsent,
+    RelatedPerson,
 )
 from liity.v1.customer_service_pb2 import (
     CODE_CHANGE_RENEWED,
     CODE_OF_KEPT,
     END_REASON_OWN_WISH,
+    PROTECTED_READ_REASON_AUTHORITY,
     ConvertToOnlineRequest,
     Customer,
     EndCustomershipRequest,
     GetCustomerRequest,
+    GetProtectedDetailsRequest,
+    MarkProtectedRequest,
     MergeCustomersRequest,
+    RemoveProtectionRequest,
     SearchCustomersRequest,
     SendCredentialsRequest,
     SetPersonalIdentityCodeRequest,
@@ -84,6 +91,7 @@ from liity.v1.unit_service_pb2 import (
 from liity.v1.use_log_service_pb2 import ListSuspicionsRequest, ListUsesRequest
 from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_MESSAGE,
+    AcknowledgeDissentRequest,
     ClaimWorkItemRequest,
     DismissDuplicateRequest,
     GetWorkItemRequest,
@@ -97,8 +105,13 @@ from tests.system.registrations.test_one_person import cd_borrower
 from tests.system.support.class_lists import changed, csv_of, done, pupil_row, register
 from tests.system.support.public_api_facts import Facts
 from tests.system.support.registering import (
+    PATIENCE,
+    Copy,
+    MailCounter,
     adult,
     database,
+    get,
+    link_token,
     namesake,
     pupil,
     reaches,
@@ -106,6 +119,7 @@ from tests.system.support.registering import (
     save_request,
     workflow_id,
 )
+from tests.system.support.registering import accept as answer_yes
 from tests.system.units.test_units import accept, invite, named, token_mailed_to
 
 CLASS_LISTS = "/liity.v1.ClassListService"
@@ -399,6 +413,26 @@ async def dismiss_duplicate(world: World) -> Called:
     return Called("staff", request, these(*ids))
 
 
+async def acknowledge_dissent(world: World) -> Called:
+    child, other_address = pupil(), f"{uuid.uuid4().hex}@posti.example"
+    child.form.other_guardian.CopyFrom(RelatedPerson(full_name="Ismo Huoltaja", email=other_address))
+    registration = await save(world.api.teacher, child)
+    mails, guardian = MailCounter(world.stack), world.api.anybody
+
+    async def asked() -> dict[str, Copy]:
+        requests = [copy for copy in mails.copies(child) if copy.template == "consent_request"]
+        return {copy.recipient: copy for copy in requests}
+
+    found = await eventually(asked, lambda copies: len(copies) > 1, PATIENCE)
+    await answer_yes(guardian, link_token(found[child.email]), child)
+    dissent = DeclineConsentRequest(token=link_token(found[other_address]), request_id=new_request_id())
+    await guardian.call(guardian.consents.DeclineConsent, dissent)
+    begun = await get(world.api.teacher, registration.name)
+    name = f"workItems/15-{opaque(registration.name)}"
+    request = AcknowledgeDissentRequest(name=name, request_id=new_request_id())
+    return Called("staff", request, these(opaque(begun.customer)))
+
+
 async def list_uses(world: World) -> Called:
     person_id = await person_of(world.stack, world.waiting)
     return Called("staff", ListUsesRequest(subject_id=person_id), these(person_id))
@@ -573,6 +607,29 @@ async def undo_merge(world: World) -> Called:
         merged_customer=merged.request.merged_customer,
     )
     return Called("staff", request, subjects, entries=3)
+
+
+async def mark_protected(world: World) -> Called:
+    customer = await _saved(world, adult())
+    request = MarkProtectedRequest(name=customer.name, request_id=new_request_id())
+    return Called("staff", request, these(*await _subjects(world, customer)))
+
+
+async def remove_protection(world: World) -> Called:
+    marked = await mark_protected(world)
+    await world.api.staff.call(world.api.staff.customers.MarkProtected, marked.request)
+    request = RemoveProtectionRequest(name=marked.request.name, request_id=new_request_id())
+    return Called("staff", request, marked.subjects)
+
+
+async def get_protected_details(world: World) -> Called:
+    customer = await _saved(world, adult())
+    subjects = these(*await _subjects(world, customer, with_registration=True))
+    mark = MarkProtectedRequest(name=customer.name, request_id=new_request_id())
+    await world.api.staff.call(world.api.staff.customers.MarkProtected, mark)
+    request = GetProtectedDetailsRequest(name=customer.name, reason=PROTECTED_READ_REASON_AUTHORITY)
+    # The action in the log is the reason.
+    return Called("staff", request, subjects, action="protected:authority")
 
 
 async def convert_to_online(world: World) -> Called:

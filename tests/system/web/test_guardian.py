@@ -1,12 +1,17 @@
 """The guardian's way through a mailed link, and what programs that open links cannot do."""
 
+import uuid
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from deploy.demo.forms import DemoPerson
+from deploy.demo.polling import eventually
 from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from frontends.refusals import Refusal
+from liity.v1.consent_service_pb2 import WithdrawConsentRequest
+from liity.v1.customer_form_pb2 import RelatedPerson
 from liity.v1.customer_service_pb2 import GetCustomerRequest
 from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
@@ -14,9 +19,12 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_CONSENT,
     Registration,
 )
+from liity.v1.registration_service_pb2 import ExplainedEvent, ExplainRegistrationRequest
+from liity.v1.work_service_pb2 import AcknowledgeDissentRequest, GetWorkItemRequest
 from tests.support.web_visitor import Visitor
 from tests.system.conftest import Api
 from tests.system.support.registering import (
+    PATIENCE,
     MailCounter,
     get,
     link_token,
@@ -108,6 +116,52 @@ async def test_a_decline_is_taken_back_within_the_hour(
             assert child.form.first_names in again.text
             await guardian.send(again.form, {"choice": "accept", "guardian_name": "Outi Huoltaja"})
     await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+
+
+async def test_the_other_guardian_does_not_agree_and_customer_service_knows_it(
+    api: Api, web: str, mails: MailCounter
+) -> None:
+    child, other_address = pupil(), f"{uuid.uuid4().hex}@posti.example"
+    child.form.other_guardian.CopyFrom(RelatedPerson(full_name="Ismo Huoltaja", email=other_address))
+    registration = await save(api.teacher, child)
+
+    async def asked() -> dict[str, str]:
+        requests = [copy for copy in mails.copies(child) if copy.template == "consent_request"]
+        return {copy.recipient: f"/consent/{link_token(copy)}" for copy in requests}
+
+    links = await eventually(asked, lambda found: len(found) > 1, PATIENCE)
+    async with Visitor(web) as guardian:
+        page = await guardian.get(links[child.email])
+        await guardian.send(page.form, {"choice": "accept", "guardian_name": "Outi Huoltaja"})
+    begun = await reaches(api.teacher, registration.name, STAGE_CREDENTIALS_SENT)
+    async with Visitor(web) as other:
+        told = await other.get(links[other_address])
+        assert "other guardian has consented" in told.text
+        # Nobody withdraws what somebody else has given.
+        assert not [each for each in told.links if each.endswith("/withdraw")]
+        withdraw = WithdrawConsentRequest(
+            token=links[other_address].rpartition("/")[2], request_id=new_request_id()
+        )
+        with pytest.raises(Refusal, match="NO_CONSENT_TO_WITHDRAW"):
+            await api.anybody.call(api.anybody.consents.WithdrawConsent, withdraw)
+        assert (await other.send(told.form)).status == 422
+        kept = await other.send(told.form, {"sure": "yes"})
+        assert "you do not agree" in kept.text
+    await mails.wait_for(child, "consent_receipt_dissent")
+    explain = ExplainRegistrationRequest(name=registration.name)
+    why = await api.teacher.call(api.teacher.registrations.ExplainRegistration, explain)
+    assert ExplainedEvent.KIND_DISSENT in {event.kind for event in why.events}
+    name = f"workItems/15-{registration.name.rpartition('/')[2]}"
+    staff = api.staff
+    item = (await staff.call(staff.work.GetWorkItem, GetWorkItemRequest(name=name))).work_item
+    assert [subject.name for subject in item.subjects] == [begun.customer]
+    acknowledge = AcknowledgeDissentRequest(name=name, request_id=new_request_id())
+    for _ in range(2):
+        await staff.call(staff.work.AcknowledgeDissent, acknowledge)
+    with pytest.raises(Refusal, match="WORK_ITEM_NOT_FOUND"):
+        await staff.call(staff.work.GetWorkItem, GetWorkItemRequest(name=name))
+    # It has ended nothing.
+    assert (await get(api.teacher, registration.name)).stage == STAGE_CREDENTIALS_SENT
 
 
 async def test_who_is_not_the_guardian_says_so(

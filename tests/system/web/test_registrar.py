@@ -1,6 +1,7 @@
 """A registrar's way: check, form, answers, Save; and a session that ends in the middle."""
 
 import asyncio
+import uuid
 
 import pytest
 
@@ -14,9 +15,10 @@ from frontends.web.registrations.fields import NEW_CUSTOMER
 from frontends.web.sessions import WebSession
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
+from liity.v1.registration_service_pb2 import GetRegistrationRequest
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
-from tests.system.support.class_lists import adult_row, changed, csv_of, done
+from tests.system.support.class_lists import adult_row, changed, csv_of, done, pupil_row
 from tests.system.support.registering import adult, get, pupil, reaches, save
 
 
@@ -107,7 +109,7 @@ async def test_a_session_that_ends_in_the_middle_loses_nothing(
 ) -> None:
     person = pupil()
     answers = await filled(teacher, person)
-    teacher.jar.clear(lambda cookie: cookie.key == "liity-session")
+    teacher.forget("liity-session")
     asked = await teacher.send(answers.form, button=("act", "save" if page == "answers" else "check"))
     assert asked.status == 401
     assert "What you typed is kept" in asked.text
@@ -129,8 +131,9 @@ async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visit
     (link,) = {each for each in found.links if "/customers/" in each}
     form = await teacher.get(f"{link}/edit")
     beside = await teacher.get(f"{link}/edit")
-    done = await teacher.send(form.form, {"phone": "040 1234567"})
+    done = await teacher.send(form.form, {"phone": "040 1234567", "email": f"{uuid.uuid4().hex}@gmial.com"})
     assert done.path == link
+    assert "@gmail.com? If so, correct the address." in done.text
     conflict = await teacher.send(beside.form, {"phone": "050 7654321"})
     assert conflict.status == 422
     assert "Somebody else has changed this" in conflict.text
@@ -157,6 +160,7 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
         changed(adult_row(2), **support),
         changed(adult_row(3), Henkilötunnus=elsewhere.personal_identity_code, **support),
         changed(adult_row(4), Postinumero="100", **support),
+        changed(pupil_row(5), **{"Huoltajan sähköposti": "opettaja@koulu.example"}),
     ]
     asks = await teacher.get("/class-lists/new")
     pdf = await teacher.upload(asks.form, b"%PDF-1.7", "luokka.pdf")
@@ -169,10 +173,14 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
     assert "Row 4, Postinumero: We put back zeros" in report.text
     other_language = await teacher.send(report.form, {"switch_language": "sv"})
     assert "<dt>Nya: skulle registreras</dt><dd>2</dd>" in other_language.html
-    listed = await teacher.send(report.form, {"transfer.3": "yes"}, ("act", "register"))
+    refused = await teacher.send(report.form, {"transfer.3": "yes"}, ("act", "register"))
+    assert refused.status == 422
+    assert "The guardian's e-mail address is your own" in refused.text
+    confirmed = {"transfer.3": "yes", "confirm.5": "yes"}
+    listed = await teacher.send(refused.form, confirmed, ("act", "register"))
     assert listed.path.startswith(f"/{api.teacher.unit}/classLists/"), listed.text
     counts = (await done(api.teacher, listed.path.strip("/"))).counts
-    assert (counts.registered, counts.transferred) == (2, 1)
+    assert (counts.registered, counts.transferred, counts.waiting) == (2, 1, 1)
 
 
 async def test_two_tabs_that_renew_the_session_at_once_go_on(teacher: Visitor) -> None:
@@ -196,3 +204,24 @@ async def test_two_tabs_that_renew_at_once_keep_the_session(
         tabs = await asyncio.gather(*(opened.renewed(client, "en", "") for _ in range(2)))
         (token,) = {tab.session.refresh_token for tab in tabs}
         assert (await tabs[1].renewed(client, "en", "")).session.refresh_token != token
+
+
+async def test_a_guardians_address_is_corrected_at_a_sibling_if_agreed(teacher: Visitor, api: Api) -> None:
+    child, sibling = pupil(), pupil()
+    sibling.form.related_person.email = child.form.related_person.email
+    registration, other = [await save(api.teacher, each) for each in (child, sibling)]
+
+    async def guardian_of(name: str) -> str:
+        read = await api.teacher.call(
+            api.teacher.registrations.GetRegistration, GetRegistrationRequest(name=name)
+        )
+        return read.form.related_person.email
+
+    edit = await teacher.get(f"/{registration.name}/edit")
+    email = f"{uuid.uuid4().hex}@posti.example"
+    asks = await teacher.send(edit.form, {"related_person.email": email})
+    assert sibling.form.first_names in asks.text, asks.text
+    assert await guardian_of(other.name) == child.form.related_person.email, "nothing without asking"
+    done = await teacher.send(asks.form, {f"at.{other.name}": "yes"})
+    assert done.path == f"/{registration.name}"
+    assert await guardian_of(other.name) == email

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -259,6 +260,13 @@ async def test_two_of_one_name_and_birth_date_are_shown_and_told_apart(stack: St
     for _ in range(2):
         await api.staff.call(api.staff.work.DismissDuplicate, dismiss)
     assert await pairs() == []
+    # So is one of another name whose code differs by the century sign alone.
+    own, third = one.personal_identity_code, adult()
+    signs = "-YX" if own[6] in "-YXWVU" else "ABC"
+    sign = next(each for each in signs if each != own[6])
+    saved = await save(api.registrar, replace(third, personal_identity_code=own[:6] + sign + own[7:]))
+    (pair,) = await pairs()
+    assert saved.customer in {subject.name for subject in pair.subjects}
 
 
 async def test_whoever_has_an_item_about_a_customer_has_the_customer(stack: Stack, api: Api) -> None:

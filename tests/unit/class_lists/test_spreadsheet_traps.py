@@ -350,7 +350,15 @@ def test_invisible_signs_are_removed_and_counted() -> None:
     counts |= {"form.address.postcode": "1", "form.language": "1"}
     assert notices(read) == {(2, field, "INVISIBLE_SIGNS_REMOVED", count) for field, count in counts.items()}
     told = reports.report_of_rows(read, Checked(), LANGUAGE_EN).notices
-    assert any(notice.column == "Sukunimi" and notice.message.endswith(": 2") for notice in told)
+    assert any(notice.column == "Sukunimi" and notice.message.endswith(" Signs: 2") for notice in told)
+
+
+def test_an_address_one_key_away_from_a_widely_used_one_is_asked_about() -> None:
+    read = read_csv(with_cells(Sähköposti="outi@gmial.com"))
+    assert one(read).form.email == "outi@gmial.com"
+    assert notices(read) == {(2, "form.email", "ADDRESS_PERHAPS_MISTYPED", "outi@gmail.com")}
+    (told,) = reports.report_of_rows(read, Checked(), LANGUAGE_EN).notices
+    assert told.message.endswith(" Did you mean: outi@gmail.com")
 
 
 def test_joiners_stay_where_letters_need_them() -> None:

@@ -169,6 +169,9 @@ def test_ports_and_targets_are_those_of_the_table(name: str) -> None:
         targets = {variable for variable in environment if variable.endswith("_TARGET")}
         assert targets == {f"LIITY_{callee.upper()}_TARGET" for callee in calls}
         assert ("LIITY_TEMPORAL_ADDRESS" in environment) == part.temporal
+        writable = {volume["target"] for volume in service["volumes"] if not volume.get("read_only")}
+        ledger = environment.get("LIITY_ERASURE_LEDGER_DIR")
+        assert writable == ({ledger} if part.ledger else set())
     for variable, value in environment.items():
         if variable.endswith("_TARGET"):
             callee = variable.removeprefix("LIITY_").removesuffix("_TARGET").lower()

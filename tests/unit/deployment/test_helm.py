@@ -218,7 +218,8 @@ def test_every_pod_is_restricted() -> None:
             assert container["resources"]["requests"].keys() == {"cpu", "memory"}
             mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
             assert mounts.keys() == {volume["name"] for volume in pod["volumes"]}
-            assert all(mount.get("readOnly") for name, mount in mounts.items() if name != "tmp")
+            writable = {name for name, mount in mounts.items() if not mount.get("readOnly")}
+            assert writable <= {"tmp", "erasures"}
 
 
 def test_each_component_has_its_own_account_and_only_its_key_files() -> None:
@@ -377,6 +378,24 @@ def test_certificates_name_components() -> None:
     without = rendered(PILOT | {"certificates": {"enabled": False}})
     assert named(without, "Certificate") == {}
     assert not any("LIITY_TLS_CA" in environment(pod) for _, pod in pods(without))
+
+
+@pytest.mark.parametrize("claim", ["", "shared"])
+def test_the_erasure_ledger_is_on_a_volume_that_outlasts_the_release(claim: str) -> None:
+    resources = rendered(PILOT | {"erasureLedger": {"claim": claim}})
+    claims = named(resources, "PersistentVolumeClaim")
+    assert set(claims) == (set() if claim else {"erasures"})
+    for one in claims.values():
+        assert one["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    for name, pod in pods(resources):
+        (container,) = pod["spec"]["containers"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        folder = environment(pod).get("LIITY_ERASURE_LEDGER_DIR")
+        assert (folder is not None) == (name in PARTS and PARTS[name].ledger)
+        if folder:
+            volume = volumes[mounts[folder]]["persistentVolumeClaim"]
+            assert volume == {"claimName": claim or f"{RELEASE}-erasures"}
 
 
 # Growing, and new releases

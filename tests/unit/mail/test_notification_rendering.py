@@ -25,6 +25,7 @@ from liity.notification.v1.notification_service_pb2 import (
     EmailChanged,
     EmailConfirmation,
     FeedbackAnswer,
+    GuardianNotice,
     InvitationLink,
     InvitationNotice,
     MessageDeadline,
@@ -80,6 +81,17 @@ CONTENTS: list[dict[str, Any]] = [
     {"consent_given": _CUSTOMER},
     {"consent_outgrown": _CUSTOMER},
     {"consent_wrong_recipient": _CUSTOMER},
+    {
+        "guardian_wrong_recipient": GuardianNotice(
+            first_names=NAME, unit_display_name=UNIT, guardian_name="Ismo Huoltaja"
+        )
+    },
+    {"consent_receipt_dissent": _CUSTOMER},
+    {
+        "consent_request": ConsentQuestion(
+            first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT, both_needed=True
+        )
+    },
     {"consent_declined": _REGISTRATION},
     {"consent_lapsed": _REGISTRATION},
     {"registration_withdrawn": _REGISTRATION},
@@ -134,6 +146,7 @@ CONTENTS: list[dict[str, Any]] = [
             possible_duplicates=WorkCount(overdue=15),
             messages=WorkCount(due_soon=16),
             feedback=WorkCount(due_soon=17),
+            dissents=WorkCount(overdue=17),
         )
     },
     {

@@ -16,15 +16,25 @@ from liity.registration.v1.unit_service_pb2 import (
 from liity.v1 import customer_form_pb2 as pb
 from liity.v1 import reason_pb2 as reasons
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
+from liity.v1.registration_pb2 import (
+    GUARDIAN_ANSWER_CONSENTS,
+    GUARDIAN_ANSWER_DECLINES,
+    GUARDIAN_ANSWER_UNSPECIFIED,
+    GuardianAnswer,
+)
 from services.registration.forms.normalise import form_errors, normalise
 from services.registration.rules import (
+    consent_is_declined,
+    consent_is_given,
     form_violations,
+    named_guardian,
 )
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import FieldViolation
 from tests.support.registration_forms import adult_form, changed, child_form
 
 TODAY = date(2026, 3, 15)
+OTHER = pb.RelatedPerson(full_name="Ismo Huoltaja", email="ismo.huoltaja@koti.example")
 ADULT = date(1990, 1, 1)
 YOUTH = date(2010, 1, 1)
 CHILD = date(2017, 1, 1)
@@ -212,6 +222,7 @@ def test_a_good_form_has_no_errors(form: CustomerForm, birth_date: date | None, 
             {"credentials_recipient": pb.CREDENTIALS_RECIPIENT_RELATED_PERSON},
             {"related_person.email": "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL"},
         ),
+        ({"other_guardian": OTHER}, {"other_guardian": "OTHER_GUARDIAN_NOT_ASKED"}),
         ({"additional_information": "x" * 1001}, {"additional_information": "TOO_LONG"}),
         ({"additional_information": "x\x07"}, {"additional_information": "FORBIDDEN_CHARACTERS"}),
     ],
@@ -249,6 +260,27 @@ def test_what_an_adults_form_may_not_say(fields: dict[str, object], errors: dict
         (
             {"related_person__email": "", "paper_consent": signed(1)},
             {"related_person.email": "CREDENTIALS_RECIPIENT_WITHOUT_EMAIL"},
+        ),
+        ({"other_guardian": OTHER}, {}),
+        (
+            {"other_guardian": pb.RelatedPerson(full_name="Ismo", email="ei", phone="0")},
+            {"other_guardian.email": "INVALID_EMAIL", "other_guardian.phone": "INVALID_PHONE"},
+        ),
+        (
+            {"other_guardian": pb.RelatedPerson(phone="040 123 4567")},
+            {"other_guardian.full_name": "REQUIRED", "other_guardian.email": "REQUIRED"},
+        ),
+        (
+            {"other_guardian": OTHER, "related_person__email": "Ismo.Huoltaja+x@KOTI.example"},
+            {"other_guardian.email": "GUARDIANS_SHARE_EMAIL"},
+        ),
+        (
+            {"other_guardian": OTHER, "email": "ismo.huoltaja@koti.example"},
+            {"other_guardian.email": "GUARDIAN_EMAIL_IS_CHILDS"},
+        ),
+        (
+            {"other_guardian": OTHER, "paper_consent": signed(1)},
+            {"other_guardian": "OTHER_GUARDIAN_NOT_ASKED"},
         ),
         ({"related_person__full_name": " "}, {"related_person.full_name": "REQUIRED"}),
         ({"related_person__relation": "x" * 101}, {"related_person.relation": "TOO_LONG"}),
@@ -370,3 +402,33 @@ def test_any_form_gets_an_answer_and_normalising_settles(
     normal = normalise(form)
     assert normalise(normal) == normal
     assert "terms_accepted" in errors_of(form, birth_date, unit_kind)
+
+
+CONSENTS, DECLINES, NONE = GUARDIAN_ANSWER_CONSENTS, GUARDIAN_ANSWER_DECLINES, GUARDIAN_ANSWER_UNSPECIFIED
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "one_is_enough", "both_needed"),
+    [
+        (NONE, NONE, "awaited", "awaited"),
+        (CONSENTS, NONE, "given", "awaited"),
+        (NONE, DECLINES, "awaited", "declined"),
+        (DECLINES, CONSENTS, "given", "declined"),
+        (CONSENTS, CONSENTS, "given", "given"),
+        (DECLINES, DECLINES, "declined", "declined"),
+    ],
+)
+def test_what_the_answers_of_two_guardians_make_of_the_consent(
+    first: GuardianAnswer.ValueType, other: GuardianAnswer.ValueType, one_is_enough: str, both_needed: str
+) -> None:
+    for answers in ({1: first, 2: other}, {1: other, 2: first}):
+        for needed, outcome in ((False, one_is_enough), (True, both_needed)):
+            assert consent_is_given(answers, both_needed=needed) == (outcome == "given")
+            assert consent_is_declined(answers, both_needed=needed) == (outcome == "declined")
+
+
+def test_who_signed_is_told_by_the_name() -> None:
+    form = changed(child_form(), other_guardian=OTHER)
+    assert named_guardian(form, " ismo  HUOLTAJA ") == 2
+    assert named_guardian(form, form.related_person.full_name) == 1
+    assert named_guardian(form, "Joku Muu") == 0

@@ -22,7 +22,8 @@ from workflows.support.deadlines import (
 
 def settings(**own: object) -> WorkerSettings:
     least = {"identity_target": "", "registration_target": "", "notification_target": ""}
-    return WorkerSettings.model_validate({"keys_dir": Path("keys"), **least, **own})
+    folders = {"keys_dir": Path("keys"), "erasure_ledger_dir": Path("erasures")}
+    return WorkerSettings.model_validate({**folders, **least, **own})
 
 
 USUAL = settings().timetable()

@@ -48,7 +48,7 @@ RIGHT: dict[str, tuple[type[BaseSettings], dict[str, str]]] = {
     ),
     "worker": (
         WorkerSettings,
-        _PEERS | _NOTIFICATION | {"LIITY_KEYS_DIR": "/keys"},
+        _PEERS | _NOTIFICATION | {"LIITY_KEYS_DIR": "/keys", "LIITY_ERASURE_LEDGER_DIR": "/erasures"},
     ),
     "web": (WebSettings, _SERVER | {"LIITY_GATEWAY_TARGET": "127.0.0.1:1"}),
     "mailbox": (MailboxSettings, {"LIITY_KEYS_DIR": "/keys", "LIITY_MAILBOX_DIR": "/mail"}),

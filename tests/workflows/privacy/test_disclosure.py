@@ -29,7 +29,6 @@ from services.runtime.temporal.codec import EncryptionCodec
 from services.runtime.temporal.names import DisclosureWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World, adult_form, born
-from workflows.privacy.erasure import Erasure
 
 WEEK = timedelta(days=7)
 
@@ -107,7 +106,7 @@ async def test_who_is_erased_meanwhile_has_no_export_any_more(world: World) -> N
     disclosures = Disclosures(world, registration.person_id)
     run = await disclosures.begin()
     await eventually(disclosures.get, lambda found: bool(found.ciphertext), 60)
-    await Erasure(*world.worker.values()).erase_person(registration.person_id)
+    await world.erasure().erase_person(registration.person_id)
     with pytest.raises(Refusal, match="DISCLOSURE_NOT_FOUND"):
         await disclosures.get()
     # A run that finds nothing to fill or erase ends as any other.

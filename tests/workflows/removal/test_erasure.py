@@ -33,6 +33,7 @@ from tests.workflows.conftest import World, born, child_form
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing
 from workflows.privacy.erasure import Erasure
+from workflows.privacy.erasure_ledger import Erased, ErasureLedger, read
 from workflows.registration.activities import RegistrationActivities
 
 REGISTRAR = "rekisteroija@kirjasto.example"
@@ -135,10 +136,13 @@ async def peers_without(world: World, keys_dir: Path, away: str) -> AsyncIterato
         yield {**world.worker, away: dead}
 
 
-def registering(identity: Peer, registration: Peer, notification: Peer) -> RegistrationActivities:
+def registering(
+    world: World, identity: Peer, registration: Peer, notification: Peer
+) -> RegistrationActivities:
     """The steps of a registration over these services."""
+    ledger = ErasureLedger(world.ledger_dir, timedelta(days=400))
     mailing = Mailing(identity, registration, notification, "customer-service@liity.example")
-    erasure = Erasure(identity, registration, notification)
+    erasure = Erasure(identity, registration, notification, ledger)
     links = CustomershipLinks(identity, timedelta(days=1))
     return RegistrationActivities(identity, registration, mailing, links, erasure, Timetable())
 
@@ -160,14 +164,16 @@ async def test_an_ending_that_breaks_off_between_services_is_finished_by_repeati
         # It redeems the link first: that was done by an earlier try.
         declined.link_id = ""
     async with peers_without(world, keys_dir, away) as peers:
-        activities = registering(*peers.values())
+        activities = registering(world, *peers.values())
         with pytest.raises(Refusal, match="UNAVAILABLE"):
             await try_once.run(activities.end_registration, declined)
     # Mail stops at once; what leads to the rest is still there.
     left = await traces(world, made.person_id, made.registration_id)
     assert "form" not in left
     assert "person of the registration" in left
-    activities = registering(*world.worker.values())
+    # Whoever is gone from the database is in the ledger, from which the erasure is repeated after a restore.
+    assert Erased("person", made.person_id, (made.registration_id,)) in read(world.ledger_dir)
+    activities = registering(world, *world.worker.values())
     for _ in range(2):
         ended = await try_once.run(activities.end_registration, declined)
         assert ended.stage == STAGE_DECLINED
@@ -176,4 +182,4 @@ async def test_an_ending_that_breaks_off_between_services_is_finished_by_repeati
 
 
 async def test_erasing_nobody_is_fine(world: World) -> None:
-    await Erasure(*world.worker.values()).erase_person(uuid.uuid4().hex)
+    await world.erasure().erase_person(uuid.uuid4().hex)

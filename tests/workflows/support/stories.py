@@ -57,6 +57,7 @@ from liity.workflows.v1.password_order_workflow_pb2 import PasswordOrderWorkflow
 from liity.workflows.v1.registration_workflow_pb2 import (
     Adopt,
     DeclineConsentRequest,
+    DissentRequest,
     LinkToCustomerRequest,
     RecordConsentRequest,
     RegistrationWorkflowInput,
@@ -66,6 +67,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 )
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.gateway.temporal.units import UnitWorkflows
+from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.temporal.names import (
     TASK_QUEUE,
@@ -269,6 +271,23 @@ async def decline_taken_back(world: World) -> Scene:
     async def go() -> None:
         request = TakeBackDeclineRequest(request_id=new_id())
         await world.workflows.take_back_decline(registration.person_id, request)
+
+    return _of(registration, go)
+
+
+async def dissented(world: World) -> Scene:
+    """A child one of whose guardians consents, and the other does not agree."""
+    other = RelatedPerson(full_name="Ismo Huoltaja", email=address())
+    registration, _ = await world.save(child_form(address(), other_guardian=other), born(9))
+    evidence = ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Outi Huoltaja")
+    consent = RecordConsentRequest(request_id=new_id(), evidence=evidence, guardian=FIRST_GUARDIAN)
+    await world.workflows.record_consent(registration.person_id, consent)
+
+    async def go() -> None:
+        request = DissentRequest(
+            request_id=new_id(), registration_id=registration.registration_id, guardian=OTHER_GUARDIAN
+        )
+        await world.workflows.dissent(registration, request)
 
     return _of(registration, go)
 
@@ -778,6 +797,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         consented: ("activate_registration", "mail_receipt", "tell_consent_given"),
         declined: ("record_decline",),
         decline_taken_back: ("take_back_decline",),
+        dissented: ("record_dissent", "mail_dissent_receipt"),
         withdrawn: ("end_registration", "tell_withdrawn"),
         without_code: (
             "ask_customer_service",

@@ -46,6 +46,10 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end -}}
 
+{{- define "liity.ledgerClaim" -}}
+{{ .Values.erasureLedger.claim | default (printf "%s-erasures" .Release.Name) }}
+{{- end -}}
+
 {{- define "liity.pullSecrets" -}}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
@@ -122,6 +126,9 @@ spec:
         - {name: LIITY_TLS_CERTIFICATE, value: /run/tls/tls.crt}
         - {name: LIITY_TLS_KEY, value: /run/tls/tls.key}
         {{- end }}
+        {{- if $part.ledger }}
+        - {name: LIITY_ERASURE_LEDGER_DIR, value: /var/lib/liity/erasures}
+        {{- end }}
         {{- if $publicTls }}
         - {name: LIITY_PUBLIC_TLS_CERTIFICATE, value: /run/public-tls/tls.crt}
         - {name: LIITY_PUBLIC_TLS_KEY, value: /run/public-tls/tls.key}
@@ -160,6 +167,9 @@ spec:
         {{- if $tls }}
         - {name: tls, mountPath: /run/tls, readOnly: true}
         {{- end }}
+        {{- if $part.ledger }}
+        - {name: erasures, mountPath: /var/lib/liity/erasures}
+        {{- end }}
         {{- if $publicTls }}
         - {name: public-tls, mountPath: /run/public-tls, readOnly: true}
         {{- end }}
@@ -185,6 +195,9 @@ spec:
     {{- end }}
     {{- if $tls }}
     - {name: tls, secret: {secretName: {{ $root.Release.Name }}-{{ $name }}-tls, defaultMode: 0440}}
+    {{- end }}
+    {{- if $part.ledger }}
+    - {name: erasures, persistentVolumeClaim: {claimName: {{ include "liity.ledgerClaim" $root }}}}
     {{- end }}
     {{- if $publicTls }}
     - {name: public-tls, secret: {secretName: {{ $publicTls }}, defaultMode: 0440}}

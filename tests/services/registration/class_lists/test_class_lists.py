@@ -27,6 +27,8 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.reason_pb2 import (
     REASON_BEING_REGISTERED,
+    REASON_GUARDIAN_EMAIL_IS_REGISTRARS,
+    REASON_GUARDIAN_EMAIL_OF_MANY,
     REASON_NOT_DECIDED_IN_TIME,
     REASON_PERSON_NOT_FOUND,
     REASON_REQUIRED,
@@ -44,8 +46,8 @@ from services.runtime.clock import now
 from tests.services.registration.audit.test_look_ups import act
 from tests.services.registration.conftest import ServiceFactory
 from tests.services.registration.customers.test_transfers import asked, move
-from tests.support.registration_forms import adult_form, changed
-from tests.support.registration_service import BIRTH_OF_ADULT, REGISTRAR, Service, refusal
+from tests.support.registration_forms import adult_form, changed, child_form
+from tests.support.registration_service import BIRTH_OF_ADULT, REGISTRAR, Service, birth_of_child, refusal
 
 
 def row(number: int, person_id: str = "", **fields: Any) -> pb.ClassListRow:
@@ -155,6 +157,47 @@ async def test_a_check_finds_every_error_of_every_row_and_stores_nothing(
         ),
     ]
     assert await service.everything_stored() == before
+
+
+async def test_guardians_addresses_of_many_families_and_of_the_sender_are_asked_about(
+    service: Service, unit: Unit
+) -> None:
+    """R40. Families of the list itself count; a row that is confirmed is right."""
+
+    def pupil(number: int, last_name: str, email: str) -> pb.ClassListRow:
+        form = changed(child_form(), last_name=last_name, related_person__email=email)
+        return pb.ClassListRow(
+            row_number=number, person_id=secrets.token_hex(16), birth_date=birth_of_child(), form=form
+        )
+
+    shared = f"kanslia-{secrets.token_hex(4)}@koulu.example"
+    await service.create(
+        unit.unit_id,
+        changed(child_form(), last_name="Ennen", related_person__email=shared),
+        birth_date=birth_of_child(),
+    )
+    names = ("Yksi", "YKSI", "Kaksi", "Kolme", "Neljä")
+    rows = [pupil(number, name, shared) for number, name in enumerate(names, 2)]
+    rows += [pupil(7, "Oma", "Opettaja+lapsi@koulu.example"), row(8, related_person=None)]
+    request = pb.CheckClassListRequest(
+        unit_id=unit.unit_id, rows=rows, registrars_email="opettaja@koulu.example"
+    )
+
+    async def asked() -> dict[int, set[tuple[str, int]]]:
+        answer = await service.gateway.call(service.lists.CheckClassList, request)
+        return {
+            wrong.row_number: {(field.field, field.reason) for field in wrong.wrong_fields}
+            for wrong in answer.wrong_rows
+        }
+
+    field = "form.related_person.email"
+    of_many = {number: {(field, REASON_GUARDIAN_EMAIL_OF_MANY)} for number in range(2, 7)}
+    assert await asked() == of_many | {7: {(field, REASON_GUARDIAN_EMAIL_IS_REGISTRARS)}}
+    request.confirmed_address_rows.extend(range(2, 8))
+    assert not await asked()
+    # Four families are not many.
+    del request.rows[4], request.confirmed_address_rows[:]
+    assert list(await asked()) == [7]
 
 
 async def test_the_next_list_tells_who_is_gone(service: Service, unit: Unit) -> None:

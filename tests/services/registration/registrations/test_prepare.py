@@ -11,7 +11,8 @@ from liity.registration.v1.unit_service_pb2 import (
     Unit,
 )
 from liity.v1 import customer_form_pb2 as form_pb
-from tests.support.registration_forms import adult_form, child_form, paper_consent
+from tests.services.registration.registrations.test_waiting_forms import correct, form_of
+from tests.support.registration_forms import adult_form, changed, child_form, paper_consent
 from tests.support.registration_service import Service, birth_of_child, refusal, violations
 
 
@@ -129,8 +130,42 @@ async def test_a_guardians_address_of_many_families_is_asked_about(service: Serv
 
 
 async def test_the_registrars_own_address_is_asked_about(service: Service, unit: Unit) -> None:
-    own = {"birth_date": birth_of_child(), "registrars_address": True}
+    form = child_form()
+    own = {"birth_date": birth_of_child(), "registrars_email": form.related_person.email.title()}
     asked = {"form.related_person.email": "GUARDIAN_EMAIL_IS_REGISTRARS"}
-    assert await violations(service.prepare(unit.unit_id, child_form(), **own)) == asked
-    assert await service.prepare(unit.unit_id, child_form(), **own, guardian_email_confirmed=True) is None
-    assert await service.prepare(unit.unit_id, adult_form(), registrars_address=True) is None
+    assert await violations(service.prepare(unit.unit_id, form, **own)) == asked
+    assert await service.prepare(unit.unit_id, form, **own, guardian_email_confirmed=True) is None
+    grown = adult_form()
+    assert await service.prepare(unit.unit_id, grown, registrars_email=grown.email) is None
+
+
+async def test_an_edit_to_an_address_of_many_or_of_the_registrars_is_asked_about(
+    service: Service, unit: Unit
+) -> None:
+    """As a Save is: of a form that waits, and of a child who is a customer."""
+    waiting = await service.waiting(unit.unit_id)
+    active = await service.waiting(unit.unit_id)
+    active = await service.activate(active.registration_id, None)
+    child = await service.get_customer(active.customer_id)
+    many = f"kanslia-{secrets.token_hex(4)}@koulu.example"
+    for last_name in ("Esimerkki", "Mallikas", "Kuvitteellinen", "Neljäs"):
+        form = changed(child_form(), last_name=last_name, related_person__email=many)
+        await service.create(unit.unit_id, form, birth_date=birth_of_child())
+    asked = {"form.related_person.email": "GUARDIAN_EMAIL_OF_MANY"}
+    new: dict[str, Any] = {"last_name": "Viides", "related_person__email": many}
+    read, paths = await form_of(service, waiting), ("last_name", "related_person.email")
+    assert await violations(correct(service, waiting, read, *paths, **new)) == asked
+    assert await violations(service.update(child, *paths, **new)) == asked
+    own = {"form.related_person.email": "GUARDIAN_EMAIL_IS_REGISTRARS"}
+    mine: dict[str, Any] = {"related_person__email": "minun@koulu.example"}
+    mine["of_registrars_email"] = "Minun+Sivu@Koulu.Example"
+    assert await violations(correct(service, waiting, read, "related_person.email", **mine)) == own
+    assert await violations(service.update(child, "related_person.email", **mine)) == own
+
+    new["of_guardian_email_confirmed"] = True
+    await correct(service, waiting, read, *paths, **new)
+    await service.update(child, *paths, **new)
+    # What is confirmed once is not asked about at the next edit.
+    read, child = await form_of(service, waiting), await service.get_customer(child.customer_id)
+    await correct(service, waiting, read, "phone", phone="+358401234567")
+    await service.update(child, "phone", phone="+358401234567")

@@ -393,6 +393,38 @@ async def test_namesakes_of_one_birth_date_are_pairs(service: Service, unit: Uni
     )
 
 
+async def test_customers_whose_codes_differ_by_the_sign_alone_are_a_pair(
+    service: Service, unit: Unit, work: Work
+) -> None:
+    """Once both are customers; until they are told apart, or one is erased (R45)."""
+    one, other, third = [
+        await service.customer(unit.unit_id, last_name=f"Merkki{uuid.uuid4().hex[:6]}") for _ in range(3)
+    ]
+
+    async def record(*persons: str) -> None:
+        pairs = [pb.SimilarCodes(person_id=persons[0], other_person_id=each) for each in persons[1:]]
+        await service.gateway.call(
+            WorkServiceStub(service.gateway.channel).RecordSimilarCodes,
+            pb.RecordSimilarCodesRequest(pairs=pairs),
+        )
+
+    def pair(*customers: Customer) -> str:
+        return "-".join(("4", *sorted(each.customer_id for each in customers)))
+
+    await record(one.person_id, other.person_id, third.person_id, uuid.uuid4().hex)
+    await record(other.person_id, one.person_id)
+    listed = ids(await work.items(WORK_ITEM_KIND_POSSIBLE_DUPLICATE))
+    assert [listed.count(pair(one, each)) for each in (other, third)] == [1, 1]
+    await work.dismiss(pair(one, other))
+    await service.erase(third.person_id)
+    listed = ids(await work.items(WORK_ITEM_KIND_POSSIBLE_DUPLICATE))
+    assert not {pair(one, other), pair(one, third)} & set(listed)
+    kept = await service.rows(
+        "SELECT 1 FROM similar_codes WHERE :id IN (person_id, other_person_id)", id=third.person_id
+    )
+    assert kept == []
+
+
 async def test_two_persons_of_one_name_are_told_apart_for_good(
     service: Service, unit: Unit, work: Work
 ) -> None:
