@@ -36,6 +36,7 @@ from services.registration.db.models import (
     class_lists,
     customers,
     disclosures,
+    feedback,
     messages,
     registrations,
     removals,
@@ -164,6 +165,9 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
                 _CUSTOMERS.unit_id == units.c.unit_id, _CUSTOMERS.state == _fixed(CUSTOMER_STATE_ACTIVE)
             ),
         ),
+    ),
+    pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
+        feedback.c.answered_at.is_(None)
     ),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""

@@ -236,6 +236,7 @@ async def _plans(engine: AsyncEngine, keys_dir: Path, request_: Any) -> Plans:
         (unfinished_pb.UNFINISHED_KIND_REMOVAL, "ix_customers_marked"),
         (unfinished_pb.UNFINISHED_KIND_NEED, "ix_customers_temporary"),
         (unfinished_pb.UNFINISHED_KIND_MESSAGE, "ix_messages_open"),
+        (unfinished_pb.UNFINISHED_KIND_FEEDBACK, "ix_feedback_open"),
         (unfinished_pb.UNFINISHED_KIND_CLASS_LIST, "ix_class_lists_unfinished"),
     ],
 )

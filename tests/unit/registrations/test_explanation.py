@@ -496,7 +496,7 @@ def test_a_mail_without_words_of_its_own_is_told_all_the_same() -> None:
     explanation = told(history(STAGE_ACTIVE), mail("of_a_later_release"))
     assert "notice" in next(event for event in explanation.events if event.mail).text
     mails = {field.name for field in SendMessageRequest.DESCRIPTOR.oneofs_by_name["content"].fields}
-    to_accounts = {
+    about_no_registration = {
         "password_order",
         "registrar_invitation",
         "invitation_reminder",
@@ -508,5 +508,11 @@ def test_a_mail_without_words_of_its_own_is_told_all_the_same() -> None:
         "unit_closed",
         "unit_took_over",
         "registration_lost",
+        "feedback_waits",
+        "feedback_reminder",
+        "feedback_overdue",
+        "feedback_received",
+        "feedback_late",
+        "feedback_answered",
     }
-    assert set(texts()["mail"]) - {"other"} == mails - to_accounts
+    assert set(texts()["mail"]) - {"other"} == mails - about_no_registration
