@@ -39,16 +39,31 @@ COMMANDS = (
     LazyCommand(
         "audit",
         "frontends.cli.audit",
-        "The log of use: search, suspicions, verify.",
+        "The log of use: search, suspicions, verify, restored.",
         within=[
             LazyCommand(
                 "verify",
                 "deploy.admin.audit_chain",
                 "Proves that no entry was changed or taken away, or names the first broken link.",
-            )
+            ),
+            LazyCommand(
+                "restored",
+                "deploy.admin.audit_restore",
+                "Enters in the log of use that a restored backup has cut off its end.",
+            ),
         ],
     ),
     LazyCommand("book-tips", "frontends.cli.book_tips", "Book tips of the welcome mail: show, edit."),
+    LazyCommand(
+        "erasure",
+        "deploy.admin.erasure_commands",
+        "Erases again whom a restored backup has brought back: reapply.",
+    ),
+    LazyCommand(
+        "reconcile",
+        "deploy.admin.reconcile_commands",
+        "Checks what must hold between rows, runs and the erasure ledger; with --fix, repairs it.",
+    ),
     LazyCommand("keys", "deploy.admin.key_commands", "Key files: create, show, rotate, re-encrypt, retire."),
     LazyCommand(
         "customers",

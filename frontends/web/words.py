@@ -44,6 +44,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "STAGE_WAITING_FOR_IDENTITY_CHECK": N_("Waits for customer service to check the identity"),
         "STAGE_REJECTED": N_("Ended: customer service did not accept it"),
         "STAGE_LINKED": N_("Ended: was a customer already"),
+        "STAGE_MERGED": N_("Merged with another customership of the same person"),
     },
     "Party": {
         "PARTY_GUARDIAN": N_("the guardian"),

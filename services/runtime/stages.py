@@ -6,6 +6,7 @@ from liity.v1.registration_pb2 import (
     STAGE_DECLINED,
     STAGE_LAPSED,
     STAGE_LINKED,
+    STAGE_MERGED,
     STAGE_RECEIVED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
@@ -39,5 +40,8 @@ UNDER_WAY = (*WAITING, *STARTING)
 FAILED = (STAGE_DECLINED, STAGE_LAPSED, STAGE_WITHDRAWN, STAGE_REJECTED)
 """The registration ended without a customership."""
 
-ENDED = (*FAILED, STAGE_LINKED)
-"""No customership has begun or will begin by this registration."""
+JOINED = (STAGE_LINKED, STAGE_MERGED)
+"""The registration is another one's customer's: the person was a customer already, or was found to be one."""
+
+ENDED = (*FAILED, *JOINED)
+"""The registration leads to no customership of its own, or no more."""

@@ -5,6 +5,8 @@ the IDs go. So an erasure that is not in the ledger yet can be repeated whole, a
 that registration refuses never gets there, and nobody is erased by mistake after a backup was restored.
 """
 
+from collections.abc import Sequence
+
 from liity.identity.v1 import person_service_pb2 as identity_pb2
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.notification.v1.notification_service_pb2 import EraseSubjectsRequest
@@ -29,8 +31,12 @@ class Erasure:
         self._personal_data = PersonalDataServiceStub(registration.channel)
         self._notifications = NotificationServiceStub(notification.channel)
 
-    async def erase_person(self, person_id: str, *, only_if_ended: bool = False) -> None:
+    async def erase_person(
+        self, person_id: str, *, only_if_ended: bool = False, registration_ids: Sequence[str] = ()
+    ) -> None:
         """Erases all data of a person in every service. May fail anywhere, and be repeated.
+
+        `registration_ids` are those that registration may have forgotten already.
 
         With `only_if_ended`, refused as `PersonalDataService.ErasePerson` unless the customership has ended.
 
@@ -39,7 +45,7 @@ class Erasure:
         """
         erase = ErasePersonRequest(person_id=person_id, only_if_ended=only_if_ended)
         erased = await self._registration.call(self._personal_data.ErasePerson, erase)
-        subject_ids = erased.registration_ids
+        subject_ids = sorted({*erased.registration_ids, *registration_ids})
         await self._ledger.record(Erased("person", person_id, tuple(subject_ids)))
         mail = EraseSubjectsRequest(subject_ids=subject_ids)
         await self._notification.call(self._notifications.EraseSubjects, mail)

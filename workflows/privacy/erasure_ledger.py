@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,18 +117,24 @@ class ErasureLedger:
                 log.info("erasure ledger pruned", file=path.name)
 
 
-def read(folder: Path) -> Sequence[Erased]:
-    """All erasures of a folder's ledger, each once. `BrokenLedger` for the first line that is wrong.
+def read(folder: Path) -> Mapping[Erased, datetime]:
+    """All erasures of a folder's ledger, each with its latest time.
+
+    `BrokenLedger` for the first line that is wrong.
 
     SettingsError if the folder is missing: a ledger that was not restored is no empty ledger.
     """
     if not folder.is_dir():
         raise SettingsError(f"LIITY_ERASURE_LEDGER_DIR: there is no folder {folder}")
     files = sorted(folder.glob(_FILES))
-    return list(dict.fromkeys(erased for path in files for erased in _read_file(path)))
+    found: dict[Erased, datetime] = {}
+    for path in files:
+        for erased, moment in _read_file(path):
+            found[erased] = max(moment, found.get(erased, moment))
+    return found
 
 
-def _read_file(path: Path) -> Iterator[Erased]:
+def _read_file(path: Path) -> Iterator[tuple[Erased, datetime]]:
     digest = _seed(path)
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
@@ -138,13 +144,14 @@ def _read_file(path: Path) -> Iterator[Erased]:
         try:
             entry = json.loads(line)
             told = entry.pop("hash")
+            moment = datetime.fromisoformat(entry["time"])
             erased = Erased(entry["kind"], entry["person"], tuple(entry["registrations"]), entry["stage"])
         except (ValueError, KeyError, AttributeError, TypeError):
             raise BrokenLedger(f"{path.name}, line {number}: it is no entry") from None
         digest = _digest(digest, entry)
         if told != digest:
             raise BrokenLedger(f"{path.name}, line {number}: it, or one before it, was changed")
-        yield erased
+        yield erased, moment
 
 
 def _month_prefix(moment: datetime) -> str:

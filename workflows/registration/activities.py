@@ -73,7 +73,6 @@ from liity.v1.registration_pb2 import (
     STAGE_CREDENTIALS_SENT,
     STAGE_DECLINED,
     STAGE_LAPSED,
-    STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WELCOMED,
@@ -104,9 +103,11 @@ from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.stages import JOINED
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, guardian_address, key
+from workflows.mail.origin import mailed_by
 from workflows.privacy.erasure import Erasure
 from workflows.reconciliation.adoption_activities import consent_link_request, go_on
 from workflows.support.deadlines import lapse_time, welcome_time
@@ -543,7 +544,7 @@ class RegistrationActivities:
         """Whether the customership has ended (R19) or was merged into another customer's (R24)."""
         if await self._mailing.details(step) is None:
             return OverStepResult(over=True)
-        return OverStepResult(over=(await self._get(step)).stage == STAGE_LINKED)
+        return OverStepResult(over=(await self._get(step)).stage in JOINED)
 
     async def _tell_of_the_end(self, step: RegistrationStep, name: str, field: str) -> MailStepResult:
         """Notifies the registrar of an ended registration, with the name from before the erasure."""
@@ -616,12 +617,19 @@ class RegistrationActivities:
         step.deadline.FromDatetime(welcome_time(begun, self._timetable, registration.registration_id))
         try:
             async with asyncio.timeout(_AT_ONCE):
-                mail = await self._mailing.credentials(step, details, details.credentials_recipient)
-                if mail is not None and await self._mailing.send(mail):
-                    await self._advance(step, STAGE_CREDENTIALS_SENT)
-                    created.welcome_time.CopyFrom(step.deadline)
+                # Storing the registration is not to be repeated if the mail comes back.
+                with mailed_by(RegistrationActivities.send_credentials.__name__, step):
+                    await self._mail_credentials_at_once(created, details, step)
         except (Refusal, TimeoutError) as error:
             activity.logger.info("credentials not mailed at once: %s", type(error).__name__)
+
+    async def _mail_credentials_at_once(
+        self, created: CreatedRegistration, details: MailingDetails, step: RegistrationStep
+    ) -> None:
+        mail = await self._mailing.credentials(step, details, details.credentials_recipient)
+        if mail is not None and await self._mailing.send(mail):
+            await self._advance(step, STAGE_CREDENTIALS_SENT)
+            created.welcome_time.CopyFrom(step.deadline)
 
     async def _registrar_on_file(self, details: MailingDetails | None) -> str | None:
         """The account whose address receives the customer's mail; None if the address is no account's.

@@ -20,6 +20,7 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     STAGE_DECLINED,
     STAGE_LINKED,
+    STAGE_MERGED,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
     STAGE_WITHDRAWN,
@@ -557,7 +558,7 @@ class RegistrationWorkflow(Operated):
         """Ends the run if the person was merged into another, whose own run continues."""
         run = self._run
         if run.registration.stage in (*BEGUN, *WAITING) and await self._has_ended():
-            run.registration.stage = STAGE_LINKED
+            run.registration.stage = STAGE_MERGED
             run.ended_by = "Merged into another customer"
 
     async def _has_ended(self) -> bool:

@@ -59,7 +59,7 @@ from services.gateway.presentation.explanation_texts import Words
 from services.gateway.resource_names import CUSTOMER, REGISTRATION
 from services.gateway.views import to_public
 from services.runtime.clock import from_proto_date, helsinki_day
-from services.runtime.stages import BEGUN, NOT_BEGUN
+from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN
 from services.runtime.temporal.search_attributes import stage_name
 
 _ENDINGS: Mapping[Stage.ValueType, ExplainedEvent.Kind.ValueType] = {
@@ -282,7 +282,7 @@ class Explanation:
         ended = [change for change in self.history.changes if change.action == _ENDED_BY]
         if stage == STAGE_DECLINED:
             return self.words.say("who", "GUARDIAN")
-        if stage in {STAGE_REJECTED, STAGE_LINKED}:
+        if stage in {STAGE_REJECTED, *JOINED}:
             return self.words.say("who", "CUSTOMER_SERVICE")
         return self._who(ended[-1]) if ended else self.words.say("who", "SYSTEM")
 
@@ -445,7 +445,7 @@ class Explanation:
     @property
     def _in_force(self) -> bool:
         return (
-            self.history.registration.stage in {*BEGUN, STAGE_LINKED}
+            self.history.registration.stage in {*BEGUN, *JOINED}
             and self.history.HasField("customership")
             and not self._has_ended
         )

@@ -11,7 +11,6 @@ from liity.notification.v1.notification_service_pb2_grpc import NotificationServ
 from liity.registration.v1.history_service_pb2 import GetHistoryRequest, GetHistoryResponse
 from liity.registration.v1.history_service_pb2_grpc import HistoryServiceStub
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
-from liity.v1.registration_pb2 import STAGE_LINKED
 from liity.v1.registration_service_pb2 import ExplainRegistrationResponse
 from services.gateway.presentation.explanation import Explanation
 from services.gateway.presentation.explanation_texts import Words
@@ -20,6 +19,7 @@ from services.gateway.temporal.removals import RemovalWorkflows
 from services.runtime.clock import now
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.peer import Peer
+from services.runtime.stages import JOINED
 
 _MOST_ACCOUNTS = 200
 """The most accounts that identity returns at once."""
@@ -57,7 +57,7 @@ class Explaining:
         """The registration's mail; of a linked registration also its customer's."""
         registration = history.registration
         subjects = [registration.registration_id]
-        if registration.stage == STAGE_LINKED and registration.customer_id:
+        if registration.stage in JOINED and registration.customer_id:
             of_customer = GetHistoryRequest(
                 unit_id=registration.unit_id, customer_id=registration.customer_id
             )

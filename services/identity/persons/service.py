@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, or_, select, update
+from sqlalchemy import ARRAY, LargeBinary, String, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -32,6 +32,8 @@ from liity.identity.v1.person_service_pb2 import (
     FindPersonRequest,
     FindPersonResponse,
     FoundPerson,
+    ListMissingPersonsRequest,
+    ListMissingPersonsResponse,
     MergePersonsRequest,
     MergePersonsResponse,
     PrepareCodeChangeRequest,
@@ -130,6 +132,10 @@ _FIND_MANY = select(_WHOSE, Person.hetu_index).where(
     Person.hetu_index == func.any(bindparam("indexes", type_=ARRAY(LargeBinary)))
 )
 
+_KNOWN = select(Person.person_id).where(
+    Person.person_id == func.any(bindparam("person_ids", type_=ARRAY(String))), Person.merged_into.is_(None)
+)
+
 _VOIDED = func.coalesce(Link.voided_at, func.now())
 
 
@@ -204,6 +210,14 @@ class Persons(PersonServiceServicer):
         async with self._single.connect() as connection:
             await connection.execute(_RELEASE.where(Person.person_id.in_(request.person_ids)))
         return BatchReleasePersonsResponse()
+
+    @override
+    async def ListMissingPersons(
+        self, request: ListMissingPersonsRequest, context: object
+    ) -> ListMissingPersonsResponse:
+        async with self._single.connect() as connection:
+            known = await connection.scalars(_KNOWN, {"person_ids": list(request.person_ids)})
+        return ListMissingPersonsResponse(person_ids=sorted(set(request.person_ids).difference(known)))
 
     async def _add_other_signs(
         self, codes: Sequence[hetu.Hetu], persons: list[EnsurePersonResponse]

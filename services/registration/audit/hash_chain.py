@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from typing import NamedTuple
 
 from sqlalchemy import RowMapping, String, cast, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.registration.audit.anchors import Anchor
+from services.registration.audit.restores import restores
 from services.registration.db.models import use_chain, use_entries, use_waiting
 
 _CHAIN = (
@@ -36,27 +37,6 @@ _LOST = (
 )
 
 
-class Anchor(NamedTuple):
-    """A link's number and hash. Kept elsewhere, it proves that nothing before it was changed."""
-
-    sequence: int
-    hash: str
-
-    def __str__(self) -> str:
-        return f"{self.sequence}:{self.hash}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Anchor":
-        """Parses the text that `str` wrote. ValueError if it is malformed."""
-        sequence, _, digest = text.partition(":")
-        anchor = cls(int(sequence), bytes.fromhex(digest).hex())
-        if anchor.sequence < 1:
-            raise ValueError("The sequence begins with 1")
-        if len(anchor.hash) != 2 * hashlib.sha256().digest_size:
-            raise ValueError("The hash has not 64 hexadecimal digits")
-        return anchor
-
-
 class BrokenChain(Exception):
     """The log is not intact. The text names the first broken link."""
 
@@ -64,10 +44,12 @@ class BrokenChain(Exception):
 async def verify(connection: AsyncConnection, anchor: Anchor | None = None) -> Anchor:
     """Verifies the whole chain and returns its end. `BrokenChain` for the first link that is wrong.
 
-    Needs a transaction of one snapshot, so that entries written meanwhile do not disturb.
+    A link that a restored backup has cut off need not be there, if the log names exactly this one in an entry
+    about the restore. Needs a transaction of one snapshot, so that entries written meanwhile do not disturb.
     """
     last = Anchor(0, "")
     digest = b""
+    missed = ""
     async for row in _rows(connection):
         place = last.sequence + 1
         if row["sequence"] != place:
@@ -79,9 +61,11 @@ async def verify(connection: AsyncConnection, anchor: Anchor | None = None) -> A
             raise BrokenChain(f"Link {place} is broken: its entry, or one before it, was changed")
         last = Anchor(place, digest.hex())
         if anchor is not None and anchor.sequence == place and anchor != last:
-            raise BrokenChain(f"Link {place} is not the one of the anchor: the chain was written anew")
+            missed = f"Link {place} is not the one of the anchor: the chain was written anew"
     if anchor is not None and anchor.sequence > last.sequence:
-        raise BrokenChain(f"The chain ends with link {last.sequence}, before the anchor: its end was cut off")
+        missed = f"The chain ends with link {last.sequence}, before the anchor: its end was cut off"
+    if missed and not any(restore.lost == anchor for restore in await restores(connection)):
+        raise BrokenChain(missed)
     unchained = await connection.scalar(_UNCHAINED)
     if unchained:
         raise BrokenChain(f"{unchained} entries are in no link")

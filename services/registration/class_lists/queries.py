@@ -35,6 +35,7 @@ from liity.v1.class_list_service_pb2 import (
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
 from liity.v1.reason_pb2 import REASON_NOT_DECIDED_IN_TIME, REASON_PERSON_NOT_FOUND
+from liity.v1.registration_pb2 import STAGE_MERGED
 from services.registration.db.models import (
     class_list_members,
     class_list_rows,
@@ -276,7 +277,7 @@ ERASE_ROWS = (
             (
                 exists().where(
                     registrations.c.registration_id == class_list_rows.c.registration_id,
-                    registrations.c.stage.in_(BEGUN),
+                    registrations.c.stage.in_((*BEGUN, STAGE_MERGED)),
                 ),
                 None,
             ),

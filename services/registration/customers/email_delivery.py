@@ -27,6 +27,24 @@ _OF_GUARDIAN_ASKED = (
     ~queries.ASKS_OTHER_GUARDIAN,
 )
 
+_related_email = customers.c.profile["related_person"]["email"].astext
+_OF_RELATED = (
+    _related_email == bindparam("address"),
+    # The query's condition is the partial index's.
+    _related_email != customers.c.email,
+)
+
+_MARK_RELATED = (
+    update(customers)
+    .where(*_OF_RELATED, customers.c.related_undeliverable_since.is_(None))
+    .values(related_undeliverable_since=bindparam("moment"))
+)
+_CLEAR_RELATED = (
+    update(customers)
+    .where(*_OF_RELATED, customers.c.related_undeliverable_since.is_not(None))
+    .values(related_undeliverable_since=None)
+)
+
 _MARK_CUSTOMER = (
     update(customers)
     .where(*_OF_CUSTOMER)
@@ -90,6 +108,7 @@ async def mark_undeliverable(connection: AsyncConnection, address: str) -> None:
     await connection.execute(_MARK_GUARDIAN, refused)
     await guardians.mark_address(connection, address, moment)
     await connection.execute(_MARK_CUSTOMER, refused)
+    await connection.execute(_MARK_RELATED, refused)
 
 
 async def mark_delivered(connection: AsyncConnection, address: str) -> None:
@@ -98,6 +117,7 @@ async def mark_delivered(connection: AsyncConnection, address: str) -> None:
     await connection.execute(_CLEAR_GUARDIAN, taken)
     await guardians.mark_address(connection, address, None)
     await connection.execute(_CLEAR_CUSTOMER, taken)
+    await connection.execute(_CLEAR_RELATED, taken)
 
 
 async def confirm(connection: AsyncConnection, change_request_id: str) -> None:

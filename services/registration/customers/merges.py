@@ -25,7 +25,7 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_SAME_CUSTOMER,
 )
-from liity.v1.registration_pb2 import STAGE_LINKED
+from liity.v1.registration_pb2 import STAGE_MERGED
 from services.registration.audit.entries import use_row
 from services.registration.customers import merge_undo
 from services.registration.db.mapping import told_account
@@ -42,7 +42,7 @@ from services.runtime.rpc.errors import (
     invalid,
     not_found,
 )
-from services.runtime.stages import NOT_BEGUN, UNFINISHED
+from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
 
 _PERSONS = select(customers.c.customer_id, customers.c.person_id).where(
     customers.c.customer_id.in_([bindparam("kept"), bindparam("merged")])
@@ -80,8 +80,8 @@ _TAKE_REGISTRATIONS = (
         person_id=bindparam("kept_person"),
         customer_id=bindparam("kept"),
         unit_id=bindparam("kept_unit"),
-        # A person has one running registration: the merged customer's is ended.
-        stage=case((_RUNS, STAGE_LINKED), else_=registrations.c.stage),
+        # A customer has one registration in force: that of the customer who stays.
+        stage=case((registrations.c.stage.in_(BEGUN), STAGE_MERGED), else_=registrations.c.stage),
         deadline=case((_RUNS, None), else_=registrations.c.deadline),
     )
 )

@@ -373,6 +373,9 @@ async def _change(
     address, previous = mail_address(after), mail_address(before)
     moved = address != previous
     previous_related = _replaced_related_address(before, after)
+    if after.related_person.email != before.related_person.email:
+        # Whether it works now is not known yet.
+        changed["related_undeliverable_since"] = None
     if moved:
         changed["email_state"] = EMAIL_STATE_UNCONFIRMED if address else EMAIL_STATE_UNSPECIFIED
     await connection.execute(

@@ -59,6 +59,7 @@ def customer_row(
         "ended_at": None,
         "lent": form.kind == CUSTOMER_KIND_CD_BORROWER,
         "undeliverable_since": None,
+        "related_undeliverable_since": None,
         **profile_row(form),
     }
 

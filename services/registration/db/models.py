@@ -47,6 +47,10 @@ class Unit(Base):
     """A unit."""
 
     __tablename__ = "units"
+    __table_args__ = (
+        # For reconciliation: the units that have a successor.
+        Index("ix_units_successor", "unit_id", postgresql_where=text("successor_unit_id IS NOT NULL")),
+    )
 
     unit_id: Mapped[str] = mapped_column(primary_key=True)
     request_id: Mapped[uuid.UUID] = mapped_column(unique=True)
@@ -79,6 +83,17 @@ class Customer(Base):
         # For orders of a new password, which customers make by their address.
         Index("ix_customers_folded_email", text("lower(email)"), postgresql_where=text("email <> ''")),
         Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
+        # For guardians and contact persons whose address takes no mail, where the customer has another.
+        Index(
+            "ix_customers_related_email",
+            text("((profile -> 'related_person') ->> 'email')"),
+            postgresql_where=text("((profile -> 'related_person') ->> 'email') <> email"),
+        ),
+        Index(
+            "ix_customers_related_undeliverable",
+            "customer_id",
+            postgresql_where=text("related_undeliverable_since IS NOT NULL"),
+        ),
         # For reconciliation with the workflows: customers marked for deletion, or with a temporary need.
         Index("ix_customers_marked", "customer_id", postgresql_where=text("state = 2")),
         Index(
@@ -119,6 +134,8 @@ class Customer(Base):
     """Whether the customer has ever borrowed a disc or a file (R20)."""
     undeliverable_since: Mapped[datetime | None]
     """When a mail server first refused the address; valid only while `email_state` is undeliverable."""
+    related_undeliverable_since: Mapped[datetime | None]
+    """Since when a mail server refuses the related person's address, if it is not the customer's for mail."""
 
 
 class Namesake(Base):

@@ -16,7 +16,12 @@ from sqlalchemy import (
     update,
 )
 
-from liity.v1.registration_pb2 import CONSENT_STATE_AWAITED, CONSENT_STATE_NOT_GIVEN, STAGE_WITHDRAWN
+from liity.v1.registration_pb2 import (
+    CONSENT_STATE_AWAITED,
+    CONSENT_STATE_NOT_GIVEN,
+    STAGE_MERGED,
+    STAGE_WITHDRAWN,
+)
 from services.registration.db.models import (
     customers,
     disclosures,
@@ -36,7 +41,7 @@ _HELSINKI = "Europe/Helsinki"
 
 _WAITS = registrations.c.stage.in_(NOT_BEGUN)
 _AWAITS_CONSENT = registrations.c.consent_state == CONSENT_STATE_AWAITED
-_HAS_BEGUN = registrations.c.stage.in_(BEGUN)
+_HAS_BEGUN = registrations.c.stage.in_((*BEGUN, STAGE_MERGED))
 _OF_PERSON = registrations.c.person_id == bindparam("person")
 
 

@@ -31,7 +31,6 @@ from liity.v1.registration_pb2 import (
     CONSENT_STATE_NOT_NEEDED,
     CONSENT_STATE_UNSPECIFIED,
     STAGE_ACTIVE,
-    STAGE_LINKED,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
@@ -70,7 +69,7 @@ from services.runtime.rpc.errors import (
     unavailable,
 )
 from services.runtime.rpc.interceptor import violations_of
-from services.runtime.stages import UNDER_WAY
+from services.runtime.stages import JOINED, UNDER_WAY
 
 SaveRequest = PrepareRegistrationRequest | CreateRegistrationRequest
 
@@ -324,7 +323,7 @@ def _made_before(known: Row, request: SaveRequest, account_id: str) -> Registrat
     """What a repeated Save made before. ALREADY_EXISTS (REQUEST_ID_REUSED) if another Save made it."""
     saved_by = (known["registrar_account_id"], known["unit_id"])
     # An ended registration has no person ID any more; a linked one has its customer's.
-    same_person = known["person_id"] in {None, request.person_id} or known["stage"] == STAGE_LINKED
+    same_person = known["person_id"] in {None, request.person_id} or known["stage"] in JOINED
     if saved_by != (account_id, request.unit_id) or not same_person:
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return to_message(known)

@@ -35,7 +35,7 @@ async def families(
 ) -> defaultdict[str, set[str]]:
     """The last names of a unit's children, by the address of a guardian of one of some forms."""
     addresses = {guardian.email for form in forms for guardian in guardians_of(form).values()} - {""}
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    found = defaultdict[str, set[str]](set)
     if addresses:
         asked = {"unit": unit_id, "addresses": sorted(addresses)}
         for row in await connection.execute(queries.FAMILIES, asked):

@@ -398,7 +398,10 @@ GET_PROFILE = (
             else_=func.coalesce(customers.c.profile, registrations.c.form),
         ).label("profile"),
         func.coalesce(
-            customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
+            or_(
+                customers.c.email_state == EMAIL_STATE_UNDELIVERABLE,
+                customers.c.related_undeliverable_since.is_not(None),
+            ),
             registrations.c.undeliverable_since.is_not(None),
         ).label("was_refused"),
         (

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    exists,
     func,
     literal,
     or_,
@@ -39,6 +40,7 @@ from services.registration.db.models import (
     messages,
     registrations,
     removals,
+    units,
 )
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
@@ -146,6 +148,22 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
     pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
         feedback.c.answered_at.is_(None)
     ),
+    pb.UNFINISHED_KIND_UNIT_MOVE: _page(
+        units.c.unit_id,
+        units.c.closed_at,
+        units.c.unit_id.label("unit_id"),
+        units.c.successor_unit_id,
+    ).where(
+        units.c.successor_unit_id.is_not(None),
+        # After the end, a Save that was under way at the closing may have left somebody behind.
+        or_(
+            units.c.move_ended_at.is_(None),
+            exists().where(_REGISTRATIONS.unit_id == units.c.unit_id),
+            exists().where(
+                _CUSTOMERS.unit_id == units.c.unit_id, _CUSTOMERS.state == _fixed(CUSTOMER_STATE_ACTIVE)
+            ),
+        ),
+    ),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""
 
@@ -174,6 +192,14 @@ _ENDED_REGISTRATIONS = select(
     _REGISTRATIONS.updated_at < bindparam("before", type_=_MOMENT),
 )
 _KNOWN_CUSTOMERS = select(_CUSTOMERS.customer_id).where(_CUSTOMERS.customer_id == func.any(_IDS))
+
+
+CUSTOMER_PERSONS = (
+    select(_CUSTOMERS.customer_id, _CUSTOMERS.person_id, _CUSTOMERS.unit_id)
+    .where(_CUSTOMERS.person_id > bindparam("after", type_=String))
+    .order_by(_CUSTOMERS.person_id)
+    .limit(bindparam("limit", type_=Integer))
+)
 
 
 class ReconciliationServicer(ReconciliationServiceServicer):
@@ -236,6 +262,20 @@ class ReconciliationServicer(ReconciliationServiceServicer):
                 customer_ids=sorted(set(request.customer_ids).difference(customer_ids)),
                 ended_registrations=map(_to_row, ended.mappings()),
             )
+
+    @override
+    async def ListCustomerPersons(
+        self, request: pb.ListCustomerPersonsRequest, _context: object
+    ) -> pb.ListCustomerPersonsResponse:
+        """Lists a page of all customers and whose they are."""
+        asked = {"after": request.page_token, "limit": request.page_size}
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(CUSTOMER_PERSONS, asked)).mappings().all()
+        full = len(found) == request.page_size
+        return pb.ListCustomerPersonsResponse(
+            customers=[pb.ListCustomerPersonsResponse.Customer(**row) for row in found],
+            next_page_token=found[-1]["person_id"] if full else "",
+        )
 
 
 def _to_row(row: RowMapping) -> pb.Unfinished:

@@ -24,7 +24,6 @@ from liity.v1.registration_pb2 import (
     CONSENT_STATE_OUTGROWN,
     GUARDIAN_ANSWER_CONSENTS,
     GUARDIAN_ANSWER_DECLINES,
-    STAGE_LINKED,
     STAGE_REJECTED,
     STAGE_WAITING_FOR_CONSENT,
 )
@@ -55,7 +54,7 @@ from services.registration.rules import (
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import failed_precondition, invalid, not_found
-from services.runtime.stages import BEGUN, NOT_BEGUN, UNFINISHED
+from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN, UNFINISHED
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
@@ -436,7 +435,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if row is not None:
             return pb.AdvanceRegistrationResponse(registration=to_message(row))
         registration = await self._get(request.registration_id)
-        if registration.stage not in {*BEGUN, STAGE_LINKED}:
+        if registration.stage not in {*BEGUN, *JOINED}:
             raise failed_precondition(REASON_NOT_WAITING)
         return pb.AdvanceRegistrationResponse(registration=registration)
 

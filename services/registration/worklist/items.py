@@ -138,6 +138,17 @@ def _undeliverable() -> _Waiting:
     return waiting._replace(items=waiting.items.where(refused, in_force))
 
 
+def _undeliverable_related() -> _Waiting:
+    """Customers whose guardian's or contact person's address does not work, beside their own that does."""
+    row_id, since = customers.c.customer_id, customers.c.related_undeliverable_since
+    deadline = since + _MAIL_PATIENCE
+    waiting = _waiting(WORK_ITEM_KIND_UNDELIVERABLE_MAIL, (row_id,), since, deadline, customer_id=row_id)
+    # One item is enough where neither address works.
+    own_works = customers.c.email_state != EMAIL_STATE_UNDELIVERABLE
+    in_force = customers.c.state == CUSTOMER_STATE_ACTIVE
+    return waiting._replace(items=waiting.items.where(since.is_not(None), own_works, in_force))
+
+
 def _undeliverable_guardians() -> _Waiting:
     """Registrations whose guardian's address does not work; due at the latest when the wait ends."""
     row_id, since = registrations.c.registration_id, registrations.c.undeliverable_since
@@ -278,7 +289,11 @@ _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
     WORK_ITEM_KIND_IDENTITY_CHECK: (
         _registrations(WORK_ITEM_KIND_IDENTITY_CHECK, STAGE_WAITING_FOR_IDENTITY_CHECK),
     ),
-    WORK_ITEM_KIND_UNDELIVERABLE_MAIL: (_undeliverable(), _undeliverable_guardians()),
+    WORK_ITEM_KIND_UNDELIVERABLE_MAIL: (
+        _undeliverable(),
+        _undeliverable_related(),
+        _undeliverable_guardians(),
+    ),
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(), _similar_codes()),
     WORK_ITEM_KIND_MESSAGE: (_messages(),),
     WORK_ITEM_KIND_FEEDBACK: (_feedback(),),

@@ -246,7 +246,7 @@ ACCESS: Mapping[str, Rule] = dict(
         # identity
         *_rules(_PERSONS, _services("gateway"), "FindPerson", "EnsurePerson", "ReleasePerson"),
         *_rules(_PERSONS, _services("gateway"), "BatchFindPersons", "BatchEnsurePersons"),
-        *_rules(_PERSONS, _services("worker"), "BatchReleasePersons"),
+        *_rules(_PERSONS, _services("worker"), "BatchReleasePersons", "ListMissingPersons"),
         *_rules(_PERSONS, _services("gateway"), "EnsurePersonWithoutCode"),
         *_rules(_PERSONS, _services("worker"), "RetainPerson", "ErasePerson", "ExportPerson"),
         *_rules(_PERSONS, _services("gateway"), "PrepareCodeChange"),
@@ -275,6 +275,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
         *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials", "FindUserName"),
         *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
+        *_rules(_CREDENTIALS, _services("worker"), "ListUnusedPasswordLinks", "MarkUnusedPasswordLink"),
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
         *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),
@@ -338,7 +339,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_FEEDBACK, _services("gateway", "worker"), "GetFeedback"),
         *_rules(_HISTORY, _services("gateway"), "GetHistory"),
         *_rules(_RECONCILIATION, _services("worker"), "ListUnfinished", "GetUnfinishedRegistration"),
-        *_rules(_RECONCILIATION, _services("worker"), "ListMissing"),
+        *_rules(_RECONCILIATION, _services("worker"), "ListMissing", "ListCustomerPersons"),
         *_rules(_PERSONAL_DATA, _services("worker"), "ExportPerson", "ErasePerson", "ForgetPerson"),
         *_rules(_PERSONAL_DATA, _services("worker"), "IsPersonKnown", "DeleteDisclosure"),
         *_rules(_PERSONAL_DATA, _services("gateway", "worker"), "StoreDisclosure"),
@@ -353,6 +354,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries", "GetMailFigures"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "ReportDelivery"),
         *_rules(_NOTIFICATIONS, _services("worker"), "ListReturnedMail", "SettleReturnedMail"),
+        *_rules(_NOTIFICATIONS, _services("worker"), "ListMailToSendAgain", "SettleMailToSendAgain"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),

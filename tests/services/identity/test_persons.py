@@ -25,6 +25,7 @@ from liity.identity.v1.person_service_pb2 import (
     ErasePersonRequest,
     ExportPersonRequest,
     FindPersonRequest,
+    ListMissingPersonsRequest,
     ReleasePersonRequest,
     RetainPersonRequest,
     UnretainPersonRequest,
@@ -314,6 +315,8 @@ async def test_persons_of_a_list_are_held(identity: Component, identity_engine: 
         await connection.execute(over)
     await sweep(identity_engine)
     assert [await find(identity, code) for code in codes] == [held, "", "", retained]
+    missing = await identity(ListMissingPersonsRequest(person_ids=persons))
+    assert missing.person_ids == sorted([released, expired])
 
 
 async def test_a_list_with_a_wrong_code_makes_nobody(identity: Component) -> None:

@@ -36,6 +36,7 @@ from liity.notification.v1.notification_service_pb2 import (
     RegistrationLost,
     RegistrationNotice,
     SendMessageRequest,
+    UnitNotice,
     Welcome,
     WorkCount,
     WorkDigest,
@@ -104,6 +105,19 @@ CONTENTS: list[dict[str, Any]] = [
         )
     },
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
+    {
+        "credentials_reminder": Credentials(
+            first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT, for_another=True
+        )
+    },
+    {"credentials_unused": _CUSTOMER},
+    {"unit_closed": UnitNotice(unit_display_name=UNIT)},
+    {"unit_closed": UnitNotice(unit_display_name=UNIT, successor_display_name="Satakielen koulu")},
+    {
+        "unit_took_over": UnitNotice(
+            unit_display_name=UNIT, successor_display_name="Satakielen koulu", persons=31
+        )
+    },
     {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
     {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},
     {

@@ -477,6 +477,8 @@ def test_a_mail_without_words_of_its_own_is_told_all_the_same() -> None:
         "password_reminder",
         "class_list_done",
         "work_digest",
+        "unit_closed",
+        "unit_took_over",
         "registration_lost",
         "feedback_waits",
         "feedback_reminder",

@@ -865,8 +865,8 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         invitation_withdrawn: ("void_invitation",),
     },
     UnitClosingWorkflow: {
-        unit_closed: ("close_unit",),
-        unit_moved: ("move_unit_batch",),
+        unit_closed: ("list_registrars", "close_unit", "tell_unit_closed"),
+        unit_moved: ("move_unit_batch", "tell_unit_took_over"),
     },
     MessageWorkflow: {
         message_lapsed: (
@@ -890,7 +890,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         feedback_answered: ("mail_feedback_answer",),
     },
     PasswordReminderWorkflow: {
-        passwords_reminded_of: ("remind_of_passwords",),
+        passwords_reminded_of: ("remind_of_passwords", "tell_of_unused_links"),
     },
     WorkDigestWorkflow: {
         work_is_due: ("tell_what_is_due",),

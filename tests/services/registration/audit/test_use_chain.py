@@ -15,7 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import EmbeddedPostgres
-from services.registration.audit.hash_chain import Anchor, BrokenChain, verify
+from services.registration.audit.anchors import Anchor
+from services.registration.audit.entries import use_row
+from services.registration.audit.hash_chain import BrokenChain, verify
+from services.registration.audit.restores import NothingLost, Restore, enter_restore, restores
 from services.registration.db.models import use_entries
 from tests.conftest import running_postgres
 from tests.support.program import Program
@@ -236,6 +239,37 @@ async def test_the_first_broken_link_is_named(owning: AsyncConnection, damage: l
 
 
 # What only a place kept elsewhere tells
+
+
+async def test_a_restore_that_is_entered_excuses_exactly_the_link_that_it_names(
+    owning: AsyncConnection,
+) -> None:
+    kept, between, lost = [await place(owning, sequence) for sequence in (5, LINKS - 1, LINKS)]
+    after = "(SELECT use_id FROM use_chain WHERE sequence > 5)"
+    await change(owning, f"DELETE FROM use_entries WHERE use_id IN {after}")  # noqa: S608
+    await change(owning, "DELETE FROM use_chain WHERE sequence > 5")
+    assert (await broken(owning, lost)).startswith("The chain ends with link 5")
+    for _ in range(2):
+        await enter_restore(owning, lost)
+        await owning.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        assert (await verify(owning, lost)).sequence == 6
+    [entered] = await restores(owning)
+    assert entered == Restore(kept, lost, entered.time)
+    assert (await broken(owning, between)).startswith("The chain ends with link 6")
+    # The chain grows over the place.
+    for _ in range(5):
+        await insert(owning, "ac", "un", [])
+    assert (await verify(owning, lost)).sequence == 11
+    assert (await broken(owning, between)).endswith("the chain was written anew")
+    for known in (kept, await place(owning, 8)):
+        with pytest.raises(NothingLost):
+            await enter_restore(owning, known)
+    # An entry that names another link as the last one kept excuses nothing.
+    forged = [f"kept=5:{'0' * 64}", f"lost={between}"]
+    row = use_entries.insert().values(use_row("log:restore", forged))
+    await owning.execute(row)
+    assert (await broken(owning, between)).endswith("the chain was written anew")
+    assert await restores(owning) == [entered]
 
 
 async def cut_off(connection: AsyncConnection, after: int) -> None:

@@ -13,7 +13,7 @@ from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
 from liity.registration.v1.use_log_service_pb2_grpc import UseLogServiceStub
 from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, CUSTOMER_KIND_ONLINE
-from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_LINKED, STAGE_WELCOMED
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_CREDENTIALS_SENT, STAGE_MERGED, STAGE_WELCOMED
 from services.runtime.rpc.context import set_current_actor
 from tests.support.registration_service import BIRTH_OF_ADULT, REGISTRAR, Service, refusal
 
@@ -69,7 +69,7 @@ async def test_the_one_that_stays_takes_over_what_the_other_had(
     assert told.unit_display_name == "Toinen kirjasto"
     assert told.name == f"{other.unit_id}/{merged.customer_id}"
     registration = await service.get(merged.registration_id)
-    assert registration.stage == STAGE_WELCOMED
+    assert registration.stage == STAGE_MERGED
     assert (registration.person_id, registration.customer_id) == (kept.person_id, kept.customer_id)
     assert registration.unit_id == unit.unit_id
     gone = service.get_customer(merged.customer_id)
@@ -83,11 +83,11 @@ async def test_what_was_still_to_come_for_the_other_comes_no_more(service: Servi
     await service.advance(merged.registration_id, STAGE_CREDENTIALS_SENT)
     await merge(service, asked(kept, merged))
     registration = await service.get(merged.registration_id)
-    assert registration.stage == STAGE_LINKED
+    assert registration.stage == STAGE_MERGED
     assert not registration.HasField("deadline")
     # A step of the merged one's run that comes too late changes nothing.
     late = await service.advance(merged.registration_id, STAGE_WELCOMED)
-    assert late.stage == STAGE_LINKED
+    assert late.stage == STAGE_MERGED
     assert (await service.get(kept.registration_id)).stage == STAGE_ACTIVE
 
 
@@ -201,4 +201,4 @@ async def test_a_cd_borrowers_registration_does_not_stand_in_the_way(service: Se
     merged = await service.customer(unit.unit_id, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=0)
     await merge(service, asked(kept, merged))
     stages = [(await service.get(one.registration_id)).stage for one in (kept, merged)]
-    assert stages == [STAGE_ACTIVE, STAGE_LINKED]
+    assert stages == [STAGE_ACTIVE, STAGE_MERGED]

@@ -92,3 +92,18 @@ async def test_what_is_not_there_is_told(service: Service, unit: Unit) -> None:
     )
     missing = await service.worker.call(stub.ListMissing, request)
     assert (list(missing.registration_ids), list(missing.customer_ids)) == ([lost], [gone])
+
+
+async def test_all_customers_are_listed_with_their_persons(service: Service, unit: Unit) -> None:
+    made = [(await service.create(unit.unit_id, adult_form())).registration for _ in range(3)]
+    stub = ReconciliationServiceStub(service.worker.channel)
+    request = pb.ListCustomerPersonsRequest(page_size=2)
+    found = []
+    while True:
+        page = await service.worker.call(stub.ListCustomerPersons, request)
+        found += [(one.person_id, one.customer_id, one.unit_id) for one in page.customers]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert found == sorted(found)
+    assert {(one.person_id, one.customer_id, unit.unit_id) for one in made} <= set(found)

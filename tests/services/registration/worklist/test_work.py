@@ -216,6 +216,39 @@ async def test_since_when_an_address_does_not_work_is_told(service: Service, uni
     assert first.create_time.ToDatetime() > refused.create_time.ToDatetime()
 
 
+async def test_credentials_refused_at_a_guardians_address_are_work_until_it_works_or_is_corrected(
+    service: Service, unit: Unit, work: Work
+) -> None:
+    """Also where the child has an address of its own that works."""
+
+    async def child() -> Customer:
+        own, guardian = (f"{uuid.uuid4().hex}@posti.example" for _ in range(2))
+        form = changed(child_form(), email=own, related_person__email=guardian)
+        made = await service.create(unit.unit_id, form, birth_date=birth_of_child())
+        active = await service.activate(made.registration.registration_id, None)
+        return await service.get_customer(active.customer_id)
+
+    async def listed(customer: Customer) -> bool:
+        acting()
+        return f"3-{customer.customer_id}" in ids(await work.items(WORK_ITEM_KIND_UNDELIVERABLE_MAIL))
+
+    works_again, corrected = await child(), await child()
+    for customer in (works_again, corrected):
+        await mark(service, customer.person_id, customer.form.related_person.email)
+        assert await listed(customer)
+        assert (await service.mailing(customer.registration_id)).mailing_details.was_refused
+        # With its own address refused, too, it is one item.
+        await undeliverable(service, customer)
+        assert await listed(customer)
+        await deliver(service, customer.person_id, customer.form.email)
+        assert await listed(customer)
+    await deliver(service, works_again.person_id, works_again.form.related_person.email)
+    corrected = await service.get_customer(corrected.customer_id)
+    await service.update(corrected, "related_person.email", related_person__email="uusi@posti.example")
+    assert not await listed(works_again)
+    assert not await listed(corrected)
+
+
 async def test_what_has_no_deadline_of_its_own_has_one_all_the_same(
     service: Service, unit: Unit, work: Work
 ) -> None:
