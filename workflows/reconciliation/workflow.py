@@ -33,11 +33,7 @@ _LATER_KINDS: Mapping[UnfinishedKind.ValueType, str] = {
     UNFINISHED_KIND_UNIT_MOVE: "reconcile-unit-moves",
     UNFINISHED_KIND_FEEDBACK: "feedback-without-a-run",
 }
-<<<<<<< HEAD
 """Kinds that runs of earlier releases do not check, with the patch that brought them."""
-=======
-"""Kinds that runs of earlier releases do not check, each with its patch."""
->>>>>>> 75afc6ddf34d3854b071360fced7705f741ec8a3
 
 _REFUSED = ReconciliationCount(failed=1)
 """The count of an activity that a service refuses."""
@@ -61,12 +57,8 @@ class ReconciliationWorkflow:
         """
         result = self._result
         for kind in _KINDS:
-<<<<<<< HEAD
             patch = _LATER_KINDS.get(kind)
             if patch and not workflow.patched(patch):
-=======
-            if kind in _LATER_KINDS and not workflow.patched(_LATER_KINDS[kind]):
->>>>>>> 75afc6ddf34d3854b071360fced7705f741ec8a3
                 continue
             name = UnfinishedKind.Name(kind).removeprefix("UNFINISHED_KIND_").lower().replace("_", " ")
             looking = f"Rows without a run: {name if kind else 'invitation'}"

@@ -150,12 +150,6 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
         disclosures.c.person_id,
         disclosures.c.expires_at.label("expire_time"),
     ),
-<<<<<<< HEAD
-=======
-    pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
-        feedback.c.answered_at.is_(None)
-    ),
->>>>>>> 75afc6ddf34d3854b071360fced7705f741ec8a3
     pb.UNFINISHED_KIND_UNIT_MOVE: _page(
         units.c.unit_id,
         units.c.closed_at,
@@ -171,12 +165,9 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
                 _CUSTOMERS.unit_id == units.c.unit_id, _CUSTOMERS.state == _fixed(CUSTOMER_STATE_ACTIVE)
             ),
         ),
-<<<<<<< HEAD
     ),
     pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
         feedback.c.answered_at.is_(None)
-=======
->>>>>>> 75afc6ddf34d3854b071360fced7705f741ec8a3
     ),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""
