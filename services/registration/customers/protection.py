@@ -203,6 +203,7 @@ async def details(connection: AsyncConnection, request: GetProtectedDetailsReque
         phone=withheld.phone,
         related_person_phone=withheld.related_person.phone,
         additional_information=withheld.additional_information,
+        other_guardian_phone=withheld.other_guardian.phone,
     )
     if customer is not None:
         told.customer = f"units/{customer['unit_id']}/customers/{customer['customer_id']}"

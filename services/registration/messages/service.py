@@ -36,7 +36,7 @@ from services.registration.db.mapping import row_of
 from services.registration.db.models import messages, registrations, units
 from services.registration.registrations import queries
 from services.registration.worklist import claims, items
-from services.runtime.clock import now, working_days_later
+from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import (
     FieldViolation,
@@ -47,6 +47,7 @@ from services.runtime.rpc.errors import (
     unavailable,
 )
 from services.runtime.security.hetu_detector import looks_like_hetu
+from services.runtime.working_days import working_days_later
 
 _ALPHABET = "2345679ACDEFHJKLMNPQRTVWXY"
 """Characters that are not mistaken for each other: of 0 O, 1 I, 8 B, 5 S, 2 Z at most one."""

@@ -24,6 +24,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DecisionNotice,
     EmailChanged,
     EmailConfirmation,
+    FeedbackAnswer,
     GuardianNotice,
     InvitationLink,
     InvitationNotice,
@@ -145,6 +146,12 @@ CONTENTS: list[dict[str, Any]] = [
     {"message_answered": _MESSAGE},
     {"message_lapsed": _MESSAGE},
     {"message_erased": _MESSAGE},
+    *({f"feedback_{name}": _TO_ANSWER} for name in ("waits", "reminder", "overdue", "received", "late")),
+    {
+        "feedback_answered": FeedbackAnswer(
+            reference="P-7K3M-92QF", create_time=MOMENT, answer_lines=["We mend it.", NAME]
+        )
+    },
     {
         "work_digest": WorkDigest(
             reactivations=WorkCount(due_soon=11),
@@ -152,6 +159,7 @@ CONTENTS: list[dict[str, Any]] = [
             undeliverable_mail=WorkCount(due_soon=13, overdue=14),
             possible_duplicates=WorkCount(overdue=15),
             messages=WorkCount(due_soon=16),
+            feedback=WorkCount(due_soon=17),
             dissents=WorkCount(overdue=17),
         )
     },
@@ -378,9 +386,14 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
             assert url in html.links
             assert rendered.html.count(TOKEN) == len(tokens) * rendered.html.count(url)
         elif field.name != "template" and not isinstance(value, bool):
-            said = str(value) if isinstance(value, str | int) else DAY[request.language]
-            assert said in words(rendered.text)
-            assert said in words(html.text)
+            told = (
+                [str(value)]
+                if isinstance(value, str | int)
+                else value
+                if field.is_repeated
+                else [DAY[request.language]]
+            )
+            assert all(said in words(rendered.text) and said in words(html.text) for said in told)
     if template not in LINK_PAGES:
         assert TOKEN not in "".join(html.links)
 
