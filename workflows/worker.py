@@ -52,6 +52,8 @@ from workflows.customers.need import NeedWorkflow
 from workflows.customers.need_activities import NeedActivities
 from workflows.customers.transfer import TransferWorkflow
 from workflows.customers.transfer_activities import TransferActivities
+from workflows.feedback.activities import FeedbackActivities
+from workflows.feedback.workflow import FeedbackWorkflow
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing
 from workflows.mail.origin import OriginInterceptor, Step
@@ -109,6 +111,7 @@ WORKFLOWS: Sequence[type] = (
     UnitClosingWorkflow,
     PasswordReminderWorkflow,
     MessageWorkflow,
+    FeedbackWorkflow,
     MergeWorkflow,
     MergeUndoWorkflow,
     CodeChangeWorkflow,
@@ -159,6 +162,7 @@ def create_steps(
         reminder=settings.workflows_message_reminder,
         lapse=settings.workflows_message_lapse,
     )
+    feedback = FeedbackActivities(registration, mailing, settings.workflows_feedback_reminder)
     merge = MergeActivities(identity, registration)
     code_change = CodeChangeActivities(identity, registration)
     digest = WorkDigestActivities(registration, mailing, settings.workflows_work_notice)
@@ -298,6 +302,11 @@ def create_steps(
         messages.lapse_message,
         messages.tell_lapsed,
         messages.tell_erased,
+        feedback.look_at_feedback,
+        feedback.tell_of_feedback,
+        feedback.confirm_feedback,
+        feedback.tell_feedback_late,
+        feedback.mail_feedback_answer,
         merge.merge_customers,
         merge.undo_merge,
         code_change.change_code,

@@ -176,6 +176,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "WORK_ITEM_KIND_UNDELIVERABLE_MAIL": N_("Mail that does not arrive"),
         "WORK_ITEM_KIND_POSSIBLE_DUPLICATE": N_("Possible duplicates"),
         "WORK_ITEM_KIND_MESSAGE": N_("Messages of units"),
+        "WORK_ITEM_KIND_FEEDBACK": N_("Feedback on accessibility"),
         "WORK_ITEM_KIND_DISSENT": N_("Guardians who do not agree"),
     },
     "ClaimFilter": {
@@ -216,6 +217,8 @@ USES: Mapping[str, str] = {
     "customership:undo": N_("Removal undone"),
     "disclosure:create": N_("Export of a person's data ordered"),
     "disclosure:read": N_("Export of a person's data read"),
+    "feedback:answer": N_("Feedback on accessibility answered"),
+    "feedback:read": N_("Feedback on accessibility read"),
     "message:close": N_("Message answered"),
     "message:find": N_("Message found by its reference"),
     "message:lapse": N_("Message not answered in time"),

@@ -21,6 +21,7 @@ from liity.registration.v1.reconciliation_service_pb2 import (
     UNFINISHED_KIND_CD_BORROWER,
     UNFINISHED_KIND_CLASS_LIST,
     UNFINISHED_KIND_DISCLOSURE,
+    UNFINISHED_KIND_FEEDBACK,
     UNFINISHED_KIND_MESSAGE,
     UNFINISHED_KIND_NEED,
     UNFINISHED_KIND_REGISTRATION,
@@ -33,6 +34,7 @@ from liity.registration.v1.reconciliation_service_pb2 import (
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
+from liity.workflows.v1.feedback_workflow_pb2 import FeedbackAnswered, FeedbackWorkflowInput
 from liity.workflows.v1.invitation_workflow_pb2 import InviteRequest, InviteResponse
 from liity.workflows.v1.message_workflow_pb2 import MessageClosed, MessageWorkflowInput
 from liity.workflows.v1.need_workflow_pb2 import NeedChanged, NeedWorkflowInput
@@ -46,6 +48,7 @@ from services.runtime.temporal.names import (
     TASK_QUEUE,
     ClassListWorkflowNames,
     DisclosureWorkflowNames,
+    FeedbackWorkflowNames,
     InvitationWorkflowNames,
     MessageWorkflowNames,
     NeedWorkflowNames,
@@ -120,6 +123,9 @@ def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
         ),
         UNFINISHED_KIND_UNIT_MOVE: Kind(
             lambda row: UnitClosingWorkflowNames.workflow_id(row.unfinished.row_id), _begin_unit_move
+        ),
+        UNFINISHED_KIND_FEEDBACK: Kind(
+            lambda row: FeedbackWorkflowNames.workflow_id(row.unfinished.row_id), _begin_feedback
         ),
         UNFINISHED_KIND_UNSPECIFIED: Kind(
             lambda row: InvitationWorkflowNames.workflow_id(row.unfinished.row_id),
@@ -233,6 +239,19 @@ async def _begin_message(temporal: Client, row: Row) -> None:
         search_attributes=_of_unit(row.unfinished.unit_id),
         start_signal=MessageWorkflowNames.CLOSED,
         start_signal_args=[MessageClosed()],
+    )
+
+
+async def _begin_feedback(temporal: Client, row: Row) -> None:
+    feedback_id = row.unfinished.row_id
+    await temporal.start_workflow(
+        FeedbackWorkflowNames.WORKFLOW,
+        FeedbackWorkflowInput(feedback_id=feedback_id),
+        id=FeedbackWorkflowNames.workflow_id(feedback_id),
+        task_queue=TASK_QUEUE,
+        static_summary=OperatorText("Feedback on accessibility"),
+        start_signal=FeedbackWorkflowNames.ANSWERED,
+        start_signal_args=[FeedbackAnswered()],
     )
 
 

@@ -127,6 +127,7 @@ _REGISTRATIONS, _USES = "liity.v1.RegistrationService", "liity.v1.UseLogService"
 _CUSTOMERS, _DISCLOSURES = "liity.v1.CustomerService", "liity.v1.DisclosureService"
 _CLASS_LISTS = "liity.v1.ClassListService"
 _WORK, _MESSAGES = "liity.v1.WorkService", "liity.v1.MessageService"
+_FEEDBACK, _STORED_FEEDBACK = "liity.v1.FeedbackService", "liity.registration.v1.FeedbackService"
 _BOOK_TIPS = "liity.v1.BookTipsService"
 _PERSONS, _ACCOUNTS = "liity.identity.v1.PersonService", "liity.identity.v1.AccountService"
 _LINKS, _CREDENTIALS = "liity.identity.v1.LinkService", "liity.identity.v1.CredentialService"
@@ -238,6 +239,9 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_MESSAGES, _unit_people("message:list", _READ), "ListMessages"),
         *_rules(_MESSAGES, _staff("message:find", _READ), "FindMessage"),
         *_rules(_MESSAGES, _staff_of_unit("message:close", _CHANGE), "CloseMessage"),
+        *_rules(_FEEDBACK, Anyone(), "SendFeedback"),
+        *_rules(_FEEDBACK, _staff("feedback:read", _READ), "GetFeedback"),
+        *_rules(_FEEDBACK, _staff("feedback:answer", _CHANGE), "AnswerFeedback"),
         # The codec server speaks HTTP, but uses this table too.
         *_rules("codec", _staff("payload:decode", _READ), "decode"),
         # identity
@@ -334,6 +338,8 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_MESSAGES, _services("gateway"), "CreateMessage", "GetMessage", "ListMessages"),
         *_rules(_STORED_MESSAGES, _services("gateway"), "CloseMessage"),
         *_rules(_STORED_MESSAGES, _services("worker"), "GetMessageStatus", "LapseMessage"),
+        *_rules(_STORED_FEEDBACK, _services("gateway"), "CreateFeedback", "AnswerFeedback"),
+        *_rules(_STORED_FEEDBACK, _services("gateway", "worker"), "GetFeedback"),
         *_rules(_HISTORY, _services("gateway"), "GetHistory"),
         *_rules(_RECONCILIATION, _services("worker"), "ListUnfinished", "GetUnfinishedRegistration"),
         *_rules(_RECONCILIATION, _services("worker"), "ListMissing", "ListCustomerPersons"),

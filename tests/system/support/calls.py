@@ -85,6 +85,7 @@ from liity.v1.customership_link_service_pb2 import (
     UpdateOwnContactDataRequest,
 )
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest, GetDisclosureRequest
+from liity.v1.feedback_service_pb2 import AnswerFeedbackRequest, GetFeedbackRequest, SendFeedbackRequest
 from liity.v1.message_service_pb2 import (
     MESSAGE_STATE_OPEN,
     CloseMessageRequest,
@@ -366,6 +367,24 @@ CALLS: dict[str, Call] = {
             name=facts.message.name, request_id=new_request_id(), answer="Suostumus koskee kirjastoa."
         ),
         logged=prepared_calls.close_message,
+    ),
+    "/liity.v1.FeedbackService/SendFeedback": Call(
+        lambda _: SendFeedbackRequest(
+            request_id=new_request_id(),
+            sender_name="Liisa Lukija",
+            sender_email=f"{new_request_id()}@koti.example",
+            text="Ruudunlukija ei lue\ntaulukon otsikoita.",
+        ),
+    ),
+    "/liity.v1.FeedbackService/GetFeedback": Call(
+        lambda _: GetFeedbackRequest(name="feedback/p7k3m92qf"),
+        logged=prepared_calls.get_feedback,
+    ),
+    "/liity.v1.FeedbackService/AnswerFeedback": Call(
+        lambda _: AnswerFeedbackRequest(
+            name="feedback/p7k3m92qf", request_id=new_request_id(), answer="Korjaamme\notsikot."
+        ),
+        logged=prepared_calls.answer_feedback,
     ),
     "/liity.v1.WorkService/ListWorkItems": Call(
         lambda _: ListWorkItemsRequest(

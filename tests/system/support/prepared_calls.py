@@ -50,6 +50,7 @@ from liity.v1.customer_service_pb2 import (
     UpdateCustomerRequest,
 )
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest, GetDisclosureRequest
+from liity.v1.feedback_service_pb2 import AnswerFeedbackRequest, GetFeedbackRequest, SendFeedbackRequest
 from liity.v1.message_service_pb2 import (
     CloseMessageRequest,
     CustomerServiceMessage,
@@ -355,6 +356,24 @@ async def close_message(world: World) -> Called:
     message = await world.new_message()
     request = CloseMessageRequest(name=message.name, request_id=new_request_id(), answer="Neuvo.")
     return Called("staff", request, these(opaque(message.name), *await world.both(world.waiting)))
+
+
+async def get_feedback(world: World) -> Called:
+    return Called("staff", GetFeedbackRequest(name=await _feedback(world)), these())
+
+
+async def answer_feedback(world: World) -> Called:
+    name = await _feedback(world)
+    request = AnswerFeedbackRequest(name=name, request_id=new_request_id(), answer="Korjaamme sen.")
+    return Called("staff", request, these(opaque(name)))
+
+
+async def _feedback(world: World) -> str:
+    """New feedback, by its name."""
+    teacher = world.api.teacher
+    send = SendFeedbackRequest(request_id=new_request_id(), text="Taulukossa ei ole otsikoita.")
+    sent = await teacher.call(teacher.feedback.SendFeedback, send)
+    return f"feedback/{sent.reference.replace('-', '').lower()}"
 
 
 async def list_work_items(world: World) -> Called:

@@ -24,6 +24,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DecisionNotice,
     EmailChanged,
     EmailConfirmation,
+    FeedbackAnswer,
     GuardianNotice,
     InvitationLink,
     InvitationNotice,
@@ -44,6 +45,7 @@ from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from services.notification.mail.rendering import Rendered, render, template_of
 from services.runtime.settings import RuntimeSettings
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 
 TOKEN = "Zm9v-YmFy_cXV4"
 NAME = "Åke <script>alert('&')</script>"
@@ -145,6 +147,12 @@ CONTENTS: list[dict[str, Any]] = [
     {"message_answered": _MESSAGE},
     {"message_lapsed": _MESSAGE},
     {"message_erased": _MESSAGE},
+    *({f"feedback_{name}": _TO_ANSWER} for name in ("waits", "reminder", "overdue", "received", "late")),
+    {
+        "feedback_answered": FeedbackAnswer(
+            reference="P-7K3M-92QF", create_time=MOMENT, answer_lines=["We mend it.", NAME]
+        )
+    },
     {
         "work_digest": WorkDigest(
             reactivations=WorkCount(due_soon=11),
@@ -152,6 +160,7 @@ CONTENTS: list[dict[str, Any]] = [
             undeliverable_mail=WorkCount(due_soon=13, overdue=14),
             possible_duplicates=WorkCount(overdue=15),
             messages=WorkCount(due_soon=16),
+            feedback=WorkCount(due_soon=17),
             dissents=WorkCount(overdue=17),
         )
     },
@@ -377,9 +386,10 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
             assert url in html.links
             assert rendered.html.count(TOKEN) == len(tokens) * rendered.html.count(url)
         elif field.name != "template":
-            said = value if isinstance(value, str) else DAY[request.language]
-            assert said in words(rendered.text)
-            assert said in words(html.text)
+            told = (
+                [value] if isinstance(value, str) else value if field.is_repeated else [DAY[request.language]]
+            )
+            assert all(said in words(rendered.text) and said in words(html.text) for said in told)
     if template not in LINK_PAGES:
         assert TOKEN not in "".join(html.links)
 
@@ -509,3 +519,22 @@ def test_a_cancelled_list_is_not_called_done(
     refused = told(registered=7, refused=2)
     assert refused.subject != subject
     assert re.search("Korjaa rivit|Rätta de rader|Correct the rows", words(refused.text))
+
+
+def test_the_unit_of_a_protected_person_is_not_named(settings: RuntimeSettings) -> None:
+    """A dash stands for it (R37)."""
+    asked = ConsentQuestion(
+        first_names="Eetu", unit_display_name=UNNAMED_UNIT, link_token=TOKEN, deadline=MOMENT
+    )
+    words = {
+        LANGUAGE_FI: "Yksikkö (nimeä ei",
+        LANGUAGE_SV: "En enhet (namnet",
+        LANGUAGE_EN: "A unit (not named",
+    }
+    for language, phrase in words.items():
+        mail = render(
+            SendMessageRequest(consent_request=asked, language=language, recipient_email="a@b.example"),
+            settings,
+        )
+        assert phrase in mail.text
+        assert phrase in mail.html
