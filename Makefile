@@ -27,6 +27,10 @@ test: check browser ## Checks the code and runs all tests.
 browser: ## Sees that there is a Chromium; installs Debian's where that is possible.
 	@tests/support/install_browser.sh
 
+.PHONY: accessibility
+accessibility: setup browser ## Tests the pages' accessibility, and writes the results for the accessibility statement.
+	LIITY_RECORD_ACCESSIBILITY=1 $(BIN)/pytest -q tests/system/browser
+
 .PHONY: quick
 quick: lint types ## Lint, types, and the tests that start nothing: under a minute.
 	$(BIN)/pytest -q -n 2 $(BY_FILE) tests/unit tests/replay

@@ -107,6 +107,11 @@ COMMANDS = (
         "Messages to customer service: list, show, find, send, close.",
     ),
     LazyCommand(
+        "feedback",
+        "frontends.cli.feedback",
+        "Feedback on accessibility: send, without an account; for customer service show, answer.",
+    ),
+    LazyCommand(
         "work",
         "frontends.cli.worklist",
         "The work list of customer service: list, show, claim, release, dismiss.",

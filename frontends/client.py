@@ -22,6 +22,7 @@ from liity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.v1.customership_link_service_pb2_grpc import CustomershipLinkServiceStub
 from liity.v1.disclosure_service_pb2_grpc import DisclosureServiceStub
+from liity.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from liity.v1.message_service_pb2_grpc import MessageServiceStub
 from liity.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from liity.v1.unit_service_pb2_grpc import UnitServiceStub
@@ -72,6 +73,7 @@ class Api:
         self.class_lists = ClassListServiceStub(self._channel)
         self.units = UnitServiceStub(self._channel)
         self.uses = UseLogServiceStub(self._channel)
+        self.feedback = FeedbackServiceStub(self._channel)
         self.messages = MessageServiceStub(self._channel)
         self.work = WorkServiceStub(self._channel)
         self.book_tips = BookTipsServiceStub(self._channel)

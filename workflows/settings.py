@@ -162,6 +162,12 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         gt=timedelta(0),
         description="From a message's deadline until it is closed unanswered, and the sender notified.",
     )
+    workflows_feedback_reminder: timedelta = Field(
+        timedelta(days=4),
+        gt=timedelta(0),
+        description="How long before the law's deadline customer service is reminded of feedback on"
+        " accessibility.",
+    )
     workflows_class_list_patience: timedelta = Field(
         timedelta(hours=24),
         gt=timedelta(0),

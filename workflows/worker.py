@@ -1,6 +1,7 @@
 """The worker: runs workflows and activities."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -51,8 +52,11 @@ from workflows.customers.need import NeedWorkflow
 from workflows.customers.need_activities import NeedActivities
 from workflows.customers.transfer import TransferWorkflow
 from workflows.customers.transfer_activities import TransferActivities
+from workflows.feedback.activities import FeedbackActivities
+from workflows.feedback.workflow import FeedbackWorkflow
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing
+from workflows.mail.origin import OriginInterceptor, Step
 from workflows.mail.returned_mail_activities import ReturnedMailActivities
 from workflows.messages.activities import MessageActivities
 from workflows.messages.workflow import MessageWorkflow
@@ -72,7 +76,7 @@ from workflows.settings import WorkerSettings
 from workflows.support.activity_interceptors import HeartbeatInterceptor, RefusalInterceptor
 from workflows.support.actor_context import ActorInterceptor
 from workflows.support.schedules import prepare_schedules
-from workflows.support.signals import SignalInterceptor
+from workflows.support.signals import DroppedSignals, SignalInterceptor
 from workflows.units.invitation import InvitationWorkflow
 from workflows.units.invitation_activities import InvitationActivities
 from workflows.units.unit_closing import UnitClosingWorkflow
@@ -107,6 +111,7 @@ WORKFLOWS: Sequence[type] = (
     UnitClosingWorkflow,
     PasswordReminderWorkflow,
     MessageWorkflow,
+    FeedbackWorkflow,
     MergeWorkflow,
     MergeUndoWorkflow,
     CodeChangeWorkflow,
@@ -149,14 +154,15 @@ def create_steps(
     invitations = InvitationActivities(
         identity, registration, mailing, settings.workflows_invitation_reminder
     )
-    closing = UnitClosingActivities(identity, registration)
-    reminders = PasswordReminderActivities(identity, mailing)
+    closing = UnitClosingActivities(identity, registration, mailing)
+    reminders = PasswordReminderActivities(identity, registration, mailing)
     messages = MessageActivities(
         registration,
         mailing,
         reminder=settings.workflows_message_reminder,
         lapse=settings.workflows_message_lapse,
     )
+    feedback = FeedbackActivities(registration, mailing, settings.workflows_feedback_reminder)
     merge = MergeActivities(identity, registration)
     code_change = CodeChangeActivities(identity, registration)
     digest = WorkDigestActivities(registration, mailing, settings.workflows_work_notice)
@@ -167,7 +173,51 @@ def create_steps(
         settings.workflows_reconciliation_age,
         settings.workflows_need_patience,
     )
-    returned_mail = ReturnedMailActivities(registration, notification, mailing, invitations)
+    mailing_steps: list[Step] = [
+        registering.request_consent,
+        registering.remind_of_consent,
+        registering.tell_wrong_recipient,
+        registering.mail_receipt,
+        registering.tell_consent_given,
+        registering.tell_consent_outgrown,
+        registering.tell_consent_not_given,
+        registering.tell_lapses_soon,
+        registering.tell_withdrawn,
+        registering.tell_customership_begun,
+        registering.send_credentials,
+        registering.remind_to_change_address,
+        registering.send_welcome,
+        decisions.ask_customer_service,
+        decisions.remind_customer_service,
+        decisions.tell_how_it_was_decided,
+        decisions.tell_what_was_missed,
+        transfer.tell_previous_unit,
+        transfer.tell_unit_of_merge,
+        credentials.send_credentials_anew,
+        address.confirm_address,
+        address.tell_previous_address,
+        address.tell_previous_related_address,
+        orders.mail_password_link,
+        class_lists.tell_class_list_done,
+        removal.tell_customership_ended,
+        removal.tell_registrar_of_the_end,
+        removal.tell_consent_withdrawn,
+        removal.tell_removal_undone,
+        removal.tell_customership_goes_on,
+        need.ask_whether_needed,
+        need.tell_need_unanswered,
+        invitations.mail_invitation,
+        invitations.remind_of_invitation,
+        messages.tell_customer_service,
+        messages.confirm_receipt,
+        messages.remind_of_message,
+        messages.tell_answered,
+        messages.tell_lapsed,
+        messages.tell_erased,
+        closing.tell_unit_closed,
+        closing.tell_unit_took_over,
+    ]
+    returned_mail = ReturnedMailActivities(registration, notification, mailing, invitations, mailing_steps)
     return [
         registering.create_registration,
         registering.plan_welcome,
@@ -237,9 +287,13 @@ def create_steps(
         invitations.remind_of_invitation,
         invitations.void_invitation,
         invitations.end_invitation,
+        closing.list_registrars,
         closing.close_unit,
+        closing.tell_unit_closed,
+        closing.tell_unit_took_over,
         closing.move_unit_batch,
         reminders.remind_of_passwords,
+        reminders.tell_of_unused_links,
         messages.look_at_message,
         messages.tell_customer_service,
         messages.confirm_receipt,
@@ -248,6 +302,11 @@ def create_steps(
         messages.lapse_message,
         messages.tell_lapsed,
         messages.tell_erased,
+        feedback.look_at_feedback,
+        feedback.tell_of_feedback,
+        feedback.confirm_feedback,
+        feedback.tell_feedback_late,
+        feedback.mail_feedback_answer,
         merge.merge_customers,
         merge.undo_merge,
         code_change.change_code,
@@ -286,6 +345,7 @@ def create_worker(
             SignalInterceptor(),
             HeartbeatInterceptor(),
             RefusalInterceptor(),
+            OriginInterceptor(),
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -310,7 +370,12 @@ def create_row_worker(
         client,
         task_queue=ROWS_TASK_QUEUE,
         activities=steps,
-        interceptors=[ActorInterceptor(seal), HeartbeatInterceptor(), RefusalInterceptor()],
+        interceptors=[
+            ActorInterceptor(seal),
+            HeartbeatInterceptor(),
+            RefusalInterceptor(),
+            OriginInterceptor(),
+        ],
         max_concurrent_activities=1,
         graceful_shutdown_timeout=GRACE,
         deployment_config=_deployment(version),
@@ -343,6 +408,7 @@ async def run() -> None:
     settings = load(WorkerSettings)
     logs.configure("worker", settings)
     ErasureLedger(settings.erasure_ledger_dir, settings.erasure_ledger_keep).require_writable()
+    logging.getLogger("temporalio.worker._workflow_instance").addFilter(DroppedSignals())
     identity = ServiceIdentity("worker", settings.keys_dir, component_certificate("worker", settings))
     peers = (
         Peer("identity", settings.identity_target, identity),

@@ -29,10 +29,10 @@ from frontends.cli.session import (
     choices,
     chosen,
     full_name,
+    identity_code,
     link_token,
     new_password,
     own_unit,
-    secret,
 )
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import begin_of, to_proto_date
@@ -40,7 +40,7 @@ from frontends.dates import begin_of, to_proto_date
 _PROMPTS: Mapping[str, Callable[[], str]] = {
     "token": link_token,
     "password": new_password,
-    "personal_identity_code": lambda: secret("Personal identity code"),
+    "personal_identity_code": identity_code,
 }
 _PAGE = 200
 

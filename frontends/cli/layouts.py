@@ -86,6 +86,22 @@ LINES: Layouts = {
         "Answer by": "{deadline}",
         "Closed": "{close_time}",
     },
+    "Feedback": {
+        "Name": "{name}",
+        "Reference": "{reference}",
+        "Sent": "{create_time}",
+        "By": "{sender_name}",
+        "E-mail": "{sender_email}",
+        "Language": "{language}",
+        "Text": "{text}",
+        "Answer": "{answer}",
+        "Answer by": "{deadline}",
+        "Answered": "{answer_time}",
+    },
+    "SendFeedbackResponse": {
+        "Reference": "{reference}",
+        "Answer by": "{deadline}",
+    },
     "ExplainRegistrationResponse": {
         "In short": "{summary}",
         "Password": "{password.text}",

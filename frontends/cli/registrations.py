@@ -10,7 +10,17 @@ from google.protobuf.json_format import Parse, ParseError
 from frontends.cli import example_forms, render
 from frontends.cli.commands import Commands
 from frontends.cli.form_edits import Changes, Etag, GuardianEmailConfirmed, form_of
-from frontends.cli.session import AsJson, RequestId, Unit, call, chosen, full_name, group, own_unit, secret
+from frontends.cli.session import (
+    AsJson,
+    RequestId,
+    Unit,
+    call,
+    chosen,
+    full_name,
+    group,
+    identity_code,
+    own_unit,
+)
 from frontends.cli.sibling_edits import AtSiblings, offer
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import to_proto_date, today
@@ -102,7 +112,7 @@ def save(
     elif birth_date or reason:
         raise typer.BadParameter("--birth-date and --reason go with --no-code")
     else:
-        request.personal_identity_code = secret("Personal identity code")
+        request.personal_identity_code = identity_code()
 
     async def register(api: ApiClient) -> RegisterCustomerResponse:
         request.parent = unit or own_unit(api)

@@ -124,6 +124,14 @@ def secret(what: str) -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
+def identity_code() -> str:
+    """A personal identity code, which is asked for."""
+    given = secret("Personal identity code")
+    if not given.strip():
+        stop("The personal identity code is missing")
+    return given
+
+
 def new_password() -> str:
     """A new password; typed twice at a terminal."""
     if sys.stdin.isatty():

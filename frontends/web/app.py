@@ -17,6 +17,7 @@ from frontends.web import (
     book_tips,
     class_lists,
     customers,
+    feedback,
     information,
     links,
     messages,
@@ -47,6 +48,7 @@ PAGES: tuple[Page, ...] = (
     *book_tips.PAGES,
     *audit.PAGES,
     *links.PAGES,
+    *feedback.PAGES,
     *information.PAGES,
 )
 """Every page. A path that is not here is answered by 404."""

@@ -13,6 +13,7 @@ from liity.v1.customership_link_service_pb2_grpc import (
     add_CustomershipLinkServiceServicer_to_server,
 )
 from liity.v1.disclosure_service_pb2_grpc import add_DisclosureServiceServicer_to_server
+from liity.v1.feedback_service_pb2_grpc import add_FeedbackServiceServicer_to_server
 from liity.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 from liity.v1.unit_service_pb2_grpc import add_UnitServiceServicer_to_server
@@ -27,6 +28,7 @@ from services.gateway.api.credentials import CredentialService
 from services.gateway.api.customers import CustomerService
 from services.gateway.api.customership_links import CustomershipLinkService
 from services.gateway.api.disclosures import DisclosureService
+from services.gateway.api.feedback import FeedbackService
 from services.gateway.api.messages import MessageService
 from services.gateway.api.registrations import RegistrationService
 from services.gateway.api.units import UnitService
@@ -36,6 +38,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.temporal.class_lists import ClassListWorkflows
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.temporal.disclosures import DisclosureWorkflows
+from services.gateway.temporal.feedback import FeedbackWorkflows
 from services.gateway.temporal.messages import MessageWorkflows
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.gateway.temporal.registrations import RegistrationWorkflows
@@ -65,6 +68,7 @@ SERVICES = (
     "liity.v1.DisclosureService",
     "liity.v1.CustomerService",
     "liity.v1.CustomershipLinkService",
+    "liity.v1.FeedbackService",
     "liity.v1.MessageService",
     "liity.v1.RegistrationService",
     "liity.v1.UnitService",
@@ -92,6 +96,7 @@ async def run() -> None:
     class_list_workflows = ClassListWorkflows(client)
     unit_workflows = UnitWorkflows(client)
     message_workflows = MessageWorkflows(client)
+    feedback_workflows = FeedbackWorkflows(client)
     disclosures = DisclosureService(
         identity,
         registration,
@@ -110,6 +115,7 @@ async def run() -> None:
             class_list_workflows,
             unit_workflows,
             message_workflows,
+            feedback_workflows,
         ):
             starter.use(client)
 
@@ -148,6 +154,7 @@ async def run() -> None:
             ClassListService(identity, registration, class_list_workflows, customer_workflows, uses), server
         )
         add_MessageServiceServicer_to_server(MessageService(registration, message_workflows), server)
+        add_FeedbackServiceServicer_to_server(FeedbackService(registration, feedback_workflows), server)
         add_WorkServiceServicer_to_server(WorkService(registration, notification), server)
 
     contact = Contact(settings.customer_service_email, settings.customer_service_url)

@@ -122,6 +122,9 @@ class Credential(Base):
 SWEPT_LINKS = text("(consent_state IS DISTINCT FROM 2 OR subject = '')")
 """Links that are deleted some time after they expire; the others withdraw a consent (R38)."""
 
+UNUSED_PASSWORD_LINKS = text("(purpose = 2 AND used_at IS NULL AND voided_at IS NULL AND notices < 2)")
+"""Customers' links to choose a password that are not used, and of whose end nobody was told."""
+
 
 class Link(Base):
     """A link in mail: gives access to `subject` for one purpose, once, until it expires."""
@@ -133,6 +136,8 @@ class Link(Base):
         Index(None, "expires_at"),
         # For the sweep, which keeps the links of consents that stand: CONSENT_REQUEST_STATE_ACCEPTED.
         Index("ix_links_swept", "expires_at", postgresql_where=SWEPT_LINKS),
+        # For the daily search of links to choose a password that nobody uses.
+        Index("ix_links_unused_passwords", "link_id", postgresql_where=UNUSED_PASSWORD_LINKS),
     )
 
     link_id: Mapped[str] = mapped_column(primary_key=True)
@@ -146,6 +151,8 @@ class Link(Base):
     created_at: Mapped[datetime]
     to_registrar: Mapped[bool] = mapped_column(server_default=false())
     """Whether the link was made to be mailed to a registrar: then a transfer voids it."""
+    notices: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Of an unused link to choose a password: 1 once the customer was reminded, 2 once its end was told."""
     consent_state: Mapped[int | None] = mapped_column(SmallInteger)
     """What became of a consent request: stays when `subject` is erased, as it names nobody."""
     consent_state_at: Mapped[datetime | None]

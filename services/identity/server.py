@@ -27,6 +27,7 @@ from services.identity.accounts.throttle import (
 from services.identity.accounts.token_issue import AccessTokens
 from services.identity.cleanup import sweep
 from services.identity.credentials.service import Credentials
+from services.identity.credentials.unused_links import UnusedLinks
 from services.identity.links.service import LinkDoor, Links
 from services.identity.links.tokens import SealedIds
 from services.identity.models import limits
@@ -89,6 +90,7 @@ def compose(settings: IdentitySettings, engine: AsyncEngine) -> Callable[[grpc.a
         passwords,
         settings.password_link_lifetime,
         settings.password_order_window,
+        UnusedLinks(engine, sealed_ids, settings.password_link_reminder),
     )
 
     def add_services(server: grpc.aio.Server) -> None:

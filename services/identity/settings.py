@@ -94,6 +94,12 @@ class IdentitySettings(ServerSettings, DatabaseSettings):
         gt=timedelta(0),
         description="How long a customer's link to choose a password works.",
     )
+    password_link_reminder: timedelta = Field(
+        default=timedelta(days=7),
+        ge=timedelta(0),
+        description="How long before an unused link ends the customer is reminded of it, if they never "
+        "chose a password (R13). A shorter link has no reminder.",
+    )
     password_order_lifetime: timedelta = Field(
         default=timedelta(hours=1),
         gt=timedelta(0),

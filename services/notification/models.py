@@ -44,6 +44,10 @@ class Message(Base):
             "returned_time",
             postgresql_where=text("returned_time IS NOT NULL AND settle_time IS NULL"),
         ),
+        # Mail that came back because of us, and is to be sent again.
+        Index("ix_messages_again", "again_time", postgresql_where=text("again_time IS NOT NULL")),
+        # For the sweep of what mail is sent again by.
+        Index("ix_messages_origin", "create_time", postgresql_where=text("origin IS NOT NULL")),
     )
 
     request_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -65,6 +69,12 @@ class Message(Base):
     """When a report said that the mail did not arrive after all."""
     settle_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When the address was marked and the registrar told of it."""
+    origin: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The step of a run that sends the mail, sealed by the worker; kept for some days."""
+    returns: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """How often the mail came back because of us."""
+    again_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When such a mail is sent again."""
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 

@@ -19,6 +19,8 @@ DELIVERIES = Kind(
         "recipient_digest": "a hash of the address, which the form tells",
         "return_secret": "a password of the system's own",
         "settle_time": "of the system's own work",
+        "origin": "sealed: by it a mail is sent again, and it tells nothing that the form does not",
+        "again_time": "of the system's own work",
     },
     enums={"state": DeliveryState},
 )

@@ -10,7 +10,7 @@ from liity.notification.v1.notification_service_pb2_grpc import add_Notification
 from liity.v1.reason_pb2 import REASON_TOO_MANY_MAILS
 from services.notification.book_tips.store import BookTipsStore, sweep_edits
 from services.notification.mail.bounces import Bounces
-from services.notification.mail.deliveries import MessageStore
+from services.notification.mail.deliveries import MessageStore, sweep_origins
 from services.notification.mail.inbox import Inbox
 from services.notification.mail.smtp import Transport
 from services.notification.models import limits
@@ -52,7 +52,7 @@ async def run() -> None:
     transport = Transport(settings)
     limiter = Limiter(engine, limits, REASON_TOO_MANY_MAILS)
     store = MessageStore(engine)
-    bounces = Bounces(store, settings.bounce_address)
+    bounces = Bounces(store, settings.bounce_address, settings.mail_again)
     service = NotificationService(store, BookTipsStore(engine), limiter, transport, settings)
 
     def add_services(server: grpc.aio.Server) -> None:
@@ -61,7 +61,11 @@ async def run() -> None:
     try:
         names = [service.full_name for service in DESCRIPTOR.services_by_name.values()]
         async with (
-            keeping_house(lambda: sweep_limits(engine, limits), lambda: sweep_edits(engine)),
+            keeping_house(
+                lambda: sweep_limits(engine, limits),
+                lambda: sweep_edits(engine),
+                lambda: sweep_origins(engine),
+            ),
             _collecting(settings, bounces),
         ):
             await serve(settings, interceptor, names, add_services, certificate)

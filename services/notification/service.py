@@ -70,7 +70,7 @@ class NotificationService(NotificationServiceServicer):
         self._transport = transport
         self._settings = settings
         self._hold = Hold(settings.mail_pause)
-        self._bounces = Bounces(store, settings.bounce_address)
+        self._bounces = Bounces(store, settings.bounce_address, settings.mail_again)
         self._lease = timedelta(seconds=settings.smtp_timeout + _MARGIN)
         self._sendings: dict[_SendingKey, asyncio.Task[pb.Delivery]] = {}
 
@@ -146,6 +146,23 @@ class NotificationService(NotificationServiceServicer):
         return pb.SettleReturnedMailResponse()
 
     @override
+    async def ListMailToSendAgain(
+        self, request: pb.ListMailToSendAgainRequest, _context: object
+    ) -> pb.ListMailToSendAgainResponse:
+        """Mails that came back because of us and are due to be sent again."""
+        rows = await self._store.to_send_again(request.page_size)
+        mails = [pb.MailToSendAgain(request_id=str(row["request_id"]), origin=row["origin"]) for row in rows]
+        return pb.ListMailToSendAgainResponse(mails=mails)
+
+    @override
+    async def SettleMailToSendAgain(
+        self, request: pb.SettleMailToSendAgainRequest, _context: object
+    ) -> pb.SettleMailToSendAgainResponse:
+        """Records that a mail was sent again, or is not to be."""
+        await self._store.settle_again(UUID(request.request_id))
+        return pb.SettleMailToSendAgainResponse()
+
+    @override
     async def GetMailFigures(
         self, request: pb.GetMailFiguresRequest, _context: object
     ) -> pb.GetMailFiguresResponse:
@@ -194,7 +211,9 @@ class NotificationService(NotificationServiceServicer):
             return await self._sent_before(key)
         # As the caller knows the address: the mail server is told its domain in ASCII.
         digest = recipient_digest(request_id, request.recipient_email)
-        claimed = await self._store.claim(request_id, subject_id, template, self._lease, digest)
+        claimed = await self._store.claim(
+            request_id, subject_id, template, self._lease, digest, request.origin
+        )
         if claimed is None:
             return await self._finished_before(key)
         if claimed.attempts == 1:

@@ -53,6 +53,12 @@ class MailSettings(ServerSettings):
         description="How long all mail is held back once the mail server has refused several mails because "
         "of us (quota, reputation, sender). Doubles, up to 16 times as long, while it goes on refusing.",
     )
+    mail_again: tuple[timedelta, ...] = Field(
+        (timedelta(hours=1), timedelta(hours=6), timedelta(days=1)),
+        max_length=10,
+        description="How long after it came back because of us (reputation, policy, quota) a mail is sent "
+        "again: the first time, the second and so on; after the last it is not.",
+    )
     mails_per_address: int = Field(
         300, ge=1, description="Most mails to one address per day in Helsinki; others go out the next day."
     )

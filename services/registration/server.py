@@ -5,6 +5,7 @@ import grpc
 from liity.registration.v1 import (
     class_list_service_pb2,
     customer_service_pb2,
+    feedback_service_pb2,
     history_service_pb2,
     message_service_pb2,
     personal_data_service_pb2,
@@ -16,6 +17,7 @@ from liity.registration.v1 import (
 )
 from liity.registration.v1.class_list_service_pb2_grpc import add_ClassListServiceServicer_to_server
 from liity.registration.v1.customer_service_pb2_grpc import add_CustomerServiceServicer_to_server
+from liity.registration.v1.feedback_service_pb2_grpc import add_FeedbackServiceServicer_to_server
 from liity.registration.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
 from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.registration.v1.personal_data_service_pb2_grpc import add_PersonalDataServiceServicer_to_server
@@ -32,6 +34,8 @@ from services.registration.customers import merge_undo
 from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
 from services.registration.db.models import limits
+from services.registration.feedback import service as feedback_service
+from services.registration.feedback.service import FeedbackServicer
 from services.registration.messages import service as message_service
 from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
@@ -84,6 +88,7 @@ async def run() -> None:
             WorkServicer(engine, settings.work_claim_lifetime, settings.work_patience()), server
         )
         add_MessageServiceServicer_to_server(MessageServicer(engine, settings.message_answer_days), server)
+        add_FeedbackServiceServicer_to_server(FeedbackServicer(engine, settings), server)
         add_HistoryServiceServicer_to_server(HistoryServicer(engine), server)
         add_PersonalDataServiceServicer_to_server(PersonalDataServicer(engine), server)
         add_ReconciliationServiceServicer_to_server(ReconciliationServicer(engine), server)
@@ -99,6 +104,7 @@ async def run() -> None:
             class_list_service_pb2.DESCRIPTOR,
             work_service_pb2.DESCRIPTOR,
             message_service_pb2.DESCRIPTOR,
+            feedback_service_pb2.DESCRIPTOR,
             history_service_pb2.DESCRIPTOR,
             reconciliation_service_pb2.DESCRIPTOR,
         )
@@ -115,6 +121,7 @@ async def run() -> None:
                 lambda: claims.sweep(engine),
                 lambda: sweep_similar_codes(engine),
                 lambda: message_service.sweep(engine, settings.message_retention),
+                lambda: feedback_service.sweep(engine, settings.feedback_retention),
             ),
         ):
             await serve(

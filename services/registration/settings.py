@@ -101,6 +101,17 @@ class RegistrationSettings(ServerSettings, DatabaseSettings):
         gt=timedelta(0),
         description="How long a message is kept after it is closed, unless the person is erased earlier.",
     )
+    feedback_per_caller: int = Field(
+        default=100,
+        ge=1,
+        description="Feedback on accessibility per network address and day: a town's schools share one.",
+    )
+    feedback_retention: timedelta = Field(
+        default=timedelta(days=365),
+        gt=timedelta(0),
+        description="How long feedback on accessibility is kept after it is answered, or after its deadline"
+        " if nobody answers.",
+    )
 
     @model_validator(mode="after")
     def _opens_before_it_closes(self) -> Self:

@@ -47,6 +47,7 @@ _UNTHROTTLED = {
         "CLASS_LIST_ROWS_PER_ACCOUNT",
         "CLASS_LIST_ROWS_PER_UNIT",
         "MAILS_PER_ADDRESS",
+        "FEEDBACK_PER_CALLER",
     )
 }
 """Limits that would keep an attack from what lies behind them."""

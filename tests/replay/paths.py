@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
 from temporalio.client import WorkflowHandle
@@ -44,6 +44,7 @@ from tests.replay.told_paths import TOLD_PATHS, Path
 from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers import code_changes
+from tests.workflows.feedback import feedback
 from tests.workflows.messages import messages
 
 Run = WorkflowHandle[Any, Any]
@@ -420,6 +421,16 @@ async def message_answered(world: World) -> Run:
     return await _ended(run)
 
 
+async def feedback_overdue(world: World) -> Run:
+    """Feedback on accessibility that customer service answers a day after the deadline."""
+    given, run = await feedback.sent(world, f"{_request_id()}@koti.example")
+    deadline = given.deadline.ToDatetime(UTC)
+    await world.skip(run, deadline + timedelta(days=1) - await world.environment.get_current_time(run))
+    await feedback.answer(world, given)
+    await feedback.look(world, given)
+    return await _ended(run)
+
+
 async def message_lapsed(world: World) -> Run:
     """Nobody answers a message."""
     _, run = await messages.sent(world)
@@ -513,6 +524,7 @@ PATHS: Mapping[str, Path] = dict(TOLD_PATHS) | {
         class_list_cancelled,
         message_answered,
         message_lapsed,
+        feedback_overdue,
         code_changed,
     )
 }

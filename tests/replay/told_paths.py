@@ -63,6 +63,7 @@ _STORIES: Sequence[Story] = (
     stories.unit_closed,
     stories.unit_moved,
     stories.message_erased,
+    stories.feedback_answered,
     stories.passwords_reminded_of,
     stories.work_is_due,
     stories.reconciled,

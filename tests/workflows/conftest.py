@@ -45,6 +45,7 @@ from liity.registration.v1.customer_service_pb2_grpc import (
     CustomerServiceStub,
     add_CustomerServiceServicer_to_server,
 )
+from liity.registration.v1.feedback_service_pb2_grpc import add_FeedbackServiceServicer_to_server
 from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.registration.v1.personal_data_service_pb2_grpc import (
     add_PersonalDataServiceServicer_to_server,
@@ -96,6 +97,7 @@ from services.registration.audit.lookup_quota import LookUps
 from services.registration.class_lists.service import ClassListServicer
 from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
+from services.registration.feedback.service import FeedbackServicer
 from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
 from services.registration.registrations.reconciliation import ReconciliationServicer
@@ -376,6 +378,9 @@ async def running_world(
                 registration_settings.work_patience(),
             )
             add_WorkServiceServicer_to_server(work, server)
+            add_FeedbackServiceServicer_to_server(
+                FeedbackServicer(engines["registration"], registration_settings), server
+            )
             add_MessageServiceServicer_to_server(
                 MessageServicer(engines["registration"], registration_settings.message_answer_days), server
             )

@@ -12,9 +12,14 @@ from temporalio import activity
 
 from liity.identity.v1.account_service_pb2 import Account, GetAccountRequest, ListAccountsRequest
 from liity.identity.v1.account_service_pb2_grpc import AccountServiceStub
-from liity.identity.v1.credential_service_pb2 import IssueCredentialsRequest
+from liity.identity.v1.credential_service_pb2 import (
+    IssueCredentialsRequest,
+    IssueCredentialsResponse,
+    UnusedPasswordLink,
+)
 from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceStub
 from liity.notification.v1.notification_service_pb2 import (
+    DELIVERY_STATE_RETURNED,
     DELIVERY_STATE_SENT,
     AddressUndeliverable,
     Credentials,
@@ -41,6 +46,7 @@ from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, Registr
 from services.runtime.guardians import OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, unavailable
 from services.runtime.rpc.peer import Peer
+from workflows.mail.origin import sealed_origin
 
 _SMTP_TIMEOUT = 45.0
 """Seconds a mail may take: longer than the notification service waits for a mail server."""
@@ -79,7 +85,7 @@ class Mailing:
         users, or all its registrars if it has none; nobody for a closed unit.
         """
         for account_id in filter(None, account_ids):
-            account = await self._find(account_id)
+            account = await self.find(account_id)
             if account is not None and _acts_for(account, unit_id):
                 return [account]
         request = ListAccountsRequest(unit_id=unit_id)
@@ -97,6 +103,15 @@ class Mailing:
         """An account."""
         request = GetAccountRequest(account_id=account_id)
         return (await self._identity.call(self._accounts.GetAccount, request)).account
+
+    async def find(self, account_id: str) -> Account | None:
+        """An account; None if it is gone."""
+        try:
+            return await self.account(account_id)
+        except Refusal as refusal:
+            if refusal.reason == REASON_ACCOUNT_NOT_FOUND:
+                return None
+            raise
 
     async def credentials(
         self,
@@ -122,16 +137,22 @@ class Mailing:
         credentials = await self._identity.call(self._credentials.IssueCredentials, issue)
         if credentials.link_void:
             return None
-        content = Credentials(
-            first_names=details.first_names,
-            user_name=credentials.user_name,
-            link_token=credentials.link_token,
-            expire_time=credentials.expire_time,
-            for_another=recipient != CREDENTIALS_RECIPIENT_CUSTOMER
-            or details.customer_email == details.related_person_email,
-        )
+        content = _credentials(credentials, details, recipient)
         address = await self._address_of(recipient, step, details)
         return self.mail(step, "credentials", address, details, credentials=content)
+
+    async def remind_of_credentials(
+        self,
+        step: RegistrationStep,
+        details: MailingDetails,
+        recipient: CredentialsRecipient.ValueType,
+        link: UnusedPasswordLink,
+    ) -> MailStepResult:
+        """Mails an unused link to choose a password once more, where the credentials go."""
+        address = await self._address_of(recipient, step, details)
+        content = _credentials(link, details, recipient)
+        mail = self.mail(step, "credentials reminder", address, details, credentials_reminder=content)
+        return await self.send_or_tell(step, details, mail)
 
     def mail(
         self, step: RegistrationStep, name: str, address: str, details: MailingDetails, **content: Message
@@ -213,7 +234,11 @@ class Mailing:
         return MailStepResult(delivered=await self.send(mail))
 
     async def send(self, mail: SendMessageRequest) -> bool:
-        """Whether a mail server accepted the mail. False for an invalid address, too."""
+        """Whether a mail server accepted the mail. False for an invalid address, too.
+
+        One that came back because of us was accepted, and is sent again by itself.
+        """
+        mail.origin = await sealed_origin()
         try:
             response = await self._notification.call(
                 self._notifications.SendMessage, mail, timeout=_SMTP_TIMEOUT
@@ -227,7 +252,7 @@ class Mailing:
                 activity.logger.error("mail refused as invalid: %s", refusal.summary)
                 raise unavailable() from None
             raise
-        return response.delivery.state == DELIVERY_STATE_SENT
+        return response.delivery.state in {DELIVERY_STATE_SENT, DELIVERY_STATE_RETURNED}
 
     async def registrars_address(self, step: RegistrationStep, details: MailingDetails) -> str:
         """The registrar's address; empty if the unit has nobody left."""
@@ -239,14 +264,6 @@ class Mailing:
         return await self.responsible(
             details.unit_id, step.registrar_account_id, details.registrar_account_id
         )
-
-    async def _find(self, account_id: str) -> Account | None:
-        try:
-            return await self.account(account_id)
-        except Refusal as refusal:
-            if refusal.reason == REASON_ACCOUNT_NOT_FOUND:
-                return None
-            raise
 
     async def _address_of(
         self, recipient: CredentialsRecipient.ValueType, step: RegistrationStep, details: MailingDetails
@@ -266,6 +283,22 @@ def guardian_address(details: MailingDetails, guardian: int) -> str:
 def key(event_id: str, name: str) -> str:
     """The idempotency key of one action for an event."""
     return str(uuid.uuid5(uuid.UUID(event_id), name))
+
+
+def _credentials(
+    issued: IssueCredentialsResponse | UnusedPasswordLink,
+    details: MailingDetails,
+    recipient: CredentialsRecipient.ValueType,
+) -> Credentials:
+    """What a mail says of credentials."""
+    return Credentials(
+        first_names=details.first_names,
+        user_name=issued.user_name,
+        link_token=issued.link_token,
+        expire_time=issued.expire_time,
+        for_another=recipient != CREDENTIALS_RECIPIENT_CUSTOMER
+        or details.customer_email == details.related_person_email,
+    )
 
 
 def _acts_for(account: Account, unit_id: str) -> bool:

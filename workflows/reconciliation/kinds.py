@@ -21,10 +21,12 @@ from liity.registration.v1.reconciliation_service_pb2 import (
     UNFINISHED_KIND_CD_BORROWER,
     UNFINISHED_KIND_CLASS_LIST,
     UNFINISHED_KIND_DISCLOSURE,
+    UNFINISHED_KIND_FEEDBACK,
     UNFINISHED_KIND_MESSAGE,
     UNFINISHED_KIND_NEED,
     UNFINISHED_KIND_REGISTRATION,
     UNFINISHED_KIND_REMOVAL,
+    UNFINISHED_KIND_UNIT_MOVE,
     UNFINISHED_KIND_UNSPECIFIED,
     Unfinished,
     UnfinishedKind,
@@ -32,11 +34,13 @@ from liity.registration.v1.reconciliation_service_pb2 import (
 from liity.v1.reason_pb2 import REASON_UNAVAILABLE
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
+from liity.workflows.v1.feedback_workflow_pb2 import FeedbackAnswered, FeedbackWorkflowInput
 from liity.workflows.v1.invitation_workflow_pb2 import InviteRequest, InviteResponse
 from liity.workflows.v1.message_workflow_pb2 import MessageClosed, MessageWorkflowInput
 from liity.workflows.v1.need_workflow_pb2 import NeedChanged, NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import Adopt, RegistrationWorkflowInput
 from liity.workflows.v1.removal_workflow_pb2 import EndRequest, EndResponse, RemovalWorkflowInput
+from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
 from services.runtime.clock import from_proto_date, helsinki_moment, now
 from services.runtime.stages import WAITING
 from services.runtime.temporal.codec import OperatorText
@@ -44,11 +48,13 @@ from services.runtime.temporal.names import (
     TASK_QUEUE,
     ClassListWorkflowNames,
     DisclosureWorkflowNames,
+    FeedbackWorkflowNames,
     InvitationWorkflowNames,
     MessageWorkflowNames,
     NeedWorkflowNames,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
+    UnitClosingWorkflowNames,
     behind_saves,
 )
 from services.runtime.temporal.search_attributes import KIND, REGISTRATION, STAGE, UNIT, kind_name, stage_name
@@ -114,6 +120,12 @@ def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
         ),
         UNFINISHED_KIND_DISCLOSURE: Kind(
             lambda row: DisclosureWorkflowNames.workflow_id(row.unfinished.row_id), _begin_disclosure
+        ),
+        UNFINISHED_KIND_UNIT_MOVE: Kind(
+            lambda row: UnitClosingWorkflowNames.workflow_id(row.unfinished.row_id), _begin_unit_move
+        ),
+        UNFINISHED_KIND_FEEDBACK: Kind(
+            lambda row: FeedbackWorkflowNames.workflow_id(row.unfinished.row_id), _begin_feedback
         ),
         UNFINISHED_KIND_UNSPECIFIED: Kind(
             lambda row: InvitationWorkflowNames.workflow_id(row.unfinished.row_id),
@@ -230,6 +242,19 @@ async def _begin_message(temporal: Client, row: Row) -> None:
     )
 
 
+async def _begin_feedback(temporal: Client, row: Row) -> None:
+    feedback_id = row.unfinished.row_id
+    await temporal.start_workflow(
+        FeedbackWorkflowNames.WORKFLOW,
+        FeedbackWorkflowInput(feedback_id=feedback_id),
+        id=FeedbackWorkflowNames.workflow_id(feedback_id),
+        task_queue=TASK_QUEUE,
+        static_summary=OperatorText("Feedback on accessibility"),
+        start_signal=FeedbackWorkflowNames.ANSWERED,
+        start_signal_args=[FeedbackAnswered()],
+    )
+
+
 async def _begin_class_list(temporal: Client, row: Row) -> None:
     unfinished = row.unfinished
     await temporal.start_workflow(
@@ -259,6 +284,28 @@ async def _begin_disclosure(temporal: Client, row: Row) -> None:
         task_queue=TASK_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=OperatorText("Disclosure of a person's data"),
+    )
+
+
+async def _begin_unit_move(temporal: Client, row: Row) -> None:
+    """Repeats the update that closed the unit: the run moves what is still there."""
+    unfinished = row.unfinished
+    close = CloseRequest(unit_id=unfinished.row_id, successor_unit_id=unfinished.successor_unit_id)
+    name = UnitClosingWorkflowNames.CLOSE
+    await update_with_start(
+        temporal,
+        lambda: _with_start(
+            UnitClosingWorkflowNames.WORKFLOW,
+            UnitClosingWorkflowNames.workflow_id(unfinished.row_id),
+            "Closing of a unit",
+            unfinished.row_id,
+            close,
+        ),
+        name,
+        close,
+        f"{name}/{uuid.uuid5(uuid.UUID(unfinished.row_id), unfinished.successor_unit_id)}",
+        CloseResponse,
+        closed=REASON_UNAVAILABLE,
     )
 
 

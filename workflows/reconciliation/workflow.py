@@ -1,11 +1,15 @@
 """`ReconciliationWorkflow`: begins missing runs of rows, and ends runs without a row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from temporalio import workflow
 
-from liity.registration.v1.reconciliation_service_pb2 import UnfinishedKind
+from liity.registration.v1.reconciliation_service_pb2 import (
+    UNFINISHED_KIND_FEEDBACK,
+    UNFINISHED_KIND_UNIT_MOVE,
+    UnfinishedKind,
+)
 from liity.workflows.v1.reconciliation_workflow_pb2 import (
     ReconciliationCount,
     ReconciliationResult,
@@ -24,6 +28,12 @@ _ROUND = timedelta(hours=2)
 
 _KINDS: Sequence[UnfinishedKind.ValueType] = sorted(UnfinishedKind.values())
 """Each kind of row. The first, unspecified, stands for invitations."""
+
+_LATER_KINDS: Mapping[UnfinishedKind.ValueType, str] = {
+    UNFINISHED_KIND_UNIT_MOVE: "reconcile-unit-moves",
+    UNFINISHED_KIND_FEEDBACK: "feedback-without-a-run",
+}
+"""Kinds that runs of earlier releases do not check, with the patch that brought them."""
 
 _REFUSED = ReconciliationCount(failed=1)
 """The count of an activity that a service refuses."""
@@ -47,6 +57,9 @@ class ReconciliationWorkflow:
         """
         result = self._result
         for kind in _KINDS:
+            patch = _LATER_KINDS.get(kind)
+            if patch and not workflow.patched(patch):
+                continue
             name = UnfinishedKind.Name(kind).removeprefix("UNFINISHED_KIND_").lower().replace("_", " ")
             looking = f"Rows without a run: {name if kind else 'invitation'}"
             count = await noted(

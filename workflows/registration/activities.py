@@ -107,6 +107,7 @@ from services.runtime.stages import JOINED
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, guardian_address, key
+from workflows.mail.origin import mailed_by
 from workflows.privacy.erasure import Erasure
 from workflows.reconciliation.adoption_activities import consent_link_request, go_on
 from workflows.support.deadlines import lapse_time, welcome_time
@@ -616,12 +617,19 @@ class RegistrationActivities:
         step.deadline.FromDatetime(welcome_time(begun, self._timetable, registration.registration_id))
         try:
             async with asyncio.timeout(_AT_ONCE):
-                mail = await self._mailing.credentials(step, details, details.credentials_recipient)
-                if mail is not None and await self._mailing.send(mail):
-                    await self._advance(step, STAGE_CREDENTIALS_SENT)
-                    created.welcome_time.CopyFrom(step.deadline)
+                # Storing the registration is not to be repeated if the mail comes back.
+                with mailed_by(RegistrationActivities.send_credentials.__name__, step):
+                    await self._mail_credentials_at_once(created, details, step)
         except (Refusal, TimeoutError) as error:
             activity.logger.info("credentials not mailed at once: %s", type(error).__name__)
+
+    async def _mail_credentials_at_once(
+        self, created: CreatedRegistration, details: MailingDetails, step: RegistrationStep
+    ) -> None:
+        mail = await self._mailing.credentials(step, details, details.credentials_recipient)
+        if mail is not None and await self._mailing.send(mail):
+            await self._advance(step, STAGE_CREDENTIALS_SENT)
+            created.welcome_time.CopyFrom(step.deadline)
 
     async def _registrar_on_file(self, details: MailingDetails | None) -> str | None:
         """The account whose address receives the customer's mail; None if the address is no account's.

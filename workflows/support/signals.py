@@ -1,6 +1,7 @@
 """Signals and cancellations from Temporal UI and CLI, which may be wrong."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,17 @@ class SignalInterceptor(Interceptor):
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type["_SignalInbound"]:  # noqa: A002, ARG002
         """Wraps every run."""
         return _SignalInbound
+
+
+class DroppedSignals(logging.Filter):
+    """The SDK logs a signal whose body is no message as an error with a stack trace: a warning is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keeps every line."""
+        if "dropping the signal" in record.getMessage():
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+            record.exc_info = None
+        return True
 
 
 class _SignalInbound(WorkflowInboundInterceptor):

@@ -6,10 +6,17 @@ from temporalio import workflow
 
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1.actor_pb2 import Actor
-from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse, MoveUnitStep
+from liity.workflows.v1.unit_closing_workflow_pb2 import (
+    CloseRequest,
+    CloseResponse,
+    MoveUnitStep,
+    UnitMailStep,
+    UnitRegistrars,
+)
 from services.runtime.rpc.context import current_actor, set_current_actor
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import UnitClosingWorkflowNames
+from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated, set_details
 from workflows.support.steps import HEARTBEAT, MAIL, RETRY, first_message, insist, quick_step
 from workflows.units.invitation import withdraw_invitation
@@ -31,6 +38,8 @@ class UnitClosingWorkflow(Operated):
     def __init__(self) -> None:
         self._answer: CloseResponse | None = None
         self._closed_by: Actor | None = None
+        self._registrars = UnitRegistrars()
+        self._mails = BackgroundMails()
 
     @workflow.run
     async def run(self, request: CloseRequest | None = None) -> None:
@@ -41,15 +50,34 @@ class UnitClosingWorkflow(Operated):
             return
         for invitation_id in self._answer.voided_invitation_ids if self._answer else ():
             await withdraw_invitation(invitation_id)
+        if self._answer is not None and self._answer.unit.unit_id and self._registrars.account_ids:
+            # In the background: a mail server that is away must not delay the move.
+            step = UnitMailStep(
+                unit_id=self._answer.unit.unit_id,
+                successor_unit_id=self._answer.unit.successor_unit_id,
+                account_ids=self._registrars.account_ids,
+            )
+            self._mails.mail(UnitClosingActivities.tell_unit_closed, step, "Notify the unit's registrars")
         if self._answer is not None and self._answer.unit.successor_unit_id:
             if self._closed_by is not None:
                 # The log of use says who has moved whom.
                 set_current_actor(self._closed_by)
-            await self._move(self._answer.unit)
+            moved = await self._move(self._answer.unit)
+            if workflow.patched("tell-of-unit-closings"):
+                self._tell_successor(self._answer.unit, moved)
             await workflow.sleep(_LATE, summary=OperatorText("Wait for Saves under way"))
             await self._move(self._answer.unit)
             set_details(f"**Closed**, all moved to `{self._answer.unit.successor_unit_id}`.")
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(self._is_at_rest)
+
+    def _is_at_rest(self) -> bool:
+        return workflow.all_handlers_finished() and self._mails.all_sent()
+
+    def _tell_successor(self, unit: Unit, moved_persons: int) -> None:
+        step = UnitMailStep(
+            unit_id=unit.unit_id, successor_unit_id=unit.successor_unit_id, moved_persons=moved_persons
+        )
+        self._mails.mail(UnitClosingActivities.tell_unit_took_over, step, "Notify the successor's registrars")
 
     @workflow.update(name=UnitClosingWorkflowNames.CLOSE)
     async def close(self, request: CloseRequest) -> CloseResponse:
@@ -57,13 +85,21 @@ class UnitClosingWorkflow(Operated):
         return await self._perform(request)
 
     async def _perform(self, request: CloseRequest) -> CloseResponse:
+        if self._answer is None and workflow.patched("tell-of-unit-closings"):
+            listed = await quick_step(
+                UnitClosingActivities.list_registrars, request, "List the unit's registrars"
+            )
+            if not self._registrars.account_ids:
+                # Of two calls, the later may find nobody any more.
+                self._registrars = listed
         answer = await quick_step(UnitClosingActivities.close_unit, request, "Close the unit")
         if self._answer is None or not answer.HasField("refused"):
             # A later call for another successor is refused, and stops no move.
             self._answer, self._closed_by = answer, current_actor()
         return answer
 
-    async def _move(self, unit: Unit) -> None:
+    async def _move(self, unit: Unit) -> int:
+        """Moves all that the unit has; how many persons have moved so far."""
         step = MoveUnitStep(unit_id=unit.unit_id, successor_unit_id=unit.successor_unit_id)
         moving, moved = "Move the next persons to the successor", 0
         while True:
@@ -72,7 +108,7 @@ class UnitClosingWorkflow(Operated):
                 f"Closed unit `{unit.unit_id}`."
             )
             if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
+                await workflow.wait_condition(self._is_at_rest)
                 workflow.continue_as_new(CloseRequest(unit_id=unit.unit_id, closed=unit))
             result = await insist(
                 lambda: workflow.execute_activity_method(
@@ -87,4 +123,4 @@ class UnitClosingWorkflow(Operated):
             )
             moved = result.moved_persons
             if result.is_done:
-                return
+                return moved

@@ -11,6 +11,7 @@ from liity.registration.v1.work_service_pb2 import CountDueWorkRequest
 from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
 from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_DISSENT,
+    WORK_ITEM_KIND_FEEDBACK,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
@@ -29,6 +30,7 @@ _FIELDS: Mapping[WorkItemKind.ValueType, str] = {
     WORK_ITEM_KIND_UNDELIVERABLE_MAIL: "undeliverable_mail",
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: "possible_duplicates",
     WORK_ITEM_KIND_MESSAGE: "messages",
+    WORK_ITEM_KIND_FEEDBACK: "feedback",
     WORK_ITEM_KIND_DISSENT: "dissents",
 }
 """The mail's field for each kind."""

@@ -5,7 +5,7 @@ from frontends.web.pages import Page, Who
 
 PAGES: tuple[Page, ...] = (
     Page("/help", Who.ANYBODY, show=static.page("help")),
-    Page("/accessibility", Who.ANYBODY, show=static.page("accessibility")),
+    Page("/accessibility", Who.ANYBODY, show=static.accessibility),
     Page("/privacy", Who.ANYBODY, show=static.page("privacy")),
     Page("/parts", Who.ANYBODY, show=static.parts),
     Page("/reading", Who.ANYBODY, show=reading.show, send=reading.change),

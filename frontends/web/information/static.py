@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from frontends.web.forms import Form
+from frontends.web.information import assessment
 from frontends.web.pages import View, Visit
 from frontends.web.registrations.fields import NEW_CUSTOMER
 
@@ -14,6 +15,11 @@ def page(name: str) -> View:
         return visit.render(f"information/{name}.html")
 
     return view
+
+
+async def accessibility(visit: Visit) -> Response:
+    """The accessibility statement, with the results of the last tests."""
+    return visit.render("information/accessibility.html", assessed=assessment.last())
 
 
 async def parts(visit: Visit) -> Response:

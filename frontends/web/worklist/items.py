@@ -16,10 +16,12 @@ from frontends.web.pages import Visit
 from frontends.web.registrations.fields import NEW_CUSTOMER
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import CustomerState, GetCustomerRequest
+from liity.v1.feedback_service_pb2 import Feedback, GetFeedbackRequest
 from liity.v1.message_service_pb2 import CustomerServiceMessage, GetMessageRequest
 from liity.v1.registration_pb2 import Action
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, GetRegistrationResponse
 from liity.v1.work_service_pb2 import (
+    WORK_ITEM_KIND_FEEDBACK,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
@@ -163,6 +165,7 @@ async def show_dismissed(visit: Visit) -> Response:
 async def _page(visit: Visit, item: WorkItem, problem: str = "") -> Response:
     registration: GetRegistrationResponse | None = None
     message: CustomerServiceMessage | None = None
+    feedback: Feedback | None = None
     persons: Sequence[_Person] = ()
     pairs: Sequence[tuple[_Person, Pair]] = ()
     data = Form(NEW_CUSTOMER)
@@ -183,6 +186,9 @@ async def _page(visit: Visit, item: WorkItem, problem: str = "") -> Response:
     elif item.kind == WORK_ITEM_KIND_MESSAGE:
         asked = GetMessageRequest(name=item.subjects[0].name)
         message = (await visit.call(visit.site.api.messages.GetMessage, asked)).message
+    elif item.kind == WORK_ITEM_KIND_FEEDBACK:
+        wanted = GetFeedbackRequest(name=item.subjects[0].name)
+        feedback = (await visit.call(visit.site.api.feedback.GetFeedback, wanted)).feedback
     return visit.render(
         "worklist/one.html",
         422 if problem else 200,
@@ -192,6 +198,7 @@ async def _page(visit: Visit, item: WorkItem, problem: str = "") -> Response:
         is_anothers=item.HasField("claim") and not item.claim.mine,
         registration=registration,
         message=message,
+        feedback=feedback,
         data=data,
         persons=persons,
         pairs=pairs,

@@ -16,6 +16,7 @@ from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.reason_pb2 import REASON_CLAIMED_BY_ANOTHER
 from liity.v1.registration_pb2 import (
     ACTION_ACKNOWLEDGE_DISSENT,
+    ACTION_ANSWER_FEEDBACK,
     ACTION_CLOSE_MESSAGE,
     ACTION_DISMISS_DUPLICATE,
     ACTION_EDIT,
@@ -34,6 +35,7 @@ from liity.v1.registration_pb2 import (
 )
 from liity.v1.work_service_pb2 import (
     WORK_ITEM_KIND_DISSENT,
+    WORK_ITEM_KIND_FEEDBACK,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
@@ -62,7 +64,7 @@ from liity.v1.work_service_pb2 import (
 )
 from liity.v1.work_service_pb2_grpc import WorkServiceServicer
 from services.gateway.presentation.explanation_texts import Words
-from services.gateway.resource_names import CUSTOMER, MESSAGE, REGISTRATION, UNIT, WORK_ITEM
+from services.gateway.resource_names import CUSTOMER, FEEDBACK, MESSAGE, REGISTRATION, UNIT, WORK_ITEM
 from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import failed_precondition
@@ -73,6 +75,7 @@ _ACTIONS: Mapping[WorkItemKind.ValueType, Sequence[Action.ValueType]] = {
     WORK_ITEM_KIND_IDENTITY_CHECK: (ACTION_VERIFY_IDENTITY, ACTION_LINK_TO_CUSTOMER, ACTION_REJECT),
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (ACTION_MERGE, ACTION_DISMISS_DUPLICATE),
     WORK_ITEM_KIND_MESSAGE: (ACTION_CLOSE_MESSAGE,),
+    WORK_ITEM_KIND_FEEDBACK: (ACTION_ANSWER_FEEDBACK,),
     WORK_ITEM_KIND_DISSENT: (ACTION_ACKNOWLEDGE_DISSENT,),
 }
 """Actions by kind of item; those for undeliverable mail depend on its subject."""
@@ -231,7 +234,7 @@ def to_public(item: stored_pb2.WorkItem) -> WorkItem:
         name=WORK_ITEM.format(item.work_item_id),
         kind=item.kind,
         text=words.say("work", WorkItemKind.Name(item.kind).removeprefix("WORK_ITEM_KIND_")),
-        unit=UNIT.format(item.subjects[0].unit_id),
+        unit=UNIT.format(unit_id) if (unit_id := item.subjects[0].unit_id) else "",
         subjects=[_subject(subject) for subject in item.subjects],
         possible_duplicates=[_subject(subject) for subject in item.possible_duplicates],
         create_time=item.create_time,
@@ -271,13 +274,14 @@ def _asked_for(item: stored_pb2.WorkItem) -> Sequence[Action.ValueType]:
 
 
 def _subject(subject: stored_pb2.WorkSubject) -> WorkSubject:
-    name_of, row_id = {
-        "registration_id": (REGISTRATION.format, subject.registration_id),
-        "customer_id": (CUSTOMER.format, subject.customer_id),
-        "message_id": (MESSAGE.format, subject.message_id),
+    name = {
+        "registration_id": REGISTRATION.format(subject.unit_id, subject.registration_id),
+        "customer_id": CUSTOMER.format(subject.unit_id, subject.customer_id),
+        "message_id": MESSAGE.format(subject.unit_id, subject.message_id),
+        "feedback_id": FEEDBACK.format(subject.feedback_id),
     }[subject.WhichOneof("subject") or ""]
     return WorkSubject(
-        name=name_of(subject.unit_id, row_id),
+        name=name,
         display_name=subject.display_name,
         unit_display_name=subject.unit_display_name,
     )

@@ -18,6 +18,10 @@ from liity.identity.v1.credential_service_pb2 import (
     GetCredentialStateResponse,
     IssueCredentialsRequest,
     IssueCredentialsResponse,
+    ListUnusedPasswordLinksRequest,
+    ListUnusedPasswordLinksResponse,
+    MarkUnusedPasswordLinkRequest,
+    MarkUnusedPasswordLinkResponse,
     VoidCredentialsRequest,
     VoidCredentialsResponse,
 )
@@ -25,6 +29,7 @@ from liity.identity.v1.credential_service_pb2_grpc import CredentialServiceServi
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_PASSWORD
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_PERSON_NOT_FOUND
 from services.identity.accounts.passwords import Passwords, require_strong
+from services.identity.credentials.unused_links import UnusedLinks
 from services.identity.links.service import LinkDoor, issue_link, recent_link, redeem_link, void_links
 from services.identity.links.tokens import SealedIds
 from services.identity.models import Credential, Link, Person
@@ -48,7 +53,9 @@ class Credentials(CredentialServiceServicer):
         passwords: Passwords,
         link_lifetime: timedelta,
         order_window: timedelta,
+        unused_links: UnusedLinks,
     ) -> None:
+        self._unused_links = unused_links
         self._engine = engine
         self._sealed_ids = sealed_ids
         self._door = door
@@ -140,6 +147,19 @@ class Credentials(CredentialServiceServicer):
         return GetCredentialStateResponse(
             password_choose_time=row.password_chosen_at, link_expire_time=row.expires_at
         )
+
+    @override
+    async def ListUnusedPasswordLinks(
+        self, request: ListUnusedPasswordLinksRequest, context: object
+    ) -> ListUnusedPasswordLinksResponse:
+        return await self._unused_links.due(request.page_size, request.page_token)
+
+    @override
+    async def MarkUnusedPasswordLink(
+        self, request: MarkUnusedPasswordLinkRequest, context: object
+    ) -> MarkUnusedPasswordLinkResponse:
+        await self._unused_links.mark(request.link_id, has_expired=request.has_expired)
+        return MarkUnusedPasswordLinkResponse()
 
 
 async def _user_name(connection: AsyncConnection, person_id: str) -> str | None:

@@ -1,5 +1,7 @@
 """Mail that comes back after a mail server has accepted it."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -26,7 +28,10 @@ log = structlog.get_logger()
 class Bounces:
     """Records what reports say. Those that came by mail count only with the secret of the mail they name."""
 
-    def __init__(self, store: MessageStore, bounce_address: str | None) -> None:
+    def __init__(
+        self, store: MessageStore, bounce_address: str | None, delays: Sequence[timedelta] = ()
+    ) -> None:
+        self._delays = delays
         self._store = store
         self._bounce_address = bounce_address
 
@@ -61,9 +66,10 @@ class Bounces:
         of_address = report.failed is Speaks.OF_ADDRESS
         state = DELIVERY_STATE_UNDELIVERABLE if of_address else DELIVERY_STATE_RETURNED
         error = f"came back: {report.status}"
-        if await self._store.bounce(request_id, state, error) is None:
+        of_us = report.failed is Speaks.OF_US
+        if await self._store.bounce(request_id, state, error, self._delays if of_us else ()) is None:
             return await self._outcome_before(request_id)
-        if report.failed is Speaks.OF_US:
+        if of_us:
             log.error(
                 "mail has come back because of us: see docs/operating.md, Mail that is refused",
                 status=report.status,

@@ -8,22 +8,27 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Interval,
     Row,
     RowMapping,
     bindparam,
+    case,
     delete,
+    exists,
     func,
     literal,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.base import Executable
 
 from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_PENDING,
+    DELIVERY_STATE_RETURNED,
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
 )
@@ -35,6 +40,12 @@ from services.runtime.clock import now
 from services.runtime.data.database import is_away
 
 DeliveryRow = Row[Any]
+
+_AGAIN_AFTER = timedelta(hours=1)
+"""After an attempt to send a returned mail again that came to nothing."""
+
+_ORIGIN_LIFETIME = timedelta(days=14)
+"""How long it is kept by what a mail is sent again: longer than reports and delays take."""
 
 _DELIVERY = (
     Message.request_id,
@@ -64,17 +75,28 @@ def _claim() -> Executable:
         lease_until=func.now() + bindparam("lease", type_=Interval),
         recipient_digest=bindparam("recipient_digest"),
         return_secret=bindparam("return_secret"),
+        origin=bindparam("origin"),
     )
+    # A mail that came back because of us, and whose time has come, or that an attempt since has left pending.
+    again = Message.again_time.is_not(None)
+    due_again = (Message.state == DELIVERY_STATE_RETURNED) & (Message.again_time <= func.now())
     taken_up = new.on_conflict_do_update(
         index_elements=[Message.request_id],
         set_={
+            "state": DELIVERY_STATE_PENDING,
             "attempts": Message.attempts + 1,
             "lease_until": new.excluded.lease_until,
             # The address may have been corrected meanwhile.
             "recipient_digest": new.excluded.recipient_digest,
-            "return_secret": func.coalesce(Message.return_secret, new.excluded.return_secret),
+            # A late report of the first sending must not count as one of the next.
+            "return_secret": case(
+                (again, new.excluded.return_secret),
+                else_=func.coalesce(Message.return_secret, new.excluded.return_secret),
+            ),
+            # If this attempt comes to nothing, another one follows.
+            "again_time": case((again, func.now() + _AGAIN_AFTER), else_=None),
         },
-        where=(Message.state == DELIVERY_STATE_PENDING)
+        where=((Message.state == DELIVERY_STATE_PENDING) | due_again)
         & (Message.lease_until < func.now())
         & (Message.subject_id == new.excluded.subject_id)
         & (Message.template == new.excluded.template),
@@ -110,11 +132,19 @@ _RECORD: dict[type[Outcome], Executable] = {
     # A mail the server took is SENT, however late that is known; other outcomes count only for the latest
     # attempt.
     Sent: _record(
-        Message.attempts >= bindparam("attempt"), state=DELIVERY_STATE_SENT, update_time=func.now()
+        Message.attempts >= bindparam("attempt"),
+        state=DELIVERY_STATE_SENT,
+        update_time=func.now(),
+        again_time=None,
     ),
-    Refused: _record(_THIS_ATTEMPT, state=DELIVERY_STATE_UNDELIVERABLE, update_time=func.now()),
+    Refused: _record(
+        _THIS_ATTEMPT, state=DELIVERY_STATE_UNDELIVERABLE, update_time=func.now(), again_time=None
+    ),
     NotAccepted: _record(_THIS_ATTEMPT),
 }
+
+# The function puts the parameter into brackets, without which PostgreSQL takes no index.
+_delays = func.coalesce(bindparam("delays", type_=ARRAY(Interval)), type_=ARRAY(Interval))
 
 _BOUNCE = (
     update(Message)
@@ -124,8 +154,48 @@ _BOUNCE = (
         last_error=bindparam("error"),
         update_time=func.now(),
         returned_time=func.now(),
+        returns=Message.returns + bindparam("because_of_us", type_=Integer),
+        # NULL after the last delay, and for a mail of an earlier release.
+        again_time=case(
+            (
+                Message.origin.is_not(None),
+                func.now() + _delays[Message.returns + 1],
+            ),
+            else_=None,
+        ),
     )
     .returning(*_DELIVERY)
+)
+
+_ASKING = ("consent_request", "consent_reminder")
+"""Templates that ask for the same."""
+
+_later = aliased(Message)
+_DROP_SUPERSEDED = (
+    update(Message)
+    .where(
+        Message.again_time <= func.now(),
+        Message.state == DELIVERY_STATE_RETURNED,
+        exists().where(
+            _later.subject_id == Message.subject_id,
+            (_later.template == Message.template)
+            | (_later.template.in_(_ASKING) & Message.template.in_(_ASKING)),
+            _later.state == DELIVERY_STATE_SENT,
+            _later.update_time > Message.returned_time,
+        ),
+    )
+    .values(again_time=None)
+)
+_TO_SEND_AGAIN = (
+    select(Message.request_id, Message.origin)
+    .where(Message.again_time <= func.now(), Message.origin.is_not(None))
+    .order_by(Message.again_time)
+    .limit(bindparam("most"))
+)
+_SETTLE_AGAIN = (
+    update(Message)
+    .where(Message.request_id == bindparam("id"), Message.again_time <= func.now())
+    .values(again_time=None)
 )
 
 _RETURNED = (
@@ -167,9 +237,17 @@ class MessageStore:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def claim(
-        self, request_id: UUID, subject_id: str, template: str, lease: timedelta, recipient_digest: bytes
+        self,
+        request_id: UUID,
+        subject_id: str,
+        template: str,
+        lease: timedelta,
+        recipient_digest: bytes,
+        origin: bytes = b"",
     ) -> DeliveryRow | None:
         """Records the mail, or claims a pending one again, for `lease`. Its `return_secret` stays the same.
+
+        Also claims one that came back because of us and is to be sent again.
 
         None if it is finished, another call is sending it, or the ID was used for another mail.
         """
@@ -180,6 +258,7 @@ class MessageStore:
             "lease": lease,
             "recipient_digest": recipient_digest,
             "return_secret": new_secret(),
+            "origin": origin or None,
         }
         rows = await self._execute(_CLAIM, parameters)
         return rows[0] if rows else None
@@ -216,10 +295,33 @@ class MessageStore:
             else:
                 return rows[0] if rows else None
 
-    async def bounce(self, request_id: UUID, state: int, error: str) -> DeliveryRow | None:
-        """Records that an accepted mail came back. None if it is not known as accepted."""
-        rows = await self._execute(_BOUNCE, {"id": request_id, "new_state": state, "error": error})
+    async def bounce(
+        self, request_id: UUID, state: int, error: str, delays: Sequence[timedelta] = ()
+    ) -> DeliveryRow | None:
+        """Records that an accepted mail came back. None if it is not known as accepted.
+
+        With `delays`, because of us: it is sent again after the first of them, then after the second.
+        """
+        came_back = {
+            "id": request_id,
+            "new_state": state,
+            "error": error,
+            "because_of_us": 1 if delays else 0,
+            "delays": list(delays),
+        }
+        rows = await self._execute(_BOUNCE, came_back)
         return rows[0] if rows else None
+
+    async def to_send_again(self, limit: int) -> Sequence[RowMapping]:
+        """Mails that came back because of us and are due again, unless a later one has gone out."""
+        async with self._engine.connect() as connection:
+            await connection.execute(_DROP_SUPERSEDED)
+            return (await connection.execute(_TO_SEND_AGAIN, {"most": limit})).mappings().all()
+
+    async def settle_again(self, request_id: UUID) -> None:
+        """Records that a mail is not to be sent again, unless it was just claimed."""
+        async with self._engine.connect() as connection:
+            await connection.execute(_SETTLE_AGAIN, {"id": request_id})
 
     async def returned(self, limit: int) -> Sequence[RowMapping]:
         """Mails that came back because of the address and are not settled, oldest first."""
@@ -265,3 +367,11 @@ class MessageStore:
     ) -> Sequence[DeliveryRow]:
         async with self._engine.connect() as connection:
             return (await connection.execute(statement, parameters)).all()
+
+
+async def sweep_origins(engine: AsyncEngine) -> None:
+    """Deletes by what old mail would be sent again."""
+    old = Message.create_time < now() - _ORIGIN_LIFETIME
+    forgotten = update(Message).where(Message.origin.is_not(None), old).values(origin=None)
+    async with engine.begin() as connection:
+        await connection.execute(forgotten)

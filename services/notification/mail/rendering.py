@@ -50,6 +50,7 @@ _LINK_PAGES = {
     "consent_receipt_declined": "consent",
     "consent_receipt_taken_back": "consent",
     "credentials": "password",
+    "credentials_reminder": "password",
     "password_order": "account-password",
     "email_confirmation": "email",
     "welcome": "customership",

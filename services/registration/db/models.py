@@ -47,6 +47,10 @@ class Unit(Base):
     """A unit."""
 
     __tablename__ = "units"
+    __table_args__ = (
+        # For reconciliation: the units that have a successor.
+        Index("ix_units_successor", "unit_id", postgresql_where=text("successor_unit_id IS NOT NULL")),
+    )
 
     unit_id: Mapped[str] = mapped_column(primary_key=True)
     request_id: Mapped[uuid.UUID] = mapped_column(unique=True)
@@ -486,6 +490,27 @@ class Message(Base):
     closed_at: Mapped[datetime | None]
 
 
+class Feedback(Base):
+    """Feedback on accessibility from anybody, and its answer."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        Index("ix_feedback_open", "created_at", "feedback_id", postgresql_where=text("answered_at IS NULL")),
+    )
+
+    feedback_id: Mapped[str] = mapped_column(primary_key=True)
+    request_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    language: Mapped[int]
+    sender_name: Mapped[str]
+    sender_email: Mapped[str]
+    text: Mapped[str]
+    answer: Mapped[str | None]
+    answer_request_id: Mapped[uuid.UUID | None]
+    created_at: Mapped[datetime]
+    deadline: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+
+
 class Merge(Base):
     """A customer merged into another one, with the data it had then (R24)."""
 
@@ -668,6 +693,7 @@ work_claims = cast(Table, WorkClaim.__table__)
 dismissed_duplicates = cast(Table, DismissedDuplicate.__table__)
 similar_codes = cast(Table, SimilarCodes.__table__)
 messages = cast(Table, Message.__table__)
+feedback = cast(Table, Feedback.__table__)
 consents = cast(Table, Consent.__table__)
 guardians = cast(Table, Guardian.__table__)
 merges = cast(Table, Merge.__table__)

@@ -228,6 +228,7 @@ KINDS = (
 NOT_OF_PERSONS = {
     "units": "of libraries, schools and other organisations",
     "class_lists": "tells when a list came and who uploaded it; its rows are told",
+    "feedback": "from anybody, without an account; and leads to no person of the register",
     "work_claims": "names what an officer of customer service works on, for a few hours",
     "namesakes": "IDs of customers among whom one who was registered twice is looked for",
     "similar_codes": "IDs of persons whose personal identity codes differ by the century sign alone",

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    exists,
     func,
     literal,
     or_,
@@ -35,9 +36,11 @@ from services.registration.db.models import (
     class_lists,
     customers,
     disclosures,
+    feedback,
     messages,
     registrations,
     removals,
+    units,
 )
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
@@ -57,12 +60,17 @@ _MOMENT = DateTime(timezone=True)
 _REGISTRATIONS = registrations.c
 _CUSTOMERS = customers.c
 
+_HAS_PERSON = _REGISTRATIONS.person_id.is_not(None)
+"""Not erased: a customer may be erased before the welcome, as a restored backup may have it."""
+
 UNFINISHED = and_(
+    _HAS_PERSON,
     _REGISTRATIONS.stage.in_([_fixed(stage) for stage in sorted(UNDER_WAY)]),
     ~_REGISTRATIONS.over,
     or_(_REGISTRATIONS.stage != _fixed(STAGE_ACTIVE), _REGISTRATIONS.kind == _fixed(CUSTOMER_KIND_ONLINE)),
 )
 _CD_BORROWER = and_(
+    _HAS_PERSON,
     _REGISTRATIONS.stage == _fixed(STAGE_ACTIVE),
     ~_REGISTRATIONS.over,
     _REGISTRATIONS.kind == _fixed(CUSTOMER_KIND_CD_BORROWER),
@@ -142,6 +150,25 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
         disclosures.c.person_id,
         disclosures.c.expires_at.label("expire_time"),
     ),
+    pb.UNFINISHED_KIND_UNIT_MOVE: _page(
+        units.c.unit_id,
+        units.c.closed_at,
+        units.c.unit_id.label("unit_id"),
+        units.c.successor_unit_id,
+    ).where(
+        units.c.successor_unit_id.is_not(None),
+        # After the end, a Save that was under way at the closing may have left somebody behind.
+        or_(
+            units.c.move_ended_at.is_(None),
+            exists().where(_REGISTRATIONS.unit_id == units.c.unit_id),
+            exists().where(
+                _CUSTOMERS.unit_id == units.c.unit_id, _CUSTOMERS.state == _fixed(CUSTOMER_STATE_ACTIVE)
+            ),
+        ),
+    ),
+    pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
+        feedback.c.answered_at.is_(None)
+    ),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""
 
@@ -155,7 +182,6 @@ _GETUNFINISHED = _GET.select_from(
 ).where(
     _REGISTRATIONS.registration_id == bindparam("id"),
     or_(UNFINISHED, _CD_BORROWER),
-    _REGISTRATIONS.person_id.is_not(None),
 )
 
 _IDS = bindparam("ids", type_=ARRAY(String))

@@ -38,6 +38,7 @@ from liity.v1.work_service_pb2 import (
     CLAIM_FILTER_MINE,
     CLAIM_FILTER_UNCLAIMED,
     WORK_ITEM_KIND_DISSENT,
+    WORK_ITEM_KIND_FEEDBACK,
     WORK_ITEM_KIND_IDENTITY_CHECK,
     WORK_ITEM_KIND_MESSAGE,
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE,
@@ -49,6 +50,7 @@ from liity.v1.work_service_pb2 import (
 from services.registration.db.models import (
     customers,
     dismissed_duplicates,
+    feedback,
     guardians,
     messages,
     namesakes,
@@ -59,7 +61,7 @@ from services.registration.db.models import (
 from services.registration.db.paging import Position
 from services.runtime.rpc.errors import not_found
 
-ID_PATTERN = "([1-5]|15)(-[a-z0-9]{1,32}){1,2}"
+ID_PATTERN = "([1-5]|15|55)(-[a-z0-9]{1,32}){1,2}"
 """An item's ID: the kind's number and the IDs of the rows."""
 
 _MOMENT = DateTime(timezone=True)
@@ -75,7 +77,7 @@ class Patience(TypedDict):
     duplicate_patience: timedelta
 
 
-_SUBJECTS = ("registration_id", "customer_id", "other_customer_id", "message_id")
+_SUBJECTS = ("registration_id", "customer_id", "other_customer_id", "message_id", "feedback_id")
 
 
 class _Waiting(NamedTuple):
@@ -273,6 +275,13 @@ def _messages() -> _Waiting:
     return waiting._replace(items=waiting.items.where(is_open))
 
 
+def _feedback() -> _Waiting:
+    row_id = feedback.c.feedback_id
+    since, deadline = feedback.c.created_at, feedback.c.deadline
+    waiting = _waiting(WORK_ITEM_KIND_FEEDBACK, (row_id,), since, deadline, feedback_id=row_id)
+    return waiting._replace(items=waiting.items.where(feedback.c.answered_at.is_(None)))
+
+
 _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
     WORK_ITEM_KIND_REACTIVATION: (
         _registrations(WORK_ITEM_KIND_REACTIVATION, STAGE_WAITING_FOR_REACTIVATION),
@@ -287,6 +296,7 @@ _WAITING: Mapping[WorkItemKind.ValueType, tuple[_Waiting, ...]] = {
     ),
     WORK_ITEM_KIND_POSSIBLE_DUPLICATE: (_duplicates(), _similar_codes()),
     WORK_ITEM_KIND_MESSAGE: (_messages(),),
+    WORK_ITEM_KIND_FEEDBACK: (_feedback(),),
     WORK_ITEM_KIND_DISSENT: (_dissents(),),
 }
 """Queries for waiting items, by kind."""

@@ -38,6 +38,7 @@ from services.registration.db.models import (
     units,
 )
 from services.registration.db.protected import is_protected, unit_name_of
+from services.registration.feedback.service import reference_of
 from services.registration.forms import name_keys, proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
@@ -296,6 +297,8 @@ async def _to_messages(connection: AsyncConnection, rows: Sequence[RowMapping]) 
             create_time=row["since"],
             deadline=row["deadline"],
         )
+        if row["feedback_id"]:
+            item.subjects.append(_of_feedback(row["feedback_id"]))
         if row["message_id"]:
             item.subjects.append(_of_message(written[row["message_id"]]))
         if row["registration_id"]:
@@ -384,3 +387,7 @@ def _of_message(row: RowMapping) -> pb.WorkSubject:
         message_id=row["message_id"],
         display_name=row["reference"],
     )
+
+
+def _of_feedback(feedback_id: str) -> pb.WorkSubject:
+    return pb.WorkSubject(feedback_id=feedback_id, display_name=reference_of(feedback_id))

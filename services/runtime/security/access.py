@@ -127,6 +127,7 @@ _REGISTRATIONS, _USES = "liity.v1.RegistrationService", "liity.v1.UseLogService"
 _CUSTOMERS, _DISCLOSURES = "liity.v1.CustomerService", "liity.v1.DisclosureService"
 _CLASS_LISTS = "liity.v1.ClassListService"
 _WORK, _MESSAGES = "liity.v1.WorkService", "liity.v1.MessageService"
+_FEEDBACK, _STORED_FEEDBACK = "liity.v1.FeedbackService", "liity.registration.v1.FeedbackService"
 _BOOK_TIPS = "liity.v1.BookTipsService"
 _PERSONS, _ACCOUNTS = "liity.identity.v1.PersonService", "liity.identity.v1.AccountService"
 _LINKS, _CREDENTIALS = "liity.identity.v1.LinkService", "liity.identity.v1.CredentialService"
@@ -189,6 +190,7 @@ ACCESS: Mapping[str, Rule] = dict(
             "ListOwnUses",
         ),
         *_rules(_CUSTOMERS, _staff_of_unit("personal-identity-code:set", _CHANGE), "SetPersonalIdentityCode"),
+        *_rules(_CUSTOMERS, _staff_of_unit("customer:correct-birth-date", _CHANGE), "CorrectBirthDate"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:merge", _CHANGE), "MergeCustomers"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:undo-merge", _CHANGE), "UndoMerge"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:convert", _CHANGE), "ConvertToOnline"),
@@ -237,10 +239,14 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_MESSAGES, _unit_people("message:list", _READ), "ListMessages"),
         *_rules(_MESSAGES, _staff("message:find", _READ), "FindMessage"),
         *_rules(_MESSAGES, _staff_of_unit("message:close", _CHANGE), "CloseMessage"),
+        *_rules(_FEEDBACK, Anyone(), "SendFeedback"),
+        *_rules(_FEEDBACK, _staff("feedback:read", _READ), "GetFeedback"),
+        *_rules(_FEEDBACK, _staff("feedback:answer", _CHANGE), "AnswerFeedback"),
         # The codec server speaks HTTP, but uses this table too.
         *_rules("codec", _staff("payload:decode", _READ), "decode"),
         # identity
         *_rules(_PERSONS, _services("gateway"), "FindPerson", "EnsurePerson", "ReleasePerson"),
+        *_rules(_PERSONS, _services("gateway"), "HasCode"),
         *_rules(_PERSONS, _services("gateway"), "BatchFindPersons", "BatchEnsurePersons"),
         *_rules(_PERSONS, _services("worker"), "BatchReleasePersons", "ListMissingPersons"),
         *_rules(_PERSONS, _services("gateway"), "EnsurePersonWithoutCode"),
@@ -271,6 +277,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_CREDENTIALS, _services("gateway"), "ChoosePassword"),
         *_rules(_CREDENTIALS, _services("worker"), "IssueCredentials", "VoidCredentials", "FindUserName"),
         *_rules(_CREDENTIALS, _services("gateway"), "GetCredentialState"),
+        *_rules(_CREDENTIALS, _services("worker"), "ListUnusedPasswordLinks", "MarkUnusedPasswordLink"),
         # registration
         *_rules(_UNITS, _services("gateway", "seed"), "CreateUnit"),
         *_rules(_UNITS, _services("gateway", "worker"), "BatchGetUnits", "GetUnit"),
@@ -308,6 +315,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "FindOnlineCustomers"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "TransferCustomer", "OrderCredentials"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "MarkEmailUndeliverable", "MarkEmailDelivered"),
+        *_rules(_STORED_CUSTOMERS, _services("gateway"), "CorrectBirthDate"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "EndCustomership", "UndoRemoval"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "ExtendNeed", "ReportLoan"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "RecordCodeChange"),
@@ -330,6 +338,8 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_MESSAGES, _services("gateway"), "CreateMessage", "GetMessage", "ListMessages"),
         *_rules(_STORED_MESSAGES, _services("gateway"), "CloseMessage"),
         *_rules(_STORED_MESSAGES, _services("worker"), "GetMessageStatus", "LapseMessage"),
+        *_rules(_STORED_FEEDBACK, _services("gateway"), "CreateFeedback", "AnswerFeedback"),
+        *_rules(_STORED_FEEDBACK, _services("gateway", "worker"), "GetFeedback"),
         *_rules(_HISTORY, _services("gateway"), "GetHistory"),
         *_rules(_RECONCILIATION, _services("worker"), "ListUnfinished", "GetUnfinishedRegistration"),
         *_rules(_RECONCILIATION, _services("worker"), "ListMissing", "ListCustomerPersons"),
@@ -347,6 +357,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetDelivery", "ListDeliveries", "GetMailFigures"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "ReportDelivery"),
         *_rules(_NOTIFICATIONS, _services("worker"), "ListReturnedMail", "SettleReturnedMail"),
+        *_rules(_NOTIFICATIONS, _services("worker"), "ListMailToSendAgain", "SettleMailToSendAgain"),
         *_rules(_NOTIFICATIONS, _services("gateway"), "GetBookTips", "UpdateBookTips"),
         # Every server: probes check health, and the API's shape is no secret.
         *_rules("grpc.health.v1.Health", Anyone(), "Check", "Watch", "List"),

@@ -173,6 +173,14 @@ class MessageWorkflowNames(_RunNames):
     CLOSED = "closed"
 
 
+class FeedbackWorkflowNames(_RunNames):
+    """One execution per feedback on accessibility."""
+
+    WORKFLOW = "FeedbackWorkflow"
+    ID = "feedback/{}"
+    ANSWERED = "answered"
+
+
 class CodeChangeWorkflowNames(_RunNames):
     """One execution per person at a time: changes of a person's code run one after another."""
 

@@ -1,11 +1,15 @@
 """Every sweep of identity goes by an index, however many rows there are."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import cast
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.identity import cleanup
+from services.identity.credentials.unused_links import UnusedLinks
+from services.identity.links.tokens import SealedIds
 from services.identity.models import Base, limits
 from services.runtime.data.rate_limits import sweep_limits
 from tests.conftest import running_postgres
@@ -18,12 +22,20 @@ FILLING = {
     },
     "code_changes": {"committed_at": "now()"},
     "invitations": {"unit_id": "'un' || 1 + n % 1000"},
+    "links": {"purpose": "2", "notices": "0"},
     "lock_outs": {"day": "current_date"},
     "memberships": {"unit_id": "'un' || 1 + n % 1000"},
 }
 
+
+async def _unused_links(engine: AsyncEngine) -> None:
+    # No link is of somebody with credentials: nothing is sealed.
+    await UnusedLinks(engine, cast(SealedIds, None), timedelta(days=7)).due(20, "")
+
+
 SWEEPS: dict[str, Callable[[AsyncEngine], Awaitable[None]]] = {
     "identity": cleanup.sweep,
+    "unused links": _unused_links,
     "limits": lambda engine: sweep_limits(engine, limits),
 }
 

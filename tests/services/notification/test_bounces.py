@@ -20,6 +20,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
     DeliveryState,
+    ListMailToSendAgainRequest,
     ListReturnedMailRequest,
     ReportDeliveryRequest,
     ReturnedMail,
@@ -60,7 +61,9 @@ BOUNCES = "bounces@liity.example"
 @pytest.fixture
 async def returning(engine: AsyncEngine, keys_dir: Path, smtp: SmtpServer) -> AsyncIterator[Notification]:
     """The service with a bounce address."""
-    async with running(engine, keys_dir, smtp.port, bounce_address=BOUNCES) as started:
+    async with running(
+        engine, keys_dir, smtp.port, bounce_address=BOUNCES, mail_again=("PT0S", "PT0S")
+    ) as started:
         yield started
 
 
@@ -119,6 +122,53 @@ async def test_a_mail_server_reports_a_message_id(
     assert await state(returning, request) == then
     # Nobody is told of a mail that came back for another reason than its address.
     assert (request.request_id in await returned(returning)) == (then == DELIVERY_STATE_UNDELIVERABLE)
+
+
+async def due_again(notification: Notification) -> dict[str, bytes]:
+    stub: Any = NotificationServiceStub(notification.worker.channel)
+    listing = ListMailToSendAgainRequest(page_size=100)
+    answer = await notification.worker.call(stub.ListMailToSendAgain, listing)
+    return {mail.request_id: mail.origin for mail in answer.mails}
+
+
+async def test_what_came_back_because_of_us_is_sent_again_some_times(
+    returning: Notification, smtp: SmtpServer
+) -> None:
+    request, first_sender = await sent(returning, smtp, origin=b"sealed")
+    message_id = smtp.taken[-1]["Message-ID"]
+    for _ in range(2):
+        await reported(returning, message_id=message_id, status="5.7.1")
+        assert (await due_again(returning))[request.request_id] == b"sealed"
+        number = len(smtp.taken)
+        for _ in range(2):
+            assert (await returning.send(request)).state == DELIVERY_STATE_SENT
+        assert len(smtp.taken) == number + 1
+        assert request.request_id not in await due_again(returning)
+    # A late report of the first sending is none of the next.
+    assert smtp.senders[-1] != first_sender
+    await reported(returning, message_id=message_id, status="5.7.1")
+    assert request.request_id not in await due_again(returning)
+    assert (await returning.send(request)).state == DELIVERY_STATE_RETURNED
+
+
+async def test_what_speaks_of_the_address_or_has_been_sent_since_is_not_sent_again(
+    returning: Notification, smtp: SmtpServer
+) -> None:
+    for status in ("5.1.1", "5.2.2"):
+        request, _ = await sent(returning, smtp, origin=b"sealed")
+        await reported(returning, message_id=smtp.taken[-1]["Message-ID"], status=status)
+        assert request.request_id not in await due_again(returning)
+    asked, _ = await sent(returning, smtp, origin=b"sealed")
+    await reported(returning, message_id=smtp.taken[-1]["Message-ID"], status="5.7.26")
+    reminder = SendMessageRequest(
+        request_id=str(uuid.uuid4()),
+        subject_id=asked.subject_id,
+        recipient_email=asked.recipient_email,
+        language=asked.language,
+        consent_reminder=asked.consent_request,
+    )
+    await returning.send(reminder)
+    assert asked.request_id not in await due_again(returning)
 
 
 async def test_what_came_back_is_told_once(returning: Notification, smtp: SmtpServer) -> None:

@@ -11,6 +11,7 @@ import pytest
 from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1.class_list_service_pb2_grpc import add_ClassListServiceServicer_to_server
 from liity.registration.v1.customer_service_pb2_grpc import add_CustomerServiceServicer_to_server
+from liity.registration.v1.feedback_service_pb2_grpc import add_FeedbackServiceServicer_to_server
 from liity.registration.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
 from liity.registration.v1.message_service_pb2_grpc import add_MessageServiceServicer_to_server
 from liity.registration.v1.personal_data_service_pb2_grpc import (
@@ -33,6 +34,7 @@ from services.registration.audit.service import UseLogServicer
 from services.registration.class_lists.service import ClassListServicer
 from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
+from services.registration.feedback.service import FeedbackServicer
 from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
 from services.registration.registrations.history import HistoryServicer
@@ -76,6 +78,7 @@ def service_with(postgres: EmbeddedPostgres, keys_dir: Path) -> ServiceFactory:
                 add_MessageServiceServicer_to_server(
                     MessageServicer(engine, settings.message_answer_days), server
                 )
+                add_FeedbackServiceServicer_to_server(FeedbackServicer(engine, settings), server)
                 add_HistoryServiceServicer_to_server(HistoryServicer(engine), server)
                 add_ReconciliationServiceServicer_to_server(ReconciliationServicer(engine), server)
 

@@ -1,5 +1,6 @@
 """What a browser tells of a page's accessibility: axe with nothing switched off, and what axe cannot see."""
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from playwright.async_api import Page
 
 _AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+
+AXE_VERSION = re.search(r"axe v([0-9.]+)", _AXE).group(1)  # type: ignore[union-attr]
 
 _RUN = """async () => {
   const rules = {};

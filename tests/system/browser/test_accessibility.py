@@ -1,17 +1,29 @@
 """Every kind of page in a real browser: axe, keyboard, reflow, themes and languages."""
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 from deploy.demo.forms import DemoPerson
+from deploy.local.stack import Stack
+from frontends.client import new_request_id
 from frontends.web.app import PAGES
+from frontends.web.information.assessment import FILE, Assessment, last
 from frontends.web.pages import Who
+from liity.v1.feedback_service_pb2 import SendFeedbackRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
-from tests.support.registration_forms import paper_consent
-from tests.system.browser.accessibility import faults, overflow, walk_by_keyboard
+from liity.v1.unit_service_pb2 import ListRegistrarsRequest
+from services.runtime.clock import helsinki_day, now
+from tests.system.browser.accessibility import AXE_VERSION, faults, overflow, walk_by_keyboard
 from tests.system.browser.conftest import OpenPage
 from tests.system.conftest import Api
-from tests.system.support.registering import MailCounter, link_token, pupil, reaches, save
+from tests.system.registrations.test_decisions import register, without_code
+from tests.system.support.public_api_facts import Facts, customership_link
+from tests.system.support.registering import MailCounter, adult, link_token, pupil, reaches, save
+from tests.system.web.test_every_page import LINKS
 
 ACCOUNTS = {
     Who.ANYBODY: "",
@@ -21,45 +33,148 @@ ACCOUNTS = {
     Who.CUSTOMER_SERVICE: "staff",
 }
 
+NOT_OPENED = {
+    "/class-lists/template/{format}": "a file",
+    "/language/{language}": "leads back to the page",
+    **dict.fromkeys(
+        (f"{name}{{rest:path}}" for name in LINKS), "leads to the page of the link, which is tested itself"
+    ),
+    "/units/{unit}/customers/{customer}/done/{what}": "what follows a task of customer service",
+    "/units/{unit}/registrations/{registration}/reactivate": "needs a customership that has ended",
+    "/units/{unit}/registrations/{registration}/decided": "what follows a decision of customer service",
+    "/units/{unit}/classLists/{class_list}": "needs a class list",
+    "/units/{unit}/classLists/{class_list}/result": "needs a class list",
+    "/units/{unit}/classLists/{class_list}/cancel": "needs a class list",
+    "/work/{item}/dismiss": "needs two customers who may be one",
+}
+"""Kinds of pages that are not opened here, each with the reason. The accessibility statement counts them."""
+
+_RECORD = "LIITY_RECORD_ACCESSIBILITY"
+
+
+@dataclass
+class Opened:
+    """What the tests of this file have opened."""
+
+    patterns: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+
 
 @pytest.fixture(scope="module")
-async def people(api: Api) -> dict[str, str]:
-    """Names of a registration that waits and of a customer, with long and foreign names."""
-    waiting, grown = pupil(), pupil()
+def tested() -> Opened:
+    return Opened()
+
+
+@pytest.fixture(scope="module")
+async def people(api: Api, facts: Facts) -> dict[str, str]:
+    """What stands in the places of addresses; the registration has long and foreign names."""
+    waiting, nameless, given = pupil(), adult(), SendFeedbackRequest(request_id=new_request_id(), text="x")
     waiting.form.first_names, waiting.form.last_name = "عبد الرحمن", "Äärimmäisen-Pitkäsukunimi" * 3
-    grown.form.paper_consent.CopyFrom(paper_consent())
-    first, second = await save(api.teacher, waiting), await save(api.teacher, grown)
-    customer = (await reaches(api.teacher, second.name, STAGE_CREDENTIALS_SENT)).customer
-    return {"registration": first.name, "customer": customer}
+    first = await save(api.teacher, waiting)
+    unknown = await register(api.registrar, without_code(api.registrar, nameless))
+    sent = await api.anybody.call(api.anybody.feedback.SendFeedback, given)
+    listing = ListRegistrarsRequest(parent=facts.school)
+    registrars = (await api.staff.call(api.staff.units.ListRegistrars, listing)).registrars
+    return {
+        "/units/{unit}/registrations/{registration}/{decision}": f"/{unknown.name}",
+        "/units/{unit}/registrations/{registration}": f"/{first.name}",
+        "/units/{unit}/customers/{customer}": f"/{facts.customer.name}",
+        "/units/{unit}/messages/{message}": f"/{facts.message.name}",
+        "/feedback/{feedback}": f"/feedback/{sent.reference.replace('-', '').lower()}",
+        "/work/{item}": f"/work/{facts.work_item.rpartition('/')[2]}",
+        "/units/{unit}": f"/{facts.school}",
+        "/registrars/{registrar}": f"/registrars/{registrars[0].name.rpartition('/')[2]}",
+        "/book-tips/{language}": "/book-tips/sv",
+    }
 
 
-def addresses(account: str, people: dict[str, str]) -> list[str]:
-    """The address of each page that an account opens, of people who are there."""
-    found = []
+def addresses(account: str, people: dict[str, str]) -> dict[str, str]:
+    """The address of each page that an account opens, of people who are there, by its pattern."""
+    found = {}
     for page in PAGES:
-        if page.show is None or ACCOUNTS.get(page.who, "-") != account:
+        if page.show is None or ACCOUNTS[page.who] != account or page.path in NOT_OPENED:
             continue
-        path = page.path.replace("/units/{unit}/registrations/{registration}", f"/{people['registration']}")
-        path = path.replace("/units/{unit}/customers/{customer}", f"/{people['customer']}")
-        if "{" not in path:
-            found.append(path)
+        path = page.path
+        if path.rpartition("/")[2] in {"verify", "link", "reject"}:
+            path = path.replace("{registration}", "{registration}/{decision}")
+        for place, value in people.items():
+            path = path.replace(place, value)
+        if path.endswith("/merge"):
+            path += f"?with={people['/units/{unit}/customers/{customer}'][1:]}"
+        if "{handle}" not in path:
+            found[page.path] = path
+    return found
+
+
+async def look_at(page: Page, path: str) -> list[str]:
+    """What is wrong with a page."""
+    response = await page.goto(path)
+    assert response is not None
+    found = [] if response.status == 200 else [f"status {response.status}"]
+    found += await faults(page)
+    found += [f"by keyboard {fault}" for fault in await walk_by_keyboard(page)]
+    await page.set_viewport_size({"width": 320, "height": 640})
+    found += [f"at 320 pixels {fault}" for fault in await overflow(page)]
+    await page.set_viewport_size({"width": 1280, "height": 900})
     return found
 
 
 @pytest.mark.parametrize("account", ["", "teacher", "staff"])
-async def test_every_page_is_without_fault(open_page: OpenPage, people: dict[str, str], account: str) -> None:
+async def test_every_page_is_without_fault(
+    open_page: OpenPage, people: dict[str, str], account: str, tested: Opened
+) -> None:
     wrong: dict[str, list[str]] = {}
     async with open_page(account) as page:
-        for path in addresses(account, people):
-            await page.goto(path)
-            found = await faults(page)
-            found += [f"by keyboard {fault}" for fault in await walk_by_keyboard(page)]
-            await page.set_viewport_size({"width": 320, "height": 640})
-            found += [f"at 320 pixels {fault}" for fault in await overflow(page)]
-            await page.set_viewport_size({"width": 1280, "height": 900})
-            if found:
-                wrong[path] = found
+        for pattern, path in addresses(account, people).items():
+            if found := await look_at(page, path):
+                wrong[pattern] = found
+            tested.patterns.add(pattern)
     assert wrong == {}
+    tested.groups.add(account)
+
+
+async def test_every_page_of_a_link_is_without_fault(
+    open_page: OpenPage, stack: Stack, facts: Facts, tested: Opened
+) -> None:
+    own = await customership_link(stack, facts.active.name)
+    wrong: dict[str, list[str]] = {}
+    async with open_page() as page:
+        links: tuple[tuple[str, str, Sequence[str]], ...] = (
+            ("consent", facts.consent.good, ("", "decline")),
+            ("consent", facts.consent.used, ("withdraw",)),
+            ("customership", own, ("", "end", "extended", "own")),
+            ("password", facts.password.good, ("",)),
+            ("account-password", facts.account_password.good, ("",)),
+            ("invitation", facts.invitation.good, ("",)),
+            ("email", facts.email.good, ("",)),
+        )
+        for name, token, steps in links:
+            await page.goto(f"/{name}/{token}")
+            for opened, step in [(page.url, step) for step in steps]:
+                pattern = f"/{name}/open/{{handle}}" + (f"/{step}" if step else "")
+                if found := await look_at(page, f"{opened}/{step}".rstrip("/")):
+                    wrong[pattern] = found
+                tested.patterns.add(pattern)
+    assert wrong == {}
+    tested.groups.add("links")
+
+
+async def test_the_statement_tells_what_was_tested(chromium: Browser, tested: Opened) -> None:
+    """`make accessibility` writes the results of this file's tests for the accessibility statement."""
+    if tested.groups != {"", "teacher", "staff", "links"}:
+        pytest.skip("only a part of the pages was opened, or one has faults")
+    assert tested.patterns | NOT_OPENED.keys() == {page.path for page in PAGES if page.show is not None}
+    today = Assessment(
+        reviewed=helsinki_day(now()),
+        axe=AXE_VERSION,
+        chromium=chromium.version.partition(".")[0],
+        tested=sorted(tested.patterns),
+        untested=dict(sorted(NOT_OPENED.items())),
+    )
+    if os.environ.get(_RECORD):
+        FILE.write_text(today.written(), "utf-8")
+    told = last() if not os.environ.get(_RECORD) else today
+    assert (told.tested, told.untested) == (today.tested, today.untested), "make accessibility"
 
 
 @pytest.mark.parametrize("language", ["fi", "sv", "en"])

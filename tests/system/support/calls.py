@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.type.date_pb2 import Date
 
 from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import (
@@ -60,6 +61,7 @@ from liity.v1.customer_service_pb2 import (
     PROTECTED_READ_REASON_POSTAL_DELIVERY,
     ConfirmEmailRequest,
     ConvertToOnlineRequest,
+    CorrectBirthDateRequest,
     EndCustomershipRequest,
     GetCustomerRequest,
     GetProtectedDetailsRequest,
@@ -83,6 +85,7 @@ from liity.v1.customership_link_service_pb2 import (
     UpdateOwnContactDataRequest,
 )
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest, GetDisclosureRequest
+from liity.v1.feedback_service_pb2 import AnswerFeedbackRequest, GetFeedbackRequest, SendFeedbackRequest
 from liity.v1.message_service_pb2 import (
     MESSAGE_STATE_OPEN,
     CloseMessageRequest,
@@ -365,6 +368,24 @@ CALLS: dict[str, Call] = {
         ),
         logged=prepared_calls.close_message,
     ),
+    "/liity.v1.FeedbackService/SendFeedback": Call(
+        lambda _: SendFeedbackRequest(
+            request_id=new_request_id(),
+            sender_name="Liisa Lukija",
+            sender_email=f"{new_request_id()}@koti.example",
+            text="Ruudunlukija ei lue\ntaulukon otsikoita.",
+        ),
+    ),
+    "/liity.v1.FeedbackService/GetFeedback": Call(
+        lambda _: GetFeedbackRequest(name="feedback/p7k3m92qf"),
+        logged=prepared_calls.get_feedback,
+    ),
+    "/liity.v1.FeedbackService/AnswerFeedback": Call(
+        lambda _: AnswerFeedbackRequest(
+            name="feedback/p7k3m92qf", request_id=new_request_id(), answer="Korjaamme\notsikot."
+        ),
+        logged=prepared_calls.answer_feedback,
+    ),
     "/liity.v1.WorkService/ListWorkItems": Call(
         lambda _: ListWorkItemsRequest(
             kinds=[WORK_ITEM_KIND_MESSAGE], claims=CLAIM_FILTER_UNCLAIMED, page_size=10
@@ -640,6 +661,14 @@ CALLS: dict[str, Call] = {
             change=CODE_CHANGE_RENEWED,
         ),
         logged=prepared_calls.set_personal_identity_code,
+    ),
+    "/liity.v1.CustomerService/CorrectBirthDate": Call(
+        lambda facts: CorrectBirthDateRequest(
+            name=f"{facts.school}/registrations/none",
+            request_id=new_request_id(),
+            birth_date=Date(year=1985, month=6, day=18),
+        ),
+        logged=prepared_calls.correct_birth_date,
     ),
     "/liity.v1.CustomerService/MergeCustomers": Call(
         lambda facts: MergeCustomersRequest(

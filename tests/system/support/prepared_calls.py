@@ -33,6 +33,7 @@ from liity.v1.customer_service_pb2 import (
     END_REASON_OWN_WISH,
     PROTECTED_READ_REASON_AUTHORITY,
     ConvertToOnlineRequest,
+    CorrectBirthDateRequest,
     Customer,
     EndCustomershipRequest,
     GetCustomerRequest,
@@ -49,6 +50,7 @@ from liity.v1.customer_service_pb2 import (
     UpdateCustomerRequest,
 )
 from liity.v1.disclosure_service_pb2 import CreateDisclosureRequest, GetDisclosureRequest
+from liity.v1.feedback_service_pb2 import AnswerFeedbackRequest, GetFeedbackRequest, SendFeedbackRequest
 from liity.v1.message_service_pb2 import (
     CloseMessageRequest,
     CustomerServiceMessage,
@@ -356,6 +358,24 @@ async def close_message(world: World) -> Called:
     return Called("staff", request, these(opaque(message.name), *await world.both(world.waiting)))
 
 
+async def get_feedback(world: World) -> Called:
+    return Called("staff", GetFeedbackRequest(name=await _feedback(world)), these())
+
+
+async def answer_feedback(world: World) -> Called:
+    name = await _feedback(world)
+    request = AnswerFeedbackRequest(name=name, request_id=new_request_id(), answer="Korjaamme sen.")
+    return Called("staff", request, these(opaque(name)))
+
+
+async def _feedback(world: World) -> str:
+    """New feedback, by its name."""
+    teacher = world.api.teacher
+    send = SendFeedbackRequest(request_id=new_request_id(), text="Taulukossa ei ole otsikoita.")
+    sent = await teacher.call(teacher.feedback.SendFeedback, send)
+    return f"feedback/{sent.reference.replace('-', '').lower()}"
+
+
 async def list_work_items(world: World) -> Called:
     await world.message()
 
@@ -560,6 +580,14 @@ async def set_personal_identity_code(world: World) -> Called:
     subjects = these(*await _subjects(world, customer))
     # The action in the log names the kind of change.
     return Called("staff", request, subjects, entries=2, action="personal-identity-code:renew")
+
+
+async def correct_birth_date(world: World) -> Called:
+    saved = await _unidentified(world)
+    request = CorrectBirthDateRequest(
+        name=saved.name, request_id=new_request_id(), birth_date=Date(year=1985, month=7, day=16)
+    )
+    return Called("staff", request, these(*await world.both(saved)))
 
 
 async def merge_customers(world: World) -> Called:

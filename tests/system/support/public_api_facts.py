@@ -203,6 +203,18 @@ async def create_facts(
     )
 
 
+async def customership_link(stack: Stack, registration: str) -> str:
+    """The token of a link to the customership of a registration, as mail has it."""
+    async with _identity(stack) as identity:
+        issue = IssueLinkRequest(
+            request_id=new_request_id(),
+            purpose=LINK_PURPOSE_CUSTOMERSHIP,
+            subject=registration.rpartition("/")[2],
+        )
+        issue.expire_time.FromDatetime(now() + timedelta(days=1))
+        return (await identity.call(LinkServiceStub(identity.channel).IssueLink, issue)).token
+
+
 @asynccontextmanager
 async def _identity(stack: Stack) -> AsyncIterator[Peer]:
     """Identity, called as by the worker."""

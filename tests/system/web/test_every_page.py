@@ -21,6 +21,7 @@ OPEN = {
     "/privacy",
     "/parts",
     "/reading",
+    "/feedback",
     "/help",
     "/language/{language}",
 }

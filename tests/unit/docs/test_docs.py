@@ -217,8 +217,8 @@ def test_every_promise_names_a_test_that_there_is() -> None:
     assert not missing
 
 
-def test_every_bullet_of_the_webinar_names_what_there_is() -> None:
-    rows = [row for of_slide in _practice().values() for row in of_slide]
+def test_every_row_of_the_practice_names_what_there_is() -> None:
+    rows = [row for of_slide in _practice().values() for row in of_slide] + _ordinary_life()
     names = {name for row in rows for name in re.findall(r"`([\w.]+)`", row[2])}
     assert names <= full_names(public_rpcs())
     assert {workflow for row in rows for workflow in re.findall(r"`(\w+)`", row[3])} <= {
@@ -242,13 +242,24 @@ def test_every_bullet_of_the_webinar_has_a_row() -> None:
 def _practice() -> dict[str, list[list[str]]]:
     """The rows of the table in practice.md, by slide."""
     rows: dict[str, list[list[str]]] = {}
-    for line in (DOCS / "practice.md").read_text("utf-8").splitlines():
+    for line in _practice_page()[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("| **"):
             of_slide = rows[cells[0].strip("*")] = []
         elif line.startswith("| ") and rows:
             of_slide.append(cells)
     return rows
+
+
+def _ordinary_life() -> list[list[str]]:
+    """The rows of the second table in practice.md."""
+    lines = [line for line in _practice_page()[1].splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def _practice_page() -> list[str]:
+    """The page up to the second table, and from there on."""
+    return (DOCS / "practice.md").read_text("utf-8").split("## Ordinary life")
 
 
 def _is_of(rpc: MethodDescriptor, example: object) -> bool:

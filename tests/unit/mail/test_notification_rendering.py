@@ -24,6 +24,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DecisionNotice,
     EmailChanged,
     EmailConfirmation,
+    FeedbackAnswer,
     GuardianNotice,
     InvitationLink,
     InvitationNotice,
@@ -35,6 +36,7 @@ from liity.notification.v1.notification_service_pb2 import (
     RegistrationLost,
     RegistrationNotice,
     SendMessageRequest,
+    UnitNotice,
     Welcome,
     WorkCount,
     WorkDigest,
@@ -104,6 +106,19 @@ CONTENTS: list[dict[str, Any]] = [
         )
     },
     {"credentials": Credentials(first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT)},
+    {
+        "credentials_reminder": Credentials(
+            first_names=NAME, user_name="k123456", link_token=TOKEN, expire_time=MOMENT, for_another=True
+        )
+    },
+    {"credentials_unused": _CUSTOMER},
+    {"unit_closed": UnitNotice(unit_display_name=UNIT)},
+    {"unit_closed": UnitNotice(unit_display_name=UNIT, successor_display_name="Satakielen koulu")},
+    {
+        "unit_took_over": UnitNotice(
+            unit_display_name=UNIT, successor_display_name="Satakielen koulu", persons=31
+        )
+    },
     {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
     {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},
     {
@@ -132,6 +147,12 @@ CONTENTS: list[dict[str, Any]] = [
     {"message_answered": _MESSAGE},
     {"message_lapsed": _MESSAGE},
     {"message_erased": _MESSAGE},
+    *({f"feedback_{name}": _TO_ANSWER} for name in ("waits", "reminder", "overdue", "received", "late")),
+    {
+        "feedback_answered": FeedbackAnswer(
+            reference="P-7K3M-92QF", create_time=MOMENT, answer_lines=["We mend it.", NAME]
+        )
+    },
     {
         "work_digest": WorkDigest(
             reactivations=WorkCount(due_soon=11),
@@ -139,6 +160,7 @@ CONTENTS: list[dict[str, Any]] = [
             undeliverable_mail=WorkCount(due_soon=13, overdue=14),
             possible_duplicates=WorkCount(overdue=15),
             messages=WorkCount(due_soon=16),
+            feedback=WorkCount(due_soon=17),
             dissents=WorkCount(overdue=17),
         )
     },
@@ -364,9 +386,10 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
             assert url in html.links
             assert rendered.html.count(TOKEN) == len(tokens) * rendered.html.count(url)
         elif field.name != "template":
-            said = value if isinstance(value, str) else DAY[request.language]
-            assert said in words(rendered.text)
-            assert said in words(html.text)
+            told = (
+                [value] if isinstance(value, str) else value if field.is_repeated else [DAY[request.language]]
+            )
+            assert all(said in words(rendered.text) and said in words(html.text) for said in told)
     if template not in LINK_PAGES:
         assert TOKEN not in "".join(html.links)
 
@@ -513,5 +536,5 @@ def test_the_unit_of_a_protected_person_is_not_named(settings: RuntimeSettings) 
             SendMessageRequest(consent_request=asked, language=language, recipient_email="a@b.example"),
             settings,
         )
-        assert phrase in mail.text
-        assert phrase in mail.html
+        assert phrase in " ".join(mail.text.split())
+        assert phrase in " ".join(mail.html.split())

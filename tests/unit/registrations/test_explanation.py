@@ -338,6 +338,19 @@ def test_whom_it_waits_for_is_told(
         assert explanation.next.time == of.registration.deadline
 
 
+def test_the_guardian_s_reminders_are_told_and_the_password_is_the_registrar_s_to_help_with() -> None:
+    waiting = history(STAGE_WAITING_FOR_CONSENT, deadline=day(30))
+    explanation = told(waiting, mail("consent_request"), mail("consent_reminder", number=8))
+    assert [event.mail for event in explanation.events if event.mail] == [
+        "consent_request",
+        "consent_reminder",
+    ]
+    assert "reminded" in explanation.next.text
+    without_password = told(history(STAGE_WELCOMED), CREDENTIALS_SENT, link_expire_time=day(14))
+    (wait,) = without_password.waits
+    assert (wait.party, "Help them" in wait.text) == (PARTY_REGISTRAR, True)
+
+
 def test_an_address_that_does_not_work_and_an_open_message_are_waited_for() -> None:
     of = history(STAGE_WELCOMED)
     of.customership.email_state = EMAIL_STATE_UNDELIVERABLE
@@ -483,7 +496,7 @@ def test_a_mail_without_words_of_its_own_is_told_all_the_same() -> None:
     explanation = told(history(STAGE_ACTIVE), mail("of_a_later_release"))
     assert "notice" in next(event for event in explanation.events if event.mail).text
     mails = {field.name for field in SendMessageRequest.DESCRIPTOR.oneofs_by_name["content"].fields}
-    to_accounts = {
+    about_no_registration = {
         "password_order",
         "registrar_invitation",
         "invitation_reminder",
@@ -492,6 +505,14 @@ def test_a_mail_without_words_of_its_own_is_told_all_the_same() -> None:
         "password_reminder",
         "class_list_done",
         "work_digest",
+        "unit_closed",
+        "unit_took_over",
         "registration_lost",
+        "feedback_waits",
+        "feedback_reminder",
+        "feedback_overdue",
+        "feedback_received",
+        "feedback_late",
+        "feedback_answered",
     }
-    assert set(texts()["mail"]) - {"other"} == mails - to_accounts
+    assert set(texts()["mail"]) - {"other"} == mails - about_no_registration

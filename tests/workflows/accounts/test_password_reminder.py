@@ -1,4 +1,4 @@
-"""Whoever has an old password is asked to change it, once a year (R22)."""
+"""Whoever has an old password, or has never chosen one, is asked to (R13, R22)."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -6,10 +6,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from liity.identity.v1.account_service_pb2 import Account
+from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_REGISTRAR
+from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
 from services.runtime.clock import now
 from services.runtime.temporal.names import TASK_QUEUE
 from services.runtime.temporal.names import PasswordReminderWorkflowNames as Names
-from tests.workflows.conftest import World
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
+from tests.workflows.customers import test_credentials as credentials
 
 SUBJECT = "Vaihda asiakashallinnan salasanasi"
 YEAR = timedelta(days=365)
@@ -75,3 +79,54 @@ async def test_who_belongs_to_no_unit_any_more_is_left_in_peace(world: World) ->
         )
     await remind(world)
     assert reminders(world, account) == 0
+
+
+REMINDER = "Muistutus: valitse salasana kirjaston palveluun"
+UNUSED = "Asiakas ei ole valinnut salasanaa, ja linkki on vanhentunut"
+
+
+async def move_link(world: World, registration: Registration, ends_in: timedelta) -> None:
+    """Lets the link of somebody's credentials end in that time."""
+    statement = (
+        "UPDATE links SET expires_at = :end, created_at = :begin WHERE subject = :person AND purpose = 2"
+    )
+    end = now() + ends_in
+    person_id = registration.person_id
+    await world.change("identity", statement, end=end, begin=end - timedelta(days=30), person=person_id)
+
+
+async def test_a_link_to_choose_a_password_that_nobody_uses_is_spoken_of_and_its_end_too(
+    world: World,
+) -> None:
+    to_registrar = adult_form(credentials.address(), credentials_recipient=CREDENTIALS_RECIPIENT_REGISTRAR)
+    forms = [*[adult_form(credentials.address()) for _ in range(3)], to_registrar]
+    registrations = [(await world.save(form, born(40)))[0] for form in forms]
+    unused, used, young, _ = registrations
+    (token,) = credentials.tokens(world, forms[0].email)
+    await credentials.choose(world, credentials.tokens(world, forms[1].email)[0])
+    for registration in registrations:
+        left = timedelta(days=7 if registration is not young else 8)
+        await move_link(world, registration, left - timedelta(minutes=1))
+    told_before = len(world.mails_to(REGISTRARS_ADDRESS))
+    for _ in range(2):
+        await remind(world)
+    reminded = [
+        [mail for mail in world.mails_to(form.email) if mail["Subject"] == REMINDER] for form in forms
+    ]
+    assert [len(mails) for mails in reminded] == [1, 0, 0, 0]
+    # The same link, whose end has not moved.
+    body = reminded[0][0].get_body(("plain",))
+    assert body is not None
+    assert token in body.get_content()
+    # Credentials that went to the registrar are the registrar's to think of.
+    told = [mail["Subject"] for mail in world.mails_to(REGISTRARS_ADDRESS)[told_before:]]
+    assert told == [REMINDER]
+
+    for registration in (unused, used):
+        await move_link(world, registration, timedelta(minutes=-1))
+    for _ in range(2):
+        await remind(world)
+    told = [mail["Subject"] for mail in world.mails_to(REGISTRARS_ADDRESS)[told_before:]]
+    assert told == [REMINDER, UNUSED]
+    # The end of a link ends no customership.
+    assert (await world.stored(unused)).stage in {STAGE_CREDENTIALS_SENT, STAGE_WELCOMED}

@@ -1,5 +1,6 @@
 """Rows without a run that knows them get one again, which does the rest; runs without a row end."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,7 +29,7 @@ from liity.registration.v1.registration_service_pb2 import (
     Registration,
 )
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceStub
-from liity.v1.auth_service_pb2 import ROLE_REGISTRAR
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER, ROLE_REGISTRAR
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
     CUSTOMER_KIND_CD_BORROWER,
@@ -60,6 +61,7 @@ from services.runtime.temporal.names import (
     ReconciliationWorkflowNames,
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
+    UnitClosingWorkflowNames,
 )
 from services.runtime.temporal.search_attributes import REGISTRATION, STAGE
 from tests.workflows.class_lists.class_lists import Lists
@@ -72,6 +74,8 @@ from tests.workflows.removal.test_removal import BEGUN, CREDENTIALS, ENDED, GOES
 
 CONSENT = "Pyydämme suostumustasi lapsesi asiakkuuteen kirjastossa"
 ASKED = "Rekisteröinti ilman henkilötunnusta odottaa tarkistusta"
+UNIT_CLOSED = "Yksikkösi on suljettu kirjaston asiakashallinnassa"
+UNIT_TOOK_OVER = "Toisen yksikön asiakkaat on siirretty yksikköösi"
 LOST = "Rekisteröinti on kadonnut tietokannasta"
 WEEKS = timedelta(days=15)
 
@@ -160,6 +164,44 @@ async def consent(world: World, registration: Registration) -> None:
     evidence.sign_date.year, evidence.sign_date.month, evidence.sign_date.day = 2026, 11, 1
     request = RecordConsentRequest(request_id=str(uuid.uuid4()), evidence=evidence)
     await world.workflows.record_consent(registration.person_id, request)
+
+
+# Units
+
+
+async def test_a_move_to_a_successor_whose_run_was_lost_goes_on(world: World) -> None:
+    closed, successor = await world.unit("Vanha koulu"), await world.unit("Uusi koulu")
+    old, new = await world.account(closed), await world.account(successor, ROLE_MAIN_USER)
+    request = await ask(world, child_form(address()), 9)
+    request.unit_id = closed
+    registration = await world.workflows.save(request)
+    # As after a crash between the closing and the first step of the move.
+    await world.change(
+        "registration",
+        "UPDATE units SET closed_at = now() - interval '1 hour', successor_unit_id = :successor"
+        " WHERE unit_id = :closed",
+        closed=closed,
+        successor=successor,
+    )
+    await reconcile(world)
+    run: Run = world.temporal.get_workflow_handle(UnitClosingWorkflowNames.workflow_id(closed))
+
+    async def unit_id() -> str:
+        return (await world.stored(registration)).unit_id
+
+    await eventually(unit_id, lambda found: found == successor, 60)
+    await mailed(world, old.email, UNIT_CLOSED)
+    await mailed(world, new.email, UNIT_TOOK_OVER)
+    (told,) = world.mails_to(new.email)
+    assert all(part in text_of(told) for part in ("Vanha koulu", "Uusi koulu", "Siirrettyjä henkilöitä: 1"))
+    await eventually(lambda: _waits(run), bool, 60)
+    await world.skip(run, timedelta(minutes=3))
+    await run.result()
+    # What is done gets no run again.
+    first = (await run.describe()).run_id
+    await reconcile(world)
+    assert (await run.describe()).run_id == first
+    await world.workflows.withdraw(registration.person_id, WithdrawRequest(request_id=str(uuid.uuid4())))
 
 
 # Registrations
@@ -468,6 +510,33 @@ async def test_an_invitation_that_comes_back_is_void_and_its_inviter_told(world:
     await reconcile(world)
     get = GetInvitationRequest(invitation_id=invitation.invitation_id)
     assert (await worker.call(stub.GetInvitation, get)).invitation.state == INVITATION_STATE_VOID
+
+
+async def test_mail_that_came_back_because_of_us_is_sent_again_by_itself(world: World) -> None:
+    adult, guardian = address(), address()
+    customer, _ = await world.save(adult_form(adult), born(40))
+    child, run = await world.save(child_form(guardian), born(9))
+    await mailed(world, adult, CREDENTIALS)
+    await mailed(world, guardian, CONSENT)
+    told = await _told(world)
+    for email in (adult, guardian):
+        (mail,) = world.mails_to(email)
+        await _report(world, mail["Message-ID"], "5.7.1")
+    await reconcile(world)
+    # Its time has not come.
+    assert [len(world.mails_to(email)) for email in (adult, guardian)] == [1, 1]
+    await world.change("notification", "UPDATE messages SET again_time = now() WHERE again_time IS NOT NULL")
+    for _ in range(2):
+        await reconcile(world)
+    await mailed(world, adult, CREDENTIALS, CREDENTIALS)
+    await mailed(world, guardian, CONSENT, CONSENT)
+    for email, path in ((adult, "password"), (guardian, "consent")):
+        links = [re.findall(rf"/{path}/([\w.~-]+)", text_of(mail))[0] for mail in world.mails_to(email)]
+        assert len(set(links)) == 1
+    assert await _told(world) == told
+    assert (await world.stored(customer)).stage == STAGE_CREDENTIALS_SENT
+    await world.workflows.withdraw(child.person_id, WithdrawRequest(request_id=str(uuid.uuid4())))
+    await run.result()
 
 
 async def _mails(world: World, email: str) -> list[EmailMessage]:

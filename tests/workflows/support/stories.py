@@ -75,6 +75,7 @@ from services.runtime.temporal.names import (
     CodeChangeWorkflowNames,
     CredentialsWorkflowNames,
     DisclosureWorkflowNames,
+    FeedbackWorkflowNames,
     InvitationWorkflowNames,
     MergeUndoWorkflowNames,
     MergeWorkflowNames,
@@ -93,6 +94,7 @@ from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers import code_changes
 from tests.workflows.customers.test_need import temporary_form, watched
+from tests.workflows.feedback import feedback
 from tests.workflows.messages import messages
 from tests.workflows.privacy.test_disclosure import Disclosures
 from tests.workflows.reconciliation.test_reconciliation import store
@@ -108,6 +110,7 @@ from workflows.customers.merge import MergeWorkflow
 from workflows.customers.merge_undo import MergeUndoWorkflow
 from workflows.customers.need import NeedWorkflow
 from workflows.customers.transfer import TransferWorkflow
+from workflows.feedback.workflow import FeedbackWorkflow
 from workflows.messages.workflow import MessageWorkflow
 from workflows.privacy.disclosure import DisclosureWorkflow
 from workflows.reconciliation.workflow import ReconciliationWorkflow
@@ -731,6 +734,24 @@ async def message_erased(world: World) -> Scene:
     return Scene(run.id, go)
 
 
+async def feedback_overdue(world: World) -> Scene:
+    """Feedback on accessibility that nobody answers."""
+    given = await feedback.written(world, f"{new_id()}@koti.example")
+    workflow_id = FeedbackWorkflowNames.workflow_id(given.feedback_id)
+    return Scene(workflow_id, lambda: feedback.look(world, given))
+
+
+async def feedback_answered(world: World) -> Scene:
+    """Feedback on accessibility that is answered."""
+    given, run = await feedback.sent(world, f"{new_id()}@koti.example")
+
+    async def go() -> None:
+        await feedback.answer(world, given)
+        await feedback.look(world, given)
+
+    return Scene(run.id, go)
+
+
 def _scheduled(world: World, workflow: str, schedule: str) -> Scene:
     workflow_id = f"{schedule}-{uuid.uuid4()}"
     return Scene(
@@ -844,8 +865,8 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         invitation_withdrawn: ("void_invitation",),
     },
     UnitClosingWorkflow: {
-        unit_closed: ("close_unit",),
-        unit_moved: ("move_unit_batch",),
+        unit_closed: ("list_registrars", "close_unit", "tell_unit_closed"),
+        unit_moved: ("move_unit_batch", "tell_unit_took_over"),
     },
     MessageWorkflow: {
         message_lapsed: (
@@ -859,8 +880,17 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         message_answered: ("tell_answered",),
         message_erased: ("tell_erased",),
     },
+    FeedbackWorkflow: {
+        feedback_overdue: (
+            "look_at_feedback",
+            "tell_of_feedback",
+            "confirm_feedback",
+            "tell_feedback_late",
+        ),
+        feedback_answered: ("mail_feedback_answer",),
+    },
     PasswordReminderWorkflow: {
-        passwords_reminded_of: ("remind_of_passwords",),
+        passwords_reminded_of: ("remind_of_passwords", "tell_of_unused_links"),
     },
     WorkDigestWorkflow: {
         work_is_due: ("tell_what_is_due",),

@@ -1,0 +1,1 @@
+"""Feedback on accessibility, from anybody."""

@@ -1,0 +1,1 @@
+"""`FeedbackWorkflow` and its activities."""
