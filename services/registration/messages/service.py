@@ -134,7 +134,7 @@ class MessageServicer(MessageServiceServicer):
                 "sender_account_id": current_actor().account_id,
                 "sender_display_name": request.sender_display_name,
                 "registration_id": about["registration_id"] if about else None,
-                "context": _context(request),
+                "context": _context_of(request),
                 "state": MESSAGE_STATE_OPEN,
                 "text": text,
                 "answer": None,
@@ -313,7 +313,7 @@ async def _record(
 
 
 def _made_before(made: RowMapping, request: pb.CreateMessageRequest, text: str) -> pb.StoredMessage:
-    same = (made["unit_id"], made["context"]) == (request.unit_id, _context(request)) and (
+    same = (made["unit_id"], made["context"]) == (request.unit_id, _context_of(request)) and (
         # Of a wish for a transfer the text is ours, in the language of the call.
         made["text"] == text or made["context"] == MESSAGE_CONTEXT_TRANSFER
     )
@@ -322,7 +322,7 @@ def _made_before(made: RowMapping, request: pb.CreateMessageRequest, text: str) 
     return _to_message(made)
 
 
-def _context(request: pb.CreateMessageRequest) -> MessageContext.ValueType:
+def _context_of(request: pb.CreateMessageRequest) -> MessageContext.ValueType:
     return MESSAGE_CONTEXT_TRANSFER if request.HasField("transferred_person_id") else request.context
 
 

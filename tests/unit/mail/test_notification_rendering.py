@@ -250,6 +250,7 @@ LINK_PAGES = {
     "consent_request": "consent",
     "consent_reminder": "consent",
     "credentials": "password",
+    "credentials_reminder": "password",
     "password_order": "account-password",
     "email_confirmation": "email",
     "welcome": "customership",
@@ -385,9 +386,13 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
             assert rendered.text.count(TOKEN) == len(tokens)
             assert url in html.links
             assert rendered.html.count(TOKEN) == len(tokens) * rendered.html.count(url)
-        elif field.name != "template":
+        elif field.name != "template" and not isinstance(value, bool):
             told = (
-                [value] if isinstance(value, str) else value if field.is_repeated else [DAY[request.language]]
+                [str(value)]
+                if isinstance(value, str | int)
+                else value
+                if field.is_repeated
+                else [DAY[request.language]]
             )
             assert all(said in words(rendered.text) and said in words(html.text) for said in told)
     if template not in LINK_PAGES:
@@ -536,5 +541,5 @@ def test_the_unit_of_a_protected_person_is_not_named(settings: RuntimeSettings) 
             SendMessageRequest(consent_request=asked, language=language, recipient_email="a@b.example"),
             settings,
         )
-        assert phrase in mail.text
-        assert phrase in mail.html
+        assert phrase in " ".join(mail.text.split())
+        assert phrase in " ".join(mail.html.split())
