@@ -1,8 +1,8 @@
 """The components that are our own programs, and how each is run."""
 
-from importlib import import_module
 from typing import cast
 
+from deploy.lazy import import_whole
 from services.runtime.components import Runner
 
 _SERVERS = {
@@ -30,4 +30,4 @@ STOP_ORDER = (("web",), ("codec", "gateway", "worker"), WITH_DATABASE, ("mailbox
 
 def runner(component: str) -> Runner:
     """What runs a component until SIGTERM. Only this component's code is imported."""
-    return cast(Runner, import_module(_SERVERS[component]).run)
+    return cast(Runner, import_whole(_SERVERS[component]).run)

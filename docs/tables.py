@@ -115,7 +115,7 @@ _STATUS = {
     **dict.fromkeys((84, 91, 92, 95, 96, 97, 101, 105, 232), grpc.StatusCode.RESOURCE_EXHAUSTED),
     **dict.fromkeys((100, 102, 170), grpc.StatusCode.UNAVAILABLE),
     103: grpc.StatusCode.INTERNAL,
-    **dict.fromkeys((140, 141, 142, 143, 145, 146, 148), _PRECONDITION),
+    **dict.fromkeys((140, 141, 142, 143, 145, 146, 148, 210, 211), _PRECONDITION),
     **dict.fromkeys((144, 147), _INVALID),
 }
 """The status each reason comes with, by its number."""

@@ -23,7 +23,7 @@ def restored(
     database_url: DatabaseUrl = "",
     database_tls_ca: DatabaseTlsCa = None,
 ) -> None:
-    """Enters in the log of use that registration's database was restored, and the links up to this are lost.
+    """Enters in the log of use that a restored backup has cut off its end.
 
     `liity audit verify --anchor` then accepts that exactly this link is missing. Needs the role of the
     service. May be repeated. Exit code 1 if the link is not lost.

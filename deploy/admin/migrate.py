@@ -9,8 +9,8 @@ import typer
 
 from deploy.components import WITH_DATABASE
 from deploy.ending import ending_clearly
-from services.runtime.data import database
-from services.runtime.data.database import DatabaseAccess
+from services.runtime.data import migrations
+from services.runtime.data.database import DatabaseAccess, open_engine
 from services.runtime.settings import load
 
 app = typer.Typer(add_completion=False)
@@ -18,9 +18,9 @@ app = typer.Typer(add_completion=False)
 
 async def migrate_database(component: str, url: str, tls_ca: Path | None = None) -> None:
     """Brings a component's database to its newest revision; over TLS if a CA is given."""
-    engine = database.open_engine(url, tls_ca)
+    engine = open_engine(url, tls_ca)
     try:
-        await database.migrate(engine, Path(str(resources.files(f"services.{component}"))) / "migrations")
+        await migrations.migrate(engine, Path(str(resources.files(f"services.{component}"))) / "migrations")
     finally:
         await engine.dispose()
 

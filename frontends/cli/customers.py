@@ -39,6 +39,7 @@ _customers.add(
 )
 _customers.add("undo-removal", "UndoRemoval", ["name"])
 _customers.add("set-code", "SetPersonalIdentityCode", ["name"])
+_customers.add("correct-birth-date", "CorrectBirthDate", ["name"])
 _customers.add(
     "merge",
     "MergeCustomers",

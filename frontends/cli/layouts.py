@@ -151,6 +151,7 @@ LINES: Layouts = {
         "Address": "{address}",
         "Telephone": "{phone}",
         "Related person's telephone": "{related_person_phone}",
+        "Other guardian's telephone": "{other_guardian_phone}",
         "Further": "{additional_information}",
     },
     "ReportDeliveryResponse": {"Outcome": "{outcome}"},

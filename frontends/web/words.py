@@ -200,6 +200,7 @@ USES: Mapping[str, str] = {
     "credentials:send": N_("Credentials sent anew"),
     "customer:confirm-email": N_("E-mail address confirmed"),
     "customer:convert": N_("Made an online customer"),
+    "customer:correct-birth-date": N_("Date of birth corrected"),
     "customer:look-up": N_("Looked up by personal identity code"),
     "customer:merge": N_("Merged with another customer"),
     "customer:merge-away": N_("Merged into another customer"),

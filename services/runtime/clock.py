@@ -1,17 +1,11 @@
-"""The current time, days in Finland, working days."""
+"""The current time, and days in Finland."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from google.type.date_pb2 import Date
-from holidays import country_holidays
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
-
-_SATURDAY = 5
-
-_HOLIDAYS = country_holidays("FI")
-"""Finland's public holidays, Midsummer Eve and Christmas Eve included; years are computed on demand."""
 
 
 def now() -> datetime:
@@ -52,17 +46,3 @@ def to_proto_date(day: date) -> Date:
 def from_proto_date(day: Date) -> date:
     """Converts a `google.type.Date` to a day. ValueError if there is no such date."""
     return date(day.year, day.month, day.day)
-
-
-def is_working_day(day: date) -> bool:
-    """Whether a day is neither a Saturday, nor a Sunday, nor a public holiday in Finland (R46)."""
-    return day.weekday() < _SATURDAY and day not in _HOLIDAYS
-
-
-def working_days_later(moment: datetime, days: int) -> datetime:
-    """The end of the day that many working days later in Helsinki (R44, R46)."""
-    day = helsinki_day(moment)
-    while days:
-        day += timedelta(days=1)
-        days -= is_working_day(day)
-    return helsinki_moment(day + timedelta(days=1))

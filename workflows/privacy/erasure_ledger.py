@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 
@@ -29,11 +29,14 @@ log = structlog.get_logger()
 _FILES = "erasures-*.jsonl"
 
 
+Kind = Literal["person", "registration"]
+
+
 @dataclass(frozen=True)
 class Erased:
     """What was erased."""
 
-    kind: Literal["person", "registration"]
+    kind: Kind
     """A person in every service, or an ended registration of somebody who remains a customer."""
     person_id: str
     registration_ids: tuple[str, ...]
@@ -121,7 +124,6 @@ def read(folder: Path) -> Mapping[Erased, datetime]:
     """All erasures of a folder's ledger, each with its latest time.
 
     `BrokenLedger` for the first line that is wrong.
-
     SettingsError if the folder is missing: a ledger that was not restored is no empty ledger.
     """
     if not folder.is_dir():
@@ -145,6 +147,8 @@ def _read_file(path: Path) -> Iterator[tuple[Erased, datetime]]:
             entry = json.loads(line)
             told = entry.pop("hash")
             moment = datetime.fromisoformat(entry["time"])
+            if entry["kind"] not in get_args(Kind):
+                raise ValueError
             erased = Erased(entry["kind"], entry["person"], tuple(entry["registrations"]), entry["stage"])
         except (ValueError, KeyError, AttributeError, TypeError):
             raise BrokenLedger(f"{path.name}, line {number}: it is no entry") from None

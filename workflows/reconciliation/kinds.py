@@ -121,11 +121,11 @@ def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
         UNFINISHED_KIND_DISCLOSURE: Kind(
             lambda row: DisclosureWorkflowNames.workflow_id(row.unfinished.row_id), _begin_disclosure
         ),
-        UNFINISHED_KIND_FEEDBACK: Kind(
-            lambda row: FeedbackWorkflowNames.workflow_id(row.unfinished.row_id), _begin_feedback
-        ),
         UNFINISHED_KIND_UNIT_MOVE: Kind(
             lambda row: UnitClosingWorkflowNames.workflow_id(row.unfinished.row_id), _begin_unit_move
+        ),
+        UNFINISHED_KIND_FEEDBACK: Kind(
+            lambda row: FeedbackWorkflowNames.workflow_id(row.unfinished.row_id), _begin_feedback
         ),
         UNFINISHED_KIND_UNSPECIFIED: Kind(
             lambda row: InvitationWorkflowNames.workflow_id(row.unfinished.row_id),

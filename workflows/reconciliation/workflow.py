@@ -33,7 +33,7 @@ _LATER_KINDS: Mapping[UnfinishedKind.ValueType, str] = {
     UNFINISHED_KIND_UNIT_MOVE: "reconcile-unit-moves",
     UNFINISHED_KIND_FEEDBACK: "feedback-without-a-run",
 }
-"""Kinds that runs of earlier releases do not check, each with its patch."""
+"""Kinds that runs of earlier releases do not check, with the patch that brought them."""
 
 _REFUSED = ReconciliationCount(failed=1)
 """The count of an activity that a service refuses."""
@@ -57,7 +57,8 @@ class ReconciliationWorkflow:
         """
         result = self._result
         for kind in _KINDS:
-            if kind in _LATER_KINDS and not workflow.patched(_LATER_KINDS[kind]):
+            patch = _LATER_KINDS.get(kind)
+            if patch and not workflow.patched(patch):
                 continue
             name = UnfinishedKind.Name(kind).removeprefix("UNFINISHED_KIND_").lower().replace("_", " ")
             looking = f"Rows without a run: {name if kind else 'invitation'}"

@@ -4,6 +4,7 @@ from frontends.web.customers import merge_undo, one, protected, search, staff
 from frontends.web.pages import Page, Who
 
 _ONE = "/units/{unit}/customers/{customer}"
+_REGISTRATION = "/units/{unit}/registrations/{registration}"
 _STAFF = Who.CUSTOMER_SERVICE
 
 PAGES: tuple[Page, ...] = (
@@ -16,6 +17,8 @@ PAGES: tuple[Page, ...] = (
     Page(f"{_ONE}/credentials", Who.ACCOUNT, show=one.show_credentials, send=one.send_credentials),
     Page(f"{_ONE}/end", Who.ACCOUNT, show=one.ask_to_end, send=one.end),
     Page(f"{_ONE}/code", _STAFF, show=staff.show_code, send=staff.set_code),
+    Page(f"{_ONE}/birth-date", _STAFF, show=staff.show_birth_date, send=staff.correct_birth_date),
+    Page(f"{_REGISTRATION}/birth-date", _STAFF, show=staff.show_birth_date, send=staff.correct_birth_date),
     Page(f"{_ONE}/merge", _STAFF, show=staff.show_merge, send=staff.merge),
     Page(f"{_ONE}/undo-merge", _STAFF, show=merge_undo.ask, send=merge_undo.undo),
     Page(f"{_ONE}/online", _STAFF, show=staff.show_online, send=staff.convert),

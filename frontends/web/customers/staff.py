@@ -14,6 +14,7 @@ from frontends.web.pages import Visit
 from liity.v1.customer_service_pb2 import (
     CodeOfAnotherPerson,
     ConvertToOnlineRequest,
+    CorrectBirthDateRequest,
     Customer,
     GetCustomerRequest,
     MergeCustomersRequest,
@@ -57,6 +58,10 @@ _EMAIL = Field(
 )
 _RECIPIENT = Field(
     "credentials_recipient", N_("Where the credentials go"), Kind.CHOICE, enum="CredentialsRecipient"
+)
+_BIRTH_DATE = Group(
+    N_("Date of birth"),
+    [Field("birth_date", N_("Date of birth"), Kind.DATE, N_("For example 31.12.2012."), width="short")],
 )
 _EITHER = "either"
 _DONE = {
@@ -138,6 +143,36 @@ async def set_code(visit: Visit) -> Response:
             return visit.redirect(f"/{_name(visit)}/done/code")
     status = 422 if form.is_wrong else 200
     return visit.render("customers/code.html", status, customer=await _get(visit), form=form, other=other)
+
+
+async def show_birth_date(visit: Visit) -> Response:
+    """Asks for the right date of birth."""
+    return visit.render("customers/birth_date.html", name=_person(visit), form=Form([_BIRTH_DATE]))
+
+
+async def correct_birth_date(visit: Visit) -> Response:
+    """Corrects the date of birth of a customer, or of a registration that waits."""
+    form = Form([_BIRTH_DATE], visit.typed)
+    request = CorrectBirthDateRequest(name=_person(visit), request_id=visit.request_id)
+    form.fill(request)
+    if not visit.switches_language and not request.HasField("birth_date"):
+        form.errors.setdefault("birth_date", N_("Write the date of birth."))
+    if not visit.switches_language and not form.errors:
+        try:
+            await visit.call(visit.site.api.customers.CorrectBirthDate, request)
+        except Refusal as refusal:
+            _take(form, refusal)
+        else:
+            return visit.redirect(f"/{_person(visit)}")
+    status = 422 if form.is_wrong else 200
+    return visit.render("customers/birth_date.html", status, name=_person(visit), form=form)
+
+
+def _person(visit: Visit) -> str:
+    """The name of the customer or the registration that the page is about."""
+    if "registration" in visit.request.path_params:
+        return f"units/{visit.part('unit')}/registrations/{visit.part('registration')}"
+    return _name(visit)
 
 
 async def show_merge(visit: Visit) -> Response:

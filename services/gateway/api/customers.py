@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_EMAIL, CheckLinkRequest, RedeemLinkRequest
 from liity.identity.v1.link_service_pb2_grpc import LinkServiceStub
-from liity.identity.v1.person_service_pb2 import FindPersonRequest
+from liity.identity.v1.person_service_pb2 import FindPersonRequest, HasCodeRequest
 from liity.identity.v1.person_service_pb2_grpc import PersonServiceStub
 from liity.registration.v1 import customer_service_pb2 as registration_pb2
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
@@ -29,6 +29,8 @@ from liity.v1.customer_service_pb2 import (
     ConfirmEmailResponse,
     ConvertToOnlineRequest,
     ConvertToOnlineResponse,
+    CorrectBirthDateRequest,
+    CorrectBirthDateResponse,
     Customer,
     EndCustomershipRequest,
     EndCustomershipResponse,
@@ -62,6 +64,7 @@ from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_TRANSFER
 from liity.v1.reason_pb2 import (
     REASON_ALREADY_REGISTERED_IN_THIS_UNIT,
     REASON_BEING_REGISTERED,
+    REASON_BIRTH_DATE_OF_CODE,
     REASON_CUSTOMER_HAS_ENDED,
     REASON_CUSTOMER_NOT_FOUND,
     REASON_MESSAGE_NOT_FOUND,
@@ -348,6 +351,28 @@ class CustomerService(CustomerServiceServicer):
         return SetPersonalIdentityCodeResponse(customer=await self._read(request.name))
 
     @override
+    async def CorrectBirthDate(
+        self,
+        request: CorrectBirthDateRequest,
+        context: grpc.ServicerContext,
+    ) -> CorrectBirthDateResponse:
+        """Corrects the date of birth of a person without a personal identity code (R24)."""
+        correct = registration_pb2.CorrectBirthDateRequest(
+            request_id=request.request_id, birth_date=request.birth_date
+        )
+        if REGISTRATION.matches(request.name):
+            correct.unit_id, correct.registration_id = REGISTRATION.parse(request.name)
+        else:
+            stored = await self._get(request.name)
+            correct.unit_id, correct.customer_id = stored.unit_id, stored.customer_id
+            await self._claims.require_customer_unclaimed_by_others(stored.customer_id)
+            find = HasCodeRequest(person_id=stored.person_id)
+            if (await self._identity.call(self._persons.HasCode, find)).has_code:
+                raise failed_precondition(REASON_BIRTH_DATE_OF_CODE)
+        await self._registration.call(self._customers.CorrectBirthDate, correct)
+        return CorrectBirthDateResponse(birth_date=request.birth_date)
+
+    @override
     async def MergeCustomers(
         self,
         request: MergeCustomersRequest,
@@ -426,9 +451,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> RemoveProtectionResponse:
         """Takes the mark of a protected person back (R37)."""
-        remove = registration_pb2.RemoveProtectionRequest(
-            request_id=request.request_id, person=_person_of_unit(request.name)
-        )
+        remove = registration_pb2.RemoveProtectionRequest(person=_person_of_unit(request.name))
         await self._registration.call(self._customers.RemoveProtection, remove)
         return RemoveProtectionResponse()
 

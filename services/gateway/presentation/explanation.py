@@ -87,6 +87,7 @@ _CHANGES: Mapping[str, ExplainedEvent.Kind.ValueType] = {
     "registration:consent-of-one": ExplainedEvent.KIND_CONSENT_OF_ONE,
     "consent:dissent": ExplainedEvent.KIND_DISSENT,
     "customer:update": ExplainedEvent.KIND_CHANGED,
+    "customer:correct-birth-date": ExplainedEvent.KIND_CHANGED,
     "customer:transfer": ExplainedEvent.KIND_MOVED,
     "customer:confirm-email": ExplainedEvent.KIND_ADDRESS_CONFIRMED,
     "credentials:send": ExplainedEvent.KIND_CREDENTIALS_ORDERED,

@@ -32,6 +32,8 @@ from liity.identity.v1.person_service_pb2 import (
     FindPersonRequest,
     FindPersonResponse,
     FoundPerson,
+    HasCodeRequest,
+    HasCodeResponse,
     ListMissingPersonsRequest,
     ListMissingPersonsResponse,
     MergePersonsRequest,
@@ -322,6 +324,14 @@ class Persons(PersonServiceServicer):
             subjects = [request.person_id, *request.subject_ids]
             await code_history.erase(connection, subjects, request.person_id)
         return ErasePersonResponse()
+
+    @override
+    async def HasCode(self, request: HasCodeRequest, context: object) -> HasCodeResponse:
+        coded = select(Person.person_id).where(
+            Person.person_id == request.person_id, Person.hetu_index.is_not(None)
+        )
+        async with self._single.connect() as connection:
+            return HasCodeResponse(has_code=await connection.scalar(coded) is not None)
 
     @override
     async def ExportPerson(self, request: ExportPersonRequest, context: object) -> ExportPersonResponse:

@@ -19,7 +19,8 @@ from liity.v1.use_log_service_pb2 import (
 )
 from services.registration.audit.entries import LOOK_UP
 from services.registration.db.models import use_entries
-from services.runtime.clock import HELSINKI, is_working_day
+from services.runtime.clock import HELSINKI
+from services.runtime.working_days import is_working_day
 
 HABIT = timedelta(days=28)
 """The period from which an account's usual number is computed."""

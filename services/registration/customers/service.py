@@ -25,6 +25,7 @@ from liity.v1.reason_pb2 import (
 )
 from services.registration.audit.entries import use_row
 from services.registration.customers import (
+    birth_date,
     credential_orders,
     email_delivery,
     go_online,
@@ -265,6 +266,15 @@ class CustomerServicer(CustomerServiceServicer):
                 return pb.RecordCodeChangeResponse(customer=_to_message(row))
             changed = await identity_code.record(connection, request, row)
         return pb.RecordCodeChangeResponse(customer=_to_message({**row, **changed}))
+
+    @override
+    async def CorrectBirthDate(
+        self, request: pb.CorrectBirthDateRequest, _context: object
+    ) -> pb.CorrectBirthDateResponse:
+        """Corrects the date of birth of somebody without a code (R24)."""
+        async with self._engine.begin() as connection:
+            await birth_date.correct(connection, request)
+        return pb.CorrectBirthDateResponse()
 
     @override
     async def CheckMerge(self, request: pb.CheckMergeRequest, _context: object) -> pb.CheckMergeResponse:

@@ -17,6 +17,7 @@ from liity.v1.message_service_pb2 import (
     MESSAGE_STATE_CLOSED,
     MESSAGE_STATE_LAPSED,
     MESSAGE_STATE_OPEN,
+    MessageContext,
 )
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_NOT_FOUND,
@@ -36,7 +37,7 @@ from services.registration.db.mapping import row_of
 from services.registration.db.models import messages, registrations, units
 from services.registration.registrations import queries
 from services.registration.worklist import claims, items
-from services.runtime.clock import now, working_days_later
+from services.runtime.clock import now
 from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import (
     FieldViolation,
@@ -47,6 +48,7 @@ from services.runtime.rpc.errors import (
     unavailable,
 )
 from services.runtime.security.hetu_detector import looks_like_hetu
+from services.runtime.working_days import working_days_later
 
 _ALPHABET = "2345679ACDEFHJKLMNPQRTVWXY"
 """Characters that are not mistaken for each other: of 0 O, 1 I, 8 B, 5 S, 2 Z at most one."""
@@ -132,9 +134,7 @@ class MessageServicer(MessageServiceServicer):
                 "sender_account_id": current_actor().account_id,
                 "sender_display_name": request.sender_display_name,
                 "registration_id": about["registration_id"] if about else None,
-                "context": MESSAGE_CONTEXT_TRANSFER
-                if request.HasField("transferred_person_id")
-                else request.context,
+                "context": _context_of(request),
                 "state": MESSAGE_STATE_OPEN,
                 "text": text,
                 "answer": None,
@@ -313,10 +313,17 @@ async def _record(
 
 
 def _made_before(made: RowMapping, request: pb.CreateMessageRequest, text: str) -> pb.StoredMessage:
-    same = (made["unit_id"], made["text"], made["context"]) == (request.unit_id, text, request.context)
+    same = (made["unit_id"], made["context"]) == (request.unit_id, _context_of(request)) and (
+        # Of a wish for a transfer the text is ours, in the language of the call.
+        made["text"] == text or made["context"] == MESSAGE_CONTEXT_TRANSFER
+    )
     if not same or request.registration_id not in {"", made["registration_id"]}:
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return _to_message(made)
+
+
+def _context_of(request: pb.CreateMessageRequest) -> MessageContext.ValueType:
+    return MESSAGE_CONTEXT_TRANSFER if request.HasField("transferred_person_id") else request.context
 
 
 def _new_reference() -> str:

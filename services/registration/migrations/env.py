@@ -3,6 +3,6 @@
 from alembic import context
 
 from services.registration.db.models import Base
-from services.runtime.data.database import run_migration_environment
+from services.runtime.data.migrations import run_migration_environment
 
 run_migration_environment(context.config, Base.metadata)

@@ -36,6 +36,7 @@ TOLD = (
     "consent:dissent",
     "consent:withdraw",
     "customer:update",
+    "customer:correct-birth-date",
     "customer:transfer",
     "customer:confirm-email",
     "credentials:send",

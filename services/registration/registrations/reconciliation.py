@@ -60,12 +60,17 @@ _MOMENT = DateTime(timezone=True)
 _REGISTRATIONS = registrations.c
 _CUSTOMERS = customers.c
 
+_HAS_PERSON = _REGISTRATIONS.person_id.is_not(None)
+"""Not erased: a customer may be erased before the welcome, as a restored backup may have it."""
+
 UNFINISHED = and_(
+    _HAS_PERSON,
     _REGISTRATIONS.stage.in_([_fixed(stage) for stage in sorted(UNDER_WAY)]),
     ~_REGISTRATIONS.over,
     or_(_REGISTRATIONS.stage != _fixed(STAGE_ACTIVE), _REGISTRATIONS.kind == _fixed(CUSTOMER_KIND_ONLINE)),
 )
 _CD_BORROWER = and_(
+    _HAS_PERSON,
     _REGISTRATIONS.stage == _fixed(STAGE_ACTIVE),
     ~_REGISTRATIONS.over,
     _REGISTRATIONS.kind == _fixed(CUSTOMER_KIND_CD_BORROWER),
@@ -145,9 +150,6 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
         disclosures.c.person_id,
         disclosures.c.expires_at.label("expire_time"),
     ),
-    pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
-        feedback.c.answered_at.is_(None)
-    ),
     pb.UNFINISHED_KIND_UNIT_MOVE: _page(
         units.c.unit_id,
         units.c.closed_at,
@@ -164,6 +166,9 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
             ),
         ),
     ),
+    pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
+        feedback.c.answered_at.is_(None)
+    ),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""
 
@@ -177,7 +182,6 @@ _GETUNFINISHED = _GET.select_from(
 ).where(
     _REGISTRATIONS.registration_id == bindparam("id"),
     or_(UNFINISHED, _CD_BORROWER),
-    _REGISTRATIONS.person_id.is_not(None),
 )
 
 _IDS = bindparam("ids", type_=ARRAY(String))

@@ -34,7 +34,6 @@ from liity.v1.reason_pb2 import (
     REASON_UNKNOWN_VALUE,
     Reason,
 )
-from services.runtime.data.database import is_away, sqlstate_of
 from services.runtime.logs import RareWarnings
 from services.runtime.rpc.client_address import Networks, caller_address
 from services.runtime.rpc.context import (
@@ -304,6 +303,9 @@ def _call(context: grpc.aio.ServicerContext[Any, Any], trusted_proxies: Networks
 
 
 def _fault(error: Exception) -> Refusal:
+    # Not above: it imports SQLAlchemy, and half of the components have no database.
+    from services.runtime.data.database import is_away, sqlstate_of  # noqa: PLC0415
+
     if is_away(error):
         # One line for many calls, without a traceback: a full disk may be the log's own.
         _warnings.warning("database away", error=type(error).__name__, sqlstate=sqlstate_of(error))

@@ -190,6 +190,7 @@ ACCESS: Mapping[str, Rule] = dict(
             "ListOwnUses",
         ),
         *_rules(_CUSTOMERS, _staff_of_unit("personal-identity-code:set", _CHANGE), "SetPersonalIdentityCode"),
+        *_rules(_CUSTOMERS, _staff_of_unit("customer:correct-birth-date", _CHANGE), "CorrectBirthDate"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:merge", _CHANGE), "MergeCustomers"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:undo-merge", _CHANGE), "UndoMerge"),
         *_rules(_CUSTOMERS, _staff_of_unit("customer:convert", _CHANGE), "ConvertToOnline"),
@@ -245,6 +246,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules("codec", _staff("payload:decode", _READ), "decode"),
         # identity
         *_rules(_PERSONS, _services("gateway"), "FindPerson", "EnsurePerson", "ReleasePerson"),
+        *_rules(_PERSONS, _services("gateway"), "HasCode"),
         *_rules(_PERSONS, _services("gateway"), "BatchFindPersons", "BatchEnsurePersons"),
         *_rules(_PERSONS, _services("worker"), "BatchReleasePersons", "ListMissingPersons"),
         *_rules(_PERSONS, _services("gateway"), "EnsurePersonWithoutCode"),
@@ -313,6 +315,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "FindOnlineCustomers"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "TransferCustomer", "OrderCredentials"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "MarkEmailUndeliverable", "MarkEmailDelivered"),
+        *_rules(_STORED_CUSTOMERS, _services("gateway"), "CorrectBirthDate"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "EndCustomership", "UndoRemoval"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "ExtendNeed", "ReportLoan"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "RecordCodeChange"),

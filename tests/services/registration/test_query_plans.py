@@ -42,7 +42,7 @@ from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
 from services.registration.registrations import note_retention
 from services.registration.registrations.history import HistoryServicer
-from services.registration.registrations.reconciliation import LISTS
+from services.registration.registrations.reconciliation import LISTS, ReconciliationServicer
 from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.units.service import UnitServicer
@@ -156,6 +156,7 @@ CALLS = [
     ListUsesRequest(page_size=50, subject_id="cu777"),
     data_pb.IsPersonKnownRequest(person_id="pe777"),
     data_pb.ExportPersonRequest(person_id="pe777"),
+    unfinished_pb.ListCustomerPersonsRequest(page_token="pe777", page_size=100),
 ]
 
 
@@ -216,6 +217,7 @@ async def _plans(engine: AsyncEngine, keys_dir: Path, request_: Any) -> Plans:
         HistoryServicer(engine),
         UseLogServicer(engine, settings),
         PersonalDataServicer(engine),
+        ReconciliationServicer(engine),
     )
     name = request_.DESCRIPTOR.name.removesuffix("Request")
     serve = next(getattr(each, name) for each in servicers if name in vars(type(each)))

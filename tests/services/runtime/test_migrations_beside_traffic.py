@@ -10,14 +10,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from deploy.local.postgres import EmbeddedPostgres
-from services.runtime.data import database
-from services.runtime.data.database import migrate, sqlstate_of
+from services.runtime.data import migrations as module
+from services.runtime.data.database import sqlstate_of
+from services.runtime.data.migrations import migrate
 from tests.conftest import running_postgres
 
 ENV = """
 from alembic import context
 from sqlalchemy import MetaData
-from services.runtime.data.database import run_migration_environment
+from services.runtime.data.migrations import run_migration_environment
 run_migration_environment(context.config, MetaData())
 """
 FIRST = """
@@ -40,7 +41,7 @@ def upgrade():
     op.execute("ALTER TABLE busy ADD COLUMN b int")
 """
 FOURTH = """
-from services.runtime.data.database import create_index_concurrently
+from services.runtime.data.migrations import create_index_concurrently
 revision, down_revision = "0004", "0003"
 def upgrade():
     create_index_concurrently("ix_busy_a", "busy", ["a"], where="a > 0")
@@ -89,9 +90,9 @@ async def version(connection: asyncpg.Connection) -> str:
 async def test_a_revision_that_gets_no_lock_gives_up_and_those_before_it_stay(
     engine: AsyncEngine, connection: asyncpg.Connection, migrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_LOCK_TIMEOUT", "100ms")
-    monkeypatch.setattr(database, "_ATTEMPTS", 2)
-    monkeypatch.setattr(database, "_PAUSE", 0.1)
+    monkeypatch.setattr(module, "_LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(module, "_ATTEMPTS", 2)
+    monkeypatch.setattr(module, "_PAUSE", 0.1)
     add(migrations, FIRST)
     await migrate(engine, migrations)
     add(migrations, SECOND, THIRD)
@@ -110,8 +111,8 @@ async def test_a_revision_that_gets_no_lock_gives_up_and_those_before_it_stay(
 async def test_a_lock_that_becomes_free_is_tried_again(
     engine: AsyncEngine, connection: asyncpg.Connection, migrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_LOCK_TIMEOUT", "100ms")
-    monkeypatch.setattr(database, "_PAUSE", 0.1)
+    monkeypatch.setattr(module, "_LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(module, "_PAUSE", 0.1)
     add(migrations, FIRST)
     await migrate(engine, migrations)
     add(migrations, SECOND, THIRD)
@@ -129,7 +130,7 @@ async def test_a_lock_that_becomes_free_is_tried_again(
 async def test_a_statement_that_takes_too_long_gives_up(
     engine: AsyncEngine, connection: asyncpg.Connection, migrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_STATEMENT_TIMEOUT", "100ms")
+    monkeypatch.setattr(module, "_STATEMENT_TIMEOUT", "100ms")
     add(migrations, FIRST, SECOND.replace("ALTER TABLE other ADD COLUMN b int", "SELECT pg_sleep(60)"))
     with pytest.raises(DBAPIError) as failed:
         await migrate(engine, migrations)

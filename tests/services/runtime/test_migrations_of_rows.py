@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from deploy.local.postgres import EmbeddedPostgres
 from services.registration.forms import name_keys
-from services.runtime.data.database import migrate
+from services.runtime.data.migrations import migrate
 from services.runtime.text.email_addresses import fold
 from tests.conftest import running_postgres
 

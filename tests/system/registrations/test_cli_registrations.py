@@ -42,19 +42,25 @@ async def test_show_tells_who_can_act(liity: Liity, waiting: Registration) -> No
     assert "WITHDRAW by REGISTRAR" in shown.stdout
 
 
-async def test_what_waits_is_corrected(liity: Liity, waiting: Registration) -> None:
+async def test_what_waits_is_corrected(liity: Liity, api: Api, waiting: Registration) -> None:
+    """A guardian's address is corrected at a sibling, too, if told to."""
     shown = json.loads(liity("teacher", "registrations", "show", waiting.name, "--json").stdout)
     correct = ("teacher", "registrations", "edit", waiting.name, "--etag", shown["etag"], "--set")
 
-    mistyped = ("--set", "related_person.email=huolto@elisanet.if")
+    sibling = pupil()
+    sibling.form.related_person.email = shown["form"]["relatedPerson"]["email"]
+    other = await save(api.teacher, sibling)
+    mistyped = ("--set", "related_person.email=huolto@elisanet.if", "--at-siblings")
     corrected = liity(*correct, "last_name=Korjattu", *mistyped, "--json")
     late = liity(*correct, "last_name=Toinen")
 
     edited = json.loads(corrected.stdout)
-    assert edited["registration"]["customerDisplayName"].endswith("Korjattu")
+    assert edited["customerDisplayName"].endswith("Korjattu")
     assert edited["addressSuggestions"] == [
         {"field": "form.related_person.email", "suggested": "huolto@elisanet.fi"}
     ]
+    assert f"Corrected also at {other.customer_display_name}" in corrected.stderr
+    assert "huolto@elisanet.if" in liity("teacher", "registrations", "show", other.name).stdout
     assert "Changed since: last_name" in late.stderr
     after = liity("teacher", "registrations", "show", waiting.name).stdout
     assert "huolto@elisanet.if" in after

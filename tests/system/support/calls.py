@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.type.date_pb2 import Date
 
 from frontends.client import new_request_id
 from liity.v1.auth_service_pb2 import (
@@ -60,6 +61,7 @@ from liity.v1.customer_service_pb2 import (
     PROTECTED_READ_REASON_POSTAL_DELIVERY,
     ConfirmEmailRequest,
     ConvertToOnlineRequest,
+    CorrectBirthDateRequest,
     EndCustomershipRequest,
     GetCustomerRequest,
     GetProtectedDetailsRequest,
@@ -659,6 +661,14 @@ CALLS: dict[str, Call] = {
             change=CODE_CHANGE_RENEWED,
         ),
         logged=prepared_calls.set_personal_identity_code,
+    ),
+    "/liity.v1.CustomerService/CorrectBirthDate": Call(
+        lambda facts: CorrectBirthDateRequest(
+            name=f"{facts.school}/registrations/none",
+            request_id=new_request_id(),
+            birth_date=Date(year=1985, month=6, day=18),
+        ),
+        logged=prepared_calls.correct_birth_date,
     ),
     "/liity.v1.CustomerService/MergeCustomers": Call(
         lambda facts: MergeCustomersRequest(

@@ -33,6 +33,7 @@ from liity.v1.customer_service_pb2 import (
     END_REASON_OWN_WISH,
     PROTECTED_READ_REASON_AUTHORITY,
     ConvertToOnlineRequest,
+    CorrectBirthDateRequest,
     Customer,
     EndCustomershipRequest,
     GetCustomerRequest,
@@ -579,6 +580,14 @@ async def set_personal_identity_code(world: World) -> Called:
     subjects = these(*await _subjects(world, customer))
     # The action in the log names the kind of change.
     return Called("staff", request, subjects, entries=2, action="personal-identity-code:renew")
+
+
+async def correct_birth_date(world: World) -> Called:
+    saved = await _unidentified(world)
+    request = CorrectBirthDateRequest(
+        name=saved.name, request_id=new_request_id(), birth_date=Date(year=1985, month=7, day=16)
+    )
+    return Called("staff", request, these(*await world.both(saved)))
 
 
 async def merge_customers(world: World) -> Called:

@@ -173,6 +173,7 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
     assert "Row 4, Postinumero: We put back zeros" in report.text
     other_language = await teacher.send(report.form, {"switch_language": "sv"})
     assert "<dt>Nya: skulle registreras</dt><dd>2</dd>" in other_language.html
+    await teacher.get("/language/en?to=/home")
     refused = await teacher.send(report.form, {"transfer.3": "yes"}, ("act", "register"))
     assert refused.status == 422
     assert "The guardian's e-mail address is your own" in refused.text

@@ -1,5 +1,6 @@
 """How the program finds the local stack, and reads forms that people have filled in."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from deploy.local.ports import Ports
 from deploy.local.wiring import last_ports, note_stack
 from frontends.cli.form_edits import form_of
 from frontends.cli.registrations import _form_in
-from frontends.cli.session import DEFAULT_GATEWAY, Caller
+from frontends.cli.session import DEFAULT_GATEWAY, Caller, identity_code
 from liity.v1.customer_form_pb2 import LANGUAGE_SV
 
 
@@ -53,3 +54,9 @@ def test_an_unknown_field_of_a_form_names_the_fields_as_they_are_printed(tmp_pat
     assert "frist_names" in str(refused.value)
     assert "first_names, last_name" in str(refused.value)
     assert "firstNames" not in str(refused.value)
+
+
+def test_an_empty_personal_identity_code_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(" \n"))
+    with pytest.raises(typer.Exit):
+        identity_code()

@@ -338,6 +338,19 @@ def test_whom_it_waits_for_is_told(
         assert explanation.next.time == of.registration.deadline
 
 
+def test_the_guardian_s_reminders_are_told_and_the_password_is_the_registrar_s_to_help_with() -> None:
+    waiting = history(STAGE_WAITING_FOR_CONSENT, deadline=day(30))
+    explanation = told(waiting, mail("consent_request"), mail("consent_reminder", number=8))
+    assert [event.mail for event in explanation.events if event.mail] == [
+        "consent_request",
+        "consent_reminder",
+    ]
+    assert "reminded" in explanation.next.text
+    without_password = told(history(STAGE_WELCOMED), CREDENTIALS_SENT, link_expire_time=day(14))
+    (wait,) = without_password.waits
+    assert (wait.party, "Help them" in wait.text) == (PARTY_REGISTRAR, True)
+
+
 def test_an_address_that_does_not_work_and_an_open_message_are_waited_for() -> None:
     of = history(STAGE_WELCOMED)
     of.customership.email_state = EMAIL_STATE_UNDELIVERABLE
@@ -363,11 +376,25 @@ ACTIONS = [
     ),
     (
         history(STAGE_WELCOMED),
-        {"EDIT", "SEND_CREDENTIALS", "END_CUSTOMERSHIP", "SET_PERSONAL_IDENTITY_CODE", "MERGE"},
+        {
+            "EDIT",
+            "SEND_CREDENTIALS",
+            "END_CUSTOMERSHIP",
+            "SET_PERSONAL_IDENTITY_CODE",
+            "MERGE",
+            "MARK_PROTECTED",
+        },
     ),
     (
         history(STAGE_ACTIVE, kind=CUSTOMER_KIND_CD_BORROWER),
-        {"EDIT", "END_CUSTOMERSHIP", "CONVERT_TO_ONLINE", "SET_PERSONAL_IDENTITY_CODE", "MERGE"},
+        {
+            "EDIT",
+            "END_CUSTOMERSHIP",
+            "CONVERT_TO_ONLINE",
+            "SET_PERSONAL_IDENTITY_CODE",
+            "MERGE",
+            "MARK_PROTECTED",
+        },
     ),
     *((history(stage), set[str]()) for stage in ENDED),
 ]
@@ -389,6 +416,7 @@ def test_of_an_ended_customership_only_customer_service_brings_it_back() -> None
     assert happened(explanation)[-1][0] == "CUSTOMERSHIP_ENDED"
     assert [Action.Name(explained.action.action) for explained in explanation.actions] == [
         "ACTION_UNDO_REMOVAL",
+        "ACTION_MARK_PROTECTED",
         "ACTION_ASK_CUSTOMER_SERVICE",
     ]
     assert state_of(explanation) == "ENDED"

@@ -4,7 +4,8 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from services.runtime.clock import deadline_after, is_working_day, last_good_day, working_days_later
+from services.runtime.clock import deadline_after, last_good_day
+from services.runtime.working_days import is_working_day, working_days_later
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.runtime.data.database import create_index_concurrently
+from services.runtime.data.migrations import create_index_concurrently
 
 revision = "0022"
 down_revision = "0019"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from services.runtime.data.database import create_index_concurrently
+from services.runtime.data.migrations import create_index_concurrently
 
 revision = "0019"
 down_revision = "0018"

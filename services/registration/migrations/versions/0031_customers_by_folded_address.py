@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import text
 
-from services.runtime.data.database import create_index_concurrently
+from services.runtime.data.migrations import create_index_concurrently
 
 revision = "0031"
 down_revision = "0030"

@@ -14,7 +14,8 @@ from liity.v1.customer_service_pb2 import (
     CUSTOMER_STATE_MARKED_FOR_DELETION,
     CodeChange,
 )
-from tests.support.registration_service import Service, refusal
+from tests.services.registration.registrations.test_decisions import unidentified
+from tests.support.registration_service import Service, birth_of_child, refusal, violations
 
 
 def asked(
@@ -85,3 +86,48 @@ async def test_one_who_is_gone_is_refused_and_another_ones_call(service: Service
     assert await refusal(record(service, reused)) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
     gone = asked(pb.Customer(customer_id="none"), CODE_CHANGE_ATTACHED)
     assert await refusal(record(service, gone)) == ("NOT_FOUND", "CUSTOMER_NOT_FOUND")
+
+
+async def test_a_wrong_date_of_birth_without_a_code_is_corrected_unless_consent_would_change(
+    service: Service, unit: Unit
+) -> None:
+    def correction(born: Date, **whose: str) -> pb.CorrectBirthDateRequest:
+        return pb.CorrectBirthDateRequest(
+            request_id=str(uuid.uuid4()), unit_id=unit.unit_id, birth_date=born, **whose
+        )
+
+    async def correct(request: pb.CorrectBirthDateRequest) -> None:
+        await service.gateway.call(service.customers.CorrectBirthDate, request)
+
+    customer, other_day = await service.customer(unit.unit_id), Date(year=1985, month=7, day=16)
+    of_customer = correction(other_day, customer_id=customer.customer_id)
+    for _ in range(2):
+        await correct(of_customer)
+    (row,) = await service.rows(
+        "SELECT birth_date::text FROM customers WHERE customer_id = :id", id=customer.customer_id
+    )
+    assert row["birth_date"] == "1985-07-16"
+    entries = await service.rows(
+        "SELECT 1 FROM use_entries WHERE action = 'customer:correct-birth-date' AND :id = ANY(subject_ids)",
+        id=customer.customer_id,
+    )
+    assert len(entries) == 1
+    # Nobody has consented to the customership of a child.
+    changes_consent = ("FAILED_PRECONDITION", "BIRTH_DATE_CHANGES_CONSENT")
+    assert (
+        await refusal(correct(correction(birth_of_child(), customer_id=customer.customer_id)))
+        == changes_consent
+    )
+
+    waiting = await unidentified(service, unit)
+    await correct(correction(other_day, registration_id=waiting.registration_id))
+    of_waiting = correction(birth_of_child(), registration_id=waiting.registration_id)
+    assert await refusal(correct(of_waiting)) == changes_consent
+    with_code = await service.waiting(unit.unit_id)
+    of_code = correction(birth_of_child(), registration_id=with_code.registration_id)
+    assert await refusal(correct(of_code)) == ("FAILED_PRECONDITION", "BIRTH_DATE_OF_CODE")
+    future = correction(Date(year=2999, month=1, day=1), customer_id=customer.customer_id)
+    assert await violations(correct(future)) == {"birth_date": "DATE_IN_FUTURE"}
+    elsewhere = correction(other_day, customer_id=(await service.customer(unit.unit_id)).customer_id)
+    elsewhere.unit_id = (await service.unit("Toinen kirjasto")).unit_id
+    assert await refusal(correct(elsewhere)) == ("NOT_FOUND", "CUSTOMER_NOT_FOUND")

@@ -23,8 +23,9 @@ from liity.v1.message_service_pb2 import (
     MESSAGE_STATE_OPEN,
 )
 from services.registration.messages import service as message_service
-from services.runtime.clock import now, working_days_later
+from services.runtime.clock import now
 from services.runtime.rpc.context import set_current_actor
+from services.runtime.working_days import working_days_later
 from tests.support.registration_service import REGISTRAR, Service, refusal, violations
 
 TEXT = "Asiakas tarvitsee tunnukset\njo tänään."

@@ -4,6 +4,7 @@ import secrets
 from datetime import timedelta
 
 from liity.registration.v1 import reconciliation_service_pb2 as pb
+from liity.registration.v1.personal_data_service_pb2 import ForgetPersonRequest
 from liity.registration.v1.reconciliation_service_pb2_grpc import ReconciliationServiceStub
 from liity.registration.v1.unit_service_pb2 import Unit
 from liity.v1 import registration_pb2 as life
@@ -59,6 +60,22 @@ async def test_a_cd_borrower_is_a_kind_of_their_own(service: Service, unit: Unit
     made = (await service.create(unit.unit_id, form)).registration
     assert made.registration_id not in await listed(service)
     assert made.registration_id in await listed(service, pb.UNFINISHED_KIND_CD_BORROWER)
+
+
+async def test_of_an_erased_person_nothing_more_is_to_come(service: Service, unit: Unit) -> None:
+    online = (await service.create(unit.unit_id, adult_form())).registration
+    borrower_form = changed(
+        adult_form(),
+        kind=CUSTOMER_KIND_CD_BORROWER,
+        credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED,
+    )
+    borrower = (await service.create(unit.unit_id, borrower_form)).registration
+    for registration in (online, borrower):
+        assert await service.erase(registration.person_id) == [registration.registration_id]
+        forget = ForgetPersonRequest(person_id=registration.person_id)
+        await service.worker.call(service.data.ForgetPerson, forget)
+    for kind in (REGISTRATION, pb.UNFINISHED_KIND_CD_BORROWER):
+        assert not {online.registration_id, borrower.registration_id} & set(await listed(service, kind))
 
 
 async def test_a_young_row_is_left_out(service: Service, unit: Unit) -> None:
