@@ -451,9 +451,7 @@ class CustomerService(CustomerServiceServicer):
         context: grpc.ServicerContext,
     ) -> RemoveProtectionResponse:
         """Takes the mark of a protected person back (R37)."""
-        remove = registration_pb2.RemoveProtectionRequest(
-            request_id=request.request_id, person=_person_of_unit(request.name)
-        )
+        remove = registration_pb2.RemoveProtectionRequest(person=_person_of_unit(request.name))
         await self._registration.call(self._customers.RemoveProtection, remove)
         return RemoveProtectionResponse()
 

@@ -38,9 +38,9 @@ _DAY_AND_HOUR = {
     "en": "{day} at {time} (Finnish time)",
 }
 _UNNAMED_UNITS = {
-    "fi": "Yksikkö, jonka nimeä ei kerrota viestissä",
-    "sv": "En enhet vars namn inte nämns i meddelandet",
-    "en": "A unit that is not named in the message",
+    "fi": "Yksikkö (nimeä ei kerrota viestissä)",
+    "sv": "En enhet (namnet nämns inte i meddelandet)",
+    "en": "A unit (not named in the message)",
 }
 """In place of the name of a protected person's unit (R37)."""
 _LINK_PAGES = {

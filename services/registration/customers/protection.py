@@ -39,6 +39,7 @@ from services.registration.db.models import (
 from services.registration.forms.normalise import from_json, to_json
 from services.registration.forms.withholding import replaced, restored, withhold
 from services.runtime.clock import now
+from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import failed_precondition, not_found
 
 _WITHHELD_FIELDS = ("additional_information", "address", "phone", "protected_person", "related_person")
@@ -168,7 +169,9 @@ async def remove(connection: AsyncConnection, request: RemoveProtectionRequest) 
     customer = (await connection.execute(_LOCK_CUSTOMER, person)).mappings().first()
     stored = await connection.scalar(_LOCK, person)
     if stored is None:
-        if await connection.scalar(_UNDONE_BEFORE, {"subjects": [person_id], "request": request.request_id}):
+        if await connection.scalar(
+            _UNDONE_BEFORE, {"subjects": [person_id], "request": current_actor().request_id}
+        ):
             return
         raise failed_precondition(REASON_NOT_PROTECTED)
     withheld = from_json(stored)

@@ -17,6 +17,7 @@ from liity.v1.message_service_pb2 import (
     MESSAGE_STATE_CLOSED,
     MESSAGE_STATE_LAPSED,
     MESSAGE_STATE_OPEN,
+    MessageContext,
 )
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_NOT_FOUND,
@@ -133,9 +134,7 @@ class MessageServicer(MessageServiceServicer):
                 "sender_account_id": current_actor().account_id,
                 "sender_display_name": request.sender_display_name,
                 "registration_id": about["registration_id"] if about else None,
-                "context": MESSAGE_CONTEXT_TRANSFER
-                if request.HasField("transferred_person_id")
-                else request.context,
+                "context": _context_of(request),
                 "state": MESSAGE_STATE_OPEN,
                 "text": text,
                 "answer": None,
@@ -314,10 +313,17 @@ async def _record(
 
 
 def _made_before(made: RowMapping, request: pb.CreateMessageRequest, text: str) -> pb.StoredMessage:
-    same = (made["unit_id"], made["text"], made["context"]) == (request.unit_id, text, request.context)
+    same = (made["unit_id"], made["context"]) == (request.unit_id, _context_of(request)) and (
+        # Of a wish for a transfer the text is ours, in the language of the call.
+        made["text"] == text or made["context"] == MESSAGE_CONTEXT_TRANSFER
+    )
     if not same or request.registration_id not in {"", made["registration_id"]}:
         raise already_exists(REASON_REQUEST_ID_REUSED)
     return _to_message(made)
+
+
+def _context_of(request: pb.CreateMessageRequest) -> MessageContext.ValueType:
+    return MESSAGE_CONTEXT_TRANSFER if request.HasField("transferred_person_id") else request.context
 
 
 def _new_reference() -> str:

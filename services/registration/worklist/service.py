@@ -4,7 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import (
+    RowMapping,
+    Select,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import override
@@ -24,7 +37,7 @@ from services.registration.db.models import (
     similar_codes,
     units,
 )
-from services.registration.db.protected import unit_name_of
+from services.registration.db.protected import is_protected, unit_name_of
 from services.registration.feedback.service import reference_of
 from services.registration.forms import name_keys, proto_dates
 from services.registration.forms.normalise import from_json
@@ -69,9 +82,17 @@ _MESSAGES = (
         messages.c.message_id,
         messages.c.unit_id,
         messages.c.reference,
-        units.c.display_name.label("unit_display_name"),
+        # Of a wish for a transfer the unit that wrote it is not the person's.
+        case(
+            (
+                is_protected(registrations.c.person_id) & (registrations.c.unit_id == messages.c.unit_id),
+                literal(""),
+            ),
+            else_=units.c.display_name,
+        ).label("unit_display_name"),
     )
     .join(units, units.c.unit_id == messages.c.unit_id)
+    .outerjoin(registrations, registrations.c.registration_id == messages.c.registration_id)
     .where(messages.c.message_id.in_(bindparam("ids", expanding=True)))
 )
 

@@ -206,6 +206,8 @@ EXPECTED: dict[str, Answers] = {
     "SetPersonalIdentityCode.personal_identity_code": _texts(_NOT_FOUND)
     | {"newline": FINE, "missing": _NOT_FOUND},
     "MergeCustomers.personal_identity_code_of": {"missing": _NOT_FOUND},
+    # It stands for the code.
+    "TransferCustomer.message": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"} | _OPTIONAL,
     "UndoMerge.merged_customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
     "MergeCustomers.merged_customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
     "ConvertToOnline.email": dict.fromkeys(_ANY_TEXT, _NOT_FOUND) | {"missing": _NOT_FOUND},
@@ -281,6 +283,7 @@ EXPECTED: dict[str, Answers] = {
         )
     },
     "form.additional_information": _OPTIONAL | {"newline": FINE},
+    "form.protected_person": _OPTIONAL,
     # Staff name an item of work for no unit: the contract reads its name.
     **{
         f"{rpc}.name": {"missing": "REQUIRED"}
@@ -299,6 +302,11 @@ EXPECTED: dict[str, Answers] = {
     "SendMessage.context": _OPTIONAL,
     "SendMessage.text": {"newline": FINE},
     "CloseMessage.answer": {"newline": FINE},
+    "SendFeedback.sender_name": _OPTIONAL,
+    "SendFeedback.sender_email": _texts("INVALID_EMAIL") | _COPIED | _OPTIONAL,
+    "SendFeedback.text": {"newline": FINE},
+    "AnswerFeedback.answer": {"newline": FINE},
+    **{f"{rpc}.name": {"missing": "REQUIRED"} for rpc in ("GetFeedback", "AnswerFeedback")},
     "ListMessages.state": _OPTIONAL,
     # Only its letters and digits count.
     "FindMessage.reference": _texts(FINE),

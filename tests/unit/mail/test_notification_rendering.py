@@ -45,6 +45,7 @@ from liity.v1.book_tips_service_pb2 import BookTip
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from services.notification.mail.rendering import Rendered, render, template_of
 from services.runtime.settings import RuntimeSettings
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 
 TOKEN = "Zm9v-YmFy_cXV4"
 NAME = "Åke <script>alert('&')</script>"
@@ -249,6 +250,7 @@ LINK_PAGES = {
     "consent_request": "consent",
     "consent_reminder": "consent",
     "credentials": "password",
+    "credentials_reminder": "password",
     "password_order": "account-password",
     "email_confirmation": "email",
     "welcome": "customership",
@@ -384,9 +386,13 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
             assert rendered.text.count(TOKEN) == len(tokens)
             assert url in html.links
             assert rendered.html.count(TOKEN) == len(tokens) * rendered.html.count(url)
-        elif field.name != "template":
+        elif field.name != "template" and not isinstance(value, bool):
             told = (
-                [value] if isinstance(value, str) else value if field.is_repeated else [DAY[request.language]]
+                [str(value)]
+                if isinstance(value, str | int)
+                else value
+                if field.is_repeated
+                else [DAY[request.language]]
             )
             assert all(said in words(rendered.text) and said in words(html.text) for said in told)
     if template not in LINK_PAGES:
@@ -518,3 +524,22 @@ def test_a_cancelled_list_is_not_called_done(
     refused = told(registered=7, refused=2)
     assert refused.subject != subject
     assert re.search("Korjaa rivit|Rätta de rader|Correct the rows", words(refused.text))
+
+
+def test_the_unit_of_a_protected_person_is_not_named(settings: RuntimeSettings) -> None:
+    """A dash stands for it (R37)."""
+    asked = ConsentQuestion(
+        first_names="Eetu", unit_display_name=UNNAMED_UNIT, link_token=TOKEN, deadline=MOMENT
+    )
+    words = {
+        LANGUAGE_FI: "Yksikkö (nimeä ei",
+        LANGUAGE_SV: "En enhet (namnet",
+        LANGUAGE_EN: "A unit (not named",
+    }
+    for language, phrase in words.items():
+        mail = render(
+            SendMessageRequest(consent_request=asked, language=language, recipient_email="a@b.example"),
+            settings,
+        )
+        assert phrase in " ".join(mail.text.split())
+        assert phrase in " ".join(mail.html.split())

@@ -48,8 +48,8 @@ async def mark(service: Service, person: pb.PersonOfUnit) -> None:
     await service.gateway.call(service.customers.MarkProtected, pb.MarkProtectedRequest(person=person))
 
 
-async def remove(service: Service, person: pb.PersonOfUnit, request_id: str = "") -> None:
-    request = pb.RemoveProtectionRequest(request_id=request_id or str(uuid.uuid4()), person=person)
+async def remove(service: Service, person: pb.PersonOfUnit) -> None:
+    request = pb.RemoveProtectionRequest(person=person)
     await service.gateway.call(service.customers.RemoveProtection, request)
 
 
@@ -143,7 +143,7 @@ async def test_marking_withholds_what_was_known_and_removing_the_mark_restores_i
     assert await violations(unmark) == {"form.protected_person": "NOT_EDITABLE"}
     request_id = str(uuid.uuid4())
     set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, role=ROLE_CUSTOMER_SERVICE, request_id=request_id))
-    await asyncio.gather(*(remove(service, person, request_id) for _ in range(2)))
+    await asyncio.gather(*(remove(service, person) for _ in range(2)))
     restored = (await service.get_customer(before.customer_id)).form
     assert restored == changed(before.form, phone="+358501111111")
 
@@ -181,19 +181,21 @@ async def test_customer_service_alone_moves_a_protected_person(service: Service,
     assert await refusal(move(service, wish)) == expected
     stub = MessageServiceStub(service.gateway.channel)
 
-    async def write() -> message_pb.StoredMessage:
+    async def write(request_id: str, text: str) -> message_pb.StoredMessage:
         request = message_pb.CreateMessageRequest(
-            request_id=str(uuid.uuid4()),
-            message_id=uuid.uuid4().hex,
+            request_id=request_id,
+            message_id=uuid.UUID(request_id).hex,
             unit_id=other.unit_id,
             transferred_person_id=customer.person_id,
-            text="Siirtopyyntö.",
+            text=text,
         )
         return (await service.gateway.call(stub.CreateMessage, request)).message
 
-    message = await write()
-    # One wish is one item in the work list, however often the registrar tries.
-    assert (await write()).message_id == message.message_id
+    first = str(uuid.uuid4())
+    message = await write(first, "Siirtopyyntö.")
+    # One wish is one item in the work list, however often the registrar tries, and in which language.
+    for request_id in (first, str(uuid.uuid4())):
+        assert (await write(request_id, "Begäran.")).message_id == message.message_id
     told = await details(service, of(other.unit_id, message_id=message.message_id))
     assert (told.unit_display_name, told.phone) == (_UNIT, "+358401234567")
     act_as(ROLE_CUSTOMER_SERVICE)
