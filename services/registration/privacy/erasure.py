@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    String,
     bindparam,
     case,
     delete,
@@ -73,13 +74,12 @@ ERASE_DISCLOSURES = delete(disclosures).where(disclosures.c.person_id == bindpar
 
 # What is withheld of a protected person, and of customers merged into theirs.
 ERASE_PROTECTED = delete(protected_persons).where(
-    or_(
-        protected_persons.c.person_id == bindparam("person"),
-        protected_persons.c.person_id.in_(
+    protected_persons.c.person_id.in_(
+        select(bindparam("person", type_=String)).union_all(
             select(merges.c.merged_person_id)
             .join(customers, customers.c.customer_id == merges.c.customer_id)
             .where(customers.c.person_id == bindparam("person"))
-        ),
+        )
     )
 )
 

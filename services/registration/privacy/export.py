@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, String, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -267,11 +267,10 @@ async def export(connection: AsyncConnection, person_id: str) -> list[PersonalDa
             PROTECTED,
             select(*PROTECTED.columns)
             .where(
-                or_(
-                    protected_persons.c.person_id == person_id,
-                    protected_persons.c.person_id.in_(
+                protected_persons.c.person_id.in_(
+                    select(literal(person_id)).union_all(
                         select(merges.c.merged_person_id).join(customers).where(of_customer)
-                    ),
+                    )
                 )
             )
             .order_by(protected_persons.c.marked_at),

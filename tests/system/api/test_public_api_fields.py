@@ -206,6 +206,12 @@ EXPECTED: dict[str, Answers] = {
     "SetPersonalIdentityCode.personal_identity_code": _texts(_NOT_FOUND)
     | {"newline": FINE, "missing": _NOT_FOUND},
     "MergeCustomers.personal_identity_code_of": {"missing": _NOT_FOUND},
+    # One of the two is enough, and nobody among those who are asked about is protected.
+    "GetProtectedDetails.name": _always("INVALID_FORMAT")
+    | {"missing": Answer("INVALID_ARGUMENT", "REQUIRED", (("person", "REQUIRED"),))},
+    "GetProtectedDetails.personal_identity_code": _texts("HETU_FORMAT")
+    | _COPIED
+    | {"missing": Answer("FAILED_PRECONDITION", "NOT_PROTECTED")},
     # It stands for the code.
     "TransferCustomer.message": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"} | _OPTIONAL,
     "UndoMerge.merged_customer": _texts("INVALID_FORMAT") | {"too long": "INVALID_FORMAT"},
