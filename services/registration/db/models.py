@@ -496,6 +496,8 @@ class Feedback(Base):
     __tablename__ = "feedback"
     __table_args__ = (
         Index("ix_feedback_open", "created_at", "feedback_id", postgresql_where=text("answered_at IS NULL")),
+        # By this the sweep finds what is to be erased.
+        Index("ix_feedback_ended", text("coalesce(answered_at, deadline)")),
     )
 
     feedback_id: Mapped[str] = mapped_column(primary_key=True)

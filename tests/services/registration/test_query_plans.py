@@ -37,6 +37,7 @@ from services.registration.class_lists.service import ClassListServicer, sweep_c
 from services.registration.customers.own_data import BirthDates
 from services.registration.customers.service import CustomerServicer
 from services.registration.db.models import Base, limits
+from services.registration.feedback import service as feedback_service
 from services.registration.messages import service
 from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
@@ -98,6 +99,7 @@ FILLING: dict[str, dict[str, str]] = {
         "subject_ids": "ARRAY['cu' || n]",
     },
     "use_chain": {"use_id": "md5(n::text)::uuid", "sequence": "n"},
+    "feedback": {"answered_at": "CASE WHEN n % 1000 = 0 THEN NULL ELSE now() END"},
     "removals": {"undo_request_id": "NULL"},
 }
 
@@ -120,6 +122,7 @@ SWEEPS: dict[str, Callable[[AsyncEngine], Awaitable[None]]] = {
     "notes": note_retention.sweep_notes,
     "claims": claims.sweep,
     "messages": lambda engine: service.sweep(engine, timedelta(days=365)),
+    "feedback": lambda engine: feedback_service.sweep(engine, timedelta(days=365)),
     "log of use": entries.link_waiting,
 }
 

@@ -30,6 +30,7 @@ def upgrade() -> None:
         ["created_at", "feedback_id"],
         postgresql_where=sa.text("answered_at IS NULL"),
     )
+    op.create_index("ix_feedback_ended", "feedback", [sa.text("coalesce(answered_at, deadline)")])
     # The planner's statistics would keep samples of what is personal, and long after the row is erased.
     for column in ("sender_name", "sender_email", "text", "answer"):
         op.execute(f"ALTER TABLE feedback ALTER COLUMN {column} SET STATISTICS 0")
