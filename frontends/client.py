@@ -96,7 +96,9 @@ class Api:
         if access_token:
             metadata.append(("authorization", f"Bearer {access_token}"))
         if forwarded_for:
-            metadata.append(("x-forwarded-for", forwarded_for))
+            # A browser may send anything in it; gRPC raises for what is not printable ASCII.
+            printable = forwarded_for.encode("ascii", "replace").decode().replace("\t", " ")
+            metadata.append(("x-forwarded-for", printable))
         try:
             return await method(request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:

@@ -39,7 +39,9 @@ _customers.add(
 )
 _customers.add("undo-removal", "UndoRemoval", ["name"])
 _customers.add("set-code", "SetPersonalIdentityCode", ["name"])
-_customers.add("correct-birth-date", "CorrectBirthDate", ["name"])
+_customers.add(
+    "correct-birth-date", "CorrectBirthDate", ["name"], done="The date of birth is {birth_date} now."
+)
 _customers.add(
     "merge",
     "MergeCustomers",

@@ -193,6 +193,7 @@ LINES: Layouts = {
         "Last name": "{form.last_name}",
         **_FORM,
         "Did you mean": "{address_suggestions}",
+        "Consent text": "{consent_wording.text}",
         "Etag": "{etag}",
     },
     "InviteRegistrarResponse": {"*": "registrar", "Did you mean": "{address_suggestions}"},

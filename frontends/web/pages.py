@@ -145,9 +145,10 @@ class Visit:
     @property
     def forwarded_for(self) -> str:
         """The address of the browser, after those that a proxy before us has told."""
-        told = self.request.headers.get("x-forwarded-for", "")
+        # A proxy may add a line of its own: of several, the last is the one to trust first.
+        told = self.request.headers.getlist("x-forwarded-for")
         own = self.request.client.host if self.request.client else ""
-        return ", ".join(filter(None, (told, own)))
+        return ", ".join(filter(None, (*told, own)))
 
     # What is answered
 

@@ -83,7 +83,9 @@ class LogInPage:
         """
         # Append the caller as proxies do: the gateway decides which proxies it trusts, and counts log-ins.
         forwarded = ", ".join((*request.headers.getlist("X-Forwarded-For"), caller_address(request)))
-        metadata = (("x-request-id", current_actor().trace_id), ("x-forwarded-for", forwarded))
+        # A browser may send anything in it; gRPC raises for what is not printable ASCII.
+        printable = forwarded.encode("ascii", "replace").decode().replace("\t", " ")
+        metadata = (("x-request-id", current_actor().trace_id), ("x-forwarded-for", printable))
         try:
             answer = await self._auth.LogIn(
                 LogInRequest(email=email, password=password), metadata=metadata, timeout=_TIMEOUT

@@ -16,6 +16,7 @@ PAGES: tuple[Page, ...] = (
         show=one.show_consent,
         send=one.record_consent,
     ),
+    Page("/units/{unit}/registrations/{registration}/consent-form", Who.ACCOUNT, show=one.show_consent_form),
     Page("/units/{unit}/registrations/{registration}/remind", Who.ACCOUNT, send=one.remind),
     Page(
         "/units/{unit}/registrations/{registration}/withdraw",

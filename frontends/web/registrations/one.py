@@ -65,6 +65,11 @@ async def record_consent(visit: Visit) -> Response:
     return visit.render("registrations/consent.html", status, found=await _get(visit), form=form)
 
 
+async def show_consent_form(visit: Visit) -> Response:
+    """A form to print, for a guardian who consents on paper (R29)."""
+    return visit.render("registrations/consent_form.html", found=await _get(visit))
+
+
 async def remind(visit: Visit) -> Response:
     """Has the guardian reminded now; refused shortly after another mail."""
     request = RemindGuardianRequest(name=_name(visit), request_id=visit.request_id)

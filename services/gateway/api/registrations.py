@@ -98,6 +98,7 @@ from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE, to_public
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import (
     FieldViolation,
+    Refusal,
     changed_meanwhile,
     failed_precondition,
     invalid,
@@ -199,6 +200,8 @@ class RegistrationService(RegistrationServiceServicer):
             ),
         )
         await self._add_form(registration, response)
+        if registration.stage == STAGE_WAITING_FOR_CONSENT:
+            await self._add_wording(registration, response)
         checks = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
         if checks and registration.stage == STAGE_WAITING_FOR_IDENTITY_CHECK:
             search = ListPossibleDuplicatesRequest(registration_id=registration.registration_id)
@@ -391,6 +394,19 @@ class RegistrationService(RegistrationServiceServicer):
             response.address_suggestions.extend(address_suggestions(stored.form))
         if stored.HasField("birth_date"):
             response.birth_date.CopyFrom(stored.birth_date)
+
+    async def _add_wording(self, registration: StoredRegistration, response: GetRegistrationResponse) -> None:
+        """Adds the text that the guardian is asked to consent to, unless they have just answered."""
+        request = registration_pb2.GetConsentRequestRequest(
+            registration_id=registration.registration_id, language=current_request().language
+        )
+        try:
+            asked = await self._registration.call(self._registrations.GetConsentRequest, request)
+        except Refusal as refusal:
+            if refusal.reason not in {REASON_NOT_WAITING_FOR_CONSENT, REASON_REGISTRATION_NOT_FOUND}:
+                raise
+        else:
+            response.consent_wording.CopyFrom(asked.wording)
 
     async def _to_decide(self, request: _Decision) -> tuple[StoredRegistration, bool]:
         """The registration to decide, and whether this call has decided it before."""

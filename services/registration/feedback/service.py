@@ -45,7 +45,7 @@ from services.runtime.text.email_addresses import InvalidAddressError
 ANSWER_TIME = timedelta(days=14)
 """The law's time for an answer; the day on which feedback comes does not count."""
 
-_SIGNS = "2345679acdefhjklmnpqrtvwxy"
+_SIGNS = "2345679acdefhjklmnpqrtvwxy"  # pragma: allowlist secret
 """Characters that are not mistaken for each other when a reference is read out."""
 
 _LENGTH = 8

@@ -105,8 +105,9 @@ async def test_the_gateway_is_told_which_browser_logs_in(
         there = Codec(f"http://{listen}", browser)
         await log_in(there, "aino@library.example")
         await log_in(there, "aino@library.example", x_forwarded_for="192.0.2.1")
+        await log_in(there, "aino@library.example", x_forwarded_for="ö\t1")
     await server.stop(None)
-    assert called == ["127.0.0.1", "192.0.2.1, 127.0.0.1"]
+    assert called == ["127.0.0.1", "192.0.2.1, 127.0.0.1", "?? 1, 127.0.0.1"]
 
 
 async def test_whose_session_was_ended_reads_no_more(

@@ -21,6 +21,7 @@ async def test_a_worker_that_waits_for_temporal_ends_when_it_is_told_to(
     nowhere = f"127.0.0.1:{free_port()}"
     environment = own | {f"LIITY_{peer.upper()}_TARGET": nowhere for peer in peers}
     environment |= {"LIITY_KEYS_DIR": str(keys_dir), "LIITY_TEMPORAL_ADDRESS": nowhere}
+    environment["LIITY_ERASURE_LEDGER_DIR"] = str(keys_dir)
     process = subprocess.Popen(
         # As a shell without job control starts what ends in `&`.
         ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "deploy", "serve", "worker"],

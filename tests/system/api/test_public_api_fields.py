@@ -308,6 +308,11 @@ EXPECTED: dict[str, Answers] = {
     "SendMessage.context": _OPTIONAL,
     "SendMessage.text": {"newline": FINE},
     "CloseMessage.answer": {"newline": FINE},
+    "SendFeedback.sender_name": _OPTIONAL,
+    "SendFeedback.sender_email": _texts("INVALID_EMAIL") | _COPIED | _OPTIONAL,
+    "SendFeedback.text": {"newline": FINE},
+    "AnswerFeedback.answer": {"newline": FINE},
+    **{f"{rpc}.name": {"missing": "REQUIRED"} for rpc in ("GetFeedback", "AnswerFeedback")},
     "ListMessages.state": _OPTIONAL,
     # Only its letters and digits count.
     "FindMessage.reference": _texts(FINE),

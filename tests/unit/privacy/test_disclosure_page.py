@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from google.protobuf.descriptor import Descriptor
 
+from liity.registration.v1.registration_service_pb2 import ConsentEvidence
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.personal_data_pb2 import PersonalDataExport
 from services.gateway.presentation import disclosure_document
@@ -31,7 +32,10 @@ def test_all_that_is_exported_has_words_in_every_language() -> None:
     texts = disclosure_document._texts()
     assert {kind.name for kind in KINDS} == {*texts["own"], *texts["annex"]}
     columns = {column.name for kind in KINDS for column in kind.columns} | leaves(CustomerForm.DESCRIPTOR)
-    assert columns - {"form", "profile", "merged_profile", "undo"} <= {*texts["field"], *texts["technical"]}
+    # Who recorded a consent is not kept with it.
+    columns |= leaves(ConsentEvidence.DESCRIPTOR) - {"recorded_by"}
+    parts_of_json = {"form", "profile", "merged_profile", "undo", "withheld", "evidence"}
+    assert columns - parts_of_json <= {*texts["field"], *texts["technical"]}
     enums = [getattr(enum, "DESCRIPTOR", None) for kind in KINDS for enum in kind.enums.values()]
     enums += [field.enum_type for field in CustomerForm.DESCRIPTOR.fields if field.enum_type]
     values = {value.name for enum in enums if enum for value in enum.values if value.number}

@@ -183,7 +183,7 @@ async def test_a_mask_names_fields_of_the_form(
 
 def test_every_field_of_the_form_is_either_editable_or_as_registered() -> None:
     # A field that the form gains is editable unless somebody decides otherwise: here they are asked to.
-    assert len(CustomerForm.DESCRIPTOR.fields) == 20
+    assert len(CustomerForm.DESCRIPTOR.fields) == 22
 
 
 async def test_the_second_of_two_is_told_what_the_first_has_changed(
