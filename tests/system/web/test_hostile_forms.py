@@ -124,6 +124,6 @@ async def test_a_body_that_is_no_form_is_refused(web: str, kind: str, body: byte
 async def test_a_forwarded_address_that_is_none_is_no_fault(web: str) -> None:
     async with Visitor(web) as visitor:
         page = await visitor.get("/log-in")
-        typed = {"email": "nobody@library.example", "password": "wrong"}
+        typed = {"email": "nobody@library.example", "password": "wrong"}  # pragma: allowlist secret
         headers = {"Sec-Fetch-Site": "same-origin", "X-Forwarded-For": "1\t2"}
         assert (await visitor.post("/log-in", page.form.fields | typed, headers)).status == 422

@@ -128,7 +128,8 @@ async def test_everything_about_a_customer_is_told(service: Service, unit: Unit)
     assert list(told.registration_ids) == [registration.registration_id]
     sections = {section.kind: section for section in told.sections}
     # What was merged into a customer is told in the tests of merging.
-    kinds = [kind for kind in privacy_export.KINDS if kind is not privacy_export.MERGES]
+    absent = (privacy_export.MERGES, privacy_export.PROTECTED)
+    kinds = [kind for kind in privacy_export.KINDS if kind not in absent]
     assert list(sections) == [kind.name for kind in kinds]
     for kind in kinds:
         section = sections[kind.name]
