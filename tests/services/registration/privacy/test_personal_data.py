@@ -127,8 +127,8 @@ async def test_everything_about_a_customer_is_told(service: Service, unit: Unit)
     told = await service.export(person_id)
     assert list(told.registration_ids) == [registration.registration_id]
     sections = {section.kind: section for section in told.sections}
-    # What was merged into a customer is told in the tests of merging.
-    absent = (privacy_export.MERGES, privacy_export.PROTECTED)
+    # These are told in the tests of merging, of protected persons, and of two guardians.
+    absent = (privacy_export.MERGES, privacy_export.PROTECTED, privacy_export.GUARDIANS)
     kinds = [kind for kind in privacy_export.KINDS if kind not in absent]
     assert list(sections) == [kind.name for kind in kinds]
     for kind in kinds:

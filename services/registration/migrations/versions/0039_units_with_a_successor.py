@@ -4,8 +4,8 @@ from alembic import op
 
 from services.runtime.data.migrations import create_index_concurrently
 
-revision = "0041"
-down_revision = "0040"
+revision = "0039"
+down_revision = "0038"
 
 
 def upgrade() -> None:

@@ -5,7 +5,7 @@ from alembic import op
 
 from services.runtime.data.migrations import create_index_concurrently
 
-revision = "0022"
+revision = "0020"
 down_revision = "0019"
 
 

@@ -3,15 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0039"
-down_revision = "0037"
+revision = "0037"
+down_revision = "0036"
 
 
 def upgrade() -> None:
     op.create_table(
         "similar_codes",
-        sa.Column("person_id", sa.Text(), nullable=False),
-        sa.Column("other_person_id", sa.Text(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("other_person_id", sa.String(), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("person_id", "other_person_id", name="pk_similar_codes"),
     )
