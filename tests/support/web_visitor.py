@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -121,8 +122,9 @@ class Visitor:
 
     def __init__(self, base: str, language: str = "en", *, keeps_cookies: bool = True) -> None:
         self.base = base
-        self._keeps_cookies = keeps_cookies
         self._http = http_client(base, {"Accept-Language": language}, follows=True)
+        if not keeps_cookies:
+            self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,8 +168,6 @@ class Visitor:
         self._http.cookies.delete(cookie)
 
     def _seen(self, answer: httpx2.Response) -> Seen:
-        if not self._keeps_cookies:
-            self._http.cookies.clear()
         return Seen(answer.status_code, str(answer.url), answer.headers, answer.text)
 
     async def log_in(self, email: str, password: str) -> Seen:

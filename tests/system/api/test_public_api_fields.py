@@ -324,6 +324,7 @@ EXPECTED: dict[str, Answers] = {
 """What differs from the defaults, by field, or by RPC and field."""
 
 _WITHOUT_CODE = "missing_personal_identity_code"
+_OTHER_GUARDIAN = "form.other_guardian"
 
 _MASKED = {
     "UpdateCustomer": "form.phone",
@@ -363,6 +364,10 @@ _READING = _NOTHING_REQUIRED | {
 def expected(rpc: str, wrong: Wrong) -> str | Answer:
     """What a wrong request is answered with: the reason for its one wrong field, or something else."""
     holder, _, part = wrong.field.rpartition(".")
+    if wrong.field.startswith(_OTHER_GUARDIAN):
+        # The form's consent is on paper: nobody else is asked, whatever is wrong with them.
+        # What may be, is in tests/unit/registrations/test_registration_rules.py.
+        return FINE
     if wrong.field.partition(".")[0] == _WITHOUT_CODE:
         return _answer_without_code(wrong, part)
     if rpc in _MASKED and holder.partition(".")[0] == "form" and wrong.field != _MASKED[rpc]:

@@ -34,6 +34,7 @@ from liity.v1.registration_pb2 import (
     ACTION_ASK_CUSTOMER_SERVICE,
     ACTION_EDIT,
     ACTION_END_CUSTOMERSHIP,
+    ACTION_MARK_PROTECTED,
     ACTION_SEND_CREDENTIALS,
     ACTION_UNDO_REMOVAL,
     PARTY_CUSTOMER_SERVICE,
@@ -125,7 +126,7 @@ async def test_a_registrar_ends_it_and_customer_service_brings_it_back(api: Api,
     assert not (await get(api.registrar, saved.name)).customer_display_name
     kept = await seen_by(api.staff, before.name)
     assert kept.state == CUSTOMER_STATE_MARKED_FOR_DELETION
-    assert actions(kept) == [ACTION_UNDO_REMOVAL, ACTION_ASK_CUSTOMER_SERVICE]
+    assert actions(kept) == [ACTION_UNDO_REMOVAL, ACTION_MARK_PROTECTED, ACTION_ASK_CUSTOMER_SERVICE]
     assert list(kept.available_actions[0].parties) == [PARTY_CUSTOMER_SERVICE]
     assert await refused(end(api.registrar, before.name)) == "CUSTOMER_HAS_ENDED"
     assert await refused(undo(api.registrar, before.name)) == "PERMISSION_DENIED"
