@@ -123,7 +123,7 @@ async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(up: Call
     gateway.kill()
     await program.says("! gateway was ended by SIGKILL")
     async with ApiClient(f"{HOST}:{program.ports.gateway}") as client:
-        await eventually(lambda: _can_log_in(client, program), bool, 30)
+        await eventually(lambda: _can_log_in(client, program), bool, 120)
 
     program.process.send_signal(signal.SIGINT)
     assert await program.ends() == 0
@@ -154,7 +154,7 @@ async def test_killed_it_leaves_nothing_and_the_next_start_goes_on(up: Callable[
     asked = await mailbox.wait_for(child.email)
 
     program.process.kill()
-    assert not await program.left_behind(30)
+    assert not await program.left_behind(120)
 
     program = up("--no-demo")
     await program.says("Ctrl-C stops everything")
@@ -174,7 +174,7 @@ async def test_killed_it_leaves_nothing_and_the_next_start_goes_on(up: Callable[
             ),
         )
     await eventually(
-        lambda: _get(program, saved.name), lambda found: found.stage == STAGE_CREDENTIALS_SENT, 30
+        lambda: _get(program, saved.name), lambda found: found.stage == STAGE_CREDENTIALS_SENT, 120
     )
     assert len(await mailbox.mails(child.email)) == 3
 

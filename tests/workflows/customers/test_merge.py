@@ -25,7 +25,7 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_SAME_CUSTOMER,
 )
-from liity.v1.registration_pb2 import STAGE_LINKED, STAGE_WELCOMED
+from liity.v1.registration_pb2 import STAGE_MERGED, STAGE_WELCOMED
 from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import (
@@ -85,8 +85,8 @@ async def test_the_merged_run_mails_nothing_more_and_the_other_goes_on(world: Wo
     # A repetition finds all done.
     assert await merge(world, kept, merged, CODE_OF_MERGED, request_id) == request_id
     await merged_run.result()
-    assert (await world.stored(merged_registration)).stage == STAGE_LINKED
-    assert (await merged_run.describe()).typed_search_attributes[STAGE] == "LINKED"
+    assert (await world.stored(merged_registration)).stage == STAGE_MERGED
+    assert (await merged_run.describe()).typed_search_attributes[STAGE] == "MERGED"
     await world.environment.fast_forward(kept_run)
     await kept_run.result()
     assert (await world.stored(kept_registration)).stage == STAGE_WELCOMED

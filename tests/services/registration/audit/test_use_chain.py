@@ -461,7 +461,7 @@ async def test_an_empty_log_is_whole(damaged: EmbeddedPostgres, audit: Audit) ->
 def test_the_command_refuses_what_is_no_anchor(damaged: EmbeddedPostgres, anchor: str, audit: Audit) -> None:
     said = audit(damaged.url("registration"), "--anchor", anchor)
     assert (said.returncode, said.stdout) == (2, "")
-    assert "--anchor takes SEQUENCE:HASH" in said.stderr
+    assert "An anchor has the form SEQUENCE:HASH" in said.stderr
 
 
 @pytest.mark.parametrize(
