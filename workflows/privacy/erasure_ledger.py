@@ -84,7 +84,8 @@ class ErasureLedger:
                 # A repeated attempt of the same erasure.
                 return
             entry = {
-                "time": moment.isoformat(timespec="seconds"),
+                # To the microsecond: mail of the same second, from before it, must be found again.
+                "time": moment.isoformat(timespec="microseconds"),
                 "kind": erased.kind,
                 "person": erased.person_id,
                 "registrations": list(erased.registration_ids),

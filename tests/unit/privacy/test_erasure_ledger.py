@@ -99,7 +99,7 @@ async def test_a_line_that_broke_off_was_never_acknowledged(
 async def test_entries_are_deleted_by_the_month_once_they_are_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moments = [datetime(2026, 1, 31, 23, 59, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)]
+    moments = [datetime(2026, 1, 31, 23, 59, 59, 999_999, UTC), datetime(2026, 2, 1, tzinfo=UTC)]
     ledger = ErasureLedger(tmp_path, YEAR)
     for number, moment in enumerate(moments):
         monkeypatch.setattr(erasure_ledger, "now", lambda moment=moment: moment)
