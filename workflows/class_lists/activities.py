@@ -37,7 +37,7 @@ from liity.v1.reason_pb2 import (
 from liity.workflows.v1.class_list_workflow_pb2 import ClassListInput, ClassListProgress
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.clock import now
-from services.runtime.rpc.errors import Refusal, is_permanent, unavailable
+from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
 from services.runtime.temporal.updates import save_registration
@@ -164,9 +164,10 @@ class ClassListActivities:
         # One after another: each costs as much as a Save, and registrars' Saves must not wait behind many.
         for row in rows:
             outcome = await _save(of, row)
-            if isinstance(outcome, RowDecision) and await self._has_moved(of, outcome):
-                # Repeated: the next attempt saves the row in the unit's successor.
-                outcome = unavailable()
+            if isinstance(outcome, RowDecision) and outcome.refusal == REASON_UNIT_CLOSED:
+                moved = await self._moved(of)
+                # Its run may answer so for minutes: saved in the unit's successor by a request of its own.
+                outcome = outcome if moved is None else await _save(moved, row, f"{moved.unit_id}/")
             if isinstance(outcome, Refusal):
                 undecided[row.row_number] = outcome
             else:
@@ -174,17 +175,12 @@ class ClassListActivities:
         await self._record(of, decided)
         return undecided
 
-    async def _has_moved(self, of: ClassList, outcome: RowDecision) -> bool:
-        """Whether a row was refused because its unit has closed, though the list is in the successor (R41).
-
-        The answer may be that of an earlier attempt, in the old unit, whose run has not ended yet.
-        """
-        if outcome.refusal != REASON_UNIT_CLOSED:
-            return False
-        stored = await self._get(ClassListInput(class_list_id=of.class_list_id))
-        units = BatchGetUnitsRequest(unit_ids=[stored.class_list.unit_id])
+    async def _moved(self, of: ClassList) -> ClassList | None:
+        """The list as it is in the open successor of its closed unit (R41); None if it is not there."""
+        stored = (await self._get(ClassListInput(class_list_id=of.class_list_id))).class_list
+        units = BatchGetUnitsRequest(unit_ids=[stored.unit_id])
         (unit,) = (await self._registration.call(self._units.BatchGetUnits, units)).units
-        return not unit.HasField("close_time")
+        return None if unit.HasField("close_time") else stored
 
     async def _record(self, of: ClassList, decided: list[RowDecision]) -> None:
         if decided:
@@ -205,10 +201,13 @@ def progress_note(counts: ClassListCounts) -> str:
     return note + waiting + (f", {counts.cancelled:,} cancelled" if counts.cancelled else "")
 
 
-async def _save(of: ClassList, row: ClassListRow) -> RowDecision | Refusal:
-    """Saves one row; returns the refusal if the row cannot be decided now and is to be retried."""
+async def _save(of: ClassList, row: ClassListRow, attempt: str = "") -> RowDecision | Refusal:
+    """Saves one row; returns the refusal if the row cannot be decided now and is to be retried.
+
+    The row's first request is refused for good before there is another `attempt`.
+    """
     request = CreateRegistrationRequest(
-        request_id=str(uuid.uuid5(uuid.UUID(of.class_list_id), str(row.row_number))),
+        request_id=str(uuid.uuid5(uuid.UUID(of.class_list_id), f"{attempt}{row.row_number}")),
         person_id=row.person_id,
         unit_id=of.unit_id,
         form=row.form,
