@@ -10,6 +10,7 @@ from temporalio.workflow import Info
 
 from deploy.demo.polling import eventually
 from liity.registration.v1 import class_list_service_pb2 as pb
+from liity.registration.v1.registration_service_pb2 import CreateRegistrationRequest
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_OUTCOME_CANCELLED,
@@ -39,6 +40,7 @@ from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import ClassListWorkflowNames, RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE, STAGE, UNIT
+from services.runtime.temporal.updates import save_registration
 from tests.workflows.class_lists.class_lists import Lists, address
 from tests.workflows.conftest import World, adult_form, born, child_form
 from workflows.class_lists import activities
@@ -218,6 +220,33 @@ async def test_of_a_unit_that_was_closed_meanwhile_no_code_is_kept(world: World,
         ids=[row.person_id for row in rows],
     )
     assert [person["person_id"] for person in persons] == [known.person_id]
+
+
+async def test_a_row_that_its_closed_unit_has_refused_is_saved_in_the_successor(
+    world: World, lists: Lists
+) -> None:
+    """Though the run that refused it goes on for minutes, and gives a repeated request the same answer."""
+    closed = await world.unit()
+    [row] = await lists.adults(1)
+    of = await lists.store([row], unit_id=closed)
+    await world.change("registration", "UPDATE units SET closed_at = now() WHERE unit_id = :u", u=closed)
+    save = CreateRegistrationRequest(
+        request_id=str(uuid.uuid5(uuid.UUID(of.class_list_id), str(row.row_number))),
+        person_id=row.person_id,
+        unit_id=closed,
+        form=row.form,
+        birth_date=row.birth_date,
+        registrar=world.registrar,
+    )
+    with world.environment.with_time_skipping_disabled():
+        with pytest.raises(Refusal, match="UNIT_CLOSED"):
+            await save_registration(world.temporal, save)
+        moved = "UPDATE class_lists SET unit_id = :u WHERE class_list_id = :l"
+        await world.change("registration", moved, u=world.unit_id, l=of.class_list_id)
+        async with asyncio.timeout(60):
+            await lists.run(of)
+    (outcome,) = (await lists.outcomes(of)).values()
+    assert (outcome.outcome, outcome.registration_unit_id) == (CLASS_LIST_OUTCOME_REGISTERED, world.unit_id)
 
 
 async def test_if_the_account_is_gone_the_units_people_are_told(world: World, lists: Lists) -> None:
