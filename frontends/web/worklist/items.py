@@ -1,8 +1,9 @@
 """The work list and one item of it: whom it is about, who works on it, and what can be done."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import grpc
 from starlette.responses import Response
@@ -35,6 +36,8 @@ from liity.v1.work_service_pb2 import (
     WorkItem,
     WorkSubject,
 )
+
+_DISMISS, _DISSENT = "worklist/dismiss.html", "worklist/dissent.html"
 
 _WAITING_REGISTRATIONS = frozenset({WORK_ITEM_KIND_REACTIVATION, WORK_ITEM_KIND_IDENTITY_CHECK})
 
@@ -107,54 +110,66 @@ async def release(visit: Visit) -> Response:
 
 async def ask_to_dismiss(visit: Visit) -> Response:
     """Asks whether two customers are two persons."""
-    return visit.render("worklist/dismiss.html", item=await _get(visit), errors={}, general=[])
+    return await _asked(visit, _DISMISS)
 
 
 async def dismiss(visit: Visit) -> Response:
     """Says that they are two persons: the pair does not come back."""
-    sure = visit.typed.get("sure", "")
-    if visit.switches_language:
-        return await ask_to_dismiss(visit)
-    if sure == "no":
-        return visit.redirect(_path(visit))
-    if sure != "yes":
-        errors = {"sure": N_("Choose whether they are two persons.")}
-        return visit.render("worklist/dismiss.html", 422, item=await _get(visit), errors=errors, general=[])
     request = DismissDuplicateRequest(name=_name(visit), request_id=visit.request_id)
-    try:
+    missing = N_("Choose whether they are two persons.")
+
+    async def send() -> None:
         await visit.call(visit.site.api.work.DismissDuplicate, request)
-    except Refusal as refusal:
-        if refusal.code is not grpc.StatusCode.FAILED_PRECONDITION:
-            raise
-        general = [refusal.text]
-        return visit.render("worklist/dismiss.html", 422, item=await _get(visit), errors={}, general=general)
-    return visit.redirect("/work/dismissed")
+
+    return await _answered(visit, _DISMISS, missing, send, "/work/dismissed")
 
 
 async def ask_to_acknowledge(visit: Visit) -> Response:
     """Tells of the guardian who does not agree, and asks whether that is known (R39)."""
-    return visit.render("worklist/dissent.html", item=await _get(visit), errors={}, general=[])
+    return await _asked(visit, _DISSENT)
 
 
 async def acknowledge(visit: Visit) -> Response:
     """Says that it is known: the item does not come back."""
-    sure = visit.typed.get("sure", "")
-    if visit.switches_language:
-        return await ask_to_acknowledge(visit)
-    if sure == "no":
-        return visit.redirect(_path(visit))
-    if sure != "yes":
-        errors = {"sure": N_("Choose whether the matter is known.")}
-        return visit.render("worklist/dissent.html", 422, item=await _get(visit), errors=errors, general=[])
     request = AcknowledgeDissentRequest(name=_name(visit), request_id=visit.request_id)
-    try:
+    missing = N_("Choose whether the matter is known.")
+
+    async def send() -> None:
         await visit.call(visit.site.api.work.AcknowledgeDissent, request)
-    except Refusal as refusal:
-        if refusal.code is not grpc.StatusCode.FAILED_PRECONDITION:
-            raise
-        general = [refusal.text]
-        return visit.render("worklist/dissent.html", 422, item=await _get(visit), errors={}, general=general)
-    return visit.redirect("/work")
+
+    return await _answered(visit, _DISSENT, missing, send, "/work")
+
+
+async def _asked(
+    visit: Visit,
+    template: str,
+    status: int = 200,
+    *,
+    errors: Mapping[str, str] = MappingProxyType({}),
+    general: Sequence[str] = (),
+) -> Response:
+    item = await _get(visit)
+    return visit.render(template, status, item=item, errors=errors, general=general)
+
+
+async def _answered(
+    visit: Visit, template: str, missing: str, send: Callable[[], Awaitable[None]], done: str
+) -> Response:
+    """Does what a question asks, once it is answered with yes. `missing` is said without an answer."""
+    if visit.switches_language:
+        return await _asked(visit, template)
+    match visit.typed.get("sure", ""):
+        case "no":
+            return visit.redirect(_path(visit))
+        case "yes":
+            try:
+                await send()
+            except Refusal as refusal:
+                if refusal.code is not grpc.StatusCode.FAILED_PRECONDITION:
+                    raise
+                return await _asked(visit, template, 422, general=[refusal.text])
+            return visit.redirect(done)
+    return await _asked(visit, template, 422, errors={"sure": missing})
 
 
 async def show_dismissed(visit: Visit) -> Response:

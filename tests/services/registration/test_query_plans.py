@@ -54,6 +54,7 @@ from services.runtime.data.rate_limits import sweep_limits
 from services.runtime.rpc.errors import Refusal
 from tests.conftest import running_postgres
 from tests.support.query_plans import Plans, filled
+from tests.support.registration_forms import child_form
 from tests.support.registration_service import timestamp
 
 _HALF_IN_ONE_UNIT = "'un' || CASE WHEN n % 2 = 0 THEN 1 ELSE 1 + n % 1000 END"
@@ -135,7 +136,18 @@ async def test_every_sweep_goes_by_an_index(engine: AsyncEngine, sweep: str) -> 
     assert await plans.wrong() == []
 
 
+_SAVE = pb.PrepareRegistrationRequest(
+    request_id="0f8fad5b-d9cb-469f-a165-70867728950e",
+    unit_id="un7",
+    account_id="ac7",
+    form=child_form(),
+    birth_date=to_proto_date(helsinki_day(now()) - timedelta(days=9 * 365)),
+)
+"""Asks, besides, whose guardian has the same address (R40)."""
+
 CALLS = [
+    _SAVE,
+    pb.ListSameGuardianRequest(unit_id="un7", email="huoltaja@example.org"),
     pb.ListRegistrationsRequest(unit_id="un7", page_size=50),
     pb.ListRegistrationsRequest(unit_id="un7", page_size=50, stage=STAGE_WAITING_FOR_CONSENT),
     pb.LookUpPersonRequest(person_id="pe777", unit_id="un7"),

@@ -364,10 +364,8 @@ _READING = _NOTHING_REQUIRED | {
 def expected(rpc: str, wrong: Wrong) -> str | Answer:
     """What a wrong request is answered with: the reason for its one wrong field, or something else."""
     holder, _, part = wrong.field.rpartition(".")
-    if wrong.field.startswith(_OTHER_GUARDIAN):
-        # The form's consent is on paper: nobody else is asked, whatever is wrong with them.
-        # What may be, is in tests/unit/registrations/test_registration_rules.py.
-        return FINE
+    if wrong.field.startswith(_OTHER_GUARDIAN) and rpc not in _MASKED:
+        return _answer_of_other_guardian(wrong, part)
     if wrong.field.partition(".")[0] == _WITHOUT_CODE:
         return _answer_without_code(wrong, part)
     if rpc in _MASKED and holder.partition(".")[0] == "form" and wrong.field != _MASKED[rpc]:
@@ -388,6 +386,22 @@ def _answer_without_code(wrong: Wrong, part: str) -> str | Answer:
     birth_date, reason = ("REQUIRED", "UNKNOWN_VALUE") if part == "reason" else ("INVALID_DATE", "REQUIRED")
     fields = ((f"{_WITHOUT_CODE}.birth_date", birth_date), (f"{_WITHOUT_CODE}.reason", reason))
     return Answer("INVALID_ARGUMENT", birth_date, fields)
+
+
+def _answer_of_other_guardian(wrong: Wrong, part: str) -> str | Answer:
+    """The consent is on paper, so nobody else is asked: told as soon as another guardian is given at all."""
+    if wrong.field == _OTHER_GUARDIAN:
+        return FINE
+    reasons = {"too long": "TOO_LONG"}
+    if part in {"full_name", "relation"}:
+        reasons |= dict.fromkeys(("control", "nul"), "FORBIDDEN_CHARACTERS")
+    name, found = f"{_OTHER_GUARDIAN}.full_name", reasons.get(wrong.how)
+    fields = [(_OTHER_GUARDIAN, "OTHER_GUARDIAN_NOT_ASKED"), (name, "REQUIRED")]
+    if found and wrong.field == name:
+        fields[1] = (name, found)
+    elif found:
+        fields.append((wrong.field, found))
+    return Answer("INVALID_ARGUMENT", "OTHER_GUARDIAN_NOT_ASKED", tuple(fields))
 
 
 def test_no_rpc_is_left_out() -> None:
