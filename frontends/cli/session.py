@@ -10,6 +10,8 @@ from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from typer.core import TyperGroup
+from typing_extensions import override
 
 from frontends.cli.console import FAILED, WRONG_USE
 from frontends.cli.layouts import TEXTS
@@ -273,8 +275,24 @@ def call(
         raise typer.Exit(FAILED) from None
 
 
+class _Group(TyperGroup):
+    """Says of its own options, given behind a command, where they belong."""
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            # Typer has no public name for the exception of an unknown option.
+            name = getattr(error, "option_name", None)
+            if any(name in param.opts for param in self.params):
+                right = f"{ctx.command_path} {name} … {ctx.invoked_subcommand}"
+                error.message += f". It stands before the command's name: {right}"
+            raise
+
+
 def group(options: Callable[..., None] = account_options) -> typer.Typer:
     """A group of commands; `options` is the callback with the options before the command."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False)
+    app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False)
     app.callback()(options)
     return app
