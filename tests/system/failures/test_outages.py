@@ -11,6 +11,7 @@ from deploy.local.stack import Stack
 from frontends.client import new_request_id
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED, STAGE_WITHDRAWN, Registration
 from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
+from tests.conftest import Amount
 from tests.system.conftest import Api
 from tests.system.support.careful_callers import (
     accept_through,
@@ -36,7 +37,7 @@ from tests.system.support.registering import (
 OUTAGE = 2.5
 """Seconds."""
 
-SAVES, CALLERS = 30, 6
+CALLERS = 6
 
 OF_AN_ADULT = {"credentials": 1, "welcome": 1}
 OF_A_CHILD = {
@@ -124,9 +125,10 @@ async def test_who_calls_in_a_long_outage_is_told(stack: Stack, api: Api, mails:
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])
 async def test_postgresql_is_restarted_under_load(
-    stack: Stack, api: Api, mails: MailCounter, how: str
+    stack: Stack, api: Api, mails: MailCounter, amount: Amount, how: str
 ) -> None:
-    persons = [adult() for _ in range(SAVES)]
+    saves = amount(30, soak=300)
+    persons = [adult() for _ in range(saves)]
     waiting = iter(persons)
     saved: list[Registration] = []
 
@@ -140,7 +142,7 @@ async def test_postgresql_is_restarted_under_load(
         await stack.stop_component("postgres")
     else:
         await stack.kill_component("postgres")
-    assert len(saved) < SAVES
+    assert len(saved) < saves
     await stack.start_component("postgres")
     await asyncio.gather(*callers)
 
@@ -148,4 +150,4 @@ async def test_postgresql_is_restarted_under_load(
         await reaches(api.registrar, registration.name, STAGE_WELCOMED)
     names = [await only_registration(stack, person) for person in persons]
     assert sorted(names) == sorted(registration.name for registration in saved)
-    assert [mails.templates(person) for person in persons] == [OF_AN_ADULT] * SAVES
+    assert [mails.templates(person) for person in persons] == [OF_AN_ADULT] * saves
