@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
+from typing_extensions import override
 
 from liity.workflows.v1.feedback_workflow_pb2 import (
     FEEDBACK_NOTICE_KIND_NEW,
@@ -18,11 +19,11 @@ from liity.workflows.v1.feedback_workflow_pb2 import (
     FeedbackWorkflowResult,
 )
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
-from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import FeedbackWorkflowNames
 from workflows.feedback.activities import FeedbackActivities
+from workflows.support.answers import AwaitsAnswer
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated, show
+from workflows.support.operators import show
 from workflows.support.steps import insist, quick_step
 
 _LOST_SIGNAL = timedelta(days=30)
@@ -30,7 +31,7 @@ _LOST_SIGNAL = timedelta(days=30)
 
 
 @workflow.defn(name=FeedbackWorkflowNames.WORKFLOW)
-class FeedbackWorkflow(Operated):
+class FeedbackWorkflow(AwaitsAnswer):
     """Keeps the law's 14 days for one feedback. Neither its text nor the answer's enters the history."""
 
     @workflow.init
@@ -38,15 +39,14 @@ class FeedbackWorkflow(Operated):
         self._feedback_id = input.feedback_id
         self._plan = FeedbackPlan()
         self._plan.CopyFrom(input.plan)
-        self._told_answered = False
         self._is_gone = False
         self._mails = BackgroundMails()
 
     @workflow.run
     async def run(self, input: FeedbackWorkflowInput) -> FeedbackWorkflowResult:  # noqa: A002, ARG002
         """Mails customer service and the sender, reminds, escalates, and mails the answer."""
-        await self._look()
-        if self._is_open:
+        await self.look()
+        if self.is_open:
             self._tell(FEEDBACK_NOTICE_KIND_NEW, "Notify customer service")
             self._mail_sender(FeedbackActivities.confirm_feedback, "Confirm the receipt to the sender")
             await self._await_the_answer()
@@ -62,44 +62,28 @@ class FeedbackWorkflow(Operated):
         reminder, deadline = self._plan.reminder_time.ToDatetime(UTC), self._plan.deadline.ToDatetime(UTC)
         self._show("Waits for customer service", deadline)
         if reminder > workflow.now():
-            if await self._answered_by(reminder, "Feedback: reminder"):
+            if await self.answered_by(reminder, "Feedback: reminder"):
                 return
             self._tell(FEEDBACK_NOTICE_KIND_REMINDER, "Remind customer service")
-        if await self._answered_by(deadline, "Feedback: deadline"):
+        if await self.answered_by(deadline, "Feedback: deadline"):
             return
         self._tell(FEEDBACK_NOTICE_KIND_OVERDUE, "Tell customer service: overdue")
         self._mail_sender(FeedbackActivities.tell_feedback_late, "Notify the sender: the answer is late")
         self._show("Overdue: waits for customer service", None)
         # The daily digest of the work list reminds from now on.
-        while not await self._answered_by(workflow.now() + _LOST_SIGNAL, "Feedback: overdue"):
+        while not await self.answered_by(workflow.now() + _LOST_SIGNAL, "Feedback: overdue"):
             pass
 
-    async def _answered_by(self, moment: datetime, summary: str) -> bool:
-        """Waits until a moment. Whether the feedback was answered or erased by then."""
-        while workflow.now() < moment:
-            try:
-                await workflow.wait_condition(
-                    lambda: self._told_answered or self._is_long,
-                    timeout=max(moment - workflow.now(), timedelta(0)),
-                    timeout_summary=OperatorText(summary),
-                )
-            except TimeoutError:
-                break
-            await self._look()
-            if not self._is_open:
-                return True
-            if self._is_long:
-                await workflow.wait_condition(self._mails.all_sent)
-                # The next run repeats no mail: each has its key.
-                workflow.continue_as_new(
-                    FeedbackWorkflowInput(feedback_id=self._feedback_id, plan=self._plan)
-                )
-        await self._look()
-        return not self._is_open
+    @override
+    async def go_on_in_new_run(self) -> None:
+        await workflow.wait_condition(self._mails.all_sent)
+        # The next run repeats no mail: each has its key.
+        workflow.continue_as_new(FeedbackWorkflowInput(feedback_id=self._feedback_id, plan=self._plan))
 
-    async def _look(self) -> None:
+    @override
+    async def look(self) -> None:
         """Reads the feedback: a signal of its answer may have been lost."""
-        self._told_answered = False
+        self.told_answered = False
         looking = "Read the feedback's status"
         looked = await insist(
             lambda: quick_step(FeedbackActivities.look_at_feedback, self._step(), looking), looking
@@ -125,15 +109,11 @@ class FeedbackWorkflow(Operated):
     @workflow.signal(name=FeedbackWorkflowNames.ANSWERED)
     def answered(self, answered: FeedbackAnswered) -> None:  # noqa: ARG002
         """Reads the feedback: it may be answered. From Temporal UI or CLI `{}` is enough."""
-        self._told_answered = True
+        self.told_answered = True
 
     @property
-    def _is_long(self) -> bool:
-        """Whether the run nears the limit of its history."""
-        return workflow.info().is_continue_as_new_suggested()
-
-    @property
-    def _is_open(self) -> bool:
+    @override
+    def is_open(self) -> bool:
         return not self._is_gone and not self._plan.answered
 
     def _step(self) -> FeedbackStep:
@@ -147,5 +127,5 @@ class FeedbackWorkflow(Operated):
             note,
             f"Feedback `{self._plan.reference}`. Customer service answers it in the work list.",
             deadline,
-            signals=[FeedbackWorkflowNames.ANSWERED] if self._is_open else (),
+            signals=[FeedbackWorkflowNames.ANSWERED] if self.is_open else (),
         )

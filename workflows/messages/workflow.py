@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
+from typing_extensions import override
 
 from liity.v1.message_service_pb2 import MESSAGE_STATE_CLOSED, MESSAGE_STATE_LAPSED, MESSAGE_STATE_OPEN
 from liity.workflows.v1.message_workflow_pb2 import (
@@ -19,8 +20,9 @@ from liity.workflows.v1.registration_workflow_pb2 import MailStepResult
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import MessageWorkflowNames
 from workflows.messages.activities import MessageActivities
+from workflows.support.answers import AwaitsAnswer
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated, show
+from workflows.support.operators import show
 from workflows.support.steps import insist, quick_step
 
 _STORING = timedelta(minutes=10)
@@ -28,7 +30,7 @@ _STORING = timedelta(minutes=10)
 
 
 @workflow.defn(name=MessageWorkflowNames.WORKFLOW)
-class MessageWorkflow(Operated):
+class MessageWorkflow(AwaitsAnswer):
     """Coordinates one message (R12, R25). Neither its text nor the answer's enters the history."""
 
     @workflow.init
@@ -36,7 +38,6 @@ class MessageWorkflow(Operated):
         self._message_id = input.message_id
         self._plan = MessagePlan()
         self._plan.CopyFrom(input.plan)
-        self._told_closed = False
         self._is_gone = False
         self._mails = BackgroundMails()
 
@@ -44,7 +45,7 @@ class MessageWorkflow(Operated):
     async def run(self, input: MessageWorkflowInput) -> MessageWorkflowResult:  # noqa: A002, ARG002
         """Mails customer service and the sender, reminds, and mails the sender the outcome."""
         await self._await_the_message()
-        if self._is_open:
+        if self.is_open:
             self._show("Waits for customer service", self._deadline)
             # In the background: an answer must not wait for a mail server.
             self._mail(MessageActivities.tell_customer_service, "Notify customer service")
@@ -65,15 +66,15 @@ class MessageWorkflow(Operated):
 
     async def _await_the_message(self) -> None:
         """Waits until the message is stored: the run is started first, so no message lacks a run."""
-        await self._look()
+        await self.look()
         if self._is_gone:
             with suppress(TimeoutError):
                 await workflow.wait_condition(
-                    lambda: self._told_closed,
+                    lambda: self.told_answered,
                     timeout=_STORING,
                     timeout_summary=OperatorText("Wait until the message is stored"),
                 )
-            await self._look()
+            await self.look()
 
     def _tell_if_it_was_there(self) -> None:
         """Mails the sender of an erased message. A message never stored needs no mail: its call failed."""
@@ -87,7 +88,7 @@ class MessageWorkflow(Operated):
             if moment <= workflow.now():
                 # The mail before was late: skip this reminder.
                 continue
-            if await self._closed_by(moment, "Message: reminder"):
+            if await self.answered_by(moment, "Message: reminder"):
                 return
             step = self._step(f"reminder {number}")
             self._mails.mail(MessageActivities.remind_of_message, step, "Remind customer service")
@@ -95,34 +96,20 @@ class MessageWorkflow(Operated):
                 await workflow.wait_condition(self._mails.all_sent)
         lapse = self._plan.lapse_time.ToDatetime(UTC)
         self._show("Overdue: waits for customer service", lapse)
-        if not await self._closed_by(lapse, "Message: timeout"):
+        if not await self.answered_by(lapse, "Message: timeout"):
             closing = "Close the unanswered message"
             await insist(lambda: quick_step(MessageActivities.lapse_message, self._step(), closing), closing)
-            await self._look()
+            await self.look()
 
-    async def _closed_by(self, moment: datetime, summary: str) -> bool:
-        """Waits until a moment. Whether the message was answered or erased by then."""
-        while workflow.now() < moment:
-            try:
-                await workflow.wait_condition(
-                    lambda: self._told_closed or self._is_long,
-                    timeout=max(moment - workflow.now(), timedelta(0)),
-                    timeout_summary=OperatorText(summary),
-                )
-            except TimeoutError:
-                break
-            await self._look()
-            if not self._is_open:
-                return True
-            if self._is_long:
-                # The next run sends the mails that are missing, none twice.
-                workflow.continue_as_new(MessageWorkflowInput(message_id=self._message_id, plan=self._plan))
-        await self._look()
-        return not self._is_open
+    @override
+    async def go_on_in_new_run(self) -> None:
+        # The next run sends the mails that are missing, none twice.
+        workflow.continue_as_new(MessageWorkflowInput(message_id=self._message_id, plan=self._plan))
 
-    async def _look(self) -> None:
+    @override
+    async def look(self) -> None:
         """Reads the message: a signal of its answer may have been lost."""
-        self._told_closed = False
+        self.told_answered = False
         looking = "Read the message's status"
         looked = await insist(
             lambda: quick_step(MessageActivities.look_at_message, self._step(), looking), looking
@@ -145,7 +132,7 @@ class MessageWorkflow(Operated):
     @workflow.signal(name=MessageWorkflowNames.CLOSED)
     def closed(self, closed: MessageClosed) -> None:  # noqa: ARG002
         """Reads the message: it may be stored or answered. From Temporal UI or CLI `{}` is enough."""
-        self._told_closed = True
+        self.told_answered = True
 
     # State
 
@@ -154,12 +141,8 @@ class MessageWorkflow(Operated):
         return self._plan.status.state
 
     @property
-    def _is_long(self) -> bool:
-        """Whether the run nears the limit of its history."""
-        return workflow.info().is_continue_as_new_suggested()
-
-    @property
-    def _is_open(self) -> bool:
+    @override
+    def is_open(self) -> bool:
         return not self._is_gone and self._state == MESSAGE_STATE_OPEN
 
     @property
@@ -178,5 +161,5 @@ class MessageWorkflow(Operated):
             note,
             f"Message `{self._plan.status.reference}`. Customer service answers it in the work list.",
             deadline,
-            signals=[MessageWorkflowNames.CLOSED] if self._is_open else (),
+            signals=[MessageWorkflowNames.CLOSED] if self.is_open else (),
         )
