@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import grpc
 import structlog
 from starlette.datastructures import FormData, UploadFile
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -71,6 +72,8 @@ class Page:
     """Answers GET and HEAD; changes nothing."""
     send: "View | None" = None
     """Answers POST."""
+    is_of_nobody: bool = False
+    """Whether a POST acts for no session: it needs no token, and works in a browser without cookies."""
     changes_nothing: bool = False
     """Whether a POST changes nothing: such a form needs no token, and works in a browser without cookies."""
     holds_file: bool = False
@@ -261,13 +264,20 @@ class Visit:
     async def _read_form(self) -> Response | None:
         """Reads what was sent. A response if it cannot be from one of our forms."""
         largest = _LARGEST_HELD_FILE if self.page.holds_file else _LARGEST_FIELD
-        form: FormData = await self.request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=largest)
+        try:
+            form: FormData = await self.request.form(
+                max_files=1, max_fields=_MOST_FIELDS, max_part_size=largest
+            )
+        except ClientDisconnect:
+            # Its sender is gone, or so slow that the server has given up.
+            raise HTTPException(408) from None
         self.typed = {name: value for name, value in form.multi_items() if isinstance(value, str)}
         self.files = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
         if not comes_from_here(self.request, self.site.config.origin):
             log.warning("form from elsewhere", path=self.page.path)
             return self.render("not_from_here.html", 403)
-        if not (self.page.changes_nothing or self._has_form_token() or self._has_link()):
+        needs_token = not (self.page.changes_nothing or self.page.is_of_nobody)
+        if needs_token and not (self._has_form_token() or self._has_link()):
             return self.render("send_again.html", 403, kept=self.kept(), why="old")
         language = self.typed.get("switch_language", "")
         if language in LANGUAGES:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
+import grpc
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
@@ -48,6 +49,8 @@ async def correct(visit: Visit) -> Response:
             try:
                 await correct_at(visit.site.api, visit.call, name, asked.email, confirmed=asked.confirmed)
             except Refusal as refusal:
+                if refusal.code is grpc.StatusCode.UNAUTHENTICATED:
+                    raise
                 refused[f"at.{name}"] = " ".join(refusal.lines())
     return _page(visit, asked, refused) if refused else visit.redirect(asked.next_page)
 

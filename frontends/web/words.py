@@ -25,7 +25,7 @@ from liity.v1.customer_service_pb2 import (
     ProtectedReadReason,
 )
 from liity.v1.message_service_pb2 import MessageContext, MessageState
-from liity.v1.registration_pb2 import ConsentState, MissingCodeReason, Party, Stage
+from liity.v1.registration_pb2 import ConsentState, GuardianAnswer, MissingCodeReason, Party, Stage
 from liity.v1.unit_service_pb2 import UnitKind
 from liity.v1.use_log_service_pb2 import SuspicionRule
 from liity.v1.work_service_pb2 import ClaimFilter, WorkItemKind
@@ -296,6 +296,7 @@ _ENUMS = {
         UnitKind,
         CodeChange,
         CodeOf,
+        GuardianAnswer,
         ProtectedReadReason,
         WorkItemKind,
         ClaimFilter,

@@ -1,6 +1,5 @@
 """HTTP helpers: body of a request, refusals as responses."""
 
-import asyncio
 import math
 
 import grpc
@@ -20,9 +19,6 @@ _STATUSES = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNAVAILABLE: 503,
 }
-
-_PATIENCE = 60
-"""Seconds that a body may take."""
 
 
 def http_status(refusal: Refusal) -> int:
@@ -48,12 +44,11 @@ async def body_of(request: Request, most: int) -> bytes:
     """The whole body. INVALID_ARGUMENT if it ends early or comes too slowly, 413 if longer than `most`."""
     body = bytearray()
     try:
-        async with asyncio.timeout(_PATIENCE):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > most:
-                    raise HTTPException(413)
-    except (TimeoutError, ClientDisconnect):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise HTTPException(413)
+    except ClientDisconnect:
         raise malformed() from None
     return bytes(body)
 

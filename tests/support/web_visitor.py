@@ -37,6 +37,8 @@ class _Reader(HTMLParser):
         self.text = ""
         self.ids: list[str] = []
         self.headings: list[int] = []
+        self.owners: set[str] = set()
+        """The forms that buttons and fields elsewhere on the page name as theirs."""
         self._open: HtmlForm | None = None
         self._textarea = ""
         self._skipped = ""
@@ -56,6 +58,8 @@ class _Reader(HTMLParser):
         if tag == "form":
             self._open = HtmlForm(given.get("action", ""), given.get("method", "get"), given.get("id", ""))
             self.forms.append(self._open)
+        if "form" in given:
+            self.owners.add(given["form"])
         owner = next((each for each in self.forms if each.id == given.get("form", " ")), self._open)
         if owner is not None:
             self._add(owner, tag, given)
@@ -103,6 +107,8 @@ class Seen:
         self.headers = headers
         self.html = html
         read = _Reader(html)
+        gone = read.owners - {form.id for form in read.forms}
+        assert not gone, f"{self.path} has buttons of forms that are not there: {gone}"
         self.forms, self.links, self.title = read.forms, read.links, read.title
         self.text = " ".join(read.text.split())
         self.ids, self.headings = read.ids, read.headings

@@ -36,6 +36,9 @@ _MOST_SHOWN = 100
 _MOST_TICKED = 200
 """The most rows to transfer in one call, and to confirm an address of."""
 
+_TRANSFER, _CONFIRM = _OF_ROWS = ("transfer.", "confirm.")
+"""How the names of the fields about single rows begin."""
+
 _HELD = timedelta(hours=2)
 """How long a checked file can be registered without being chosen again."""
 
@@ -52,6 +55,8 @@ async def send(visit: Visit) -> Response:
     upload = visit.files.get("file")
     if upload is not None and upload.filename:
         content, form = await upload.read(), format_of(upload.filename)
+        # What was ticked is about rows of the file before.
+        visit.typed = {name: value for name, value in visit.typed.items() if not name.startswith(_OF_ROWS)}
         error = "" if content else N_("The file is empty. Choose another.")
     else:
         content, form = _held(visit), CLASS_LIST_FORMAT_CSV
@@ -104,7 +109,7 @@ async def _check(visit: Visit, content: bytes, form: ClassListFormat.ValueType) 
 async def _register(visit: Visit, content: bytes, form: ClassListFormat.ValueType) -> Response:
     skip = visit.typed.get("skip_wrong_rows") == "yes"
     # Another file sent from the same page is another act.
-    transfers, confirmed = _ticked(visit, "transfer."), _ticked(visit, "confirm.")
+    transfers, confirmed = _ticked(visit, _TRANSFER), _ticked(visit, _CONFIRM)
     act = f"{skip} {transfers} {confirmed} {hashlib.sha256(content).hexdigest()}"
     request = RegisterClassListRequest(
         parent=visit.unit,
@@ -129,6 +134,9 @@ def _report(visit: Visit, content: bytes, report: ClassListReport, *, tried: boo
     """What is wrong, and who is known. `tried`: whether the file was to be registered, and was refused."""
     shown = report.errors[:_MOST_SHOWN]
     rows = [(row, list(errors)) for row, errors in groupby(shown, key=lambda error: error.row)]
+    # A row that was ticked is wrong no more: its tick stays, or the next try would miss it.
+    asked = {error.row for error in report.errors if error.reason in guardian_address.REASONS}
+    asked.update(_ticked(visit, _CONFIRM))
     return visit.render(
         "class_lists/report.html",
         422 if tried else 200,
@@ -137,7 +145,7 @@ def _report(visit: Visit, content: bytes, report: ClassListReport, *, tried: boo
         more=len(report.errors) - len(shown) + report.omitted_error_count,
         new=report.standings.new,
         elsewhere=[person for person in report.persons if person.transferable][:_MOST_TICKED],
-        asked=sorted({e.row for e in report.errors if e.reason in guardian_address.REASONS})[:_MOST_TICKED],
+        asked=sorted(asked)[:_MOST_TICKED],
         is_of_headings=bool(report.errors) and not report.row_count,
         can_skip=report.row_count > report.wrong_row_count
         and all(error.reason != REASON_STRAY_QUOTE for error in report.errors),

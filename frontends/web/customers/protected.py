@@ -1,5 +1,7 @@
 """Protected persons (R37): customer service marks them, and reads what is withheld for a reason."""
 
+from urllib.parse import urlencode
+
 import grpc
 from starlette.responses import Response
 
@@ -83,6 +85,8 @@ async def read(visit: Visit) -> Response:
 async def transfer(visit: Visit) -> Response:
     """Moves the person to the unit whose message wishes for it."""
     message = visit.typed.get("of", "")
+    if visit.switches_language:
+        return visit.redirect(f"/protected?{urlencode({'of': message})}")
     request = TransferCustomerRequest(
         parent="/".join(message.split("/")[:2]), request_id=visit.request_id, message=message
     )

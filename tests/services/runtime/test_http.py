@@ -1,7 +1,9 @@
 """The HTTP server that all components share: hostile connections, and its end."""
 
 import asyncio
+import errno
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -148,4 +150,35 @@ async def test_it_listens_where_it_shall(app: Slow, listen: str) -> None:
 async def test_no_address_is_one_clear_line(app: Slow, listen: str) -> None:
     with pytest.raises(SettingsError, match="Cannot listen on"):
         async with serving_http(app, listen):
+            pass
+
+
+async def test_a_body_that_comes_too_slowly_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_BODY_PATIENCE", 0.2)
+    began = b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(began)
+        async with asyncio.timeout(LIMIT):
+            await reader.read()
+    finally:
+        writer.close()
+
+
+async def test_an_address_that_this_machine_lacks_is_passed_over_if_there_are_others(
+    app: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = socket.create_server
+
+    def without_ipv6(address: Any, *, family: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no IPv6 here")
+        return create(address, family=family)
+
+    monkeypatch.setattr(socket, "create_server", without_ipv6)
+    free = free_port()
+    async with serving_http(app, f":{free}"), http_client(f"http://127.0.0.1:{free}") as client:
+        assert (await client.get("/early")).text == "0"
+    with pytest.raises(SettingsError, match="no IPv6 here"):
+        async with serving_http(app, f"[::1]:{free}"):
             pass

@@ -31,3 +31,13 @@ async def test_an_identity_is_confirmed_after_the_question_is_answered(staff: Vi
     decided = await staff.send(page.form, {"sure": "yes"})
     assert decided.path == f"/{saved.name}/decided"
     await reaches(api.staff, saved.name, STAGE_CREDENTIALS_SENT)
+
+
+async def test_another_language_moves_no_protected_person(staff: Visitor) -> None:
+    page = await staff.get("/protected")
+    message = "units/u1/messages/m1"
+    switched = page.form.fields | {"of": message, "switch_language": "sv"}
+    seen = await staff.post("/protected/transfer", switched)
+    assert (seen.status, seen.path) == (200, "/protected")
+    assert seen.form.fields["of"] == message
+    await staff.get("/language/en?to=/home")

@@ -41,8 +41,9 @@ def test_what_is_open_to_anybody_is_known() -> None:
     assert open_pages - of_links == OPEN
 
 
-def test_what_needs_no_token_opens_links_alone() -> None:
+def test_what_needs_no_token_opens_links_or_acts_for_nobody() -> None:
     assert {page.path for page in SENT if page.changes_nothing} == set(LINKS)
+    assert {page.path for page in SENT if page.is_of_nobody} == {"/feedback"}
 
 
 def test_no_address_is_there_twice() -> None:
@@ -91,7 +92,9 @@ async def test_a_form_from_elsewhere_does_nothing(stranger: Visitor, page: Page)
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in SENT if not page.changes_nothing], ids=lambda page: page.path
+    "page",
+    [page for page in SENT if not (page.changes_nothing or page.is_of_nobody)],
+    ids=lambda page: page.path,
 )
 async def test_a_form_without_our_token_is_asked_for_once_more(stranger: Visitor, page: Page) -> None:
     path = address(page)

@@ -119,7 +119,7 @@ async def test_a_decline_is_taken_back_within_the_hour(
 
 
 async def test_the_other_guardian_does_not_agree_and_customer_service_knows_it(
-    api: Api, web: str, mails: MailCounter
+    api: Api, web: str, mails: MailCounter, teacher: Visitor
 ) -> None:
     child, other_address = pupil(), f"{uuid.uuid4().hex}@posti.example"
     child.form.other_guardian.CopyFrom(RelatedPerson(full_name="Ismo Huoltaja", email=other_address))
@@ -147,6 +147,8 @@ async def test_the_other_guardian_does_not_agree_and_customer_service_knows_it(
         assert (await other.send(told.form)).status == 422
         kept = await other.send(told.form, {"sure": "yes"})
         assert "you do not agree" in kept.text
+    shown = await teacher.get(f"/{registration.name}")
+    assert (shown.status, "Does not consent" in shown.text) == (200, True), shown.text
     await mails.wait_for(child, "consent_receipt_dissent")
     explain = ExplainRegistrationRequest(name=registration.name)
     why = await api.teacher.call(api.teacher.registrations.ExplainRegistration, explain)

@@ -161,6 +161,7 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
         changed(adult_row(3), Henkilötunnus=elsewhere.personal_identity_code, **support),
         changed(adult_row(4), Postinumero="100", **support),
         changed(pupil_row(5), **{"Huoltajan sähköposti": "opettaja@koulu.example"}),
+        changed(adult_row(6), Katuosoite="", **support),
     ]
     asks = await teacher.get("/class-lists/new")
     pdf = await teacher.upload(asks.form, b"%PDF-1.7", "luokka.pdf")
@@ -178,10 +179,13 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
     assert refused.status == 422
     assert "The guardian's e-mail address is your own" in refused.text
     confirmed = {"transfer.3": "yes", "confirm.5": "yes"}
-    listed = await teacher.send(refused.form, confirmed, ("act", "register"))
+    wrong_still = await teacher.send(refused.form, confirmed, ("act", "register"))
+    assert (wrong_still.status, "your own" in wrong_still.text) == (422, False)
+    # The tick of a row that is right with it stays.
+    listed = await teacher.send(wrong_still.form, {"skip_wrong_rows": "yes"}, ("act", "register"))
     assert listed.path.startswith(f"/{api.teacher.unit}/classLists/"), listed.text
     counts = (await done(api.teacher, listed.path.strip("/"))).counts
-    assert (counts.registered, counts.transferred, counts.waiting) == (2, 1, 1)
+    assert (counts.registered, counts.transferred, counts.waiting, counts.refused) == (2, 1, 1, 1)
 
 
 async def test_two_tabs_that_renew_the_session_at_once_go_on(teacher: Visitor) -> None:

@@ -66,6 +66,7 @@ def test_the_form_has_every_field_of_the_contract_but_two() -> None:
 
 
 def test_every_value_has_a_word() -> None:
+    assert words.enums().keys() == words._WORDS.keys()
     for name, known in words.enums().items():
         told = {value for value, _ in words.options(name)}
         assert {value.name for value in known.values if value.number} == told
