@@ -61,7 +61,7 @@ class Inbox:
                 await asyncio.to_thread(_require, connection.expunge)
             return len(numbers)
         finally:
-            await asyncio.to_thread(connection.shutdown)
+            await _close(connection)
 
     async def _connected(self) -> imaplib.IMAP4:
         connecting = asyncio.ensure_future(asyncio.to_thread(self._connect))
@@ -70,7 +70,7 @@ class Inbox:
         except asyncio.CancelledError:
             # The thread goes on: what it opens is closed here, for nobody else knows it.
             with suppress(imaplib.IMAP4.error, OSError, ValueError):
-                await asyncio.to_thread((await connecting).shutdown)
+                await _close(await connecting)
             raise
 
     def _connect(self) -> imaplib.IMAP4:
@@ -81,9 +81,10 @@ class Inbox:
             connection = imaplib.IMAP4_SSL(host, port, ssl_context=self._trusted, timeout=_TIMEOUT)
         else:
             connection = imaplib.IMAP4(host, port, timeout=_TIMEOUT)
-            connection.starttls(self._trusted)
         password = settings.bounce_imap_password
         try:
+            if settings.bounce_imap_tls != "tls":
+                connection.starttls(self._trusted)
             connection.login(
                 settings.bounce_imap_username or "", password.get_secret_value() if password else ""
             )
@@ -99,6 +100,11 @@ class Inbox:
         if moment >= self._next_alarm:
             self._next_alarm = moment + _ALARM
         report("reports of undelivered mail cannot be collected", error=type(error).__name__)
+
+
+async def _close(connection: imaplib.IMAP4) -> None:
+    # Shielded: a cancelled call that no thread has begun would never be made.
+    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, connection.shutdown))
 
 
 def _unread(connection: imaplib.IMAP4) -> list[str]:
