@@ -55,6 +55,7 @@ from liity.v1.registration_pb2 import (
     GuardianAnswer,
 )
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
+from services.registration.forms.name_keys import fold, parts
 from services.registration.forms.withholding import holds_address
 from services.runtime.clock import from_proto_date
 from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
@@ -116,14 +117,15 @@ def guardians_of(form: CustomerForm) -> dict[int, RelatedPerson]:
     return first | {OTHER_GUARDIAN: form.other_guardian} if form.HasField("other_guardian") else first
 
 
-def named_guardian(form: CustomerForm, name: str) -> int:
-    """The number of the guardian of a name; 0 if neither of two has it, or both have."""
-    alike = [
-        number
-        for number, person in guardians_of(form).items()
-        if clean_line(person.full_name).casefold() == clean_line(name).casefold()
-    ]
-    return alike[0] if len(alike) == 1 else 0
+def guardians_named(form: CustomerForm, name: str) -> list[int]:
+    """The numbers of the guardians of a name, whichever part of it comes first."""
+    signer = RelatedPerson(full_name=name)
+    return [number for number, person in guardians_of(form).items() if same_name(person, signer)]
+
+
+def same_name(one: RelatedPerson, other: RelatedPerson) -> bool:
+    """Whether two names are the same, whichever part of them comes first."""
+    return sorted(parts(fold(one.full_name))) == sorted(parts(fold(other.full_name)))
 
 
 def consent_is_given(answers: Mapping[int, GuardianAnswer.ValueType], *, both_needed: bool) -> bool:

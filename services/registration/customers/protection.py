@@ -232,6 +232,18 @@ async def keep(connection: AsyncConnection, person_id: str, withheld: CustomerFo
     await connection.execute(_PUT, row)
 
 
+async def locked(connection: AsyncConnection, person_id: str) -> bool:
+    """Whether a person is protected. Locks the customer: nobody marks it before the transaction ends."""
+    await connection.execute(_LOCK_CUSTOMER, {"person": person_id})
+    return await connection.scalar(_GET, {"person": person_id}) is not None
+
+
+async def holds(connection: AsyncConnection, person_id: str, withheld: CustomerForm) -> bool:
+    """Whether all of this is withheld already."""
+    before = from_json(await connection.scalar(_GET, {"person": person_id}) or {})
+    return replaced(before, withheld) == before
+
+
 async def _person(connection: AsyncConnection, named: PersonOfUnit) -> str:
     field = named.WhichOneof("key") or ""
     statement, reason = _PERSONS[field]

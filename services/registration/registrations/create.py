@@ -159,20 +159,16 @@ class Saving:
         made_before = known["registration_id"] is not None
         if made_before or known["unit_kind"] is None or known["waiting"] or not _is_marked(known):
             return None, form
-        birth_date = proto_dates.birth_date(request.birth_date, helsinki_day(row["created_at"]))
-        withheld = None
-        if form.protected_person or known["is_protected_person"]:
-            form, withheld = withhold(form)
-        row["is_protected"] = withheld is not None
-        row |= _waiting_for_decision(
-            STAGE_WAITING_FOR_REACTIVATION,
-            form,
-            birth_date,
-            helsinki_day(row["created_at"]),
-            proto_dates.moment(request.reactivation_deadline, "reactivation_deadline"),
-        )
+        today = helsinki_day(row["created_at"])
+        birth_date = proto_dates.birth_date(request.birth_date, today)
+        deadline = proto_dates.moment(request.reactivation_deadline, "reactivation_deadline")
         async with self._transactions.begin() as connection:
             await connection.execute(queries.SET_OVER, {"person": request.person_id})
+            withheld = None
+            if await protection.locked(connection, request.person_id) or form.protected_person:
+                form, withheld = withhold(form)
+            row["is_protected"] = withheld is not None
+            row |= _waiting_for_decision(STAGE_WAITING_FOR_REACTIVATION, form, birth_date, today, deadline)
             created = (await connection.execute(queries.CREATE_RETURNING, row)).mappings().first()
             if created is None:
                 # Another Save came first: its registration must not be marked over.

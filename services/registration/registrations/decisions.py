@@ -14,6 +14,7 @@ from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_NOT_FOUND,
     REASON_NOT_WAITING_FOR_DECISION,
+    REASON_ONE_IS_PROTECTED,
     REASON_REGISTRATION_NOT_FOUND,
     REASON_UNDO_REMOVAL_FIRST,
     REASON_UNIT_CLOSED,
@@ -31,6 +32,7 @@ from services.registration.customers import begin as customer_begin
 from services.registration.customers.transfers import transfer
 from services.registration.db.mapping import consent_row, to_message
 from services.registration.db.models import customers, units
+from services.registration.db.protected import is_protected
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
@@ -47,7 +49,7 @@ _ACTIONS = {
 
 _CLOSED = select(units.c.closed_at).where(units.c.unit_id == bindparam("unit"))
 
-_CUSTOMER = select(customers).where(
+_CUSTOMER = select(customers, is_protected(customers.c.person_id).label("is_protected")).where(
     customers.c.customer_id == bindparam("customer"), customers.c.unit_id == bindparam("unit")
 )
 
@@ -113,6 +115,9 @@ async def link(
         raise not_found(REASON_CUSTOMER_NOT_FOUND)
     if customer["state"] != CUSTOMER_STATE_ACTIVE:
         raise failed_precondition(REASON_UNDO_REMOVAL_FIRST)
+    if row["is_protected"] and not customer["is_protected"]:
+        # The registration's mark would end with it (R37).
+        raise failed_precondition(REASON_ONE_IS_PROTECTED)
     if customer["unit_id"] != row["unit_id"]:
         move = TransferCustomerRequest(
             request_id=request.decision_request_id,

@@ -26,6 +26,7 @@ from services.registration.rules import (
     consent_is_declined,
     consent_is_given,
     guardians_of,
+    same_name,
 )
 from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 
@@ -49,6 +50,17 @@ _FORGET_ANSWER = (
 )
 _DELETE = delete(guardians).where(
     _OF_REGISTRATION, guardians.c.guardian == func.any(bindparam("numbers", type_=queries.NUMBERS))
+)
+_FORGET_ADDRESS = delete(guardians).where(
+    _OF_REGISTRATION,
+    _OF_GUARDIAN,
+    # What was answered on paper does not depend on the address.
+    or_(guardians.c.answer.is_(None), guardians.c.link_email.is_not(None)),
+)
+_REACHABLE = (
+    update(guardians)
+    .where(_OF_REGISTRATION, _OF_GUARDIAN)
+    .values(undeliverable_since=None, wrong_recipient_since=None)
 )
 _SET_DECLINE = (
     update(registrations)
@@ -170,7 +182,10 @@ async def take_back(connection: AsyncConnection, row: RowMapping, number: int) -
 async def correct(
     connection: AsyncConnection, row: RowMapping, before: CustomerForm, after: CustomerForm
 ) -> None:
-    """Follows a corrected form: who has another address has answered nothing, and may be reached there."""
+    """Follows a corrected form: who has another address may be reached there, and has answered no link.
+
+    Under another name it is another person, who has answered nothing on paper, either.
+    """
     registration_id = row["registration_id"]
     was, is_now = guardians_of(before), guardians_of(after)
     if len(was) == 1 and row["undeliverable_since"] is not None:
@@ -182,8 +197,15 @@ async def correct(
             row["undeliverable_since"],
             row["wrong_recipient_since"],
         )
-    changed = [number for number in was if number not in is_now or was[number].email != is_now[number].email]
-    await connection.execute(_DELETE, {"registration": registration_id, "numbers": changed})
+    moved = [number for number in was if number not in is_now or was[number].email != is_now[number].email]
+    others = [
+        number for number in moved if number not in is_now or not same_name(was[number], is_now[number])
+    ]
+    await connection.execute(_DELETE, {"registration": registration_id, "numbers": others})
+    for number in moved:
+        of_guardian = {"registration": registration_id, "number": number}
+        await connection.execute(_FORGET_ADDRESS, of_guardian)
+        await connection.execute(_REACHABLE, of_guardian)
     await connection.execute(_SHOW_FAILING, {"registration": registration_id})
     if len(is_now) == 1:
         await connection.execute(_DELETE, {"registration": registration_id, "numbers": [*was]})

@@ -28,9 +28,12 @@ from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import NOT_BEGUN
 
-GET = select(registrations.c.form, registrations.c.birth_date, registrations.c.missing_code_reason).where(
-    registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(NOT_BEGUN)
-)
+GET = select(
+    registrations.c.form,
+    registrations.c.birth_date,
+    registrations.c.missing_code_reason,
+    registrations.c.both_guardians_needed,
+).where(registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(NOT_BEGUN))
 
 _UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
 _UPDATE = (
@@ -59,7 +62,10 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         raise failed_precondition(REASON_NOT_WAITING)
     before = from_json(row["form"])
     after = normalise(apply_mask(before, request.form, request.update_mask))
-    if after == before:
+    shown, withheld = withhold(after) if after.protected_person else (after, None)
+    if shown == before and (
+        withheld is None or await protection.holds(connection, row["person_id"], withheld)
+    ):
         # Nothing to change: the request is repeated, or equals the stored form.
         return _answer(row, before)
     if request.etag != etag_of(before):
@@ -90,15 +96,14 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     if any(answers.values()) or (changes_guardians and row["declined_at"] is not None):
         # Which answers are awaited, and what those given mean, would change after the fact.
         raise invalid([FieldViolation("form.other_guardian", REASON_GUARDIAN_HAS_ANSWERED)])
-    if after.protected_person:
-        after, withheld = withhold(after)
+    if withheld is not None:
         await protection.keep(connection, row["person_id"], withheld)
     # Whether a corrected address works is not known yet.
     is_corrected = (
-        not after.HasField("other_guardian") and after.related_person.email != before.related_person.email
+        not shown.HasField("other_guardian") and shown.related_person.email != before.related_person.email
     )
     change = {
-        "new_form": to_json(after),
+        "new_form": to_json(shown),
         "refused_since": None if is_corrected else row["undeliverable_since"],
         "wrong_since": None if is_corrected else row["wrong_recipient_since"],
         # Whoever declined was not the guardian, who is asked now.
@@ -106,12 +111,12 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         "decline_end": None if is_corrected else row["decline_ends_at"],
     }
     await connection.execute(_UPDATE, by_id | change)
-    if before.HasField("other_guardian") or after.HasField("other_guardian"):
-        await guardians.correct(connection, row, before, after)
+    if before.HasField("other_guardian") or shown.HasField("other_guardian"):
+        await guardians.correct(connection, row, before, shown)
     use = use_row("registration:update", [request.registration_id, row["person_id"]])
     await connection.execute(queries.INSERT_USE, use)
     changed = (await connection.execute(queries.GET, by_id)).mappings().one()
-    return _answer(changed, after)
+    return _answer(changed, shown)
 
 
 def etag_of(form: CustomerForm) -> str:

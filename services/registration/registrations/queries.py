@@ -239,7 +239,6 @@ def _prepare() -> Select[object]:
         _of_customer(customers.c.state, "customer_state"),
         of_person.where(others.c.stage.in_(UNFINISHED), ~others.c.over).label("running"),
         of_person.where(others.c.stage.in_(NOT_BEGUN)).label("waiting"),
-        is_protected(bindparam("person_id")).label("is_protected_person"),
     ).select_from(_one_row().outerjoin(registrations, made_before))
 
 

@@ -15,6 +15,7 @@ from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import (
     REASON_CUSTOMER_HAS_ENDED,
+    REASON_NAME_OF_NEITHER_GUARDIAN,
     REASON_NOT_WAITING,
     REASON_NOT_WAITING_FOR_CONSENT,
     REASON_REGISTRATION_NOT_FOUND,
@@ -48,12 +49,12 @@ from services.registration.registrations.duplicates import possible_duplicates_o
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
     day_of_age,
+    guardians_named,
     guardians_of,
-    named_guardian,
 )
 from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_date
 from services.runtime.guardians import FIRST_GUARDIAN
-from services.runtime.rpc.errors import failed_precondition, invalid, not_found
+from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN, UNFINISHED
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
@@ -132,7 +133,14 @@ class RegistrationServicer(RegistrationServiceServicer):
             raise invalid(errors)
         asked = {"id": request.registration_id}
         row = await row_of(self._autocommit, pending_form.GET, asked) if request.registration_id else None
-        signer = named_guardian(from_json(row["form"]), request.consent.guardian_name) if row else 0
+        if row is None:
+            return pb.CheckConsentResponse()
+        form = from_json(row["form"])
+        signers = guardians_named(form, request.consent.guardian_name)
+        if row["both_guardians_needed"] and form.HasField("other_guardian") and not signers:
+            # Whose consent it is decides whose is still awaited.
+            raise invalid([FieldViolation("consent.guardian_name", REASON_NAME_OF_NEITHER_GUARDIAN)])
+        signer = signers[0] if len(signers) == 1 else 0
         return pb.CheckConsentResponse(guardian=signer)
 
     @override

@@ -27,7 +27,7 @@ from services.registration.rules import (
     consent_is_declined,
     consent_is_given,
     form_violations,
-    named_guardian,
+    guardians_named,
 )
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import FieldViolation
@@ -430,6 +430,7 @@ def test_what_the_answers_of_two_guardians_make_of_the_consent(
 
 def test_who_signed_is_told_by_the_name() -> None:
     form = changed(child_form(), other_guardian=OTHER)
-    assert named_guardian(form, " ismo  HUOLTAJA ") == 2
-    assert named_guardian(form, form.related_person.full_name) == 1
-    assert named_guardian(form, "Joku Muu") == 0
+    assert guardians_named(form, " ismo  HUOLTAJA ") == [2]
+    assert guardians_named(form, "Huoltaja, Ismo") == [2]
+    assert guardians_named(form, form.related_person.full_name) == [1]
+    assert guardians_named(form, "Joku Muu") == []

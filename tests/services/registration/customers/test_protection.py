@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from sqlalchemy import text
 
 from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1 import message_service_pb2 as message_pb
@@ -19,14 +20,17 @@ from liity.v1.customer_service_pb2 import (
     PROTECTED_READ_REASON_POSTAL_DELIVERY,
     ProtectedDetails,
 )
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_YET_GIVEN
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from tests.services.registration.customers import test_merging as merging
 from tests.services.registration.customers.test_transfers import asked, check, move
+from tests.services.registration.registrations.test_waiting_forms import correct, form_of
 from tests.support.registration_forms import adult_form, changed, child_form
 from tests.support.registration_service import Service, birth_of_child, refusal, violations
 
 _UNIT = "Salainen kirjasto"
+_BLOCKED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 _SECRETS = ("Esimerkkikuja", "00100", "Helsinki", "Espoo", "401234567", "Lukee mieluiten", _UNIT)
 
 
@@ -167,6 +171,69 @@ async def test_an_ended_protected_customer_who_comes_back_stays_protected(
     assert "Uusikuja" not in str(again)
     told = await details(service, of(other.unit_id, customer_id=customer.customer_id))
     assert told.address.street_address == "Uusikuja 9"
+
+
+async def test_a_repeated_correction_of_a_protected_person_that_waits_is_done_once(
+    service: Service, unit: Unit
+) -> None:
+    form = protected_form(child_form())
+    waiting = (await service.create(unit.unit_id, form, birth_date=birth_of_child())).registration
+    read = await form_of(service, waiting)
+    paths = "related_person.email", "phone"
+    for _ in range(2):
+        updated = await correct(
+            service, waiting, read, *paths, related_person__email="k@koti.example", phone="+358501111111"
+        )
+        assert not updated.HasField("changed_meanwhile")
+    # Another telephone number is a correction, though nothing of it is shown.
+    await correct(service, waiting, await form_of(service, waiting), "phone", phone="+358502222222")
+    person = of(unit.unit_id, registration_id=waiting.registration_id)
+    assert (await details(service, person)).phone == "+358502222222"
+
+
+async def test_no_decision_takes_the_protection_away(service: Service, unit: Unit) -> None:
+    known = await service.customer(unit.unit_id)
+    waiting = (
+        await service.create(
+            unit.unit_id, protected_form(adult_form()), missing_code_reason=MISSING_CODE_REASON_NOT_YET_GIVEN
+        )
+    ).registration
+    assert await refusal(service.link(waiting.registration_id, known)) == (
+        "FAILED_PRECONDITION",
+        "ONE_IS_PROTECTED",
+    )
+    await mark(service, of(unit.unit_id, customer_id=known.customer_id))
+    marked = await service.get_customer(known.customer_id)
+    await service.link(waiting.registration_id, marked)
+    assert (await service.get_customer(known.customer_id)).form.protected_person
+
+
+async def test_who_is_marked_while_coming_back_stays_protected(service: Service, unit: Unit) -> None:
+    customer = await service.customer(unit.unit_id)
+    person = of(unit.unit_id, customer_id=customer.customer_id)
+    await service.mark(customer.customer_id)
+    other = await service.unit("Toinen kirjasto")
+    form = adult_form()
+    form.address.street_address = "Uusikuja 9"
+    async with service.engine.begin() as connection:
+        # Both wait for the customer's row, the mark first.
+        lock = text("SELECT * FROM customers WHERE customer_id = :customer FOR UPDATE")
+        await connection.execute(lock, {"customer": customer.customer_id})
+        marking = asyncio.create_task(mark(service, person))
+        await blocked(service, 1)
+        saving = asyncio.create_task(service.create(other.unit_id, form, person_id=customer.person_id))
+        await blocked(service, 2)
+    await marking
+    saved = (await saving).registration
+    assert saved.is_protected
+    assert not (await form_of(service, saved)).form.HasField("address")
+
+
+async def blocked(service: Service, count: int) -> None:
+    """Waits until so many statements wait for a lock."""
+    async with asyncio.timeout(30):
+        while len(await service.rows(_BLOCKED)) < count:
+            await asyncio.sleep(0.02)
 
 
 async def test_customer_service_alone_moves_a_protected_person(service: Service, unit: Unit) -> None:

@@ -87,6 +87,44 @@ async def test_each_address_fails_and_is_corrected_by_itself(
     assert await violations(removal) == {"form.other_guardian": "GUARDIAN_HAS_ANSWERED"}
 
 
+async def test_a_paper_stays_when_only_the_address_is_corrected(service: Service, unit: Unit) -> None:
+    saved = {"birth_date": birth_of_child(), "both_guardians_needed": True}
+    waiting = (await service.create(unit.unit_id, both(), **saved)).registration
+
+    async def consent(guardian: int, method: pb.ConsentEvidence.Method.ValueType) -> None:
+        evidence = pb.ConsentEvidence(method=method)
+        activate = pb.ActivateRegistrationRequest(
+            registration_id=waiting.registration_id, consent=evidence, guardian=guardian
+        )
+        await service.worker.call(service.changes.ActivateRegistration, activate)
+
+    async def answers() -> dict[int, int]:
+        return {
+            state.guardian: state.answer for state in (await service.get(waiting.registration_id)).guardians
+        }
+
+    async def give(guardian: str, **fields: str) -> None:
+        read = await form_of(service, waiting)
+        paths = [f"{guardian}.{name}" for name in fields]
+        named = {f"{guardian}__{name}": value for name, value in fields.items()}
+        assert not (await correct(service, waiting, read, *paths, **named)).HasField("changed_meanwhile")
+
+    wrong = pb.MarkWrongRecipientRequest(registration_id=waiting.registration_id, guardian=2)
+    await service.worker.call(service.changes.MarkWrongRecipient, wrong)
+    await consent(2, pb.ConsentEvidence.METHOD_RECORDED)
+    await give("other_guardian", email="i@koti.example")
+    assert (await answers())[2] == life.GUARDIAN_ANSWER_CONSENTS
+    assert failing(await service.get(waiting.registration_id)) == []
+    # Under another name it is another person, who has signed nothing.
+    await give("other_guardian", full_name="Aapo Toinen", email="a@koti.example")
+    assert life.GUARDIAN_ANSWER_CONSENTS not in (await answers()).values()
+    # Whoever answered by the link may have been anybody at the wrong address.
+    await consent(1, pb.ConsentEvidence.METHOD_LINK)
+    assert (await answers())[1] == life.GUARDIAN_ANSWER_CONSENTS
+    await give("related_person", email="k@koti.example")
+    assert life.GUARDIAN_ANSWER_CONSENTS not in (await answers()).values()
+
+
 async def test_papers_of_both_are_recorded_one_after_the_other(service: Service, unit: Unit) -> None:
     saved = {"birth_date": birth_of_child(), "both_guardians_needed": True}
     waiting = (await service.create(unit.unit_id, both(), **saved)).registration
@@ -95,6 +133,11 @@ async def test_papers_of_both_are_recorded_one_after_the_other(service: Service,
     check = pb.CheckConsentRequest(consent=consent, registration_id=waiting.registration_id)
     checked = await service.gateway.call(service.reads.CheckConsent, check)
     assert checked.guardian == 2
+    # Counted for the guardian who is still awaited, a third person's name would be a consent nobody gave.
+    check.consent.guardian_name = "Joku Muu"
+    assert await violations(service.gateway.call(service.reads.CheckConsent, check)) == {
+        "consent.guardian_name": "NAME_OF_NEITHER_GUARDIAN"
+    }
     evidence = pb.ConsentEvidence(method=pb.ConsentEvidence.METHOD_RECORDED, guardian_name="Ismo Huoltaja")
     activate = pb.ActivateRegistrationRequest(
         registration_id=waiting.registration_id, consent=evidence, guardian=2
