@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 import structlog
 
@@ -25,10 +26,15 @@ from tests.support.program import Program
 
 
 def pytest_configure() -> None:
-    """Has what services log here written plainly: tracebacks with all their values take seconds each."""
+    """Has logs written plainly, as tracebacks with all values take seconds; examples have no deadline."""
     *processors, _ = structlog.get_config()["processors"]
     renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*processors, renderer])
+    # No test asserts a duration: beside others an example may take seconds.
+    hypothesis.settings.register_profile(
+        "liity", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("liity")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

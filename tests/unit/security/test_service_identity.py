@@ -107,7 +107,7 @@ def test_what_is_no_token_of_ours_is_refused(keys_dir: Path) -> None:
         assert refused(keys_dir, token), token
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
 def test_no_text_gets_through_or_breaks_anything(keys_dir: Path, text: str) -> None:
     for token in (text, f"{text}.{text}.{text}"):
