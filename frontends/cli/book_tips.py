@@ -34,7 +34,7 @@ def edit(
     """Replaces the tips in one language. Refused if they have been edited since they were shown."""
     try:
         given = ParseDict(json.loads(file.read_text("utf-8")), BookTips())
-    except (json.JSONDecodeError, ParseError) as error:
+    except (ValueError, ParseError) as error:
         raise typer.BadParameter(f"{file} holds no book tips as `show` prints them: {error}") from None
 
     async def replace(api: ApiClient) -> BookTips:

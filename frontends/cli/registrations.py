@@ -1,10 +1,12 @@
 """`liity registrations`: work with registrations, for staff and registrars, through the public API."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from google.protobuf import descriptor_pool
 from google.protobuf.json_format import Parse, ParseError
 
 from frontends.cli import example_forms, render
@@ -188,7 +190,18 @@ def _form_in(file: Path) -> CustomerForm:
         # The parser lists the fields in another spelling than `form` prints.
         why, unknown, _ = str(error).partition(" Available Fields")
         fields = f" The fields are {', '.join(CustomerForm.DESCRIPTOR.fields_by_name)}" if unknown else ""
-        raise typer.BadParameter(f"{file} holds no form as `form` prints it: {why}{fields}") from None
+        raise typer.BadParameter(
+            f"{file} holds no form as `form` prints it: {why}{fields}{_values(why)}"
+        ) from None
+
+
+def _values(why: str) -> str:
+    """The values that an enum has, if the parser complains of another one."""
+    named = re.search(r"for enum type ([\w.]+\w)", why)
+    if named is None:
+        return ""
+    values = descriptor_pool.Default().FindEnumTypeByName(named[1]).values_by_name
+    return f" The values are {', '.join(values)}"
 
 
 def _missing_code(birth_date: datetime | None, reason: str) -> MissingPersonalIdentityCode:

@@ -56,6 +56,13 @@ def test_an_unknown_field_of_a_form_names_the_fields_as_they_are_printed(tmp_pat
     assert "firstNames" not in str(refused.value)
 
 
+def test_an_unknown_value_of_a_form_names_the_values(tmp_path: Path) -> None:
+    file = tmp_path / "form.json"
+    file.write_text('{"school_support": "SPECIAL"}', "utf-8")
+    with pytest.raises(typer.BadParameter, match="SCHOOL_SUPPORT_INTENSIFIED, SCHOOL_SUPPORT_SPECIAL"):
+        _form_in(file)
+
+
 def test_an_empty_personal_identity_code_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(" \n"))
     with pytest.raises(typer.Exit):
