@@ -5,6 +5,7 @@ the IDs go. So an erasure that is not in the ledger yet can be repeated whole, a
 that registration refuses never gets there, and nobody is erased by mistake after a backup was restored.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from liity.identity.v1 import person_service_pb2 as identity_pb2
@@ -43,6 +44,8 @@ class Erasure:
         The person's data goes first, so that no activity mails them any more. The IDs of their registrations,
         by which mail and links are found, go last.
         """
+        # An erasure that cannot be recorded must not begin.
+        await asyncio.to_thread(self._ledger.require_writable)
         erase = ErasePersonRequest(person_id=person_id, only_if_ended=only_if_ended)
         erased = await self._registration.call(self._personal_data.ErasePerson, erase)
         subject_ids = sorted({*erased.registration_ids, *registration_ids})
