@@ -178,6 +178,7 @@ def create_steps(
         registering.remind_of_consent,
         registering.tell_wrong_recipient,
         registering.mail_receipt,
+        registering.mail_dissent_receipt,
         registering.tell_consent_given,
         registering.tell_consent_outgrown,
         registering.tell_consent_not_given,
@@ -214,6 +215,10 @@ def create_steps(
         messages.tell_answered,
         messages.tell_lapsed,
         messages.tell_erased,
+        feedback.tell_of_feedback,
+        feedback.confirm_feedback,
+        feedback.tell_feedback_late,
+        feedback.mail_feedback_answer,
         closing.tell_unit_closed,
         closing.tell_unit_took_over,
     ]

@@ -9,7 +9,7 @@ from deploy.admin.audit_chain import Database, DatabaseTlsCa, DatabaseUrl, datab
 from deploy.ending import ending_clearly
 from frontends.cli.console import FAILED
 from services.registration.audit.anchors import Anchor
-from services.registration.audit.restores import NothingLost, enter_restore
+from services.registration.audit.restores import GrownOver, NothingLost, enter_restore
 
 app = typer.Typer(add_completion=False)
 
@@ -26,7 +26,8 @@ def restored(
     """Enters in the log of use that a restored backup has cut off its end.
 
     `liity audit verify --anchor` then accepts that exactly this link is missing. Needs the role of the
-    service. May be repeated. Exit code 1 if the link is not lost.
+    service, before anything is written to the log. May be repeated. Exit code 1 if the link is not lost, or
+    the log has grown over its place.
     """
     lost = parsed(anchor)
     with ending_clearly():
@@ -35,6 +36,13 @@ def restored(
             asyncio.run(_enter(database, lost))
         except NothingLost:
             typer.echo(f"Link {lost.sequence} is in the log of use: no restore has cut it off.", err=True)
+            raise typer.Exit(FAILED) from None
+        except GrownOver:
+            typer.echo(
+                f"The log of use has another link {lost.sequence} by now: whether a restore or somebody has"
+                " changed it cannot be told, and it is not excused.",
+                err=True,
+            )
             raise typer.Exit(FAILED) from None
     typer.echo("Entered. `liity audit verify` shows it from now on.")
 

@@ -63,6 +63,8 @@ class Message(Base):
     """Whether the last refusal spoke of us and not of the address."""
     recipient_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     """A hash of the mail's ID and its address: tells whether an address is the one that a bounce is about."""
+    recipient_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    """A hash of the subject and its address: tells whether two mails about one subject went to the same."""
     return_secret: Mapped[str | None] = mapped_column(String(13))
     """What the envelope sender of this mail holds besides its ID, so that nobody else can write a bounce."""
     returned_time: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

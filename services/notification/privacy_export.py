@@ -17,6 +17,7 @@ DELIVERIES = Kind(
         "request_id": "names a call of the system's own",
         "lease_until": "a lock of the system's own",
         "recipient_digest": "a hash of the address, which the form tells",
+        "recipient_key": "a hash of the address, which the form tells",
         "return_secret": "a password of the system's own",
         "settle_time": "of the system's own work",
         "origin": "sealed: by it a mail is sent again, and it tells nothing that the form does not",

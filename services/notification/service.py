@@ -23,7 +23,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.work_service_pb2 import DELIVERY_REPORT_OUTCOME_NOTHING, MailFigures
 from services.notification.book_tips.store import BookTipsStore
-from services.notification.mail.addresses import recipient
+from services.notification.mail.addresses import recipient, recipient_key
 from services.notification.mail.bounces import Bounces
 from services.notification.mail.deliveries import DeliveryRow, MessageStore
 from services.notification.mail.hold import Hold
@@ -212,7 +212,13 @@ class NotificationService(NotificationServiceServicer):
         # As the caller knows the address: the mail server is told its domain in ASCII.
         digest = recipient_digest(request_id, request.recipient_email)
         claimed = await self._store.claim(
-            request_id, subject_id, template, self._lease, digest, request.origin
+            request_id,
+            subject_id,
+            template,
+            self._lease,
+            digest,
+            recipient_key(subject_id, address),
+            request.origin,
         )
         if claimed is None:
             return await self._finished_before(key)

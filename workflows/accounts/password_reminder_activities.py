@@ -95,7 +95,7 @@ class PasswordReminderActivities:
                 else:
                     await self._remind_of_link(step, details, link, customer.recipient)
             except Refusal as refusal:
-                if not is_permanent(refusal.code):
+                if refusal.code is not grpc.StatusCode.RESOURCE_EXHAUSTED and not is_permanent(refusal.code):
                     raise
                 # The address has reached its daily limit of mail, or the link has ended in this moment.
                 activity.logger.warning("nobody told of an unused link: %s", refusal.summary)

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 _FILES = "erasures-*.jsonl"
 
 
-Kind = Literal["person", "registration"]
+Kind = Literal["person", "registration", "linked"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,10 @@ class Erased:
     """What was erased."""
 
     kind: Kind
-    """A person in every service, or an ended registration of somebody who remains a customer."""
+    """A person in every service, or an ended registration of somebody who remains a customer.
+
+    Linked: a person who was made for a registration that is another customer's by now.
+    """
     person_id: str
     registration_ids: tuple[str, ...]
     """By which notification and identity know mail and links."""

@@ -69,6 +69,9 @@ class Reapplication:
         if erased.kind == "person":
             await self._erasure.erase_person(erased.person_id, registration_ids=erased.registration_ids)
             return
+        if erased.kind == "linked":
+            await self._erasure.erase_elsewhere(erased)
+            return
         stage = Stage.Value(f"STAGE_{erased.stage}")
         for registration_id in erased.registration_ids:
             end = EndRegistrationRequest(registration_id=registration_id, stage=stage)
@@ -83,8 +86,11 @@ class Reapplication:
         in_registration, in_notification = await asyncio.gather(
             self._in_registration(erased), self._in_notification(erased, moment)
         )
+        if erased.kind == "linked" and in_registration:
+            # The backup has undone the link: the registration waits for its decision again.
+            return []
         # A person whose registration alone has ended stays in identity.
-        in_identity = erased.kind == "person" and erased.person_id not in gone
+        in_identity = erased.kind != "registration" and erased.person_id not in gone
         found: dict[Service, bool] = {
             "identity": in_identity,
             "registration": in_registration,
@@ -93,7 +99,7 @@ class Reapplication:
         return [service for service, is_there in found.items() if is_there]
 
     async def _in_registration(self, erased: Erased) -> bool:
-        if erased.kind == "person":
+        if erased.kind != "registration":
             known = IsPersonKnownRequest(person_id=erased.person_id)
             return (await self._registration.call(self._personal_data.IsPersonKnown, known)).known
         for registration_id in erased.registration_ids:

@@ -98,7 +98,7 @@ class DecisionActivities:
             decision_request_id=step.event_id,
         )
         response = await self._registration.call(self._registrations.LinkRegistration, request)
-        await self._erasure.erase_person(step.person_id)
+        await self._erasure.erase_person(step.person_id, kind="linked")
         linked = ApprovedRegistration(registration=response.registration)
         if response.HasField("previous"):
             linked.previous.CopyFrom(response.previous)

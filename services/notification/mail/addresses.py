@@ -1,12 +1,13 @@
 """E-mail addresses: validation, and masking in stored texts."""
 
+import hashlib
 import re
 
 from email_validator import EmailNotValidError, validate_email
 
 from liity.v1.reason_pb2 import REASON_INVALID_EMAIL
 from services.runtime.rpc.errors import FieldViolation, invalid
-from services.runtime.text.email_addresses import normal
+from services.runtime.text.email_addresses import fold, normal
 
 _ANY_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
 _MASK = "***"
@@ -27,6 +28,11 @@ def recipient(address: str) -> str:
         return to_ascii(address)
     except EmailNotValidError:
         raise invalid([FieldViolation("recipient_email", REASON_INVALID_EMAIL)]) from None
+
+
+def recipient_key(subject_id: str, address: str) -> bytes:
+    """A hash of a mail's subject and recipient: the same address has another hash for every subject."""
+    return hashlib.sha256(f"{subject_id} {fold(address)}".encode()).digest()
 
 
 def mask(text: str, address: str, *, longest: int = 200) -> str:

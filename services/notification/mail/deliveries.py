@@ -74,6 +74,7 @@ def _claim() -> Executable:
         last_error="",
         lease_until=func.now() + bindparam("lease", type_=Interval),
         recipient_digest=bindparam("recipient_digest"),
+        recipient_key=bindparam("recipient_key"),
         return_secret=bindparam("return_secret"),
         origin=bindparam("origin"),
     )
@@ -88,6 +89,7 @@ def _claim() -> Executable:
             "lease_until": new.excluded.lease_until,
             # The address may have been corrected meanwhile.
             "recipient_digest": new.excluded.recipient_digest,
+            "recipient_key": new.excluded.recipient_key,
             # A late report of the first sending must not count as one of the next.
             "return_secret": case(
                 (again, new.excluded.return_secret),
@@ -178,6 +180,9 @@ _DROP_SUPERSEDED = (
         Message.state == DELIVERY_STATE_RETURNED,
         exists().where(
             _later.subject_id == Message.subject_id,
+            # Two guardians, or several registrars, are mailed the same. A row of before the keys supersedes
+            # nothing: better a mail twice than never.
+            _later.recipient_key == Message.recipient_key,
             (_later.template == Message.template)
             | (_later.template.in_(_ASKING) & Message.template.in_(_ASKING)),
             _later.state == DELIVERY_STATE_SENT,
@@ -186,6 +191,11 @@ _DROP_SUPERSEDED = (
     )
     .values(again_time=None)
 )
+# Whose last attempt was not accepted waits no longer either.
+_GIVEN_UP = {
+    "again_time": None,
+    "state": case((Message.again_time.is_not(None), DELIVERY_STATE_RETURNED), else_=Message.state),
+}
 _TO_SEND_AGAIN = (
     select(Message.request_id, Message.origin)
     .where(Message.again_time <= func.now(), Message.origin.is_not(None))
@@ -195,7 +205,7 @@ _TO_SEND_AGAIN = (
 _SETTLE_AGAIN = (
     update(Message)
     .where(Message.request_id == bindparam("id"), Message.again_time <= func.now())
-    .values(again_time=None)
+    .values(_GIVEN_UP)
 )
 
 _RETURNED = (
@@ -243,6 +253,7 @@ class MessageStore:
         template: str,
         lease: timedelta,
         recipient_digest: bytes,
+        recipient_key: bytes,
         origin: bytes = b"",
     ) -> DeliveryRow | None:
         """Records the mail, or claims a pending one again, for `lease`. Its `return_secret` stays the same.
@@ -257,6 +268,7 @@ class MessageStore:
             "template": template,
             "lease": lease,
             "recipient_digest": recipient_digest,
+            "recipient_key": recipient_key,
             "return_secret": new_secret(),
             "origin": origin or None,
         }
@@ -370,8 +382,10 @@ class MessageStore:
 
 
 async def sweep_origins(engine: AsyncEngine) -> None:
-    """Deletes by what old mail would be sent again."""
+    """Deletes by what old mail would be sent again; what still waits for it is given up."""
     old = Message.create_time < now() - _ORIGIN_LIFETIME
-    forgotten = update(Message).where(Message.origin.is_not(None), old).values(origin=None)
+    # What is being sent this moment has its outcome recorded first.
+    idle = Message.lease_until < func.now()
+    forgotten = update(Message).where(Message.origin.is_not(None), old, idle).values(origin=None, **_GIVEN_UP)
     async with engine.begin() as connection:
         await connection.execute(forgotten)

@@ -31,6 +31,11 @@ class Restore:
     time: datetime
     """When it was entered."""
 
+    @property
+    def is_gap(self) -> bool:
+        """Whether the lost link comes after the one that was kept."""
+        return self.kept.sequence < self.lost.sequence
+
     def __str__(self) -> str:
         return (
             f"Entered on {self.time:%Y-%m-%d %H:%M} UTC: a restored backup has kept links up to"
@@ -42,8 +47,15 @@ class NothingLost(Exception):
     """The link is in the log: no restore has cut it off."""
 
 
+class GrownOver(Exception):
+    """The log has grown to the place of the link or beyond: it may have been written anew."""
+
+
 async def restores(connection: AsyncConnection) -> list[Restore]:
-    """The restores that the log names and whose kept link is in the chain, oldest first."""
+    """The restores that the log names, oldest first: the kept link is in the chain, and before the lost one.
+
+    Others excuse nothing: who writes the chain anew, and says so after it, has lost no end.
+    """
     entered = (
         select(use_entries.c.used_at, use_entries.c.subject_ids)
         .join_from(use_chain, use_entries, use_entries.c.use_id == use_chain.c.use_id)
@@ -53,7 +65,7 @@ async def restores(connection: AsyncConnection) -> list[Restore]:
     found = []
     for entry in (await connection.execute(entered)).all():
         restore = _parsed(entry.used_at, entry.subject_ids)
-        if restore is not None and await _is_link(connection, restore.kept):
+        if restore is not None and restore.is_gap and await _is_link(connection, restore.kept):
             found.append(restore)
     return found
 
@@ -61,13 +73,15 @@ async def restores(connection: AsyncConnection) -> list[Restore]:
 async def enter_restore(connection: AsyncConnection, lost: Anchor) -> None:
     """Enters that a restored backup has cut off the log before `lost`. Repeating it is fine.
 
-    `NothingLost` if the link is there.
+    `NothingLost` if the link is there; `GrownOver` if it is another one's place by now.
     """
     if await _is_link(connection, lost):
         raise NothingLost
     if any(restore.lost == lost for restore in await restores(connection)):
         return
     end = (await connection.execute(_END)).first()
+    if end is not None and end.sequence >= lost.sequence:
+        raise GrownOver
     kept = [f"{_KEPT}{Anchor(end.sequence, end.hash.hex())}"] if end else []
     row = use_row(RESTORED, [*kept, f"{_LOST}{lost}"])
     await connection.execute(insert(use_entries).values(row))

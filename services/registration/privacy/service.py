@@ -172,12 +172,13 @@ async def _require_ended(connection: AsyncConnection, person_id: str) -> None:
     person = {"person": person_id}
     stages = (await connection.scalars(erasure.LOCK_REGISTRATIONS, person)).all()
     customer = (await connection.execute(erasure.LOCK_CUSTOMER, person)).first()
+    if customer is not None and customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
+        raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
+    # Also of who was erased before the call broke off, and was registered anew since.
+    if any(stage in NOT_BEGUN for stage in stages):
+        raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
     if customer is None:
         # A repeated call.
         return
-    if customer.state != CUSTOMER_STATE_MARKED_FOR_DELETION:
-        raise failed_precondition(REASON_CUSTOMER_NOT_ENDED)
-    if any(stage in NOT_BEGUN for stage in stages):
-        raise failed_precondition(REASON_REGISTRATION_UNDECIDED)
     use = use_row("customership:erase", [customer.customer_id, person_id])
     await connection.execute(registration_queries.INSERT_USE, use)

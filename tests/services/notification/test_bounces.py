@@ -10,12 +10,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from deploy.demo.polling import eventually
 from deploy.local.certificates import Certificates
 from liity.notification.v1.notification_service_pb2 import (
+    DELIVERY_STATE_PENDING,
     DELIVERY_STATE_RETURNED,
     DELIVERY_STATE_SENT,
     DELIVERY_STATE_UNDELIVERABLE,
@@ -42,7 +44,7 @@ from liity.v1.work_service_pb2 import (
     DeliveryReportOutcome,
 )
 from services.notification.mail.bounces import Bounces
-from services.notification.mail.deliveries import MessageStore
+from services.notification.mail.deliveries import MessageStore, sweep_origins
 from services.notification.mail.inbox import Inbox
 from services.notification.mail.return_address import return_address
 from services.notification.settings import InboxSettings
@@ -50,7 +52,7 @@ from services.runtime.data.periodic import keeping_house
 from services.runtime.mail_addresses import recipient_digest
 from services.runtime.rpc.errors import Refusal
 from services.runtime.security.tls import server_context
-from tests.services.notification.notifications import Notification, consent_request, running
+from tests.services.notification.notifications import Notification, consent_request, make_older, running
 from tests.support.imap_server import PASSWORD, USER, ImapServer, imap_server
 from tests.support.mail_reports import delivery_report, feedback_report, holiday_answer
 from tests.support.smtp_server import SmtpServer
@@ -169,6 +171,53 @@ async def test_what_speaks_of_the_address_or_has_been_sent_since_is_not_sent_aga
     )
     await returning.send(reminder)
     assert asked.request_id not in await due_again(returning)
+
+
+async def test_a_later_mail_to_another_stands_for_none(returning: Notification, smtp: SmtpServer) -> None:
+    first, _ = await sent(returning, smtp, origin=b"sealed", recipient_email="Aiti@example.org")
+    message_id = smtp.taken[-1]["Message-ID"]
+    other, _ = await sent(
+        returning, smtp, origin=b"sealed", recipient_email="isa@example.org", subject_id=first.subject_id
+    )
+    for each in (message_id, smtp.taken[-1]["Message-ID"]):
+        await reported(returning, message_id=each, status="5.7.1")
+    # One guardian's mail is sent again: the other's still has to be.
+    assert (await returning.send(first)).state == DELIVERY_STATE_SENT
+    assert set(await due_again(returning)) & {first.request_id, other.request_id} == {other.request_id}
+    # However it is written, an address is the same.
+    await sent(returning, smtp, recipient_email="ISA@example.org", subject_id=first.subject_id)
+    assert other.request_id not in await due_again(returning)
+
+
+async def test_what_is_never_sent_again_waits_no_longer(
+    returning: Notification, smtp: SmtpServer, engine: AsyncEngine
+) -> None:
+    came_back, _ = await sent(returning, smtp, origin=b"sealed")
+    await reported(returning, message_id=smtp.taken[-1]["Message-ID"], status="5.7.1")
+    tried, _ = await sent(returning, smtp, origin=b"sealed")
+    await reported(returning, message_id=smtp.taken[-1]["Message-ID"], status="5.7.1")
+    smtp.on_data += ["550 5.7.1 Blocked"] * 50
+    await returning.refused(tried)
+    assert await state(returning, tried) == DELIVERY_STATE_PENDING
+    for request in (came_back, tried):
+        await make_older(engine, request, 13)
+    await sweep_origins(engine)
+    assert came_back.request_id in await due_again(returning)
+    for request in (came_back, tried):
+        await make_older(engine, request, 2)
+    await sweep_origins(engine)
+    assert not {came_back.request_id, tried.request_id} & set(await due_again(returning))
+    number = len(smtp.taken)
+    for request in (came_back, tried):
+        assert (await returning.send(request)).state == DELIVERY_STATE_RETURNED
+        assert await columns(engine, request, "origin", "again_time") == (None, None)
+    assert len(smtp.taken) == number
+
+
+async def columns(engine: AsyncEngine, request: SendMessageRequest, *names: str) -> tuple[object, ...]:
+    async with engine.connect() as connection:
+        statement = text(f"SELECT {', '.join(names)} FROM messages WHERE request_id = :id")  # noqa: S608
+        return tuple((await connection.execute(statement, {"id": UUID(request.request_id)})).one())
 
 
 async def test_what_came_back_is_told_once(returning: Notification, smtp: SmtpServer) -> None:

@@ -328,7 +328,7 @@ async def test_a_sending_that_died_is_taken_up_after_its_lease(
     request = consent_request()
     # What a killed process leaves behind: a claim, and no outcome.
     claimed = await MessageStore(engine).claim(
-        uuid.UUID(request.request_id), request.subject_id, "consent_request", timedelta(minutes=1), b""
+        uuid.UUID(request.request_id), request.subject_id, "consent_request", timedelta(minutes=1), b"", b""
     )
     assert claimed is not None
     async with running(engine, keys_dir, smtp.port) as notification:
@@ -390,7 +390,12 @@ async def test_a_late_refusal_does_not_undo_a_later_attempt(
         await end_lease(engine, request)
         other = MessageStore(engine)
         claimed = await other.claim(
-            uuid.UUID(request.request_id), request.subject_id, "consent_request", timedelta(minutes=1), b""
+            uuid.UUID(request.request_id),
+            request.subject_id,
+            "consent_request",
+            timedelta(minutes=1),
+            b"",
+            b"",
         )
         assert claimed is not None
         return "450 4.2.1 Busy"

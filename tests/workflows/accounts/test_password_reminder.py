@@ -9,9 +9,11 @@ from liity.identity.v1.account_service_pb2 import Account
 from liity.registration.v1.registration_service_pb2 import Registration
 from liity.v1.customer_form_pb2 import CREDENTIALS_RECIPIENT_REGISTRAR
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
-from services.runtime.clock import now
+from services.runtime.clock import helsinki_day, now
+from services.runtime.data.rate_limits import key_hash
 from services.runtime.temporal.names import TASK_QUEUE
 from services.runtime.temporal.names import PasswordReminderWorkflowNames as Names
+from services.runtime.text.email_addresses import fold
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 from tests.workflows.customers import test_credentials as credentials
 
@@ -130,3 +132,30 @@ async def test_a_link_to_choose_a_password_that_nobody_uses_is_spoken_of_and_its
     assert told == [REMINDER, UNUSED]
     # The end of a link ends no customership.
     assert (await world.stored(unused)).stage in {STAGE_CREDENTIALS_SENT, STAGE_WELCOMED}
+
+
+async def test_an_address_that_gets_no_more_mail_today_keeps_no_other_waiting(world: World) -> None:
+    forms = [adult_form(credentials.address()) for _ in range(2)]
+    for left, form in enumerate(forms, 5):
+        registration, _ = await world.save(form, born(40))
+        await move_link(world, registration, timedelta(days=left))
+    end = now() + timedelta(days=2)
+    # Also if midnight passes meanwhile.
+    days = [helsinki_day(now()) + timedelta(days=later) for later in range(2)]
+    keys = [key_hash(f"mail:{day}:{fold(forms[0].email)}") for day in days]
+    statement = (
+        "INSERT INTO limits VALUES (:key, 10000, :end)"
+        " ON CONFLICT (key) DO UPDATE SET events = excluded.events"
+    )
+    for key in keys:
+        await world.change("notification", statement, key=key, end=end)
+    await remind(world)
+    assert [reminded_of_link(world, form.email) for form in forms] == [0, 1]
+    for key in keys:
+        await world.change("notification", "DELETE FROM limits WHERE key = :key", key=key)
+    await remind(world)
+    assert [reminded_of_link(world, form.email) for form in forms] == [1, 1]
+
+
+def reminded_of_link(world: World, address: str) -> int:
+    return [mail["Subject"] for mail in world.mails_to(address)].count(REMINDER)

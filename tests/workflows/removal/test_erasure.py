@@ -27,6 +27,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
 from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
+from services.runtime.settings import SettingsError
 from tests.services.conftest import peer
 from tests.support.ports import free_port
 from tests.workflows.conftest import World, born, child_form
@@ -181,6 +182,17 @@ async def test_an_ending_that_breaks_off_between_services_is_finished_by_repeati
         assert ended.registrar_account_id == made.registrar_account_id
         assert await traces(world, made.person_id, made.registration_id) == []
         assert erased in read(world.ledger_dir)
+
+
+async def test_what_cannot_be_recorded_is_not_begun(world: World, tmp_path: Path) -> None:
+    made, _ = await waiting(world)
+    before = await traces(world, made.person_id, made.registration_id)
+    assert "form" in before
+    (tmp_path / "full").touch()
+    ledger = ErasureLedger(tmp_path / "full", timedelta(days=400))
+    with pytest.raises(SettingsError, match="LIITY_ERASURE_LEDGER_DIR"):
+        await Erasure(**world.worker, ledger=ledger).erase_person(made.person_id)
+    assert await traces(world, made.person_id, made.registration_id) == before
 
 
 async def test_erasing_nobody_is_fine(world: World) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from liity.v1.registration_pb2 import STAGE_LAPSED, STAGE_WITHDRAWN
-from tests.workflows.conftest import World, born, child_form
+from liity.v1.registration_pb2 import STAGE_LAPSED, STAGE_WAITING_FOR_IDENTITY_CHECK, STAGE_WITHDRAWN
+from tests.workflows.conftest import World, adult_form, born, child_form
+from tests.workflows.registration.test_decisions import address, customer_row, link, without_code
 from tests.workflows.removal.test_erasure import end, traces, waiting
 from workflows.privacy.erasure_ledger import Erased, read
 from workflows.privacy.reapplication import CameBack, Reapplication
@@ -93,3 +94,30 @@ async def test_an_ended_registration_of_a_customer_that_comes_back_ends_again(wo
         assert (await world.stored(made)).stage == STAGE_LAPSED
         assert "form" not in await traces(world, made.person_id, made.registration_id)
     assert await there_again(world, made.person_id) == []
+
+
+async def test_whose_link_a_backup_undoes_waits_for_the_decision_again(world: World) -> None:
+    there, _ = await world.save(adult_form(address()), born(40))
+    customer = await customer_row(world, there.person_id)
+    made, run = await without_code(world)
+    person = await world.rows(
+        "identity", "SELECT to_jsonb(persons) AS row FROM persons WHERE person_id = :p", p=made.person_id
+    )
+    identity = {"persons": [found["row"] for found in person]}
+    undecided = await backup(world, "registration", r=made.registration_id)
+    await link(world, made, customer["customer_id"], world.unit_id)
+    await run.result()
+    linked = await backup(world, "registration", r=made.registration_id)
+    assert await there_again(world, made.person_id) == []
+    await restore(world, "identity", identity)
+    await restore(world, "registration", undecided)
+    # A living person waits there.
+    assert await there_again(world, made.person_id) == []
+    assert (await world.stored(made)).stage == STAGE_WAITING_FOR_IDENTITY_CHECK
+    # Identity alone is behind.
+    await restore(world, "registration", linked)
+    erased = Erased("linked", made.person_id, ())
+    assert await there_again(world, made.person_id) == [CameBack(erased, ["identity"])]
+    await reapplication(world).erase(erased)
+    assert await there_again(world, made.person_id) == []
+    assert (await world.stored(made)).customer_id == customer["customer_id"]

@@ -18,7 +18,7 @@ from deploy.local.postgres import EmbeddedPostgres
 from services.registration.audit.anchors import Anchor
 from services.registration.audit.entries import use_row
 from services.registration.audit.hash_chain import BrokenChain, verify
-from services.registration.audit.restores import NothingLost, Restore, enter_restore, restores
+from services.registration.audit.restores import GrownOver, NothingLost, Restore, enter_restore, restores
 from services.registration.db.models import use_entries
 from tests.conftest import running_postgres
 from tests.support.program import Program
@@ -270,6 +270,19 @@ async def test_a_restore_that_is_entered_excuses_exactly_the_link_that_it_names(
     await owning.execute(row)
     assert (await broken(owning, between)).endswith("the chain was written anew")
     assert await restores(owning) == [entered]
+
+
+async def test_a_chain_that_was_written_anew_is_excused_by_no_restore(owning: AsyncConnection) -> None:
+    lost = await place(owning, LINKS - 1)
+    await rewrite(owning, 5)
+    with pytest.raises(GrownOver):
+        await enter_restore(owning, lost)
+    # Nor by an entry that names a link after the lost one as the last one kept.
+    forged = [f"kept={await place(owning, LINKS)}", f"lost={lost}"]
+    await owning.execute(use_entries.insert().values(use_row("log:restore", forged)))
+    await owning.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    assert (await broken(owning, lost)).endswith("the chain was written anew")
+    assert await restores(owning) == []
 
 
 async def cut_off(connection: AsyncConnection, after: int) -> None:

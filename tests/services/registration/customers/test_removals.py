@@ -454,6 +454,19 @@ async def test_a_registration_that_waits_for_a_decision_puts_the_erasure_off(
     assert (await service.get_customer(customer.customer_id)).form == customer.form
 
 
+async def test_a_repeated_erasure_spares_who_was_registered_anew(service: Service, unit: Unit) -> None:
+    customer = await service.customer(unit.unit_id)
+    await end(service, ending(customer))
+    await erase_if_ended(service, customer.person_id)
+    await service.forget(customer.person_id)
+    waiting = await service.waiting(unit.unit_id)
+    async with service.engine.begin() as connection:
+        statement = text("UPDATE registrations SET person_id = :p WHERE registration_id = :r")
+        await connection.execute(statement, {"p": customer.person_id, "r": waiting.registration_id})
+    assert await refusal(erase_if_ended(service, customer.person_id)) == UNDECIDED
+    assert (await service.get(waiting.registration_id)).stage == STAGE_WAITING_FOR_CONSENT
+
+
 async def test_nobody_is_saved_while_they_are_being_erased(service: Service, unit: Unit) -> None:
     customer = await service.customer(unit.unit_id)
     await end(service, ending(customer))
