@@ -110,7 +110,7 @@ lock: setup ## Pins the newest releases of what pyproject.toml names.
 .PHONY: texts
 texts: setup ## Brings new texts of the pages into the catalogues that translators work with.
 	$(BIN)/pybabel -q extract -F frontends/web/babel.cfg -k N_ --no-location -o .texts.pot frontends/web
-	for language in fi sv; do $(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete -i .texts.pot \
+	for language in fi sv; do $(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete -w 110 -i .texts.pot \
 		-o frontends/web/catalogues/$$language.po -l $$language; done
 	rm .texts.pot
 
