@@ -94,6 +94,8 @@ class Visit:
         self.switches_language = False
         """Whether the form was sent to change the language: it is shown again, and nothing is done."""
         self._browser = request.cookies.get(site.cookie("browser"), "")
+        self._typist = ("", "")
+        """The account and the unit for which the form was shown that was sent."""
         self._cookies: dict[str, tuple[str, int]] = {}
         self._is_refused = False
 
@@ -182,7 +184,9 @@ class Visit:
         if not self._browser:
             self._browser = secrets.token_urlsafe(16)
             self.set_cookie("browser", self._browser, _YEAR)
-        return self.site.seal.seal("form", self._browser.encode(), _FORM_LIFETIME)
+        account = self.session.email if self.session else ""
+        token = "\n".join((self._browser, account, self.unit))
+        return self.site.seal.seal("form", token.encode(), _FORM_LIFETIME)
 
     def new_request_id(self) -> str:
         """The request ID for a form: the one typed, so that a form shown again repeats its act.
@@ -286,8 +290,13 @@ class Visit:
         return None
 
     def _has_form_token(self) -> bool:
-        token = self.site.seal.unseal("form", self.typed.get("form_token", ""))
-        return bool(self._browser) and token == self._browser.encode()
+        token = self.site.seal.unseal("form", self.typed.get("form_token", "")) or b""
+        browser, _, typist = token.decode().partition("\n")
+        if not self._browser or browser != self._browser:
+            return False
+        account, _, unit = typist.partition("\n")
+        self._typist = account, unit
+        return True
 
     def _has_link(self) -> bool:
         """Whether the form carries a mailed link: who has none cannot make up such a form."""
@@ -315,7 +324,7 @@ class Visit:
 
     def _ask_to_log_in(self) -> Response:
         """The log-in page, which brings back to this page what was typed here."""
-        draft = Draft(self.request.url.path, self.kept())
+        draft = Draft(self.request.url.path, self.kept(), *self._typist)
         return self.render("accounts/log_in.html", 401, draft=draft.sealed(self.site.seal), was_open=True)
 
 
@@ -328,10 +337,18 @@ class Draft:
 
     path: str
     typed: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
+    """The address of whose it is; empty if nothing was typed."""
+    unit: str = ""
+    """The unit acted for; may be empty."""
+
+    def is_of(self, email: str) -> bool:
+        """Whether it may be given to who logs in with that address: a desk may be shared."""
+        return not self.account or self.account.casefold() == email.casefold()
 
     def sealed(self, seal: Seal) -> str:
         """The draft as a form field."""
-        lines = [self.path, *(part for pair in self.typed.items() for part in pair)]
+        lines = [self.path, self.account, self.unit, *(part for pair in self.typed.items() for part in pair)]
         return seal.seal(_DRAFT, "\x00".join(lines).encode(), _DRAFT_LIFETIME)
 
     @classmethod
@@ -340,8 +357,8 @@ class Draft:
         value = seal.unseal(_DRAFT, text) if text else None
         if value is None:
             return None
-        path, *parts = value.decode().split("\x00")
-        return cls(path, dict(zip(parts[::2], parts[1::2], strict=True)))
+        path, account, unit, *parts = value.decode().split("\x00")
+        return cls(path, dict(zip(parts[::2], parts[1::2], strict=True)), account, unit)
 
 
 class Site:

@@ -1,4 +1,6 @@
-"""`AddressChangeWorkflow`: changes a customer's address and mails both addresses."""
+"""`AddressChangeWorkflow`: changes a customer's address, mails both, and has the new one confirmed."""
+
+from datetime import datetime
 
 from temporalio import workflow
 
@@ -10,13 +12,15 @@ from liity.workflows.v1.address_workflow_pb2 import (
 )
 from liity.workflows.v1.need_workflow_pb2 import NeedWorkflowInput
 from liity.workflows.v1.registration_workflow_pb2 import AddressChanged, RegistrationStep
+from services.runtime.clock import deadline_after
+from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import AddressChangeWorkflowNames, RegistrationWorkflowNames
 from services.runtime.temporal.search_attributes import REGISTRATION
 from workflows.customers.address_change_activities import AddressActivities
 from workflows.customers.need_activities import NeedActivities
 from workflows.support.background_mails import BackgroundMails
-from workflows.support.operators import Operated, set_details
-from workflows.support.steps import first_message, noted, quick_step, signal_registration
+from workflows.support.operators import Operated, set_details, show
+from workflows.support.steps import first_message, mail_step, noted, quick_step, signal_registration
 
 
 @workflow.defn(name=AddressChangeWorkflowNames.WORKFLOW)
@@ -38,7 +42,11 @@ class AddressChangeWorkflow(Operated):
         if not await first_message(lambda: self._change is not None, request, self._perform):
             return
         if self._change is not None and self._change.person_id:
-            await self._tell(self._change)
+            step = await self._tell(self._change)
+            await workflow.wait_condition(self._mails.all_sent)
+            # The result of an earlier release gives no time: such a run ends with its mails.
+            if step.email.after and step.email.HasField("link_lifetime"):
+                await self._await_confirmation(step)
         await workflow.wait_condition(lambda: self._mails.all_sent() and workflow.all_handlers_finished())
 
     @workflow.update(name=AddressChangeWorkflowNames.CHANGE)
@@ -53,7 +61,7 @@ class AddressChangeWorkflow(Operated):
         )
         return self._change.answer
 
-    async def _tell(self, change: AddressChange) -> None:
+    async def _tell(self, change: AddressChange) -> AddressStep:
         if change.need_changed:
             customer = NeedWorkflowInput(customer_id=self._request.update.customer_id)
             watching = "Start watching the temporary need"
@@ -84,3 +92,21 @@ class AddressChangeWorkflow(Operated):
             self._mails.mail(
                 AddressActivities.tell_previous_related_address, step, "Notify guardian's previous address"
             )
+        return step
+
+    async def _await_confirmation(self, step: AddressStep) -> None:
+        """Halfway to the link's end reminds the new address; at the end tells the registrar.
+
+        Each step looks first whether the address is confirmed: the link's page tells this run nothing.
+        """
+        half = step.email.link_lifetime.ToTimedelta() / 2
+        await self._wait_until(workflow.now() + half, step, "Confirmation: reminder")
+        reminding = "Remind the new address"
+        await noted(mail_step(AddressActivities.remind_to_confirm, step, reminding), reminding)
+        await self._wait_until(deadline_after(workflow.now(), half), step, "Confirmation: timeout")
+        self._mails.mail(AddressActivities.tell_unconfirmed, step, "Notify the registrar: not confirmed")
+
+    async def _wait_until(self, moment: datetime, step: AddressStep, summary: str) -> None:
+        about = f"Registration `{step.step.registration_id}`."
+        show("Waits until the new address is confirmed", about, moment)
+        await workflow.sleep(moment - workflow.now(), summary=OperatorText(summary))

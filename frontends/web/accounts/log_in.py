@@ -42,9 +42,14 @@ async def log_in(visit: Visit) -> Response:
                 "accounts/log_in.html", 422, draft=sealed, was_open=bool(sealed), refusal=refusal
             )
         session = WebSession(answer.session, email)
-        if len(answer.session.memberships) == 1:
-            session = with_unit(session, answer.session.memberships[0].unit)
         draft = Draft.unsealed(visit.site.seal, sealed)
+        if draft is not None and not draft.is_of(email):
+            draft = None
+        units = [membership.unit for membership in answer.session.memberships]
+        if draft is not None and draft.unit in units:
+            session = with_unit(session, draft.unit)
+        elif len(units) == 1:
+            session = with_unit(session, units[0])
         visit.open_session(session)
         if draft is None:
             return visit.redirect("/home" if session.unit or not answer.session.memberships else "/unit")

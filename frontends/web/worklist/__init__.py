@@ -1,7 +1,7 @@
 """Customer service's work list: what waits, the decisions on it, and the messages of units."""
 
 from frontends.web.pages import Page, Who
-from frontends.web.worklist import decisions, items, messages
+from frontends.web.worklist import decisions, finding, items, messages
 
 _ITEM = "/work/{item}"
 _REGISTRATION = "/units/{unit}/registrations/{registration}"
@@ -12,6 +12,7 @@ PAGES: tuple[Page, ...] = (
     Page("/work", _STAFF, show=items.show_list),
     # Before the items, whose addresses are like it.
     Page("/work/dismissed", _STAFF, show=items.show_dismissed),
+    Page("/work/find", _STAFF, show=finding.show, send=finding.find),
     Page(_ITEM, _STAFF, show=items.show),
     Page(f"{_ITEM}/claim", _STAFF, send=items.claim),
     Page(f"{_ITEM}/release", _STAFF, send=items.release),

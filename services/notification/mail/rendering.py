@@ -53,6 +53,7 @@ _LINK_PAGES = {
     "credentials_reminder": "password",
     "password_order": "account-password",
     "email_confirmation": "email",
+    "email_confirmation_reminder": "email",
     "welcome": "customership",
     "customership_begun": "customership",
     "customership_goes_on": "customership",

@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, case, exists, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.v1.customer_service_pb2 import (
+    CUSTOMER_STATE_ACTIVE,
     EMAIL_STATE_CONFIRMED,
     EMAIL_STATE_UNCONFIRMED,
     EMAIL_STATE_UNDELIVERABLE,
@@ -88,11 +89,11 @@ _CHANGE = (
         customers.c.person_id,
         customers.c.email,
         customers.c.email_state,
+        customers.c.state,
         _CHANGED_AGAIN.label("changed_again"),
     )
     .join(customer_changes, customer_changes.c.customer_id == customers.c.customer_id)
     .where(customer_changes.c.request_id == bindparam("request"))
-    .with_for_update(of=customers)
 )
 _CONFIRM = (
     update(customers)
@@ -123,7 +124,7 @@ async def mark_delivered(connection: AsyncConnection, address: str) -> None:
 async def confirm(connection: AsyncConnection, change_request_id: str) -> None:
     """Confirms the address set by a change, in the connection's transaction."""
     change = {"request": uuid.UUID(change_request_id)}
-    row = (await connection.execute(_CHANGE, change)).mappings().first()
+    row = (await connection.execute(_CHANGE.with_for_update(of=customers), change)).mappings().first()
     if row is None:
         raise not_found(REASON_LINK_INVALID)
     if row["changed_again"] or not row["email"]:
@@ -133,3 +134,15 @@ async def confirm(connection: AsyncConnection, change_request_id: str) -> None:
     await connection.execute(_CONFIRM, {"id": row["customer_id"]})
     use = use_row("customer:confirm-email", [row["customer_id"], row["person_id"]])
     await connection.execute(queries.INSERT_USE, use)
+
+
+async def is_awaited(connection: AsyncConnection, change_request_id: str) -> bool:
+    """Whether the address set by a change is still to be confirmed."""
+    change = {"request": uuid.UUID(change_request_id)}
+    row = (await connection.execute(_CHANGE, change)).mappings().first()
+    return (
+        row is not None
+        and not row["changed_again"]
+        and row["state"] == CUSTOMER_STATE_ACTIVE
+        and row["email_state"] == EMAIL_STATE_UNCONFIRMED
+    )

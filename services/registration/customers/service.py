@@ -214,6 +214,15 @@ class CustomerServicer(CustomerServiceServicer):
         return pb.ConfirmEmailResponse()
 
     @override
+    async def CheckEmailConfirmation(
+        self, request: pb.CheckEmailConfirmationRequest, _context: object
+    ) -> pb.CheckEmailConfirmationResponse:
+        """Tells whether a changed address is still to be confirmed (R14)."""
+        async with self._autocommit.connect() as connection:
+            awaited = await email_delivery.is_awaited(connection, request.change_request_id)
+        return pb.CheckEmailConfirmationResponse(is_awaited=awaited)
+
+    @override
     async def EndCustomership(
         self, request: pb.EndCustomershipRequest, _context: object
     ) -> pb.EndCustomershipResponse:

@@ -315,6 +315,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_STORED_CUSTOMERS, _services("gateway", "worker"), "FindOnlineCustomers"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "TransferCustomer", "OrderCredentials"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "MarkEmailUndeliverable", "MarkEmailDelivered"),
+        *_rules(_STORED_CUSTOMERS, _services("worker"), "CheckEmailConfirmation"),
         *_rules(_STORED_CUSTOMERS, _services("gateway"), "CorrectBirthDate"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "EndCustomership", "UndoRemoval"),
         *_rules(_STORED_CUSTOMERS, _services("worker"), "ExtendNeed", "ReportLoan"),

@@ -2,6 +2,7 @@
 
 from frontends.client import new_request_id
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
+from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_OTHER, CloseMessageRequest, SendMessageRequest
 from liity.v1.registration_pb2 import (
     MISSING_CODE_REASON_NOT_YET_GIVEN,
     STAGE_CREDENTIALS_SENT,
@@ -41,3 +42,30 @@ async def test_another_language_moves_no_protected_person(staff: Visitor) -> Non
     assert (seen.status, seen.path) == (200, "/protected")
     assert seen.form.fields["of"] == message
     await staff.get("/language/en?to=/home")
+
+
+async def test_a_message_is_found_by_the_reference_that_is_quoted(staff: Visitor, api: Api) -> None:
+    text = f"Kortti puuttuu {new_request_id()}"
+    request = SendMessageRequest(
+        parent=api.teacher.unit, request_id=new_request_id(), context=MESSAGE_CONTEXT_OTHER, text=text
+    )
+    message = (await api.teacher.call(api.teacher.messages.SendMessage, request)).message
+    assert "/work/find" in (await staff.get("/work")).links
+    page = await staff.get("/work/find")
+    for typed in (
+        message.reference,
+        message.reference[2:].lower(),
+        f" {message.reference.replace('-', ' ')} ",
+    ):
+        found = await staff.send(page.form, {"reference": typed})
+        assert (found.status, found.path) == (200, f"/{message.name}/answer")
+        assert text in found.text
+    for typed in ("", "-", "L-2222-2222", "P-2222-2222", "ä", "L" * 50, "P" * 35):
+        wrong = await staff.send(page.form, {"reference": typed})
+        assert (wrong.status, wrong.title[:6]) == (422, "Error:"), typed
+        assert wrong.form.fields["reference"] == typed
+    close = CloseMessageRequest(name=message.name, request_id=new_request_id(), answer="Uusi on tulossa.")
+    await api.staff.call(api.staff.messages.CloseMessage, close)
+    answered = await staff.send(page.form, {"reference": message.reference})
+    assert "Uusi on tulossa." in answered.text
+    assert all(form.id != "main-form" for form in answered.forms)

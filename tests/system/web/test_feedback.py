@@ -31,7 +31,8 @@ async def _is_answered_by_mail(stranger: Visitor, staff: Visitor, mailbox: Mailb
     item = await staff.get(f"/work/55-{name.partition('/')[2]}")
     assert words in item.text
     assert f"/{name}/answer" in item.links
-    asked = await staff.get(f"/{name}/answer")
+    asked = await staff.send((await staff.get("/work/find")).form, {"reference": found[0].lower()})
+    assert asked.path == f"/{name}/answer"
     assert (await staff.send(asked.form)).status == 422
     checked = await staff.send(asked.form, {"answer": "We added them.\nThank you."})
     assert address in checked.text

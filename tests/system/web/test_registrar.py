@@ -16,10 +16,12 @@ from frontends.web.sessions import WebSession
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.v1.registration_service_pb2 import GetRegistrationRequest
+from liity.v1.unit_pb2 import UNIT_KIND_SCHOOL
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
 from tests.system.support.class_lists import adult_row, changed, csv_of, done, pupil_row
 from tests.system.support.registering import adult, get, pupil, reaches, save
+from tests.system.units.test_units import PASSWORD, accept, create, invite, join, token_mailed_to
 
 
 def grown_up() -> DemoPerson:
@@ -119,6 +121,39 @@ async def test_a_session_that_ends_in_the_middle_loses_nothing(
     assert "Continue where you were" in back.text
     after = await teacher.send(back.form)
     assert after.path.endswith("/saved" if page == "answers" else "/save"), after.text
+
+
+async def test_of_two_units_what_was_typed_comes_back_for_the_one_it_was_typed_for(
+    stack: Stack, api: Api, stranger: Visitor
+) -> None:
+    library, school = await create(api), await create(api, UNIT_KIND_SCHOOL, "Uusi koulu")
+    async with ApiClient(f"{HOST}:{stack.ports.gateway}", ca=stack.ca) as somebody:
+        email = await join(stack, somebody, api.staff, library.name)
+        await invite(api.staff, school.name, email)
+        token = await token_mailed_to(stack, email, 2)
+        await accept(somebody, token, name="", password="")
+    chosen = await stranger.log_in(email, PASSWORD)
+    assert chosen.path == "/unit"
+    assert (await stranger.send(chosen.form, {"unit": school.name})).path == "/home"
+    answers = await filled(stranger, pupil())
+    stranger.forget("liity-session")
+    asked = await stranger.send(answers.form, button=("act", "save"))
+    back = await stranger.send(asked.form, {"email": email.upper(), "password": PASSWORD})
+    saved = await stranger.send(back.form)
+    assert saved.path.startswith(f"/{school.name}/registrations/")
+
+
+async def test_at_a_shared_desk_nobody_gets_what_another_has_typed(
+    teacher: Visitor, accounts: dict[str, DemoAccount]
+) -> None:
+    person = pupil()
+    answers = await filled(teacher, person)
+    teacher.forget("liity-session")
+    asked = await teacher.send(answers.form, button=("act", "save"))
+    other = accounts["registrar"]
+    seen = await teacher.send(asked.form, {"email": other.email, "password": other.password})
+    assert seen.path == "/home"
+    assert person.form.last_name not in seen.html
 
 
 async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visitor, api: Api) -> None:

@@ -24,6 +24,7 @@ from liity.notification.v1.notification_service_pb2 import (
     DecisionNotice,
     EmailChanged,
     EmailConfirmation,
+    EmailConfirmationReminder,
     FeedbackAnswer,
     GuardianNotice,
     InvitationLink,
@@ -140,6 +141,12 @@ CONTENTS: list[dict[str, Any]] = [
             first_names=NAME, link_token=TOKEN, expire_time=MOMENT, customership_link_token=TOKEN
         )
     },
+    {
+        "email_confirmation_reminder": EmailConfirmationReminder(
+            first_names=NAME, link_token=TOKEN, expire_time=MOMENT
+        )
+    },
+    {"email_unconfirmed": _CUSTOMER},
     {"email_changed": EmailChanged(first_names=NAME)},
     {"message_waits": _TO_ANSWER},
     {"message_reminder": _TO_ANSWER},
@@ -253,6 +260,7 @@ LINK_PAGES = {
     "credentials_reminder": "password",
     "password_order": "account-password",
     "email_confirmation": "email",
+    "email_confirmation_reminder": "email",
     "welcome": "customership",
     "customership_begun": "customership",
     "customership_goes_on": "customership",

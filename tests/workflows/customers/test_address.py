@@ -3,9 +3,11 @@
 import re
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from deploy.demo.polling import eventually
 from liity.identity.v1.link_service_pb2 import LINK_PURPOSE_CUSTOMERSHIP, LINK_PURPOSE_EMAIL, CheckLinkRequest
@@ -31,6 +33,7 @@ from liity.v1.customer_service_pb2 import (
 )
 from liity.v1.reason_pb2 import REASON_INVALID_EMAIL, REASON_LINK_VOID
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED
+from liity.workflows.v1.operators_pb2 import WaitsFor
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.rpc.errors import FieldViolation, Refusal
@@ -40,6 +43,8 @@ from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
 CONFIRM = "Vahvista uusi sähköpostiosoitteesi"
 CHANGED = "Sähköpostiosoitteesi on muutettu"
 REMINDER = "Muistutus: vaihda asiakkaan sähköpostiosoite"
+NOT_CONFIRMED_YET = "Muistutus: vahvista uusi sähköpostiosoitteesi"
+UNCONFIRMED = "Asiakkaan uutta sähköpostiosoitetta ei ole vahvistettu"
 UNDELIVERABLE = "Viesti ei mennyt perille: tarkista sähköpostiosoite"
 
 
@@ -55,20 +60,39 @@ async def change(world: World, registration: Registration, email: str, request_i
     """Changes the address, and waits until both are told."""
     request_id = request_id or str(uuid.uuid4())
     await world.change_address(registration, email, request_id=request_id)
-    await world.temporal.get_workflow_handle(AddressChangeWorkflowNames.workflow_id(request_id)).result()
+    await told(world, request_id)
 
 
-async def follow_link(world: World, email: str) -> None:
+def run_of(world: World, request_id: str) -> WorkflowHandle[Any, Any]:
+    return world.temporal.get_workflow_handle(AddressChangeWorkflowNames.workflow_id(request_id))
+
+
+async def told(world: World, request_id: str) -> None:
+    """Waits until a change has mailed those whom it tells at once."""
+    run = run_of(world, request_id)
+
+    async def is_told() -> bool:
+        if (await run.describe()).status != WorkflowExecutionStatus.RUNNING:
+            return True
+        return "is confirmed" in (await run.query("waits_for", result_type=WaitsFor)).details
+
+    await eventually(is_told, bool, 60)
+
+
+async def follow_link(world: World, email: str, subject: str = CONFIRM) -> None:
     """Confirms an address as the gateway does."""
-    (mail,) = [mail for mail in world.mails_to(email) if mail["Subject"] == CONFIRM]
+    (mail,) = [mail for mail in world.mails_to(email) if mail["Subject"] == subject]
     body = mail.get_body(("plain",))
     assert body is not None
-    token = re.findall(r"/email/([\w.~-]+)", body.get_content())[0]
+    await confirm(world, re.findall(r"/email/([\w.~-]+)", body.get_content())[0])
+
+
+async def confirm(world: World, token: str) -> None:
     identity, registration = world.gateway["identity"], world.gateway["registration"]
     check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_EMAIL)
     link = await identity.call(LinkServiceStub(identity.channel).CheckLink, check)
-    confirm = ConfirmEmailRequest(change_request_id=link.issue_request_id)
-    await registration.call(CustomerServiceStub(registration.channel).ConfirmEmail, confirm)
+    request = ConfirmEmailRequest(change_request_id=link.issue_request_id)
+    await registration.call(CustomerServiceStub(registration.channel).ConfirmEmail, request)
 
 
 async def customership_link(world: World, email: str) -> bool:
@@ -97,6 +121,60 @@ async def test_the_new_address_confirms_and_the_old_one_is_told(world: World) ->
     await follow_link(world, new)
     customer = await world.customer(registration)
     assert (customer.form.email, customer.email_state) == (new, EMAIL_STATE_CONFIRMED)
+
+
+async def test_who_has_not_confirmed_is_reminded_once_and_the_registrar_told_of_the_end(world: World) -> None:
+    account = await world.account(world.unit_id)
+    registration, run = await world.save(adult_form(address()), born(40))
+    await world.environment.fast_forward(run)
+    new, request_id = address(), str(uuid.uuid4())
+    registrar = world.registrar.account_id
+    world.registrar.account_id = account.account_id
+    try:
+        await change(world, registration, new, request_id)
+    finally:
+        world.registrar.account_id = registrar
+    change_run = run_of(world, request_id)
+    await world.skip(change_run, timedelta(days=6))
+    assert subjects(world, new) == [CONFIRM]
+    await world.skip(change_run, timedelta(days=2))
+
+    async def newest() -> list[str]:
+        return subjects(world, new)
+
+    assert await eventually(newest, lambda found: len(found) > 1, 60) == [CONFIRM, NOT_CONFIRMED_YET]
+    assert subjects(world, account.email) == []
+    await world.environment.fast_forward(change_run)
+    await change_run.result()
+    assert subjects(world, new) == [CONFIRM, NOT_CONFIRMED_YET]
+    assert subjects(world, account.email) == [UNCONFIRMED]
+    # The link that was mailed twice is one and the same.
+    assert (await world.customer(registration)).email_state == EMAIL_STATE_UNCONFIRMED
+    await follow_link(world, new, NOT_CONFIRMED_YET)
+    customer = await world.customer(registration)
+    assert (customer.form.email, customer.email_state) == (new, EMAIL_STATE_CONFIRMED)
+
+
+async def test_of_a_changed_address_that_is_confirmed_or_changed_again_nobody_hears_more(
+    world: World,
+) -> None:
+    before = subjects(world, REGISTRARS_ADDRESS).count(UNCONFIRMED)
+    registration, run = await world.save(adult_form(address()), born(40))
+    await world.environment.fast_forward(run)
+    first, second = address(), address()
+    requests = [str(uuid.uuid4()) for _ in range(3)]
+    # Back to the first one: its first link is dead all the same.
+    for request_id, email in zip(requests, (first, second, first), strict=True):
+        await change(world, registration, email, request_id)
+    body = world.mails_to(first)[-1].get_body(("plain",))
+    assert body is not None
+    token = re.findall(r"/email/([\w.~-]+)", body.get_content())[0]
+    await confirm(world, token)
+    for request_id in requests:
+        await run_of(world, request_id).result()
+    assert subjects(world, first).count(NOT_CONFIRMED_YET) == 0
+    assert subjects(world, second).count(NOT_CONFIRMED_YET) == 0
+    assert subjects(world, REGISTRARS_ADDRESS).count(UNCONFIRMED) == before
 
 
 async def test_the_own_link_of_the_old_address_is_void_and_the_new_one_gets_another(world: World) -> None:
@@ -130,7 +208,7 @@ async def test_of_a_child_the_guardians_address_is_confirmed_and_told_alike(worl
         form=CustomerForm(related_person=RelatedPerson(email=new)),
     )
     await world.customers.change_address(update, world.registrar.account_id)
-    await world.temporal.get_workflow_handle(AddressChangeWorkflowNames.workflow_id(request_id)).result()
+    await told(world, request_id)
     assert subjects(world, new) == [CONFIRM]
     assert subjects(world, old)[-1] == CHANGED
     await follow_link(world, new)
@@ -153,7 +231,7 @@ async def test_of_a_guardian_beside_the_customers_own_address_the_old_one_is_tol
         form=CustomerForm(related_person=RelatedPerson(email=new)),
     )
     await world.customers.change_address(update, world.registrar.account_id)
-    await world.temporal.get_workflow_handle(AddressChangeWorkflowNames.workflow_id(request_id)).result()
+    await told(world, request_id)
     assert subjects(world, old) == [CHANGED]
     assert CHANGED not in subjects(world, own)
     assert CONFIRM not in subjects(world, own)

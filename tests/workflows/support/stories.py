@@ -818,7 +818,13 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         credentials_sent_anew: ("order_credentials", "send_credentials_anew"),
     },
     AddressChangeWorkflow: {
-        address_changed: ("change_address", "confirm_address", "tell_previous_address"),
+        address_changed: (
+            "change_address",
+            "confirm_address",
+            "tell_previous_address",
+            "remind_to_confirm",
+            "tell_unconfirmed",
+        ),
         guardians_address_changed: ("tell_previous_related_address",),
         need_begun: ("watch_need",),
     },

@@ -147,6 +147,38 @@ async def test_a_change_confirms_its_own_address(service: Service, customer: pb.
     assert len(uses) == 1
 
 
+async def awaited(service: Service, change_request_id: uuid.UUID) -> bool:
+    request = pb.CheckEmailConfirmationRequest(change_request_id=str(change_request_id))
+    stub = CustomerServiceStub(service.worker.channel)
+    return (await service.worker.call(stub.CheckEmailConfirmation, request)).is_awaited
+
+
+async def test_a_confirmation_is_awaited_until_given_or_in_vain(
+    service: Service, customer: pb.Customer
+) -> None:
+    first, again, other = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    assert not await awaited(service, first)
+    await change(service, customer, request_id=first, email="uusi@koti.example")
+    assert await awaited(service, first)
+    await change(service, customer, phone="0401234567")
+    assert await awaited(service, first)
+    await change(service, customer, request_id=other, email="uusin@koti.example")
+    await change(service, customer, request_id=again, email="uusi@koti.example")
+    # The first link confirms no later change, even back to its own address.
+    assert [await awaited(service, one) for one in (first, other, again)] == [False, False, True]
+    await mark(service, customer, "uusi@koti.example")
+    assert not await awaited(service, again)
+    await deliver(service, customer, "uusi@koti.example")
+    assert await awaited(service, again)
+    await confirm(service, again)
+    assert not await awaited(service, again)
+    await change(service, customer, request_id=(last := uuid.uuid4()), email="viimeisin@koti.example")
+    async with service.engine.begin() as connection:
+        statement = "UPDATE customers SET state = 2 WHERE customer_id = $1"
+        await connection.exec_driver_sql(statement, (customer.customer_id,))
+    assert not await awaited(service, last)
+
+
 async def test_an_order_of_credentials_is_written_down_once(service: Service, customer: pb.Customer) -> None:
     request_id = str(uuid.uuid4())
     for _ in range(2):

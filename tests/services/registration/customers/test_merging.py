@@ -2,10 +2,18 @@
 
 import asyncio
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
+import services.registration
+from deploy.local.postgres import EmbeddedPostgres
 from liity.registration.v1 import customer_service_pb2 as pb
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.unit_service_pb2 import Unit
@@ -89,6 +97,44 @@ async def test_what_was_still_to_come_for_the_other_comes_no_more(service: Servi
     late = await service.advance(merged.registration_id, STAGE_WELCOMED)
     assert late.stage == STAGE_MERGED
     assert (await service.get(kept.registration_id)).stage == STAGE_ACTIVE
+
+
+async def test_registrations_merged_by_an_earlier_release_show_as_merged(
+    service: Service, unit: Unit, postgres: EmbeddedPostgres
+) -> None:
+    customers = [await service.customer(unit.unit_id) for _ in range(4)]
+    for customer in customers:
+        await service.advance(customer.registration_id, STAGE_WELCOMED)
+    kept, final, young, _ = customers
+    await merge(service, asked(kept, final))
+    await merge(service, asked(kept, young))
+    async with service.engine.begin() as connection:
+        of = {"kept": kept.customer_id, "final": final.customer_id}
+        await connection.execute(
+            text("UPDATE registrations SET stage = 5 WHERE customer_id = :kept AND stage = 42"), of
+        )
+        await connection.execute(
+            text("UPDATE merges SET undo = NULL, undo_until = NULL WHERE merged_customer_id = :final"), of
+        )
+    await upgrade(postgres, "0041")
+    stages = [(await service.get(customer.registration_id)).stage for customer in customers]
+    assert stages == [STAGE_WELCOMED, STAGE_MERGED, STAGE_MERGED, STAGE_WELCOMED]
+
+
+async def upgrade(postgres: EmbeddedPostgres, revision: str) -> None:
+    """Does what one migration does."""
+    migrations = ScriptDirectory(str(Path(services.registration.__path__[0]) / "migrations"))
+
+    def migrate(connection: Connection) -> None:
+        with Operations.context(MigrationContext.configure(connection)):
+            migrations.get_revision(revision).module.upgrade()
+
+    owner = create_async_engine(postgres.owner_url("registration"))
+    try:
+        async with owner.begin() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await owner.dispose()
 
 
 async def test_a_repetition_answers_the_same_and_another_merge_is_refused(
