@@ -20,7 +20,8 @@ PROCESSES ?= 5
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: check browser ## Checks the code and runs all tests.
+test: setup browser ## Checks the code and runs all tests.
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(CHECKS) compiled
 	$(BIN)/pytest -n $(PROCESSES) $(BY_FILE)
 
 .PHONY: browser
@@ -39,9 +40,17 @@ quick: lint types ## Lint, types, and the tests that start nothing: under a minu
 soak: setup ## Repeats for hours what `make test` does a few times: races, kills, long lists.
 	$(BIN)/pytest -n 2 $(BY_FILE) --soak --timeout 3600
 
+# The longest one first: it keeps one core to the end.
+CHECKS := types lint contracts audit
+
+# Otherwise each of the processes compiles all of the code and the tests anew. The tests tell what is wrong with them.
+.PHONY: compiled
+compiled: setup
+	$(BIN)/pytest -q --collect-only > /dev/null || true
+
 .PHONY: check
 check: setup ## Lint, format, types, contracts, imports and secrets.
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types contracts audit
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(CHECKS)
 
 .PHONY: lint
 lint: setup ## Lint, format and imports.

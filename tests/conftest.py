@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import os
 import signal
 import subprocess
@@ -26,7 +27,11 @@ from tests.support.program import Program
 
 
 def pytest_configure() -> None:
-    """Has logs written plainly, as tracebacks with all values take seconds; examples have no deadline."""
+    """Has logs written plainly, as tracebacks with all values take seconds; examples have no deadline.
+
+    What is imported and collected is not searched for garbage: it is large, and all of it is used to the end.
+    """
+    gc.disable()
     *processors, _ = structlog.get_config()["processors"]
     renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*processors, renderer])
@@ -60,6 +65,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     folders = {item.path: item.path.relative_to(here).parts[0] for item in items}
     sizes = {path: path.stat().st_size for path in folders}
     items.sort(key=lambda item: (_ORDER.index(folders[item.path]), -sizes[item.path], str(item.path)))
+
+
+def pytest_collection_finish() -> None:
+    """Searches for garbage from now on, among what the tests themselves make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

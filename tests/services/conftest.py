@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from argon2.profiles import CHEAPEST
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,7 +21,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.admin.migrate import migrate_database
 from deploy.local.postgres import EmbeddedPostgres
 from liity.v1.actor_pb2 import ACTOR_KIND_LINK, Actor
-from services.identity.accounts import passwords
 from services.identity.server import SERVICES, compose
 from services.identity.settings import IdentitySettings
 from services.runtime.data.database import DatabaseSettings, create_engine
@@ -32,6 +30,7 @@ from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenti
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.access import ACCESS, Services
 from services.runtime.security.service_identity import ServiceIdentity, ServiceVerifier
+from tests.support.password_hashes import quick_hashes
 
 CONTACT = Contact("customer-service@liity.example", "https://liity.example/contact")
 
@@ -170,12 +169,8 @@ async def refused(call: Awaitable[Any]) -> Refusal:
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_password_hashes() -> Iterator[None]:
-    """Hashes passwords with little work: hundreds of them are hashed here, each for a quarter of a second.
-
-    What the system tests start does all the work; `tests/unit/accounts` has it in numbers.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "RFC_9106_LOW_MEMORY", CHEAPEST)
+    """Hashes passwords with little work."""
+    with quick_hashes():
         yield
 
 

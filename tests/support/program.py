@@ -25,15 +25,24 @@ from typing import IO, Any
 from deploy.liity import COMMANDS
 from deploy.local import process
 from deploy.local.process import Command, Running
+from tests.support.password_hashes import quick_hashes
 
 _LIITY = [sys.executable, "-m", "deploy"]
 """How a stack runs the program."""
 
+_SERVE = (
+    "import sys; from tests.support.program import serve; serve(sys.argv[1], full_hashes=len(sys.argv) > 2)"
+)
+
 
 class Program:
-    """Starts `liity` repeatedly. Use one per session, and close it."""
+    """Starts `liity` repeatedly. Use one per session, and close it.
 
-    def __init__(self) -> None:
+    Passwords are hashed with little work unless `full_hashes`.
+    """
+
+    def __init__(self, *, full_hashes: bool = False) -> None:
+        self._full_hashes = full_hashes
         self._folder = tempfile.TemporaryDirectory(prefix="liity-program-")
         self._socket = Path(self._folder.name) / "socket"
         self._server: subprocess.Popen[bytes] | None = None
@@ -100,7 +109,9 @@ class Program:
                     [
                         sys.executable,
                         "-c",
-                        f"from tests.support.program import serve; serve({str(self._socket)!r})",
+                        _SERVE,
+                        str(self._socket),
+                        *(["--full-hashes"] if self._full_hashes else []),
                     ],
                     env=os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path))},
                     # It ends with us, even if we are killed: then this pipe closes.
@@ -151,11 +162,12 @@ def plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("LIITY_", "TEMPORAL_"))}
 
 
-def serve(path: str) -> None:
+def serve(path: str, *, full_hashes: bool) -> None:
     """Forks a run for each connection, until standard input closes."""
     for command in COMMANDS:
         command.load()
-    with socket.socket(socket.AF_UNIX) as listener:
+    hashing = contextlib.nullcontext() if full_hashes else quick_hashes()
+    with hashing, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
         os.write(1, b"ready\n")

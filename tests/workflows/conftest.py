@@ -116,6 +116,7 @@ from services.runtime.temporal.search_attributes import SEARCH_ATTRIBUTES
 from tests.conftest import copy_postgres, running_postgres
 from tests.services.conftest import migrated_engine, peer, serving
 from tests.support.hetu_codes import code
+from tests.support.password_hashes import quick_hashes
 from tests.support.smtp_server import SmtpServer, smtp_server
 from tests.workflows.support.faults import Faults
 from workflows.privacy.erasure import Erasure
@@ -385,10 +386,10 @@ async def running_world(
                 MessageServicer(engines["registration"], registration_settings.message_answer_days), server
             )
 
+        with quick_hashes():
+            add_identity = compose_identity(identity_settings, engines["identity"])
         targets = {
-            "identity": await stack.enter_async_context(
-                serving("identity", compose_identity(identity_settings, engines["identity"]), keys_dir)
-            ),
+            "identity": await stack.enter_async_context(serving("identity", add_identity, keys_dir)),
             "registration": await stack.enter_async_context(
                 serving("registration", add_registration, keys_dir)
             ),
