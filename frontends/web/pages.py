@@ -185,7 +185,7 @@ class Visit:
             self._browser = secrets.token_urlsafe(16)
             self.set_cookie("browser", self._browser, _YEAR)
         account = self.session.email if self.session else ""
-        token = "\n".join((self._browser, account, self.unit))
+        token = f"{self._browser}\n{account}\n{self.unit}"
         return self.site.seal.seal("form", token.encode(), _FORM_LIFETIME)
 
     def new_request_id(self) -> str:

@@ -41,22 +41,26 @@ async def log_in(visit: Visit) -> Response:
             return visit.render(
                 "accounts/log_in.html", 422, draft=sealed, was_open=bool(sealed), refusal=refusal
             )
-        session = WebSession(answer.session, email)
         draft = Draft.unsealed(visit.site.seal, sealed)
-        if draft is not None and not draft.is_of(email):
-            draft = None
-        units = [membership.unit for membership in answer.session.memberships]
-        if draft is not None and draft.unit in units:
-            session = with_unit(session, draft.unit)
-        elif len(units) == 1:
-            session = with_unit(session, units[0])
-        visit.open_session(session)
-        if draft is None:
-            return visit.redirect("/home" if session.unit or not answer.session.memberships else "/unit")
-        if not draft.typed:
-            return visit.redirect(draft.path)
-        return visit.render("send_again.html", action=draft.path, kept=draft.typed, why="logged-in")
+        return _resume(visit, WebSession(answer.session, email), draft)
     return visit.render("accounts/log_in.html", 422, draft=sealed, was_open=bool(sealed), errors=errors)
+
+
+def _resume(visit: Visit, session: WebSession, draft: Draft | None) -> Response:
+    """Opens the session, and shows what the account has typed before for the unit that it was typed for."""
+    if draft is not None and not draft.is_of(session.email):
+        draft = None
+    units = [membership.unit for membership in session.session.memberships]
+    if draft is not None and draft.unit in units:
+        session = with_unit(session, draft.unit)
+    elif len(units) == 1:
+        session = with_unit(session, units[0])
+    visit.open_session(session)
+    if draft is None:
+        return visit.redirect("/home" if session.unit or not units else "/unit")
+    if not draft.typed:
+        return visit.redirect(draft.path)
+    return visit.render("send_again.html", action=draft.path, kept=draft.typed, why="logged-in")
 
 
 async def log_out(visit: Visit) -> Response:

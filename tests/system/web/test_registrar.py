@@ -16,7 +16,7 @@ from frontends.web.sessions import WebSession
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.v1.registration_service_pb2 import GetRegistrationRequest
-from liity.v1.unit_pb2 import UNIT_KIND_SCHOOL
+from liity.v1.unit_service_pb2 import UNIT_KIND_SCHOOL
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
 from tests.system.support.class_lists import adult_row, changed, csv_of, done, pupil_row

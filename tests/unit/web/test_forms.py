@@ -84,6 +84,8 @@ def test_sealed_values_open_for_their_purpose_and_time() -> None:
 
 def test_a_draft_comes_back_as_it_was() -> None:
     seal = Seal(new_keyset_handle(aead.aead_key_templates.AES256_GCM))
-    draft = Draft("/register/save", {"first_names": "Åsa\nÕun", "empty": "", "last_name": "عبد"}, "a@b.fi", "units/u1")
+    draft = Draft(
+        "/register/save", {"first_names": "Åsa\nÕun", "empty": "", "last_name": "عبد"}, "a@b.fi", "units/u1"
+    )
     assert Draft.unsealed(seal, draft.sealed(seal)) == draft
     assert Draft.unsealed(seal, "") is None
