@@ -58,7 +58,7 @@ async def _saved(world: World, form: CustomerForm, birth_date: date) -> Run:
 
 async def _after_its_waits(world: World, run: Run) -> Run:
     """Lets time pass until there is nothing more to wait for."""
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     return await _ended(run)
 
 
@@ -304,7 +304,7 @@ async def need_of_more_than_a_year(world: World) -> Run:
     """A temporary need that goes on in a new run: the first one."""
     run = await _watched(world, days=400)
     first = world.temporal.get_workflow_handle(run.id, run_id=(await run.describe()).run_id)
-    await world.environment.fast_forward(first)
+    await world.skip_to_end(first)
     return first
 
 

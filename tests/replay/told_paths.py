@@ -86,7 +86,7 @@ async def _to_its_end(world: World, run: Run) -> Run:
     this = world.temporal.get_workflow_handle(run.id, run_id=(await run.describe()).run_id)
     with suppress(RPCError):
         # It may have ended by now.
-        await world.environment.fast_forward(this)
+        await world.skip_to_end(this)
     with suppress(WorkflowContinuedAsNewError):
         await this.result(follow_runs=False)
     return this

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.local.postgres import EmbeddedPostgres
@@ -270,6 +271,14 @@ class World:
     async def skip(self, handle: WorkflowHandle[Any, Any], duration: timedelta) -> None:
         """Lets a run's time pass."""
         await self.environment.fast_forward(handle, duration)
+
+    async def skip_to_end(self, handle: WorkflowHandle[Any, Any]) -> None:
+        """Lets a run's time pass until it ends; it may have ended meanwhile."""
+        try:
+            await self.environment.fast_forward(handle)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def rows(self, service: str, statement: str, **parameters: object) -> list[Any]:
         """What a service's database answers."""

@@ -48,7 +48,7 @@ async def test_who_turns_15_is_begun_by_nobody(world: World, postgres: EmbeddedP
 async def test_a_lapse_is_ended_by_nobody(world: World, postgres: EmbeddedPostgres) -> None:
     form = child_form(f"{uuid.uuid4().hex}@example.org")
     registration, run = await acting_as(an_account(), world.save(form, born(9)))
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_LAPSED
     assert await uses_of(postgres, registration) == [CREATED, ("registration:end", ACTOR_KIND_SYSTEM, "")]

@@ -126,7 +126,7 @@ async def test_the_new_address_confirms_and_the_old_one_is_told(world: World) ->
 async def test_who_has_not_confirmed_is_reminded_once_and_the_registrar_told_of_the_end(world: World) -> None:
     account = await world.account(world.unit_id)
     registration, run = await world.save(adult_form(address()), born(40))
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     new, request_id = address(), str(uuid.uuid4())
     registrar = world.registrar.account_id
     world.registrar.account_id = account.account_id
@@ -144,7 +144,7 @@ async def test_who_has_not_confirmed_is_reminded_once_and_the_registrar_told_of_
 
     assert await eventually(newest, lambda found: len(found) > 1, 60) == [CONFIRM, NOT_CONFIRMED_YET]
     assert subjects(world, account.email) == []
-    await world.environment.fast_forward(change_run)
+    await world.skip_to_end(change_run)
     await change_run.result()
     assert subjects(world, new) == [CONFIRM, NOT_CONFIRMED_YET]
     assert subjects(world, account.email) == [UNCONFIRMED]
@@ -160,7 +160,7 @@ async def test_of_a_changed_address_that_is_confirmed_or_changed_again_nobody_he
 ) -> None:
     before = subjects(world, REGISTRARS_ADDRESS).count(UNCONFIRMED)
     registration, run = await world.save(adult_form(address()), born(40))
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     first, second = address(), address()
     requests = [str(uuid.uuid4()) for _ in range(3)]
     # Back to the first one: its first link is dead all the same.
@@ -323,7 +323,7 @@ async def test_a_registrar_whose_address_stays_is_reminded_and_the_welcome_waits
     stored = await world.stored(registration)
     assert stored.stage == STAGE_CREDENTIALS_SENT
     assert stored.deadline.ToDatetime() - welcome.ToDatetime() == timedelta(days=14)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     assert len(subjects(world, account.email)) == 3
@@ -378,7 +378,7 @@ async def test_a_customers_own_address_reminds_nobody(world: World) -> None:
     email = address()
     before = subjects(world, REGISTRARS_ADDRESS).count(REMINDER)
     _, run = await world.save(adult_form(email), born(40))
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert len(subjects(world, email)) == 2
     assert subjects(world, REGISTRARS_ADDRESS).count(REMINDER) == before

@@ -66,7 +66,7 @@ async def test_credentials_now_and_the_welcome_two_weeks_later(world: World) -> 
     await world.skip(run, timedelta(days=1))
     assert (await world.stored(registration)).stage == STAGE_CREDENTIALS_SENT
     assert len(world.mails_to(email)) == 1
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     subjects = [mail["Subject"] for mail in world.mails_to(email)]
@@ -95,7 +95,7 @@ async def test_an_online_customer_is_not_converted_and_the_run_goes_on(world: Wo
     with pytest.raises(Refusal) as refusal:
         await convert(world, registration)
     assert refusal.value.reason == REASON_NOT_A_CD_BORROWER
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
 
@@ -114,7 +114,7 @@ async def test_a_mailbox_that_is_full_puts_no_conversion_off(world: World) -> No
 
     assert await eventually(sent, bool, 30) == [CREDENTIALS]
     # Who is online meanwhile is told nothing of discs, however long that is tried.
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     world.smtp.full.remove(full)

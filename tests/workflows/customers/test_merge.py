@@ -87,7 +87,7 @@ async def test_the_merged_run_mails_nothing_more_and_the_other_goes_on(world: Wo
     await merged_run.result()
     assert (await world.stored(merged_registration)).stage == STAGE_MERGED
     assert (await merged_run.describe()).typed_search_attributes[STAGE] == "MERGED"
-    await world.environment.fast_forward(kept_run)
+    await world.skip_to_end(kept_run)
     await kept_run.result()
     assert (await world.stored(kept_registration)).stage == STAGE_WELCOMED
     assert [mail["Subject"] for mail in world.mails_to(mail_of_kept)].count(WELCOME) == 1
@@ -228,7 +228,7 @@ async def test_a_merge_that_was_wrong_is_taken_back(world: World, code_of: CodeO
     assert (back.customer_id, back.form, back.unit_id) == (merged.customer_id, merged.form, merged.unit_id)
     # The welcome that was still to come comes, once.
     run = world.temporal.get_workflow_handle(RegistrationWorkflowNames.workflow_id(merged.person_id))
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert [mail["Subject"] for mail in world.mails_to(mail_of_merged)].count(WELCOME) == 1
     with pytest.raises(Refusal) as refusal:

@@ -66,7 +66,7 @@ async def test_a_welcome_to_come_goes_on_and_the_previous_registrar_is_told(worl
     assert "Aino" not in text
     assert "Esimerkkilän kirjasto" in text
     assert (await run.describe()).typed_search_attributes[UNIT] == unit_id
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     stored = await world.stored(registration)
     assert (stored.stage, stored.unit_id) == (STAGE_WELCOMED, unit_id)
@@ -83,7 +83,7 @@ async def test_a_consent_wait_goes_on_and_speaks_of_the_new_unit(world: World) -
     assert not moved.customer_id
     stored = await world.stored(registration)
     assert (stored.stage, stored.unit_id) == (STAGE_WAITING_FOR_CONSENT, unit_id)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_LAPSED
     texts = [text_of(mail) for mail in world.mails_to(guardian)]

@@ -84,7 +84,7 @@ async def test_when_the_sender_has_left_the_unit_is_told_of_the_answer(world: Wo
 async def test_customer_service_is_reminded_and_in_the_end_the_sender_is_told(world: World) -> None:
     message, run = await sent(world)
     await told(world, CUSTOMER_SERVICE, message, WAITS)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert about(world, CUSTOMER_SERVICE, message) == [WAITS, REMINDER, REMINDER]
     assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, LAPSED]
@@ -99,7 +99,7 @@ async def test_an_answer_that_nobody_tells_of_is_found_at_the_reminder(world: Wo
     message, run = await sent(world)
     await told(world, CUSTOMER_SERVICE, message, WAITS)
     await close(world, message)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
     assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ANSWERED]
@@ -144,7 +144,7 @@ async def test_with_the_person_it_is_about_a_message_is_gone_and_its_sender_is_t
     worker = world.worker["registration"]
     erase = ErasePersonRequest(person_id=registration.person_id)
     await worker.call(PersonalDataServiceStub(worker.channel).ErasePerson, erase)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
     assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ERASED]
@@ -172,6 +172,6 @@ async def test_a_message_that_is_refused_leaves_no_run_and_no_mail(world: World)
     message_id = uuid.UUID(request.request_id).hex
     run = world.temporal.get_workflow_handle(MessageWorkflowNames.workflow_id(message_id))
     mails = len(world.mails_to(CUSTOMER_SERVICE))
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert len(world.mails_to(CUSTOMER_SERVICE)) == mails

@@ -85,7 +85,7 @@ async def test_all_services_are_asked_and_the_export_is_kept_for_a_week(world: W
     assert registration.registration_id in told["notification"]
     await world.skip(run, WEEK - timedelta(hours=1))
     assert (await disclosures.get()).ciphertext
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     with pytest.raises(Refusal, match="DISCLOSURE_NOT_FOUND"):
         await disclosures.get()
@@ -112,7 +112,7 @@ async def test_who_is_erased_meanwhile_has_no_export_any_more(world: World) -> N
     # A run that finds nothing to fill or erase ends as any other.
     again = await Disclosures(world, registration.person_id).start()
     for handle in (run, again):
-        await world.environment.fast_forward(handle)
+        await world.skip_to_end(handle)
         await handle.result()
     assert not await world.rows(
         "registration", "SELECT 1 FROM disclosures WHERE person_id = :p", p=registration.person_id

@@ -142,7 +142,7 @@ async def marked(world: World, birth_date: date, unit_id: str = "") -> Registrat
     )
     with suppress(RPCError):
         # Its time flies until it is moved: it may have ended by now.
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
     await run.result()
     return await world.stored(registration)
 
@@ -236,7 +236,7 @@ async def test_a_reactivated_customer_moves_and_gets_started_anew(world: World, 
     )
     assert {(key["key"], key["unit_id"]) for key in keys} >= {("uusi", world.unit_id)}
     assert {key["unit_id"] for key in keys} == {world.unit_id}
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     assert len(world.mails_to(email)) == 2
@@ -305,7 +305,7 @@ async def test_a_refused_consent_leaves_the_removal_as_it_was(world: World) -> N
     await reactivate(world, registration)
     decline = DeclineConsentRequest(request_id=request_id())
     await world.workflows.decline_consent(registration.person_id, decline)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_DECLINED
     row = await customer_row(world, registration.person_id)
@@ -325,7 +325,7 @@ async def test_an_adult_without_a_code_waits_and_is_registered(world: World, reg
     active = await verify(world, registration)
     assert active.consent_state == CONSENT_STATE_NOT_NEEDED
     assert (await customer_row(world, registration.person_id))["birth_date"] == born(40)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     assert about(world, registrar, registration) == [CHECKED]
@@ -397,7 +397,7 @@ async def test_nobody_is_linked_to_who_is_marked_or_not_there(world: World) -> N
     assert await refused(to_marked) == REASON_UNDO_REMOVAL_FIRST
     assert (await world.stored(registration)).stage == STAGE_WAITING_FOR_IDENTITY_CHECK
     assert (await verify(world, registration)).customer_id
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
 
 
@@ -409,7 +409,7 @@ async def test_no_decision_is_reminded_of_and_lapses(world: World, registrar: st
         await world.skip(run, timedelta(days=days))
         seen.append(len(about(world, CUSTOMER_SERVICE, registration)))
     assert seen == [1, 1, 2, 2]
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     asked, reminder, missed = about(world, CUSTOMER_SERVICE, registration)
     assert asked in ASKED

@@ -98,7 +98,7 @@ async def test_an_adult_is_welcomed_at_nine_on_the_fourteenth_day(world: World) 
     email = address()
     registration, run = await world.save(adult_form(email), born(40))
     assert registration.stage == STAGE_ACTIVE
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     stored = await world.stored(registration)
     assert stored.stage == STAGE_WELCOMED
@@ -183,7 +183,7 @@ async def test_a_guardian_who_accepts_begins_the_customership(world: World) -> N
     told = len(world.mails_to("rekisteroija@kirjasto.example"))
     answer = await world.workflows.record_consent(registration_person(run.id), request)
     assert (answer.stage, answer.consent_state) == (STAGE_ACTIVE, CONSENT_STATE_GIVEN)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     # The request, a receipt of the answer (R38), the credentials and the welcome.
@@ -211,7 +211,7 @@ async def test_no_answer_is_reminded_three_times_and_lapses(world: World) -> Non
     assert sent == [1, 2, 3, 4, 4]
     assert len({token_in(mail) for mail in world.mails_to(guardian)}) == 1
     token = token_in(world.mails_to(guardian)[0])
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     stored = await world.stored(registration)
     assert stored.stage == STAGE_LAPSED
@@ -247,7 +247,7 @@ async def test_a_guardian_who_declines_ends_it(world: World) -> None:
     assert await world.workflows.decline_consent(person, again) == answer
     await world.skip(run, timedelta(minutes=50))
     assert (await world.stored(registration)).person_id
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     ended = await world.stored(registration)
     assert ended.stage == STAGE_DECLINED

@@ -72,7 +72,7 @@ async def test_where_nobody_is_left_customer_service_is_told(world: World) -> No
     _, run = await saved_by(world, registrar, unit_id, child_form(address()), 9)
     await world.leave(registrar, unit_id)
     told = subjects(world, CUSTOMER_SERVICE).count(LAPSED)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert subjects(world, registrar.email) == []
     assert subjects(world, CUSTOMER_SERVICE).count(LAPSED) == told + 1
@@ -84,7 +84,7 @@ async def test_where_nobody_can_be_mailed_customer_service_is_told(world: World)
     world.smtp.unknown.add(registrar.email)
     _, run = await saved_by(world, registrar, unit_id, child_form(address()), 9)
     told = subjects(world, CUSTOMER_SERVICE).count(LAPSED)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert subjects(world, CUSTOMER_SERVICE).count(LAPSED) == told + 1
 
@@ -111,7 +111,7 @@ async def test_of_a_need_the_unit_hears_that_the_customer_belongs_to(world: Worl
     await world.move(registration, after, mover)
     if left:
         await world.leave(mover, after)
-    await world.environment.fast_forward(need)
+    await world.skip_to_end(need)
     await need.result()
     assert UNANSWERED not in subjects(world, registrar.email)
     assert UNANSWERED in subjects(world, main_user.email if left else mover.email)
@@ -122,7 +122,7 @@ async def test_of_an_address_the_unit_is_reminded_that_can_change_it(world: Worl
     registrar, mover = await world.account(before), await world.account(after)
     registration, run = await saved_by(world, registrar, before, adult_form(registrar.email), 40)
     await world.move(registration, after, mover)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     assert CHANGE_ADDRESS not in subjects(world, registrar.email)

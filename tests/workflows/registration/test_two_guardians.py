@@ -193,14 +193,14 @@ async def test_two_declines_end_it_and_a_dissent_after_the_consent_does_not(worl
         request_id=str(uuid.uuid4()), registration_id=consented.registration_id, guardian=OTHER
     )
     # Also after the run has ended: then another begins for it.
-    await begun.world.environment.fast_forward(begun.run)
+    await begun.world.skip_to_end(begun.run)
     await begun.run.result()
     for _ in range(2):
         told = await world.workflows.dissent(consented, dissent)
         assert answers(told)[OTHER] == GUARDIAN_ANSWER_DECLINES
     await world.temporal.get_workflow_handle(begun.run.id).result()
     assert DISSENTED in begun.mails(OTHER)
-    await world.environment.fast_forward(declined.run)
+    await world.skip_to_end(declined.run)
     await declined.run.result()
     ended = await world.stored(declined.registration)
     assert (ended.stage, list(ended.guardians)) == (STAGE_DECLINED, [])

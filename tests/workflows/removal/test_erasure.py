@@ -97,11 +97,11 @@ async def end(
     if stage == STAGE_DECLINED:
         decline = DeclineConsentRequest(request_id=str(uuid.uuid4()))
         await world.workflows.decline_consent(person_id, decline)
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
     elif stage == STAGE_WITHDRAWN:
         await world.workflows.withdraw(person_id, WithdrawRequest(request_id=str(uuid.uuid4())))
     else:
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
     await run.result()
 
 

@@ -169,7 +169,7 @@ async def to_its_end(world: World, customer: Customer) -> tuple[int, datetime]:
         if description.status != WorkflowExecutionStatus.RUNNING:
             last = (await run.fetch_history()).events[-1]
             return len(runs), last.event_time.ToDatetime(UTC)
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
 
 
 def erase_time(kept: RemovedCustomer, customer: Customer, years: int) -> datetime:
@@ -318,7 +318,7 @@ async def test_after_an_undo_the_welcome_follows_on_its_day(world: World) -> Non
     resumed = await world.stored(registration)
     assert (resumed.stage, resumed.deadline) == (STAGE_CREDENTIALS_SENT, before.deadline)
     assert WELCOME not in subjects(world, email)
-    await world.environment.fast_forward(again)
+    await world.skip_to_end(again)
     await again.result()
     assert (await world.stored(registration)).stage == STAGE_WELCOMED
     assert subjects(world, email).count(WELCOME) == 1
@@ -336,7 +336,7 @@ async def test_an_undo_at_once_loses_no_welcome(world: World) -> None:
         await undo(world, customer)
     await removal(world, customer).result()
     again = world.temporal.get_workflow_handle(run.id)
-    await world.environment.fast_forward(again)
+    await world.skip_to_end(again)
     await again.result()
     assert subjects(world, email).count(WELCOME) == 1
 
@@ -344,7 +344,7 @@ async def test_an_undo_at_once_loses_no_welcome(world: World) -> None:
 async def test_who_was_welcomed_is_not_welcomed_again(world: World) -> None:
     email = address()
     _, customer, run = await customer_of(world, adult_form(email))
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     await end(world, customer)
     await undo(world, customer)
@@ -427,7 +427,7 @@ async def test_an_undo_after_a_year_meets_the_new_run(world: World) -> None:
     await at_rest(world, customer)
     first = await removal(world, customer).describe()
     handle = world.temporal.get_workflow_handle(first.id, run_id=first.run_id)
-    await world.environment.fast_forward(handle)
+    await world.skip_to_end(handle)
     second = await removal(world, customer).describe()
     assert second.run_id != first.run_id
     await undo(world, customer)
@@ -492,7 +492,7 @@ async def test_a_registration_that_waits_puts_the_erasure_off(world: World) -> N
     async with world.engines["registration"].begin() as connection:
         delete = text("DELETE FROM registrations WHERE registration_id = :r")
         await connection.execute(delete, {"r": waiting.registration_id})
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     assert await traces(world, registration.person_id, registration.registration_id) == []
     await consent.terminate()
 

@@ -151,7 +151,7 @@ async def for_the_welcome(world: World) -> Waiting:
     registration, run = await _time_stands(world, *await world.save(adult_form(address()), born(40)))
 
     async def welcome() -> None:
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
         await run.result()
         assert (await world.stored(registration)).stage == STAGE_WELCOMED
 
@@ -208,7 +208,7 @@ async def for_the_customers_own_address(world: World) -> Waiting:
     await world.skip(run, timedelta(days=16))
 
     async def welcome() -> None:
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
         await run.result()
         assert (await world.stored(registration)).stage == STAGE_WELCOMED
 
@@ -223,7 +223,7 @@ async def for_a_mail_server(world: World) -> Waiting:
     await eventually(lambda: _shows(run), lambda shown: "Sends the credentials" in shown, 120)
 
     async def welcome() -> None:
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
         await run.result()
         assert (await world.stored(registration)).stage == STAGE_WELCOMED
 
@@ -265,7 +265,7 @@ async def for_the_end_of_an_export(world: World) -> Waiting:
     run = scene.run(world)
 
     async def pass_by() -> None:
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
 
     return Waiting(DisclosureWorkflowNames.WORKFLOW, run, pass_by)
 
@@ -296,7 +296,7 @@ def _unbegun(workflow: str) -> Callable[[World], Awaitable[Waiting]]:
 
         async def pass_by() -> None:
             with suppress(RPCError):
-                await world.environment.fast_forward(run)
+                await world.skip_to_end(run)
 
         return Waiting(workflow, run, pass_by, begun=False)
 
@@ -425,7 +425,7 @@ async def test_no_right_message_sticks_a_run_or_fails_it(world: World, stage: st
     if await _is_sound(waiting.run):
         # Whatever was decided, the run ends in time, if it has not ended yet.
         with suppress(RPCError):
-            await world.environment.fast_forward(waiting.run)
+            await world.skip_to_end(waiting.run)
         assert await status(waiting.run) in {_ENDS, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 
 
@@ -491,7 +491,7 @@ async def test_a_run_whose_message_never_comes_ends_by_itself(world: World) -> N
     ]
     for run in started:
         with suppress(RPCError):
-            await world.environment.fast_forward(run)
+            await world.skip_to_end(run)
         await run.result()
         description = await run.describe()
         assert description.status == _ENDS

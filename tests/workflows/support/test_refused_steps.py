@@ -25,7 +25,7 @@ async def test_who_cannot_be_told_keeps_no_child_from_credentials(world: World) 
         request = RecordConsentRequest(request_id=str(uuid.uuid4()))
         request.evidence.method = request.evidence.METHOD_OPERATOR
         await world.workflows.record_consent(registration.person_id, request)
-        await world.environment.fast_forward(run)
+        await world.skip_to_end(run)
         await run.result()
     # The consent request, the credentials and the welcome.
     assert len(world.mails_to(guardian)) >= 2

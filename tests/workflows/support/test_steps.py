@@ -26,7 +26,7 @@ async def test_a_service_that_is_away_for_long_adds_few_events(world: World) -> 
         return [local for step, of, local in world.faults.tried if (step, of) == (_STEP, run.id)]
 
     with world.faults.away(run.id, _STEP):
-        skipping = asyncio.create_task(world.environment.fast_forward(run))
+        skipping = asyncio.create_task(world.skip_to_end(run))
         await eventually(tries, lambda found: len(found) >= 7, _PATIENCE)
         events = (await run.fetch_history()).events
     await skipping

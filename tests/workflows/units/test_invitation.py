@@ -132,7 +132,7 @@ async def test_who_does_not_come_is_reminded_once_and_the_inviter_is_told(
     first, second = map(token_in, world.mails_to(email))
     assert first == second
     assert not subjects(world, inviting.inviter_email)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert subjects(world, email) == [INVITED, REMINDED]
     (told,) = world.mails_to(inviting.inviter_email)
@@ -149,7 +149,7 @@ async def test_an_acceptance_that_the_run_was_not_told_of_is_found(world: World,
     await until_mailed(world, run)
     (mail,) = world.mails_to(email)
     await inviting.accept(token_in(mail), told=False)
-    await world.environment.fast_forward(run)
+    await world.skip_to_end(run)
     await run.result()
     assert subjects(world, email) == [INVITED]
     assert not subjects(world, inviting.inviter_email)
