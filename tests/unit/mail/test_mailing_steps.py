@@ -12,7 +12,7 @@ NOT_REPEATED = {
     "create_registration": "stores; its mail is sent again by send_credentials",
     "tell_of_unused_links": "its input is a page of links, and those that were told of stand there no more",
     "end_invitation": "ends it: repeated, it finds nothing to tell of",
-    "remind_of_passwords": "has no input to be repeated with, and a reminder a year later",
+    "remind_of_passwords": "has no input to be repeated with",  # pragma: allowlist secret
     "tell_what_is_due": "has no input to be repeated with, and tells again the next day",
     "end_lost_runs": "has no input to be repeated with; its mail goes to customer service",
     "tell_of_returned_mail": "has no input to be repeated with; the address is marked in the work list",
