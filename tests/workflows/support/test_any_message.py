@@ -277,7 +277,9 @@ def _telling(workflow: str, story: stories.Story, step: str) -> Callable[[World]
         scene = await story(world)
         away = _away(world, scene.run(world), step)
         await scene.go()
-        return Waiting(workflow, scene.run(world), nothing, away=away)
+        run = scene.run(world)
+        # Some wait for an answer afterwards.
+        return Waiting(workflow, run, lambda: world.skip_to_end(run), away=away)
 
     stage.__name__ = f"to_tell_of_{story.__name__}"
     return stage
