@@ -35,7 +35,7 @@ ResponseT = TypeVar("ResponseT")
 
 _UNPROCESSABLE = 422
 _YEAR = 365 * 24 * 3600
-_DRAFT = "draft"
+_DRAFT = "draft of an account"
 _DRAFT_LIFETIME = timedelta(hours=1)
 _FORM_LIFETIME = timedelta(days=1)
 _NEVER_KEPT = frozenset({"password", "form_token", "switch_language", "held_file"})

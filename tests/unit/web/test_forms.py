@@ -89,3 +89,11 @@ def test_a_draft_comes_back_as_it_was() -> None:
     )
     assert Draft.unsealed(seal, draft.sealed(seal)) == draft
     assert Draft.unsealed(seal, "") is None
+
+
+def test_a_draft_of_the_release_before_is_no_draft() -> None:
+    """It names no account, so it could come back to anybody."""
+    seal = Seal(new_keyset_handle(aead.aead_key_templates.AES256_GCM))
+    for lines in (["/work"], ["/register/save", "last_name", "Mallikas"]):
+        sealed = seal.seal("draft", "\x00".join(lines).encode(), timedelta(hours=1))
+        assert Draft.unsealed(seal, sealed) is None
