@@ -187,6 +187,12 @@ class WorkerSettings(TemporalSettings, NamespaceSettings):
         description="How long ago a row must have changed before reconciliation begins a run for it: the "
         "call that stored it may still be running.",
     )
+    workflows_invariants_interval: timedelta = Field(
+        timedelta(hours=1),
+        gt=timedelta(0),
+        description="How often each worker with a management port counts what breaks an invariant, as "
+        "`liity reconcile` does; after ten minutes if the last count found something.",
+    )
     erasure_ledger_dir: Path = Field(
         description="Folder of the erasure ledger, from which erasures are repeated after a restore. It must "
         "outlast the databases, and may be shared by several workers.",

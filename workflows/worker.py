@@ -66,6 +66,8 @@ from workflows.privacy.erasure import Erasure
 from workflows.privacy.erasure_ledger import ErasureLedger
 from workflows.reconciliation.activities import ReconciliationActivities
 from workflows.reconciliation.adoption_activities import AdoptionActivities
+from workflows.reconciliation.counting import counting
+from workflows.reconciliation.invariants import invariants_of
 from workflows.reconciliation.workflow import ReconciliationWorkflow
 from workflows.registration.activities import RegistrationActivities
 from workflows.registration.decision_activities import DecisionActivities
@@ -438,7 +440,14 @@ async def run() -> None:
         worker.client = client
         row_worker.client = client
 
-    async with worker, row_worker, temporal_client.follow_certificates(settings, use):
+    async with (
+        worker,
+        row_worker,
+        temporal_client.follow_certificates(settings, use),
+        counting(
+            lambda: invariants_of(settings, worker.client, *peers), settings.workflows_invariants_interval
+        ),
+    ):
         log.info("serving", temporal=settings.temporal_address)
         await stop_requested()
         log.info("stopping")

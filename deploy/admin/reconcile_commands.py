@@ -19,12 +19,9 @@ from services.runtime.data.database import DatabaseAccess
 from services.runtime.rpc.errors import Refusal
 from services.runtime.settings import SettingsError, load
 from services.runtime.temporal import client as temporal_client
-from workflows.mail.notifier import Mailing
-from workflows.privacy.erasure import Erasure
-from workflows.privacy.erasure_ledger import BrokenLedger, ErasureLedger, read
-from workflows.privacy.reapplication import Reapplication
-from workflows.reconciliation.invariants import Check, Invariants
-from workflows.reconciliation.reconciler import Findings, Reconciler
+from workflows.privacy.erasure_ledger import BrokenLedger
+from workflows.reconciliation.invariants import Check, invariants_of
+from workflows.reconciliation.reconciler import Findings
 from workflows.settings import WorkerSettings
 
 app = typer.Typer(add_completion=False)
@@ -86,25 +83,12 @@ def reconcile(
 
 
 async def _reconcile(settings: WorkerSettings, anchor: Anchor | None, *, fix: bool) -> Mapping[str, Outcome]:
-    erasures = read(settings.erasure_ledger_dir)
-    ledger = ErasureLedger(settings.erasure_ledger_dir, settings.erasure_ledger_keep)
     try:
         temporal = await temporal_client.connect(settings, lazy=False)
     except RuntimeError:
         raise SettingsError("Temporal does not answer: is it running?") from None
     async with services(settings) as (identity, registration, notification):
-        reconciler = Reconciler(
-            temporal,
-            identity,
-            registration,
-            Mailing(identity, registration, notification, settings.customer_service_email),
-            settings.workflows_reconciliation_age,
-            settings.workflows_need_patience,
-        )
-        reapplication = Reapplication(
-            identity, registration, notification, Erasure(identity, registration, notification, ledger)
-        )
-        checks = dict(Invariants(reconciler, reapplication, erasures).checks())
+        checks = dict(invariants_of(settings, temporal, identity, registration, notification).checks())
         if anchor is not None:
             checks[_CHAIN] = _chain_check(load(DatabaseAccess), anchor)
         outcomes: dict[str, Outcome] = {}

@@ -18,7 +18,7 @@ from services.notification.service import NotificationService
 from services.notification.settings import NotificationSettings
 from services.runtime import logs
 from services.runtime.data.database import create_engine
-from services.runtime.data.periodic import keeping_house
+from services.runtime.data.periodic import keeping_house, measuring
 from services.runtime.data.rate_limits import Limiter, sweep_limits
 from services.runtime.rpc.errors import Contact
 from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
@@ -67,6 +67,7 @@ async def run() -> None:
                 lambda: sweep_origins(engine),
             ),
             _collecting(settings, bounces),
+            measuring(service.measure),
         ):
             await serve(settings, interceptor, names, add_services, certificate)
         await service.finish()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import grpc
 import structlog
+from prometheus_client import Counter, Gauge
 from typing_extensions import override
 
 from liity.notification.v1 import notification_service_pb2 as pb
@@ -43,6 +44,14 @@ from services.runtime.text.email_addresses import fold
 
 log = structlog.get_logger()
 
+_MAILS = Counter("liity_mails", "Attempts to send a mail, by what became of it.", ["template", "outcome"])
+_OUTCOMES = ("sent", "refused", "not_accepted", "refuses_us")
+_PENDING = Gauge("liity_mails_pending", "Mails that no mail server has accepted yet.")
+_OLDEST_PENDING = Gauge(
+    "liity_mail_oldest_pending_timestamp_seconds",
+    "When the oldest of them came in; now if there is none.",
+)
+
 _MARGIN = 5.0
 """Seconds by which a lease outlasts the longest sending."""
 
@@ -73,6 +82,10 @@ class NotificationService(NotificationServiceServicer):
         self._bounces = Bounces(store, settings.bounce_address, settings.mail_again)
         self._lease = timedelta(seconds=settings.smtp_timeout + _MARGIN)
         self._sendings: dict[_SendingKey, asyncio.Task[pb.Delivery]] = {}
+        # From nought: Prometheus sees no increase in a number that it has not seen before.
+        for content in pb.SendMessageRequest.DESCRIPTOR.oneofs_by_name["content"].fields:
+            for outcome in _OUTCOMES:
+                _MAILS.labels(content.name, outcome)
 
     @override
     async def SendMessage(self, request: pb.SendMessageRequest, _context: object) -> pb.SendMessageResponse:
@@ -198,6 +211,12 @@ class NotificationService(NotificationServiceServicer):
         replaced = await self._book_tips.replace(UUID(request.request_id), request.book_tips)
         return pb.UpdateBookTipsResponse(book_tips=replaced)
 
+    async def measure(self) -> None:
+        """Counts the mails that wait, for metrics."""
+        counts = await self._store.figures()
+        _PENDING.set(counts["pending"])
+        _OLDEST_PENDING.set((counts["oldest_pending_time"] or now()).timestamp())
+
     async def finish(self) -> None:
         """Waits, for a lease at most, until running sendings are recorded."""
         if self._sendings:
@@ -229,6 +248,7 @@ class NotificationService(NotificationServiceServicer):
         recorded = await self._store.record(request_id, claimed.attempts, outcome)
         if recorded is None:
             return await self._finished_before(key)
+        _MAILS.labels(template, _name(outcome)).inc()
         if isinstance(outcome, NotAccepted):
             log.warning("mail not accepted", template=template, attempts=claimed.attempts)
             raise unavailable(REASON_MAIL_NOT_ACCEPTED)
@@ -324,6 +344,12 @@ def _is_over(request: pb.SendMessageRequest) -> bool:
     if "link_token" not in fields or end is None:
         return False
     return bool(getattr(content, end).ToDatetime(UTC) <= now())
+
+
+def _name(outcome: Outcome) -> str:
+    if isinstance(outcome, NotAccepted):
+        return "refuses_us" if outcome.refuses_us else "not_accepted"
+    return "refused" if isinstance(outcome, Refused) else "sent"
 
 
 def _delivery(row: DeliveryRow) -> pb.Delivery:

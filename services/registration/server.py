@@ -44,12 +44,13 @@ from services.registration.registrations.note_retention import sweep_notes
 from services.registration.registrations.reconciliation import ReconciliationServicer
 from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
+from services.registration.under_way import measure
 from services.registration.units.service import UnitServicer
 from services.registration.worklist import claims
 from services.registration.worklist.service import WorkServicer, sweep_similar_codes
 from services.runtime import logs
 from services.runtime.data.database import create_engine
-from services.runtime.data.periodic import keeping_house
+from services.runtime.data.periodic import keeping_house, measuring
 from services.runtime.data.rate_limits import sweep_limits
 from services.runtime.rpc.errors import Contact
 from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
@@ -113,6 +114,7 @@ async def run() -> None:
     try:
         async with (
             keeping_house(lambda: entries.link_waiting(engine), interval=entries.LINK_INTERVAL),
+            measuring(lambda: measure(engine, settings.work_patience())),
             keeping_house(
                 lambda: sweep_limits(engine, limits),
                 lambda: sweep_class_lists(engine),

@@ -7,15 +7,15 @@ away for all replicas at once. `GET /metrics` is in Prometheus's text format. No
 
 import asyncio
 import contextlib
-import os
 import platform
-import resource
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from prometheus_client import REGISTRY, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -43,13 +43,13 @@ class ManagementSettings(BaseSettings):
     )
 
 
-class Metric(NamedTuple):
-    """A metric with its samples by their labels."""
+EACH_TICK: list[Callable[[], None]] = []
+"""What a process with a management port does every half second, for metrics that must be picked up."""
 
-    name: str
-    kind: str
-    help: str
-    samples: Mapping[str, float]
+
+def is_managed() -> bool:
+    """Whether this process shows its metrics to anybody."""
+    return bool(load(ManagementSettings).management_listen)
 
 
 class _Delay:
@@ -64,6 +64,8 @@ class _Delay:
             due = time.monotonic() + _TICK
             await asyncio.sleep(_TICK)
             self._longest = max(self._longest, time.monotonic() - due)
+            for act in EACH_TICK:
+                act()
 
     def longest(self) -> float:
         """The longest delay in seconds since the last call."""
@@ -82,19 +84,21 @@ async def managing(components: Mapping[str, Component]) -> AsyncIterator[None]:
 
     delay = _Delay()
     watching = asyncio.create_task(delay.watch())
+    of_process = _OfProcess(components, delay)
+    REGISTRY.register(of_process)
     try:
-        async with serving_http(_Pages(components, delay), listen):
+        async with serving_http(_Pages(components), listen):
             yield
     finally:
+        REGISTRY.unregister(of_process)
         watching.cancel()
 
 
 class _Pages:
     """The application: bare ASGI, as importing Starlette would double what the port adds to a start."""
 
-    def __init__(self, components: Mapping[str, Component], delay: _Delay) -> None:
+    def __init__(self, components: Mapping[str, Component]) -> None:
         self._components = components
-        self._delay = delay
 
     async def __call__(self, scope: "Scope", _receive: "Receive", send: "Send") -> None:
         """Answers a request."""
@@ -110,45 +114,37 @@ class _Pages:
         if method not in {"GET", "HEAD"}:
             return 405, b"Method Not Allowed"
         if path == "/metrics":
-            return 200, exposition([*_metrics(self._components, self._delay)]).encode()
+            return 200, generate_latest(REGISTRY)
         waiting = [name for name, component in self._components.items() if not component.is_ready]
         if path == "/readyz" and waiting:
             return 503, ", ".join(waiting).encode()
         return 200, b"ok"
 
 
-def exposition(metrics: list[Metric]) -> str:
-    """Metrics in Prometheus's text format."""
-    return "".join(
-        f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n"
-        + "".join(f"{metric.name}{labels} {value:.17g}\n" for labels, value in metric.samples.items())
-        for metric in metrics
-    )
+class _OfProcess(Collector):
+    """The metrics of the process itself. Its CPU time, memory and files are the library's."""
 
+    def __init__(self, components: Mapping[str, Component], delay: _Delay) -> None:
+        self._components = components
+        self._delay = delay
 
-def _metrics(components: Mapping[str, Component], delay: _Delay) -> Iterator[Metric]:
-    build = f'{{version="{version("liity")}",python_version="{platform.python_version()}"}}'
-    yield Metric("liity_build_info", "gauge", "The release that runs.", {build: 1})
-    ready = {f'{{component="{name}"}}': float(component.is_ready) for name, component in components.items()}
-    yield Metric("liity_component_ready", "gauge", "Whether the component serves.", ready)
-    yield Metric(
-        "liity_event_loop_delay_seconds",
-        "gauge",
-        "Longest delay of the event loop since the last scrape.",
-        {"": delay.longest()},
-    )
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    yield Metric(
-        "process_cpu_seconds_total", "counter", "CPU time spent.", {"": used.ru_utime + used.ru_stime}
-    )
-    yield Metric("process_start_time_seconds", "gauge", "Start, since the epoch.", {"": _STARTED})
-    process = Path("/proc/self")
-    if process.exists():
-        pages = int((process / "statm").read_text().split()[1])
-        resident = pages * os.sysconf("SC_PAGE_SIZE")
-        yield Metric("process_resident_memory_bytes", "gauge", "Memory in use.", {"": resident})
-        descriptors = len(list((process / "fd").iterdir()))
-        yield Metric("process_open_fds", "gauge", "Open file descriptors.", {"": descriptors})
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: else the library would look at the delay, which begins anew at every look."""
+        yield from ()
 
-
-_STARTED = time.time()
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        build = InfoMetricFamily("liity_build", "The release that runs.")
+        build.add_metric((), {"version": version("liity"), "python_version": platform.python_version()})
+        yield build
+        ready = GaugeMetricFamily(
+            "liity_component_ready", "Whether the component serves.", labels=["component"]
+        )
+        for name, component in self._components.items():
+            ready.add_metric([name], component.is_ready)
+        yield ready
+        yield GaugeMetricFamily(
+            "liity_event_loop_delay_seconds",
+            "Longest delay of the event loop since the last scrape.",
+            self._delay.longest(),
+        )

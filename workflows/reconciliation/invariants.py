@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
+from temporalio.client import Client
 
 from liity.registration.v1.reconciliation_service_pb2 import (
     UNFINISHED_KIND_NEED,
@@ -11,9 +12,13 @@ from liity.registration.v1.reconciliation_service_pb2 import (
     UnfinishedKind,
 )
 from services.runtime.rpc.errors import Refusal
-from workflows.privacy.erasure_ledger import Erased
+from services.runtime.rpc.peer import Peer
+from workflows.mail.notifier import Mailing
+from workflows.privacy.erasure import Erasure
+from workflows.privacy.erasure_ledger import Erased, ErasureLedger, read
 from workflows.privacy.reapplication import Reapplication
 from workflows.reconciliation.reconciler import Findings, Reconciler
+from workflows.settings import WorkerSettings
 
 log = structlog.get_logger()
 
@@ -22,6 +27,24 @@ Check = Callable[[bool], Awaitable[Sequence[Findings]]]
 
 _OPEN_ROWS = sorted(set(UnfinishedKind.values()) - {UNFINISHED_KIND_NEED, UNFINISHED_KIND_REMOVAL})
 """The unspecified kind stands for invitations."""
+
+
+def invariants_of(
+    settings: WorkerSettings, temporal: Client, identity: Peer, registration: Peer, notification: Peer
+) -> "Invariants":
+    """The invariants of an installation. BrokenLedger if the erasure ledger is not as it was written."""
+    reconciler = Reconciler(
+        temporal,
+        identity,
+        registration,
+        Mailing(identity, registration, notification, settings.customer_service_email),
+        settings.workflows_reconciliation_age,
+        settings.workflows_need_patience,
+    )
+    ledger = ErasureLedger(settings.erasure_ledger_dir, settings.erasure_ledger_keep)
+    erasure = Erasure(identity, registration, notification, ledger)
+    reapplication = Reapplication(identity, registration, notification, erasure)
+    return Invariants(reconciler, reapplication, read(settings.erasure_ledger_dir))
 
 
 class Invariants:

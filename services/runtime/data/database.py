@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncpg import exceptions as asyncpg_errors
+from prometheus_client import Gauge
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import ExceptionContext, event, make_url
@@ -42,6 +43,10 @@ _PASSING = re.compile(
 """SQLSTATEs that do not blame the statement: the same call may succeed a moment later."""
 
 
+_IN_USE = Gauge("liity_database_connections_in_use", "Connections that calls hold.", ["database"])
+_MOST = Gauge("liity_database_connections_max", "Connections that may be open.", ["database"])
+
+
 class DatabaseAccess(BaseSettings):
     """How to reach a database, prefix `LIITY_`."""
 
@@ -74,7 +79,7 @@ class DatabaseSettings(DatabaseAccess, RuntimeSettings):
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """Creates an engine. After a restart of PostgreSQL, first calls meet dead connections: see `is_away`."""
-    return open_engine(
+    engine = open_engine(
         settings.database_url,
         settings.database_tls_ca,
         pool_size=settings.database_pool_size,
@@ -83,6 +88,11 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         hide_parameters=True,
         connect_args={"server_settings": {"lock_timeout": "10s", "statement_timeout": "30s"}},
     )
+    in_use = _IN_USE.labels(engine.url.database)
+    event.listen(engine.sync_engine, "checkout", lambda *_: in_use.inc())
+    event.listen(engine.sync_engine, "checkin", lambda *_: in_use.dec())
+    _MOST.labels(engine.url.database).set(2 * settings.database_pool_size)
+    return engine
 
 
 def open_engine(url: str, tls_ca: Path | None, **options: Any) -> AsyncEngine:  # noqa: ANN401 - SQLAlchemy's

@@ -1,4 +1,4 @@
-"""Periodic deletion of expired rows."""
+"""Periodic deletion of expired rows, and counting of rows for metrics."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,12 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.runtime.management import is_managed
+
 log = structlog.get_logger()
 
 _INTERVAL = timedelta(minutes=10)
+_MEASURING_INTERVAL = timedelta(minutes=1)
 
 Sweep = Callable[[], Awaitable[None]]
 
@@ -25,6 +28,13 @@ async def keeping_house(*sweeps: Sweep, interval: timedelta = _INTERVAL) -> Asyn
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def measuring(measure: Sweep) -> contextlib.AbstractAsyncContextManager[None]:
+    """Measures every minute while the body runs, if the process has a management port to show it."""
+    if not is_managed():
+        return contextlib.nullcontext()
+    return keeping_house(measure, interval=_MEASURING_INTERVAL)
 
 
 async def _keep_house(sweeps: tuple[Sweep, ...], interval: timedelta) -> None:

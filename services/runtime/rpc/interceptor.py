@@ -17,6 +17,7 @@ import protovalidate
 import structlog
 from google.protobuf.message import DecodeError, Message
 from grpc_status import rpc_status
+from prometheus_client import Counter, Histogram
 
 from liity.v1.actor_pb2 import ACTOR_KIND_SYSTEM, Actor
 from liity.v1.customer_form_pb2 import Language
@@ -89,6 +90,22 @@ _TELLING = frozenset(
     {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION}
 )
 """Status codes that reveal whether the resource exists."""
+
+_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10)
+"""Bounds of the durations of calls in seconds; among them 2, within which a Save is to be answered."""
+
+_CALLS = Histogram(
+    "rpc_server_call_duration_seconds",
+    "Time from a call to its answer.",
+    ["rpc_method", "rpc_status_code"],
+    buckets=_BOUNDS,
+)
+_REFUSALS = Counter(
+    "liity_refusals", "Calls refused, by the reason that the caller is told.", ["rpc_method", "reason"]
+)
+_FAULTS = Counter(
+    "liity_faults", "Calls answered with INTERNAL: errors of ours, with a traceback in the log."
+)
 
 _TRACE_ID = re.compile("[A-Za-z0-9-]{1,64}")
 """Accepted trace IDs: anything else that a caller sends stays out of the logs."""
@@ -225,6 +242,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         call = _call(context, self._trusted_proxies)
         language = language_of(call.text("accept-language"))
         bound = structlog.contextvars.bind_contextvars(method=method, trace_id=call.trace_id)
+        # Unless it is answered: the caller has gone, or its deadline is over.
+        code = grpc.StatusCode.CANCELLED
         try:
             try:
                 if self._running > self._most_calls:
@@ -251,16 +270,22 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 set_current_request(asked)
                 response = await self._answer(rule, asked, serve(request, context))
             except Refusal as refusal:
+                code = refusal.code
+                _REFUSALS.labels(method, reason_name(refusal.reason)).inc()
                 self._log(refusal.summary, started, refused=True)
                 await context.abort_with_status(rpc_status.to_status(self._status(refusal, language)))
                 raise
             except Exception as error:  # hide internals from the caller
                 fault = _fault(error)
+                code = fault.code
+                _REFUSALS.labels(method, reason_name(fault.reason)).inc()
                 await context.abort_with_status(rpc_status.to_status(self._status(fault, language)))
                 raise
+            code = grpc.StatusCode.OK
             self._log("OK", started, refused=False)
             return response
         finally:
+            _CALLS.labels(method, code.name).observe(time.perf_counter() - started)
             structlog.contextvars.reset_contextvars(**bound)
 
     async def _answer(self, rule: Rule, asked: RequestContext, serving: Awaitable[Message]) -> Message:
@@ -310,6 +335,7 @@ def _fault(error: Exception) -> Refusal:
         # One line for many calls, without a traceback: a full disk may be the log's own.
         _warnings.warning("database away", error=type(error).__name__, sqlstate=sqlstate_of(error))
         return unavailable()
+    _FAULTS.inc()
     log.error("rpc failed", exc_info=error)
     return Refusal(grpc.StatusCode.INTERNAL, REASON_INTERNAL)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import grpc
 import structlog
+from prometheus_client import Counter
 
 from liity.v1.reason_pb2 import REASON_UNAUTHENTICATED
 from services.runtime.components import current_component
@@ -23,6 +24,20 @@ ResponseT = TypeVar("ResponseT")
 
 ACTOR_METADATA = "x-liity-actor-bin"
 """Metadata key of the actor for whom a component calls: a serialised `liity.v1.Actor`."""
+
+_FAILURES = Counter(
+    "liity_peer_failures",
+    "Calls that another component could not answer, retries included.",
+    ["peer", "rpc_status_code"],
+)
+_FAULTS = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
 
 _LONGEST_CALL = 60.0
 """Seconds that running calls get on a connection that is being closed."""
@@ -220,6 +235,9 @@ class Peer:
         self._identity = identity
         self._connection = _Connection(name, current)
         self._running = 0
+        # From nought: Prometheus sees no increase in a number that it has not seen before.
+        for code in _FAULTS:
+            _FAILURES.labels(name, code.name)
 
     async def call(
         self,
@@ -245,9 +263,17 @@ class Peer:
                 # A server that ends breaks off what came in its last moment: another one may take it.
                 return await self._send(method, request, deadline)
         except _BrokenOffError:
+            self._failed(grpc.StatusCode.UNAVAILABLE)
             raise unavailable() from None
+        except Refusal as refusal:
+            self._failed(refusal.code)
+            raise
         finally:
             self._running -= 1
+
+    def _failed(self, code: grpc.StatusCode) -> None:
+        if code in _FAULTS:
+            _FAILURES.labels(self.name, code.name).inc()
 
     async def _send(
         self,

@@ -17,6 +17,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from prometheus_client import Gauge
 from pydantic import Field, model_validator
 
 from services.runtime.security.private_files import require_private
@@ -25,6 +26,10 @@ from services.runtime.settings import RuntimeSettings, SettingsError
 log = structlog.get_logger()
 
 ValueT = TypeVar("ValueT")
+
+_EXPIRY = Gauge(
+    "liity_certificate_expiry_timestamp_seconds", "When the certificate in use expires.", ["file"]
+)
 
 
 class PublicTlsSettings(RuntimeSettings):
@@ -136,6 +141,7 @@ class CertificateFiles:
             )
         if self.ca and pem.ca:
             _certificates(pem.ca, self.ca)
+        _EXPIRY.labels(str(self.certificate)).set(leaf.not_valid_after_utc.timestamp())
         return pem
 
     def _read_key(self) -> bytes:

@@ -11,11 +11,13 @@ from pydantic import Field
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConfigProfile
 
+from services.runtime.management import is_managed
 from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.security.tls import CertificateFiles, FromFiles, client_context
 from services.runtime.settings import RuntimeSettings, SettingsError
 from services.runtime.temporal.actor_header import ActorClientInterceptor, ActorSeal
 from services.runtime.temporal.codec import data_converter
+from services.runtime.temporal.sdk_metrics import measured_runtime
 
 log = structlog.get_logger()
 
@@ -53,6 +55,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = True) -> Client:
         data_converter=data_converter(keyset),
         interceptors=[ActorClientInterceptor(ActorSeal(keyset))],
         lazy=lazy,
+        runtime=measured_runtime() if is_managed() else None,
     )
 
 

@@ -52,7 +52,7 @@ async def test_it_says_when_a_process_is_ready_and_when_it_no_longer_is(
 
     status, text = await get("/metrics")
     assert status == 200
-    assert '\nliity_component_ready{component="gateway"} 1\n' in text
+    assert '\nliity_component_ready{component="gateway"} 1.0\n' in text
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert names >= {"liity_build_info", "liity_event_loop_delay_seconds", "process_cpu_seconds_total"}
 

@@ -4,7 +4,9 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.demo.polling import eventually
 from deploy.local import health
 from deploy.local.ports import HOST
 from deploy.local.stack import JOINT, Stack
@@ -14,6 +16,7 @@ from liity.v1.consent_service_pb2 import DeclineConsentRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_DECLINED
 from tests.conftest import free_port
 from tests.support.http_client import http_client
+from tests.support.monitoring import asked_for
 from tests.system.conftest import Api
 from tests.system.support.registering import (
     MailCounter,
@@ -35,7 +38,8 @@ MANAGEMENT = f"{HOST}:{free_port()}"
 @pytest.fixture
 async def joint(stack: Stack, api: Api) -> AsyncIterator[Stack]:
     """The stack, its own components in one process."""
-    assert api
+    # Something waits, for metrics of it.
+    await save(api.teacher, pupil())
     for name in TOGETHER:
         await stack.stop_component(name)
     try:
@@ -85,7 +89,18 @@ async def test_a_save_a_consent_and_a_refusal_go_through_one_process(
     async with http_client(f"http://{MANAGEMENT}") as probe:
         assert (await probe.get("/readyz")).status_code == 200
         metrics = (await probe.get("/metrics")).text
-    assert all(f'liity_component_ready{{component="{name}"}} 1\n' in metrics for name in TOGETHER)
+    assert all(f'liity_component_ready{{component="{name}"}} 1.0\n' in metrics for name in TOGETHER)
+
+    async def missing() -> set[str]:
+        async with http_client(f"http://{MANAGEMENT}") as scraper:
+            text = (await scraper.get("/metrics")).text
+        families = text_string_to_metric_families(text)
+        return asked_for(tls=joint.ca is not None) - {
+            sample.name for family in families for sample in family.samples
+        }
+
+    await eventually(missing, lambda names: not names, 60)
+
     lines = [json.loads(line) for line in (joint.logs / f"{JOINT}.log").read_text("utf-8").splitlines()]
     components = {(line.get("component"), line.get("method", "").split("/")[1:2] != []) for line in lines}
     assert {(name, True) for name in SERVERS} <= components

@@ -20,6 +20,7 @@ from services.runtime.rpc import server
 from services.runtime.security.access import ACCESS, Services
 from services.runtime.settings import load
 from services.runtime.temporal.names import TASK_QUEUE
+from tests.support.monitoring import DASHBOARD, RULES
 from tests.unit.runtime.test_settings import RIGHT
 from workflows import worker
 
@@ -27,7 +28,7 @@ FOLDER = Path(helm.__file__).parent
 EXAMPLES = sorted(path.stem for path in (FOLDER / "examples").glob("*.yaml"))
 RELEASE = "pilot"
 
-_CUSTOM = {"Certificate", "ScaledObject", "WorkerDeployment"}
+_CUSTOM = {"Certificate", "PodMonitor", "PrometheusRule", "ScaledObject", "WorkerDeployment"}
 """Kinds of others, for which there are no schemas here."""
 
 Resource = dict[str, Any]
@@ -451,6 +452,25 @@ def test_every_component_gets_all_settings_that_it_needs(
         assert ("TEMPORAL_ADDRESS" in given) == PARTS[component].temporal
         assert given.get("TEMPORAL_NAMESPACE", "liity") != "default"
     assert seen == set(PARTS)
+
+
+def test_monitoring_is_installed_where_it_is_asked_for() -> None:
+    asked = {"podMonitor": True, "alerts": True, "dashboard": True, "labels": {"release": "prometheus"}}
+    resources = rendered(PILOT | {"monitoring": asked})
+    (monitor,) = named(resources, "PodMonitor").values()
+    (rules,) = named(resources, "PrometheusRule").values()
+    dashboard = named(resources, "ConfigMap")["dashboard"]
+    for one in (monitor, rules, dashboard):
+        assert one["metadata"]["labels"]["release"] == "prometheus"
+    everyone = monitor["spec"]["selector"]["matchLabels"].items()
+    for name, pod in pods(resources):
+        if name in PARTS:
+            assert everyone <= pod["metadata"]["labels"].items()
+    assert [one["port"] for one in monitor["spec"]["podMetricsEndpoints"]] == ["management"]
+    assert [rule for group in rules["spec"]["groups"] for rule in group["rules"]] == RULES
+    assert json.loads(dashboard["data"]["liity.json"]) == DASHBOARD
+    assert not named(rendered(PILOT), "PodMonitor")
+    assert not named(rendered(PILOT), "PrometheusRule")
 
 
 def test_a_changed_setting_restarts_the_pods() -> None:
