@@ -10,6 +10,8 @@ from liity.v1.feedback_service_pb2 import GetFeedbackRequest
 from liity.v1.message_service_pb2 import FindMessageRequest
 
 _FEEDBACK = "P"
+_SIGNS = 8
+"""Letters and digits of a reference behind its first letter, which people leave out of a message's."""
 _LONGEST = 40
 
 
@@ -37,11 +39,16 @@ async def find(visit: Visit) -> Response:
     return visit.redirect(f"/{name}/answer")
 
 
+def is_of_feedback(reference: str) -> bool:
+    """Whether the letters and digits of a reference are those of feedback: a message's may begin alike."""
+    return reference.startswith(_FEEDBACK) and len(reference) == 1 + _SIGNS
+
+
 async def _name_of(visit: Visit, reference: str) -> str:
     if len(reference) > _LONGEST:
         return ""
-    if reference.startswith(_FEEDBACK):
-        asked = GetFeedbackRequest(name=f"feedback/{reference.lower()[:32]}")
+    if is_of_feedback(reference):
+        asked = GetFeedbackRequest(name=f"feedback/{reference.lower()}")
         return (await visit.call(visit.site.api.feedback.GetFeedback, asked)).feedback.name
     quoted = FindMessageRequest(reference=reference)
     return (await visit.call(visit.site.api.messages.FindMessage, quoted)).message.name
