@@ -45,14 +45,14 @@ async def counting(invariants: Callable[[], Invariants], interval: timedelta) ->
 async def _keep_counting(invariants: Callable[[], Invariants], interval: timedelta) -> None:
     while True:
         try:
-            broken = await count(invariants())
+            broken = await count_violations(invariants())
         except (BrokenLedger, OSError) as error:
             log.warning("erasure ledger cannot be read", error=type(error).__name__)
             broken = True
         await asyncio.sleep((min(interval, _SOON) if broken else interval).total_seconds())
 
 
-async def count(invariants: Invariants) -> bool:
+async def count_violations(invariants: Invariants) -> bool:
     """Counts once; returns whether something is broken, or could not be checked."""
     broken = False
     for names, check in invariants.checks().items():

@@ -54,8 +54,12 @@ class Code:
         """What a function calls, as far as annotations tell whose it is."""
         function = self.functions[named]
         types = {"self": named[0], **_parameters(function)}
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name):
+        nodes = list(ast.walk(function))
+        # A variable or a parameter may be named as a function elsewhere.
+        own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        for node in nodes:
+            if isinstance(node, ast.Name) and node.id not in own:
                 yield "", node.id
             elif isinstance(node, ast.Attribute):
                 yield self._type(node.value, types), node.attr
