@@ -1,14 +1,15 @@
 """Counts broken invariants for metrics; repairs nothing, as `ReconciliationWorkflow` and operators do."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 
 import structlog
 from prometheus_client import Gauge
 from temporalio.service import RPCError
 
+from services.runtime.background import in_background
 from services.runtime.management import is_managed
 from services.runtime.rpc.errors import Refusal
 from workflows.privacy.erasure_ledger import BrokenLedger
@@ -27,19 +28,11 @@ _CHECKED = Gauge(
 )
 
 
-@contextlib.asynccontextmanager
-async def counting(invariants: Callable[[], Invariants], interval: timedelta) -> AsyncIterator[None]:
+def counting(invariants: Callable[[], Invariants], interval: timedelta) -> AbstractAsyncContextManager[None]:
     """Counts now and every `interval` while the body runs, if the process has a management port."""
     if not is_managed():
-        yield
-        return
-    task = asyncio.create_task(_keep_counting(invariants, interval))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        return nullcontext()
+    return in_background(_keep_counting(invariants, interval))
 
 
 async def _keep_counting(invariants: Callable[[], Invariants], interval: timedelta) -> None:

@@ -1,13 +1,14 @@
 """Periodic deletion of expired rows, and counting of rows for metrics."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.runtime.background import in_background
 from services.runtime.management import is_managed
 
 log = structlog.get_logger()
@@ -18,22 +19,15 @@ _MEASURING_INTERVAL = timedelta(minutes=1)
 Sweep = Callable[[], Awaitable[None]]
 
 
-@contextlib.asynccontextmanager
-async def keeping_house(*sweeps: Sweep, interval: timedelta = _INTERVAL) -> AsyncIterator[None]:
+def keeping_house(*sweeps: Sweep, interval: timedelta = _INTERVAL) -> AbstractAsyncContextManager[None]:
     """Runs the sweeps in the background, now and every `interval`, while the body runs."""
-    task = asyncio.create_task(_keep_house(sweeps, interval))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return in_background(_keep_house(sweeps, interval))
 
 
-def measuring(measure: Sweep) -> contextlib.AbstractAsyncContextManager[None]:
+def measuring(measure: Sweep) -> AbstractAsyncContextManager[None]:
     """Measures every minute while the body runs, if the process has a management port to show it."""
     if not is_managed():
-        return contextlib.nullcontext()
+        return nullcontext()
     return keeping_house(measure, interval=_MEASURING_INTERVAL)
 
 
