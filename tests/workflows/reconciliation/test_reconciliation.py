@@ -8,6 +8,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from deploy.demo.polling import eventually
@@ -71,6 +72,11 @@ from tests.workflows.customers.test_need import temporary_form, watched
 from tests.workflows.messages.messages import close, written
 from tests.workflows.registration.test_decisions import CUSTOMER_SERVICE
 from tests.workflows.removal.test_removal import BEGUN, CREDENTIALS, ENDED, GOES_ON, WELCOME, undo
+from workflows.mail.notifier import Mailing
+from workflows.privacy.reapplication import Reapplication
+from workflows.reconciliation.counting import count_violations
+from workflows.reconciliation.invariants import Invariants
+from workflows.reconciliation.reconciler import Reconciler
 
 CONSENT = "Pyydämme suostumustasi lapsesi asiakkuuteen kirjastossa"
 ASKED = "Rekisteröinti ilman henkilötunnusta odottaa tarkistusta"
@@ -306,6 +312,27 @@ async def test_a_wait_that_was_ended_from_outside_goes_on(world: World) -> None:
     await reaches(world, registration, STAGE_CREDENTIALS_SENT)
     # The guardian was asked once; what follows are the credentials.
     assert subjects(world, email).count(CONSENT) == 1
+
+
+async def test_what_breaks_an_invariant_is_counted_until_it_is_mended(world: World) -> None:
+    peers = world.worker["identity"], world.worker["registration"], world.worker["notification"]
+    mailing = Mailing(*peers, "customer-service@liity.example")
+    reconciler = Reconciler(world.temporal, *peers[:2], mailing, timedelta(0), timedelta(days=30))
+    invariants = Invariants(reconciler, Reapplication(*peers, erasure=world.erasure()), {})
+
+    async def counted() -> float:
+        await count_violations(invariants)
+        labels = {"invariant": "open_row_has_run"}
+        return REGISTRY.get_sample_value("liity_invariant_violations", labels) or 0
+
+    _, run = await world.save(child_form(address()), born(9))
+    await reconcile(world)
+    before = await counted()
+    await run.terminate()
+    await _closed(world, run)
+    assert await counted() == before + 1
+    await reconcile(world)
+    assert await counted() == before
 
 
 async def test_a_wait_for_the_welcome_that_was_terminated_goes_on(world: World) -> None:
