@@ -52,9 +52,9 @@ class Notification:
         response = await self.worker.call(stub.SendMessage, request, timeout=seconds)
         return response.delivery  # type: ignore[no-any-return]
 
-    async def refused(self, request: SendMessageRequest) -> Refusal:
+    async def refused(self, request: SendMessageRequest, seconds: float = 20) -> Refusal:
         with pytest.raises(Refusal) as caught:
-            await self.send(request)
+            await self.send(request, seconds)
         return caught.value
 
     async def delivery(self, request_id: str) -> Delivery:
