@@ -19,6 +19,7 @@ from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_STATE_CANCELLED,
     CLASS_LIST_STATE_DONE,
     CheckClassListRequest,
+    CheckClassListResponse,
     ClassList,
     ClassListError,
     ClassListFormat,
@@ -74,17 +75,32 @@ def template(
 
 
 @app.command()
-def check(context: typer.Context, file: File, unit: Unit = "", as_json: AsJson = False) -> None:
+def check(
+    context: typer.Context,
+    file: File,
+    unit: Unit = "",
+    annotated: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Save the list there, with the remarks in it.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
     """Checks a list: every error per row and field. Stores nothing. Ends with 1 if there are errors."""
     content, form = file.read_bytes(), _sent_as(file)
+    if annotated is not None:
+        _require_new(annotated, force=force)
 
-    async def ask(api: ApiClient) -> ClassListReport:
-        request = CheckClassListRequest(parent=unit or own_unit(api), content=content, format=form)
-        return (await api.call(api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)).report
+    async def ask(api: ApiClient) -> CheckClassListResponse:
+        request = CheckClassListRequest(
+            parent=unit or own_unit(api), content=content, format=form, annotate=annotated is not None
+        )
+        return await api.call(api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)
 
-    report = call(context.obj, ask)
-    _print_report(report, as_json=as_json)
-    if report.errors:
+    answer = call(context.obj, ask)
+    _print_report(answer.report, as_json=as_json)
+    if annotated is not None:
+        _write_annotated(annotated, answer)
+    if answer.report.errors:
         raise typer.Exit(FAILED)
 
 
@@ -201,6 +217,17 @@ def _write(file: Path, content: bytes) -> None:
     typer.echo(f"Written: {file}")
 
 
+def _write_annotated(file: Path, answer: CheckClassListResponse) -> None:
+    """Saves a list with the remarks in it, if there are any that can stand in it."""
+    ending = Path(answer.annotated_file_name).suffix
+    if not answer.annotated_content:
+        typer.echo("Nothing is written: no remark is about a row, or none can stand in this file.", err=True)
+    elif file.suffix.lower() != ending:
+        raise typer.BadParameter(f"{file} must end with {ending}, as the list does")
+    else:
+        _write(file, answer.annotated_content)
+
+
 def _print_report(report: ClassListReport, *, as_json: bool) -> None:
     """Every error by row and column, or a JSON object."""
     if as_json:
@@ -224,6 +251,14 @@ def _print_report(report: ClassListReport, *, as_json: bool) -> None:
         f"{report.row_count:,} rows: {standings.new:,} new, {standings.in_this_unit:,} yours already,"
         f" {standings.in_another_unit:,} of other units, {standings.being_registered:,} being registered,"
         f" {report.wrong_row_count:,} with errors"
+    )
+    at_once = report.consequences
+    console().print(
+        f"Registering them: {at_once.customers:,} customers at once"
+        f" ({at_once.credentials_mails:,} mails with credentials),"
+        f" {at_once.waiting_for_consent:,} waiting for consent"
+        f" ({at_once.consent_requests:,} mails to guardians),"
+        f" {at_once.waiting_for_identity_check:,} waiting for customer service"
     )
 
 

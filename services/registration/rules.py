@@ -52,7 +52,11 @@ from liity.v1.reason_pb2 import (
 from liity.v1.registration_pb2 import (
     GUARDIAN_ANSWER_CONSENTS,
     GUARDIAN_ANSWER_DECLINES,
+    STAGE_ACTIVE,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
     GuardianAnswer,
+    Stage,
 )
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.registration.forms.name_keys import fold, parts
@@ -106,6 +110,13 @@ def day_of_age(birth_date: date, years: int) -> date:
 def consent_needed(birth_date: date, day: date, form: CustomerForm) -> bool:
     """Whether the guardian's consent is still needed: under 15 and not on paper (R5, R29)."""
     return full_years(birth_date, day) < AGE_OF_OWN_DECISION and not form.HasField("paper_consent")
+
+
+def first_stage(birth_date: date, day: date, form: CustomerForm, *, has_code: bool) -> Stage.ValueType:
+    """Where a new registration begins. Whoever has no code is identified before anybody is asked (R24)."""
+    if not has_code:
+        return STAGE_WAITING_FOR_IDENTITY_CHECK
+    return STAGE_WAITING_FOR_CONSENT if consent_needed(birth_date, day, form) else STAGE_ACTIVE
 
 
 # Two guardians (R39)

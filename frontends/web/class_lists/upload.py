@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from frontends.refusals import Refusal
 from frontends.web import guardian_address
-from frontends.web.class_lists.files import format_of
+from frontends.web.class_lists.files import download, format_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from liity.v1.class_list_service_pb2 import (
@@ -65,8 +65,8 @@ async def send(visit: Visit) -> Response:
         return _page(visit, {}, file_is_lost=True)
     if error:
         return _page(visit, {"file": error}, 422)
-    register = visit.typed.get("act") == "register" and not visit.switches_language
-    act = _register if register else _check
+    chosen = "check" if visit.switches_language else visit.typed.get("act", "")
+    act = {"register": _register, "annotate": _annotate}.get(chosen, _check)
     try:
         return await act(visit, content, form)
     except Refusal as refusal:
@@ -106,6 +106,15 @@ async def _check(visit: Visit, content: bytes, form: ClassListFormat.ValueType) 
     return _report(visit, content, answer.report, tried=False)
 
 
+async def _annotate(visit: Visit, content: bytes, form: ClassListFormat.ValueType) -> Response:
+    """The file with the remarks in it, as a download."""
+    request = CheckClassListRequest(parent=visit.unit, content=content, format=form, annotate=True)
+    answer = await visit.call(visit.site.api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)
+    if answer.annotated_content:
+        return download(answer.annotated_content, answer.annotated_file_name)
+    return _report(visit, content, answer.report, tried=False, not_annotated=True)
+
+
 async def _register(visit: Visit, content: bytes, form: ClassListFormat.ValueType) -> Response:
     skip = visit.typed.get("skip_wrong_rows") == "yes"
     # Another file sent from the same page is another act.
@@ -130,8 +139,14 @@ def _page(visit: Visit, errors: dict[str, str], status: int = 200, *, file_is_lo
     return visit.render("class_lists/upload.html", status, errors=errors, file_is_lost=file_is_lost)
 
 
-def _report(visit: Visit, content: bytes, report: ClassListReport, *, tried: bool) -> Response:
-    """What is wrong, and who is known. `tried`: whether the file was to be registered, and was refused."""
+def _report(
+    visit: Visit, content: bytes, report: ClassListReport, *, tried: bool, not_annotated: bool = False
+) -> Response:
+    """What is wrong, and who is known.
+
+    `tried`: whether the file was to be registered, and was refused. `not_annotated`: whether it was to be
+    given back with the remarks in it, and cannot be.
+    """
     shown = report.errors[:_MOST_SHOWN]
     rows = [(row, list(errors)) for row, errors in groupby(shown, key=lambda error: error.row)]
     # A row that was ticked is wrong no more: its tick stays, or the next try would miss it.
@@ -150,5 +165,6 @@ def _report(visit: Visit, content: bytes, report: ClassListReport, *, tried: boo
         can_skip=report.row_count > report.wrong_row_count
         and all(error.reason != REASON_STRAY_QUOTE for error in report.errors),
         tried=tried,
+        not_annotated=not_annotated,
         held_file=_hold(visit, content),
     )

@@ -55,6 +55,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.workflows.v1 import class_list_workflow_pb2 as workflow_pb2
 from services.gateway.class_lists import reports
+from services.gateway.class_lists.annotated import annotated
 from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import BIRTH_DATE, CODE
 from services.gateway.class_lists.rows import ReadList, ReadRow, read_class_list
@@ -131,7 +132,11 @@ class ClassListService(ClassListServiceServicer):
         if read.heading_errors:
             return CheckClassListResponse(report=reports.report_of_headings(read, language))
         checked = await self._check(unit_id, read.rows)
-        return CheckClassListResponse(report=reports.report_of_rows(read, checked, language))
+        answer = CheckClassListResponse(report=reports.report_of_rows(read, checked, language))
+        if request.annotate:
+            file = await asyncio.to_thread(annotated, request.content, read, answer.report, language)
+            answer.annotated_content, answer.annotated_file_name = file
+        return answer
 
     @override
     async def RegisterClassList(

@@ -8,6 +8,7 @@ from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_OUTCOME_ELSEWHERE,
     CLASS_LIST_OUTCOME_TRANSFERRED,
     CLASS_LIST_OUTCOME_YOURS,
+    ClassListConsequences,
     ClassListGone,
     ClassListOutcome,
     ClassListPerson,
@@ -15,6 +16,7 @@ from liity.v1.class_list_service_pb2 import (
     ClassListStandings,
 )
 from liity.v1.reason_pb2 import Reason
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WAITING_FOR_CONSENT
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
     STANDING_REGISTERED_IN_ANOTHER_UNIT,
@@ -35,7 +37,7 @@ class Checked:
     known: dict[int, RowStanding] = field(default_factory=dict)
     """Where the persons of right rows stand who are known already."""
     found: CheckClassListResponse = field(default_factory=CheckClassListResponse)
-    """The answer of registration, for who is gone."""
+    """The answer of registration: who is gone, and what registering would do."""
     transferred: set[int] = field(default_factory=set)
     """Rows whose persons were transferred to the unit."""
 
@@ -67,6 +69,7 @@ class Checked:
                 being_registered=standings.count(STANDING_BEING_REGISTERED),
             )
         )
+        report.consequences.CopyFrom(self._consequences())
         report.persons.extend(self._person(number) for number in sorted(self.known))
         report.gone.extend(
             ClassListGone(
@@ -76,6 +79,21 @@ class Checked:
         )
         if self.found.HasField("earlier_list_time"):
             report.earlier_list_time.CopyFrom(self.found.earlier_list_time)
+
+    def _consequences(self) -> ClassListConsequences:
+        told = ClassListConsequences()
+        for each in self.found.consequences:
+            if each.row_number in self.wrong:
+                continue
+            if each.stage == STAGE_ACTIVE:
+                told.customers += 1
+                told.credentials_mails += each.mails
+            elif each.stage == STAGE_WAITING_FOR_CONSENT:
+                told.waiting_for_consent += 1
+                told.consent_requests += each.mails
+            else:
+                told.waiting_for_identity_check += 1
+        return told
 
     def _person(self, number: int) -> ClassListPerson:
         standing = self.known[number]

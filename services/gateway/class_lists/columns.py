@@ -52,6 +52,11 @@ def field_of(heading: str) -> str | None:
     return found or _headings().get(_key(_IN_BRACKETS.sub("", heading)))
 
 
+def is_of_remarks(heading: str) -> bool:
+    """Whether a heading, in any language, is that of the column into which a check has written."""
+    return _key(heading) in {_key(word) for word in _words()["result"]["remarks"].values()}
+
+
 def is_total(cell: str) -> bool:
     """Whether a cell begins a row of totals, in any language: as in "Yhteensä: 25"."""
     return re.sub(r"[0-9]+.*", "", _key(cell)) in _totals()

@@ -48,7 +48,8 @@ def csv_file(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
     writer.writerows([_harmless(cell) for cell in row] for row in rows)
-    return codecs.BOM_UTF8 + text.getvalue().encode()
+    # Bytes of a file that are no letters come back as they were.
+    return codecs.BOM_UTF8 + text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def xlsx_file(rows: Iterable[Sequence[str]]) -> bytes:

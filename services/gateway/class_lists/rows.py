@@ -47,6 +47,7 @@ from services.gateway.class_lists.columns import (
     descriptor_of,
     field_of,
     is_example,
+    is_of_remarks,
     is_total,
     value_of,
 )
@@ -140,11 +141,16 @@ class ReadList:
     """Parsed only if every heading is right."""
     notices: list[Notice] = field(default_factory=list)
     """Of the file as a whole."""
+    table: Table = field(default_factory=Table)
+    """What it was read from."""
+    places: Mapping[str, int] = field(default_factory=dict)
+    """The places of the columns, from 0, by field."""
 
 
 def read_class_list(content: bytes) -> ReadList:
     """Parses a file, CSV or XLSX. INVALID_ARGUMENT (`content`) if it cannot be read at all."""
     table = read_table(content)
+    _remove_remarks(table)
     place = headings_among(table.rows)
     if place is None:
         return _without_headings(table)
@@ -161,6 +167,8 @@ def read_class_list(content: bytes) -> ReadList:
         heading_row=top.number,
         rows=[],
         notices=_notices(table, above),
+        table=table,
+        places={named: place for place, named in enumerate(fields) if named},
     )
     if not errors:
         named = [each or "" for each in fields]
@@ -173,6 +181,23 @@ def read_class_list(content: bytes) -> ReadList:
             key=lambda row: row.number,
         )
     return read
+
+
+def _remove_remarks(table: Table) -> None:
+    """Empties the column in which an earlier check has left its remarks."""
+    headings = headings_among(table.rows)
+    top = table.rows[headings].cells if headings is not None else ()
+    places = {place for place, heading in enumerate(top) if is_of_remarks(heading)}
+    if places:
+        table.rows = [
+            row._replace(
+                cells=["" if place in places else cell for place, cell in enumerate(row.cells)],
+                marks={place: mark for place, mark in row.marks.items() if place not in places},
+            )
+            for row in table.rows
+        ]
+        table.rows = [row for row in table.rows if any(row.cells) or row.torn]
+        table.hidden_columns = [place for place in table.hidden_columns if place not in places]
 
 
 def ranges(numbers: Sequence[int]) -> str:

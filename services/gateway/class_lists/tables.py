@@ -64,6 +64,8 @@ class Table:
     """The rows of a file, and what of it was not read."""
 
     rows: list[Row] = field(default_factory=list)
+    sheet: str = ""
+    """The name of the sheet that was read; empty for a text file."""
     hidden_rows: list[int] = field(default_factory=list)
     """Numbers of hidden rows that hold something."""
     hidden_columns: list[int] = field(default_factory=list)

@@ -82,28 +82,37 @@ def read_workbook(content: bytes) -> Table:
     table = filled.pop(chosen, Table())
     if table.overflow is not None:
         raise refused(table.overflow)
+    table.sheet = chosen
     table.other_lists = [name for name in filled if name in lists]
     table.other_sheets = [name for name in filled if name not in lists]
     return table
 
 
 def _load(content: bytes) -> Any:  # noqa: ANN401 - openpyxl's read-only workbook has no types
-    plain = _without_unneeded(content)
+    plain = _plain(content, _UNNEEDED)
     with _loading, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Read only: row by row. Data only: values computed by Excel, never formulas.
         return openpyxl.load_workbook(plain, read_only=True, data_only=True, keep_links=False, rich_text=True)
 
 
-def _without_unneeded(content: bytes) -> IO[bytes]:
-    """The workbook's tables alone, in ordinary namespaces. ValueError if they are too large."""
+def open_to_edit(content: bytes) -> Any:  # noqa: ANN401 - openpyxl's workbook has no types
+    """The whole workbook, formulas and all. Raises as openpyxl does, or ValueError if it is too large."""
+    plain = _plain(content, re.compile(r"(?!)"))
+    with _loading, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return openpyxl.load_workbook(plain, keep_links=False, rich_text=True)
+
+
+def _plain(content: bytes, unneeded: re.Pattern[str]) -> IO[bytes]:
+    """The workbook in ordinary namespaces, without unneeded parts. ValueError if its parts are too large."""
     file, tags = io.BytesIO(), 0
     with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(file, "w") as plain:
         parts = archive.infolist()
         if len(parts) > _MOST_PARTS or sum(part.file_size for part in parts) > _MOST_UNPACKED:
             raise ValueError("too large")
         for part in parts:
-            if not _UNNEEDED.match(part.filename):
+            if not unneeded.match(part.filename):
                 text = archive.read(part)
                 tags += text.count(b"<")
                 if tags > _MOST_TAGS:

@@ -9,12 +9,14 @@ from liity.registration.v1.class_list_service_pb2 import (
     CheckClassListRequest,
     CheckClassListResponse,
     ClassListRow,
+    RowConsequence,
     RowStanding,
     WrongField,
 )
 from liity.registration.v1.unit_service_pb2 import UnitKind
-from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE, CustomerForm
 from liity.v1.reason_pb2 import REASON_UNIT_CLOSED, REASON_UNIT_NOT_FOUND
+from liity.v1.registration_pb2 import STAGE_ACTIVE, STAGE_WAITING_FOR_CONSENT
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
     STANDING_REGISTERED_IN_ANOTHER_UNIT,
@@ -24,7 +26,7 @@ from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import form_errors, missing_code_errors, normalise
 from services.registration.registrations import guardian_addresses
-from services.registration.rules import consent_needed, guardians_of
+from services.registration.rules import consent_needed, first_stage, guardians_of
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, not_found
 from services.runtime.slices import one_by_one
@@ -44,6 +46,7 @@ async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> Che
             await _add_gone(connection, unit_id, person_ids, answer)
     wrong: dict[int, list[FieldViolation]] = {}
     children: dict[int, CustomerForm] = {}
+    begins: dict[int, RowConsequence] = {}
     async for row in one_by_one(request.rows):
         person_id = persons.get(row.row_number, "")
         if person_id in known:
@@ -55,6 +58,8 @@ async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> Che
         born, errors = _birth_date(row, today)
         errors += form_errors(form, birth_date=born, unit_kind=unit_kind, today=today)
         wrong[row.row_number] = errors
+        if born is not None:
+            begins[row.row_number] = _consequence(row, form, born, today)
         if born is not None and form.related_person.email and consent_needed(born, today, form):
             children[row.row_number] = form
     for number, doubts in (await _doubts_of_guardians(engine, request, children)).items():
@@ -64,7 +69,19 @@ async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> Che
         if errors:
             fields = [WrongField(field=field, reason=reason) for field, reason in errors]
             answer.wrong_rows.add(row_number=number, wrong_fields=fields)
+    answer.consequences.extend(each for number, each in begins.items() if not wrong[number])
     return answer
+
+
+def _consequence(row: ClassListRow, form: CustomerForm, born: date, today: date) -> RowConsequence:
+    """What registering a row would do."""
+    stage = first_stage(born, today, form, has_code=not row.HasField("missing_code"))
+    mails = 0
+    if stage == STAGE_WAITING_FOR_CONSENT:
+        mails = sum(bool(guardian.email) for guardian in guardians_of(form).values())
+    elif stage == STAGE_ACTIVE:
+        mails = int(form.kind == CUSTOMER_KIND_ONLINE)
+    return RowConsequence(row_number=row.row_number, stage=stage, mails=mails)
 
 
 async def _without_code(

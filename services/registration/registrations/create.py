@@ -30,7 +30,6 @@ from liity.v1.registration_pb2 import (
     CONSENT_STATE_GIVEN,
     CONSENT_STATE_NOT_NEEDED,
     CONSENT_STATE_UNSPECIFIED,
-    STAGE_ACTIVE,
     STAGE_WAITING_FOR_CONSENT,
     STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
@@ -56,6 +55,7 @@ from services.registration.rules import (
     AGE_OF_OWN_DECISION,
     consent_needed,
     day_of_age,
+    first_stage,
     full_years,
 )
 from services.runtime.clock import helsinki_day, now, to_proto_date
@@ -246,14 +246,13 @@ def _creation_of_shown(
         "is_protected": False,
     }
     row |= use_row("registration:create", [row["registration_id"], request.person_id])
-    if request.missing_code_reason:
+    stage = first_stage(birth_date, today, form, has_code=not request.missing_code_reason)
+    if stage == STAGE_WAITING_FOR_IDENTITY_CHECK:
         deadline = proto_dates.moment(request.identity_check_deadline, "identity_check_deadline")
-        return queries.CREATE_WAITING, row | _waiting_for_decision(
-            STAGE_WAITING_FOR_IDENTITY_CHECK, form, birth_date, today, deadline
-        )
-    if consent_needed(birth_date, today, form):
+        return queries.CREATE_WAITING, row | _waiting_for_decision(stage, form, birth_date, today, deadline)
+    if stage == STAGE_WAITING_FOR_CONSENT:
         return queries.CREATE_WAITING, row | {
-            "stage": STAGE_WAITING_FOR_CONSENT,
+            "stage": stage,
             "consent_state": CONSENT_STATE_AWAITED,
             "form": to_json(form),
             "birth_date": birth_date,
@@ -267,7 +266,7 @@ def _creation_of_shown(
         birth_date=birth_date,
         moment=moment,
     )
-    row |= customer | {"stage": STAGE_ACTIVE, "form": None, "deadline": None}
+    row |= customer | {"stage": stage, "form": None, "deadline": None}
     if full_years(birth_date, today) >= AGE_OF_OWN_DECISION:
         return queries.CREATE_ACTIVE, row | {"consent_state": CONSENT_STATE_NOT_NEEDED}
     evidence = consent_row(

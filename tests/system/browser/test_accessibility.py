@@ -67,10 +67,12 @@ def tested() -> Opened:
 
 @pytest.fixture(scope="module")
 async def people(api: Api, facts: Facts) -> dict[str, str]:
-    """What stands in the places of addresses; the registration has long and foreign names."""
-    waiting, nameless, given = pupil(), adult(), SendFeedbackRequest(request_id=new_request_id(), text="x")
-    waiting.form.first_names, waiting.form.last_name = "عبد الرحمن", "Äärimmäisen-Pitkäsukunimi" * 3
-    first = await save(api.teacher, waiting)
+    """What stands in the places of addresses; the registration has long and foreign names, as has another."""
+    waiting, namesake = pupil(), pupil()
+    nameless, given = adult(), SendFeedbackRequest(request_id=new_request_id(), text="x")
+    for each in (namesake, waiting):
+        each.form.first_names, each.form.last_name = "عبد الرحمن", "Äärimmäisen-Pitkäsukunimi" * 3
+        first = await save(api.teacher, each)
     unknown = await register(api.registrar, without_code(api.registrar, nameless))
     sent = await api.anybody.call(api.anybody.feedback.SendFeedback, given)
     listing = ListRegistrarsRequest(parent=facts.school)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from deploy.demo.polling import eventually
@@ -424,6 +425,24 @@ def test_the_program_registers_and_shows(liity: Liity, tmp_path: Path) -> None:
     assert "CLASS_LIST_HAS_ENDED" in too_late.stderr
     wrong = liity("teacher", "class-lists", "check", str(tmp_path))
     assert wrong.returncode == 2
+
+
+def test_the_program_saves_the_list_with_its_remarks(liity: Liity, tmp_path: Path) -> None:
+    file, remarks = tmp_path / "luokka.xlsx", tmp_path / "huomautukset.xlsx"
+    file.write_bytes(xlsx_of([pupil_row(2), changed(pupil_row(3), Kieli="viro")]))
+    check_into = ("teacher", "class-lists", "check", str(file), "--annotated")
+    wrong = liity(*check_into, str(remarks))
+    assert wrong.returncode == 1
+    assert "1 waiting for consent (1 mails to guardians)" in " ".join(wrong.stdout.split())
+    sheet = openpyxl.load_workbook(remarks).worksheets[0]
+    assert str(sheet.cell(3, sheet.max_column).value).startswith("Kieli: ")
+    # The list with its remarks is a list like any other.
+    again = liity("teacher", "class-lists", "check", str(remarks), "--json")
+    assert [error["field"] for error in json.loads(again.stdout)["errors"]] == ["form.language"]
+    assert liity(*check_into, str(remarks)).returncode == 2
+    assert "must end with .xlsx" in liity(*check_into, str(tmp_path / "huomautukset.csv")).stderr
+    file.write_bytes(xlsx_of([pupil_row(2)]))
+    assert "Nothing is written" in liity(*check_into, str(tmp_path / "x.xlsx")).stderr
 
 
 async def test_a_template_has_the_columns_of_its_unit(api: Api) -> None:

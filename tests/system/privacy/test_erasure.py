@@ -70,6 +70,7 @@ async def vacuum(stack: Stack) -> None:
     """Does at once what PostgreSQL does by and by: gives up dead rows, and the log of what was written."""
     for name in DATABASES:
         connection = await superuser(stack, name)
+        await _old_snapshots_end(connection)
         await connection.execute("VACUUM FULL")
         await connection.close()
     connection = await superuser(stack, "postgres")
@@ -81,6 +82,13 @@ async def vacuum(stack: Stack) -> None:
     await connection.execute("SELECT pg_switch_wal()")
     await connection.execute("CHECKPOINT")
     await connection.close()
+
+
+async def _old_snapshots_end(connection: asyncpg.Connection) -> None:
+    """Waits for transactions that may still see deleted rows, such as an ANALYZE: for them these are kept."""
+    began_before = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND xact_start < $1"
+    moment = await connection.fetchval("SELECT clock_timestamp()")
+    await eventually(lambda: connection.fetchval(began_before, moment), lambda count: count == 0, PATIENCE)
 
 
 async def superuser(stack: Stack, name: str) -> asyncpg.Connection:

@@ -207,6 +207,10 @@ async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_agai
     assert rows[0][0] not in report.html
     assert "<dt>New: would be registered</dt><dd>2</dd>" in report.html
     assert "Row 4, Postinumero: We put back zeros" in report.text
+    assert "2 become customers at once. 2 mails with credentials go out." in report.text
+    remarks = await teacher.send(report.form, {}, ("act", "annotate"))
+    assert "list-with-remarks.csv" in remarks.headers["Content-Disposition"]
+    assert "Remarks of Liity" in remarks.html
     other_language = await teacher.send(report.form, {"switch_language": "sv"})
     assert "<dt>Nya: skulle registreras</dt><dd>2</dd>" in other_language.html
     await teacher.get("/language/en?to=/home")

@@ -25,6 +25,7 @@ from liity.v1.class_list_service_pb2 import (
     CLASS_LIST_STATE_RECEIVED,
     CLASS_LIST_STATE_RUNNING,
 )
+from liity.v1.customer_form_pb2 import CUSTOMER_KIND_CD_BORROWER, PaperConsent, RelatedPerson
 from liity.v1.reason_pb2 import (
     REASON_BEING_REGISTERED,
     REASON_GUARDIAN_EMAIL_IS_REGISTRARS,
@@ -34,15 +35,22 @@ from liity.v1.reason_pb2 import (
     REASON_REQUIRED,
     REASON_TERMS_NOT_ACCEPTED,
 )
-from liity.v1.registration_pb2 import STAGE_DECLINED
+from liity.v1.registration_pb2 import (
+    MISSING_CODE_REASON_NOT_KNOWN,
+    STAGE_ACTIVE,
+    STAGE_DECLINED,
+    STAGE_WAITING_FOR_CONSENT,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
+)
 from liity.v1.registration_service_pb2 import (
     STANDING_BEING_REGISTERED,
     STANDING_REGISTERED_IN_ANOTHER_UNIT,
     STANDING_REGISTERED_IN_THIS_UNIT,
+    MissingPersonalIdentityCode,
 )
 from services.registration.class_lists.service import sweep_class_lists
 from services.runtime.class_list_limits import MOST_ROWS, PATIENCE
-from services.runtime.clock import now
+from services.runtime.clock import helsinki_day, now, to_proto_date
 from tests.services.registration.audit.test_look_ups import act
 from tests.services.registration.conftest import ServiceFactory
 from tests.services.registration.customers.test_transfers import asked, move
@@ -157,6 +165,33 @@ async def test_a_check_finds_every_error_of_every_row_and_stores_nothing(
         ),
     ]
     assert await service.everything_stored() == before
+
+
+async def test_a_check_tells_what_registering_would_do(service: Service, unit: Unit) -> None:
+    other = RelatedPerson(full_name="Timo Huoltaja", email="timo.huoltaja@koti.example", relation="isä")
+    paper = PaperConsent(guardian_name="Kerttu Huoltaja", sign_date=to_proto_date(helsinki_day(now())))
+    child = {"person_id": secrets.token_hex(16), "birth_date": birth_of_child()}
+    no_code = MissingPersonalIdentityCode(birth_date=birth_of_child(), reason=MISSING_CODE_REASON_NOT_KNOWN)
+    answer = await checked(
+        service,
+        unit,
+        row(2),
+        row(3, kind=CUSTOMER_KIND_CD_BORROWER, credentials_recipient=None),
+        pb.ClassListRow(row_number=4, form=child_form(), **child),
+        pb.ClassListRow(row_number=5, form=changed(child_form(), other_guardian=other), **child),
+        pb.ClassListRow(row_number=6, form=changed(child_form(), paper_consent=paper), **child),
+        pb.ClassListRow(row_number=7, form=child_form(), missing_code=no_code),
+        row(8, last_name="", first_names=""),
+    )
+    assert {row.row_number for row in answer.wrong_rows} == {8}
+    assert [(each.row_number, each.stage, each.mails) for each in answer.consequences] == [
+        (2, STAGE_ACTIVE, 1),
+        (3, STAGE_ACTIVE, 0),
+        (4, STAGE_WAITING_FOR_CONSENT, 1),
+        (5, STAGE_WAITING_FOR_CONSENT, 2),
+        (6, STAGE_ACTIVE, 1),
+        (7, STAGE_WAITING_FOR_IDENTITY_CHECK, 0),
+    ]
 
 
 async def test_guardians_addresses_of_many_families_and_of_the_sender_are_asked_about(
