@@ -1,6 +1,7 @@
 """Reads one cell: what is certain is mended and noted, what is not is an error."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,19 +10,21 @@ from google.protobuf.descriptor import FieldDescriptor
 from liity.v1.reason_pb2 import (
     REASON_ADDRESS_PERHAPS_MISTYPED,
     REASON_DATE_WITH_TIME,
+    REASON_DITTO_MARK,
     REASON_EXTRA_SIGNS_REMOVED,
     REASON_FORMULA_WITHOUT_VALUE,
     REASON_GARBLED_TEXT,
     REASON_INVISIBLE_SIGNS_REMOVED,
     REASON_LEADING_ZEROS_RESTORED,
     REASON_MERGED_CELLS,
+    REASON_NAME_PERHAPS_WRONG,
     REASON_REWRITTEN_BY_SPREADSHEET,
     REASON_SPREADSHEET_ERROR,
     REASON_STRUCK_THROUGH,
     REASON_ZERO_INSTEAD_OF_TEXT,
     Reason,
 )
-from services.gateway.class_lists.columns import CODE, descriptor_of
+from services.gateway.class_lists.columns import CODE, descriptor_of, is_relation, refers_to_row_above
 from services.gateway.class_lists.signs import (
     is_garbled,
     is_garbled_name,
@@ -50,6 +53,8 @@ _NAMES_AND_PLACES = _NAMES | {
     "form.other_guardian.relation",
 }
 _FREE_TEXT = "form.additional_information"
+_REPEATED = ("form.address.", "form.email", "form.phone", "form.related_person.", "form.other_guardian.")
+"""How the paths of columns begin in which people refer to the row above."""
 
 _FAULTS = (
     (Mark.MERGED, REASON_MERGED_CELLS),
@@ -81,6 +86,14 @@ _WITH_TIME = re.compile(r"[0-9.\-/]{6,10}[ T]+(klo *)?[0-9]{1,2}[.:][0-9]{2}\b.*
 _MOBILE = re.compile(r"[45][0-9]{6,9}")
 _OF_FINLAND = re.compile(r"358[1-9][0-9]{5,10}")
 _LONG_NUMBER = re.compile(r"[1-9][0-9]{5,}")
+
+_LINE_BREAK = re.compile("[ \u00a0]*[\r\n\t\v\f\u2028\u2029][ \u00a0\r\n\t\v\f\u2028\u2029]*")
+"""Where a cell goes on in another line, or has a tabulator: never meant in a single line."""
+
+_NOTHING = re.compile(r"[-–—−‐‑‒_.\s]+")
+"""What people write for "none"."""
+
+_UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\;:=+*#%&]")
 
 _AROUND_EMAIL = " \t<>;,.\"'“”„‘’"
 
@@ -122,10 +135,14 @@ def read_cell(path: str, cell: str, mark: Mark = PLAIN, *, abroad: bool = False)
     meant = suggestion(whole) if path.endswith(".email") else ""
     if meant:
         notes.append(Noted(REASON_ADDRESS_PERHAPS_MISTYPED, meant))
+    if path in _NAMES and (_UNLIKE_NAME.search(whole) or is_relation(whole)):
+        notes.append(Noted(REASON_NAME_PERHAPS_WRONG))
     return ReadCell(whole, notes=notes)
 
 
 def _without_extra_signs(path: str, text: str) -> str:
+    if path != _FREE_TEXT:
+        text = "" if _NOTHING.fullmatch(text) else _LINE_BREAK.sub(" ", text)
     quoted = _QUOTED.fullmatch(text)
     text = (
         quoted[1].strip()
@@ -149,12 +166,19 @@ def _error(path: str, text: str, mark: Mark) -> Reason.ValueType | None:
         (REASON_SPREADSHEET_ERROR, lambda: is_spreadsheet_error(text)),
         (REASON_FORMULA_WITHOUT_VALUE, lambda: text.startswith("=")),
         (REASON_GARBLED_TEXT, lambda: is_garbled(text)),
+        (REASON_DITTO_MARK, lambda: is_text and path != _FREE_TEXT and _is_ditto(path, text)),
         (REASON_GARBLED_TEXT, lambda: path in _NAMES_AND_PLACES and is_garbled_name(text)),
         (REASON_ZERO_INSTEAD_OF_TEXT, lambda: is_text and _ZERO.fullmatch(text)),
         (REASON_REWRITTEN_BY_SPREADSHEET, lambda: is_text and _is_rewritten(path, text, mark)),
         (REASON_DATE_WITH_TIME, lambda: not is_text and _has_time(text, mark)),
     )
     return next((reason for reason, applies in rules if applies()), None)
+
+
+def _is_ditto(path: str, text: str) -> bool:
+    """Whether a text refers to the row above, or says nothing by itself."""
+    says_nothing = bool(text) and not any(unicodedata.category(sign)[0] in "LMN" for sign in text)
+    return says_nothing or (path.startswith(_REPEATED) and refers_to_row_above(text))
 
 
 def _is_rewritten(path: str, text: str, mark: Mark) -> bool:

@@ -59,7 +59,17 @@ def is_of_remarks(heading: str) -> bool:
 
 def is_total(cell: str) -> bool:
     """Whether a cell begins a row of totals, in any language: as in "Yhteensä: 25"."""
-    return re.sub(r"[0-9]+.*", "", _key(cell)) in _totals()
+    return re.sub(r"[0-9]+.*", "", _key(cell)) in _listed("totals")
+
+
+def refers_to_row_above(cell: str) -> bool:
+    """Whether a cell says, in any language, that it is as the one above."""
+    return _key(cell) in _listed("ditto")
+
+
+def is_relation(cell: str) -> bool:
+    """Whether a cell is a word for a relative instead of a name, in any language."""
+    return _key(cell) in _listed("relations")
 
 
 def heading_of(field: str, language: Language.ValueType) -> str:
@@ -134,8 +144,9 @@ def _headings() -> dict[str, str]:
 
 
 @cache
-def _totals() -> frozenset[str]:
-    return frozenset(_key(word) for of_language in _words()["totals"].values() for word in of_language)
+def _listed(name: str) -> frozenset[str]:
+    """The words of a list in all languages."""
+    return frozenset(_key(word) for of_language in _words()[name].values() for word in of_language)
 
 
 @cache

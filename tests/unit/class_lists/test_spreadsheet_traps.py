@@ -680,3 +680,53 @@ def test_a_wrong_date_of_birth_or_code_is_no_person_without_a_code() -> None:
         (2, CODE, "SPREADSHEET_ERROR")
     }
     assert not one(read_csv(with_cells(Syntymäaika="1.5.1994"))).has_no_code
+
+
+@pytest.mark.parametrize("cell", ['"', '-"-', "”", "'' ''", "〃", "?", "…", "↓"])
+def test_a_cell_that_says_nothing_by_itself_is_an_error(cell: str) -> None:
+    read = read_class_list(xlsx_of(with_cells(Sukunimi=cell, Lähiosoite=cell)))
+    assert errors(read) == {
+        (2, "form.last_name", "DITTO_MARK"),
+        (2, "form.address.street_address", "DITTO_MARK"),
+    }
+
+
+@pytest.mark.parametrize("cell", ["sama", "Sama kuin yllä", "ks. yllä", "samma som ovan", "ditto"])
+def test_a_word_for_the_row_above_is_an_error_but_for_a_name(cell: str) -> None:
+    read = read_class_list(xlsx_of(with_cells(Sukunimi=cell, Lähiosoite=cell, Puhelin=cell)))
+    assert errors(read) == {
+        (2, "form.address.street_address", "DITTO_MARK"),
+        (2, "form.phone", "DITTO_MARK"),
+    }
+
+
+@pytest.mark.parametrize("cell", ["-", "–", "--", "---", "_", "."])
+def test_a_dash_is_an_empty_cell(cell: str) -> None:
+    read = read_class_list(xlsx_of(with_cells(Puhelin=cell, Markkinointi_sallittu=cell)))
+    assert one(read).errors == []
+    assert one(read).form.phone == ""
+    assert {reason for _, _, reason, _ in notices(read)} == {"EXTRA_SIGNS_REMOVED"}
+
+
+def test_a_line_break_in_a_cell_is_a_space_but_in_additional_information() -> None:
+    typed = {"Etunimet": "Aino\nMaria", "Lähiosoite": "Käpykuja 1 \r\nA 2", "Lisätietoja": "soita\nensin"}
+    read = read_class_list(xlsx_of(with_cells(**typed)))
+    form = one(read).form
+    assert (form.first_names, form.address.street_address) == ("Aino Maria", "Käpykuja 1 A 2")
+    assert form.additional_information == "soita\nensin"
+    assert {(field, reason) for _, field, reason, _ in notices(read)} == {
+        ("form.first_names", "EXTRA_SIGNS_REMOVED"),
+        ("form.address.street_address", "EXTRA_SIGNS_REMOVED"),
+    }
+
+
+@pytest.mark.parametrize("name", ["Aino 4B", "Virtanen (os. Mäki)", "Aino [vaihto-oppilas]", "äiti", "Mamma"])
+def test_what_may_be_no_name_is_told(name: str) -> None:
+    read = read_class_list(xlsx_of(with_cells(Sukunimi=name)))
+    assert one(read).errors == []
+    assert notices(read) == {(2, "form.last_name", "NAME_PERHAPS_WRONG", "")}
+
+
+@pytest.mark.parametrize("name", ["O’Brien", "Mäki-Laine", "von Wright", "J. R.", "Äiti-Virtanen", "Sáŋkar"])
+def test_a_name_is_not_asked_about(name: str) -> None:
+    assert notices(read_class_list(xlsx_of(with_cells(Sukunimi=name)))) == set()
