@@ -57,7 +57,8 @@ class InvalidHetu(ValueError):
 def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
     """Parses a code as a person typed or pasted it (R32).
 
-    Lower case, spaces, invisible signs, and dashes, digits and letters of other widths are accepted.
+    Lower case, spaces, invisible signs, punctuation around it, and dashes, digits and letters of other widths
+    are accepted.
 
     `today` is the day in Helsinki. Raises `InvalidHetu` with the first fault, in the order in which a person
     would correct them: form, date, check character.
@@ -100,8 +101,12 @@ def other_signs(parsed: Hetu, *, today: date) -> list[Hetu]:
     return found
 
 
+_AROUND = ".,;:'\"()[]<>"
+"""What a copy from a sentence or a spreadsheet brings along."""
+
+
 def _normalised(text: str) -> str:
-    """The code in ASCII capitals, without spaces and invisible signs."""
+    """The code in ASCII capitals, without spaces, invisible signs, and punctuation around it."""
     # A soft hyphen may stand for the hyphen, or come with a copy.
     bare = "".join(without_invisible(text.replace(_SOFT_HYPHEN, "\u2010"), joiners=False).split())
     if len(bare) > _LENGTH and _SOFT_HYPHEN in text:
@@ -111,4 +116,4 @@ def _normalised(text: str) -> str:
         str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in folded
     )
     # Other letters have capitals in ASCII, too: they are no signs of a code.
-    return "".join(sign.upper() if sign.isascii() else sign for sign in digits)
+    return "".join(sign.upper() if sign.isascii() else sign for sign in digits).strip(_AROUND)

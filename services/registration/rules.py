@@ -175,7 +175,7 @@ def parse_phone(text: str) -> str | None:
 
     Words, names, times and extensions beside it are refused: the library would read letters as digits.
     """
-    bare = clean_line(text)
+    bare = clean_line(text).rstrip(" ,;:.")
     # Digits and signs of every width and script, as `phonenumbers` reads them.
     plain = _HYPHENS.sub("-", unicodedata.normalize("NFKC", bare))
     plain = "".join(

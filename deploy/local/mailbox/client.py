@@ -17,6 +17,8 @@ class Mail:
     """A received mail."""
 
     id: str
+    message_id: str
+    """The same if a mail came twice."""
     to: tuple[str, ...]
     subject: str
     text: str
@@ -40,7 +42,8 @@ class MailboxClient:
         """The mails to an address, or all, newest first. OSError if the mailbox is away."""
         answer = await asyncio.to_thread(self._get, "/api/messages?" + urlencode({"to": to}))
         return [
-            Mail(mail["id"], tuple(mail["to"]), mail["subject"], mail["text"]) for mail in answer["messages"]
+            Mail(mail["id"], mail["message_id"], tuple(mail["to"]), mail["subject"], mail["text"])
+            for mail in answer["messages"]
         ]
 
     async def wait_for(

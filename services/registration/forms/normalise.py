@@ -1,5 +1,6 @@
 """Normalises a form, checks it as a whole, and converts it to and from JSON."""
 
+import re
 import unicodedata
 from datetime import date
 from typing import Any
@@ -41,12 +42,17 @@ _NO_NAMES = frozenset(
             "unknown",
             "fnu",
             "lnu",
+            "nn",
+            "n.n",
         ),
         *("ei ole", "ei nimeä", "ei sukunimeä", "ei etunimeä", "puuttuu", "tuntematon"),
         *("ingen", "inget namn", "inget efternamn", "inget förnamn", "saknas", "okänd"),
     }
 )
 """What people write where a name is required and there is none."""
+
+_FREE_TEXTS = frozenset({"additional_information"})
+_POSTCODE = re.compile(r"(?:FIN?[ -]*)?([0-9](?: ?[0-9]){4})", re.IGNORECASE)
 
 
 def normalise(form: CustomerForm) -> CustomerForm:
@@ -67,6 +73,8 @@ def normalise(form: CustomerForm) -> CustomerForm:
         tidy.ClearField("address")
     if tidy.HasField("address"):
         tidy.address.country_code = tidy.address.country_code.upper() or HOME_COUNTRY
+        if tidy.address.country_code == HOME_COUNTRY:
+            tidy.address.postcode = _bare_postcode(tidy.address.postcode)
     return tidy
 
 
@@ -143,10 +151,17 @@ def _iso_date(day: dict[str, int]) -> str:
     return f"{day.get('year', 0):04}-{day.get('month', 0):02}-{day.get('day', 0):02}"
 
 
+def _bare_postcode(text: str) -> str:
+    """A Finnish postcode without the country in front and spaces: `FI-00100`, `001 00`."""
+    found = _POSTCODE.fullmatch(text)
+    return found[1].replace(" ", "") if found else text
+
+
 def _tidy_texts(message: Message) -> None:
     for field, value in message.ListFields():
         if isinstance(value, str):
-            setattr(message, field.name, clean_line(value))
+            line = clean_line(value)
+            setattr(message, field.name, line if field.name in _FREE_TEXTS or _says_anything(line) else "")
         elif isinstance(value, Message):
             _tidy_texts(value)
 
@@ -161,9 +176,12 @@ def _normalise_names(form: CustomerForm) -> None:
 
 
 def _is_no_name(name: str) -> bool:
-    return name.casefold().strip(".()") in _NO_NAMES or not any(
-        unicodedata.category(sign)[0] in "LMNC" for sign in name
-    )
+    return name.casefold().strip(".()") in _NO_NAMES or not _says_anything(name)
+
+
+def _says_anything(text: str) -> bool:
+    """Whether a text has a letter or a digit: a dash or a question mark is written for "none"."""
+    return any(unicodedata.category(sign)[0] in "LMNC" for sign in text)
 
 
 def _normalise_contact(person: CustomerForm | RelatedPerson) -> None:

@@ -29,6 +29,10 @@ _QUOTES = "\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039
 _BEFORE = re.compile(rf"^[\s<({re.escape('[')}{_QUOTES}]+")
 _AFTER = re.compile(rf"[\s>){re.escape(']')},;:.{_QUOTES}]+$")
 _SCHEME = re.compile(r"^mailto:", re.IGNORECASE)
+_NAMED = re.compile(r"[^<>@]*<([^<>@\s]+@[^<>@\s]+)>[\s;,.]*")
+"""An address behind a name, as mail programs copy it (RFC 5322, name-addr)."""
+
+_SHORTEST_TOP_LEVEL = 2
 
 
 class InvalidAddressError(ValueError):
@@ -42,9 +46,9 @@ class InvalidAddressError(ValueError):
 def parse(text: str) -> str:
     """The address in normal form: NFC, the domain in lower case and in letters, not in `xn--`.
 
-    What a copy brings along is removed: invisible signs, `mailto:`, brackets, quotation marks, punctuation at
-    the end. Signs that a program has changed (dashes, apostrophes, full-width signs) are put back. The domain
-    is not looked up. Raises `InvalidAddressError`.
+    What a copy brings along is removed: invisible signs, `mailto:`, a name in front, brackets, quotation
+    marks, punctuation at the end. Signs that a program has changed (dashes, apostrophes, wide signs) are
+    put back. The domain is not looked up. Raises `InvalidAddressError`.
     """
     bare = _unwrapped(without_invisible(text, joiners=False)).translate(_TYPED)
     if any(_is_no_sign_of_an_address(sign) for sign in bare):
@@ -53,6 +57,8 @@ def parse(text: str) -> str:
         address = validate_email(bare, check_deliverability=False)
     except EmailNotValidError:
         raise InvalidAddressError(REASON_INVALID_EMAIL) from None
+    if len(address.domain.rpartition(".")[2]) < _SHORTEST_TOP_LEVEL:
+        raise InvalidAddressError(REASON_INVALID_EMAIL)
     return f"{address.local_part}@{address.domain}"
 
 
@@ -84,7 +90,8 @@ def normal(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    bare = _AFTER.sub("", _BEFORE.sub("", text))
+    named = _NAMED.fullmatch(text.strip())
+    bare = _AFTER.sub("", _BEFORE.sub("", named[1] if named else text))
     if not _SCHEME.match(bare):
         return bare
     # A link may carry a subject.

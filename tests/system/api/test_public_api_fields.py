@@ -232,7 +232,7 @@ EXPECTED: dict[str, Answers] = {
     **dict.fromkeys(("stage", "stages", "mine", "due_before_date", "order_by", "undeliverable"), _OPTIONAL),
     **dict.fromkeys(("SearchCustomers.query", "need_ends_before_date", "not_welcomed"), _OPTIONAL),
     "content": {_NO_FILE: "CLASS_LIST_OLD_LETTERS"},
-    **dict.fromkeys(("skip_wrong_rows", "transfer_rows", "confirmed_address_rows"), _OPTIONAL),
+    **dict.fromkeys(("skip_wrong_rows", "transfer_rows", "confirmed_address_rows", "annotate"), _OPTIONAL),
     "CloseUnit.successor": _always("INVALID_FORMAT") | {"missing": Answer("NOT_FOUND", "UNIT_NOT_FOUND")},
     # Such a report is of no mail of ours, and takes the place of the Message-ID.
     "raw_report": {_NO_FILE: FINE} | _OPTIONAL,

@@ -176,7 +176,8 @@ async def test_killed_it_leaves_nothing_and_the_next_start_goes_on(up: Callable[
     await eventually(
         lambda: _get(program, saved.name), lambda found: found.stage == STAGE_CREDENTIALS_SENT, 120
     )
-    assert len(await mailbox.mails(child.email)) == 3
+    # A mail that was taken as the sender died may come once more, under the same ID.
+    assert len({mail.message_id for mail in await mailbox.mails(child.email)}) == 3
 
     program.process.terminate()
     assert await program.ends() == 0

@@ -107,6 +107,11 @@ def test_characters_that_never_check(character: str) -> None:
     assert reason(PUBLISHED[0][:-1] + character) == name(REASON_HETU_FORMAT)
 
 
+@pytest.mark.parametrize("text", ["{}.", "{},", "'{}", "({})", '"{}"', "<{}>", " {} ; "])
+def test_punctuation_of_a_copy_is_left_out(text: str) -> None:
+    assert accepted(text.format(PUBLISHED[0])).code == PUBLISHED[0]
+
+
 @pytest.mark.parametrize("individual", [900, 950, 999])
 def test_artificial_only_where_allowed(individual: int) -> None:
     text = code(date(1990, 1, 10), "-", individual)

@@ -64,6 +64,7 @@ def test_normalising_tidies_texts_and_leaves_the_original() -> None:
         ("Nur", "."),
         ("x", "Nur"),
         ("Nur", "none"),
+        ("Nur", "N.N."),
         ("Nur", "(ei ole)"),
     ],
 )
@@ -106,7 +107,11 @@ def test_normalising_adds_no_part_that_was_left_out() -> None:
         ("outi@posti→.example", "EMAIL_SIGN"),
         ("a@localhost", "INVALID_EMAIL"),
         ("a b@koti.example", "INVALID_EMAIL"),
-        ("Aino <a@koti.example>", "INVALID_EMAIL"),
+        ("Aino <a@koti.example>", "a@koti.example"),
+        ('"Virtanen, Aino" <a@koti.example>;', "a@koti.example"),
+        ("Aino <a@koti.example> Eetu <e@koti.example>", "INVALID_EMAIL"),
+        ("a@koti.example <e@koti.example>", "INVALID_EMAIL"),
+        ("a@posti.e", "INVALID_EMAIL"),
         ("a@koti.example, b@koti.example", "INVALID_EMAIL"),
     ],
 )
@@ -127,6 +132,8 @@ def test_email_addresses(text: str, address: str) -> None:
         ("０４０ １２３４５６７", "+358401234567"),
         ("040/1234567", "+358401234567"),
         ("0457 313 5157", "+3584573135157"),
+        ("040 123 4567,", "+358401234567"),
+        ("040 123 4567.", "+358401234567"),
         ("040 123 4567 mor", None),
         ("040 123 4567 (isa)", None),
         ("040 123 4567 (isä)", None),
@@ -148,6 +155,32 @@ def test_email_addresses(text: str, address: str) -> None:
 )
 def test_telephone_numbers(text: str, number: str | None) -> None:
     assert parse_phone(text) == number
+
+
+@pytest.mark.parametrize("text", ["-", "–", "?", "...", '"'])
+def test_what_says_nothing_is_left_out(text: str) -> None:
+    form = changed(child_form(), phone=text, email=text, address__street_address=text)
+    stored = normalise(changed(form, related_person__phone=text, additional_information=text))
+    assert (stored.phone, stored.email, stored.address.street_address) == ("", "", "")
+    assert (stored.related_person.phone, stored.additional_information) == ("", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "postcode"),
+    [
+        ("FI-00100", "", "00100"),
+        ("FIN 00100", "FI", "00100"),
+        ("fi00100", "FI", "00100"),
+        ("001 00", "", "00100"),
+        ("001 00", "SE", "001 00"),
+        ("00100 Helsinki", "", "00100 Helsinki"),
+        ("0010", "", "0010"),
+        ("001000", "", "001000"),
+    ],
+)
+def test_postcodes(text: str, country: str, postcode: str) -> None:
+    form = changed(child_form(), address__postcode=text, address__country_code=country)
+    assert normalise(form).address.postcode == postcode
 
 
 def test_a_form_survives_its_storage() -> None:
