@@ -52,6 +52,9 @@ _NO_NAMES = frozenset(
 """What people write where a name is required and there is none."""
 
 _FREE_TEXTS = frozenset({"additional_information"})
+_NOTHING = re.compile(r"""[-–—−‐‑‒_.?…"'”’/ ]+""")
+"""What people write for "none"."""
+
 _POSTCODE = re.compile(r"(?:FIN?[ -]*)?([0-9](?: ?[0-9]){4})", re.IGNORECASE)
 
 
@@ -161,7 +164,9 @@ def _tidy_texts(message: Message) -> None:
     for field, value in message.ListFields():
         if isinstance(value, str):
             line = clean_line(value)
-            setattr(message, field.name, line if field.name in _FREE_TEXTS or _says_anything(line) else "")
+            setattr(
+                message, field.name, line if field.name in _FREE_TEXTS or not _NOTHING.fullmatch(line) else ""
+            )
         elif isinstance(value, Message):
             _tidy_texts(value)
 
@@ -176,12 +181,9 @@ def _normalise_names(form: CustomerForm) -> None:
 
 
 def _is_no_name(name: str) -> bool:
-    return name.casefold().strip(".()") in _NO_NAMES or not _says_anything(name)
-
-
-def _says_anything(text: str) -> bool:
-    """Whether a text has a letter or a digit: a dash or a question mark is written for "none"."""
-    return any(unicodedata.category(sign)[0] in "LMNC" for sign in text)
+    return name.casefold().strip(".()") in _NO_NAMES or not any(
+        unicodedata.category(sign)[0] in "LMNC" for sign in name
+    )
 
 
 def _normalise_contact(person: CustomerForm | RelatedPerson) -> None:

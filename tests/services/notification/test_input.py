@@ -100,7 +100,7 @@ async def test_a_wrong_request_is_refused(
         "aino@example.org\r\nBcc: thief@example.org",
         "aino@example.org\nSubject: x",
         "aino@example.org, thief@example.org",
-        "Aino <aino@example.org>",
+        "Aino <aino@example.org>, thief@example.org",
         "aino@example.org>\r\nRCPT TO:<thief@example.org",
         "aino",
         "aino@",
@@ -126,6 +126,7 @@ async def test_what_is_no_address_is_refused(
     ("address", "known_as"),
     [
         ("aino@koulu.example", "aino@koulu.example"),
+        ("Aino <aino@koulu.example>", "aino@koulu.example"),
         ("o'hara+x@example.org", "o'hara+x@example.org"),
         ("aino@pöllö.example.org", "aino@xn--pll-snac.example.org"),
         ("äiti@example.org", "äiti@example.org"),

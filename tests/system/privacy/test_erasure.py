@@ -60,7 +60,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 async def write_to_disk(stack: Stack) -> None:
-    """Has PostgreSQL write what it holds in memory."""
+    """Has PostgreSQL write what it holds in memory, and gather what it keeps of values as statistics."""
+    for name in DATABASES:
+        connection = await superuser(stack, name)
+        # As many as it can keep: by default a value of a long table is among them by chance.
+        await connection.execute("SET default_statistics_target = 10000")
+        await connection.execute("ANALYZE")
+        await connection.close()
     connection = await superuser(stack, "postgres")
     await connection.execute("CHECKPOINT")
     await connection.close()
