@@ -20,7 +20,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    _set("DEFAULT")
+    _set("-1")
 
 
 def _set(statistics: str) -> None:

@@ -11,4 +11,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("ALTER TABLE messages ALTER COLUMN last_error SET STATISTICS DEFAULT")
+    op.execute("ALTER TABLE messages ALTER COLUMN last_error SET STATISTICS -1")
