@@ -48,6 +48,8 @@ class SmtpServer:
         self.connections: list[SMTP] = []
         self.on_mail: list[Answer] = []
         self.on_rcpt: list[Answer] = []
+        self.unknown_once: set[str] = set()
+        """Addresses that are refused for good, but only the next time."""
         self.on_data: list[Answer] = []
         self.unknown: set[str] = set()
         """Addresses without a mailbox."""
@@ -70,6 +72,9 @@ class SmtpServer:
             return "550 5.1.1 No such mailbox"
         if address in self.full:
             return "452 4.2.2 Mailbox full"
+        if address in self.unknown_once:
+            self.unknown_once.remove(address)
+            return "550 5.1.1 No such user here"
         answer = await _next(self.on_rcpt, server)
         if answer == ACCEPTED:
             envelope.rcpt_tos.append(address)
