@@ -34,6 +34,9 @@ _PLUSES = "\u2795\ufe62\uff0b"
 _NORMALISED = str.maketrans(_DASHES + _PLUSES, "-" * len(_DASHES) + "+" * len(_PLUSES))
 _SOFT_HYPHEN = "\u00ad"
 
+_AROUND = ".,;:'\"()[]<>"
+"""What a copy from a sentence or a spreadsheet brings along."""
+
 
 @dataclass(frozen=True, repr=False)
 class Hetu:
@@ -99,10 +102,6 @@ def other_signs(parsed: Hetu, *, today: date) -> list[Hetu]:
                 other = parsed.code[:6] + sign + parsed.code[7:]
                 found.append(parse(other, today=today, allow_artificial=True))
     return found
-
-
-_AROUND = ".,;:'\"()[]<>"
-"""What a copy from a sentence or a spreadsheet brings along."""
 
 
 def _normalised(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import grpc
 from typing_extensions import override
@@ -243,6 +243,7 @@ class ClassListService(ClassListServiceServicer):
         answer = await self._identity.call(self._persons.BatchFindPersons, codes, timeout=_WHOLE_LIST)
         persons = dict(zip((row.number for row in with_code), answer.persons, strict=True))
         persons |= _without_code(rows)
+        _tell_earlier_rows(rows, persons)
         check = registration_pb2.CheckClassListRequest(
             unit_id=unit_id,
             rows=[_row(row, persons[row.number]) for row in rows],
@@ -387,14 +388,31 @@ def _row(row: ReadRow, person: FoundPerson | EnsurePersonResponse) -> ClassListR
     )
 
 
+def _tell_earlier_rows(rows: Iterable[ReadRow], persons: Mapping[int, FoundPerson]) -> None:
+    """Has each row whose person stands twice tell the earlier one: either may be the wrong one."""
+    first: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        person: tuple[str, ...] = ("".join(row.code.split()).upper(),)
+        if row.has_no_code:
+            person = _named(row)
+        if persons[row.number].repeated:
+            row.where = first.get(person, "")
+        else:
+            first.setdefault(person, str(row.number))
+
+
+def _named(row: ReadRow) -> tuple[str, ...]:
+    """By what a person without a code is known within a list."""
+    return row.form.first_names.casefold(), row.form.last_name.casefold(), str(row.missing.birth_date)
+
+
 def _without_code(rows: Iterable[ReadRow]) -> dict[int, FoundPerson]:
     """Persons without a code, by row; one with names and date of birth of an earlier row is repeated."""
     seen: set[tuple[str, ...]] = set()
     persons = {}
     for row in rows:
         if row.has_no_code:
-            names = row.form.first_names.casefold(), row.form.last_name.casefold()
-            person = (*names, str(row.missing.birth_date))
+            person = _named(row)
             persons[row.number] = FoundPerson(repeated=person in seen)
             seen.add(person)
     return persons

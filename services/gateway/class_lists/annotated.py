@@ -89,8 +89,9 @@ def _workbook(
     _remove_marks(sheet)
     earlier = (cell.column for cell in sheet[read.heading_row] if is_of_remarks(str(cell.value or "")))
     column = next(earlier, _width(read) + 1)
-    for row in range(1, sheet.max_row + 1):
-        sheet.cell(row, column).value = None
+    for cell in _cells(sheet):
+        if cell.column == column:
+            cell.value = None
     _write(sheet.cell(read.heading_row, column), heading)
     sheet.column_dimensions[sheet.cell(1, column).column_letter].width = _WIDTH
     for number, of_row in remarks.items():
@@ -121,9 +122,13 @@ def _mark(cell: Any, remarks: Iterable[ClassListError]) -> None:  # noqa: ANN401
 
 def _remove_marks(sheet: Any) -> None:  # noqa: ANN401
     """Removes what an earlier check has written at the cells."""
-    for row in sheet.iter_rows():
-        for cell in row:
-            if cell.comment is not None and cell.comment.author == _AUTHOR:
-                cell.comment = None
-            if cell.fill.fgColor.rgb == _WRONG.fgColor.rgb:
-                cell.fill = PatternFill()
+    for cell in _cells(sheet):
+        if cell.comment is not None and cell.comment.author == _AUTHOR:
+            cell.comment = None
+        if cell.fill.fgColor.rgb == _WRONG.fgColor.rgb:
+            cell.fill = PatternFill()
+
+
+def _cells(sheet: Any) -> list[Any]:  # noqa: ANN401
+    """The cells that are there: a walk over rows would make those between them, up to the last row of all."""
+    return list(sheet._cells.values())

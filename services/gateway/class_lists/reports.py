@@ -15,7 +15,9 @@ from liity.v1.class_list_service_pb2 import (
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.reason_pb2 import (
     REASON_ADDRESS_PERHAPS_MISTYPED,
+    REASON_HIDDEN_ROWS,
     REASON_INVISIBLE_SIGNS_REMOVED,
+    REASON_TWICE_IN_CLASS_LIST,
     Reason,
 )
 from services.gateway.class_lists.checked import Checked
@@ -27,6 +29,9 @@ from services.runtime.rpc.texts import reason_text
 
 _MOST_ERRORS = 5000
 _MOST_NOTICES = 1000
+
+_OF_OTHER_ROWS = frozenset({REASON_HIDDEN_ROWS, REASON_TWICE_IN_CLASS_LIST})
+"""Errors that are about other rows, too, which are told."""
 
 _ADDED = {REASON_INVISIBLE_SIGNS_REMOVED: "count", REASON_ADDRESS_PERHAPS_MISTYPED: "meant"}
 """What stands before what is added to a reason's text, where it is no rows or sheets."""
@@ -65,7 +70,7 @@ def report_of_rows(read: ReadList, checked: Checked, language: Language.ValueTyp
                 column=_heading(field, read.headings, language),
                 field=field,
                 reason=reason,
-                message=_message(reason, where.get(row, ""), language),
+                message=_message(reason, where.get(row, "") if reason in _OF_OTHER_ROWS else "", language),
             )
             for row, field, reason in errors[:_MOST_ERRORS]
         ],

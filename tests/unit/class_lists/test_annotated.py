@@ -128,3 +128,12 @@ def test_a_list_without_a_remark_about_a_row_is_not_given_back() -> None:
     assert given_back(csv_of(with_cells(Lempiväri="sininen"))).content == b""
     torn = csv_of(with_cells(Kieli="viro")) + b'\n"a"b;c\n'
     assert given_back(torn).content == b""
+
+
+def test_a_cell_in_the_last_row_costs_no_more_than_another() -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        # Nothing stands there: somebody has only coloured it.
+        sheet.cell(1_000_000, 90).font = Font(bold=True)
+
+    content = given_back(workbook_of(with_cells(Kieli="viro"), change)).content
+    assert len(sheet_of(content)._cells) < 1000
