@@ -11,6 +11,7 @@ from rich.table import Table
 from bench.checks import CheckRun
 from bench.class_lists import ListComparison
 from bench.fairness import Fairness
+from bench.pages import PageRun
 from bench.save import Comparison
 from bench.searches import SearchRun
 from bench.waiting import Footprint
@@ -120,6 +121,34 @@ def searches(console: Console, runs: list[SearchRun]) -> None:
     for run in runs:
         table.add_row(
             f"{run.customers:,}", run.what, f"{run.percentile(50):.1f}", f"{run.percentile(99):.1f}"
+        )
+    console.print(table)
+
+
+def pages(console: Console, runs: list[PageRun]) -> None:
+    """Pages beside the gateway's calls that they make."""
+    many = runs[0].crowd.callers
+    table = Table(
+        "page",
+        "calls p50 ms",
+        "page p50 ms",
+        "1.5 × calls + 15",
+        f"{many} browsers p50",
+        "p99",
+        "p99/p50",
+        title="Pages, opened by one browser and by several",
+    )
+    for run in runs:
+        calls = run.calls.percentile(50) if run.calls.latencies else 0.0
+        median, slowest = run.crowd.percentile(50), run.crowd.percentile(99)
+        table.add_row(
+            run.what,
+            f"{calls:.1f}",
+            f"{run.page.percentile(50):.1f}",
+            f"{1.5 * calls + 15:.1f}",
+            f"{median:.1f}",
+            f"{slowest:.1f}",
+            f"{slowest / median:.2f}",
         )
     console.print(table)
 

@@ -28,6 +28,10 @@ class Sizes:
     """Searches of each kind."""
     customers_fewer: int = 10_000
     customers_most: int = 100_000
+    page_loads: int = 200
+    """Times that each page is opened by one browser, and a quarter of it by each of several."""
+    browsers: int = 16
+    """Browsers at a time."""
     waiting_most: int = 10_000
     """Registrations that wait for a guardian."""
 
@@ -45,6 +49,8 @@ TINY = Sizes(
     searches=3,
     customers_fewer=10,
     customers_most=40,
+    page_loads=8,
+    browsers=2,
     waiting_most=10,
 )
 """Runs every part within seconds. Its figures mean nothing."""

@@ -28,7 +28,7 @@ JUDGED = {
 _OVERFLOW = """() => {
   const wide = document.scrollingElement.scrollWidth - document.documentElement.clientWidth;
   if (wide <= 0) return [];
-  return [...document.querySelectorAll("main *, header *, footer *")]
+  return [...document.querySelectorAll("body *")]
     .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .slice(0, 5).map((one) => one.outerHTML.slice(0, 120));
 }"""
@@ -59,7 +59,8 @@ _SAME_NAME = """() => {
 
 async def faults(page: Page, *judged: str) -> list[str]:
     """What axe finds on a page, but for rules that were judged; and links of one name with two targets."""
-    await page.evaluate(_AXE)
+    if not await page.evaluate("() => 'axe' in window"):
+        await page.evaluate(_AXE)
     found: dict[str, Sequence[Any]] = await page.evaluate(_RUN)
     told = [
         f"{kind} {rule}: {nodes}"

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from deploy.local.ports import HOST
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
+from tests.system.support.accounts import TestAccount
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
@@ -52,16 +53,16 @@ def web(stack: Stack) -> str:
 async def open_page(
     chromium: Browser, web: str, accounts: dict[str, DemoAccount]
 ) -> Callable[..., AbstractAsyncContextManager[Page]]:
-    """A page in a browser profile of its own, logged in as a demo account if one is named."""
+    """A page in a browser profile of its own, logged in if an account is given, or a demo account named."""
 
     @asynccontextmanager
-    async def opened(account: str = "", **options: object) -> AsyncIterator[Page]:
+    async def opened(account: str | TestAccount = "", **options: object) -> AsyncIterator[Page]:
         given: dict[str, object] = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}} | options
         context = await chromium.new_context(base_url=web, **given)  # type: ignore[arg-type]
         page = await context.new_page()
         try:
             if account:
-                await log_in(page, accounts[account])
+                await log_in(page, accounts[account] if isinstance(account, str) else account)
             yield page
         finally:
             await context.close()
@@ -69,7 +70,7 @@ async def open_page(
     return opened
 
 
-async def log_in(page: Page, account: DemoAccount) -> None:
+async def log_in(page: Page, account: DemoAccount | TestAccount) -> None:
     """Logs in by the log-in page."""
     await page.goto("/log-in")
     await page.fill("#email", account.email)

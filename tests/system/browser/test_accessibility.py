@@ -1,28 +1,29 @@
 """Every kind of page in a real browser: axe, keyboard, reflow, themes and languages."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, Page
 
 from deploy.demo.forms import DemoPerson
 from deploy.local.stack import Stack
-from frontends.client import new_request_id
 from frontends.web.app import PAGES
 from frontends.web.information.assessment import FILE, Assessment, last
 from frontends.web.pages import Who
-from liity.v1.feedback_service_pb2 import SendFeedbackRequest
+from liity.v1.class_list_service_pb2 import CLASS_LIST_STATE_CANCELLED
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
-from liity.v1.unit_service_pb2 import ListRegistrarsRequest
 from services.runtime.clock import helsinki_day, now
 from tests.system.browser.accessibility import AXE_VERSION, faults, overflow, walk_by_keyboard
 from tests.system.browser.conftest import OpenPage
+from tests.system.browser.people import People, create_people
+from tests.system.browser.trees import RECORD, frame, held, hold, tree
 from tests.system.conftest import Api
-from tests.system.registrations.test_decisions import register, without_code
-from tests.system.support.public_api_facts import Facts, customership_link
-from tests.system.support.registering import MailCounter, adult, link_token, pupil, reaches, save
+from tests.system.support import class_lists
+from tests.system.support.public_api_facts import customership_link
+from tests.system.support.registering import MailCounter, link_token, pupil, reaches, save
 from tests.system.web.test_every_page import LINKS
 
 ACCOUNTS = {
@@ -35,29 +36,49 @@ ACCOUNTS = {
 
 NOT_OPENED = {
     "/class-lists/template/{format}": "a file",
+    "/units/{unit}/classLists/{class_list}/result": "a file",
     "/language/{language}": "leads back to the page",
     **dict.fromkeys(
         (f"{name}{{rest:path}}" for name in LINKS), "leads to the page of the link, which is tested itself"
     ),
-    "/units/{unit}/customers/{customer}/done/{what}": "what follows a task of customer service",
-    "/units/{unit}/registrations/{registration}/reactivate": "needs a customership that has ended",
-    "/units/{unit}/registrations/{registration}/decided": "what follows a decision of customer service",
-    "/units/{unit}/classLists/{class_list}": "needs a class list",
-    "/units/{unit}/classLists/{class_list}/result": "needs a class list",
-    "/units/{unit}/classLists/{class_list}/cancel": "needs a class list",
-    "/work/{item}/dismiss": "needs two customers who may be one",
 }
 """Kinds of pages that are not opened here, each with the reason. The accessibility statement counts them."""
 
-_RECORD = "LIITY_RECORD_ACCESSIBILITY"
+OF_THE_WHOLE_SYSTEM = {
+    "/home",
+    "/work",
+    "/work/dismissed",
+    "/log",
+    "/log/suspicions",
+    "/protected",
+    "/book-tips",
+}
+"""Pages of customer service that show what other tests have done, too: their trees are not held."""
+
+CANCEL = "/units/{unit}/classLists/{class_list}/cancel"
+"""Asks only while a list is under way: it has a test of its own."""
 
 
 @dataclass
 class Opened:
-    """What the tests of this file have opened."""
+    """The pages that the tests of this file have opened, by their patterns, and their trees."""
 
-    patterns: set[str] = field(default_factory=set)
-    groups: set[str] = field(default_factory=set)
+    trees: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By group, once no page of it has a fault."""
+
+    @property
+    def patterns(self) -> set[str]:
+        """Of every page."""
+        return {pattern for group in self.trees.values() for pattern in group}
+
+    def keep(self, group: str, trees: Mapping[str, str], around: str = "") -> None:
+        """Keeps a group's trees, and sees that they and what stands around them are as held."""
+        self.trees[group] = dict(trees)
+        left_out = OF_THE_WHOLE_SYSTEM if group == "staff" else set()
+        own = {pattern: tree for pattern, tree in trees.items() if pattern not in left_out}
+        if around:
+            own["around the content"] = around
+        assert hold(group, own) == held(group), "make accessibility"
 
 
 @pytest.fixture(scope="module")
@@ -66,43 +87,22 @@ def tested() -> Opened:
 
 
 @pytest.fixture(scope="module")
-async def people(api: Api, facts: Facts) -> dict[str, str]:
-    """What stands in the places of addresses; the registration has long and foreign names, as has another."""
-    waiting, namesake = pupil(), pupil()
-    nameless, given = adult(), SendFeedbackRequest(request_id=new_request_id(), text="x")
-    for each in (namesake, waiting):
-        each.form.first_names, each.form.last_name = "عبد الرحمن", "Äärimmäisen-Pitkäsukunimi" * 3
-        first = await save(api.teacher, each)
-    unknown = await register(api.registrar, without_code(api.registrar, nameless))
-    sent = await api.anybody.call(api.anybody.feedback.SendFeedback, given)
-    listing = ListRegistrarsRequest(parent=facts.school)
-    registrars = (await api.staff.call(api.staff.units.ListRegistrars, listing)).registrars
-    return {
-        "/units/{unit}/registrations/{registration}/{decision}": f"/{unknown.name}",
-        "/units/{unit}/registrations/{registration}": f"/{first.name}",
-        "/units/{unit}/customers/{customer}": f"/{facts.customer.name}",
-        "/units/{unit}/messages/{message}": f"/{facts.message.name}",
-        "/feedback/{feedback}": f"/feedback/{sent.reference.replace('-', '').lower()}",
-        "/work/{item}": f"/work/{facts.work_item.rpartition('/')[2]}",
-        "/units/{unit}": f"/{facts.school}",
-        "/registrars/{registrar}": f"/registrars/{registrars[0].name.rpartition('/')[2]}",
-        "/book-tips/{language}": "/book-tips/sv",
-    }
+async def people(stack: Stack, api: Api) -> AsyncIterator[People]:
+    async with create_people(stack, api) as people:
+        yield people
 
 
-def addresses(account: str, people: dict[str, str]) -> dict[str, str]:
+def addresses(account: str, places: Mapping[str, str]) -> dict[str, str]:
     """The address of each page that an account opens, of people who are there, by its pattern."""
     found = {}
     for page in PAGES:
-        if page.show is None or ACCOUNTS[page.who] != account or page.path in NOT_OPENED:
+        if page.show is None or ACCOUNTS[page.who] != account or page.path in {*NOT_OPENED, CANCEL}:
             continue
         path = page.path
-        if path.rpartition("/")[2] in {"verify", "link", "reject"}:
-            path = path.replace("{registration}", "{registration}/{decision}")
-        for place, value in people.items():
+        for place, value in places.items():
             path = path.replace(place, value)
         if path.endswith("/merge"):
-            path += f"?with={people['/units/{unit}/customers/{customer}'][1:]}"
+            path += f"?with={places['/units/{unit}/customers/{customer}'][1:]}"
         if "{handle}" not in path:
             found[page.path] = path
     return found
@@ -113,6 +113,7 @@ async def look_at(page: Page, path: str) -> list[str]:
     response = await page.goto(path)
     assert response is not None
     found = [] if response.status == 200 else [f"status {response.status}"]
+    found += [] if urlsplit(page.url).path == urlsplit(path).path else [f"leads to {page.url}"]
     found += await faults(page)
     found += [f"by keyboard {fault}" for fault in await walk_by_keyboard(page)]
     await page.set_viewport_size({"width": 320, "height": 640})
@@ -123,23 +124,27 @@ async def look_at(page: Page, path: str) -> list[str]:
 
 @pytest.mark.parametrize("account", ["", "teacher", "staff"])
 async def test_every_page_is_without_fault(
-    open_page: OpenPage, people: dict[str, str], account: str, tested: Opened
+    open_page: OpenPage, people: People, account: str, tested: Opened
 ) -> None:
     wrong: dict[str, list[str]] = {}
-    async with open_page(account) as page:
-        for pattern, path in addresses(account, people).items():
+    trees = {}
+    async with open_page(people.teacher.account if account == "teacher" else account) as page:
+        for pattern, path in addresses(account, people.addresses).items():
             if found := await look_at(page, path):
                 wrong[pattern] = found
-            tested.patterns.add(pattern)
+            trees[pattern] = await tree(page)
+        around = await frame(page)
     assert wrong == {}
-    tested.groups.add(account)
+    tested.keep(account or "anybody", trees, around)
 
 
 async def test_every_page_of_a_link_is_without_fault(
-    open_page: OpenPage, stack: Stack, facts: Facts, tested: Opened
+    open_page: OpenPage, stack: Stack, people: People, tested: Opened
 ) -> None:
+    facts = people.facts
     own = await customership_link(stack, facts.active.name)
     wrong: dict[str, list[str]] = {}
+    trees = {}
     async with open_page() as page:
         links: tuple[tuple[str, str, Sequence[str]], ...] = (
             ("consent", facts.consent.good, ("", "decline")),
@@ -156,14 +161,31 @@ async def test_every_page_of_a_link_is_without_fault(
                 pattern = f"/{name}/open/{{handle}}" + (f"/{step}" if step else "")
                 if found := await look_at(page, f"{opened}/{step}".rstrip("/")):
                     wrong[pattern] = found
-                tested.patterns.add(pattern)
+                trees[pattern] = await tree(page)
     assert wrong == {}
-    tested.groups.add("links")
+    tested.keep("links", trees)
+
+
+async def test_cancelling_a_class_list_is_without_fault(
+    open_page: OpenPage, people: People, tested: Opened
+) -> None:
+    client = people.registrar.client
+    rows = [class_lists.adult_row(number) for number in range(300)]
+    name = (await class_lists.register(client, class_lists.csv_of(rows))).class_list.name
+    async with open_page(people.registrar.account) as page:
+        wrong = await look_at(page, f"/{name}/cancel")
+        trees = {CANCEL: await tree(page)}
+        await page.get_by_label("Yes, register no more of it").check()
+        await page.click("main button:has-text('Continue')")
+        await page.wait_for_url(f"**/{name}")
+    assert wrong == []
+    assert (await class_lists.done(client, name)).state == CLASS_LIST_STATE_CANCELLED
+    tested.keep("class-list", trees)
 
 
 async def test_the_statement_tells_what_was_tested(chromium: Browser, tested: Opened) -> None:
     """`make accessibility` writes the results of this file's tests for the accessibility statement."""
-    if tested.groups != {"", "teacher", "staff", "links"}:
+    if tested.trees.keys() != {"anybody", "teacher", "staff", "links", "class-list"}:
         pytest.skip("only a part of the pages was opened, or one has faults")
     assert tested.patterns | NOT_OPENED.keys() == {page.path for page in PAGES if page.show is not None}
     today = Assessment(
@@ -173,9 +195,9 @@ async def test_the_statement_tells_what_was_tested(chromium: Browser, tested: Op
         tested=sorted(tested.patterns),
         untested=dict(sorted(NOT_OPENED.items())),
     )
-    if os.environ.get(_RECORD):
+    if os.environ.get(RECORD):
         FILE.write_text(today.written(), "utf-8")
-    told = last() if not os.environ.get(_RECORD) else today
+    told = last() if not os.environ.get(RECORD) else today
     assert (told.tested, told.untested) == (today.tested, today.untested), "make accessibility"
 
 

@@ -16,6 +16,7 @@ def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
         "Saves beside 2 class lists",
         "CheckPersonalIdentityCode",
         "SearchCustomers",
+        "Pages, opened by one browser",
     ):
         assert title in run.stdout
     # The last part's table has its last row.
