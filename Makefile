@@ -92,6 +92,10 @@ bench: setup ## Measures the registration path beside the bare engine.
 bench-peers: .venv/.bench-made ## Measures Liity beside the same registration on another library; installs that first.
 	$(BIN)/python -m bench.peers
 
+.PHONY: lighthouse
+lighthouse: setup browser ## What Lighthouse says of the main pages; needs Node.js, and fetches Lighthouse from npm.
+	$(BIN)/python -m bench.lighthouse
+
 .PHONY: fuzz
 fuzz: setup ## Attacks a stack of its own for ten minutes; MINUTES and SEED may be given.
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))

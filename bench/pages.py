@@ -63,7 +63,7 @@ async def measure_pages(
     )
     runs = []
     async with AsyncExitStack() as opened:
-        browsers = [await opened.enter_async_context(_browser(base, account)) for _ in range(sizes.browsers)]
+        browsers = [await opened.enter_async_context(browser(base, account)) for _ in range(sizes.browsers)]
         for what, path, steps in pages:
             before = await _measure(stack, 1, sizes.page_loads, _make(steps)) if steps else Run(1)
             page = await _measure(stack, 1, sizes.page_loads, _open(browsers[:1], path))
@@ -149,13 +149,13 @@ async def _measure(stack: Stack, callers: int, total: int, call: Callable[[], Aw
 
 
 @asynccontextmanager
-async def _browser(base: str, account: DemoAccount) -> AsyncIterator[httpx2.AsyncClient]:
+async def browser(base: str, account: DemoAccount) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser that is logged in."""
-    async with httpx2.AsyncClient(base_url=base, timeout=60, trust_env=False) as browser:
-        form = (await browser.get("/log-in")).text
+    async with httpx2.AsyncClient(base_url=base, timeout=60, trust_env=False) as opened:
+        form = (await opened.get("/log-in")).text
         token = re.search(r'name="form_token" value="([^"]+)"', form)
         assert token, form
         fields = {"form_token": token[1], "email": account.email, "password": account.password}
-        answer = await browser.post("/log-in", data=fields, headers={"Origin": base})
+        answer = await opened.post("/log-in", data=fields, headers={"Origin": base})
         assert answer.is_redirect, answer.text
-        yield browser
+        yield opened
