@@ -55,7 +55,7 @@ async def measure_pages(
     found = await api.call(api.registrations.GetRegistration, GetRegistrationRequest(name=registration))
     customer = found.registration.customer
     pages: tuple[tuple[str, str, Sequence[Sequence[Call]]], ...] = (
-        ("log in", "/log-in", ()),
+        ("help", "/help", ()),
         ("home", "/home", _home(api)),
         ("registrations", "/registrations", _registrations(api)),
         ("a registration", f"/{registration}", _one(api, registration)),

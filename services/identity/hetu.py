@@ -80,13 +80,12 @@ def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
         raise InvalidHetu(REASON_HETU_DATE) from None
     except InvalidChecksum:
         checks_out = False
-    birth_date = date(_CENTURIES[code[6]] + int(code[4:6]), int(code[2:4]), int(code[:2]))
+    birth_date = _birth_date(code)
     if birth_date > today:
         raise InvalidHetu(REASON_HETU_NOT_YET_BORN)
     if not checks_out:
         raise InvalidHetu(REASON_HETU_CHECK_CHARACTER)
-    birthday_ahead = (today.month, today.day) < (birth_date.month, birth_date.day)
-    if today.year - birth_date.year - birthday_ahead > _OLDEST_AGE:
+    if _is_too_old(birth_date, today):
         raise InvalidHetu(REASON_HETU_TOO_OLD)
     if int(code[7:10]) >= _FIRST_ARTIFICIAL and not allow_artificial:
         raise InvalidHetu(REASON_HETU_ARTIFICIAL)
@@ -94,14 +93,30 @@ def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
 
 
 def other_signs(parsed: Hetu, *, today: date) -> list[Hetu]:
-    """The valid codes that differ from a code by the century sign alone (R45)."""
+    """The valid codes that differ from a code by the century sign alone (R45).
+
+    The check character does not depend on the sign: only the date of birth may be none.
+    """
     found = []
     for sign in _CENTURIES:
         if sign != parsed.code[6]:
-            with contextlib.suppress(InvalidHetu):
-                other = parsed.code[:6] + sign + parsed.code[7:]
-                found.append(parse(other, today=today, allow_artificial=True))
+            other = parsed.code[:6] + sign + parsed.code[7:]
+            # The 29th of February is not in every century's year.
+            with contextlib.suppress(ValueError):
+                birth_date = _birth_date(other)
+                if birth_date <= today and not _is_too_old(birth_date, today):
+                    found.append(Hetu(other, birth_date))
     return found
+
+
+def _birth_date(code: str) -> date:
+    """The date of birth in a code; ValueError if there is no such day."""
+    return date(_CENTURIES[code[6]] + int(code[4:6]), int(code[2:4]), int(code[:2]))
+
+
+def _is_too_old(birth_date: date, today: date) -> bool:
+    birthday_ahead = (today.month, today.day) < (birth_date.month, birth_date.day)
+    return today.year - birth_date.year - birthday_ahead > _OLDEST_AGE
 
 
 def _normalised(text: str) -> str:

@@ -194,7 +194,7 @@ def parse_phone(text: str) -> str | None:
         number = phonenumbers.parse(plain, HOME_COUNTRY)
         international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         # Rows of zeros and the like change when parsed again from E.164.
-        stable = phonenumbers.parse(international) == number
+        stable = plain == international or phonenumbers.parse(international) == number
     except phonenumbers.NumberParseException:
         return None
     possible = stable and not number.extension and phonenumbers.is_possible_number(number)

@@ -81,7 +81,8 @@ def heading_of(field: str, language: Language.ValueType) -> str:
 
 def value_of(word: str, values: Sequence[str]) -> str | None:
     """The one of `values` that a word means in any language; None if unknown."""
-    return next((value for value in values if _key(word) in _spellings(value)), None)
+    key = _key(word)
+    return next((value for value in values if key in _spellings(value)), None)
 
 
 def word_of(value: str, language: Language.ValueType) -> str:
@@ -110,6 +111,7 @@ def example(*, school: bool) -> Mapping[str, str]:
     return examples["pupil" if school else "adult"]
 
 
+@cache
 def descriptor_of(field: str) -> FieldDescriptor:
     """The field at a path such as `form.address.postcode`."""
     first, *names = field.split(".")
@@ -118,6 +120,13 @@ def descriptor_of(field: str) -> FieldDescriptor:
     while len(names) > 1 and (parent := fields[names[0]].message_type) is not None:
         fields, names = parent.fields_by_name, names[1:]
     return fields[names[0]]
+
+
+@cache
+def enum_values(field: str) -> Mapping[str, int]:
+    """The names of a choice's values, but for the first, which means unspecified, and their numbers."""
+    values = descriptor_of(field).enum_type.values  # type: ignore[union-attr]
+    return {value.name: value.number for value in values[1:]}
 
 
 def _key(text: str) -> str:

@@ -1,9 +1,10 @@
 """Parses a class list's table into forms, one for each row, with parsing errors."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -36,7 +37,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_KNOWN
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
-from services.gateway.class_lists.cells import COUNTRY, MIDNIGHT, read_cell
+from services.gateway.class_lists.cells import COUNTRY, MIDNIGHT, ReadCell, read_cell
 from services.gateway.class_lists.columns import (
     BIRTH_DATE,
     CODE,
@@ -45,6 +46,7 @@ from services.gateway.class_lists.columns import (
     REQUIRED,
     YES,
     descriptor_of,
+    enum_values,
     field_of,
     is_example,
     is_of_remarks,
@@ -172,11 +174,13 @@ def read_class_list(content: bytes) -> ReadList:
     )
     if not errors:
         named = [each or "" for each in fields]
+        # Most cells of a list are repeated: a town, a language, a yes.
+        understand = cache(read_cell)
         read.rows = sorted(
             [
                 *(_row_above(row) for row in above if _may_be_person(row, top)),
                 *_hidden(table),
-                *(_read_row(row, named) for row in rows),
+                *(_read_row(row, named, understand) for row in rows),
             ],
             key=lambda row: row.number,
         )
@@ -277,7 +281,7 @@ def _heading_errors(headings: Sequence[str], fields: list[str | None], table: Ta
     ]
 
 
-def _read_row(row: Row, fields: list[str]) -> ReadRow:
+def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) -> ReadRow:
     if row.torn:
         return ReadRow(row.number, errors=[FieldViolation("", REASON_STRAY_QUOTE)], torn=True, spoilt=True)
     fault = _fault_of_row(row, fields)
@@ -291,7 +295,7 @@ def _read_row(row: Row, fields: list[str]) -> ReadRow:
     abroad = cells.get(COUNTRY, ("", PLAIN))[0].upper() not in {"", "FI"}
     for path, (cell, mark) in cells.items():
         if cell or Mark.MERGED in mark:
-            _read_cell(read, path, cell, mark, abroad=abroad)
+            _add(read, path, understand(path, cell, mark, abroad=abroad))
     wrong = {error.field for error in read.errors}
     if not (read.code or read.has_no_code or wrong & {CODE, BIRTH_DATE}):
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
@@ -314,19 +318,17 @@ def _fault_of_row(row: Row, fields: list[str]) -> FieldViolation | None:
     struck = sum(Mark.STRUCK in mark for mark in row.marks.values())
     if struck > row.filled // 2:
         return FieldViolation("", REASON_STRUCK_THROUGH)
+    if looks_like_hetu(code):
+        return None
     is_named = all(any(map(str.isalpha, name)) for name in (first, last))
-    if repeats_headings(row) or (
-        not looks_like_hetu(code)
-        and not is_named
-        and (row.filled < _FEWEST_OF_PERSON or any(map(is_total, row.cells)))
-    ):
+    is_short_or_total = row.filled < _FEWEST_OF_PERSON or any(map(is_total, row.cells))
+    if repeats_headings(row) or (not is_named and is_short_or_total):
         return FieldViolation("", REASON_NOT_A_PERSON)
     return None
 
 
-def _read_cell(read: ReadRow, path: str, cell: str, mark: Mark, *, abroad: bool) -> None:
+def _add(read: ReadRow, path: str, found: ReadCell) -> None:
     """Adds a cell's value to its row, or what is wrong with it."""
-    found = read_cell(path, cell, mark, abroad=abroad)
     if found.error is not None:
         read.errors.append(FieldViolation(path, found.error))
         return
@@ -350,9 +352,8 @@ def _set(whole: CustomerForm | MissingPersonalIdentityCode, path: str, cell: str
         message = getattr(message, parent)
     described = descriptor_of(path)
     if described.enum_type is not None:
-        # The first value of each enum means unspecified.
-        values = {value.name: value.number for value in described.enum_type.values[1:]}
-        setattr(message, last, values[_understood(value_of(cell, list(values)))])
+        values = enum_values(path)
+        setattr(message, last, values[_understood(value_of(cell, tuple(values)))])
     elif described.message_type is not None:
         getattr(message, last).CopyFrom(_date(cell))
     elif described.type == FieldDescriptor.TYPE_BOOL:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -43,12 +44,15 @@ class InvalidAddressError(ValueError):
         super().__init__(Reason.Name(reason))
 
 
+@lru_cache(maxsize=32)
 def parse(text: str) -> str:
     """The address in normal form: NFC, the domain in lower case and in letters, not in `xn--`.
 
     What a copy brings along is removed: invisible signs, `mailto:`, a name in front, brackets, quotation
     marks, punctuation at the end. Signs that a program has changed (dashes, apostrophes, wide signs) are
     put back. The domain is not looked up. Raises `InvalidAddressError`.
+
+    A few are kept, as each rule of a form reads its addresses again.
     """
     bare = _unwrapped(without_invisible(text, joiners=False)).translate(_TYPED)
     if any(_is_no_sign_of_an_address(sign) for sign in bare):

@@ -1,5 +1,6 @@
 """Addresses whose domain is one key away from one that many use."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from services.runtime.text import email_addresses
@@ -23,16 +24,21 @@ _REAL = frozenset(
 )
 """Domains that are near one of the others, and in use."""
 
+_PLAIN = re.compile(r"(?!.*xn--)[a-z0-9.-]+")
+"""A domain that is written as it is compared."""
+
 
 def suggestion(text: str) -> str:
     """The address with the domain that was probably meant; empty if there is none."""
+    written = text.rpartition("@")[2].lower()
+    if _PLAIN.fullmatch(written) and not _meant(written):
+        # Most addresses are right, and reading one takes long.
+        return ""
     try:
         local, _, domain = email_addresses.parse(text).rpartition("@")
     except email_addresses.InvalidAddressError:
         return ""
-    if domain in _WIDELY_USED or domain in _REAL:
-        return ""
-    meant = next((known for known in _WIDELY_USED if _is_one_key_away(domain, known)), "")
+    meant = _meant(domain)
     return meant and f"{local}@{meant}"
 
 
@@ -42,6 +48,13 @@ def suggestions(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         meant = suggestion(address) if address else ""
         if meant:
             yield field, meant
+
+
+def _meant(domain: str) -> str:
+    """The widely used domain that a domain is one key away from; empty if there is none."""
+    if domain in _WIDELY_USED or domain in _REAL:
+        return ""
+    return next((known for known in _WIDELY_USED if _is_one_key_away(domain, known)), "")
 
 
 def _is_one_key_away(typed: str, known: str) -> bool:
