@@ -73,9 +73,8 @@ _STORIES: Sequence[Story] = (
 
 def _path_of(story: Story) -> Path:
     async def path(world: World) -> Run:
-        with world.environment.with_time_skipping_disabled():
-            scene = await story(world)
-            await scene.go()
+        scene = await story(world)
+        await scene.go()
         return await _to_its_end(world, scene.run(world))
 
     return path
@@ -93,8 +92,7 @@ async def _to_its_end(world: World, run: Run) -> Run:
 
 
 async def _child(world: World) -> tuple[Registration, Run]:
-    with world.environment.with_time_skipping_disabled():
-        return await world.save(child_form(address()), born(9))
+    return await world.save(child_form(address()), born(9))
 
 
 async def cancelled_while_waiting(world: World) -> Run:
@@ -106,8 +104,7 @@ async def cancelled_while_waiting(world: World) -> Run:
 
 async def cancelled_in_vain(world: World) -> Run:
     """An adult, whose welcome no cancellation stops."""
-    with world.environment.with_time_skipping_disabled():
-        _, run = await world.save(adult_form(address()), born(40))
+    _, run = await world.save(adult_form(address()), born(40))
     await run.cancel()
     return await _to_its_end(world, run)
 
@@ -126,11 +123,10 @@ async def first_update_lost(world: World) -> Run:
 
 async def update_performed_from_the_input(world: World) -> Run:
     """A transfer whose update is lost: the run makes it from its input."""
-    with world.environment.with_time_skipping_disabled():
-        scene = await stories.transferred(world)
-        asking = losing(world).transfer(scene.request)
-        with suppress(Refusal):
-            await acting_as(an_account(scene.request.registrar.account_id), asking)
+    scene = await stories.transferred(world)
+    asking = losing(world).transfer(scene.request)
+    with suppress(Refusal):
+        await acting_as(an_account(scene.request.registrar.account_id), asking)
     return await _to_its_end(world, scene.run(world))
 
 
@@ -175,11 +171,10 @@ def edits_per_run() -> Iterator[None]:
 
 async def welcome_refused(world: World) -> Run:
     """An adult whose welcome is refused for good."""
-    with world.environment.with_time_skipping_disabled():
-        scene = await stories.adult(world)
-        with world.faults.refusing(scene.workflow_id, "send_welcome"):
-            await scene.go()
-            return await _to_its_end(world, scene.run(world))
+    scene = await stories.adult(world)
+    with world.faults.refusing(scene.workflow_id, "send_welcome"):
+        await scene.go()
+        return await _to_its_end(world, scene.run(world))
 
 
 async def lapse_refused(world: World) -> Run:
@@ -192,9 +187,8 @@ async def lapse_refused(world: World) -> Run:
 
 async def activation_late(world: World) -> Run:
     """A child whose guardian consents while registration is away, for longer than a local step is tried."""
-    with world.environment.with_time_skipping_disabled():
-        scene = await stories.withdrawn(world)
-        run = scene.run(world)
+    scene = await stories.withdrawn(world)
+    run = scene.run(world)
     with world.faults.away(run.id, "activate_registration"):
         await run.signal(RegistrationWorkflowNames.RECORD_CONSENT, {})
 
@@ -207,20 +201,18 @@ async def activation_late(world: World) -> Run:
 
 async def credentials_too_late(world: World) -> Run:
     """Credentials of somebody whose customership ends while the mail server is away."""
-    with world.environment.with_time_skipping_disabled():
-        scene = await stories.credentials_sent_anew(world)
-        with world.faults.away(scene.workflow_id, "send_credentials_anew"):
-            await scene.go()
-            order = scene.request
-            await end(world, Customer(customer_id=order.customer_id, unit_id=order.unit_id))
+    scene = await stories.credentials_sent_anew(world)
+    with world.faults.away(scene.workflow_id, "send_credentials_anew"):
+        await scene.go()
+        order = scene.request
+        await end(world, Customer(customer_id=order.customer_id, unit_id=order.unit_id))
     return await _to_its_end(world, scene.run(world))
 
 
 async def need_ended(world: World) -> Run:
     """A temporary need of somebody whose customership ends."""
-    with world.environment.with_time_skipping_disabled():
-        customer, run = await stories.with_a_temporary_need(world)
-        await end(world, customer)
+    customer, run = await stories.with_a_temporary_need(world)
+    await end(world, customer)
     return await _to_its_end(world, run)
 
 
@@ -229,8 +221,7 @@ async def need_asked_about_in_an_earlier_run(world: World) -> Run:
     before = steps.UPDATES_PER_RUN
     steps.UPDATES_PER_RUN = 1
     try:
-        with world.environment.with_time_skipping_disabled():
-            customer, run = await stories.with_a_temporary_need(world)
+        customer, run = await stories.with_a_temporary_need(world)
         await world.skip(run, timedelta(days=6))
         first = (await run.describe()).run_id
         with suppress(Refusal):
@@ -247,9 +238,8 @@ async def need_asked_about_in_an_earlier_run(world: World) -> Run:
 
 async def invitation_accepted(world: World) -> Run:
     """An invitation that is accepted."""
-    with world.environment.with_time_skipping_disabled():
-        scene = await stories.invited(world)
-        await scene.go()
+    scene = await stories.invited(world)
+    await scene.go()
     run = scene.run(world)
     await run.signal(InvitationWorkflowNames.ACCEPTED, {})
     return await _to_its_end(world, run)

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from deploy.local.postgres import EmbeddedPostgres
 from liity.identity.v1.account_service_pb2 import Account, AccountMembership, CreateAccountRequest
@@ -106,6 +106,7 @@ from services.registration.registrations.service import RegistrationServicer
 from services.registration.settings import RegistrationSettings
 from services.registration.units.service import UnitServicer
 from services.registration.worklist.service import WorkServicer
+from services.runtime.background import in_background
 from services.runtime.clock import helsinki_day, now, to_proto_date
 from services.runtime.data.rate_limits import Limiter
 from services.runtime.rpc.peer import Peer
@@ -272,6 +273,12 @@ class World:
         """Lets a run's time pass."""
         await self.environment.fast_forward(handle, duration)
 
+    @asynccontextmanager
+    async def skipping(self, handle: WorkflowHandle[Any, Any], duration: timedelta) -> AsyncIterator[None]:
+        """Lets a run's time pass while a step of it is tried again and again, and goes on meanwhile."""
+        async with in_background(self.skip(handle, duration)):
+            yield
+
     async def skip_to_end(self, handle: WorkflowHandle[Any, Any]) -> None:
         """Lets a run's time pass until it ends; it may have ended meanwhile."""
         try:
@@ -425,6 +432,8 @@ async def running_world(
         faults = Faults()
         environment = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping_v2(
+                # A run's time passes only when a test says so.
+                ts_config=TimeSkippingConfig(enabled=False),
                 interceptors=[ActorClientInterceptor(seal), faults],
                 data_converter=data_converter(keyset),
                 search_attributes=SEARCH_ATTRIBUTES,
@@ -433,6 +442,9 @@ async def running_world(
                 dev_server_extra_args=[
                     "--dynamic-config-value",
                     "frontend.WorkflowTimeSkippingEnabled=true",
+                    # A timer that has come is seen at once, not up to a second later.
+                    "--dynamic-config-value",
+                    'history.timerProcessorMaxTimeShift="10ms"',
                 ],
             )
         )

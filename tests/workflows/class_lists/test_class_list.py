@@ -238,13 +238,12 @@ async def test_a_row_that_its_closed_unit_has_refused_is_saved_in_the_successor(
         birth_date=row.birth_date,
         registrar=world.registrar,
     )
-    with world.environment.with_time_skipping_disabled():
-        with pytest.raises(Refusal, match="UNIT_CLOSED"):
-            await save_registration(world.temporal, save)
-        moved = "UPDATE class_lists SET unit_id = :u WHERE class_list_id = :l"
-        await world.change("registration", moved, u=world.unit_id, l=of.class_list_id)
-        async with asyncio.timeout(60):
-            await lists.run(of)
+    with pytest.raises(Refusal, match="UNIT_CLOSED"):
+        await save_registration(world.temporal, save)
+    moved = "UPDATE class_lists SET unit_id = :u WHERE class_list_id = :l"
+    await world.change("registration", moved, u=world.unit_id, l=of.class_list_id)
+    async with asyncio.timeout(60):
+        await lists.run(of)
     (outcome,) = (await lists.outcomes(of)).values()
     assert (outcome.outcome, outcome.registration_unit_id) == (CLASS_LIST_OUTCOME_REGISTERED, world.unit_id)
 

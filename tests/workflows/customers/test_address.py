@@ -171,7 +171,7 @@ async def test_of_a_changed_address_that_is_confirmed_or_changed_again_nobody_he
     token = re.findall(r"/email/([\w.~-]+)", body.get_content())[0]
     await confirm(world, token)
     for request_id in requests:
-        await run_of(world, request_id).result()
+        await world.skip_to_end(run_of(world, request_id))
     assert subjects(world, first).count(NOT_CONFIRMED_YET) == 0
     assert subjects(world, second).count(NOT_CONFIRMED_YET) == 0
     assert subjects(world, REGISTRARS_ADDRESS).count(UNCONFIRMED) == before
@@ -359,9 +359,7 @@ async def test_who_has_no_address_waits_for_one_also_after_customer_service_has_
     unit_id = await world.unit()
     main_user = await world.account(unit_id, ROLE_MAIN_USER)
     form = adult_form("", credentials_recipient=CREDENTIALS_RECIPIENT_REGISTRAR)
-    with world.environment.with_time_skipping_disabled():
-        # Its time passes as everybody's until the test skips some of it: the move comes first.
-        registration, run = await world.save(form, born(40))
+    registration, run = await world.save(form, born(40))
     set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a2", role=ROLE_CUSTOMER_SERVICE))
     await world.move(registration, unit_id, main_user)
     for _ in range(16):

@@ -196,18 +196,17 @@ async def test_who_cannot_be_asked_for_days_is_told_to_the_registrar(world: Worl
     _, run = await watched(world, registration)
     world.smtp.full.add(email)
     told = subjects(world, REGISTRARS_ADDRESS).count(UNDELIVERABLE)
-    await world.skip(run, 6 * DAY)
-
     asked = "subject_id = :s AND template = 'need_question'"
 
     async def tried() -> list[Any]:
         found = f"SELECT 1 FROM messages WHERE {asked}"  # noqa: S608 # a text of this test
         return await world.rows("notification", found, s=registration.registration_id)
 
-    await eventually(tried, bool, 60)
-    older = f"UPDATE messages SET create_time = create_time - interval '5 days' WHERE {asked}"  # noqa: S608
-    await world.change("notification", older, s=registration.registration_id)
-    await mailed(world, REGISTRARS_ADDRESS, UNDELIVERABLE, told + 1)
+    async with world.skipping(run, 6 * DAY):
+        await eventually(tried, bool, 60)
+        older = f"UPDATE messages SET create_time = create_time - interval '5 days' WHERE {asked}"  # noqa: S608
+        await world.change("notification", older, s=registration.registration_id)
+        await mailed(world, REGISTRARS_ADDRESS, UNDELIVERABLE, told + 1)
     customer = await world.customer(registration)
     assert customer.email_state == EMAIL_STATE_UNDELIVERABLE
     await run.terminate()

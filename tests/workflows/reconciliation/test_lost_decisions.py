@@ -1,7 +1,7 @@
 """A decision is stored, but Temporal loses the update before the run knows of it: the run takes it later."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -71,12 +71,6 @@ async def registrar(world: World) -> AsyncIterator[str]:
     world.registrar = Registrar(account_id=account.account_id, display_name=account.display_name)
     yield account.email
     world.registrar = before
-
-
-@pytest.fixture(autouse=True)
-def _time_passes_only_when_told(world: World) -> Iterator[None]:
-    with world.environment.with_time_skipping_disabled():
-        yield
 
 
 async def store_consent(world: World, registration: Registration) -> None:

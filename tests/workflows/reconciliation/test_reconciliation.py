@@ -2,12 +2,10 @@
 
 import re
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
-import pytest
 from prometheus_client import REGISTRY
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
@@ -86,13 +84,6 @@ LOST = "Rekisteröinti on kadonnut tietokannasta"
 WEEKS = timedelta(days=15)
 
 Run = WorkflowHandle[Any, Any]
-
-
-@pytest.fixture(autouse=True)
-def _time_passes_only_when_told(world: World) -> Iterator[None]:
-    """Runs that wait would else skip to their next moment as soon as nothing else is to be done."""
-    with world.environment.with_time_skipping_disabled():
-        yield
 
 
 def address() -> str:

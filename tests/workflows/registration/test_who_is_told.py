@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from temporalio.client import WorkflowHandle
@@ -20,12 +19,6 @@ from tests.workflows.registration.test_responsible import CONSENTED, saved_by, s
 from tests.workflows.support.stories import address
 
 _PATIENCE = 120.0
-
-
-@pytest.fixture(autouse=True)
-def _time_passes_only_when_told(world: World) -> Iterator[None]:
-    with world.environment.with_time_skipping_disabled():
-        yield
 
 
 async def consents(world: World, registration: Registration, role: Role.ValueType) -> Registration:

@@ -1,6 +1,6 @@
 """Scenarios for every workflow: each makes a run execute some of its activities.
 
-They run within `with_time_skipping_disabled`: the caller moves the run's time.
+The caller moves the run's time.
 """
 
 import asyncio

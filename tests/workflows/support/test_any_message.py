@@ -53,12 +53,6 @@ _RUNS = WorkflowExecutionStatus.RUNNING
 _ENDS = WorkflowExecutionStatus.COMPLETED
 
 
-@pytest.fixture(autouse=True)
-def _time_passes_only_when_told(world: World) -> Iterator[None]:
-    with world.environment.with_time_skipping_disabled():
-        yield
-
-
 @dataclass
 class Waiting:
     """A waiting run, and how to end it regularly."""

@@ -4,7 +4,7 @@ import ast
 import asyncio
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -29,13 +29,11 @@ _ENDS = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CONTINUED_AS
 
 
 @pytest.fixture(autouse=True)
-def _time_passes_only_when_told(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _seldom_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     # Retrying every hour or day through weeks of skipped time would take too long.
     for module in (steps, state):
         monkeypatch.setattr(module, "AGAIN", timedelta(days=30))
     monkeypatch.setattr(removal, "_UNTIL_DECIDED", timedelta(days=30))
-    with world.environment.with_time_skipping_disabled():
-        yield
 
 
 def modules_of(of: type) -> set[str]:

@@ -1,6 +1,5 @@
 """Long-lived runs continue as new before their updates or their history reach a limit."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -27,10 +26,8 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def _time_passes_only_when_told(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _few_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "UPDATES_PER_RUN", _UPDATES)
-    with world.environment.with_time_skipping_disabled():
-        yield
 
 
 async def run_id(run: Run) -> str | None:

@@ -49,16 +49,15 @@ async def test_who_was_rejected_can_be_saved_again_at_once(world: World) -> None
 async def test_an_answer_is_heard_while_the_question_cannot_be_mailed(world: World) -> None:
     registration, _ = await world.save(temporary_form(address(), 5), born(40))
     customer, run = await watched(world, registration)
+
+    async def asks() -> bool:
+        return any(of == run.id for _, of, _ in world.faults.tried)
+
     with world.faults.away(run.id, "ask_whether_needed"):
-        skipping = world.environment.fast_forward(run, timedelta(days=7))
-        await skipping
-
-        async def asks() -> bool:
-            return any(of == run.id for _, of, _ in world.faults.tried)
-
-        await eventually(asks, bool, 120)
-        await end(world, customer)
-        await run.result()
+        async with world.skipping(run, timedelta(days=7)):
+            await eventually(asks, bool, 120)
+            await end(world, customer)
+            await run.result()
 
 
 async def test_a_message_is_answered_while_nobody_can_be_mailed(world: World) -> None:
