@@ -74,6 +74,7 @@ AGE_OF_OWN_DECISION = 15
 AGE_OF_MAJORITY = 18
 """From this age a guardian may not apply (R7)."""
 
+_CENTURY = 100
 OLDEST_AGE = 130
 """A greater age is taken for a typing error."""
 
@@ -238,6 +239,14 @@ def form_violations(
         _credentials(form),
     )
     return [FieldViolation(f"form.{field}", reason) for rule in rules for field, reason in rule]
+
+
+def century_is_doubtful(
+    form: CustomerForm, *, birth_date: date, unit_kind: UnitKind.ValueType, today: date
+) -> bool:
+    """Whether somebody is said to be a hundred years old who must be a child or a pupil (R45)."""
+    is_young = form.applicant == APPLICANT_GUARDIAN or unit_kind == UNIT_KIND_SCHOOL
+    return is_young and full_years(birth_date, today) >= _CENTURY
 
 
 def consent_violations(consent: PaperConsent, today: date, prefix: str) -> Iterator[FieldViolation]:

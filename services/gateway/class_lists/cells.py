@@ -93,7 +93,7 @@ _LINE_BREAK = re.compile("[ \u00a0]*[\r\n\t\v\f\u2028\u2029][ \u00a0\r\n\t\v\f\u
 _NOTHING = re.compile(r"[-–—−‐‑‒_.\s]+")
 """What people write for "none"."""
 
-_UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\;:=+*#%&]")
+_UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&]")
 
 _AROUND_EMAIL = " \t<>;,.\"'“”„‘’"
 

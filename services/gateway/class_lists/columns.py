@@ -3,7 +3,8 @@
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -37,6 +38,9 @@ _OF_SCHOOLS = "form.school_support"
 
 _IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
+_ALIKE = 0.75
+"""How alike a text and a heading are, from 0 to 1, of which one was perhaps meant as the other."""
+
 YES, NO = "yes", "no"
 """The values of a yes/no choice."""
 
@@ -50,6 +54,19 @@ def field_of(heading: str) -> str | None:
     """The field of a heading in any language; None if unknown. What stands in brackets may be a hint."""
     found = _headings().get(_key(heading))
     return found or _headings().get(_key(_IN_BRACKETS.sub("", heading)))
+
+
+def perhaps_meant(heading: str, taken: Collection[str | None]) -> str:
+    """The heading most like a text, in any language, of a field that is not taken; empty if none is alike."""
+    free = {
+        _key(name): name
+        for field, of_languages in _words()["columns"].items()
+        if field not in taken
+        for of_language in of_languages.values()
+        for name in of_language
+    }
+    nearest = get_close_matches(_key(heading), free, n=1, cutoff=_ALIKE)
+    return free[nearest[0]] if nearest else ""
 
 
 def is_of_remarks(heading: str) -> bool:

@@ -18,6 +18,7 @@ from liity.v1.reason_pb2 import (
     REASON_HIDDEN_ROWS,
     REASON_INVISIBLE_SIGNS_REMOVED,
     REASON_TWICE_IN_CLASS_LIST,
+    REASON_UNKNOWN_COLUMN,
     Reason,
 )
 from services.gateway.class_lists.checked import Checked
@@ -33,7 +34,11 @@ _MOST_NOTICES = 1000
 _OF_OTHER_ROWS = frozenset({REASON_HIDDEN_ROWS, REASON_TWICE_IN_CLASS_LIST})
 """Errors that are about other rows, too, which are told."""
 
-_ADDED = {REASON_INVISIBLE_SIGNS_REMOVED: "count", REASON_ADDRESS_PERHAPS_MISTYPED: "meant"}
+_ADDED = {
+    REASON_INVISIBLE_SIGNS_REMOVED: "count",
+    REASON_ADDRESS_PERHAPS_MISTYPED: "meant",
+    REASON_UNKNOWN_COLUMN: "meant",
+}
 """What stands before what is added to a reason's text, where it is no rows or sheets."""
 
 

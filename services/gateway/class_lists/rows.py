@@ -21,6 +21,7 @@ from liity.v1.reason_pb2 import (
     REASON_HIDDEN_ROWS,
     REASON_INVALID_DATE,
     REASON_MISSING_COLUMN,
+    REASON_NAME_PERHAPS_WRONG,
     REASON_NOT_A_PERSON,
     REASON_REQUIRED,
     REASON_ROW_ABOVE_HEADINGS,
@@ -51,6 +52,7 @@ from services.gateway.class_lists.columns import (
     is_example,
     is_of_remarks,
     is_total,
+    perhaps_meant,
     value_of,
 )
 from services.gateway.class_lists.files import read_table
@@ -128,7 +130,7 @@ class HeadingError:
     """The field it names; empty if none."""
     reason: Reason.ValueType
     where: str = ""
-    """Sheets, to be added to the text."""
+    """Sheets, or the heading that was perhaps meant, to be added to the text."""
 
 
 @dataclass
@@ -272,7 +274,8 @@ def _heading_errors(headings: Sequence[str], fields: list[str | None], table: Ta
             shown = (heading or get_column_letter(place + 1))[:_LONGEST_HEADING]
             errors.append(HeadingError(shown, field_of(heading) or "", REASON_HIDDEN_COLUMN))
         elif heading and named is None:
-            errors.append(HeadingError(heading[:_LONGEST_HEADING], "", REASON_UNKNOWN_COLUMN))
+            shown = heading[:_LONGEST_HEADING]
+            errors.append(HeadingError(shown, "", REASON_UNKNOWN_COLUMN, perhaps_meant(shown, fields)))
         elif heading and named in fields[:place]:
             errors.append(HeadingError(heading[:_LONGEST_HEADING], named or "", REASON_COLUMN_TWICE))
     found = {*fields, *(error.field for error in errors)}
@@ -301,7 +304,18 @@ def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) 
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
     if read.has_no_code and not read.missing.reason:
         read.missing.reason = MISSING_CODE_REASON_NOT_KNOWN
+    both = _cell_of_both_names(read.form)
+    if both and not wrong & {_FIRST_NAMES, _LAST_NAME}:
+        read.notices.append(Notice(read.number, both, REASON_NAME_PERHAPS_WRONG))
     return read
+
+
+def _cell_of_both_names(form: CustomerForm) -> str:
+    """The field of the only name, if first and last name may stand in it: one name is enough. Else empty."""
+    first, last = form.first_names, form.last_name
+    if bool(first) == bool(last) or len((first or last).split()) == 1:
+        return ""
+    return _FIRST_NAMES if first else _LAST_NAME
 
 
 def _padded(row: Row, fields: list[str]) -> list[tuple[str, str]]:

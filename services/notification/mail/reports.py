@@ -13,6 +13,8 @@ from services.notification.mail.refusals import Command, Speaks, judge, judge_st
 
 _STATUS = re.compile(r"^\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
 _MESSAGE_ID = re.compile(r"<?\s*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@", re.IGNORECASE)
+_TYPE = re.compile(r"^\s*[A-Za-z][\w.-]*\s*;")
+"""The type in front of a server's words (RFC 3464, 2.3.6). Some servers leave it out."""
 _RETURNED_PARTS = {"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"}
 _OWN_REPORTS = {"message/delivery-status", "message/global-delivery-status"}
 _MOST_PARTS = 50
@@ -120,7 +122,7 @@ def _failure(part: Message) -> tuple[Speaks | None, str]:
         if not isinstance(block, Message) or str(block.get("Action", "")).strip().lower() != "failed":
             continue
         status = _STATUS.match(str(block.get("Status", "")))
-        diagnostic = str(block.get("Diagnostic-Code", "")).partition(";")[2].strip()
+        diagnostic = _TYPE.sub("", str(block.get("Diagnostic-Code", "")), count=1).strip()
         if status is None or status[1] != "5" or (status[2], status[3]) == ("0", "0"):
             # The status says nothing: the server's words may. A mail delayed for too long is of 4.x.x.
             code = int(diagnostic[:3]) if diagnostic[:3].isdigit() else 550

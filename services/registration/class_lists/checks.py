@@ -24,7 +24,7 @@ from liity.v1.registration_service_pb2 import (
 )
 from services.registration.class_lists import queries as sql
 from services.registration.forms import proto_dates
-from services.registration.forms.normalise import form_errors, missing_code_errors, normalise
+from services.registration.forms.normalise import missing_code_errors, normalise, save_errors
 from services.registration.registrations import guardian_addresses
 from services.registration.rules import consent_needed, first_stage, guardians_of
 from services.runtime.clock import helsinki_day, now
@@ -56,7 +56,13 @@ async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> Che
             continue
         form = normalise(row.form)
         born, errors = _birth_date(row, today)
-        errors += form_errors(form, birth_date=born, unit_kind=unit_kind, today=today)
+        errors += save_errors(
+            form,
+            birth_date=born,
+            has_code=not row.HasField("missing_code"),
+            unit_kind=unit_kind,
+            today=today,
+        )
         wrong[row.row_number] = errors
         if born is not None:
             begins[row.row_number] = _consequence(row, form, born, today)

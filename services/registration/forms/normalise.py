@@ -12,10 +12,12 @@ from google.type.date_pb2 import Date
 
 from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent, RelatedPerson
+from liity.v1.reason_pb2 import REASON_CENTURY_PERHAPS_WRONG
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.registration.forms.withholding import holds_address
 from services.registration.rules import (
     HOME_COUNTRY,
+    century_is_doubtful,
     consent_violations,
     form_violations,
     missing_code_violations,
@@ -93,6 +95,27 @@ def form_errors(
         # What is wrong is that there is an address (R37), not what it lacks.
         found = [error for error in found if not error.field.startswith("form.address.")]
     return sorted(_first_of_each(found), key=_position)
+
+
+def save_errors(
+    form: CustomerForm,
+    *,
+    birth_date: date | None,
+    has_code: bool,
+    unit_kind: UnitKind.ValueType,
+    today: date,
+) -> list[FieldViolation]:
+    """Everything wrong with the normalised form of somebody new, as `form_errors`, and with their century.
+
+    Of somebody whose century is doubtful, what would follow from the age is not told.
+    """
+    if birth_date is None or not century_is_doubtful(
+        form, birth_date=birth_date, unit_kind=unit_kind, today=today
+    ):
+        return form_errors(form, birth_date=birth_date, unit_kind=unit_kind, today=today)
+    field = "personal_identity_code" if has_code else "missing_personal_identity_code.birth_date"
+    errors = form_errors(form, birth_date=None, unit_kind=unit_kind, today=today)
+    return [FieldViolation(field, REASON_CENTURY_PERHAPS_WRONG), *errors]
 
 
 def consent_errors(consent: PaperConsent, today: date) -> list[FieldViolation]:

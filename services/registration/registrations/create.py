@@ -48,7 +48,7 @@ from services.registration.db.mapping import (
     to_message,
 )
 from services.registration.forms import proto_dates
-from services.registration.forms.normalise import form_errors, missing_code_errors, normalise, to_json
+from services.registration.forms.normalise import missing_code_errors, normalise, save_errors, to_json
 from services.registration.forms.withholding import withhold
 from services.registration.registrations import guardian_addresses, queries
 from services.registration.rules import (
@@ -95,7 +95,13 @@ class Saving:
         today = helsinki_day(now())
         birth_date, errors = _birth_date(request, today)
         form = normalise(request.form)
-        errors += form_errors(form, birth_date=birth_date, unit_kind=known["unit_kind"], today=today)
+        errors += save_errors(
+            form,
+            birth_date=birth_date,
+            has_code=not request.HasField("missing_personal_identity_code"),
+            unit_kind=known["unit_kind"],
+            today=today,
+        )
         if birth_date is not None and consent_needed(birth_date, today, form):
             errors += await self._doubts_of_guardian(request, form, errors)
         if errors:

@@ -300,6 +300,27 @@ def test_a_cell_beside_the_last_heading() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("heading", "meant"),
+    [
+        ("Etunimmet", "Etunimet"),
+        ("Huoltajan sposti", "Huoltajan sähköposti"),
+        ("Kattuosoite", "Katuosoite"),
+        ("Luokka", ""),
+        ("Opettaja", ""),
+    ],
+)
+def test_of_an_unknown_heading_the_nearest_one_is_asked_about(heading: str, meant: str) -> None:
+    given, cells = with_cells()
+    dropped = {"Etunimmet": "Etunimet", "Kattuosoite": "Lähiosoite"}.get(heading)
+    if dropped:
+        cells.pop(given.index(dropped))
+        given.remove(dropped)
+    report = reports.report_of_headings(read_csv([[*given, heading], [*cells, "x"]]), LANGUAGE_FI)
+    told = next(error.message for error in report.errors if error.reason == REASON_UNKNOWN_COLUMN)
+    assert told.rpartition("Tarkoititko: ")[2] == meant if meant else "Tarkoititko" not in told
+
+
 def test_wrong_headings_are_told_all_at_once_and_no_row_is_read() -> None:
     heading, cells = with_cells(Luokka="3B", Nimi="x")
     heading = ["Sukunimi" if h == "Etunimet" else h for h in heading]

@@ -720,11 +720,28 @@ def test_a_line_break_in_a_cell_is_a_space_but_in_additional_information() -> No
     }
 
 
-@pytest.mark.parametrize("name", ["Aino 4B", "Virtanen (os. Mäki)", "Aino [vaihto-oppilas]", "äiti", "Mamma"])
+@pytest.mark.parametrize(
+    "name", ["Aino 4B", "Virtanen (os. Mäki)", "Virtanen, Aino", "Aino [vaihto-oppilas]", "äiti", "Mamma"]
+)
 def test_what_may_be_no_name_is_told(name: str) -> None:
     read = read_class_list(xlsx_of(with_cells(Sukunimi=name)))
     assert one(read).errors == []
     assert notices(read) == {(2, "form.last_name", "NAME_PERHAPS_WRONG", "")}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "told"),
+    [
+        ("", "Virtanen Aino", "form.last_name"),
+        ("Aino Virtanen", "", "form.first_names"),
+        ("", "Suharto", ""),
+        ("Björk", "", ""),
+    ],
+)
+def test_both_names_in_one_cell_are_told(first: str, last: str, told: str) -> None:
+    read = read_class_list(xlsx_of(with_cells(Etunimet=first, Sukunimi=last)))
+    assert one(read).errors == []
+    assert notices(read) == ({(2, told, "NAME_PERHAPS_WRONG", "")} if told else set())
 
 
 @pytest.mark.parametrize("name", ["O’Brien", "Mäki-Laine", "von Wright", "J. R.", "Äiti-Virtanen", "Sáŋkar"])

@@ -20,6 +20,12 @@ MAIL = uuid.UUID("0b0f4e2e-5d3c-4d53-9c0e-1c2f5b7a9d10")
         ("Failed", "5.1.10 (null MX)", "", Speaks.OF_ADDRESS),
         ("failed", "5.0.0", "smtp; 550 No such user here", Speaks.OF_ADDRESS),
         ("failed", "5.0.0", "smtp; 550 Message blocked as spam", Speaks.OF_US),
+        # The type is left out, or the server's words come with others around them.
+        ("failed", "5.0.0", "550 5.7.1 Message rejected due to content", Speaks.OF_US),
+        ("failed", "5.0.0", "550 5.7.1 Blocked; see https://mx.example/why", Speaks.OF_US),
+        ("failed", "5.0.0", "550 5.1.1 No such user; check the address", Speaks.OF_ADDRESS),
+        ("failed", "5.0.0", "x-unix; 450 4.2.2 Mailbox full", Speaks.OF_MOMENT),
+        ("failed", "5.0.0", "smtp; host mx.example said: 550 5.7.1 Blocked by policy", Speaks.OF_US),
         ("failed", "5.2.2", "smtp; 552 5.2.2 Mailbox full", Speaks.OF_MOMENT),
         ("failed", "4.4.7", "smtp; 450 expired in the queue", Speaks.OF_MOMENT),
         ("failed", "5.7.1", "smtp; 550 5.7.1 blocked", Speaks.OF_US),

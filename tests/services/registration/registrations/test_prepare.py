@@ -11,6 +11,8 @@ from liity.registration.v1.unit_service_pb2 import (
     Unit,
 )
 from liity.v1 import customer_form_pb2 as form_pb
+from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_YET_GIVEN
+from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from tests.services.registration.registrations.test_waiting_forms import correct, form_of
 from tests.support.registration_forms import adult_form, changed, child_form, paper_consent
 from tests.support.registration_service import Service, birth_of_child, refusal, violations
@@ -169,3 +171,22 @@ async def test_an_edit_to_an_address_of_many_or_of_the_registrars_is_asked_about
     read, child = await form_of(service, waiting), await service.get_customer(child.customer_id)
     await correct(service, waiting, read, "phone", phone="+358401234567")
     await service.update(child, "phone", phone="+358401234567")
+
+
+async def test_who_would_be_a_hundred_years_old_is_no_pupil_and_has_no_guardian(
+    service: Service, unit: Unit
+) -> None:
+    """One sign decides on the century of a code (R45); what would follow from the age is not told."""
+    school = await service.unit("Esimerkkikoulu", UNIT_KIND_SCHOOL)
+    born, wrong = Date(year=1916, month=6, day=17), "CENTURY_PERHAPS_WRONG"
+    of_school = changed(adult_form(), school_support=form_pb.SCHOOL_SUPPORT_PUPIL_SPECIFIC)
+    for unit_id, form in ((unit.unit_id, child_form()), (school.unit_id, of_school)):
+        told = await violations(service.prepare(unit_id, form, birth_date=born))
+        assert told == {"personal_identity_code": wrong}
+        missing = MissingPersonalIdentityCode(birth_date=born, reason=MISSING_CODE_REASON_NOT_YET_GIVEN)
+        told = await violations(
+            service.prepare(unit_id, form, birth_date=None, missing_personal_identity_code=missing)
+        )
+        assert told == {"missing_personal_identity_code.birth_date": wrong}
+    # A library's customer may be as old.
+    assert await service.prepare(unit.unit_id, adult_form(), birth_date=born) is None
