@@ -96,6 +96,10 @@ bench-peers: .venv/.bench-made ## Measures Liity beside the same registration on
 lighthouse: setup browser ## What Lighthouse says of the main pages; needs Node.js, and fetches Lighthouse from npm.
 	$(BIN)/python -m bench.lighthouse
 
+.PHONY: conformance
+conformance: setup ## Tries a Temporal (LIITY_TEST_TEMPORAL_ADDRESS, …_NAMESPACE), and prints a page to keep.
+	$(BIN)/pytest -q --no-header -p no:cacheprovider tests/conformance
+
 .PHONY: fuzz
 fuzz: setup ## Attacks a stack of its own for ten minutes; MINUTES and SEED may be given.
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))

@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_ORDER = ("fuzz", "system", "workflows", "services", "replay", "unit")
+_ORDER = ("fuzz", "system", "workflows", "conformance", "services", "replay", "unit")
 """Folders: those whose tests wait most come first, and the small tests fill what is left at the end."""
 
 
