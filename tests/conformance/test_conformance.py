@@ -237,10 +237,20 @@ async def test_runs_follow_the_current_version(client: Client) -> None:
     deployment, queue = f"conformance-{uuid.uuid4().hex}", f"conformance-{uuid.uuid4()}"
     async with _worker(client, queue, deployment, "one"):
         await _make_current(client, deployment, "one")
-        run = await client.start_workflow(SleepingWorkflow.run, 5.0, id=new_id(), task_queue=queue)
-        async with _worker(client, queue, deployment, "two"):
-            await _make_current(client, deployment, "two")
-            assert await run.result() == "two"
+        run = await client.start_workflow(SleepingWorkflow.run, 1.0, id=new_id(), task_queue=queue)
+
+        async def waits() -> bool:
+            return any(
+                [
+                    event.HasField("timer_started_event_attributes")
+                    async for event in run.fetch_history_events()
+                ]
+            )
+
+        await eventually(waits, bool, PATIENCE)
+    async with _worker(client, queue, deployment, "two"):
+        await _make_current(client, deployment, "two")
+        assert await run.result() == "two"
 
 
 @asynccontextmanager
