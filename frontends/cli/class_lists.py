@@ -119,11 +119,19 @@ def register(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     follow: Follow = True,
     request_id: RequestId = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Registers a list. If it has errors nothing is stored, unless wrong rows are to be skipped."""
     content, form = file.read_bytes(), _sent_as(file)
     request_id = request_id or new_request_id()
+
+    async def check(api: ApiClient) -> ClassListReport:
+        request = CheckClassListRequest(parent=unit or own_unit(api), content=content, format=form)
+        return (await api.call(api.class_lists.CheckClassList, request, timeout=_WHOLE_LIST)).report
+
+    if not yes:
+        _ask(call(context.obj, check), skip_wrong_rows=skip_wrong_rows)
 
     async def order(api: ApiClient) -> RegisterClassListResponse:
         request = RegisterClassListRequest(
@@ -150,6 +158,17 @@ def register(  # noqa: PLR0913, PLR0917 - an option each
             render.show(answer.class_list, as_json=False)
     if not answer.HasField("class_list"):
         raise typer.Exit(FAILED)
+
+
+def _ask(report: ClassListReport, *, skip_wrong_rows: bool) -> None:
+    """Asks whether a list is to be registered. One that would be refused is not asked about."""
+    told = report.consequences
+    if told.ByteSize() and (skip_wrong_rows or not report.errors):
+        mails = told.credentials_mails + told.consent_requests
+        people = told.customers + told.waiting_for_consent + told.waiting_for_identity_check
+        typer.confirm(
+            f"Persons to register: {people}. Mails that go out now: {mails}. Register them?", abort=True
+        )
 
 
 @app.command()
@@ -221,7 +240,10 @@ def _write_annotated(file: Path, answer: CheckClassListResponse) -> None:
     """Saves a list with the remarks in it, if there are any that can stand in it."""
     ending = Path(answer.annotated_file_name).suffix
     if not answer.annotated_content:
-        typer.echo("Nothing is written: no remark is about a row, or none can stand in this file.", err=True)
+        typer.echo(
+            "Nothing is written: there is no remark, or none can stand in this file.",
+            err=True,
+        )
     elif file.suffix.lower() != ending:
         raise typer.BadParameter(f"{file} must end with {ending}, as the list does")
     else:

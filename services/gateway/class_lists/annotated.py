@@ -5,10 +5,10 @@ They stand in a last column, and in a workbook at their cells, too. Those of an 
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, MergedCell
 from openpyxl.comments import Comment
 from openpyxl.styles import Alignment, PatternFill
 
@@ -21,7 +21,10 @@ from services.gateway.class_lists.workbooks import open_to_edit
 
 _AUTHOR = "Liity"
 _WRONG = PatternFill("solid", fgColor="FFFFE0B2")
-"""The background of a wrong cell."""
+"""The background of a cell with an error, and of a row that is wrong as a whole."""
+
+_NOTED = PatternFill("solid", fgColor="FFE1F0FF")
+"""The background of a cell with notices alone."""
 
 _WIDTH = 80
 """Signs of the column of remarks."""
@@ -40,13 +43,15 @@ def annotated(
 ) -> Annotated:
     """The file with the remarks of its report."""
     remarks = _by_row([*report.errors, *report.notices])
-    if read.heading_errors or not remarks or any(row.torn for row in read.table.rows):
+    of_text_file = not read.table.sheet
+    if not remarks or any(row.torn for row in read.table.rows) or (read.heading_errors and of_text_file):
         return Annotated()
     heading, name = result_word("remarks", language), f"liity-{result_word('annotated', language)}"
-    if not read.table.sheet:
+    if of_text_file:
         return Annotated(_text_file(read, heading, remarks), f"{name}.csv")
+    errors = [*report.errors]
     try:
-        return Annotated(_workbook(content, read, heading, remarks), f"{name}.xlsx")
+        return Annotated(_workbook(content, read, heading, remarks, errors), f"{name}.xlsx")
     except Exception:  # noqa: BLE001 - workbooks of other programs fail within openpyxl in more ways than it names
         return Annotated()
 
@@ -82,28 +87,76 @@ def _text_file(read: ReadList, heading: str, remarks: Mapping[int, list[ClassLis
 
 
 def _workbook(
-    content: bytes, read: ReadList, heading: str, remarks: Mapping[int, list[ClassListError]]
+    content: bytes,
+    read: ReadList,
+    heading: str,
+    remarks: Mapping[int, list[ClassListError]],
+    errors: Sequence[ClassListError],
 ) -> bytes:
     workbook = open_to_edit(content)
     sheet = workbook[read.table.sheet]
     _remove_marks(sheet)
+    if read.heading_errors:
+        _mark_headings(sheet, read, remarks)
+    else:
+        _mark_rows(sheet, read, heading, remarks, errors)
+    file = io.BytesIO()
+    workbook.save(file)
+    return file.getvalue()
+
+
+def _mark_headings(sheet: Any, read: ReadList, remarks: Mapping[int, list[ClassListError]]) -> None:  # noqa: ANN401
+    """Marks wrong headings. No row was checked, and the column of remarks would be a wrong heading, too."""
+    for cell in sheet[read.heading_row]:
+        shown = " ".join(str(cell.value or "").split())
+        told = [each for each in remarks.get(read.heading_row, ()) if shown and each.column == shown]
+        if told:
+            _mark(_written(sheet, cell.row, cell.column), told, _WRONG)
+
+
+def _mark_rows(
+    sheet: Any,  # noqa: ANN401
+    read: ReadList,
+    heading: str,
+    remarks: Mapping[int, list[ClassListError]],
+    errors: Sequence[ClassListError],
+) -> None:
     earlier = (cell.column for cell in sheet[read.heading_row] if is_of_remarks(str(cell.value or "")))
-    column = next(earlier, _width(read) + 1)
+    # No merged cell may reach into it.
+    widest = max([_width(read), *(area.max_col for area in sheet.merged_cells.ranges)])
+    column = next(earlier, widest + 1)
     for cell in _cells(sheet):
         if cell.column == column:
             cell.value = None
     _write(sheet.cell(read.heading_row, column), heading)
     sheet.column_dimensions[sheet.cell(1, column).column_letter].width = _WIDTH
     for number, of_row in remarks.items():
-        _write(sheet.cell(number, column), _told(of_row))
+        shown = _shown(sheet, number, read)
+        before = str(sheet.cell(shown, column).value or "")
+        _write(sheet.cell(shown, column), "\n".join(filter(None, (before, _told(of_row)))))
+        wrong = {read.places.get(each.field) for each in of_row if each in errors}
+        if None in wrong:
+            # About the row as a whole.
+            sheet.cell(shown, column).fill = _WRONG
         for place in {read.places[each.field] for each in of_row if each.field in read.places}:
-            _mark(
-                sheet.cell(number, place + 1),
-                [each for each in of_row if read.places.get(each.field) == place],
-            )
-    file = io.BytesIO()
-    workbook.save(file)
-    return file.getvalue()
+            told = [each for each in of_row if read.places.get(each.field) == place]
+            _mark(_written(sheet, number, place + 1), told, _WRONG if place in wrong else _NOTED)
+
+
+def _shown(sheet: Any, number: int, read: ReadList) -> int:  # noqa: ANN401
+    """The row itself, or the next one that is not hidden: a remark must be seen."""
+    while sheet.row_dimensions[number].hidden and number <= read.table.rows[-1].number:
+        number += 1
+    return number
+
+
+def _written(sheet: Any, row: int, column: int) -> Any:  # noqa: ANN401
+    """The cell at a place; of merged ones, that which can be written."""
+    cell = sheet.cell(row, column)
+    if isinstance(cell, MergedCell):
+        area = next(area for area in sheet.merged_cells.ranges if cell.coordinate in area)
+        return sheet.cell(area.min_row, area.min_col)
+    return cell
 
 
 def _write(cell: Any, text: str) -> None:  # noqa: ANN401 - openpyxl's cells have no types
@@ -113,8 +166,8 @@ def _write(cell: Any, text: str) -> None:  # noqa: ANN401 - openpyxl's cells hav
     cell.alignment = Alignment(wrap_text=True, vertical="top")
 
 
-def _mark(cell: Any, remarks: Iterable[ClassListError]) -> None:  # noqa: ANN401
-    cell.fill = _WRONG
+def _mark(cell: Any, remarks: Iterable[ClassListError], fill: PatternFill) -> None:  # noqa: ANN401
+    cell.fill = fill
     if cell.comment is None:
         # Somebody's own comment stays.
         cell.comment = Comment("\n".join(each.message for each in remarks), _AUTHOR)
@@ -125,7 +178,7 @@ def _remove_marks(sheet: Any) -> None:  # noqa: ANN401
     for cell in _cells(sheet):
         if cell.comment is not None and cell.comment.author == _AUTHOR:
             cell.comment = None
-        if cell.fill.fgColor.rgb == _WRONG.fgColor.rgb:
+        if cell.fill.fgColor.rgb in {_WRONG.fgColor.rgb, _NOTED.fgColor.rgb}:
             cell.fill = PatternFill()
 
 

@@ -104,6 +104,8 @@ class Noted(NamedTuple):
     reason: Reason.ValueType
     where: str = ""
     """How many signs were removed, or which address was probably meant."""
+    read_as: str = ""
+    """What a mended cell is read as."""
 
 
 class ReadCell(NamedTuple):
@@ -132,6 +134,9 @@ def read_cell(path: str, cell: str, mark: Mark = PLAIN, *, abroad: bool = False)
     whole = _with_zeros(path, bare, abroad=abroad)
     if whole != bare:
         notes.append(Noted(REASON_LEADING_ZEROS_RESTORED))
+    if path != CODE:
+        # A code is repeated nowhere (R35).
+        notes = [note._replace(read_as=whole) for note in notes]
     meant = suggestion(whole) if path.endswith(".email") else ""
     if meant:
         notes.append(Noted(REASON_ADDRESS_PERHAPS_MISTYPED, meant))

@@ -38,6 +38,9 @@ _OF_SCHOOLS = "form.school_support"
 
 _IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
+_OF_NOBODY = {"form.email", "form.related_person.full_name", "form.related_person.email"}
+"""Fields of the example whose values are nobody's."""
+
 _ALIKE = 0.75
 """How alike a text and a heading are, from 0 to 1, of which one was perhaps meant as the other."""
 
@@ -114,18 +117,28 @@ def result_word(name: str, language: Language.ValueType) -> str:
 
 
 def is_example(code: str, first_names: str, last_name: str) -> bool:
-    """Whether a row is the template's example."""
-    names = ("form.first_names", "form.last_name")
-    return any(
-        (code, first_names, last_name) == (of_nobody[CODE], *(of_nobody[name] for name in names))
-        for of_nobody in (example(school=True), example(school=False))
-    )
+    """Whether a row is the template's example, or has its code alone."""
+    whole = [
+        tuple(of_nobody[field] for field in (CODE, "form.first_names", "form.last_name"))
+        for of_nobody in _examples()
+    ]
+    return (code, first_names, last_name) in {*whole, *((own, "", "") for own, *_ in whole)}
+
+
+def is_of_example(field: str, cell: str) -> bool:
+    """Whether a cell holds the name or the address of somebody of the template's example."""
+    return field in _OF_NOBODY and any(cell == of_nobody.get(field) for of_nobody in _examples())
 
 
 def example(*, school: bool) -> Mapping[str, str]:
     """The template's example row, by field."""
+    return _examples()[not school]
+
+
+def _examples() -> Sequence[Mapping[str, str]]:
+    """Those of a pupil and of an adult."""
     examples: Mapping[str, Mapping[str, str]] = _words()["examples"]
-    return examples["pupil" if school else "adult"]
+    return examples["pupil"], examples["adult"]
 
 
 @cache
@@ -137,6 +150,17 @@ def descriptor_of(field: str) -> FieldDescriptor:
     while len(names) > 1 and (parent := fields[names[0]].message_type) is not None:
         fields, names = parent.fields_by_name, names[1:]
     return fields[names[0]]
+
+
+def options(field: str, language: Language.ValueType) -> list[str]:
+    """The words that a column takes; empty if it takes any text."""
+    described = None if field == CODE else descriptor_of(field)
+    if described is None:
+        return []
+    if described.enum_type is not None:
+        return [word_of(value, language) for value in enum_values(field)]
+    yes_or_no = (YES, NO) if described.type == FieldDescriptor.TYPE_BOOL else ()
+    return [word_of(value, language) for value in yes_or_no]
 
 
 @cache

@@ -9,6 +9,9 @@ import io
 from collections.abc import Iterable, Sequence
 
 import openpyxl
+from openpyxl.styles import Font
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.datavalidation import DataValidation
 
 from liity.v1.reason_pb2 import (
     REASON_CLASS_LIST_EMPTY,
@@ -22,6 +25,12 @@ from services.gateway.class_lists.tables import Table, refused
 from services.gateway.class_lists.text_files import read_text
 from services.gateway.class_lists.workbooks import read_workbook
 from services.runtime.class_list_limits import MOST_BYTES, MOST_ROWS
+
+_TEXT = "@"
+"""The format of cells whose content stays as it was typed."""
+
+_NARROWEST = 10
+"""The fewest signs that a column of the template shows."""
 
 
 def read_table(content: bytes) -> Table:
@@ -52,17 +61,31 @@ def csv_file(rows: Iterable[Sequence[str]]) -> bytes:
     return codecs.BOM_UTF8 + text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def xlsx_file(rows: Iterable[Sequence[str]]) -> bytes:
-    """A workbook of one sheet whose cells are all text: postcodes keep their zeros."""
-    workbook = openpyxl.Workbook(write_only=True)
-    sheet = workbook.create_sheet()
-    for row in rows:
-        cells = []
-        for value in row:
-            cell = openpyxl.cell.WriteOnlyCell(sheet, _harmless(value))
-            cell.number_format = "@"
-            cells.append(cell)
-        sheet.append(cells)
+def template_file(
+    headings: Sequence[str], of_nobody: Sequence[str], choices: Sequence[Sequence[str]]
+) -> bytes:
+    """A workbook with headings that stay in sight and one example row.
+
+    All columns are text, so that postcodes keep their zeros; `choices` has the words of each to choose from.
+    """
+    workbook = openpyxl.Workbook()
+    sheet = workbook.worksheets[0]
+    sheet.freeze_panes = "A2"
+    for row in (headings, of_nobody):
+        sheet.append([_harmless(value) for value in row])
+    for place, (heading, words) in enumerate(zip(headings, choices, strict=True), 1):
+        letter = get_column_letter(place)
+        column = sheet.column_dimensions[letter]
+        column.number_format, column.width = _TEXT, max(len(heading), *map(len, words), _NARROWEST) + 2
+        sheet.cell(1, place).font = Font(bold=True)
+        for number in (1, 2):
+            sheet.cell(number, place).number_format = _TEXT
+        if words:
+            chosen = DataValidation("list", formula1=f'"{",".join(words)}"', allow_blank=True)
+            # What is pasted or typed is checked by us, which understands more words.
+            chosen.showErrorMessage = False
+            chosen.add(f"{letter}2:{letter}{MOST_ROWS + 1}")
+            sheet.add_data_validation(chosen)
     file = io.BytesIO()
     workbook.save(file)
     return file.getvalue()

@@ -19,11 +19,12 @@ from liity.v1.reason_pb2 import (
     REASON_INVISIBLE_SIGNS_REMOVED,
     REASON_TWICE_IN_CLASS_LIST,
     REASON_UNKNOWN_COLUMN,
+    REASON_UNKNOWN_VALUE,
     Reason,
 )
 from services.gateway.class_lists.checked import Checked
-from services.gateway.class_lists.columns import columns, example, heading_of, result_word, word_of
-from services.gateway.class_lists.files import csv_file, xlsx_file
+from services.gateway.class_lists.columns import columns, example, heading_of, options, result_word, word_of
+from services.gateway.class_lists.files import csv_file, template_file
 from services.gateway.class_lists.rows import Notice, ReadList
 from services.gateway.resource_names import REGISTRATION
 from services.runtime.rpc.texts import reason_text
@@ -38,6 +39,7 @@ _ADDED = {
     REASON_INVISIBLE_SIGNS_REMOVED: "count",
     REASON_ADDRESS_PERHAPS_MISTYPED: "meant",
     REASON_UNKNOWN_COLUMN: "meant",
+    REASON_UNKNOWN_VALUE: "possible",
 }
 """What stands before what is added to a reason's text, where it is no rows or sheets."""
 
@@ -64,6 +66,12 @@ def report_of_rows(read: ReadList, checked: Checked, language: Language.ValueTyp
     wrong = checked.wrong
     errors = [(row, *violation) for row, violations in sorted(wrong.items()) for violation in violations]
     where = {row.number: row.where for row in read.rows}
+
+    def added(row: int, field: str, reason: Reason.ValueType) -> str:
+        if reason == REASON_UNKNOWN_VALUE and field in read.headings:
+            return ", ".join(options(field, language))
+        return where.get(row, "") if reason in _OF_OTHER_ROWS else ""
+
     new = (row for row in read.rows if row.number not in checked.known)
     notices = [*read.notices, *(notice for row in new for notice in row.notices)]
     report = ClassListReport(
@@ -75,7 +83,7 @@ def report_of_rows(read: ReadList, checked: Checked, language: Language.ValueTyp
                 column=_heading(field, read.headings, language),
                 field=field,
                 reason=reason,
-                message=_message(reason, where.get(row, "") if reason in _OF_OTHER_ROWS else "", language),
+                message=_message(reason, added(row, field, reason), language),
             )
             for row, field, reason in errors[:_MOST_ERRORS]
         ],
@@ -93,16 +101,18 @@ def _notices(read: ReadList, notices: Sequence[Notice], language: Language.Value
             column=_heading(notice.field, read.headings, language),
             field=notice.field,
             reason=notice.reason,
-            message=_message(notice.reason, notice.where, language),
+            message=_message(notice.reason, notice.where, language, notice.read_as),
         )
         for notice in notices[:_MOST_NOTICES]
     ]
 
 
-def _message(reason: Reason.ValueType, where: str, language: Language.ValueType) -> str:
-    """The reason's text, with the rows or sheets it is about, a count, or an address."""
+def _message(reason: Reason.ValueType, where: str, language: Language.ValueType, read_as: str = "") -> str:
+    """The reason's text, with what is added to it, and what a mended cell is read as."""
     text = reason_text(reason, language)
-    return f"{text} {result_word(_ADDED.get(reason, 'where'), language)}: {where}" if where else text
+    if where:
+        text += f" {result_word(_ADDED.get(reason, 'where'), language)}: {where}"
+    return f"{text} {result_word('read_as', language)}: {read_as}" if read_as else text
 
 
 def template(
@@ -117,7 +127,8 @@ def template(
     name = f"liity-{result_word('template', language)}"
     if form == CLASS_LIST_FORMAT_CSV:
         return GetClassListTemplateResponse(content=csv_file(rows), file_name=f"{name}.csv")
-    return GetClassListTemplateResponse(content=xlsx_file(rows), file_name=f"{name}.xlsx")
+    choices = [options(field, language) for field in fields]
+    return GetClassListTemplateResponse(content=template_file(*rows, choices), file_name=f"{name}.xlsx")
 
 
 def result(outcomes: Iterable[RowOutcome], language: Language.ValueType) -> GetClassListResultResponse:

@@ -16,15 +16,17 @@ from liity.v1.reason_pb2 import (
     REASON_CELL_WITHOUT_HEADING,
     REASON_COLUMN_TWICE,
     REASON_EXAMPLE_ROW,
+    REASON_EXAMPLE_VALUE,
     REASON_HEADINGS_NOT_FOUND,
     REASON_HIDDEN_COLUMN,
     REASON_HIDDEN_ROWS,
     REASON_INVALID_DATE,
     REASON_MISSING_COLUMN,
-    REASON_NAME_PERHAPS_WRONG,
     REASON_NOT_A_PERSON,
+    REASON_ONE_NAME_ALONE,
     REASON_REQUIRED,
     REASON_ROW_ABOVE_HEADINGS,
+    REASON_ROW_WITHOUT_DATA,
     REASON_ROWS_NOT_READ,
     REASON_SEVERAL_LISTS,
     REASON_SHEETS_NOT_READ,
@@ -50,6 +52,7 @@ from services.gateway.class_lists.columns import (
     enum_values,
     field_of,
     is_example,
+    is_of_example,
     is_of_remarks,
     is_total,
     perhaps_meant,
@@ -61,6 +64,7 @@ from services.gateway.class_lists.tables import PLAIN, Mark, Row, Table
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import FieldViolation
 from services.runtime.security.hetu_detector import looks_like_hetu
+from services.runtime.text.no_name import is_no_name
 
 _LONGEST_CODE = 40
 _LONGEST_HEADING = 100
@@ -92,6 +96,8 @@ class Notice(NamedTuple):
     reason: Reason.ValueType
     where: str = ""
     """Rows, sheets, a number or an address, to be added to the text."""
+    read_as: str = ""
+    """What a mended cell is read as, to be added, too."""
 
 
 @dataclass
@@ -297,25 +303,21 @@ def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) 
         read.errors.append(FieldViolation("", REASON_CELL_WITHOUT_HEADING))
     abroad = cells.get(COUNTRY, ("", PLAIN))[0].upper() not in {"", "FI"}
     for path, (cell, mark) in cells.items():
-        if cell or Mark.MERGED in mark:
+        if is_of_example(path, cell):
+            read.errors.append(FieldViolation(path, REASON_EXAMPLE_VALUE))
+        elif cell or Mark.MERGED in mark:
             _add(read, path, understand(path, cell, mark, abroad=abroad))
     wrong = {error.field for error in read.errors}
     if not (read.code or read.has_no_code or wrong & {CODE, BIRTH_DATE}):
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
     if read.has_no_code and not read.missing.reason:
         read.missing.reason = MISSING_CODE_REASON_NOT_KNOWN
-    both = _cell_of_both_names(read.form)
-    if both and not wrong & {_FIRST_NAMES, _LAST_NAME}:
-        read.notices.append(Notice(read.number, both, REASON_NAME_PERHAPS_WRONG))
+    first, last = (is_no_name(name) for name in (read.form.first_names, read.form.last_name))
+    if first != last and not wrong & {_FIRST_NAMES, _LAST_NAME}:
+        # One name is enough, but seldom all.
+        missing = _FIRST_NAMES if first else _LAST_NAME
+        read.notices.append(Notice(read.number, missing, REASON_ONE_NAME_ALONE))
     return read
-
-
-def _cell_of_both_names(form: CustomerForm) -> str:
-    """The field of the only name, if first and last name may stand in it: one name is enough. Else empty."""
-    first, last = form.first_names, form.last_name
-    if bool(first) == bool(last) or len((first or last).split()) == 1:
-        return ""
-    return _FIRST_NAMES if first else _LAST_NAME
 
 
 def _padded(row: Row, fields: list[str]) -> list[tuple[str, str]]:
@@ -333,7 +335,7 @@ def _fault_of_row(row: Row, fields: list[str]) -> FieldViolation | None:
     if struck > row.filled // 2:
         return FieldViolation("", REASON_STRUCK_THROUGH)
     if looks_like_hetu(code):
-        return None
+        return FieldViolation("", REASON_ROW_WITHOUT_DATA) if row.filled == 1 else None
     is_named = all(any(map(str.isalpha, name)) for name in (first, last))
     is_short_or_total = row.filled < _FEWEST_OF_PERSON or any(map(is_total, row.cells))
     if repeats_headings(row) or (not is_named and is_short_or_total):
@@ -346,7 +348,7 @@ def _add(read: ReadRow, path: str, found: ReadCell) -> None:
     if found.error is not None:
         read.errors.append(FieldViolation(path, found.error))
         return
-    read.notices += (Notice(read.number, path, reason, where) for reason, where in found.notes)
+    read.notices += (Notice(read.number, path, *note) for note in found.notes)
     if path == CODE and len(found.text) > _LONGEST_CODE:
         read.errors.append(FieldViolation(CODE, REASON_TOO_LONG))
     elif path == CODE:

@@ -1,7 +1,6 @@
 """Normalises a form, checks it as a whole, and converts it to and from JSON."""
 
 import re
-import unicodedata
 from datetime import date
 from typing import Any
 
@@ -28,30 +27,7 @@ from services.runtime.rpc.errors import FieldViolation
 from services.runtime.rpc.interceptor import violations_of
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
-
-_NO_NAMES = frozenset(
-    {
-        *(
-            "",
-            "x",
-            "xx",
-            "xxx",
-            "none",
-            "n/a",
-            "no name",
-            "no last name",
-            "no first name",
-            "unknown",
-            "fnu",
-            "lnu",
-            "nn",
-            "n.n",
-        ),
-        *("ei ole", "ei nimeä", "ei sukunimeä", "ei etunimeä", "puuttuu", "tuntematon"),
-        *("ingen", "inget namn", "inget efternamn", "inget förnamn", "saknas", "okänd"),
-    }
-)
-"""What people write where a name is required and there is none."""
+from services.runtime.text.no_name import is_no_name
 
 _FREE_TEXTS = frozenset({"additional_information"})
 _NOTHING = re.compile(r"""[-–—−‐‑‒_.?…"'”’/ ]+""")
@@ -196,17 +172,11 @@ def _tidy_texts(message: Message) -> None:
 
 def _normalise_names(form: CustomerForm) -> None:
     """An only name stands as the first names, and what stands for no name is left out."""
-    names = [name for name in (form.first_names, form.last_name) if not _is_no_name(name)]
+    names = [name for name in (form.first_names, form.last_name) if not is_no_name(name)]
     if len(names) == 1:
         form.first_names, form.last_name = names[0], ""
     elif not names:
         form.first_names = form.last_name = ""
-
-
-def _is_no_name(name: str) -> bool:
-    return name.casefold().strip(".()") in _NO_NAMES or not any(
-        unicodedata.category(sign)[0] in "LMNC" for sign in name
-    )
 
 
 def _normalise_contact(person: CustomerForm | RelatedPerson) -> None:

@@ -407,10 +407,16 @@ def test_the_program_takes_its_own_template(liity: Liity, tmp_path: Path, suffix
 def test_the_program_registers_and_shows(liity: Liity, tmp_path: Path) -> None:
     file, written = tmp_path / "luokka.csv", tmp_path / "tulos.csv"
     file.write_bytes(csv_of([pupil_row(2), changed(pupil_row(3), Etunimet="", Sukunimi="")]))
+    before = json.loads(liity("teacher", "class-lists", "list", "--limit", "1", "--json").stdout)
     refused_list = liity("teacher", "class-lists", "register", str(file))
     assert refused_list.returncode == 1
     assert "REQUIRED" in refused_list.stdout
     again = ("--skip-wrong-rows", "--request-id", new_request_id())
+    asked = liity("teacher", "class-lists", "register", str(file), *again, typed="n\n")
+    assert asked.returncode == 1
+    assert "Persons to register: 1. Mails that go out now: 1. Register them? [y/N]" in asked.stdout
+    assert json.loads(liity("teacher", "class-lists", "list", "--limit", "1", "--json").stdout) == before
+    again = (*again, "--yes")
     registering = liity("teacher", "class-lists", "register", str(file), *again)
     assert registering.returncode == 0, registering.stderr
     assert "DONE" in registering.stdout

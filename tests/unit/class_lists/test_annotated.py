@@ -7,12 +7,12 @@ import openpyxl
 from openpyxl.comments import Comment
 from openpyxl.styles import Font
 
-from liity.v1.class_list_service_pb2 import ClassListError, ClassListReport
+from liity.v1.class_list_service_pb2 import CLASS_LIST_FORMAT_XLSX, ClassListError, ClassListReport
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI
 from services.gateway.class_lists import reports
 from services.gateway.class_lists.annotated import Annotated, annotated
 from services.gateway.class_lists.checked import Checked
-from services.gateway.class_lists.columns import CODE
+from services.gateway.class_lists.columns import CODE, heading_of
 from services.gateway.class_lists.rows import read_class_list
 from tests.unit.class_lists.lists import SIMPLE, csv_of, with_cells, xlsx_of
 from tests.unit.class_lists.test_spreadsheet_traps import workbook_of
@@ -137,3 +137,61 @@ def test_a_cell_in_the_last_row_costs_no_more_than_another() -> None:
 
     content = given_back(workbook_of(with_cells(Kieli="viro"), change)).content
     assert len(sheet_of(content)._cells) < 1000
+
+
+def test_merged_cells_are_marked_where_they_can_be() -> None:
+    def merge(_workbook: Any, sheet: Any) -> None:
+        sheet.insert_rows(1)
+        sheet["A1"] = "Luokka 7B"
+        sheet.merge_cells("A1:Z1")
+        sheet.merge_cells("B3:C3")
+
+    headings, row = with_cells(Kieli="viro")
+    given = given_back(workbook_of([headings, row], merge))
+    sheet = sheet_of(given.content)
+    assert sheet["A1"].value == "Luokka 7B"
+    assert sheet["B3"].fill.fgColor.rgb == "FFFFE0B2"
+    assert "Kieli: " in remarks_of(sheet, row=2)[3]
+
+
+def test_wrong_headings_are_marked_in_a_workbook_and_rows_are_not() -> None:
+    headings, row = with_cells(Luokka="7B")
+    given = given_back(xlsx_of([headings, row]))
+    sheet = sheet_of(given.content)
+    marked = [cell for cell in sheet[1] if cell.comment is not None]
+    assert [cell.value for cell in marked] == ["Luokka"]
+    assert sheet.max_column == len(headings)
+    assert given_back(csv_of([headings, row])) == Annotated()
+
+
+def test_a_remark_about_hidden_rows_stands_where_it_is_seen() -> None:
+    def hide(_workbook: Any, sheet: Any) -> None:
+        sheet.row_dimensions[2].hidden = True
+
+    headings, row = with_cells()
+    sheet = sheet_of(given_back(workbook_of([headings, row, row], hide)).content)
+    assert list(remarks_of(sheet)) == [3]
+
+
+def test_a_notice_looks_unlike_an_error_and_a_wrong_row_is_marked_as_a_whole() -> None:
+    headings, row = with_cells(Postinumero="180", Kieli="viro")
+    total = ["", "Yhteensä", "1", *[""] * (len(headings) - 3)]
+    sheet = sheet_of(given_back(xlsx_of([headings, row, total])).content)
+    colours = {sheet.cell(1, cell.column).value: cell.fill.fgColor.rgb for cell in sheet[2] if cell.comment}
+    assert colours == {"Postinumero": "FFE1F0FF", "Kieli": "FFFFE0B2"}
+    assert sheet.cell(3, len(headings) + 1).fill.fgColor.rgb == "FFFFE0B2"
+
+
+def test_the_template_offers_the_words_of_its_choices() -> None:
+    template = reports.template(CLASS_LIST_FORMAT_XLSX, LANGUAGE_FI, school=True)
+    sheet = sheet_of(template.content)
+    assert sheet.freeze_panes == "A2"
+    offered = {
+        sheet.cell(1, next(iter(chosen.sqref.ranges)).min_col).value: chosen.formula1
+        for chosen in sheet.data_validations.dataValidation
+    }
+    assert offered[heading_of("form.language", LANGUAGE_FI)] == '"suomi,ruotsi,englanti"'
+    assert {heading_of(field, LANGUAGE_FI) for field in ("form.kind", "form.applicant")} <= offered.keys()
+    # Excel takes no longer list.
+    assert max(map(len, offered.values())) <= 257
+    assert {column.number_format for column in sheet.column_dimensions.values()} == {"@"}

@@ -13,6 +13,7 @@ from openpyxl.cell.text import InlineFont
 from openpyxl.styles import Font
 
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV
+from liity.v1.reason_pb2 import REASON_EXAMPLE_VALUE, REASON_ROW_WITHOUT_DATA
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_KNOWN, MISSING_CODE_REASON_NOT_YET_GIVEN
 from services.gateway.class_lists import reports
 from services.gateway.class_lists.checked import Checked
@@ -20,7 +21,7 @@ from services.gateway.class_lists.columns import CODE
 from services.gateway.class_lists.files import csv_file
 from services.gateway.class_lists.rows import ReadList, ranges, read_class_list
 from services.gateway.class_lists.signs import is_garbled_name, is_spreadsheet_error
-from services.runtime.rpc.errors import Refusal, reason_name
+from services.runtime.rpc.errors import FieldViolation, Refusal, reason_name
 from tests.unit.class_lists.lists import SIMPLE, csv_of, one, read_csv, with_cells, xlsx_of
 
 ENGLISH = {
@@ -350,7 +351,10 @@ def test_invisible_signs_are_removed_and_counted() -> None:
     counts |= {"form.address.postcode": "1", "form.language": "1"}
     assert notices(read) == {(2, field, "INVISIBLE_SIGNS_REMOVED", count) for field, count in counts.items()}
     told = reports.report_of_rows(read, Checked(), LANGUAGE_EN).notices
-    assert any(notice.column == "Sukunimi" and notice.message.endswith(" Signs: 2") for notice in told)
+    messages = {notice.column: notice.message for notice in told}
+    assert messages["Sukunimi"].endswith(" Signs: 2 Read as: Virtanen")
+    # A code is repeated nowhere.
+    assert messages["Henkilötunnus"].endswith(" Signs: 2")
 
 
 def test_an_address_one_key_away_from_a_widely_used_one_is_asked_about() -> None:
@@ -729,19 +733,41 @@ def test_what_may_be_no_name_is_told(name: str) -> None:
     assert notices(read) == {(2, "form.last_name", "NAME_PERHAPS_WRONG", "")}
 
 
+def test_a_row_with_a_code_alone_has_one_error() -> None:
+    headings, _ = with_cells()
+    code = ["010190-9028", *[""] * (len(headings) - 1)]
+    assert one(read_csv([headings, code])).errors == [FieldViolation("", REASON_ROW_WITHOUT_DATA)]
+
+
+def test_what_is_left_of_the_example_is_told() -> None:
+    read = read_csv(with_cells(Huoltaja="Huolto Malli", Huoltajan_sähköposti="huolto.malli@posti.example"))
+    assert [(error.field, error.reason) for error in one(read).errors] == [
+        ("form.related_person.full_name", REASON_EXAMPLE_VALUE),
+        ("form.related_person.email", REASON_EXAMPLE_VALUE),
+    ]
+
+
+def test_words_that_may_be_chosen_are_told() -> None:
+    read = read_csv(with_cells(Kieli="saame"))
+    wrong = Checked(wrong={2: one(read).errors})
+    told = reports.report_of_rows(read, wrong, LANGUAGE_FI).errors
+    assert [error.message.rpartition("Mahdolliset: ")[2] for error in told] == ["suomi, ruotsi, englanti"]
+
+
 @pytest.mark.parametrize(
     ("first", "last", "told"),
     [
-        ("", "Virtanen Aino", "form.last_name"),
-        ("Aino Virtanen", "", "form.first_names"),
-        ("", "Suharto", ""),
-        ("Björk", "", ""),
+        ("", "Virtanen Aino", "form.first_names"),
+        ("Aino Virtanen", "", "form.last_name"),
+        ("x", "Suharto", "form.first_names"),
+        ("Björk", "puuttuu", "form.last_name"),
+        ("Björk", "Guðmundsdóttir", ""),
     ],
 )
-def test_both_names_in_one_cell_are_told(first: str, last: str, told: str) -> None:
+def test_one_name_alone_is_told(first: str, last: str, told: str) -> None:
     read = read_class_list(xlsx_of(with_cells(Etunimet=first, Sukunimi=last)))
     assert one(read).errors == []
-    assert notices(read) == ({(2, told, "NAME_PERHAPS_WRONG", "")} if told else set())
+    assert notices(read) == ({(2, told, "ONE_NAME_ALONE", "")} if told else set())
 
 
 @pytest.mark.parametrize("name", ["O’Brien", "Mäki-Laine", "von Wright", "J. R.", "Äiti-Virtanen", "Sáŋkar"])
