@@ -87,7 +87,7 @@ class Visit:
         self.site = site
         self.page = page
         self.request = request
-        self.language = _language(request)
+        self.language = _language(request, site.cookie("language"))
         self.session: WebSession | None = None
         self.typed: Mapping[str, str] = {}
         self.files: Mapping[str, UploadFile] = {}
@@ -167,13 +167,18 @@ class Visit:
             "language": self.language,
             "languages": LANGUAGES,
             "typed": self.typed,
-            "reading": self.request.cookies.get("liity-reading", ""),
+            "reading": self.reading,
             "path": self.request.url.path,
             "status": status,
             "wrong": self._is_refused,
         }
         html = self.site.templates.render(template, self.language, given | values)
         return Response(html, status, media_type="text/html")
+
+    @property
+    def reading(self) -> str:
+        """The reader's settings, as classes of the page."""
+        return self.request.cookies.get(self.site.cookie("reading"), "")
 
     def redirect(self, path: str) -> Response:
         """To another page of ours, by GET."""
@@ -398,6 +403,6 @@ def fingerprint(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _language(request: Request) -> str:
-    chosen = request.cookies.get("liity-language") or request.cookies.get("__Host-liity-language", "")
+def _language(request: Request, cookie: str) -> str:
+    chosen = request.cookies.get(cookie, "")
     return chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))

@@ -167,6 +167,9 @@ def email_fault(text: str) -> Reason.ValueType | None:
 _PHONE = re.compile(r"(?:tel:)?[+0-9 ()/.-]+", re.IGNORECASE)
 _TRUNK = re.compile(r"\(0\)")
 _ONE_MORE = re.compile(r"[0-9][ .-]+[0-9]$")
+_BRACKETED_COUNTRY = re.compile(r"^\((\+[0-9]{1,3})\)")
+_BRACKETS = re.compile(r"[^()]{0,6}(?:\([^()]+\))?[^()]+")
+"""Brackets only around an area code: behind a number they hold another thing."""
 _AREA_CODE = re.compile(r"0[0-9]{1,3}/[0-9 -]{4,9}")
 _HYPHENS = re.compile("[\u02d7\u2010-\u2015\u2043\u2212\ufe58\ufe63]")
 
@@ -184,12 +187,12 @@ def parse_phone(text: str) -> str | None:
     )
     if not _PHONE.fullmatch(plain):
         return None
-    plain = plain.lower().removeprefix("tel:").strip()
+    plain = _BRACKETED_COUNTRY.sub(r"\1", plain.lower().removeprefix("tel:").strip())
     if plain.startswith(("+", "00")):
         plain = _TRUNK.sub("", plain)
     if _AREA_CODE.fullmatch(plain):
         plain = plain.replace("/", " ")
-    if "+" in plain[1:] or "/" in plain or plain.count("(") != plain.count(")"):
+    if "+" in plain[1:] or "/" in plain or not _BRACKETS.fullmatch(plain):
         return None
     try:
         number = phonenumbers.parse(plain, HOME_COUNTRY)
@@ -205,11 +208,13 @@ def parse_phone(text: str) -> str | None:
 def _holds_more(number: phonenumbers.PhoneNumber, plain: str) -> bool:
     """Whether digits behind the number make it longer than a real one, as `040 123 4567 16` does.
 
-    Only Finnish mobile numbers have so fixed a length: 10 digits with the first 0, seldom 11.
+    Finnish mobile numbers have 10 digits with the first 0, seldom 11; others have at most 10.
     """
-    if number.country_code != _FINLAND or str(number.national_number)[:1] not in "45":
+    if number.country_code != _FINLAND:
         return False
     digits = len(str(number.national_number))
+    if str(number.national_number)[:1] not in "45":
+        return digits >= _LONGEST_MOBILE
     return digits > _LONGEST_MOBILE or (digits == _LONGEST_MOBILE and bool(_ONE_MORE.search(plain)))
 
 

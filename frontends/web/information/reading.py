@@ -18,8 +18,7 @@ _YEAR = 365 * 24 * 3600
 
 async def show(visit: Visit) -> Response:
     """The settings as they are."""
-    chosen = set(visit.request.cookies.get("liity-reading", "").split())
-    return visit.render("information/reading.html", chosen=chosen)
+    return visit.render("information/reading.html", chosen=set(visit.reading.split()))
 
 
 async def change(visit: Visit) -> Response:
@@ -29,9 +28,8 @@ async def change(visit: Visit) -> Response:
     chosen = [
         value for name, values in _CHOICES.items() if (value := visit.typed.get(name, "")) in values and value
     ]
-    response = visit.redirect("/reading")
-    response.set_cookie("liity-reading", " ".join(chosen), max_age=_YEAR, httponly=True, samesite="lax")
-    return response
+    visit.set_cookie("reading", " ".join(chosen), _YEAR)
+    return visit.redirect("/reading")
 
 
 async def choose_language(visit: Visit) -> Response:

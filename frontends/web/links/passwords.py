@@ -69,7 +69,13 @@ async def accept_invitation(link: LinkVisit) -> Response:
     invited = await _invitation(link)
     request = AcceptInvitationRequest(token=link.token, request_id=visit.request_id)
     errors = {}
-    if not invited.has_account:
+    if invited.has_account:
+        # Mail programs that look for dangerous links press buttons.
+        if visit.typed.get("sure") == "no" and not visit.switches_language:
+            return visit.redirect("/")
+        if visit.typed.get("sure") != "yes":
+            errors["sure"] = N_("Choose whether you accept the invitation.")
+    else:
         request.display_name = visit.typed.get("display_name", "").strip()
         request.password = visit.typed.get("password", "")
         errors = _missing(link)

@@ -426,7 +426,7 @@ def _errors(
     Of a known person nothing is registered: only errors about the whole row or the code count.
     """
     errors = [error for error in row.errors if not is_known or error.field in {"", CODE}]
-    if person.reason:
+    if person.reason and row.code:
         errors.append(FieldViolation(CODE, person.reason))
     if person.repeated:
         errors.append(FieldViolation(CODE, REASON_TWICE_IN_CLASS_LIST))

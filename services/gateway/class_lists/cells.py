@@ -26,12 +26,12 @@ from liity.v1.reason_pb2 import (
 )
 from services.gateway.class_lists.columns import CODE, descriptor_of, is_relation, refers_to_row_above
 from services.gateway.class_lists.signs import (
-    is_garbled,
     is_garbled_name,
     is_spreadsheet_error,
     without_invisible,
 )
 from services.gateway.class_lists.tables import PLAIN, Mark
+from services.runtime.text.garbled import is_garbled
 from services.runtime.text.similar_domains import suggestion
 
 POSTCODE, COUNTRY = "form.address.postcode", "form.address.country_code"

@@ -352,7 +352,8 @@ def _add(read: ReadRow, path: str, found: ReadCell) -> None:
     if path == CODE and len(found.text) > _LONGEST_CODE:
         read.errors.append(FieldViolation(CODE, REASON_TOO_LONG))
     elif path == CODE:
-        read.code = found.text
+        # "None" beside a date of birth is no code.
+        read.code = "" if is_no_name(found.text) else found.text
     elif found.text:
         try:
             _set(read.missing if path.startswith(MISSING_CODE) else read.form, path, found.text)
@@ -389,7 +390,7 @@ def _date(cell: str) -> Date:
 
     With slashes some write the month first: an ambiguous day is refused.
     """
-    day_alone = MIDNIGHT.sub("", cell)
+    day_alone = re.sub(r"(?<=[./])\s+", "", MIDNIGHT.sub("", cell))
     slashed = _SLASHED_DATE.fullmatch(day_alone)
     if _SHORT_YEAR.fullmatch(day_alone) or (slashed and not _is_clear(*map(int, slashed.groups()))):
         raise _NotUnderstood(REASON_UNCLEAR_DATE)

@@ -18,26 +18,13 @@ _DASHES = frozenset("–—·")
 _BEFORE_WORD = frozenset("“‘„«‹¿¡€£§•–—·(’´ \u00a0")
 _AFTER_WORD = frozenset("”’“»›…™®°•–—·§€£´ª² \u00a0")
 
-_CONTINUED = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
-"""What the second and later bytes of a letter in UTF-8 look like in Windows-1252."""
-
-_DOUBLY_ENCODED = re.compile(
-    f"[ÂÃ]{_CONTINUED}"
-    # Letters of names before quotation marks and dashes are left alone.
-    "|[Ä-ß][\u0080-\u009f¡-¦ª¬¯±-³µ¶¸¹º¼-¿€‚ƒ†‡ˆ‰Š‹ŒŽ˜™š›œžŸ]"
-    f"|[àáâêï]{_CONTINUED}{{2}}|ð{_CONTINUED}{{3}}"
-    # UTF-8 read in the letters of an old Mac, and of MS-DOS.
-    "|√[^\\s\\d]|[├┬][^\\s\\d]"
-)
-_NEVER_TYPED = re.compile(
-    "[\u0080-\u009f\ufffd\ud800-\udfff]|&(?:[A-Za-z]{2,8}|#[0-9]{2,5}|#x[0-9A-Fa-f]{2,4});"
-)
 _LOST_LETTER = re.compile(r"[^\W\d_]\?[^\W\d_]|(?:^|[\s-])\?[^\W\d_]")
 """A question mark for a letter that an encoding lacks, as in M?kinen."""
 
 _ERROR = re.compile(r"#{2,}|#GETTING_DATA|(?:Err|Virhe|Fel) ?: ?[0-9]{3}")
 """A column too narrow to show its value, a value that never came, and LibreOffice's errors."""
 
+_ERROR_WITHIN = re.compile(r"(?:^|[\s,;(])#(?:[A-ZÄÖÅÜÉ]{3,}[!?]|DIV/0!|N/A)(?=$|[\s,;@)])")
 _LONGEST_BARE_ERROR = 5
 """The length of the longest error that ends with neither ! nor ?, as in #N/A, #NV and #YOK."""
 
@@ -57,11 +44,6 @@ def strangeness(text: str) -> float:
     return sum(_strangeness_of(text, place) for place, sign in enumerate(text) if sign > "\x7f")
 
 
-def is_garbled(text: str) -> bool:
-    """Whether a text was once read in a wrong encoding: `MÃ¤kinen`, `Ylâ€“`, `M�kinen`, `M&auml;kinen`."""
-    return bool(_DOUBLY_ENCODED.search(text) or _NEVER_TYPED.search(text))
-
-
 def is_garbled_name(text: str) -> bool:
     """Whether signs of a name or an address stand for other letters: `M„kinen`, `MŠkinen`, `M?kinen`."""
     strange = any(
@@ -71,8 +53,13 @@ def is_garbled_name(text: str) -> bool:
 
 
 def is_spreadsheet_error(text: str) -> bool:
-    """Whether a text is an error of a spreadsheet in any language, or a column too narrow to show it."""
+    """Whether a text is an error of a spreadsheet in any language, or a column too narrow to show it.
+
+    Or has one in it, as a formula makes that puts texts together.
+    """
     # In any language, an error is in capitals: #N/A, #PUUTTUU!, #VÄRDEFEL!, #NIMI?, #DIV/0!.
+    if _ERROR_WITHIN.search(text):
+        return True
     in_capitals = text[:1] == "#" and text[1:2].isalpha() and text == text.upper()
     ends = text.endswith(("!", "?")) or len(text) <= _LONGEST_BARE_ERROR
     return bool(_ERROR.fullmatch(text) or (in_capitals and ends))

@@ -42,6 +42,9 @@ _MOST_PARTS = 200
 _MOST_SHEETS = 10
 """The most visible sheets that are read."""
 
+_SMALLEST_SEEN = 2.0
+"""The height of a row in points, and the width of a column in signs, below which nobody sees its cells."""
+
 _LAST_ROW_NUMBER = 1_000_000
 _LAST_DAY = 2_958_466
 """The number after that of 31.12.9999, the last day of Excel's calendar."""
@@ -170,8 +173,12 @@ class _Parser(WorkSheetParser):
 
 
 def _is_hidden(element: Element, size: str) -> bool:
-    """Whether a row or column is hidden, or has no height or width."""
-    return element.get("hidden") in {"1", "true"} or element.get(size) in {"0", "0.0"}
+    """Whether a row or column is hidden, or too low or narrow to be seen."""
+    try:
+        is_tiny = float(element.get(size, "8")) < _SMALLEST_SEEN
+    except ValueError:
+        is_tiny = False
+    return element.get("hidden") in {"1", "true"} or is_tiny
 
 
 def _read_sheet(workbook: Any, sheet: Any) -> Table:  # noqa: ANN401

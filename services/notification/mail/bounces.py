@@ -63,18 +63,19 @@ class Bounces:
             log.error("a reader calls our mail unwanted", message=str(request_id))
         if report.failed is None:
             return DELIVERY_REPORT_OUTCOME_NOTHING
-        of_address = report.failed is Speaks.OF_ADDRESS
-        state = DELIVERY_STATE_UNDELIVERABLE if of_address else DELIVERY_STATE_RETURNED
-        error = f"came back: {report.status}"
         of_us = report.failed is Speaks.OF_US
-        if await self._store.bounce(request_id, state, error, self._delays if of_us else ()) is None:
+        # What comes back for a full mailbox, say, and comes back again, does not reach the address.
+        state = DELIVERY_STATE_RETURNED if of_us else DELIVERY_STATE_UNDELIVERABLE
+        delays = () if report.failed is Speaks.OF_ADDRESS else self._delays
+        recorded = await self._store.bounce(request_id, state, f"came back: {report.status}", delays)
+        if recorded is None:
             return await self._outcome_before(request_id)
         if of_us:
             log.error(
                 "mail has come back because of us: see docs/operating.md, Mail that is refused",
                 status=report.status,
             )
-        if of_address:
+        if recorded.state == DELIVERY_STATE_UNDELIVERABLE:
             return DELIVERY_REPORT_OUTCOME_UNDELIVERABLE
         return DELIVERY_REPORT_OUTCOME_RETURNED
 

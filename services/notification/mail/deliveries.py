@@ -148,23 +148,20 @@ _RECORD: dict[type[Outcome], Executable] = {
 # The function puts the parameter into brackets, without which PostgreSQL takes no index.
 _delays = func.coalesce(bindparam("delays", type_=ARRAY(Interval)), type_=ARRAY(Interval))
 
+_has_delay = Message.origin.is_not(None) & _delays[Message.returns + 1].is_not(None)
 _BOUNCE = (
     update(Message)
     .where(Message.request_id == bindparam("id"), Message.state == DELIVERY_STATE_SENT)
     .values(
-        state=bindparam("new_state"),
+        state=case(
+            (_has_delay, bindparam("new_state", type_=Integer)), else_=bindparam("last_state", type_=Integer)
+        ),
         last_error=bindparam("error"),
         update_time=func.now(),
         returned_time=func.now(),
-        returns=Message.returns + bindparam("because_of_us", type_=Integer),
+        returns=Message.returns + bindparam("is_tried_again", type_=Integer),
         # NULL after the last delay, and for a mail of an earlier release.
-        again_time=case(
-            (
-                Message.origin.is_not(None),
-                func.now() + _delays[Message.returns + 1],
-            ),
-            else_=None,
-        ),
+        again_time=case((_has_delay, func.now() + _delays[Message.returns + 1]), else_=None),
     )
     .returning(*_DELIVERY)
 )
@@ -308,17 +305,19 @@ class MessageStore:
                 return rows[0] if rows else None
 
     async def bounce(
-        self, request_id: UUID, state: int, error: str, delays: Sequence[timedelta] = ()
+        self, request_id: UUID, last_state: int, error: str, delays: Sequence[timedelta] = ()
     ) -> DeliveryRow | None:
         """Records that an accepted mail came back. None if it is not known as accepted.
 
-        With `delays`, because of us: it is sent again after the first of them, then after the second.
+        With `delays` it is sent again after the first of them, then after the second, and is RETURNED until
+        then. After the last, and without any, it gets `last_state`.
         """
         came_back = {
             "id": request_id,
-            "new_state": state,
+            "new_state": DELIVERY_STATE_RETURNED,
+            "last_state": last_state,
             "error": error,
-            "because_of_us": 1 if delays else 0,
+            "is_tried_again": 1 if delays else 0,
             "delays": list(delays),
         }
         rows = await self._execute(_BOUNCE, came_back)

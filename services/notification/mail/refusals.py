@@ -29,11 +29,18 @@ _ENHANCED = re.compile(r"(?<![\d.])[45]\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _SENDERS_ADDRESS = {7, 8}
 """Details of subject 1 that speak of the sender's address (RFC 3463 3.2)."""
 
+_VAGUE = {0, 3, 4, 5, 7}
+"""Subjects of enhanced status codes that servers also send when nobody has the address."""
+
 _NO_MAIL_HERE = {521, 556}
 """The host or domain of the address takes no mail at all (RFC 7504)."""
 
 # Without an enhanced status code the words decide. Servers write them as they like: these are the usual ones.
-_FULL_WORDS = re.compile(r"full\b|over ?-?quota|storage|mailbox size|temporar|try again|later", re.IGNORECASE)
+_FULL_WORDS = re.compile(
+    r"full\b|over ?-?quota|(mailbox|user).{0,20}quota|quota exceeded|storage|mailbox size"
+    r"|temporar|try again|later",
+    re.IGNORECASE,
+)
 _SENDERS_WORDS = re.compile(
     r"\bsender|mail from|from address|\bspam\b|black.?list|block.?list|\bblocked\b|reputation|spamhaus"
     r"|\b(dns|r)bl\b|relay|\b(spf|dkim|dmarc|helo|ehlo|ptr)\b|(daily|hourly|sending|rate|message).{0,20}(quota|limit)",
@@ -46,6 +53,8 @@ _ADDRESS_WORDS = re.compile(
     r"(unknown|not found|no longer|n.t exist|not exist|invalid|unavailable|disabled|inactive|closed"
     r"|n.t have|not have|not known|not local|not listed|suspended)"
     r"|no (user|mailbox|recipient|account)\b|does(n.t| not) have an account"
+    r"|(inactive|disabled|deactivated|suspended) (user|mailbox|recipient|address|account)"
+    r"|(recipient|address) (address )?rejected: (user|recipient|address|access denied)"
     r"|tuntematon|vastaanottajaa ei|okänd (mottagare|användare)",
     re.IGNORECASE,
 )
@@ -66,7 +75,10 @@ def judge(code: int, text: str, command: Command) -> Speaks:
         return Speaks.OF_US
     status = _ENHANCED.search(text)
     if status is not None:
-        return judge_status(int(status[1]), int(status[2]))
+        says = judge_status(int(status[1]), int(status[2]))
+        # Many servers send one status for everything: words about the recipient are more exact.
+        vague = int(status[1]) in _VAGUE and says is not Speaks.OF_ADDRESS
+        return Speaks.OF_ADDRESS if vague and _judge_words(text) is Speaks.OF_ADDRESS else says
     if code in _NO_MAIL_HERE:
         return Speaks.OF_ADDRESS
     words = _judge_words(text)
@@ -82,6 +94,9 @@ def judge_status(subject: int, detail: int) -> Speaks:
         return Speaks.OF_US if detail in _SENDERS_ADDRESS else Speaks.OF_ADDRESS
     if subject == 2:  # noqa: PLR2004 - mailbox status
         return Speaks.OF_ADDRESS if detail == 1 else Speaks.OF_MOMENT
+    if (subject, detail) == (4, 4):
+        # The domain has no mail server, or is none.
+        return Speaks.OF_ADDRESS
     if (subject, detail) == (6, 7):
         # The recipient's server cannot take an address beyond ASCII (RFC 6531).
         return Speaks.OF_ADDRESS

@@ -43,7 +43,7 @@ async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> Che
         person_ids = list(persons.values())
         known = await _known(connection, unit_id, person_ids)
         if request.complete:
-            await _add_gone(connection, unit_id, person_ids, answer)
+            await _add_gone(connection, unit_id, person_ids, len(request.rows), answer)
     wrong: dict[int, list[FieldViolation]] = {}
     children: dict[int, CustomerForm] = {}
     begins: dict[int, RowConsequence] = {}
@@ -137,11 +137,16 @@ async def _known(
 
 
 async def _add_gone(
-    connection: AsyncConnection, unit_id: str, person_ids: Sequence[str], answer: CheckClassListResponse
+    connection: AsyncConnection,
+    unit_id: str,
+    person_ids: Sequence[str],
+    rows: int,
+    answer: CheckClassListResponse,
 ) -> None:
     """Adds the customers who stood in the unit's earlier list and do not in this one (R41)."""
     of_unit = {"unit": unit_id, "person_ids": person_ids}
-    earlier = (await connection.execute(sql.EARLIER_LIST, of_unit)).first()
+    # Rows of persons nobody knows yet count, too: a few old pupils make no list the same.
+    earlier = (await connection.execute(sql.EARLIER_LIST, {**of_unit, "rows": rows})).first()
     if earlier is None:
         return
     answer.earlier_list_time.FromDatetime(earlier.listed_at)

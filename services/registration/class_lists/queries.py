@@ -113,7 +113,7 @@ EARLIER_LIST = (
         and_(
             _OVERLAP > 0,
             # A class that is split or grows is the same; another class with a pupil in common is not.
-            func.least(func.count(), func.cardinality(_OF_PERSONS)) <= 2 * _OVERLAP,
+            func.least(func.count(), bindparam("rows")) <= 2 * _OVERLAP,
         )
     )
     .order_by(func.max(class_list_members.c.listed_at).desc())

@@ -1,6 +1,7 @@
 """Normalises a form, checks it as a whole, and converts it to and from JSON."""
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -11,7 +12,7 @@ from google.type.date_pb2 import Date
 
 from liity.registration.v1.unit_service_pb2 import UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent, RelatedPerson
-from liity.v1.reason_pb2 import REASON_CENTURY_PERHAPS_WRONG
+from liity.v1.reason_pb2 import REASON_CENTURY_PERHAPS_WRONG, REASON_GARBLED_TEXT
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
 from services.registration.forms.withholding import holds_address
 from services.registration.rules import (
@@ -27,6 +28,7 @@ from services.runtime.rpc.errors import FieldViolation
 from services.runtime.rpc.interceptor import violations_of
 from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
+from services.runtime.text.garbled import is_garbled
 from services.runtime.text.no_name import is_no_name
 
 _FREE_TEXTS = frozenset({"additional_information"})
@@ -64,6 +66,7 @@ def form_errors(
 ) -> list[FieldViolation]:
     """Everything wrong with a normalised form, one violation per field, in the order of the fields."""
     found = [
+        *_garbled(form, "form."),
         *violations_of(form, "form."),
         *form_violations(form, birth_date=birth_date, unit_kind=unit_kind, today=today),
     ]
@@ -92,6 +95,15 @@ def save_errors(
     field = "personal_identity_code" if has_code else "missing_personal_identity_code.birth_date"
     errors = form_errors(form, birth_date=None, unit_kind=unit_kind, today=today)
     return [FieldViolation(field, REASON_CENTURY_PERHAPS_WRONG), *errors]
+
+
+def _garbled(message: Message, prefix: str) -> Iterator[FieldViolation]:
+    """Texts of one line whose letters were changed before they were pasted."""
+    for field, value in message.ListFields():
+        if isinstance(value, Message):
+            yield from _garbled(value, f"{prefix}{field.name}.")
+        elif isinstance(value, str) and field.name not in _FREE_TEXTS and is_garbled(value):
+            yield FieldViolation(prefix + field.name, REASON_GARBLED_TEXT)
 
 
 def consent_errors(consent: PaperConsent, today: date) -> list[FieldViolation]:

@@ -107,7 +107,10 @@ async def test_each_mail_has_an_envelope_sender_of_its_own(returning: Notificati
     [
         ("5.1.1", UNDELIVERABLE, DELIVERY_STATE_UNDELIVERABLE),
         ("5.2.1", UNDELIVERABLE, DELIVERY_STATE_UNDELIVERABLE),
-        ("5.2.2", RETURNED, DELIVERY_STATE_RETURNED),
+        # Nobody knows how to send these anew: who must know is told.
+        ("5.2.2", UNDELIVERABLE, DELIVERY_STATE_UNDELIVERABLE),
+        ("5.4.1", RETURNED, DELIVERY_STATE_RETURNED),
+        ("5.4.4", UNDELIVERABLE, DELIVERY_STATE_UNDELIVERABLE),
         ("5.7.1", RETURNED, DELIVERY_STATE_RETURNED),
         ("4.4.7", NOTHING, DELIVERY_STATE_SENT),
         ("2.0.0", NOTHING, DELIVERY_STATE_SENT),
@@ -153,10 +156,25 @@ async def test_what_came_back_because_of_us_is_sent_again_some_times(
     assert (await returning.send(request)).state == DELIVERY_STATE_RETURNED
 
 
+async def test_a_mailbox_that_stays_full_is_told_of_like_an_address_that_is_wrong(
+    returning: Notification, smtp: SmtpServer
+) -> None:
+    request, _ = await sent(returning, smtp, origin=b"sealed")
+    message_id = smtp.taken[-1]["Message-ID"]
+    for _ in range(2):
+        assert await reported(returning, message_id=message_id, status="5.2.2") == RETURNED
+        assert request.request_id in await due_again(returning)
+        assert (await returning.send(request)).state == DELIVERY_STATE_SENT
+        assert request.request_id not in await returned(returning)
+    assert await reported(returning, message_id=message_id, status="5.2.2") == UNDELIVERABLE
+    assert await state(returning, request) == DELIVERY_STATE_UNDELIVERABLE
+    assert request.request_id in await returned(returning)
+
+
 async def test_what_speaks_of_the_address_or_has_been_sent_since_is_not_sent_again(
     returning: Notification, smtp: SmtpServer
 ) -> None:
-    for status in ("5.1.1", "5.2.2"):
+    for status in ("5.1.1", "5.2.1"):
         request, _ = await sent(returning, smtp, origin=b"sealed")
         await reported(returning, message_id=smtp.taken[-1]["Message-ID"], status=status)
         assert request.request_id not in await due_again(returning)

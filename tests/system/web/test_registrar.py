@@ -19,9 +19,18 @@ from liity.v1.registration_service_pb2 import GetRegistrationRequest
 from liity.v1.unit_service_pb2 import UNIT_KIND_SCHOOL
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
+from tests.system.support.accounts import new_account
 from tests.system.support.class_lists import adult_row, changed, csv_of, done, pupil_row
 from tests.system.support.registering import adult, get, pupil, reaches, save
-from tests.system.units.test_units import PASSWORD, accept, create, invite, join, token_mailed_to
+from tests.system.units.test_units import (
+    PASSWORD,
+    accept,
+    create,
+    invite,
+    join,
+    registrars,
+    token_mailed_to,
+)
 
 
 def grown_up() -> DemoPerson:
@@ -269,3 +278,25 @@ async def test_a_guardians_address_is_corrected_at_a_sibling_if_agreed(teacher: 
     done = await teacher.send(asks.form, {f"at.{other.name}": "yes"})
     assert done.path == f"/{registration.name}"
     assert await guardian_of(other.name) == email
+
+
+async def test_who_has_an_account_accepts_an_invitation_by_a_choice(web: str, stack: Stack, api: Api) -> None:
+    """No program that presses buttons accepts it."""
+    unit = (await create(api)).name
+    account = await new_account(stack)
+    await invite(api.staff, unit, account.email)
+    link = f"/invitation/{await token_mailed_to(stack, account.email)}"
+
+    async def belongs() -> bool:
+        found = await registrars(api.staff, unit)
+        return any(
+            each.email == account.email and not each.HasField("invitation_expire_time") for each in found
+        )
+
+    async with Visitor(web) as opened:
+        asked = await opened.get(link)
+        assert "Choose whether you accept" in (await opened.send(asked.form)).text
+        await opened.send(asked.form, {"sure": "no"})
+        assert not await belongs()
+        await opened.send(asked.form, {"sure": "yes"})
+        assert await belongs()

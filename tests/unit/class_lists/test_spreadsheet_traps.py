@@ -747,6 +747,46 @@ def test_what_is_left_of_the_example_is_told() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("Sähköposti", "#PUUTTUU!@posti.example"),
+        ("Lähiosoite", "Esimerkkikatu #ARVO!"),
+        ("Lähiosoite", "#N/A, Helsinki"),
+    ],
+)
+def test_an_error_within_a_text_is_told(column: str, cell: str) -> None:
+    (wrong,) = one(read_class_list(xlsx_of(with_cells(**{column: cell})))).errors
+    assert reason_name(wrong.reason) == "SPREADSHEET_ERROR"
+
+
+def test_a_house_number_after_a_hash_is_no_error() -> None:
+    assert one(read_class_list(xlsx_of(with_cells(Lähiosoite="Käpykuja 1 #5")))).errors == []
+
+
+@pytest.mark.parametrize(("height", "width"), [(0.75, None), (None, 0.5)])
+def test_what_is_too_small_to_be_seen_is_hidden(height: float | None, width: float | None) -> None:
+    def shrink(_workbook: Any, sheet: Any) -> None:
+        if height:
+            sheet.row_dimensions[2].height = height
+        if width:
+            sheet.column_dimensions["C"].width = width
+
+    headings, row = with_cells()
+    read = read_class_list(workbook_of([headings, row, row], shrink))
+    told = [reason_name(error.reason) for each in read.rows for error in each.errors]
+    told += [reason_name(error.reason) for error in read.heading_errors]
+    assert told == ["HIDDEN_ROWS" if height else "HIDDEN_COLUMN"]
+
+
+@pytest.mark.parametrize("code", ["ei ole", "puuttuu", "-"])
+def test_no_code_beside_a_date_of_birth(code: str) -> None:
+    row = one(read_csv(with_cells(Henkilötunnus=code, Syntymäaika="3.5. 2016")))
+    assert row.errors == []
+    assert row.has_no_code
+    assert (row.missing.birth_date.day, row.missing.birth_date.year) == (3, 2016)
+
+
 def test_words_that_may_be_chosen_are_told() -> None:
     read = read_csv(with_cells(Kieli="saame"))
     wrong = Checked(wrong={2: one(read).errors})

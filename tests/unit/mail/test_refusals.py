@@ -28,7 +28,21 @@ ADDRESS, MOMENT, US = Speaks.OF_ADDRESS, Speaks.OF_MOMENT, Speaks.OF_US
         (MOMENT, 552, "5.2.2 Mailbox full", RECIPIENT),
         (MOMENT, 550, "5.2.0 Other mailbox status", RECIPIENT),
         (MOMENT, 550, "5.0.0 Undefined", RECIPIENT),
+        # A status that says something else, or nothing, beside words that say it.
+        (ADDRESS, 550, "5.5.0 Requested action not taken: mailbox unavailable", RECIPIENT),
+        (
+            ADDRESS,
+            554,
+            "5.7.1 Recipient address rejected: User unknown in virtual alias table",
+            RECIPIENT,
+        ),
+        (ADDRESS, 553, "5.3.0 No such user here", RECIPIENT),
+        (ADDRESS, 550, "5.4.1 Recipient address rejected: Access denied.", RECIPIENT),
+        (ADDRESS, 550, "5.4.4 Unable to route to the domain", RECIPIENT),
+        (US, 550, "5.7.1 Message rejected as spam by content filtering", CONTENT),
         # Without an enhanced status code.
+        (ADDRESS, 550, "Inactive user", RECIPIENT),
+        (MOMENT, 554, "mailbox quota exceeded for x@y.fi", RECIPIENT),
         (ADDRESS, 550, "No such user here", RECIPIENT),
         (ADDRESS, 550, "Requested action not taken: mailbox unavailable", RECIPIENT),
         (ADDRESS, 550, "Recipient address rejected: User unknown in virtual mailbox table", RECIPIENT),

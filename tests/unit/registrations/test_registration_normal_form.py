@@ -5,11 +5,12 @@ from datetime import date, timedelta
 import pytest
 from google.type.date_pb2 import Date
 
+from liity.registration.v1.unit_service_pb2 import UNIT_KIND_LIBRARY
 from liity.v1 import customer_form_pb2 as pb
 from liity.v1 import reason_pb2 as reasons
 from liity.v1.customer_form_pb2 import CustomerForm, PaperConsent
 from services.registration.forms.name_keys import sort_key
-from services.registration.forms.normalise import consent_errors, from_json, normalise, to_json
+from services.registration.forms.normalise import consent_errors, form_errors, from_json, normalise, to_json
 from services.registration.rules import email_fault, parse_phone
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import reason_name
@@ -141,6 +142,10 @@ def test_email_addresses(text: str, address: str) -> None:
         ("äiti 040 123 4567", None),
         ("040 123 4567 kl 16", None),
         ("040 123 4567 16", None),
+        ("09 123 4567 16", None),
+        ("019 12345 (19)", None),
+        ("029 515 0500", "+358295150500"),
+        ("(+358) 40 1234567", "+358401234567"),
         ("040 123 4567 2", None),
         ("040 123 4567 / 050 765 4321", None),
         ("040 123 4567, 050 765 4321", None),
@@ -221,3 +226,16 @@ def test_a_consent_on_paper(consent: PaperConsent, errors: dict[str, str]) -> No
         field: reasons.Reason.Name(reason).removeprefix("REASON_")
         for field, reason in consent_errors(consent, TODAY)
     } == {f"consent.{field}": reason for field, reason in errors.items()}
+
+
+@pytest.mark.parametrize("name", ["MÃ¤kinen", "M\ufffdkinen", "M&auml;kinen", "LindstrÃ¶m"])
+def test_letters_that_a_program_has_changed_are_told(name: str) -> None:
+    form = normalise(changed(child_form(), last_name=name, related_person__full_name=f"Outi {name}"))
+    form.additional_information = f"Ei ole {name}."
+    found = form_errors(
+        form, birth_date=date(2018, 5, 1), unit_kind=UNIT_KIND_LIBRARY, today=date(2026, 3, 1)
+    )
+    assert [(error.field, reason_name(error.reason)) for error in found] == [
+        ("form.last_name", "GARBLED_TEXT"),
+        ("form.related_person.full_name", "GARBLED_TEXT"),
+    ]
