@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from services.runtime.data.migrations import create_index_concurrently
+
 revision = "0030"
 down_revision = "0029"
 
@@ -11,9 +13,6 @@ down_revision = "0029"
 def upgrade() -> None:
     op.add_column("merges", sa.Column("undo", postgresql.JSONB(none_as_null=True), nullable=True))
     op.add_column("merges", sa.Column("undo_until", sa.DateTime(timezone=True), nullable=True))
-    op.create_index(
-        "ix_merges_undo_until", "merges", ["undo_until"], postgresql_where=sa.text("undo IS NOT NULL")
-    )
     op.create_table(
         "undone_merges",
         sa.Column("request_id", sa.Uuid(), nullable=False),
@@ -31,6 +30,8 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_undone_merges_customer_id", "undone_merges", ["customer_id"])
+    # The last step, as it commits what comes before.
+    create_index_concurrently("ix_merges_undo_until", "merges", ["undo_until"], where="undo IS NOT NULL")
 
 
 def downgrade() -> None:

@@ -3,23 +3,25 @@
 import sqlalchemy as sa
 from alembic import op
 
+from services.runtime.data.migrations import create_index_concurrently
+
 revision = "0038"
 down_revision = "0037"
 
 
 def upgrade() -> None:
     op.add_column("customers", sa.Column("related_undeliverable_since", sa.DateTime(timezone=True)))
-    op.create_index(
+    create_index_concurrently(
         "ix_customers_related_email",
         "customers",
         [sa.text("((profile -> 'related_person') ->> 'email')")],
-        postgresql_where=sa.text("((profile -> 'related_person') ->> 'email') <> email"),
+        where="((profile -> 'related_person') ->> 'email') <> email",
     )
-    op.create_index(
+    create_index_concurrently(
         "ix_customers_related_undeliverable",
         "customers",
         ["customer_id"],
-        postgresql_where=sa.text("related_undeliverable_since IS NOT NULL"),
+        where="related_undeliverable_since IS NOT NULL",
     )
 
 

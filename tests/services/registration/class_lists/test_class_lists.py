@@ -258,6 +258,12 @@ async def test_the_next_list_tells_who_is_gone(service: Service, unit: Unit) -> 
     assert not (await checked(service, unit, *next_list, complete=False)).gone
     assert not (await checked(service, unit, row(2), row(3))).HasField("earlier_list_time")
 
+    # A new class with one old pupil is not the old class; new pupils are not known by an ID yet.
+    new_class = [row(2, persons[0]), *(row(3 + number) for number in range(9))]
+    for new in new_class[1:]:
+        new.person_id = ""
+    assert not (await checked(service, unit, *new_class)).gone
+
     # Who was not registered, and who is erased, stood in no list.
     await finish(service, class_list_id)
     await service.erase(persons[3])
