@@ -4,7 +4,9 @@ import asyncio
 import base64
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +16,7 @@ from deploy.demo.polling import eventually
 from deploy.local.ports import HOST
 from deploy.local.stack import Stack
 from deploy.local.temporal_server import temporal_binary
+from docs import tables
 from liity.v1.registration_pb2 import (
     CONSENT_STATE_GIVEN,
     STAGE_CREDENTIALS_SENT,
@@ -25,6 +28,7 @@ from liity.v1.registration_pb2 import (
 )
 from services.runtime.temporal.actor_header import SEALED
 from tests.system.conftest import Api
+from tests.system.support.public_api import connect_temporal
 from tests.system.support.registering import PATIENCE, MailCounter, get, pupil, reaches, save, workflow_id
 
 Temporal = Callable[..., Awaitable[str]]
@@ -163,6 +167,16 @@ async def test_a_run_is_found_by_its_stage(temporal: Temporal, waiting: Waiting)
     waits = 'LiityStage="WAITING_FOR_CONSENT" AND LiityDeadline > "2020-01-01T00:00:00Z"'
     await eventually(lambda: runs(waits), lambda found: waiting.run in found, PATIENCE)
     assert waiting.run not in await runs('LiityStage="ACTIVE"')
+
+
+async def test_every_query_of_the_documents_is_understood(stack: Stack) -> None:
+    query = re.compile(r"`((?:Liity[A-Z]\w+|WorkflowType|ExecutionStatus) (?:=|!=|IN|<|>)[^`\n…]*)`")
+    pages = Path(tables.__file__).parent.rglob("*.md")
+    found = {each for page in pages for each in query.findall(page.read_text("utf-8"))}
+    assert len(found) > 10
+    client = await connect_temporal(stack)
+    for each in sorted(found):
+        assert (await client.count_workflows(each)).count >= 0, each
 
 
 async def test_what_starts_by_itself_is_scheduled(temporal: Temporal) -> None:
