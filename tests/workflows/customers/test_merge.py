@@ -247,7 +247,7 @@ async def test_what_has_changed_since_or_is_30_days_old_cannot_be_taken_back(wor
     assert refusal.value.reason == REASON_CHANGED_SINCE_MERGE
     # The later merge first: then the earlier one, too.
     await undo(world, third, second)
-    statement = "UPDATE merges SET undo_until = now() - interval '1 second' WHERE request_id = :id"
+    statement = "UPDATE merges SET undo_until = now() - interval '1 hour' WHERE request_id = :id"
     await world.change("registration", statement, id=uuid.UUID(inner))
     with pytest.raises(Refusal) as refusal:
         await undo(world, second, first)
