@@ -5,7 +5,7 @@ They stand in a last column, and in a workbook at their cells, too. Those of an 
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, MergedCell
@@ -49,7 +49,7 @@ def annotated(
     heading, name = result_word("remarks", language), f"liity-{result_word('annotated', language)}"
     if of_text_file:
         return Annotated(_text_file(read, heading, remarks), f"{name}.csv")
-    errors = [*report.errors]
+    errors = _by_row(report.errors)
     try:
         return Annotated(_workbook(content, read, heading, remarks, errors), f"{name}.xlsx")
     except Exception:  # noqa: BLE001 - workbooks of other programs fail within openpyxl in more ways than it names
@@ -91,7 +91,7 @@ def _workbook(
     read: ReadList,
     heading: str,
     remarks: Mapping[int, list[ClassListError]],
-    errors: Sequence[ClassListError],
+    errors: Mapping[int, list[ClassListError]],
 ) -> bytes:
     workbook = open_to_edit(content)
     sheet = workbook[read.table.sheet]
@@ -119,14 +119,14 @@ def _mark_rows(
     read: ReadList,
     heading: str,
     remarks: Mapping[int, list[ClassListError]],
-    errors: Sequence[ClassListError],
+    errors: Mapping[int, list[ClassListError]],
 ) -> None:
     earlier = (cell.column for cell in sheet[read.heading_row] if is_of_remarks(str(cell.value or "")))
     # No merged cell may reach into it.
     widest = max([_width(read), *(area.max_col for area in sheet.merged_cells.ranges)])
     column = next(earlier, widest + 1)
     for cell in _cells(sheet):
-        if cell.column == column:
+        if cell.column == column and not isinstance(cell, MergedCell):
             cell.value = None
     _write(sheet.cell(read.heading_row, column), heading)
     sheet.column_dimensions[sheet.cell(1, column).column_letter].width = _WIDTH
@@ -134,7 +134,7 @@ def _mark_rows(
         shown = _shown(sheet, number, read)
         before = str(sheet.cell(shown, column).value or "")
         _write(sheet.cell(shown, column), "\n".join(filter(None, (before, _told(of_row)))))
-        wrong = {read.places.get(each.field) for each in of_row if each in errors}
+        wrong = {read.places.get(each.field) for each in errors.get(number, ())}
         if None in wrong:
             # About the row as a whole.
             sheet.cell(shown, column).fill = _WRONG

@@ -40,3 +40,16 @@ def test_indexes_of_tables_in_use_are_built_concurrently(revision: str) -> None:
     tree = ast.parse(REVISIONS[revision].read_text("utf-8"))
     new = {text_at(call, 0) for call in calls(tree, "create_table")}
     assert {text_at(call, 1) for call in calls(tree, "create_index")} <= new
+
+
+CONCURRENT = [
+    name for name, path in REVISIONS.items() if "create_index_concurrently(" in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("revision", CONCURRENT)
+def test_what_is_committed_before_an_index_can_be_repeated(revision: str) -> None:
+    """A revision whose index was interrupted is run anew, and its columns and tables are there already."""
+    tree = ast.parse(REVISIONS[revision].read_text("utf-8"))
+    for call in (*calls(tree, "add_column"), *calls(tree, "create_table")):
+        assert "if_not_exists" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)

@@ -11,7 +11,9 @@ down_revision = "0019"
 
 def upgrade() -> None:
     op.add_column(
-        "links", sa.Column("notices", sa.SmallInteger(), server_default=sa.text("0"), nullable=False)
+        "links",
+        sa.Column("notices", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        if_not_exists=True,
     )
     create_index_concurrently(
         "ix_links_unused_passwords",

@@ -11,12 +11,14 @@ down_revision = "0006"
 
 def upgrade() -> None:
     op.add_column(
-        "messages", sa.Column("refuses_us", sa.Boolean(), nullable=False, server_default=sa.false())
+        "messages",
+        sa.Column("refuses_us", sa.Boolean(), nullable=False, server_default=sa.false()),
+        if_not_exists=True,
     )
-    op.add_column("messages", sa.Column("recipient_digest", sa.LargeBinary(32)))
-    op.add_column("messages", sa.Column("return_secret", sa.String(13)))
-    op.add_column("messages", sa.Column("returned_time", sa.DateTime(timezone=True)))
-    op.add_column("messages", sa.Column("settle_time", sa.DateTime(timezone=True)))
+    op.add_column("messages", sa.Column("recipient_digest", sa.LargeBinary(32)), if_not_exists=True)
+    op.add_column("messages", sa.Column("return_secret", sa.String(13)), if_not_exists=True)
+    op.add_column("messages", sa.Column("returned_time", sa.DateTime(timezone=True)), if_not_exists=True)
+    op.add_column("messages", sa.Column("settle_time", sa.DateTime(timezone=True)), if_not_exists=True)
     op.drop_constraint(op.f("ck_messages_state"), "messages", type_="check")
     # Not valid at first: checking the rows must not keep writers out.
     op.execute(

@@ -11,8 +11,12 @@ down_revision = "0029"
 
 
 def upgrade() -> None:
-    op.add_column("merges", sa.Column("undo", postgresql.JSONB(none_as_null=True), nullable=True))
-    op.add_column("merges", sa.Column("undo_until", sa.DateTime(timezone=True), nullable=True))
+    op.add_column(
+        "merges", sa.Column("undo", postgresql.JSONB(none_as_null=True), nullable=True), if_not_exists=True
+    )
+    op.add_column(
+        "merges", sa.Column("undo_until", sa.DateTime(timezone=True), nullable=True), if_not_exists=True
+    )
     op.create_table(
         "undone_merges",
         sa.Column("request_id", sa.Uuid(), nullable=False),
@@ -28,8 +32,9 @@ def upgrade() -> None:
             name="fk_undone_merges_customer_id_customers",
             ondelete="CASCADE",
         ),
+        if_not_exists=True,
     )
-    op.create_index("ix_undone_merges_customer_id", "undone_merges", ["customer_id"])
+    op.create_index("ix_undone_merges_customer_id", "undone_merges", ["customer_id"], if_not_exists=True)
     # The last step, as it commits what comes before.
     create_index_concurrently("ix_merges_undo_until", "merges", ["undo_until"], where="undo IS NOT NULL")
 

@@ -10,7 +10,9 @@ down_revision = "0037"
 
 
 def upgrade() -> None:
-    op.add_column("customers", sa.Column("related_undeliverable_since", sa.DateTime(timezone=True)))
+    op.add_column(
+        "customers", sa.Column("related_undeliverable_since", sa.DateTime(timezone=True)), if_not_exists=True
+    )
     create_index_concurrently(
         "ix_customers_related_email",
         "customers",
