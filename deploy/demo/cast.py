@@ -51,8 +51,14 @@ class Cast:
         self.teacher = ApiClient(gateway, ca=gateway_ca)
         self.staff = ApiClient(gateway, ca=gateway_ca)
         self.outsider = ApiClient(gateway, ca=gateway_ca)
+        self.pages: list[tuple[str, str, str]] = []
+        """Pages to look at: who is on them, the key of the account that sees them, and their addresses."""
         self.today = helsinki_day(datetime.now(UTC))
         self._random = random.Random()  # noqa: S311 - people are made up, not secrets
+
+    def point_out(self, who: str, account: str, page: str) -> None:
+        """Remembers a page of the demonstration's people, and the demo account that sees it."""
+        self.pages.append((who, account, page))
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -25,4 +25,5 @@ def demo(state_dir: StateDir = Path(".liity")) -> None:
 async def _show(state_dir: Path) -> None:
     wiring = wiring_in(state_dir)
     gateway, mailbox = wiring.address("gateway"), wiring.address("mailbox")
-    await Demonstration(gateway, mailbox, read_accounts(state_dir), console(), wiring.ca).run()
+    web, accounts = f"http://{wiring.address('web')}", read_accounts(state_dir)
+    await Demonstration(gateway, mailbox, web, accounts, console(), wiring.ca).run()

@@ -76,3 +76,4 @@ class NoCodeStory:
             answer = await self._cast.check(self._cast.registrar, person)
             expect(answer.standing == STANDING_REGISTERED_IN_THIS_UNIT, "the customer is not found")
             expect(answer.customer == registration.customer, "it is another customer")
+        self._cast.point_out("the customer who had no code at first", "staff", registration.customer)

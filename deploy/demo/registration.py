@@ -58,6 +58,7 @@ class RegistrationStory:
             token, self._credentials = mail.link_token, mail.subject
             taken.note(f"“{mail.subject}”")
         await self._cast.choose_password(token, "The customer")
+        self._cast.point_out("the adult whom the library registered", "registrar", answer.registration.name)
         return answer.registration.name
 
     async def _guard_against_doubles(self) -> None:
@@ -179,6 +180,7 @@ class RegistrationStory:
         async with self._cast.narrator.step("Another child is left waiting for a guardian") as taken:
             saved = await self._save_child(child)
             taken.note(f"until {moment_text(saved.deadline)}")
+        self._cast.point_out("the child who waits for a guardian", "teacher", saved.name)
 
     async def _save_child(self, child: DemoPerson) -> Registration:
         saved = await self._cast.save(self._cast.teacher, child)

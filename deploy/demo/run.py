@@ -20,10 +20,12 @@ class Demonstration:
         self,
         gateway: str,
         mailbox: str,
+        web: str,
         accounts: dict[str, DemoAccount],
         console: Console,
         gateway_ca: Path | None = None,
     ) -> None:
+        self._web = web
         self._narrator = Narrator(console)
         self._cast = Cast(gateway, mailbox, accounts, self._narrator, gateway_ca)
 
@@ -42,3 +44,11 @@ class Demonstration:
             " In Temporal UI every run shows what it waits for:"
             ' try the query [cyan]LiityStage = "WAITING_FOR_CONSENT"[/]'
         )
+        self._name_pages()
+
+    def _name_pages(self) -> None:
+        say = self._narrator.console.print
+        say("\n[bold]Its people, in the browser[/] (the log-in page offers the accounts)")
+        for who, account, page in self._cast.pages:
+            email = self._cast.accounts[account].email
+            say(f"  {who}, as {email}:\n    [link]{self._web}/{page}[/]", soft_wrap=True)

@@ -60,6 +60,7 @@ class TransferStory:
             )
             moved = await registrar.call(registrar.customers.TransferCustomer, request)
             expect(moved.customer.form.last_name == person.form.last_name, "it is another customer")
+        self._cast.point_out("the customer who moved to the library", "registrar", moved.customer.name)
         async with self._cast.narrator.step("The school has lost sight of the customer at once") as taken:
             await expect_refusal(
                 teacher.call(teacher.customers.GetCustomer, GetCustomerRequest(name=old_name)),

@@ -53,7 +53,8 @@ async def up(folder: Path, ports: Ports, *, demo: bool, tls: bool, console: Cons
         console.print(f"[bold]Everything answers[/] [dim]{time.monotonic() - started:.1f} s[/]")
         if demo:
             gateway, mailbox = f"{HOST}:{ports.gateway}", f"{HOST}:{ports.mailbox}"
-            await Demonstration(gateway, mailbox, accounts, console, stack.ca).run()
+            web = f"http://{HOST}:{ports.web}"
+            await Demonstration(gateway, mailbox, web, accounts, console, stack.ca).run()
         if shorten:
             del stack.environment[_WELCOME_DELAY]
             console.print("\n[dim]From now on new customers are welcomed after the real two weeks:[/]")

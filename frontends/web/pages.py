@@ -1,7 +1,9 @@
 """Pages: their addresses, who may enter, and what happens around each view."""
 
 import hashlib
+import re
 import secrets
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,7 @@ from starlette.routing import Route
 
 from frontends.client import TIMEOUT, Api
 from frontends.refusals import Refusal
-from frontends.web import refusal_pages
+from frontends.web import measures, refusal_pages
 from frontends.web.config import WebConfig
 from frontends.web.guards import comes_from_here
 from frontends.web.language import LANGUAGES, preferred
@@ -38,6 +40,9 @@ _YEAR = 365 * 24 * 3600
 _DRAFT = "draft of an account"
 _DRAFT_LIFETIME = timedelta(hours=1)
 _FORM_LIFETIME = timedelta(days=1)
+_FIELD_NAME = re.compile(r"[a-z_.]{1,80}")
+"""Names of fields, without those that stand for a row of a file: each is a time series."""
+
 _NEVER_KEPT = frozenset({"password", "form_token", "switch_language", "held_file"})
 """Fields that no page sends back."""
 
@@ -98,6 +103,8 @@ class Visit:
         """The account and the unit for which the form was shown that was sent."""
         self._cookies: dict[str, tuple[str, int]] = {}
         self._is_refused = False
+        self._shown_at: int | None = None
+        """When the form that was sent was shown, in Unix time."""
 
     # What is asked
 
@@ -160,6 +167,8 @@ class Visit:
     def render(self, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401
         """A page from a template."""
         self._is_refused = status == _UNPROCESSABLE
+        if self._is_refused:
+            self._count_errors(values)
         given = {
             "visit": self,
             "session": self.session,
@@ -174,6 +183,12 @@ class Visit:
         }
         html = self.site.templates.render(template, self.language, given | values)
         return Response(html, status, media_type="text/html")
+
+    def _count_errors(self, values: Mapping[str, Any]) -> None:
+        form = values.get("form")
+        errors = values.get("errors", {}) if form is None else form.errors
+        for name in filter(_FIELD_NAME.fullmatch, errors):
+            measures.FIELD_ERRORS.labels(self.page.path, name).inc()
 
     @property
     def reading(self) -> str:
@@ -190,7 +205,7 @@ class Visit:
             self._browser = secrets.token_urlsafe(16)
             self.set_cookie("browser", self._browser, _YEAR)
         account = self.session.email if self.session else ""
-        token = f"{self._browser}\n{account}\n{self.unit}"
+        token = f"{self._browser}\n{account}\n{self.unit}\n{int(time.time())}"
         return self.site.seal.seal("form", token.encode(), _FORM_LIFETIME)
 
     def new_request_id(self) -> str:
@@ -217,7 +232,11 @@ class Visit:
         self.set_cookie("session", "", 0)
 
     def finish(self, response: Response) -> Response:
-        """The response with the cookies of this visit."""
+        """The response with the cookies of this visit, which is counted."""
+        page, status = self.page.path, str(response.status_code)
+        measures.REQUESTS.labels(page, self.request.method, status).inc()
+        if self._shown_at is not None:
+            measures.FORM_SECONDS.labels(page, status).observe(time.time() - self._shown_at)
         for name, (value, max_age) in self._cookies.items():
             response.set_cookie(
                 name, value, max_age=max_age, secure=self.site.config.is_https, httponly=True, samesite="lax"
@@ -299,8 +318,9 @@ class Visit:
         browser, _, typist = token.decode().partition("\n")
         if not self._browser or browser != self._browser:
             return False
-        account, _, unit = typist.partition("\n")
+        account, unit, shown = (*typist.split("\n"), "")[:3]
         self._typist = account, unit
+        self._shown_at = int(shown) if shown else None
         return True
 
     def _has_link(self) -> bool:

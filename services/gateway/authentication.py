@@ -11,6 +11,7 @@ from liity.v1.reason_pb2 import (
     REASON_PERMISSION_DENIED,
     REASON_UNIT_NOT_FOUND,
 )
+from services.gateway.resource_names import ALL_UNITS
 from services.runtime.rpc.client_address import CallerWatch, Networks
 from services.runtime.rpc.errors import FieldViolation, invalid, not_found, permission_denied
 from services.runtime.rpc.interceptor import Call
@@ -71,8 +72,12 @@ class AccountAuthenticator:
 
 
 def _unit_of(request: Message) -> str:
+    """The ID of the unit; empty for all units, which only a role everywhere reaches."""
     field = "parent" if "parent" in request.DESCRIPTOR.fields_by_name else "name"
-    unit = _UNIT.fullmatch(getattr(request, field))
+    name = getattr(request, field)
+    if name == ALL_UNITS:
+        return ""
+    unit = _UNIT.fullmatch(name)
     if unit is None:
         raise invalid([FieldViolation(field, REASON_INVALID_FORMAT)])
     return unit[1]

@@ -38,6 +38,9 @@ class ResourceName:
 
 
 UNIT = ResourceName("units/{unit}")
+ALL_UNITS = "units/-"
+"""In the place of a unit where customer service may ask about all (AIP-159)."""
+
 REGISTRATION = ResourceName("units/{unit}/registrations/{registration}")
 CUSTOMER = ResourceName("units/{unit}/customers/{customer}")
 CLASS_LIST = ResourceName("units/{unit}/classLists/{class_list}")

@@ -10,6 +10,7 @@ _STAFF = Who.CUSTOMER_SERVICE
 PAGES: tuple[Page, ...] = (
     Page("/customers", Who.REGISTRAR, show=search.show, send=search.search),
     Page("/units/{unit}/customers", _STAFF, show=search.show, send=search.search),
+    Page("/people", _STAFF, show=search.show, send=search.search),
     # Before the customers, whose addresses are like it.
     Page("/units/{unit}/customers/by-code", _STAFF, send=staff.find_by_code),
     Page(_ONE, Who.ACCOUNT, show=one.show),

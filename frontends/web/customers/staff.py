@@ -8,6 +8,7 @@ from starlette.responses import Response
 from frontends.refusals import Refusal
 from frontends.web import words
 from frontends.web.comparing import compare, customer_in
+from frontends.web.customers import search
 from frontends.web.forms import Field, Form, Group, Kind
 from frontends.web.language import N_
 from frontends.web.pages import Visit
@@ -110,10 +111,8 @@ async def find_by_code(visit: Visit) -> Response:
                 each.action == ACTION_TRANSFER for each in found.available_actions
             ):
                 answer = "protected"
-    status = 422 if errors else 200
-    return visit.render(
-        "customers/search.html", status, found=None, query="", errors=errors, answer=answer, path=path
-    )
+    nothing = search.Search(visit.opened.email)
+    return search.render(visit, nothing, errors=errors, answer=answer, path=path)
 
 
 async def show_code(visit: Visit) -> Response:

@@ -2,10 +2,9 @@
 
 from starlette.responses import Response
 
-from frontends.web.forms import Form
 from frontends.web.information import assessment
+from frontends.web.information.samples import samples
 from frontends.web.pages import View, Visit
-from frontends.web.registrations.fields import NEW_CUSTOMER
 
 
 def page(name: str) -> View:
@@ -24,8 +23,4 @@ async def accessibility(visit: Visit) -> Response:
 
 async def parts(visit: Visit) -> Response:
     """Every part of the pages in every state: for those who build and test them."""
-    empty, wrong = Form(NEW_CUSTOMER), Form(NEW_CUSTOMER)
-    wrong.values = {"first_names": "عبد الرحمن", "last_name": "Äärimmäisen-Pitkäsukunimi" * 3}
-    wrong.errors = {each.path: "Error" for each in wrong.fields}
-    wrong.general = ["General error"]
-    return visit.render("information/parts.html", empty=empty, wrong=wrong)
+    return visit.render("information/parts.html", **samples())

@@ -32,6 +32,22 @@ async def show(link: LinkVisit) -> Response:
     return _told(link, status)
 
 
+async def show_plain(link: LinkVisit) -> Response:
+    """What is asked, in plain language: it explains the wording, which alone is the evidence (R31)."""
+    return await _beside_the_question(link, "consent_plain.html")
+
+
+async def show_paper(link: LinkVisit) -> Response:
+    """A form to print and sign (R29)."""
+    return await _beside_the_question(link, "consent_paper.html")
+
+
+async def _beside_the_question(link: LinkVisit, template: str) -> Response:
+    if (await _status(link)).state != CONSENT_REQUEST_STATE_ASKED:
+        return link.visit.redirect(link.path())
+    return link.render(template, asked=await _asked(link))
+
+
 async def answer(link: LinkVisit) -> Response:
     """Takes the choice. Without one, nothing happens: programs that press buttons make none."""
     visit = link.visit
@@ -183,6 +199,8 @@ async def _asked(link: LinkVisit) -> GetConsentRequestResponse:
 
 PAGES = (
     link_page(NAME, "", show, answer),
+    link_page(NAME, "plain", show_plain),
+    link_page(NAME, "paper", show_paper),
     link_page(NAME, "decline", ask_again, decline),
     link_page(NAME, "take-back", None, take_back),
     link_page(NAME, "dissent", None, dissent),

@@ -5,10 +5,14 @@ from starlette.responses import Response
 from frontends.refusals import Refusal
 from frontends.web.forms import Form
 from frontends.web.guardian_address import CONFIRMED, asks_guardian, is_confirmed
+from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.registrations.check import CODE, CODE_LIFETIME
 from frontends.web.registrations.fields import NEW_CUSTOMER, WITHOUT_CODE
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
+
+_ENTITLED = "entitled"
+"""The answer to the question that comes if the form does not say that the person is entitled."""
 
 _CODE_FIELD = "personal_identity_code"
 
@@ -20,15 +24,17 @@ async def form(visit: Visit) -> Response:
 
 async def save(visit: Visit) -> Response:
     """Shows the answers to be checked, goes back to the form, or saves."""
+    if visit.typed.get(_ENTITLED) == "yes":
+        visit.typed = {**visit.typed, "entitlement_declared": "yes"}
     filled = _form(visit)
     act = visit.typed.get("act", "check")
     if visit.switches_language and act != "save":
         return _show(visit, filled)
     request = _request(visit, filled, validate_only=act != "save" or visit.switches_language)
-    if filled.errors:
+    if filled.errors or act == "change":
         return _show(visit, filled)
-    if act == "change":
-        return _show(visit, filled)
+    if not request.form.entitlement_declared:
+        return _ask_for_entitlement(visit)
     try:
         saved = await visit.call(visit.site.api.registrations.RegisterCustomer, request)
     except Refusal as refusal:
@@ -43,6 +49,16 @@ async def save(visit: Visit) -> Response:
         ]
         return visit.render("registrations/answers.html", form=filled, code=_typed_code(visit), meant=meant)
     return visit.redirect(f"/{saved.registration.name}/saved")
+
+
+def _ask_for_entitlement(visit: Visit) -> Response:
+    """A question of its own (R3): who is not entitled is told what else there is, and nothing is stored."""
+    kept = {name: value for name, value in visit.kept().items() if name not in {_ENTITLED, "entitled_asked"}}
+    if visit.typed.get(_ENTITLED) == "no":
+        return visit.render("registrations/not_entitled.html", kept=kept)
+    errors = {_ENTITLED: N_("Choose an answer.")} if "entitled_asked" in visit.typed else {}
+    status = 422 if errors else 200
+    return visit.render("registrations/entitlement.html", status, kept=kept, errors=errors)
 
 
 def _show(visit: Visit, filled: Form, *, asks: bool = False) -> Response:

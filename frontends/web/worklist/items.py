@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from urllib.parse import urlencode
 
 import grpc
 from starlette.responses import Response
@@ -55,13 +56,14 @@ class _Person:
 async def show_list(visit: Visit) -> Response:
     """A page of the list, oldest first. What is filtered stands in the address, as it tells of nobody."""
     query = visit.request.query_params
-    kind, claims = query.get("kind", ""), query.get("claims", "")
+    kind, claims, overdue = query.get("kind", ""), query.get("claims", ""), query.get("overdue", "") == "yes"
     wanted = words.value_of("WorkItemKind", kind)
     request = ListWorkItemsRequest(
         kinds=[wanted] if wanted else [],  # type: ignore[list-item]
         claims=words.value_of("ClaimFilter", claims),  # type: ignore[arg-type]
         page_size=50,
         page_token=query.get("page", "")[:400],
+        overdue=overdue,
     )
     found = await visit.call(visit.site.api.work.ListWorkItems, request)
     return visit.render(
@@ -69,8 +71,10 @@ async def show_list(visit: Visit) -> Response:
         found=found,
         kind=kind,
         claims=claims,
+        overdue=overdue,
         kinds=words.options("WorkItemKind"),
         claim_filters=words.options("ClaimFilter"),
+        filters=urlencode({"kind": kind, "claims": claims} | ({"overdue": "yes"} if overdue else {})),
         is_first=not request.page_token,
     )
 

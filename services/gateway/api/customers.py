@@ -77,7 +77,7 @@ from services.gateway.api.worklist import Claims
 from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.presentation.available_actions import customer_actions
 from services.gateway.presentation.transfer_wish import wish_for_transfer
-from services.gateway.resource_names import CUSTOMER, MESSAGE, REGISTRATION, UNIT
+from services.gateway.resource_names import ALL_UNITS, CUSTOMER, MESSAGE, REGISTRATION, UNIT
 from services.gateway.temporal.customers import CustomerWorkflows
 from services.gateway.temporal.messages import MessageWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
@@ -203,10 +203,9 @@ class CustomerService(CustomerServiceServicer):
         request: SearchCustomersRequest,
         context: grpc.ServicerContext,
     ) -> SearchCustomersResponse:
-        """Lists a unit's customers, all or by name (R15)."""
-        unit_id = UNIT.parse_id(request.parent, "parent")
+        """Lists customers of a unit, or of all for customer service, all or by name (R15)."""
         search = registration_pb2.SearchCustomersRequest(
-            unit_id=unit_id,
+            unit_id="" if request.parent == ALL_UNITS else UNIT.parse_id(request.parent, "parent"),
             query=request.query,
             need_ends_before_date=(
                 request.need_ends_before_date if request.HasField("need_ends_before_date") else None
@@ -217,8 +216,6 @@ class CustomerService(CustomerServiceServicer):
             page_token=request.page_token,
         )
         found = await self._registration.call(self._customers.SearchCustomers, search)
-        for customer in found.customers:
-            customer.name = CUSTOMER.format(unit_id, customer.name)
         return SearchCustomersResponse(customers=found.customers, next_page_token=found.next_page_token)
 
     @override

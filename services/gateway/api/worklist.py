@@ -134,6 +134,7 @@ class WorkService(WorkServiceServicer):
             claims=request.claims,
             page_size=min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE),
             page_token=request.page_token,
+            overdue=request.overdue,
         )
         page = await self._registration.call(self._work.ListWorkItems, asked)
         return ListWorkItemsResponse(

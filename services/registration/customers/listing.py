@@ -1,4 +1,4 @@
-"""Pages of a unit's customers, by name: each filter goes by an index."""
+"""Pages of the customers of a unit, or of all, by name: each filter goes by an index."""
 
 import base64
 import binascii
@@ -19,8 +19,8 @@ from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_UNDELIVERABLE,
     CustomerSummary,
 )
-from liity.v1.reason_pb2 import REASON_INVALID_PAGE_TOKEN
-from services.registration.db.models import customer_names, customers, registrations
+from liity.v1.reason_pb2 import REASON_INVALID_PAGE_TOKEN, REASON_NAME_TOO_SHORT
+from services.registration.db.models import customer_names, customers, registrations, units
 from services.registration.db.protected import is_protected
 from services.registration.forms import name_keys, proto_dates
 from services.runtime.rpc.context import current_actor
@@ -29,18 +29,25 @@ from services.runtime.stages import STARTING
 
 _PLACE = (customers.c.sort_key, customers.c.customer_id)
 
+_SHORTEST_FOR_ALL = 3
+"""Letters of a name by which all units are searched: fewer would find a good part of all customers."""
+
 _TEMPORARY = customers.c.profile["temporary"].astext == literal("true", literal_execute=True)
 _EXPECTED_END = customers.c.profile["expected_end_date"]
 
 
 async def page(connection: AsyncConnection, request: pb.SearchCustomersRequest) -> pb.SearchCustomersResponse:
-    """A page of customers. INVALID_ARGUMENT (INVALID_DATE, INVALID_PAGE_TOKEN)."""
+    """A page of customers. INVALID_ARGUMENT (INVALID_DATE, INVALID_PAGE_TOKEN, NAME_TOO_SHORT)."""
     keys = name_keys.query_keys(request.query)
+    if not request.unit_id and max(map(len, keys), default=0) < _SHORTEST_FOR_ALL:
+        raise invalid([FieldViolation("query", REASON_NAME_TOO_SHORT)])
     if request.query.strip() and not keys:
         return pb.SearchCustomersResponse()
     statement: Select[Any] = (
         select(
             customers.c.customer_id,
+            customers.c.unit_id,
+            units.c.display_name.label("unit_display_name"),
             customers.c.first_names,
             customers.c.last_name,
             customers.c.kind,
@@ -49,10 +56,13 @@ async def page(connection: AsyncConnection, request: pb.SearchCustomersRequest) 
             customers.c.profile["address"]["municipality"].astext.label("municipality"),
             _EXPECTED_END.label("expected_end"),
         )
-        .where(customers.c.unit_id == request.unit_id, _equals(customers.c.state, CUSTOMER_STATE_ACTIVE))
+        .join(units, units.c.unit_id == customers.c.unit_id)
+        .where(_equals(customers.c.state, CUSTOMER_STATE_ACTIVE))
         .order_by(*_PLACE)
         .limit(request.page_size + 1)
     )
+    if request.unit_id:
+        statement = statement.where(customers.c.unit_id == request.unit_id)
     if keys:
         statement = statement.where(customers.c.customer_id == _found_by(request.unit_id, keys).c.customer_id)
     if current_actor().role == ROLE_CUSTOMER_SERVICE:
@@ -64,7 +74,7 @@ async def page(connection: AsyncConnection, request: pb.SearchCustomersRequest) 
     rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
     shown = rows[: request.page_size]
     return pb.SearchCustomersResponse(
-        customers=[_summary(row) for row in shown],
+        customers=[_summary(row, of_all=not request.unit_id) for row in shown],
         next_page_token=_page_token(shown[-1]) if len(rows) > len(shown) else "",
     )
 
@@ -115,9 +125,10 @@ def _found_by(unit_id: str, keys: Sequence[str]) -> CTE:
     Evaluated first, as a materialised CTE: no statistics of names are kept, and a plan that guesses wrongly
     would look at every customer for each name.
     """
+    of_unit = (customer_names.c.unit_id == unit_id,) if unit_id else ()
     begun = [
         select(customer_names.c.customer_id).where(
-            customer_names.c.unit_id == unit_id,
+            *of_unit,
             customer_names.c.key >= key,
             # Greater than all texts that begin with the key: no letter is as great as this character.
             customer_names.c.key < key + "\U0010ffff",
@@ -133,16 +144,17 @@ def _equals(column: ColumnElement[int], value: int) -> ColumnElement[bool]:
     return column == literal(int(value), literal_execute=True)
 
 
-def _summary(row: RowMapping) -> CustomerSummary:
+def _summary(row: RowMapping, *, of_all: bool) -> CustomerSummary:
     end = row["expected_end"]
     return CustomerSummary(
-        name=row["customer_id"],
+        name=f"units/{row['unit_id']}/customers/{row['customer_id']}",
         first_names=row["first_names"],
         last_name=row["last_name"],
         kind=row["kind"],
         municipality=row["municipality"] or "",
         email_state=row["email_state"],
         expected_end_date=Date(**end) if end else None,
+        unit_display_name=row["unit_display_name"] if of_all else "",
     )
 
 

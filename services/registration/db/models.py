@@ -172,6 +172,8 @@ class CustomerName(Base):
             onupdate="CASCADE",
         ),
         Index(None, "customer_id"),
+        # For a search of all units.
+        Index("ix_customer_names_key", "key"),
     )
 
     unit_id: Mapped[str] = mapped_column(primary_key=True)

@@ -322,8 +322,10 @@ def page(
     claims: ClaimFilter.ValueType,
     size: int,
     after: Position | None,
+    *,
+    overdue: bool,
 ) -> Select[Any]:
-    """Selects items of some kinds, or all, oldest first, one more than asked for."""
+    """Selects items of some kinds, or all, oldest first, one more than asked for. Takes a `Patience`."""
     wanted = sorted(set(kinds) & set(_LISTED)) or sorted(_LISTED)
     statement = _with_claims(union_all(*(items for kind in wanted for items in _LISTED[kind])))
     place = (statement.selected_columns["since"], statement.selected_columns["item_id"])
@@ -331,6 +333,9 @@ def page(
         statement = statement.where(work_claims.c.account_id.is_(None))
     elif claims == CLAIM_FILTER_MINE:
         statement = statement.where(work_claims.c.account_id == bindparam("account", type_=String))
+    if overdue:
+        deadline = statement.selected_columns["deadline"]
+        statement = statement.where(deadline <= bindparam("moment", type_=_MOMENT))
     if after is not None:
         statement = statement.where(tuple_(*place) > tuple_(*after))
     return statement.order_by(*place).limit(size + 1)

@@ -147,7 +147,9 @@ class WorkServicer(WorkServiceServicer):
     ) -> pb.ListWorkItemsResponse:
         """Lists waiting items, oldest first."""
         after = paging.decode(request.page_token, worklist_items.ID_PATTERN) if request.page_token else None
-        statement = worklist_items.page(request.kinds, request.claims, request.page_size, after)
+        statement = worklist_items.page(
+            request.kinds, request.claims, request.page_size, after, overdue=request.overdue
+        )
         asked = {"moment": now(), "account": current_actor().account_id, **self._patience}
         async with self._one_picture.begin() as connection:
             rows = (await connection.execute(statement, asked)).mappings().all()

@@ -113,6 +113,7 @@ async def _addresses(
         "/units/{unit}": f"/{facts.school}",
         "/registrars/{registrar}": f"/registrars/{registrars[0].name.rpartition('/')[2]}",
         "/book-tips/{language}": "/book-tips/sv",
+        "/how-was-it/{task}": "/how-was-it/registration",
     }
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -54,6 +55,9 @@ OF_THE_WHOLE_SYSTEM = {
     "/book-tips",
 }
 """Pages of customer service that show what other tests have done, too: their trees are not held."""
+
+PICTURES = Path(__file__).parents[3] / ".pictures"
+"""Pictures of every page that this file opens, by width; not kept in the repository."""
 
 CANCEL = "/units/{unit}/classLists/{class_list}/cancel"
 """Asks only while a list is under way: it has a test of its own."""
@@ -108,7 +112,7 @@ def addresses(account: str, places: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-async def look_at(page: Page, path: str) -> list[str]:
+async def look_at(page: Page, pattern: str, path: str) -> list[str]:
     """What is wrong with a page."""
     response = await page.goto(path)
     assert response is not None
@@ -116,10 +120,20 @@ async def look_at(page: Page, path: str) -> list[str]:
     found += [] if urlsplit(page.url).path == urlsplit(path).path else [f"leads to {page.url}"]
     found += await faults(page)
     found += [f"by keyboard {fault}" for fault in await walk_by_keyboard(page)]
+    await keep_picture(page, pattern, 1280)
     await page.set_viewport_size({"width": 320, "height": 640})
     found += [f"at 320 pixels {fault}" for fault in await overflow(page)]
+    await keep_picture(page, pattern, 320)
     await page.set_viewport_size({"width": 1280, "height": 900})
     return found
+
+
+async def keep_picture(page: Page, pattern: str, width: int) -> None:
+    """Keeps a picture of the page among the files of the run, to be looked at."""
+    name = pattern.strip("/").replace("/", "_") or "front"
+    path = PICTURES / str(width) / f"{name}.jpg"
+    await page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+    await page.screenshot(path=path, full_page=True, type="jpeg", quality=60, animations="disabled")
 
 
 @pytest.mark.parametrize("account", ["", "teacher", "staff"])
@@ -130,7 +144,7 @@ async def test_every_page_is_without_fault(
     trees = {}
     async with open_page(people.teacher.account if account == "teacher" else account) as page:
         for pattern, path in addresses(account, people.addresses).items():
-            if found := await look_at(page, path):
+            if found := await look_at(page, pattern, path):
                 wrong[pattern] = found
             trees[pattern] = await tree(page)
         around = await frame(page)
@@ -147,7 +161,7 @@ async def test_every_page_of_a_link_is_without_fault(
     trees = {}
     async with open_page() as page:
         links: tuple[tuple[str, str, Sequence[str]], ...] = (
-            ("consent", facts.consent.good, ("", "decline")),
+            ("consent", facts.consent.good, ("", "decline", "plain", "paper")),
             ("consent", facts.consent.used, ("withdraw",)),
             ("customership", own, ("", "end", "extended", "own")),
             ("password", facts.password.good, ("",)),
@@ -159,7 +173,7 @@ async def test_every_page_of_a_link_is_without_fault(
             await page.goto(f"/{name}/{token}")
             for opened, step in [(page.url, step) for step in steps]:
                 pattern = f"/{name}/open/{{handle}}" + (f"/{step}" if step else "")
-                if found := await look_at(page, f"{opened}/{step}".rstrip("/")):
+                if found := await look_at(page, pattern, f"{opened}/{step}".rstrip("/")):
                     wrong[pattern] = found
                 trees[pattern] = await tree(page)
     assert wrong == {}
@@ -173,7 +187,7 @@ async def test_cancelling_a_class_list_is_without_fault(
     rows = [class_lists.adult_row(number) for number in range(300)]
     name = (await class_lists.register(client, class_lists.csv_of(rows))).class_list.name
     async with open_page(people.registrar.account) as page:
-        wrong = await look_at(page, f"/{name}/cancel")
+        wrong = await look_at(page, CANCEL, f"/{name}/cancel")
         trees = {CANCEL: await tree(page)}
         await page.get_by_label("Yes, register no more of it").check()
         await page.click("main button:has-text('Continue')")
@@ -252,8 +266,23 @@ async def test_the_whole_form_with_every_error_is_without_fault(open_page: OpenP
     async with open_page("teacher") as page:
         await page.goto("/register")
         await page.click("text=Register without a code")
+        await page.check("#entitlement_declared")
         await page.click("text=Check the answers")
         await page.wait_for_selector("#error-summary")
+        assert await faults(page) == []
+        assert await walk_by_keyboard(page) == []
+
+
+async def test_who_is_not_entitled_is_told_without_fault(open_page: OpenPage) -> None:
+    async with open_page("teacher") as page:
+        await page.goto("/register")
+        await page.click("text=Register without a code")
+        await page.click("text=Check the answers")
+        await page.wait_for_selector("h1:has-text('the right to use the library')")
+        assert await faults(page) == []
+        await page.get_by_label("Yes, or the only reason is weak").check()
+        await page.click("main button:has-text('Continue')")
+        await page.wait_for_selector("h1:has-text('cannot become a customer')")
         assert await faults(page) == []
         assert await walk_by_keyboard(page) == []
 

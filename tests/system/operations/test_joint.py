@@ -17,6 +17,7 @@ from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_DECLINED
 from tests.conftest import free_port
 from tests.support.http_client import http_client
 from tests.support.monitoring import asked_for
+from tests.support.web_visitor import Visitor
 from tests.system.conftest import Api
 from tests.system.support.registering import (
     MailCounter,
@@ -30,8 +31,8 @@ from tests.system.support.registering import (
     settings,
 )
 
-TOGETHER = ("gateway", "identity", "registration", "notification", "worker")
-SERVERS = TOGETHER[:-1]
+SERVERS = ("gateway", "identity", "registration", "notification")
+TOGETHER = (*SERVERS, "worker", "web")
 MANAGEMENT = f"{HOST}:{free_port()}"
 
 
@@ -90,6 +91,11 @@ async def test_a_save_a_consent_and_a_refusal_go_through_one_process(
         assert (await probe.get("/readyz")).status_code == 200
         metrics = (await probe.get("/metrics")).text
     assert all(f'liity_component_ready{{component="{name}"}} 1.0\n' in metrics for name in TOGETHER)
+
+    async with Visitor(f"http://{HOST}:{joint.ports.web}") as visitor:
+        question = await visitor.get("/how-was-it/registration")
+        assert (await visitor.send(question.form)).status == 422
+        assert (await visitor.send(question.form, {"answer": "4"})).path == "/how-was-it"
 
     async def missing() -> set[str]:
         async with http_client(f"http://{MANAGEMENT}") as scraper:

@@ -1,6 +1,7 @@
 """The stack as its tests and its supervisor use it."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from deploy.local.seed import DemoAccount, accounts_path, seed
 from deploy.local.stack import Stack
 from liity.v1.registration_service_pb2 import ListRegistrationsRequest
 from tests.support.program import Program
+from tests.support.web_visitor import Visitor
 from tests.system.conftest import Api
 
 
@@ -104,13 +106,21 @@ async def test_an_installation_is_validated_with_what_its_own_one_shot_has(
     assert failed.returncode == 1
 
 
-async def test_the_demonstration_keeps_the_real_two_weeks(
+async def test_the_demonstration_keeps_the_real_two_weeks_and_names_the_pages_of_its_people(
     stack: Stack, accounts: dict[str, DemoAccount]
 ) -> None:
     console = Console(record=True, width=200)
 
-    await Demonstration(
-        f"{HOST}:{stack.ports.gateway}", f"{HOST}:{stack.ports.mailbox}", accounts, console, stack.ca
-    ).run()
+    gateway, mailbox = f"{HOST}:{stack.ports.gateway}", f"{HOST}:{stack.ports.mailbox}"
+    web = f"http://{HOST}:{stack.ports.web}"
+    await Demonstration(gateway, mailbox, web, accounts, console, stack.ca).run()
 
-    assert "✓ It keeps the real two weeks" in console.export_text()
+    told = console.export_text()
+    assert "✓ It keeps the real two weeks" in told
+    pages = re.findall(r"as (\S+):\n\s+(http\S+)", told)
+    assert len(pages) == 4
+    passwords = {account.email: account.password for account in accounts.values()}
+    for email, address in pages:
+        async with Visitor(web) as visitor:
+            await visitor.log_in(email, passwords[email])
+            assert (await visitor.get(address.removeprefix(web))).status == 200

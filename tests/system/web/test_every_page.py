@@ -1,9 +1,11 @@
 """What holds for every page: who enters, what a form must bring, and what every answer has."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+import frontends.web
 from frontends.web.app import PAGES
 from frontends.web.pages import Page, Who
 from tests.support.web_visitor import Visitor
@@ -23,6 +25,8 @@ OPEN = {
     "/reading",
     "/feedback",
     "/help",
+    "/how-was-it",
+    "/how-was-it/{task}",
     "/language/{language}",
 }
 LINKS = ("/consent", "/customership", "/password", "/account-password", "/invitation", "/email")
@@ -32,7 +36,8 @@ def address(page: Page) -> str:
     """An address of the page, of things that are not there."""
     if page.path.endswith("{rest:path}"):
         return page.path.replace("{rest:path}", "/notoken")
-    return re.sub(r"\{(\w+)\}", lambda part: f"no{part[1][:20].replace('_', '')}", page.path)
+    path = page.path.replace("{task}", "registration")
+    return re.sub(r"\{(\w+)\}", lambda part: f"no{part[1][:20].replace('_', '')}", path)
 
 
 def test_what_is_open_to_anybody_is_known() -> None:
@@ -134,6 +139,30 @@ async def test_the_language_is_changed_only_to_a_page_of_ours(stranger: Visitor)
         seen = await stranger.get(f"/language/sv?to={elsewhere}")
         assert seen.url.startswith(stranger.base)
     assert 'lang="sv"' in (await stranger.get("/help")).html
+
+
+SHOWN_ELSEWHERE = {
+    *("large", "largest", "loose", "serif", "light", "dark"),  # the reader's settings, on the whole page
+    *("who", "main-nav"),  # the header of those who are logged in
+    *("site-header", "site-footer", "stage-late", "columns", "by", "mail", "told", "inline", "reference"),
+}
+"""Classes of the style sheet that are tried with the pages that have them."""
+
+
+async def test_the_page_of_parts_shows_every_part_that_pages_have(stranger: Visitor) -> None:
+    templates = Path(frontends.web.__file__).parent / "templates"
+    macros = re.split(r"{% macro (\w+)", (templates / "parts.html").read_text("utf-8"))
+    bodies = zip(macros[1::2], macros[2::2], strict=True)
+    calls = {name: set(re.findall(r"\b(\w+)\(", body)) for name, body in bodies}
+    shown = set(re.findall(r"parts\.(\w+)\(", (templates / "information/parts.html").read_text("utf-8")))
+    for _ in calls:
+        shown |= {called for name in shown & calls.keys() for called in calls[name]}
+    assert calls.keys() <= shown
+    page = await stranger.get("/parts")
+    style = (templates.parent / "static/style.css").read_text("utf-8")
+    classes = set(re.findall(r"\.([a-z][a-z-]+)(?=[^{}]*\{)", style)) - SHOWN_ELSEWHERE
+    used = set(" ".join(re.findall(r'class="([^"]*)"', page.html)).split())
+    assert classes <= used
 
 
 async def test_pages_are_sound(stranger: Visitor, teacher: Visitor, staff: Visitor) -> None:

@@ -1,6 +1,7 @@
 """A registrar's way: check, form, answers, Save; and a session that ends in the middle."""
 
 import asyncio
+import re
 import uuid
 
 import pytest
@@ -77,6 +78,49 @@ async def test_change_leads_back_with_all_that_was_typed(teacher: Visitor) -> No
     answers = await filled(teacher, person)
     form = await teacher.send(answers.form, button=("act", "change"))
     assert {name: form.form.fields.get(name) for name in typed(person)} == typed(person)
+
+
+async def test_each_group_of_the_answers_leads_back_to_its_place_in_the_form(teacher: Visitor) -> None:
+    person = pupil()
+    answers = await filled(teacher, person)
+    places = re.findall(r'formaction="/register/save#(group-\d)"', answers.html)
+    assert len(places) == len(NEW_CUSTOMER)
+    form = await teacher.send(answers.form, button=("act", "change"))
+    assert set(places) <= set(form.ids)
+    assert {name: form.form.fields.get(name) for name in typed(person)} == typed(person)
+
+
+async def test_who_may_be_not_entitled_is_asked_about_and_told_what_else_there_is(teacher: Visitor) -> None:
+    person = grown_up()
+    page = await teacher.send((await checked(teacher, person)).form)
+    given = typed(person) | {"entitlement_declared": ""}
+    asked = await teacher.send(page.form, given, ("act", "check"))
+    assert (asked.status, "Can the person read ordinary print?" in asked.text) == (200, True)
+    nothing_chosen = await teacher.send(asked.form, button=("act", "check"))
+    assert (nothing_chosen.status, nothing_chosen.title[:6]) == (422, "Error:")
+    no = await teacher.send(asked.form, {"entitled": "no"}, ("act", "check"))
+    assert (no.status, "The person cannot become a customer" in no.text) == (200, True)
+    back = await teacher.send(no.form, button=("act", "change"))
+    assert back.form.fields["first_names"] == person.form.first_names
+    # Told now: the answers, and Save.
+    answers = await teacher.send(asked.form, {"entitled": "yes"}, ("act", "check"))
+    assert "Check the answers" in answers.text
+    saved = await teacher.send(answers.form, button=("act", "save"))
+    assert saved.path.endswith("/saved"), "the API refuses who is not entitled"
+
+
+async def test_a_form_that_was_open_for_too_long_asks_for_the_code_once_more(teacher: Visitor) -> None:
+    person = grown_up()
+    page = await teacher.send((await checked(teacher, person)).form)
+    late = {**typed(person), "sealed_code": ""}
+    asked = await teacher.send(page.form, late, ("act", "check"))
+    assert asked.status == 422
+    assert asked.form.fields["first_names"] == person.form.first_names
+    assert asked.form.fields["personal_identity_code"] == ""
+    answers = await teacher.send(
+        asked.form, {"personal_identity_code": person.personal_identity_code}, ("act", "check")
+    )
+    assert "Check the answers" in answers.text
 
 
 async def test_all_errors_come_at_once_and_nothing_is_lost(teacher: Visitor) -> None:
@@ -192,6 +236,38 @@ async def test_a_customer_is_found_edited_and_conflicts_are_shown(teacher: Visit
     # Looked at, and saved again.
     conflict = await teacher.send(beside.form, {"phone": "050 7654321"})
     assert (await teacher.send(conflict.form)).path == link
+
+
+async def test_customers_are_browsed_filtered_and_the_list_is_returned_to(
+    stack: Stack, api: Api, stranger: Visitor, teacher: Visitor
+) -> None:
+    unit = await create(api)
+    async with ApiClient(f"{HOST}:{stack.ports.gateway}", ca=stack.ca) as somebody:
+        email = await join(stack, somebody, api.staff, unit.name)
+        await somebody.log_in(email, PASSWORD)
+        for number in range(52):
+            person = adult()
+            person.form.last_name = f"Selattava{number:02}"
+            await save(somebody, person)
+    await stranger.log_in(email, PASSWORD)
+    first = await stranger.get("/customers")
+    assert (first.html.count("Selattava"), "Selattava00" in first.html) == (50, True)
+    (onward,) = {link for link in first.links if "search=" in link}
+    second = await stranger.get(onward)
+    assert (second.html.count("Selattava"), "Selattava51" in second.html) == (2, True)
+    assert {link for link in second.links if link == "/customers"}, "back to the first page"
+    assert "selattava" not in second.url.lower()
+    found = await stranger.send(first.form, {"query": "selattava17"})
+    assert found.html.count("Selattava17,") == 1
+    assert "17" not in found.url.partition("?")[0]
+    # The address leads to the same list again, but not somebody else at the same desk.
+    assert "Selattava17," in (await stranger.get(found.url)).html
+    assert "Selattava17" not in (await teacher.get(found.url.removeprefix(stranger.base))).html
+    nobody = await stranger.send(first.form, {"query": "", "which": "undeliverable"})
+    assert "0 found" in nobody.text
+    assert "0 found" in (await stranger.get("/customers?which=need-ends")).text
+    waiting = await stranger.send(first.form, {"query": "selattava03", "which": "not-welcomed"})
+    assert "1 found" in waiting.text
 
 
 async def test_a_class_list_is_reviewed_and_registered_without_being_chosen_again(

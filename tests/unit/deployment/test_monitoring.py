@@ -20,6 +20,8 @@ VALUES = {
     "reason": {name.removeprefix("REASON_") for name in Reason.keys()},  # noqa: SIM118 - an enum of protobuf
     "component": set(PARTS),
     "outcome": {"sent", "refused", "not_accepted", "refuses_us"},
+    "method": {"GET", "POST"},
+    "status": {"200", "303", "422"},
 }
 """What a label may be."""
 

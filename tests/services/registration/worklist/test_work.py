@@ -346,6 +346,9 @@ async def test_what_is_under_way_is_counted(service: Service, unit: Unit, work: 
     }
     assert (waiting.count, waiting.overdue) == (of_kind.count + 5, of_kind.overdue + 1)
     assert waiting.oldest_time.ToDatetime(UTC) == moment - timedelta(days=100, minutes=1)
+    late = await work.items(kind, overdue=True)
+    assert len(late) == waiting.overdue
+    assert all(item.deadline.ToDatetime(UTC) <= now() for item in late)
 
 
 async def test_pages_follow_one_another_oldest_first(service: Service, unit: Unit, work: Work) -> None:
