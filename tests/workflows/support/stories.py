@@ -367,6 +367,14 @@ async def resumed(world: World) -> Scene:
     return _of(registration, scene.go)
 
 
+async def moved(world: World) -> Scene:
+    """A person moves to another unit before the welcome mail."""
+    registration, _ = await world.save(adult_form(address()), born(40))
+    unit_id = await world.unit()
+    mover = await world.account(unit_id)
+    return _of(registration, lambda: world.move(registration, unit_id, mover))
+
+
 # Changes of a customer
 
 
@@ -667,6 +675,14 @@ async def invitation_withdrawn(world: World) -> Scene:
     return Scene(scene.workflow_id, lambda: run.signal(InvitationWorkflowNames.WITHDRAW, {}))
 
 
+async def said_to_be_accepted(world: World) -> Scene:
+    """An operator signals the acceptance of an invitation that nobody has accepted."""
+    scene = await invited(world)
+    await scene.go()
+    run = scene.run(world)
+    return Scene(scene.workflow_id, lambda: run.signal(InvitationWorkflowNames.ACCEPTED, {}))
+
+
 async def unit_closed(world: World) -> Scene:
     """A unit is closed that has an open invitation."""
     workflows = UnitWorkflows(world.temporal)
@@ -810,6 +826,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         adopted: ("adopt_registration",),
         over: ("look_whether_over",),
         resumed: ("resume_registration",),
+        moved: ("look_which_unit",),
     },
     TransferWorkflow: {
         transferred: ("transfer_customer", "tell_previous_unit"),
@@ -869,6 +886,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
     InvitationWorkflow: {
         invited: ("invite_registrar", "mail_invitation", "remind_of_invitation", "end_invitation"),
         invitation_withdrawn: ("void_invitation",),
+        said_to_be_accepted: ("look_whether_accepted",),
     },
     UnitClosingWorkflow: {
         unit_closed: ("list_registrars", "close_unit", "tell_unit_closed"),
