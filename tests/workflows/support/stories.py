@@ -65,6 +65,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     TakeBackDeclineRequest,
     VerifyIdentityRequest,
 )
+from liity.workflows.v1.removal_workflow_pb2 import UndoRequest
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.gateway.temporal.units import UnitWorkflows
 from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
@@ -584,10 +585,12 @@ async def _undoing(world: World) -> tuple[Scene, Registration]:
     await scene.go()
     await run.result()
 
-    async def go() -> None:
-        await world.removals.undo(registration.customer_id, registration.unit_id, new_id())
+    undo = UndoRequest(request_id=new_id())
 
-    return Scene(scene.workflow_id, go), registration
+    async def go() -> None:
+        await world.removals.undo(registration.customer_id, registration.unit_id, undo.request_id)
+
+    return Scene(scene.workflow_id, go, undo), registration
 
 
 async def need_asked_about(world: World) -> Scene:
@@ -599,12 +602,8 @@ async def need_asked_about(world: World) -> Scene:
 async def need_extended(world: World) -> Scene:
     """A temporary need is extended."""
     customer, run = await with_a_temporary_need(world)
-
-    async def go() -> None:
-        extend = ExtendRequest(request_id=new_id(), customer_id=customer.customer_id)
-        await world.removals.extend_need(extend, customer.unit_id)
-
-    return Scene(run.id, go)
+    extend = ExtendRequest(request_id=new_id(), customer_id=customer.customer_id)
+    return Scene(run.id, lambda: world.removals.extend_need(extend, customer.unit_id), extend)
 
 
 async def with_a_temporary_need(world: World) -> tuple[Customer, Run]:
