@@ -11,11 +11,11 @@ from temporalio.service import RPCError
 from deploy.demo.polling import eventually
 from liity.registration.v1.customer_service_pb2 import Customer
 from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import (
     TASK_QUEUE,
-    InvitationWorkflowNames,
     RegistrationWorkflowNames,
 )
 from tests.services.registration.audit.uses import acting_as, an_account
@@ -26,6 +26,7 @@ from tests.workflows.registration.test_editing import edit
 from tests.workflows.removal.test_removal import end
 from tests.workflows.support import stories
 from tests.workflows.support.stories import Run, Story, address
+from tests.workflows.units.test_invitation import Inviting, token_in, until_mailed
 from workflows.registration import state
 from workflows.support import steps
 
@@ -238,10 +239,13 @@ async def need_asked_about_in_an_earlier_run(world: World) -> Run:
 
 async def invitation_accepted(world: World) -> Run:
     """An invitation that is accepted."""
-    scene = await stories.invited(world)
-    await scene.go()
-    run = scene.run(world)
-    await run.signal(InvitationWorkflowNames.ACCEPTED, {})
+    unit_id, email = await world.unit(), f"{uuid.uuid4().hex}@kirjasto.example"
+    inviter = await world.account(unit_id, ROLE_MAIN_USER)
+    inviting = Inviting(world, unit_id, inviter.account_id, inviter.email)
+    _, run = await inviting.invite(email)
+    await until_mailed(world, run)
+    (mail,) = world.mails_to(email)
+    await inviting.accept(token_in(mail))
     return await _to_its_end(world, run)
 
 

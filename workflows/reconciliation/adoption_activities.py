@@ -37,6 +37,8 @@ class AdoptionActivities:
     async def adopt_registration(self, adopted: Adopt) -> CreatedRegistration:
         """The data for a run that adopts a registration; empty if it is another person's or not there.
 
+        Empty also if another Save made it: the run would refuse the Save that did.
+
         Of a registration that has ended, only the registration.
         """
         request = GetUnfinishedRegistrationRequest(registration_id=adopted.registration_id)
@@ -46,7 +48,10 @@ class AdoptionActivities:
             if is_permanent(refusal.code):
                 return await self._ended(adopted.registration_id)
             raise
-        if found.registration.person_id != adopted.person_id:
+        # A service of an earlier release does not name the Save.
+        if found.registration.person_id != adopted.person_id or (
+            found.request_id not in {"", adopted.request_id}
+        ):
             return CreatedRegistration()
         created = CreatedRegistration(
             registration=found.registration, timetable=self._timetable, temporary=found.temporary

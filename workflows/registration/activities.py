@@ -94,6 +94,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     RegistrationStep,
     Resumed,
     Timetable,
+    UnitStepResult,
     WelcomePlan,
     WelcomePlanStep,
     WrongRecipientStep,
@@ -545,6 +546,13 @@ class RegistrationActivities:
         if await self._mailing.details(step) is None:
             return OverStepResult(over=True)
         return OverStepResult(over=(await self._get(step)).stage in JOINED)
+
+    @activity.defn
+    async def look_which_unit(self, step: RegistrationStep) -> UnitStepResult:
+        """The unit of the registration; of a closed unit its successor, to which all is being moved (R41)."""
+        units = BatchGetUnitsRequest(unit_ids=[(await self._get(step)).unit_id])
+        unit = (await self._registration.call(self._units.BatchGetUnits, units)).units[0]
+        return UnitStepResult(unit_id=unit.successor_unit_id or unit.unit_id)
 
     async def _tell_of_the_end(self, step: RegistrationStep, name: str, field: str) -> MailStepResult:
         """Notifies the registrar of an ended registration, with the name from before the erasure."""

@@ -261,13 +261,14 @@ class RegistrationWorkflow(Operated):
         """Converts a CD borrower to an online customer and begins the welcome phase (R23)."""
         run = self._run
         run.save_request_id = run.save_request_id or request.conversion.request_id
-        converted = await quick_step(
-            RegistrationActivities.convert_to_online, request.conversion, "Convert to online customer"
-        )
-        if not run.created.ByteSize() or not converted.HasField("refused"):
-            self._begins_anew = run.created.ByteSize() > 0
-            run.unit_id = run.unit_id or converted.created.registration.unit_id
-            self._take(converted.created)
+        async with self._store_lock:
+            converted = await quick_step(
+                RegistrationActivities.convert_to_online, request.conversion, "Convert to online customer"
+            )
+            if not run.created.ByteSize() or not converted.HasField("refused"):
+                self._begins_anew = run.created.ByteSize() > 0
+                run.unit_id = run.unit_id or converted.created.registration.unit_id
+                self._take(converted.created)
         if converted.HasField("refused"):
             return ConvertResponse(refused=converted.refused)
         return ConvertResponse(registration=converted.created.registration)
@@ -516,12 +517,22 @@ class RegistrationWorkflow(Operated):
 
     @workflow.signal(
         name=RegistrationWorkflowNames.MOVED,
-        description="Sent by other runs, not by people: the person was moved to another unit.",
+        description="Sent by other runs, not by people: the run checks which unit the person belongs to.",
     )
-    def moved(self, moved: Moved) -> None:
-        """Records the unit that the person was moved to (R16); operators search runs by it."""
-        self._run.unit_id = moved.unit_id
-        workflow.upsert_search_attributes([UNIT.value_set(moved.unit_id)])
+    async def moved(self, moved: Moved) -> None:
+        """Records the unit that the row has now (R16); operators search runs by it."""
+        run, unit_id = self._run, moved.unit_id
+        if workflow.patched("look-which-unit"):
+            # Two looks must be taken in the order of the moves, and none before the registration is stored.
+            async with self._store_lock:
+                if not run.created.ByteSize():
+                    return
+                looked = await quick_step(
+                    RegistrationActivities.look_which_unit, run.step(), "Check which unit it is"
+                )
+            unit_id = looked.unit_id
+        run.unit_id = unit_id
+        workflow.upsert_search_attributes([UNIT.value_set(unit_id)])
 
     @workflow.signal(
         name=RegistrationWorkflowNames.CUSTOMERSHIP_ENDED,
@@ -541,10 +552,16 @@ class RegistrationWorkflow(Operated):
         run = self._run
         if run.save_request_id and not run.ended_by:
             return
-        run.save_request_id = run.save_request_id or resumed.registration_id
-        created = await quick_step(
-            RegistrationActivities.resume_registration, resumed, "Read the resumed registration"
-        )
+        saved_by, created = run.save_request_id, CreatedRegistration()
+        run.save_request_id = saved_by or resumed.registration_id
+        try:
+            created = await quick_step(
+                RegistrationActivities.resume_registration, resumed, "Read the resumed registration"
+            )
+        finally:
+            if created.registration.person_id != run.person_id:
+                # Else every Save of the person would be refused.
+                run.save_request_id = saved_by
         if created.registration.person_id != run.person_id:
             workflow.logger.warning("signal dropped: the registration is another person's")
             return

@@ -23,7 +23,7 @@ from services.runtime.temporal.names import RegistrationWorkflowNames
 from workflows.support.operators import CANCELLATION_IGNORED, Operated
 
 _SAYING = frozenset({RegistrationWorkflowNames.MOVED, RegistrationWorkflowNames.RESUMED})
-"""Signals of other runs that need a body. The rest only make a run check its row."""
+"""Signals of other runs that need a body. These, too, only make a run check its row."""
 
 
 class SignalInterceptor(Interceptor):

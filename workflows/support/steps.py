@@ -17,6 +17,7 @@ from liity.workflows.v1.removal_workflow_pb2 import Returned
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import NeedWorkflowNames, RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.search_attributes import STAGE
 from workflows.support.actor_context import asked_by
 
 QUICK = timedelta(seconds=15)
@@ -32,6 +33,9 @@ _LOCAL_RETRY = RetryPolicy(
 
 FIRST_MESSAGE = timedelta(minutes=10)
 """How long a run waits for the update that started it: far longer than any caller repeats it."""
+
+NEVER_BEGUN = "NEVER_BEGUN"
+"""Stage, for operators, of a run that has ended because its first message never came."""
 
 UPDATES_PER_RUN = 1000
 """Updates after which a long-lived run continues as new. Temporal accepts 2,000 per run."""
@@ -209,6 +213,8 @@ async def first_message(
                     )
                     return taken()
                 workflow.logger.warning("run ended: its first message never came")
+                if workflow.patched("count-what-was-never-begun"):
+                    workflow.upsert_search_attributes([STAGE.value_set(NEVER_BEGUN)])
                 workflow.set_current_details("**Ended**: its first message never came.")
                 return False
     return True

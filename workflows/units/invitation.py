@@ -65,10 +65,19 @@ class InvitationWorkflow(Operated):
 
     @workflow.signal(
         name=InvitationWorkflowNames.ACCEPTED,
-        description="Sent by the gateway, not by people: the invitation was accepted.",
+        description="Sent by the gateway, not by people: the run checks whether the invitation was accepted.",
     )
-    def accepted(self, _message: InvitationAccepted) -> None:
-        """Ends the run: the invitation was accepted."""
+    async def accepted(self, _message: InvitationAccepted) -> None:
+        """Ends the run if the invitation was accepted."""
+        if workflow.patched("look-whether-it-is-accepted"):
+            if self._answer is None:
+                return
+            step = InvitationStep(invitation_id=self._answer.invitation.invitation_id)
+            looked = await quick_step(
+                InvitationActivities.look_whether_accepted, step, "Check whether the invitation was accepted"
+            )
+            if not looked.accepted:
+                return
         self._accepted = True
 
     async def _await_acceptance(self, answer: InviteResponse) -> None:

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from temporalio import activity
 
 from liity.identity.v1.registrar_service_pb2 import (
+    INVITATION_STATE_ACCEPTED,
     INVITATION_STATE_EXPIRED,
     INVITATION_STATE_OPEN,
     GetInvitationRequest,
@@ -101,6 +102,15 @@ class InvitationActivities:
         )
         await self._mail(issued.invitation, "invitation reminder", invitation_reminder=content)
         return InvitationStepResult(open=True)
+
+    @activity.defn
+    async def look_whether_accepted(self, step: InvitationStep) -> InvitationStepResult:
+        """Whether the invitation was accepted."""
+        get = GetInvitationRequest(invitation_id=step.invitation_id)
+        state = (await self._identity.call(self._registrars.GetInvitation, get)).invitation.state
+        return InvitationStepResult(
+            open=state == INVITATION_STATE_OPEN, accepted=state == INVITATION_STATE_ACCEPTED
+        )
 
     @activity.defn
     async def void_invitation(self, step: InvitationStep) -> None:

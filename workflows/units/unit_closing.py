@@ -18,7 +18,7 @@ from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import UnitClosingWorkflowNames
 from workflows.support.background_mails import BackgroundMails
 from workflows.support.operators import Operated, set_details
-from workflows.support.steps import HEARTBEAT, MAIL, RETRY, first_message, insist, quick_step
+from workflows.support.steps import HEARTBEAT, MAIL, QUICK, RETRY, first_message, insist, quick_step
 from workflows.units.invitation import withdraw_invitation
 from workflows.units.unit_closing_activities import UnitClosingActivities
 
@@ -92,7 +92,19 @@ class UnitClosingWorkflow(Operated):
             if not self._registrars.account_ids:
                 # Of two calls, the later may find nobody any more.
                 self._registrars = listed
-        answer = await quick_step(UnitClosingActivities.close_unit, request, "Close the unit")
+        closing = "Close the unit"
+        if workflow.patched("record-who-is-told-before-the-closing"):
+            # Not a local activity: it begins only when Temporal has recorded the registrars, whom nobody
+            # finds once the unit is closed.
+            answer = await workflow.execute_activity_method(
+                UnitClosingActivities.close_unit,
+                request,
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary=OperatorText(closing),
+            )
+        else:
+            answer = await quick_step(UnitClosingActivities.close_unit, request, closing)
         if self._answer is None or not answer.HasField("refused"):
             # A later call for another successor is refused, and stops no move.
             self._answer, self._closed_by = answer, current_actor()

@@ -12,6 +12,7 @@ from services.runtime.rpc.errors import unavailable
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import TASK_QUEUE
 from services.runtime.temporal.names import PasswordOrderWorkflowNames as Names
+from services.runtime.temporal.updates import waiting_for_temporal
 
 
 class PasswordOrderWorkflows(WorkflowStarter):
@@ -20,7 +21,7 @@ class PasswordOrderWorkflows(WorkflowStarter):
     async def start(self, order: PasswordOrderWorkflowInput) -> None:
         """Starts an order's run unless it runs or has run. UNAVAILABLE while Temporal is unreachable."""
         try:
-            with contextlib.suppress(WorkflowAlreadyStartedError):
+            with waiting_for_temporal(), contextlib.suppress(WorkflowAlreadyStartedError):
                 await self._temporal.start_workflow(
                     Names.WORKFLOW,
                     order,

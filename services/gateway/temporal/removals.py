@@ -17,7 +17,7 @@ from liity.workflows.v1.removal_workflow_pb2 import (
     UndoRequest,
     UndoResponse,
 )
-from services.gateway.temporal.starter import Run, WorkflowStarter
+from services.gateway.temporal.starter import AT_ONCE, Run, WorkflowStarter
 from services.runtime.temporal.names import NeedWorkflowNames, RemovalWorkflowNames
 from services.runtime.temporal.search_attributes import DEADLINE, UNIT
 
@@ -43,7 +43,7 @@ class RemovalWorkflows(WorkflowStarter):
         run = self._temporal.get_workflow_handle(RemovalWorkflowNames.workflow_id(customer_id))
         # A client that has not connected yet raises RuntimeError.
         with contextlib.suppress(RPCError, RuntimeError):
-            return (await run.describe()).typed_search_attributes.get(DEADLINE)
+            return (await run.describe(rpc_timeout=AT_ONCE)).typed_search_attributes.get(DEADLINE)
         return None
 
     async def extend_need(self, extend: ExtendRequest, unit_id: str) -> Date:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -21,7 +22,10 @@ from services.runtime.rpc.errors import unavailable
 from services.runtime.rpc.refusal_message import to_refusal
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import TASK_QUEUE
-from services.runtime.temporal.updates import update_with_start
+from services.runtime.temporal.updates import update_with_start, waiting_for_temporal
+
+AT_ONCE = timedelta(seconds=2)
+"""How long a call waits for Temporal that can do without it."""
 
 
 class Answer(Protocol):
@@ -118,7 +122,8 @@ class WorkflowStarter:
     async def _start(self, run: Run, signal: str | None = None, *messages: Message) -> None:
         """Starts a run unless it is running. UNAVAILABLE while Temporal is unreachable."""
         try:
-            await run.start(self._temporal, signal, *messages)
+            with waiting_for_temporal():
+                await run.start(self._temporal, signal, *messages)
         except (RPCError, RuntimeError):
             # A client that has not connected yet raises RuntimeError.
             raise unavailable() from None

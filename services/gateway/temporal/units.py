@@ -16,7 +16,7 @@ from liity.workflows.v1.invitation_workflow_pb2 import (
     WithdrawInvitation,
 )
 from liity.workflows.v1.unit_closing_workflow_pb2 import CloseRequest, CloseResponse
-from services.gateway.temporal.starter import Run, WorkflowStarter
+from services.gateway.temporal.starter import AT_ONCE, Run, WorkflowStarter
 from services.runtime.temporal.names import InvitationWorkflowNames, UnitClosingWorkflowNames
 from services.runtime.temporal.search_attributes import UNIT
 
@@ -63,4 +63,4 @@ class UnitWorkflows(WorkflowStarter):
         # A run that misses the signal checks the invitation before it acts. A client that has not connected
         # yet raises RuntimeError.
         with contextlib.suppress(RPCError, RuntimeError):
-            await run.signal(signal, message)
+            await run.signal(signal, message, rpc_timeout=AT_ONCE)

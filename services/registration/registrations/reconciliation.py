@@ -175,6 +175,7 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
 _GET = select(
     *queries.COLUMNS,
     _REGISTRATIONS.birth_date,
+    _REGISTRATIONS.request_id,
     func.coalesce(_CUSTOMERS.profile, _REGISTRATIONS.form).label("profile"),
 )
 _GETUNFINISHED = _GET.select_from(
@@ -241,7 +242,9 @@ class ReconciliationServicer(ReconciliationServiceServicer):
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         form = from_json(row["profile"] or {})
         found = pb.GetUnfinishedRegistrationResponse(
-            registration=to_message(row), temporary=form.temporary and form.HasField("expected_end_date")
+            registration=to_message(row),
+            temporary=form.temporary and form.HasField("expected_end_date"),
+            request_id=str(row["request_id"]),
         )
         if row["consent_state"] == CONSENT_STATE_AWAITED:
             outgrown = day_of_age(row["birth_date"], AGE_OF_OWN_DECISION)

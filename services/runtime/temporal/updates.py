@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import STAGE_RECEIVED
 from liity.workflows.v1.registration_workflow_pb2 import RegistrationWorkflowInput, SaveRequest, SaveResponse
+from services.runtime.logs import RareWarnings
 from services.runtime.rpc.errors import Refusal, reason_value, unavailable
 from services.runtime.temporal.codec import OperatorText
 from services.runtime.temporal.names import TASK_QUEUE
@@ -72,6 +74,13 @@ _SLOWED_DOWN = timedelta(minutes=1)
 
 _PAUSE = 0.1
 """Seconds between two attempts."""
+
+MOST_WAITING = 200
+"""Most calls that wait for Temporal at a time: half of what a server takes, so that calls which do not need
+Temporal have room while it is away."""
+
+_warnings = RareWarnings()
+_waiting: set[object] = set()
 
 ResponseT = TypeVar("ResponseT")
 
@@ -151,6 +160,25 @@ async def patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.Val
 
     An update is lost, and must be repeated, if another event reaches the run just as it ends.
     """
+    with waiting_for_temporal():
+        return await _patiently(send, closed)
+
+
+@contextmanager
+def waiting_for_temporal() -> Iterator[None]:
+    """Counts a call that waits for Temporal. Raises UNAVAILABLE at once if too many wait."""
+    if len(_waiting) >= MOST_WAITING:
+        _warnings.warning("temporal holds too many calls")
+        raise unavailable()
+    call = object()
+    _waiting.add(call)
+    try:
+        yield
+    finally:
+        _waiting.discard(call)
+
+
+async def _patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.ValueType) -> ResponseT:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:

@@ -17,11 +17,14 @@ from liity.registration.v1.unit_service_pb2_grpc import (
     UnitServiceStub,
     add_UnitServiceServicer_to_server,
 )
+from liity.v1.reason_pb2 import REASON_UNAVAILABLE
+from services.runtime.rpc import interceptor
 from services.runtime.rpc import peer as peers
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.interceptor import RequestInterceptor, ServiceAuthenticator
 from services.runtime.rpc.peer import Peer
 from services.runtime.security.service_identity import ServiceIdentity, ServiceVerifier
+from services.runtime.temporal import updates
 from tests.conftest import free_port
 from tests.services.conftest import CONTACT
 
@@ -162,3 +165,26 @@ async def test_a_server_answers_so_many_calls_at_a_time_and_refuses_more(
         assert [task.result() for task in (await asyncio.wait(set(calls) - set(refused)))[0]] == ["OK"] * 10
         assert units.most == 10
         assert await call() == "OK"
+
+
+async def test_calls_that_wait_for_temporal_are_few_and_leave_room_for_others() -> None:
+    back = asyncio.Event()
+
+    async def send() -> str:
+        await back.wait()
+        return "OK"
+
+    async def update() -> str:
+        try:
+            return await updates.patiently(send, REASON_UNAVAILABLE)
+        except Refusal as refusal:
+            return refusal.code.name
+
+    waiting = [asyncio.create_task(update()) for _ in range(updates.MOST_WAITING)]
+    await asyncio.sleep(0)
+    assert {await update() for _ in range(100)} == {"UNAVAILABLE"}
+    assert not any(call.done() for call in waiting)
+    assert updates.MOST_WAITING < interceptor.MOST_CALLS
+    back.set()
+    assert set(await asyncio.gather(*waiting)) == {"OK"}
+    assert await update() == "OK"

@@ -1,16 +1,25 @@
 """Parts of the system that are away for a while: callers are told, and all happens once nevertheless."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
 from deploy.demo.polling import eventually
 from deploy.local.stack import Stack
-from frontends.client import new_request_id
+from frontends.client import ApiClient, new_request_id
+from liity.v1.book_tips_service_pb2 import GetBookTipsRequest
+from liity.v1.feedback_service_pb2 import SendFeedbackRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WELCOMED, STAGE_WITHDRAWN, Registration
-from liity.v1.registration_service_pb2 import WithdrawRegistrationRequest
+from liity.v1.registration_service_pb2 import (
+    ListRegistrationsRequest,
+    WithdrawRegistrationRequest,
+)
+from liity.v1.unit_service_pb2 import GetUnitRequest
+from liity.v1.work_service_pb2 import GetFiguresRequest, ListWorkItemsRequest
 from tests.conftest import Amount
 from tests.system.conftest import Api
 from tests.system.support.careful_callers import (
@@ -121,6 +130,91 @@ async def test_who_calls_in_a_long_outage_is_told(stack: Stack, api: Api, mails:
     answer = await until_answered(api.teacher, service.WithdrawRegistration, withdraw)
     assert answer.registration.stage == STAGE_WITHDRAWN
     assert mails.templates(person, registration) == {"consent_request": 1}
+
+
+ALL_AT_ONCE = 22
+"""Callers of each kind, more than wait for a service that is known to be away."""
+
+FEW = {"feedback": 2}
+"""Callers of what a network address may send only so often."""
+
+Calling = Callable[[], Awaitable[object]]
+
+
+def _calls(api: Api) -> Mapping[str, Calling]:
+    """Calls by what they do. Each waits for the gateway's own answer, however busy the machine is."""
+    registrar, staff, unit = api.registrar, api.staff, api.registrar.unit
+
+    def calling(client: ApiClient, method: Any, new: Callable[[], Message]) -> Calling:
+        return lambda: send(client, method, new(), timeout=PATIENCE)
+
+    save_ = registrar.registrations.RegisterCustomer
+    list_ = registrar.registrations.ListRegistrations
+    return {
+        "list": calling(registrar, list_, lambda: ListRegistrationsRequest(parent=unit)),
+        "unit": calling(registrar, registrar.units.GetUnit, lambda: GetUnitRequest(name=unit)),
+        "work": calling(staff, staff.work.ListWorkItems, ListWorkItemsRequest),
+        "save": calling(registrar, save_, lambda: save_request(unit, adult())),
+        "tips": calling(staff, staff.book_tips.GetBookTips, lambda: GetBookTipsRequest(name="bookTips/fi")),
+        "figures": calling(staff, staff.work.GetFigures, GetFiguresRequest),
+        "feedback": calling(
+            api.anybody,
+            api.anybody.feedback.SendFeedback,
+            lambda: SendFeedbackRequest(request_id=new_request_id(), text="Taulukolla ei ole otsikoita."),
+        ),
+    }
+
+
+NEEDING = {
+    "notification": {"tips", "figures"},
+    # It says of each call with an account whether the session still holds.
+    "identity": {"list", "unit", "work", "save", "tips", "figures"},
+    "registration": {"list", "unit", "work", "save", "figures", "feedback"},
+    "temporal": {"save", "feedback"},
+}
+"""The calls that need a part; all others do without it."""
+
+
+@pytest.mark.parametrize("away", NEEDING)
+async def test_who_does_not_need_what_is_away_is_answered_among_many_who_do(
+    stack: Stack, api: Api, away: str
+) -> None:
+    calls = _calls(api)
+    await stack.stop_component(away)
+    outcomes: dict[str, set[tuple[grpc.StatusCode, str]]] = {name: set() for name in calls}
+
+    async def caller(name: str) -> None:
+        try:
+            await calls[name]()
+        except grpc.aio.AioRpcError as error:
+            outcomes[name].add(told(error))
+        else:
+            outcomes[name].add((grpc.StatusCode.OK, ""))
+
+    needing = NEEDING[away]
+    # First those that wait until the part is known to be away, then all behind them.
+    names = sorted(calls, key=needing.__contains__, reverse=True)
+    await asyncio.gather(*(caller(name) for name in names for _ in range(FEW.get(name, ALL_AT_ONCE))))
+    await stack.start_component(away)
+
+    refused = {(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")}
+    assert outcomes == {name: refused if name in needing else {(grpc.StatusCode.OK, "")} for name in calls}
+    for name in needing:
+        await _until_back(calls[name])
+
+
+async def _until_back(call: Calling) -> None:
+    """Repeats a call until what it needs is back."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                await call()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            else:
+                return
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])

@@ -6,10 +6,12 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from temporalio.client import ScheduleActionExecutionStartWorkflow
 
 from deploy.demo.forms import DemoPerson
 from deploy.demo.polling import eventually
@@ -26,12 +28,24 @@ from liity.v1.registration_pb2 import (
     Registration,
     Stage,
 )
+from services.runtime.clock import now
 from services.runtime.temporal.actor_header import SEALED
 from tests.system.conftest import Api
 from tests.system.support.public_api import connect_temporal
-from tests.system.support.registering import PATIENCE, MailCounter, get, pupil, reaches, save, workflow_id
+from tests.system.support.registering import (
+    PATIENCE,
+    MailCounter,
+    get,
+    pupil,
+    reaches,
+    save,
+    settings,
+    workflow_id,
+)
 
 Temporal = Callable[..., Awaitable[str]]
+
+EVERY = timedelta(minutes=5)
 
 TYPED = "MattiMeikalainen"
 """What must not come into a log: an operator may type a name in the wrong place."""
@@ -186,6 +200,44 @@ async def test_what_starts_by_itself_is_scheduled(temporal: Temporal) -> None:
 
     wanted = {"password-reminders", "reconciliation", "work-digest"}
     assert await eventually(schedules, lambda found: wanted <= found, PATIENCE) == wanted
+
+
+async def test_rows_and_runs_are_reconciled_every_five_minutes_and_when_a_worker_starts(
+    stack: Stack, api: Api, mails: MailCounter, temporal: Temporal, waiting: Waiting
+) -> None:
+    client = await connect_temporal(stack)
+    schedule = client.get_schedule_handle("reconciliation")
+    assert [each.every for each in (await schedule.describe()).schedule.spec.intervals] == [EVERY]
+    await temporal("workflow", "terminate", "--workflow-id", waiting.run)
+    stopped = now()
+
+    async def rounds_of_a_start() -> list[str]:
+        """Rounds since then that do not begin with the interval."""
+        actions = (await schedule.describe()).info.recent_actions
+        return [
+            action.action.workflow_id
+            for action in actions
+            if isinstance(action.action, ScheduleActionExecutionStartWorkflow)
+            and action.started_at > stopped
+            and action.scheduled_at.timestamp() % EVERY.total_seconds()
+        ]
+
+    async with settings(stack, {"LIITY_WORKFLOWS_RECONCILIATION_AGE": "PT0S"}, "worker"):
+        begun = await eventually(rounds_of_a_start, bool, PATIENCE)
+        mended = 'WorkflowType = "ReconciliationWorkflow" AND LiityStage = "MENDED"'
+
+        async def shown() -> set[str]:
+            return {run.id async for run in client.list_workflows(mended)}
+
+        found = await eventually(shown, lambda found: not found.isdisjoint(begun), PATIENCE)
+        details = await temporal("workflow", "metadata", "--workflow-id", min(found & set(begun)))
+    assert re.search(r"Missing runs begun: [1-9]", details)
+    # The run goes on with its row, and mails nobody again.
+    await temporal(
+        "workflow", "signal", "--workflow-id", waiting.run, "--name", "record_consent", "--input", "{}"
+    )
+    await reaches(api.teacher, waiting.registration.name, STAGE_CREDENTIALS_SENT)
+    assert mails.templates(waiting.child)["consent_request"] == 1
 
 
 async def test_a_run_is_read_without_personal_data(temporal: Temporal, waiting: Waiting) -> None:

@@ -9,7 +9,7 @@ from grpc_status import rpc_status
 
 from deploy.demo.forms import DemoPerson
 from deploy.local.stack import Stack
-from frontends.client import ApiClient
+from frontends.client import TIMEOUT, ApiClient
 from liity.v1.registration_pb2 import Registration
 from tests.system.support.registering import PATIENCE, accept_request, database, save_request
 
@@ -58,14 +58,18 @@ async def until_answered(
 
 
 async def send(
-    client: ApiClient, method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT
+    client: ApiClient,
+    method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+    request: RequestT,
+    *,
+    timeout: float = TIMEOUT,
 ) -> ResponseT:
     """Calls as the client does, but raises gRPC's own errors."""
     try:
         metadata = [("authorization", f"Bearer {client.session.access_token}")]
     except LookupError:
         metadata = []
-    return await method(request, timeout=15, metadata=metadata)
+    return await method(request, timeout=timeout, metadata=metadata)
 
 
 def told(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:

@@ -51,12 +51,17 @@ class _Loses(OutboundInterceptor):
         raise RPCError("lost", RPCStatusCode.UNKNOWN, b"")
 
 
-def losing(world: World) -> CustomerWorkflows:
-    """The gateway's way to workflows, whose updates are lost once the run is started."""
+def losing_client(world: World) -> Client:
+    """A client whose updates are lost once the run is started."""
     config = world.temporal.config()
     # The innermost interceptor comes last.
     interceptors = [*config["interceptors"], LosesUpdates()]
-    return CustomerWorkflows(Client(**{**config, "interceptors": interceptors}))
+    return Client(**{**config, "interceptors": interceptors})
+
+
+def losing(world: World) -> CustomerWorkflows:
+    """The gateway's way to workflows, whose updates are lost once the run is started."""
+    return CustomerWorkflows(losing_client(world))
 
 
 async def test_a_lost_transfer_is_made(world: World) -> None:

@@ -7,6 +7,7 @@ from email.message import EmailMessage
 from typing import Any
 
 from prometheus_client import REGISTRY
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from deploy.demo.polling import eventually
@@ -55,6 +56,7 @@ from services.runtime.clock import now
 from services.runtime.temporal.names import (
     TASK_QUEUE,
     DisclosureWorkflowNames,
+    FeedbackWorkflowNames,
     MessageWorkflowNames,
     NeedWorkflowNames,
     ReconciliationWorkflowNames,
@@ -67,6 +69,8 @@ from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers.test_credentials import REGISTRARS_ADDRESS, UNDELIVERABLE
 from tests.workflows.customers.test_need import temporary_form, watched
+from tests.workflows.feedback import feedback
+from tests.workflows.feedback.test_feedback import ANSWERED, RECEIVED
 from tests.workflows.messages.messages import close, written
 from tests.workflows.registration.test_decisions import CUSTOMER_SERVICE
 from tests.workflows.removal.test_removal import BEGUN, CREDENTIALS, ENDED, GOES_ON, WELCOME, undo
@@ -103,6 +107,11 @@ def text_of(mail: EmailMessage) -> str:
 
 async def reconcile(world: World) -> ReconciliationResult:
     """What the schedule does every few minutes."""
+    return (await reconciled(world))[0]
+
+
+async def reconciled(world: World) -> tuple[ReconciliationResult, Run]:
+    """The same, and its run."""
     run: Run = await world.temporal.start_workflow(
         ReconciliationWorkflowNames.WORKFLOW,
         id=f"{ReconciliationWorkflowNames.SCHEDULE}-{uuid.uuid4()}",
@@ -111,7 +120,7 @@ async def reconcile(world: World) -> ReconciliationResult:
     )
     await _closed(world, run)
     result: ReconciliationResult = await run.result()
-    return result
+    return result, run
 
 
 async def mailed(world: World, email: str, *expected: str) -> None:
@@ -326,6 +335,42 @@ async def test_what_breaks_an_invariant_is_counted_until_it_is_mended(world: Wor
     assert await counted() == before
 
 
+async def test_a_round_shows_what_it_has_mended(world: World) -> None:
+    await reconcile(world)
+    _, run = await world.save(child_form(address()), born(9))
+    lost, lost_run = await world.save(child_form(address()), born(9))
+    await _shown(lost_run, "WAITING_FOR_CONSENT")
+    # Other tests may have left what cannot be mended.
+    before, clean = await reconciled(world)
+    assert (before.begun, before.ended) == (0, 0)
+    assert await _round(clean) == ("INCOMPLETE" if before.failed else "CLEAN", before)
+
+    await run.terminate()
+    await _closed(world, run)
+    await world.change(
+        "registration", "DELETE FROM registrations WHERE registration_id = :id", id=lost.registration_id
+    )
+    after, mended = await reconciled(world)
+    assert (after.begun, after.ended, after.failed) == (1, 1, before.failed)
+    assert await _round(mended) == ("INCOMPLETE" if after.failed else "MENDED", after)
+
+
+async def _round(run: Run) -> tuple[str | None, ReconciliationResult]:
+    """The stage that a round shows in lists, and the numbers in its details."""
+    query = "__temporal_workflow_metadata"
+    metadata: WorkflowMetadata = await run.query(query, result_type=WorkflowMetadata)
+    number = r"([\d,]+)"
+    shown = re.fullmatch(
+        rf"\*\*Complete\*\*: {number} rows checked\.\n\nMissing runs begun: {number}\. "
+        rf"Runs without a row ended: {number}\. Failed: {number}\.",
+        metadata.current_details,
+    )
+    assert shown is not None
+    rows, begun, ended, failed = (int(each.replace(",", "")) for each in shown.groups())
+    stage = (await run.describe()).typed_search_attributes.get(STAGE)
+    return stage, ReconciliationResult(rows=rows, begun=begun, ended=ended, failed=failed)
+
+
 async def test_a_wait_for_the_welcome_that_was_terminated_goes_on(world: World) -> None:
     email = address()
     registration, run = await world.save(adult_form(email), born(40))
@@ -441,6 +486,25 @@ async def test_a_message_without_a_run_is_told_and_its_answer_too(world: World) 
     run = world.temporal.get_workflow_handle(MessageWorkflowNames.workflow_id(message.message_id))
     assert (await run.describe()).status == WorkflowExecutionStatus.RUNNING
     await run.terminate()
+
+
+async def test_feedback_without_a_run_gets_one_which_tells_and_mails_the_answer(world: World) -> None:
+    email = address()
+    given = await feedback.written(world, email)
+    run: Run = world.temporal.get_workflow_handle(FeedbackWorkflowNames.workflow_id(given.feedback_id))
+    result, _ = await reconciled(world)
+    assert result.begun >= 1
+    told = await eventually(
+        lambda: _texts(world, CUSTOMER_SERVICE, given.reference), lambda found: len(found) == 1, 60
+    )
+    assert len(told) == 1
+    await run.terminate()
+    await _closed(world, run)
+    await feedback.answer(world, given)
+    # What is answered needs no run: the answer is the call's that gave it, which is repeated.
+    await feedback.look(world, given)
+    await run.result()
+    await mailed(world, email, RECEIVED, ANSWERED)
 
 
 async def test_a_class_list_without_a_run_is_registered(world: World) -> None:

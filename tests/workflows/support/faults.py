@@ -17,6 +17,8 @@ class Faults(ClientInterceptor, Interceptor):
         self._wanted: dict[tuple[str, str], Callable[[], Exception]] = {}
         self.tried: list[tuple[str, str, bool]] = []
         """Each activity that failed by a fault: its name, its run's workflow ID, and whether it was local."""
+        self.done: list[tuple[str, str]] = []
+        """Each activity that succeeded: its name, and its run's workflow ID."""
 
     @contextmanager
     def away(self, workflow_id: str, *steps: str) -> Iterator[None]:
@@ -66,4 +68,7 @@ class _Failing(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         self._faults.check()
-        return await super().execute_activity(input)
+        result = await super().execute_activity(input)
+        info = activity.info()
+        self._faults.done.append((info.activity_type, info.workflow_id or ""))
+        return result

@@ -65,6 +65,7 @@ from liity.workflows.v1.registration_workflow_pb2 import (
     TakeBackDeclineRequest,
     VerifyIdentityRequest,
 )
+from liity.workflows.v1.removal_workflow_pb2 import UndoRequest
 from services.gateway.temporal.password_resets import PasswordOrderWorkflows
 from services.gateway.temporal.units import UnitWorkflows
 from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
@@ -367,6 +368,14 @@ async def resumed(world: World) -> Scene:
     return _of(registration, scene.go)
 
 
+async def moved(world: World) -> Scene:
+    """A person moves to another unit before the welcome mail."""
+    registration, _ = await world.save(adult_form(address()), born(40))
+    unit_id = await world.unit()
+    mover = await world.account(unit_id)
+    return _of(registration, lambda: world.move(registration, unit_id, mover))
+
+
 # Changes of a customer
 
 
@@ -576,10 +585,12 @@ async def _undoing(world: World) -> tuple[Scene, Registration]:
     await scene.go()
     await run.result()
 
-    async def go() -> None:
-        await world.removals.undo(registration.customer_id, registration.unit_id, new_id())
+    undo = UndoRequest(request_id=new_id())
 
-    return Scene(scene.workflow_id, go), registration
+    async def go() -> None:
+        await world.removals.undo(registration.customer_id, registration.unit_id, undo.request_id)
+
+    return Scene(scene.workflow_id, go, undo), registration
 
 
 async def need_asked_about(world: World) -> Scene:
@@ -591,12 +602,8 @@ async def need_asked_about(world: World) -> Scene:
 async def need_extended(world: World) -> Scene:
     """A temporary need is extended."""
     customer, run = await with_a_temporary_need(world)
-
-    async def go() -> None:
-        extend = ExtendRequest(request_id=new_id(), customer_id=customer.customer_id)
-        await world.removals.extend_need(extend, customer.unit_id)
-
-    return Scene(run.id, go)
+    extend = ExtendRequest(request_id=new_id(), customer_id=customer.customer_id)
+    return Scene(run.id, lambda: world.removals.extend_need(extend, customer.unit_id), extend)
 
 
 async def with_a_temporary_need(world: World) -> tuple[Customer, Run]:
@@ -665,6 +672,14 @@ async def invitation_withdrawn(world: World) -> Scene:
     await scene.go()
     run = scene.run(world)
     return Scene(scene.workflow_id, lambda: run.signal(InvitationWorkflowNames.WITHDRAW, {}))
+
+
+async def said_to_be_accepted(world: World) -> Scene:
+    """An operator signals the acceptance of an invitation that nobody has accepted."""
+    scene = await invited(world)
+    await scene.go()
+    run = scene.run(world)
+    return Scene(scene.workflow_id, lambda: run.signal(InvitationWorkflowNames.ACCEPTED, {}))
 
 
 async def unit_closed(world: World) -> Scene:
@@ -810,6 +825,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         adopted: ("adopt_registration",),
         over: ("look_whether_over",),
         resumed: ("resume_registration",),
+        moved: ("look_which_unit",),
     },
     TransferWorkflow: {
         transferred: ("transfer_customer", "tell_previous_unit"),
@@ -869,6 +885,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
     InvitationWorkflow: {
         invited: ("invite_registrar", "mail_invitation", "remind_of_invitation", "end_invitation"),
         invitation_withdrawn: ("void_invitation",),
+        said_to_be_accepted: ("look_whether_accepted",),
     },
     UnitClosingWorkflow: {
         unit_closed: ("list_registrars", "close_unit", "tell_unit_closed"),

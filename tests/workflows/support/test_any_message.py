@@ -37,8 +37,10 @@ from services.runtime.temporal.names import (
     RemovalWorkflowNames,
     TransferWorkflowNames,
 )
+from services.runtime.temporal.search_attributes import STAGE
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers.test_need import temporary_form, watched
+from tests.workflows.feedback import feedback
 from tests.workflows.messages import messages
 from tests.workflows.registration.test_decisions import _time_stands, returning
 from tests.workflows.removal.test_removal import end
@@ -46,6 +48,7 @@ from tests.workflows.removal.test_removal import removal as removal_of
 from tests.workflows.support import stories
 from tests.workflows.units.test_invitation import Inviting
 from workflows.support.signals import CANCELLATION_IGNORED
+from workflows.support.steps import NEVER_BEGUN
 from workflows.worker import WORKFLOWS
 
 Run = WorkflowHandle[Any, Any]
@@ -66,6 +69,8 @@ class Waiting:
     """Closed to make unavailable services available again."""
     begun: bool = True
     """Whether the run has received its first message."""
+    as_long_as_its_row: bool = False
+    """Whether the run waits until it is finished, however long."""
 
     async def end(self) -> None:
         """Lets the run end regularly."""
@@ -245,6 +250,16 @@ async def for_an_answer_to_a_late_message(world: World) -> Waiting:
     return Waiting("MessageWorkflow", run, answer)
 
 
+async def for_an_answer_to_feedback(world: World) -> Waiting:
+    given, run = await feedback.sent(world)
+
+    async def answer() -> None:
+        await feedback.answer(world, given)
+        await feedback.look(world, given)
+
+    return Waiting("FeedbackWorkflow", run, answer, as_long_as_its_row=True)
+
+
 async def for_rows_of_a_class_list(world: World) -> Waiting:
     scene = await stories.class_list(world)
     away = _away(world, scene.run(world), "register_rows")
@@ -327,6 +342,7 @@ STAGES: Mapping[str, Callable[[World], Awaitable[Waiting]]] = {
         for_a_mail_server,
         for_an_answer_of_a_temporary_customer,
         for_an_answer_to_a_late_message,
+        for_an_answer_to_feedback,
         for_rows_of_a_class_list,
         for_the_end_of_an_export,
         _telling(TransferWorkflowNames.WORKFLOW, stories.transferred, "tell_previous_unit"),
@@ -420,6 +436,8 @@ async def test_no_right_message_sticks_a_run_or_fails_it(world: World, stage: st
     waiting.away.close()
     if await _is_sound(waiting.run):
         # Whatever was decided, the run ends in time, if it has not ended yet.
+        if waiting.as_long_as_its_row:
+            await waiting.finish()
         with suppress(RPCError):
             await world.skip_to_end(waiting.run)
         assert await status(waiting.run) in {_ENDS, WorkflowExecutionStatus.CONTINUED_AS_NEW}
@@ -493,3 +511,13 @@ async def test_a_run_whose_message_never_comes_ends_by_itself(world: World) -> N
         assert description.status == _ENDS
         assert description.close_time is not None
         assert description.close_time - description.start_time <= timedelta(minutes=11)
+        # So operators count them.
+        assert description.typed_search_attributes[STAGE] == NEVER_BEGUN
+    ended = " OR ".join(f"WorkflowId = '{run.id}'" for run in started)
+
+    async def counted() -> int:
+        query = f"({ended}) AND {STAGE.name} = '{NEVER_BEGUN}' AND ExecutionStatus = 'Completed'"
+        return (await world.temporal.count_workflows(query)).count
+
+    # The list lags behind.
+    assert await eventually(counted, lambda number: number == len(started), 60)
