@@ -33,6 +33,9 @@ async def answer(link: LinkVisit) -> Response:
     if choice != "extend":
         errors = {"choice": N_("Choose whether you still need the library.")}
         return link.render("customership.html", 422, known=known, errors=errors)
+    if not known.temporary:
+        # What has no end needs no extension: the answer changes nothing, and is no mistake.
+        return visit.redirect(link.path("extended"))
     request = ExtendNeedRequest(token=link.token, request_id=visit.request_id)
     typed = visit.typed.get("expected_end_date", "").strip()
     if typed:

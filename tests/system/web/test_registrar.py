@@ -28,7 +28,9 @@ from tests.system.units.test_units import (
     create,
     invite,
     join,
+    named,
     registrars,
+    remove,
     token_mailed_to,
 )
 
@@ -150,6 +152,43 @@ async def test_of_two_units_what_was_typed_comes_back_for_the_one_it_was_typed_f
     back = await stranger.send(asked.form, {"email": email.upper(), "password": PASSWORD})
     saved = await stranger.send(back.form)
     assert saved.path.startswith(f"/{school.name}/registrations/")
+
+
+async def test_in_two_tabs_each_form_is_of_the_unit_that_it_was_opened_for(
+    stack: Stack, api: Api, stranger: Visitor
+) -> None:
+    library, school = await create(api), await create(api, UNIT_KIND_SCHOOL, "Uusi koulu")
+    async with ApiClient(f"{HOST}:{stack.ports.gateway}", ca=stack.ca) as somebody:
+        email = await join(stack, somebody, api.staff, library.name)
+        await invite(api.staff, school.name, email)
+        await accept(somebody, await token_mailed_to(stack, email, 2), name="", password="")
+    chosen = await stranger.log_in(email, PASSWORD)
+    await stranger.send(chosen.form, {"unit": school.name})
+    answers = await filled(stranger, pupil())
+    beside = await stranger.get("/unit")
+    await stranger.send(beside.form, {"unit": library.name})
+    saved = await stranger.send(answers.form, button=("act", "save"))
+    assert saved.path.startswith(f"/{school.name}/registrations/")
+    assert "Uusi koulu" in saved.text
+    await remove(api.staff, await named(api.staff, school.name, email))
+    again = await stranger.log_in(email, PASSWORD)
+    assert (again.path, "Uusi koulu" in again.text) == ("/home", False)
+    refused = await stranger.send(answers.form, button=("act", "save"))
+    assert (refused.status, refused.title) == (403, "This page is not for your account – Liity")
+
+
+async def test_a_form_of_who_was_logged_in_before_does_nothing(
+    teacher: Visitor, registrar: Visitor, accounts: dict[str, DemoAccount]
+) -> None:
+    person = pupil()
+    answers = await filled(teacher, person)
+    await teacher.send((await teacher.get("/home")).form_to("/log-out"))
+    other = accounts["registrar"]
+    await teacher.log_in(other.email, other.password)
+    refused = await teacher.send(answers.form, button=("act", "save"))
+    assert (refused.status, refused.title) == (403, "Somebody else has logged in – Liity")
+    assert person.form.last_name not in refused.html
+    assert "The person is not registered" in (await checked(registrar, person)).text
 
 
 async def test_at_a_shared_desk_nobody_gets_what_another_has_typed(
