@@ -12,7 +12,6 @@ from deploy.local.mailbox.store import Maildir
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from frontends.client import new_request_id
-from liity.v1.customer_form_pb2 import PRINT_DISABILITY_TEMPORARY
 from liity.v1.message_service_pb2 import ListMessagesRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
 from liity.v1.unit_service_pb2 import UNIT_KIND_SCHOOL
@@ -87,7 +86,7 @@ async def test_what_a_mailed_link_does(
 ) -> None:
     """Also when the link is opened in two tabs, and the first tab is sent after the second."""
     person, leaving, hurt, account = adult(), adult(), adult(), await new_account(stack)
-    hurt.form.print_disability = PRINT_DISABILITY_TEMPORARY
+    hurt.form.temporary = True
     registrations = [await save(api.registrar, each) for each in (person, leaving, hurt)]
     names = [(await reaches(api.registrar, each.name, STAGE_CREDENTIALS_SENT)).name for each in registrations]
     unit, day = (await create(api)).name, helsinki_day(now()) + timedelta(days=60)
