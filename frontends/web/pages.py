@@ -169,11 +169,18 @@ class Visit:
             "typed": self.typed,
             "reading": self.reading,
             "path": self.request.url.path,
+            "here": self._here,
             "status": status,
             "wrong": self._is_refused,
         }
         html = self.site.templates.render(template, self.language, given | values)
         return Response(html, status, media_type="text/html")
+
+    @property
+    def _here(self) -> str:
+        """The address to come back to after a change of the language: also to a filtered list."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query and self.request.method == "GET" else url.path
 
     @property
     def reading(self) -> str:

@@ -17,6 +17,7 @@ from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.v1.registration_service_pb2 import GetRegistrationRequest
 from liity.v1.unit_service_pb2 import UNIT_KIND_SCHOOL
+from services.runtime.clock import helsinki_day, now
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
 from tests.system.support.accounts import new_account
@@ -79,6 +80,41 @@ async def test_change_leads_back_with_all_that_was_typed(teacher: Visitor) -> No
     answers = await filled(teacher, person)
     form = await teacher.send(answers.form, button=("act", "change"))
     assert {name: form.form.fields.get(name) for name in typed(person)} == typed(person)
+    # And on to the answers with what was changed, and with the code that was typed a page before.
+    again = await teacher.send(form.form, {"address.post_office": "Vantaa"}, ("act", "check"))
+    assert "Check the answers" in again.text
+    changed_alone = {name: again.form.fields.get(name) for name in typed(person)}
+    assert changed_alone == typed(person) | {"address.post_office": "Vantaa"}
+    assert person.personal_identity_code in again.text
+
+
+async def test_what_people_type_otherwise_is_understood(teacher: Visitor, api: Api) -> None:
+    """Spaces, dashes, dots and small letters (S10)."""
+    person = grown_up()
+    await save(api.teacher, person)
+    code = person.personal_identity_code
+    for spelling in (
+        code.lower(),
+        f"  {code[:6]} {code[6]} {code[7:]} ",
+        f"{code[:2]}.{code[2:4]}.{code[4:]}",
+        f"{code[:6]}\N{EN DASH}{code[7:]}" if code[6] == "-" else f"{code}.",
+    ):
+        page = await teacher.get("/register")
+        found = await teacher.send(page.form, {"personal_identity_code": spelling})
+        assert found.status == 200, (spelling, found.text)
+    child = pupil()
+    page = await teacher.send((await checked(teacher, child)).form)
+    email = child.form.related_person.email
+    otherwise = {
+        "address.postcode": " 00 100 ",
+        "related_person.phone": "+358 (0)40-123 45.67",
+        "related_person.email": f" {email.replace('@', '@').upper()} ",
+        "first_names": f"  {child.form.first_names} ",
+        "temporary": "yes",
+        "expected_end_date": f"1 9 {helsinki_day(now()).year + 1}",
+    }
+    answers = await teacher.send(page.form, typed(child) | otherwise, ("act", "check"))
+    assert (answers.status, "Check the answers" in answers.text) == (200, True), answers.text
 
 
 async def test_all_errors_come_at_once_and_nothing_is_lost(teacher: Visitor) -> None:
