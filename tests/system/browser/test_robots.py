@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Page
 
 from deploy.local.stack import Stack
+from frontends.web.app import PAGES
 from liity.notification.v1.notification_service_pb2 import SendMessageRequest
 from liity.v1.customer_form_pb2 import LANGUAGE_EN
 from services.notification.mail.rendering import render
@@ -33,13 +34,28 @@ _LINKS = "() => [...document.querySelectorAll('a[href]')].map((one) => one.href)
 
 def kinds_of_links() -> set[str]:
     """The addresses of ours that stand in any mail, without their tokens."""
-    settings = RuntimeSettings(keys_dir=Path("unused"), web_url=f"{SITE}/")
+    settings = RuntimeSettings(
+        keys_dir=Path("unused"), web_url=f"{SITE}/", customer_service_url="https://elsewhere.example/"
+    )
     found: set[str] = set()
     for content in CONTENTS:
         mail = render(SendMessageRequest(language=LANGUAGE_EN, **content), settings, TIPS)
         for text in (mail.text, mail.html):
             found |= set(re.findall(rf"{re.escape(SITE)}([^\s\"'<>)]*)", text))
     return {re.sub(rf"/{TOKEN}$", "/TOKEN", path).rstrip("/") for path in found}
+
+
+def steps_of(address: str) -> list[str]:
+    """The further pages of an opened link, which no link leads to: a robot may guess them."""
+    opened = re.match(r"(.*/([a-z-]+)/open/[\w-]+)$", address)
+    if opened is None:
+        return []
+    start = f"/{opened[2]}/open/{{handle}}/"
+    return [
+        f"{opened[1]}/{page.path.removeprefix(start)}"
+        for page in PAGES
+        if page.show and page.path.startswith(start)
+    ]
 
 
 @dataclass
@@ -50,7 +66,6 @@ class Robot:
     base: str
     pressed: int = 0
     seen: set[str] = field(default_factory=set)
-    """Addresses, with a mark for what only tells one link from another."""
 
     async def scan(self, *paths: str) -> None:
         """Opens addresses, and all that they lead to."""
@@ -59,28 +74,32 @@ class Robot:
             address = waiting.pop()
             await self.page.goto(address)
             here = self.page.url
-            if here in self.seen or not here.startswith(self.base):
-                continue
-            self.seen |= {here, address}
-            waiting += await self._led_to()
-            for number in range(await self.page.locator(_BUTTONS).count()):
-                await self.page.goto(here)
-                waiting += await self._press(number)
-            for number in range(await self.page.locator("form").count()):
-                await self.page.goto(here)
-                async with self.page.expect_navigation():
-                    await self.page.locator("form").nth(number).evaluate("(form) => form.submit()")
-                waiting += await self._led_to()
+            if here not in self.seen and here.startswith(self.base):
+                self.seen |= {here, address}
+                waiting += [*await self._led_to(), *steps_of(here), *await self._act(here)]
 
-    async def _press(self, number: int) -> Sequence[str]:
-        button = self.page.locator(_BUTTONS).nth(number)
-        self.pressed += 1
-        if await button.get_attribute("type") == "button":
-            await button.evaluate("(one) => one.click()")
-            return []
-        async with self.page.expect_navigation():
-            await button.evaluate("(one) => one.click()")
-        return await self._led_to()
+    async def _act(self, here: str) -> Sequence[str]:
+        """Presses each button, and sends each form without one. Where that leads."""
+        is_of_link = "/open/" in here
+        # Of the pages for everybody, the footer's and the like, the language needs no second try.
+        buttons = self.page.locator(_BUTTONS if is_of_link else f"main :is({_BUTTONS})")
+        forms = self.page.locator("form")
+        acts = [(buttons, number, "(one) => one.click()") for number in range(await buttons.count())]
+        if is_of_link:
+            acts += [(forms, number, "(one) => one.submit()") for number in range(await forms.count())]
+        led_to: list[str] = []
+        for targets, number, act in acts:
+            if self.page.url != here or led_to:
+                await self.page.goto(here)
+            target = targets.nth(number)
+            self.pressed += 1
+            if await target.get_attribute("type") == "button":
+                await target.evaluate(act)
+                continue
+            async with self.page.expect_navigation():
+                await target.evaluate(act)
+            led_to += await self._led_to()
+        return led_to
 
     async def _led_to(self) -> Sequence[str]:
         found: list[str] = await self.page.evaluate(_LINKS)
@@ -127,7 +146,8 @@ async def test_nothing_happens_without_a_choice(
         robot = Robot(page, web)
         await robot.scan(*(path or "/" for path in OPEN), *links)
     opened = {urlsplit(address).path.rpartition("/")[2] for address in robot.seen}
-    assert {"decline", "withdraw", "end", "own", "feedback", "new-link", "lost-password"} <= opened
+    further = {"decline", "withdraw", "end", "extended", "own"}
+    assert further | {"feedback", "new-link", "lost-password"} <= opened
     assert robot.pressed > 3 * len(links)
     assert changes(before, await stores.contents(changed_since=True)) == {}
     assert letters(stack) == mails
