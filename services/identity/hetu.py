@@ -63,8 +63,8 @@ class InvalidHetu(ValueError):
 def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
     """Parses a code as a person typed or pasted it (R32).
 
-    Lower case, spaces, dots in the date, invisible signs, punctuation around it, and dashes, digits and letters of other widths
-    are accepted.
+    Lower case, spaces, dots in the date, invisible signs, punctuation around it, and dashes, digits and
+    letters of other widths are accepted.
 
     `today` is the day in Helsinki. Raises `InvalidHetu` with the first fault, in the order in which a person
     would correct them: form, date, check character.
