@@ -229,3 +229,32 @@ async def status_of(path: str, cookie: str, seal: Seal) -> int:
     async with opened(seal) as browser:
         browser.cookies.set("__Host-liity-session", cookie)
         return (await browser.get(path)).status_code
+
+
+@pytest.mark.parametrize("language", ["fi", "sv", "en"])
+async def test_the_statement_tells_all_that_the_law_asks_in_each_language(seal: Seal, language: str) -> None:
+    """Act 306/2019, section 9, and Decision (EU) 2018/1523."""
+    async with opened(seal) as browser:
+        page = (await browser.get("/accessibility", headers={"Accept-Language": language})).text
+    assert f'<html lang="{language}"' in page
+    main = page[page.index("<main") : page.index("</main>")]
+    for told in (
+        # The law, criteria of what is not accessible, how to get it otherwise, and whom to tell, by when.
+        "306/2019",
+        "3.1.2",
+        "1.3.1",
+        'href="mailto:apu@liity.example"',
+        'href="/feedback"',
+        "14 ",
+        # Who supervises since 2025.
+        "Traficom",
+        'href="mailto:saavutettavuus@traficom.fi"',
+        "029 534 5000",
+    ):
+        assert told in main, told
+    assert re.search(
+        r'href="https://www\.(webaccessibility|saavutettavuusvaatimukset|tillganglighetskrav)', main
+    )
+    made, reviewed = re.findall(r'<time datetime="([\d-]+)"', main)
+    assert made <= reviewed
+    assert main.count("<h2") >= 5
