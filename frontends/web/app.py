@@ -5,6 +5,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -73,17 +74,22 @@ def create_app(config: WebConfig, seal: Seal) -> tuple[Starlette, Api]:
         status = error.status_code if isinstance(error, HTTPException) else 500
         # What Starlette says of a form with too many or too large fields.
         status = _TOO_LARGE if status == _BAD_REQUEST else status
-        return visit.finish(visit.render("error.html", status))
+        response = visit.render("error.html", status)
+        # Which methods there are, says the answer to another one.
+        response.headers.update((error.headers or {}) if isinstance(error, HTTPException) else {})
+        return visit.finish(response)
 
     middleware = [
         # Outermost, so that what the others answer by themselves is logged and has the headers too.
         Middleware(AccessLog),
         Middleware(Headers, is_https=config.is_https),
+        # Starlette's own one is outside of all these: its answer to a fault would have no headers.
+        Middleware(ServerErrorMiddleware, handler=answer_error),
         # Before anything reads a body. A file arrives as it is, and another one may be sealed in a field.
         Middleware(BodyLimit, most=LARGEST_BODY),
         Middleware(GZipMiddleware, minimum_size=1000),
     ]
-    handlers = {HTTPException: answer_error, 500: answer_error}
+    handlers = {HTTPException: answer_error}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers), api
 
 

@@ -178,6 +178,7 @@ class Visit:
             "typed": self.typed,
             "reading": self.reading,
             "path": self.request.url.path,
+            "here": self._here,
             "status": status,
             "wrong": self._is_refused,
         }
@@ -189,6 +190,12 @@ class Visit:
         errors = values.get("errors", {}) if form is None else form.errors
         for name in filter(_FIELD_NAME.fullmatch, errors):
             measures.FIELD_ERRORS.labels(self.page.path, name).inc()
+
+    @property
+    def _here(self) -> str:
+        """The address to come back to after a change of the language: also to a filtered list."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query and self.request.method == "GET" else url.path
 
     @property
     def reading(self) -> str:
@@ -267,7 +274,7 @@ class Visit:
             if wrong is not None:
                 return wrong
         if self.page.who is not Who.ANYBODY:
-            refused = self._admit()
+            refused = self._as_typist() or self._admit()
             if refused is not None:
                 return refused
         view = self.page.send if self.request.method == "POST" else self.page.show
@@ -330,6 +337,22 @@ class Visit:
     def kept(self) -> Mapping[str, str]:
         """What was typed and may be sent again."""
         return {name: value for name, value in self.typed.items() if name not in _NEVER_KEPT}
+
+    def _as_typist(self) -> Response | None:
+        """Acts for the unit that the form was shown for: another tab may have chosen another one.
+
+        A response if another account has logged in meanwhile, or the unit is no longer the account's.
+        """
+        account, unit = self._typist
+        if self.session is None or not account:
+            return None
+        if account.casefold() != self.session.email.casefold():
+            return self.render("other_account.html", 403)
+        if unit not in {"", self.unit}:
+            if not any(each.unit == unit for each in self.session.session.memberships):
+                return self.render("no_right.html", 403)
+            self.open_session(with_unit(self.session, unit))
+        return None
 
     def _admit(self) -> Response | None:
         session, who = self.session, self.page.who

@@ -1,6 +1,7 @@
 """The Finnish personal identity code (hetu): form, date of birth, check character (R32, R33)."""
 
 import contextlib
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +34,8 @@ _DASHES = "\u02d7\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2796\ufe58\uf
 _PLUSES = "\u2795\ufe62\uff0b"
 _NORMALISED = str.maketrans(_DASHES + _PLUSES, "-" * len(_DASHES) + "+" * len(_PLUSES))
 _SOFT_HYPHEN = "\u00ad"
+_DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d\d)(?!\d)")
+"""A date of birth typed as a date."""
 
 _AROUND = ".,;:'\"()[]<>"
 """What a copy from a sentence or a spreadsheet brings along."""
@@ -60,8 +63,8 @@ class InvalidHetu(ValueError):
 def parse(text: str, *, today: date, allow_artificial: bool) -> Hetu:
     """Parses a code as a person typed or pasted it (R32).
 
-    Lower case, spaces, invisible signs, punctuation around it, and dashes, digits and letters of other widths
-    are accepted.
+    Lower case, spaces, dots in the date, invisible signs, punctuation around it, and dashes, digits and
+    letters of other widths are accepted.
 
     `today` is the day in Helsinki. Raises `InvalidHetu` with the first fault, in the order in which a person
     would correct them: form, date, check character.
@@ -130,4 +133,5 @@ def _normalised(text: str) -> str:
         str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in folded
     )
     # Other letters have capitals in ASCII, too: they are no signs of a code.
-    return "".join(sign.upper() if sign.isascii() else sign for sign in digits).strip(_AROUND)
+    code = "".join(sign.upper() if sign.isascii() else sign for sign in digits).strip(_AROUND)
+    return _DOTTED.sub(r"\1\2\3", code)

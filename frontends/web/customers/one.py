@@ -127,14 +127,14 @@ async def ask_to_end(visit: Visit) -> Response:
 
 async def end(visit: Visit) -> Response:
     """Ends the customership (R19)."""
-    customer = await _get(visit)
     form = Form([_END], visit.typed)
     reason = words.value_of("EndReason", visit.typed.get("reason", ""))
     if visit.switches_language:
-        return visit.render("customers/end.html", customer=customer, form=form)
+        return visit.render("customers/end.html", customer=await _get(visit), form=form)
     if not reason:
         form.errors["reason"] = N_("Choose why the customership ends.")
-        return visit.render("customers/end.html", 422, customer=customer, form=form)
+        return visit.render("customers/end.html", 422, customer=await _get(visit), form=form)
+    # The customer is not read first: after the first click of two there is none any more.
     request = EndCustomershipRequest(
         name=_name(visit),
         request_id=visit.request_id,

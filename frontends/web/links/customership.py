@@ -1,9 +1,11 @@
 """The customer's own link: the help is still needed, or no longer (R21)."""
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
 from frontends.refusals import Refusal
-from frontends.web.forms import typed_date
+from frontends.web.forms import NO_DATE, typed_date
 from frontends.web.language import N_
 from frontends.web.links.opening import LinkVisit, link_page
 from liity.v1.customership_link_service_pb2 import (
@@ -12,6 +14,7 @@ from liity.v1.customership_link_service_pb2 import (
     GetCustomershipLinkRequest,
     GetCustomershipLinkResponse,
 )
+from liity.v1.reason_pb2 import REASON_NEED_NOT_TEMPORARY
 
 NAME = "customership"
 
@@ -24,33 +27,42 @@ async def show(link: LinkVisit) -> Response:
 async def answer(link: LinkVisit) -> Response:
     """Extends the need, or asks once more before the end."""
     visit = link.visit
-    known = await _known(link)
     if visit.switches_language:
-        return link.render("customership.html", known=known, errors={})
+        return await show(link)
     choice = visit.typed.get("choice", "")
     if choice == "end":
         return visit.redirect(link.path("end"))
     if choice != "extend":
-        errors = {"choice": N_("Choose whether you still need the library.")}
-        return link.render("customership.html", 422, known=known, errors=errors)
+        return await _ask_again_with(link, {"choice": N_("Choose whether you still need the library.")})
+    return await _extend(link)
+
+
+async def _extend(link: LinkVisit) -> Response:
+    """Extends the need. The link is used by it, so nothing is read by it before or after."""
+    visit = link.visit
     request = ExtendNeedRequest(token=link.token, request_id=visit.request_id)
     typed = visit.typed.get("expected_end_date", "").strip()
     if typed:
         day = typed_date(typed)
         if day is None:
-            errors = {
-                "expected_end_date": N_("Write the date as day, month and year, for example 31.12.2027.")
-            }
-            return link.render("customership.html", 422, known=known, errors=errors)
+            return await _ask_again_with(link, {"expected_end_date": NO_DATE})
         request.expected_end_date.CopyFrom(day)
     try:
-        await visit.call(visit.site.api.customership_links.ExtendNeed, request)
+        extended = await visit.call(visit.site.api.customership_links.ExtendNeed, request)
     except Refusal as refusal:
+        if refusal.reason == REASON_NEED_NOT_TEMPORARY:
+            # What has no end needs no extension: the answer changes nothing, and is no mistake.
+            return visit.redirect(link.path("extended"))
         if not refusal.violations:
             raise
-        errors = {violation.field: violation.text for violation in refusal.violations}
-        return link.render("customership.html", 422, known=known, errors=errors)
-    return visit.redirect(link.path("extended"))
+        return await _ask_again_with(
+            link, {violation.field: violation.text for violation in refusal.violations}
+        )
+    return link.render("customership_extended.html", known=extended)
+
+
+async def _ask_again_with(link: LinkVisit, errors: Mapping[str, str]) -> Response:
+    return link.render("customership.html", 422, known=await _known(link), errors=errors)
 
 
 async def ask_again(link: LinkVisit) -> Response:
@@ -75,7 +87,7 @@ async def end(link: LinkVisit) -> Response:
 
 
 async def extended(link: LinkVisit) -> Response:
-    """The need goes on."""
+    """The customership goes on as it was."""
     return link.render("customership_extended.html", known=await _known(link))
 
 

@@ -14,6 +14,7 @@ from liity.v1.auth_service_pb2 import (
     GetInvitationResponse,
 )
 from liity.v1.credential_service_pb2 import ChoosePasswordRequest
+from liity.v1.reason_pb2 import REASON_LINK_USED
 
 
 async def show_customers(link: LinkVisit) -> Response:
@@ -66,8 +67,20 @@ async def show_invitation(link: LinkVisit) -> Response:
 async def accept_invitation(link: LinkVisit) -> Response:
     """Opens the account of an invited registrar, or adds the unit to the account there is."""
     visit = link.visit
-    invited = await _invitation(link)
-    request = AcceptInvitationRequest(token=link.token, request_id=visit.request_id)
+    request = AcceptInvitationRequest(
+        token=link.token,
+        request_id=visit.request_id,
+        display_name=visit.typed.get("display_name", "").strip(),
+        password=visit.typed.get("password", ""),
+    )
+    try:
+        invited = await _invitation(link)
+    except Refusal as refusal:
+        if refusal.reason != REASON_LINK_USED:
+            raise
+        # After the first click of two: the same request is answered as it was.
+        await visit.call(visit.site.api.auth.AcceptInvitation, request)
+        return link.render("account_ready.html")
     errors = {}
     if invited.has_account:
         # Mail programs that look for dangerous links press buttons.
@@ -76,8 +89,6 @@ async def accept_invitation(link: LinkVisit) -> Response:
         if visit.typed.get("sure") != "yes":
             errors["sure"] = N_("Choose whether you accept the invitation.")
     else:
-        request.display_name = visit.typed.get("display_name", "").strip()
-        request.password = visit.typed.get("password", "")
         errors = _missing(link)
         if not request.display_name:
             errors["display_name"] = N_("Write your name.")

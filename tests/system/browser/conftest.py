@@ -14,7 +14,7 @@ from deploy.local.stack import Stack
 from tests.system.support.accounts import TestAccount
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-_OPTIONS = (
+OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -28,7 +28,7 @@ OpenPage = Callable[..., AbstractAsyncContextManager[Page]]
 
 
 @pytest.fixture(scope="session")
-async def chromium() -> AsyncIterator[Browser]:
+def chromium_path() -> str:
     """Debian's Chromium. Without one the tests fail, unless `LIITY_TEST_WITHOUT_BROWSER` is set."""
     path = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if path is None:
@@ -37,8 +37,14 @@ async def chromium() -> AsyncIterator[Browser]:
         pytest.fail(
             "No Chromium: apt-get install chromium, or set LIITY_TEST_WITHOUT_BROWSER=1", pytrace=False
         )
+    return path
+
+
+@pytest.fixture(scope="session")
+async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
+    """A browser for all tests: each opens a profile of its own in it."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(_OPTIONS))
+        browser = await playwright.chromium.launch(executable_path=chromium_path, args=list(OPTIONS))
         yield browser
         await browser.close()
 

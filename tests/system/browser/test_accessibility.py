@@ -21,6 +21,7 @@ from tests.system.browser.accessibility import AXE_VERSION, faults, overflow, wa
 from tests.system.browser.conftest import OpenPage
 from tests.system.browser.people import People, create_people
 from tests.system.browser.trees import RECORD, frame, held, hold, tree
+from tests.system.browser.walkers import in_every_form
 from tests.system.conftest import Api
 from tests.system.support import class_lists
 from tests.system.support.public_api_facts import customership_link
@@ -118,11 +119,12 @@ async def look_at(page: Page, pattern: str, path: str) -> list[str]:
     assert response is not None
     found = [] if response.status == 200 else [f"status {response.status}"]
     found += [] if urlsplit(page.url).path == urlsplit(path).path else [f"leads to {page.url}"]
+    found += [] if response.headers["cache-control"] == "no-store" else ["may be kept"]
     found += await faults(page)
     found += [f"by keyboard {fault}" for fault in await walk_by_keyboard(page)]
     await keep_picture(page, pattern, 1280)
+    found += await in_every_form(page)
     await page.set_viewport_size({"width": 320, "height": 640})
-    found += [f"at 320 pixels {fault}" for fault in await overflow(page)]
     await keep_picture(page, pattern, 320)
     await page.set_viewport_size({"width": 1280, "height": 900})
     return found

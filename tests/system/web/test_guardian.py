@@ -166,6 +166,29 @@ async def test_the_other_guardian_does_not_agree_and_customer_service_knows_it(
     assert (await get(api.teacher, registration.name)).stage == STAGE_CREDENTIALS_SENT
 
 
+async def test_an_answer_takes_few_screens_and_each_asks_one_thing(
+    web: str, asked: Callable[[], Awaitable[Asked]]
+) -> None:
+    """From the mail to the end (S1): two to consent, three to decline."""
+    (_, _, consents), (_, _, declines) = await asked(), await asked()
+    async with Visitor(web) as guardian:
+        screens = [await guardian.get(consents)]
+        typed = {"choice": "accept", "guardian_name": "Outi Huoltaja"}
+        screens.append(await guardian.send(screens[-1].form, typed))
+        assert [screen.title.partition(" – ")[0] for screen in screens] == [
+            "Do you consent to your child's customership?",
+            "Thank you: the consent is recorded",
+        ]
+        screens = [await guardian.get(declines)]
+        screens.append(await guardian.send(screens[-1].form, {"choice": "decline"}))
+        screens.append(await guardian.send(screens[-1].form, {"sure": "yes"}))
+    questions = [screen for screen in screens if any(form.id == "main-form" for form in screen.forms)]
+    assert len(questions) == 2
+    for screen in questions:
+        assert screen.title.partition(" – ")[0].endswith("?")
+        assert [*screen.form.choices] in (["choice"], ["sure"])
+
+
 async def test_who_is_not_the_guardian_says_so(
     api: Api, web: str, asked: Callable[[], Awaitable[Asked]]
 ) -> None:

@@ -18,6 +18,7 @@ from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT
 from liity.v1.registration_service_pb2 import GetRegistrationRequest
 from liity.v1.unit_service_pb2 import UNIT_KIND_SCHOOL
+from services.runtime.clock import helsinki_day, now
 from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
 from tests.system.support.accounts import new_account
@@ -29,7 +30,9 @@ from tests.system.units.test_units import (
     create,
     invite,
     join,
+    named,
     registrars,
+    remove,
     token_mailed_to,
 )
 
@@ -78,6 +81,41 @@ async def test_change_leads_back_with_all_that_was_typed(teacher: Visitor) -> No
     answers = await filled(teacher, person)
     form = await teacher.send(answers.form, button=("act", "change"))
     assert {name: form.form.fields.get(name) for name in typed(person)} == typed(person)
+    # And on to the answers with what was changed, and with the code that was typed a page before.
+    again = await teacher.send(form.form, {"address.post_office": "Vantaa"}, ("act", "check"))
+    assert "Check the answers" in again.text
+    changed_alone = {name: again.form.fields.get(name) for name in typed(person)}
+    assert changed_alone == typed(person) | {"address.post_office": "Vantaa"}
+    assert person.personal_identity_code in again.text
+
+
+async def test_what_people_type_otherwise_is_understood(teacher: Visitor, api: Api) -> None:
+    """Spaces, dashes, dots and small letters (S10)."""
+    person = grown_up()
+    await save(api.teacher, person)
+    code = person.personal_identity_code
+    for spelling in (
+        code.lower(),
+        f"  {code[:6]} {code[6]} {code[7:]} ",
+        f"{code[:2]}.{code[2:4]}.{code[4:]}",
+        f"{code[:6]}\N{EN DASH}{code[7:]}" if code[6] == "-" else f"{code}.",
+    ):
+        page = await teacher.get("/register")
+        found = await teacher.send(page.form, {"personal_identity_code": spelling})
+        assert found.status == 200, (spelling, found.text)
+    child = pupil()
+    page = await teacher.send((await checked(teacher, child)).form)
+    email = child.form.related_person.email
+    otherwise = {
+        "address.postcode": " 00 100 ",
+        "related_person.phone": "+358 (0)40-123 45.67",
+        "related_person.email": f" {email.replace('@', '@').upper()} ",
+        "first_names": f"  {child.form.first_names} ",
+        "temporary": "yes",
+        "expected_end_date": f"1 9 {helsinki_day(now()).year + 1}",
+    }
+    answers = await teacher.send(page.form, typed(child) | otherwise, ("act", "check"))
+    assert (answers.status, "Check the answers" in answers.text) == (200, True), answers.text
 
 
 async def test_each_group_of_the_answers_leads_back_to_its_place_in_the_form(teacher: Visitor) -> None:
@@ -194,6 +232,43 @@ async def test_of_two_units_what_was_typed_comes_back_for_the_one_it_was_typed_f
     back = await stranger.send(asked.form, {"email": email.upper(), "password": PASSWORD})
     saved = await stranger.send(back.form)
     assert saved.path.startswith(f"/{school.name}/registrations/")
+
+
+async def test_in_two_tabs_each_form_is_of_the_unit_that_it_was_opened_for(
+    stack: Stack, api: Api, stranger: Visitor
+) -> None:
+    library, school = await create(api), await create(api, UNIT_KIND_SCHOOL, "Uusi koulu")
+    async with ApiClient(f"{HOST}:{stack.ports.gateway}", ca=stack.ca) as somebody:
+        email = await join(stack, somebody, api.staff, library.name)
+        await invite(api.staff, school.name, email)
+        await accept(somebody, await token_mailed_to(stack, email, 2), name="", password="")
+    chosen = await stranger.log_in(email, PASSWORD)
+    await stranger.send(chosen.form, {"unit": school.name})
+    answers = await filled(stranger, pupil())
+    beside = await stranger.get("/unit")
+    await stranger.send(beside.form, {"unit": library.name})
+    saved = await stranger.send(answers.form, button=("act", "save"))
+    assert saved.path.startswith(f"/{school.name}/registrations/")
+    assert "Uusi koulu" in saved.text
+    await remove(api.staff, await named(api.staff, school.name, email))
+    again = await stranger.log_in(email, PASSWORD)
+    assert (again.path, "Uusi koulu" in again.text) == ("/home", False)
+    refused = await stranger.send(answers.form, button=("act", "save"))
+    assert (refused.status, refused.title) == (403, "This page is not for your account – Liity")
+
+
+async def test_a_form_of_who_was_logged_in_before_does_nothing(
+    teacher: Visitor, registrar: Visitor, accounts: dict[str, DemoAccount]
+) -> None:
+    person = pupil()
+    answers = await filled(teacher, person)
+    await teacher.send((await teacher.get("/home")).form_to("/log-out"))
+    other = accounts["registrar"]
+    await teacher.log_in(other.email, other.password)
+    refused = await teacher.send(answers.form, button=("act", "save"))
+    assert (refused.status, refused.title) == (403, "Somebody else has logged in – Liity")
+    assert person.form.last_name not in refused.html
+    assert "The person is not registered" in (await checked(registrar, person)).text
 
 
 async def test_at_a_shared_desk_nobody_gets_what_another_has_typed(
