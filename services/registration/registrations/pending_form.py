@@ -27,6 +27,7 @@ from services.registration.registrations.guardian_addresses import doubts_of_edi
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import NOT_BEGUN
+from services.runtime.text.email_addresses import fold
 
 GET = select(
     registrations.c.form,
@@ -99,8 +100,8 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     if withheld is not None:
         await protection.keep(connection, row["person_id"], withheld)
     # Whether a corrected address works is not known yet.
-    is_corrected = (
-        not shown.HasField("other_guardian") and shown.related_person.email != before.related_person.email
+    is_corrected = not shown.HasField("other_guardian") and fold(shown.related_person.email) != fold(
+        before.related_person.email
     )
     change = {
         "new_form": to_json(shown),

@@ -42,7 +42,14 @@ from services.registration.customers import begin as customer_begin
 from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message, told_account
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import consent_errors, from_json
-from services.registration.registrations import decisions, guardians, listing, pending_form, queries
+from services.registration.registrations import (
+    decisions,
+    guardian_addresses,
+    guardians,
+    listing,
+    pending_form,
+    queries,
+)
 from services.registration.registrations.consent_wording import current_wording
 from services.registration.registrations.create import Saving
 from services.registration.registrations.duplicates import possible_duplicates_of
@@ -56,7 +63,6 @@ from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_
 from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN, UNFINISHED
-from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
 
@@ -202,11 +208,10 @@ class RegistrationServicer(RegistrationServiceServicer):
         details.wrong_recipient = row["wrong_recipient"]
         if row["waits_for_consent"]:
             address = asked_for_consent[guardian].email if guardian in asked_for_consent else ""
-            siblings = await row_of(
-                self._autocommit, queries.GET_SIBLINGS, {"id": request.registration_id, "address": address}
-            )
-            if siblings is not None:
-                details.request_number, details.request_count = siblings["number"], siblings["count"]
+            async with self._autocommit.connect() as connection:
+                details.request_number, details.request_count = await guardian_addresses.place_among_requests(
+                    connection, request.registration_id, address
+                )
         return pb.GetMailingDetailsResponse(mailing_details=details)
 
     @override
@@ -512,10 +517,9 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: pb.ListSameGuardianRequest, _context: object
     ) -> pb.ListSameGuardianResponse:
         """Lists a unit's customers and waiting registrations whose guardian has an address."""
-        asked = {"unit": request.unit_id, "address": email_addresses.normal(request.email)}
         async with self._autocommit.connect() as connection:
-            rows = (await connection.execute(queries.SAME_GUARDIAN, asked)).mappings().all()
-        return pb.ListSameGuardianResponse(others=[pb.SameGuardian(**row) for row in rows])
+            others = await guardian_addresses.same_guardian(connection, request.unit_id, request.email)
+        return pb.ListSameGuardianResponse(others=others)
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, queries.GET, {"id": registration_id})

@@ -35,6 +35,10 @@ _NAMED = re.compile(r"[^<>@]*<([^<>@\s]+@[^<>@\s]+)>[\s;,.]*")
 
 _SHORTEST_TOP_LEVEL = 2
 
+_GMAIL = "gmail.com"
+_OF_GMAIL = frozenset({_GMAIL, "googlemail.com"})
+"""Domains of one provider, whose mailboxes have no dots."""
+
 
 class InvalidAddressError(ValueError):
     """The text is no e-mail address; `reason` is INVALID_EMAIL or EMAIL_SIGN."""
@@ -67,7 +71,7 @@ def parse(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """The form in which addresses are compared: two with one form are one mailbox.
+    """The form in which addresses are compared that mail goes to, or that an account has.
 
     A text that is no address is folded like any text. NUL is replaced: PostgreSQL cannot store it.
     """
@@ -80,9 +84,15 @@ def fold(text: str) -> str:
 
 
 def mailbox(text: str) -> str:
-    """The form in which mailboxes are compared: as `fold`, without a tag (`saana+aiti@` is `saana@`)."""
+    """The form in which it is told who reads the mail: two addresses with one form are one person's.
+
+    As `fold`, without a tag (`saana+aiti@` is `saana@`), and without what Gmail does not look at.
+    """
     local, at, domain = fold(text).rpartition("@")
-    return f"{local.partition('+')[0] or local}{at}{domain}"
+    local = local.partition("+")[0] or local
+    if domain in _OF_GMAIL:
+        local, domain = local.replace(".", ""), _GMAIL
+    return f"{local}{at}{domain}"
 
 
 def normal(text: str) -> str:
