@@ -148,13 +148,24 @@ class ReadList:
     heading_errors: list[HeadingError]
     heading_row: int
     rows: list[ReadRow]
-    """Parsed only if every heading is right."""
+    """Beside a wrong heading, what is known of the other columns."""
     notices: list[Notice] = field(default_factory=list)
     """Of the file as a whole."""
     table: Table = field(default_factory=Table)
     """What it was read from."""
     places: Mapping[str, int] = field(default_factory=dict)
     """The places of the columns, from 0, by field."""
+
+    def told(self, errors: Sequence[FieldViolation]) -> Sequence[FieldViolation]:
+        """Those of a row's errors that do not come of a wrong heading."""
+        if not self.heading_errors:
+            return errors
+        return [
+            error
+            for error in errors
+            if not error.field
+            or (error.field in self.headings and (error.reason != REASON_REQUIRED or error.field in REQUIRED))
+        ]
 
 
 def read_class_list(content: bytes) -> ReadList:
@@ -171,6 +182,8 @@ def read_class_list(content: bytes) -> ReadList:
         None if place in table.hidden_columns else field_of(each) for place, each in enumerate(headings)
     ]
     errors = _heading_errors(headings, fields, table)
+    # Of a column that stands twice the first one is read.
+    fields = [None if each in fields[:place] else each for place, each in enumerate(fields)]
     read = ReadList(
         headings={named: heading for named, heading in zip(fields, headings, strict=True) if named},
         heading_errors=errors,
@@ -180,7 +193,7 @@ def read_class_list(content: bytes) -> ReadList:
         table=table,
         places={named: place for place, named in enumerate(fields) if named},
     )
-    if not errors:
+    if not table.other_lists:
         named = [each or "" for each in fields]
         # Most cells of a list are repeated: a town, a language, a yes.
         understand = cache(read_cell)
@@ -308,12 +321,16 @@ def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) 
         elif cell or Mark.MERGED in mark:
             _add(read, path, understand(path, cell, mark, abroad=abroad))
     wrong = {error.field for error in read.errors}
-    if not (read.code or read.has_no_code or wrong & {CODE, BIRTH_DATE}):
+    if CODE in fields and not (read.code or read.has_no_code or wrong & {CODE, BIRTH_DATE}):
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
     if read.has_no_code and not read.missing.reason:
         read.missing.reason = MISSING_CODE_REASON_NOT_KNOWN
     first, last = (is_no_name(name) for name in (read.form.first_names, read.form.last_name))
-    if first != last and not wrong & {_FIRST_NAMES, _LAST_NAME}:
+    if (
+        first != last
+        and {_FIRST_NAMES, _LAST_NAME}.issubset(fields)
+        and not wrong & {_FIRST_NAMES, _LAST_NAME}
+    ):
         # One name is enough, but seldom all.
         missing = _FIRST_NAMES if first else _LAST_NAME
         read.notices.append(Notice(read.number, missing, REASON_ONE_NAME_ALONE))

@@ -13,7 +13,7 @@ from liity.v1.reason_pb2 import (
     REASON_TOO_MANY_ROWS,
 )
 from services.gateway.class_lists.headings import MOST_TITLES, most_known
-from services.gateway.class_lists.signs import strangeness
+from services.gateway.class_lists.signs import strangeness, strangeness_of_old
 from services.gateway.class_lists.tables import MOST_KEPT, MOST_LOOKED_AT, Row, Table, refused
 from services.runtime.class_list_limits import MOST_BYTES
 
@@ -82,7 +82,7 @@ def _decoded(content: bytes) -> str:
     except UnicodeDecodeError:
         raise refused(REASON_CLASS_LIST_OLD_LETTERS) from None
     # Old encodings have the same bytes for other letters: the reading with the fewest strange words is right.
-    if strangeness(windows) > min(strangeness(content.decode(old)) for old in _OLD_ENCODINGS):
+    if strangeness(windows) > min(strangeness_of_old(content.decode(old)) for old in _OLD_ENCODINGS):
         raise refused(REASON_CLASS_LIST_OLD_LETTERS)
     return windows
 
