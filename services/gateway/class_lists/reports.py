@@ -71,7 +71,7 @@ def report_of(read: ReadList, checked: Checked, language: Language.ValueType) ->
                     column=_heading(field, read.headings, language),
                     field=field,
                     reason=reason,
-                    message=_message(reason, added(row, field, reason), language),
+                    message=message_of(reason, added(row, field, reason), language),
                 )
                 for row, field, reason in errors[:_MOST_ERRORS]
             ),
@@ -91,7 +91,7 @@ def _of_headings(read: ReadList, language: Language.ValueType) -> list[ClassList
             column=error.heading or heading_of(error.field, language),
             field=error.field,
             reason=error.reason,
-            message=_message(error.reason, error.where, language),
+            message=message_of(error.reason, error.where, language),
         )
         for error in read.heading_errors
     ]
@@ -104,13 +104,13 @@ def _notices(read: ReadList, notices: Sequence[Notice], language: Language.Value
             column=_heading(notice.field, read.headings, language),
             field=notice.field,
             reason=notice.reason,
-            message=_message(notice.reason, notice.where, language, notice.read_as),
+            message=message_of(notice.reason, notice.where, language, notice.read_as),
         )
         for notice in notices[:_MOST_NOTICES]
     ]
 
 
-def _message(reason: Reason.ValueType, where: str, language: Language.ValueType, read_as: str = "") -> str:
+def message_of(reason: Reason.ValueType, where: str, language: Language.ValueType, read_as: str = "") -> str:
     """The reason's text, with what is added to it, and what a mended cell is read as."""
     text = reason_text(reason, language)
     if where:

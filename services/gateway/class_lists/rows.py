@@ -1,7 +1,7 @@
 """Parses a class list's table into forms, one for each row, with parsing errors."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -24,9 +24,11 @@ from liity.v1.reason_pb2 import (
     REASON_MISSING_COLUMN,
     REASON_NOT_A_PERSON,
     REASON_ONE_NAME_ALONE,
+    REASON_PERHAPS_STRUCK_THROUGH,
     REASON_REQUIRED,
     REASON_ROW_ABOVE_HEADINGS,
     REASON_ROW_WITHOUT_DATA,
+    REASON_ROWS_HIDDEN_BY_DEFAULT,
     REASON_ROWS_NOT_READ,
     REASON_SEVERAL_LISTS,
     REASON_SHEETS_NOT_READ,
@@ -247,6 +249,9 @@ def _notices(table: Table, above: Sequence[Row]) -> list[Notice]:
     notices = []
     if table.other_sheets:
         notices.append(Notice(0, "", REASON_SHEETS_NOT_READ, ", ".join(table.other_sheets)))
+    hidden = table.rows_hidden_by_default
+    if hidden:
+        notices.append(Notice(hidden[0], "", REASON_ROWS_HIDDEN_BY_DEFAULT, ranges(hidden)))
     if above:
         numbers = [row.number for row in above]
         notices.append(Notice(numbers[0], "", REASON_ROWS_NOT_READ, ranges(numbers)))
@@ -311,9 +316,7 @@ def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) 
         return ReadRow(row.number, errors=[fault], spoilt=True)
     read = ReadRow(row.number)
     cells = {path: (cell, row.mark(place)) for place, (path, cell) in enumerate(_padded(row, fields)) if path}
-    if any(row.cells[len(fields) :]):
-        # If one cell is in the wrong column, all may be.
-        read.errors.append(FieldViolation("", REASON_CELL_WITHOUT_HEADING))
+    read.errors += _doubts_of_row(row, len(fields))
     abroad = cells.get(COUNTRY, ("", PLAIN))[0].upper() not in {"", "FI"}
     for path, (cell, mark) in cells.items():
         if is_of_example(path, cell):
@@ -358,6 +361,15 @@ def _fault_of_row(row: Row, fields: list[str]) -> FieldViolation | None:
     if repeats_headings(row) or (not is_named and is_short_or_total):
         return FieldViolation("", REASON_NOT_A_PERSON)
     return None
+
+
+def _doubts_of_row(row: Row, columns: int) -> Iterator[FieldViolation]:
+    """What is perhaps wrong with a row as a whole, beside the errors of its cells."""
+    if any(Mark.PERHAPS_STRUCK in mark for mark in row.marks.values()):
+        yield FieldViolation("", REASON_PERHAPS_STRUCK_THROUGH)
+    if any(row.cells[columns:]):
+        # If one cell is in the wrong column, all may be.
+        yield FieldViolation("", REASON_CELL_WITHOUT_HEADING)
 
 
 def _add(read: ReadRow, path: str, found: ReadCell) -> None:

@@ -72,6 +72,9 @@ def _decoded(content: bytes) -> str:
             return content.decode(wide)
         except UnicodeDecodeError:
             raise refused(REASON_CLASS_LIST_UNREADABLE) from None
+    if b"\x00" in content:
+        # No text has it.
+        raise refused(REASON_CLASS_LIST_UNREADABLE)
     text = content.decode("utf-8-sig", "surrogateescape")
     wrong = sum("\udc80" <= sign <= "\udcff" for sign in text)
     right = sum(sign > "\x7f" for sign in text) - wrong
@@ -93,7 +96,7 @@ def _wide_encoding(content: bytes) -> str:
         return "utf-16"
     # Headings are of letters whose one byte is zero.
     even, odd = (content[first:200:2].count(0) for first in (0, 1))
-    if max(even, odd) * 4 < len(content[:200]):
+    if max(even, odd) * 4 < len(content[:200]) or min(even, odd):
         return ""
     return "utf-16-be" if even > odd else "utf-16-le"
 

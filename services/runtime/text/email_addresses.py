@@ -103,6 +103,13 @@ def normal(text: str) -> str:
         return text
 
 
+def mended(text: str) -> str:
+    """The address without what a copy brought along; the text itself if only the spelling differs."""
+    meant = normal(text)
+    is_spelling = meant.casefold() == text.casefold() or "xn--" in text.casefold()
+    return text if is_spelling else meant
+
+
 def _unwrapped(text: str) -> str:
     named = _NAMED.fullmatch(text.strip())
     bare = _AFTER.sub("", _BEFORE.sub("", named[1] if named else text))
