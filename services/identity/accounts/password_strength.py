@@ -100,7 +100,7 @@ def _guesses(text: str, words: Sequence[str]) -> float:
     between = {sign for sign in judged if not sign.isalnum() and not sign.isspace()}
     pieces = [piece for piece in re.split(r"[^\w\s]|_", judged) if piece.strip()]
     of_pieces = math.prod(_guesses_of(piece, words) for piece in pieces) * math.factorial(len(pieces))
-    return min(_guesses_of(judged, words), of_pieces * _SEPARATORS ** len(between))
+    return min(_guesses_of(judged, words), of_pieces * float(_SEPARATORS ** len(between)))
 
 
 def _guesses_of(text: str, words: Sequence[str]) -> float:

@@ -18,7 +18,7 @@ from liity.v1.reason_pb2 import (
 from services.registration.audit.entries import use_row
 from services.registration.customers import protection
 from services.registration.db.mapping import to_message
-from services.registration.db.models import registrations, units
+from services.registration.db.models import registrations
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise, to_json
 from services.registration.forms.withholding import withhold
@@ -36,7 +36,6 @@ GET = select(
     registrations.c.both_guardians_needed,
 ).where(registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(NOT_BEGUN))
 
-_UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
 _UPDATE = (
     update(registrations)
     .where(registrations.c.registration_id == bindparam("id"))
@@ -77,7 +76,7 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         after,
         request.update_mask,
         birth_date=row["birth_date"],
-        unit_kind=(await connection.execute(_UNIT_KIND, {"unit": row["unit_id"]})).scalar_one(),
+        unit_kind=(await connection.execute(queries.UNIT_KIND, {"unit": row["unit_id"]})).scalar_one(),
         today=today,
     )
     if not errors and not request.guardian_email_confirmed:

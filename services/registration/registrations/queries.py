@@ -287,6 +287,20 @@ OWN_CUSTOMERS = (
 )
 """The active customers of a unit among some persons."""
 
+UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
+
+OWN_REGISTRATIONS = (
+    select(registrations.c.registration_id)
+    .where(
+        registrations.c.person_id == func.any(bindparam("persons", type_=ARRAY(String))),
+        registrations.c.person_id.is_not(None),
+        registrations.c.unit_id == bindparam("unit"),
+        registrations.c.stage.in_(NOT_BEGUN),
+    )
+    .order_by(registrations.c.registration_id)
+)
+"""The registrations of a unit that wait, among some persons."""
+
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
 GET = select(*COLUMNS).where(_BY_ID)
