@@ -106,7 +106,8 @@ def normal(text: str) -> str:
 def mended(text: str) -> str:
     """The address without what a copy brought along; the text itself if only the spelling differs."""
     meant = normal(text)
-    is_spelling = meant.casefold() == text.casefold() or "xn--" in text.casefold()
+    # Not `casefold`: a ligature is a sign of its own.
+    is_spelling = meant.lower() == text.lower() or "xn--" in text.lower()
     return text if is_spelling else meant
 
 

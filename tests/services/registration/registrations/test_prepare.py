@@ -210,5 +210,8 @@ async def test_who_would_be_a_hundred_years_old_is_no_pupil_and_has_no_guardian(
             service.prepare(unit_id, form, birth_date=None, missing_personal_identity_code=missing)
         )
         assert told == {"missing_personal_identity_code.birth_date": wrong}
-    # A library's customer may be as old.
+    # A library's customer may be as old, but not older than anybody in Finland has become.
     assert await service.prepare(unit.unit_id, adult_form(), birth_date=born) is None
+    for year in (1897, 1898, 1899):
+        of_today = service.prepare(unit.unit_id, adult_form(), birth_date=Date(year=year, month=1, day=1))
+        assert await violations(of_today) == {"personal_identity_code": wrong}
