@@ -162,11 +162,14 @@ class ReadList:
         """Those of a row's errors that do not come of a wrong heading."""
         if not self.heading_errors:
             return errors
+        # One name is enough: without the column of the other, nobody knows whether it is there.
+        names = {_FIRST_NAMES, _LAST_NAME}
+        certain = {*REQUIRED} if names <= self.headings.keys() else {*REQUIRED} - names
         return [
             error
             for error in errors
             if not error.field
-            or (error.field in self.headings and (error.reason != REASON_REQUIRED or error.field in REQUIRED))
+            or (error.field in self.headings and (error.reason != REASON_REQUIRED or error.field in certain))
         ]
 
 
