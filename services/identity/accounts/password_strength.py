@@ -17,7 +17,7 @@ from zxcvbn import zxcvbn
 MIN_LENGTH = 12
 """Characters of the shortest password accepted."""
 
-_MIN_GUESSES = 1e10
+_MIN_GUESSES = 2e10
 """Guesses below which a password is too easy: years at the pace that the log-in's limits leave."""
 
 _JUDGED = 72
@@ -94,13 +94,15 @@ def _guesses(text: str, words: Sequence[str]) -> float:
     """How many guesses find the text: as a whole, or word by word.
 
     A sign between words is hardly a part: a guesser tries the same one everywhere. Spaces are left alone, as
-    they stand in sentences.
+    they stand in sentences, and so are different signs, as in what a program has made.
     """
     judged = text[:_JUDGED]
-    between = {sign for sign in judged if not sign.isalnum() and not sign.isspace()}
+    whole = _guesses_of(judged, words)
+    if len({sign for sign in judged if not sign.isalnum() and not sign.isspace()}) != 1:
+        return whole
     pieces = [piece for piece in re.split(r"[^\w\s]|_", judged) if piece.strip()]
     of_pieces = math.prod(_guesses_of(piece, words) for piece in pieces) * math.factorial(len(pieces))
-    return min(_guesses_of(judged, words), of_pieces * float(_SEPARATORS ** len(between)))
+    return min(whole, of_pieces * _SEPARATORS)
 
 
 def _guesses_of(text: str, words: Sequence[str]) -> float:

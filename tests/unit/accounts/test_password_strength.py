@@ -105,6 +105,8 @@ OWN_WORDS = ("opettaja@koulu.example", "Aino Esimerkki", "liity-bcd2345f", "Esim
         "öäölkjhgfdsa",
         "åpoiuytrewq1",
         "<>zxcvbnm,.-",
+        "glassochsol1",
+        "sisu-sauna-salmiakki",
     ],
 )
 def test_what_is_guessed_early_is_weak(password: str) -> None:
@@ -144,6 +146,8 @@ def test_what_is_guessed_early_is_weak(password: str) -> None:
         "summer breeze lake",
         "tuuli vie lehdet pois",
         "hyvää syntymäpäivää kaikille",
+        "MIgSX,O(you!",
+        "IS-b:HAve+/c",
     ],
 )
 def test_what_is_hard_to_guess_is_strong_whatever_it_is_made_of(password: str) -> None:
