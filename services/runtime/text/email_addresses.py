@@ -33,6 +33,9 @@ _SCHEME = re.compile(r"^mailto:", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>@]*<([^<>@\s]+@[^<>@\s]+)>[\s;,.]*")
 """An address behind a name, as mail programs copy it (RFC 5322, name-addr)."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
+"""An address with nothing around it."""
+
 _SHORTEST_TOP_LEVEL = 2
 
 _GMAIL = "gmail.com"
@@ -105,6 +108,9 @@ def normal(text: str) -> str:
 
 def mended(text: str) -> str:
     """The address without what a copy brought along; the text itself if only the spelling differs."""
+    if _PLAIN.fullmatch(text):
+        # Most addresses are right, and reading one takes long.
+        return text
     meant = normal(text)
     # Not `casefold`: a ligature is a sign of its own.
     is_spelling = meant.lower() == text.lower() or "xn--" in text.lower()
