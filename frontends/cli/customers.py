@@ -95,6 +95,8 @@ def edit(
 
     edited = call(context.obj, change)
     render.show(edited.customer, as_json=as_json)
+    for notice in edited.notices:
+        typer.echo(f"{notice.field}: {notice.message}", err=True)
     offer(
         context.obj,
         edited.same_address,

@@ -39,6 +39,8 @@ LINES: Layouts = {
         "Known as": "{recognition}",
         "Customer": "{customer}",
         "Registration": "{registration}",
+        "Other sign": "{other_sign_customers}",
+        "Other sign, waits": "{other_sign_registrations}",
         "Can be done": "{available_actions}",
     },
     "ClassList": {
@@ -201,6 +203,7 @@ LINES: Layouts = {
         "*": "registration",
         "To do next": "{getting_started}",
         "Did you mean": "{address_suggestions}",
+        "Note": "{notices}",
     },
     "Registration": {
         "Name": "{name}",
@@ -225,7 +228,11 @@ LINES: Layouts = {
         "Made": "{create_time}",
         "Closed": "{close_time}",
     },
-    "UpdateRegistrationResponse": {"*": "registration", "Did you mean": "{address_suggestions}"},
+    "UpdateRegistrationResponse": {
+        "*": "registration",
+        "Did you mean": "{address_suggestions}",
+        "Note": "{notices}",
+    },
     "WorkItem": {
         "Name": "{name}",
         "Kind": "{kind}",
@@ -339,6 +346,7 @@ TEXTS: Mapping[str, str] = {
     "ExplainedWait": "{party}: {text}",
     "GettingStartedStep": "{text}",
     "AddressSuggestion": "{suggested}",
+    "FormNotice": "{field}: {message}",
     "Membership": "{unit_display_name}, as {role}\n{unit}",
     "MergedCustomer": "{name} ({unit_display_name}); differed in {differing|'nothing'}; "
     "can be undone until {undo_expire_time|'-'}",

@@ -12,6 +12,7 @@ from google.type.date_pb2 import Date
 from frontends.refusals import Refusal
 from frontends.web import words
 from frontends.web.language import N_
+from liity.v1.customer_form_pb2 import FormNotice
 
 NO_DATE = N_("Write the date as day, month and year, for example 31.12.2027.")
 
@@ -109,6 +110,10 @@ class Form:
             for each in self.fields
             if self.values.get(each.path, "").strip() != before.get(each.path, "")
         ]
+
+    def told(self, notices: Iterable[FormNotice]) -> list[tuple[str, str]]:
+        """The label and the text of what was mended, or is perhaps wrong; empty labels of other fields."""
+        return [(self.labels.get(each.field.removeprefix("form."), ""), each.message) for each in notices]
 
     def take_errors(self, refusal: Refusal, prefix: str = "") -> None:
         """Puts each violation at its field, and those of no field of this form on top."""

@@ -1,6 +1,7 @@
 """Pages: their addresses, who may enter, and what happens around each view."""
 
 import hashlib
+import json
 import re
 import secrets
 import time
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
+_TOLD = "told"
+_TOLD_LIFETIME = timedelta(minutes=1)
 _UNPROCESSABLE = 422
 _YEAR = 365 * 24 * 3600
 _DRAFT = "draft of an account"
@@ -181,6 +184,7 @@ class Visit:
             "here": self._here,
             "status": status,
             "wrong": self._is_refused,
+            "told": self._told(),
         }
         html = self.site.templates.render(template, self.language, given | values)
         return Response(html, status, media_type="text/html")
@@ -226,6 +230,21 @@ class Visit:
     def set_cookie(self, name: str, value: str, max_age: int) -> None:
         """Sets a cookie that only our server reads. Zero seconds delete it."""
         self._cookies[self.site.cookie(name)] = (value, max_age)
+
+    def tell(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Tells labels and texts on the page that comes next, once."""
+        if lines:
+            sealed = self.site.seal.seal(_TOLD, json.dumps(lines).encode(), _TOLD_LIFETIME)
+            self.set_cookie(_TOLD, sealed, int(_TOLD_LIFETIME.total_seconds()))
+
+    def _told(self) -> Sequence[tuple[str, str]]:
+        """What the act before has told."""
+        sealed = self.request.cookies.get(self.site.cookie(_TOLD), "")
+        told = self.site.seal.unseal(_TOLD, sealed) if sealed else None
+        if sealed and self.site.cookie(_TOLD) not in self._cookies:
+            self.set_cookie(_TOLD, "", 0)
+        lines: list[tuple[str, str]] = json.loads(told) if told is not None else []
+        return lines
 
     def open_session(self, session: WebSession) -> None:
         """Keeps a session in the browser."""

@@ -8,7 +8,11 @@ from datetime import date, timedelta
 import phonenumbers
 from google.type.date_pb2 import Date
 
-from liity.registration.v1.unit_service_pb2 import UNIT_KIND_SCHOOL, UnitKind
+from liity.registration.v1.unit_service_pb2 import (
+    UNIT_KIND_HIGHER_EDUCATION,
+    UNIT_KIND_SCHOOL,
+    UnitKind,
+)
 from liity.v1.customer_form_pb2 import (
     APPLICANT_CONTACT_PERSON,
     APPLICANT_GUARDIAN,
@@ -75,6 +79,9 @@ AGE_OF_MAJORITY = 18
 """From this age a guardian may not apply (R7)."""
 
 _CENTURY = 100
+_OLDEST_IN_FINLAND = 115
+"""Nobody in Finland has become older: of somebody alive it is a wrong century."""
+
 OLDEST_AGE = 130
 """A greater age is taken for a typing error."""
 
@@ -249,9 +256,16 @@ def form_violations(
 def century_is_doubtful(
     form: CustomerForm, *, birth_date: date, unit_kind: UnitKind.ValueType, today: date
 ) -> bool:
-    """Whether somebody is said to be a hundred years old who must be a child or a pupil (R45)."""
-    is_young = form.applicant == APPLICANT_GUARDIAN or unit_kind == UNIT_KIND_SCHOOL
-    return is_young and full_years(birth_date, today) >= _CENTURY
+    """Whether somebody is said to be older than they can be (R45), or a hundred years old at school.
+
+    One sign decides on the century of a code: `+` typed for `-` makes somebody of 28 years one of 128.
+    """
+    is_young = form.applicant == APPLICANT_GUARDIAN or unit_kind in _OF_THE_YOUNG
+    return full_years(birth_date, today) >= (_CENTURY if is_young else _OLDEST_IN_FINLAND)
+
+
+_OF_THE_YOUNG = frozenset({UNIT_KIND_SCHOOL, UNIT_KIND_HIGHER_EDUCATION})
+"""Units whose customers are pupils and students."""
 
 
 def consent_violations(consent: PaperConsent, today: date, prefix: str) -> Iterator[FieldViolation]:

@@ -21,6 +21,7 @@ from services.runtime.clock import deadline_after, now
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
+from services.runtime.text.email_addresses import fold
 from workflows.mail.customership_links import CustomershipLinks
 from workflows.mail.notifier import Mailing, key
 
@@ -151,7 +152,7 @@ class AddressActivities:
         details = await self._mailing.details(change.step)
         if details is None:
             return MailStepResult()
-        if change.email.before == details.related_person_email:
+        if fold(change.email.before) == fold(details.related_person_email):
             # The customer had no address of their own: the guardian's stays as it is.
             return MailStepResult()
         if not details.customer_email:

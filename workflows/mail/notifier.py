@@ -46,6 +46,7 @@ from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, Registr
 from services.runtime.guardians import OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, unavailable
 from services.runtime.rpc.peer import Peer
+from services.runtime.text.email_addresses import mailbox
 from workflows.mail.origin import sealed_origin
 
 _SMTP_TIMEOUT = 45.0
@@ -297,7 +298,7 @@ def _credentials(
         link_token=issued.link_token,
         expire_time=issued.expire_time,
         for_another=recipient != CREDENTIALS_RECIPIENT_CUSTOMER
-        or details.customer_email == details.related_person_email,
+        or mailbox(details.customer_email) == mailbox(details.related_person_email),
     )
 
 

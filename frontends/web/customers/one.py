@@ -10,7 +10,7 @@ from frontends.web.customers import staff
 from frontends.web.forms import Field, Form, Group, Kind, values_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
-from frontends.web.registrations.fields import NEW_CUSTOMER
+from frontends.web.registrations.fields import EDITABLE, NEW_CUSTOMER
 from liity.v1.customer_form_pb2 import CustomerForm, SameAddress
 from liity.v1.customer_service_pb2 import (
     Customer,
@@ -80,6 +80,7 @@ async def update(visit: Visit) -> Response:
         request.update_mask.paths.extend(paths)
         saved = await visit.call(visit.site.api.customers.UpdateCustomer, request)
         others.extend(saved.same_address)
+        visit.tell(Form(tuple(EDITABLE.values())).told(saved.notices))
         emails.append(form.related_person.email)
 
     unsaved = await editing.save(visit, customer.form, customer.etag, send)

@@ -9,7 +9,7 @@ from frontends.web import editing, guardian_address, same_address
 from frontends.web.forms import Form
 from frontends.web.language import N_
 from frontends.web.pages import Visit
-from frontends.web.registrations.fields import PAPER_CONSENT
+from frontends.web.registrations.fields import EDITABLE, PAPER_CONSENT
 from liity.v1.customer_form_pb2 import CustomerForm, SameAddress
 from liity.v1.registration_pb2 import (
     ACTION_EDIT,
@@ -123,6 +123,7 @@ async def update(visit: Visit) -> Response:
         request.update_mask.paths.extend(paths)
         saved = await visit.call(visit.site.api.registrations.UpdateRegistration, request)
         others.extend(saved.same_address)
+        visit.tell(Form(tuple(EDITABLE.values())).told(saved.notices))
         emails.append(form.related_person.email)
 
     unsaved = await editing.save(visit, found.form, found.etag, send)

@@ -47,7 +47,11 @@ async def save(visit: Visit) -> Response:
             (filled.labels[each.field.removeprefix("form.")], each.suggested)
             for each in saved.address_suggestions
         ]
-        return visit.render("registrations/answers.html", form=filled, code=_typed_code(visit), meant=meant)
+        notices = filled.told(saved.notices)
+        return visit.render(
+            "registrations/answers.html", form=filled, code=_typed_code(visit), meant=meant, notices=notices
+        )
+    visit.tell(filled.told(saved.notices))
     return visit.redirect(f"/{saved.registration.name}/saved")
 
 

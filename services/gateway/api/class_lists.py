@@ -129,10 +129,8 @@ class ClassListService(ClassListServiceServicer):
         """Reports the errors of a list."""
         unit_id, language = UNIT.parse_id(request.parent, "parent"), current_request().language
         read = await asyncio.to_thread(read_class_list, request.content)
-        if read.heading_errors:
-            return CheckClassListResponse(report=reports.report_of_headings(read, language))
-        checked = await self._check(unit_id, read.rows)
-        answer = CheckClassListResponse(report=reports.report_of_rows(read, checked, language))
+        checked = await self._check(unit_id, read)
+        answer = CheckClassListResponse(report=reports.report_of(read, checked, language))
         if request.annotate:
             file = await asyncio.to_thread(annotated, request.content, read, answer.report, language)
             answer.annotated_content, answer.annotated_file_name = file
@@ -151,16 +149,14 @@ class ClassListService(ClassListServiceServicer):
         if made_before is not None:
             return RegisterClassListResponse(class_list=_to_public(made_before))
         read = await asyncio.to_thread(read_class_list, request.content)
-        if read.heading_errors:
-            return RegisterClassListResponse(report=reports.report_of_headings(read, asked.language))
-        checked = await self._check(unit_id, read.rows, request.confirmed_address_rows)
-        report = reports.report_of_rows(read, checked, asked.language)
+        checked = await self._check(unit_id, read, request.confirmed_address_rows)
+        report = reports.report_of(read, checked, asked.language)
         if report.errors or report.persons or report.gone:
             # The report reveals persons who are known: that is a look-up (R36).
             await self._uses.record("class-list:check", asked, None, "OK")
         # An unclosed quotation mark swallows the rows after it: they are not even among the wrong ones.
         torn = any(row.torn for row in read.rows)
-        if torn or (checked.wrong and not request.skip_wrong_rows):
+        if torn or read.heading_errors or (checked.wrong and not request.skip_wrong_rows):
             return RegisterClassListResponse(report=report)
         registrar = Registrar(account_id=asked.caller.account_id, display_name=asked.caller.display_name)
         await self._transfer(class_list_id, unit_id, registrar, checked, request.transfer_rows)
@@ -233,9 +229,10 @@ class ClassListService(ClassListServiceServicer):
         return CancelClassListResponse(class_list=_to_public(stored))
 
     async def _check(
-        self, unit_id: str, rows: list[ReadRow], confirmed_address_rows: Sequence[int] = ()
+        self, unit_id: str, read: ReadList, confirmed_address_rows: Sequence[int] = ()
     ) -> Checked:
         """What is wrong with each row, who is known, and who is gone."""
+        rows = read.rows
         spoilt: dict[int, Sequence[FieldViolation]] = {row.number: row.errors for row in rows if row.spoilt}
         rows = [row for row in rows if not row.spoilt]
         with_code = [row for row in rows if not row.has_no_code]
@@ -247,7 +244,7 @@ class ClassListService(ClassListServiceServicer):
         check = registration_pb2.CheckClassListRequest(
             unit_id=unit_id,
             rows=[_row(row, persons[row.number]) for row in rows],
-            complete=not spoilt,
+            complete=not spoilt and not read.heading_errors,
             registrars_email=await self._own_address.read(),
             confirmed_address_rows=confirmed_address_rows,
         )
@@ -262,11 +259,13 @@ class ClassListService(ClassListServiceServicer):
             row.number: errors
             for row in rows
             if (
-                errors := _errors(
-                    row,
-                    persons[row.number],
-                    wrong_fields.get(row.number, ()),
-                    is_known=row.number in known,
+                errors := read.told(
+                    _errors(
+                        row,
+                        persons[row.number],
+                        wrong_fields.get(row.number, ()),
+                        is_known=row.number in known,
+                    )
                 )
             )
         }

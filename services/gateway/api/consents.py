@@ -50,6 +50,8 @@ from liity.v1.consent_service_pb2_grpc import ConsentServiceServicer
 from liity.v1.customer_form_pb2 import Language
 from liity.v1.customer_service_pb2 import END_REASON_CONSENT_WITHDRAWN
 from liity.v1.reason_pb2 import (
+    REASON_LINK_EXPIRED,
+    REASON_LINK_USED,
     REASON_LINK_VOID,
     REASON_NO_CONSENT_TO_WITHDRAW,
     REASON_NOT_WAITING_FOR_CONSENT,
@@ -66,12 +68,15 @@ from liity.v1.registration_pb2 import (
     GuardianAnswer,
 )
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
+from services.gateway.presentation.consent_outcomes import outcome_of
 from services.gateway.temporal.registrations import RegistrationWorkflows
 from services.gateway.temporal.removals import RemovalWorkflows
 from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import FieldViolation, Refusal, failed_precondition, invalid
 from services.runtime.rpc.peer import Peer
+
+_ENDED = frozenset({REASON_LINK_USED, REASON_LINK_VOID, REASON_LINK_EXPIRED})
 
 
 class ConsentService(ConsentServiceServicer):
@@ -99,7 +104,10 @@ class ConsentService(ConsentServiceServicer):
         context: grpc.ServicerContext,
     ) -> GetConsentStatusResponse:
         """Tells what became of the request."""
-        check = GetConsentLinkRequest(token=request.token)
+        return await self._status(request.token)
+
+    async def _status(self, token: str) -> GetConsentStatusResponse:
+        check = GetConsentLinkRequest(token=token)
         link = await self._identity.call(self._links.GetConsentLink, check)
         status = GetConsentStatusResponse(state=link.state, state_time=link.state_time)
         if link.state == CONSENT_REQUEST_STATE_ACCEPTED and link.subject:
@@ -315,8 +323,16 @@ class ConsentService(ConsentServiceServicer):
                 raise
 
     async def _check_link(self, token: str, request_id: str) -> CheckLinkResponse:
+        """A link that may answer. The refusal of one that may not tells what was answered, and when (R38)."""
         check = CheckLinkRequest(token=token, purpose=LINK_PURPOSE_CONSENT, request_id=request_id)
-        return await self._identity.call(self._links.CheckLink, check)
+        try:
+            return await self._identity.call(self._links.CheckLink, check)
+        except Refusal as refusal:
+            if refusal.reason not in _ENDED:
+                raise
+            status = await self._status(token)
+            told = outcome_of(status, current_request().language)
+            raise Refusal(refusal.code, refusal.reason, detail=status, told=told) from None
 
     async def _get_registration(self, registration_id: str) -> Registration:
         request = registration_pb2.GetRegistrationRequest(registration_id=registration_id)

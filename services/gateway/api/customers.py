@@ -76,6 +76,7 @@ from liity.workflows.v1.address_workflow_pb2 import ChangeAddressResponse
 from services.gateway.api.worklist import Claims
 from services.gateway.presentation.address_suggestions import address_suggestions
 from services.gateway.presentation.available_actions import customer_actions
+from services.gateway.presentation.form_notices import form_notices
 from services.gateway.presentation.transfer_wish import wish_for_transfer
 from services.gateway.resource_names import ALL_UNITS, CUSTOMER, MESSAGE, REGISTRATION, UNIT
 from services.gateway.temporal.customers import CustomerWorkflows
@@ -181,7 +182,11 @@ class CustomerService(CustomerServiceServicer):
         if updated.HasField("changed_meanwhile"):
             raise changed_meanwhile(ChangedMeanwhile(customer=customer, changed=updated.changed_meanwhile))
         same_address = await self._siblings.with_address_of(before, request.form, unit_id, customer_id)
-        return UpdateCustomerResponse(customer=customer, same_address=same_address)
+        return UpdateCustomerResponse(
+            customer=customer,
+            same_address=same_address,
+            notices=form_notices(request.form, current_request(), request.update_mask.paths),
+        )
 
     async def _form_with_guardian(self, update: registration_pb2.UpdateCustomerRequest) -> CustomerForm:
         """The form before an edit that may change the guardian's address; empty for others."""

@@ -86,6 +86,7 @@ from liity.v1.work_service_pb2 import (
 from liity.workflows.v1 import registration_workflow_pb2 as workflow_pb2
 from services.gateway.api.worklist import Claims
 from services.gateway.presentation.address_suggestions import address_suggestions
+from services.gateway.presentation.form_notices import form_notices
 from services.gateway.presentation.next_steps import getting_started
 from services.gateway.presentation.person_lookup import standing_of
 from services.gateway.resource_names import CUSTOMER, REGISTRATION, UNIT
@@ -159,12 +160,16 @@ class RegistrationService(RegistrationServiceServicer):
             person_id=found.person_id,
             unit_id=unit_id,
             other_sign_person_ids=found.other_sign_person_ids,
+            birth_date=found.birth_date,
         )
         known = await self._registration.call(self._registrations.LookUpPerson, look_up)
         for_staff = ROLE_CUSTOMER_SERVICE in current_request().caller.roles
         answer = standing_of(known, unit_id, for_staff=for_staff)
         answer.other_sign_customers.extend(
             CUSTOMER.format(unit_id, each) for each in known.other_sign_customer_ids
+        )
+        answer.other_sign_registrations.extend(
+            REGISTRATION.format(unit_id, each) for each in known.other_sign_registration_ids
         )
         return answer
 
@@ -176,11 +181,12 @@ class RegistrationService(RegistrationServiceServicer):
     ) -> RegisterCustomerResponse:
         """Saves a new customer (R11)."""
         stored = await self._saving.save(request)
-        meant = address_suggestions(request.form)
+        meant, notices = address_suggestions(request.form), form_notices(request.form, current_request())
         if request.validate_only:
-            return RegisterCustomerResponse(address_suggestions=meant)
+            return RegisterCustomerResponse(address_suggestions=meant, notices=notices)
         return RegisterCustomerResponse(
             address_suggestions=meant,
+            notices=notices,
             registration=to_public(stored),
             getting_started=self._getting_started(stored, request.form.credentials_recipient),
         )
@@ -245,6 +251,7 @@ class RegistrationService(RegistrationServiceServicer):
             same_address=await self._siblings.with_address_of(
                 before, request.form, registration.unit_id, registration.registration_id
             ),
+            notices=form_notices(request.form, current_request(), request.update_mask.paths),
         )
 
     @override

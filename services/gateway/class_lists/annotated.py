@@ -96,17 +96,17 @@ def _workbook(
     workbook = open_to_edit(content)
     sheet = workbook[read.table.sheet]
     _remove_marks(sheet)
-    if read.heading_errors:
-        _mark_headings(sheet, read, remarks)
-    else:
-        _mark_rows(sheet, read, heading, remarks, errors)
+    _mark_headings(sheet, read, remarks)
+    of_rows = {number: told for number, told in remarks.items() if number != read.heading_row}
+    if of_rows:
+        _mark_rows(sheet, read, heading, of_rows, errors)
     file = io.BytesIO()
     workbook.save(file)
     return file.getvalue()
 
 
 def _mark_headings(sheet: Any, read: ReadList, remarks: Mapping[int, list[ClassListError]]) -> None:  # noqa: ANN401
-    """Marks wrong headings. No row was checked, and the column of remarks would be a wrong heading, too."""
+    """Marks wrong headings."""
     for cell in sheet[read.heading_row]:
         shown = " ".join(str(cell.value or "").split())
         told = [each for each in remarks.get(read.heading_row, ()) if shown and each.column == shown]

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -31,6 +31,7 @@ from services.gateway.class_lists.signs import (
     without_invisible,
 )
 from services.gateway.class_lists.tables import PLAIN, Mark
+from services.runtime.text.email_addresses import mended
 from services.runtime.text.garbled import is_garbled
 from services.runtime.text.similar_domains import suggestion
 
@@ -95,8 +96,6 @@ _NOTHING = re.compile(r"[-–—−‐‑‒_.\s]+")
 
 _UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&]")
 
-_AROUND_EMAIL = " \t<>;,.\"'“”„‘’"
-
 
 class Noted(NamedTuple):
     """What was mended in a cell, or is perhaps wrong."""
@@ -140,9 +139,23 @@ def read_cell(path: str, cell: str, mark: Mark = PLAIN, *, abroad: bool = False)
     meant = suggestion(whole) if path.endswith(".email") else ""
     if meant:
         notes.append(Noted(REASON_ADDRESS_PERHAPS_MISTYPED, meant))
-    if path in _NAMES and (_UNLIKE_NAME.search(whole) or is_relation(whole)):
+    if path in _NAMES and _is_unlike_name(whole):
         notes.append(Noted(REASON_NAME_PERHAPS_WRONG))
     return ReadCell(whole, notes=notes)
+
+
+def noted_of_text(path: str, text: str) -> Iterator[Noted]:
+    """What is told of a text of a single form, where nothing but its e-mail addresses is mended."""
+    if path.endswith(".email"):
+        meant = mended(text)
+        if meant != text:
+            yield Noted(REASON_EXTRA_SIGNS_REMOVED, read_as=meant)
+    if path in _NAMES and _is_unlike_name(text):
+        yield Noted(REASON_NAME_PERHAPS_WRONG)
+
+
+def _is_unlike_name(text: str) -> bool:
+    return bool(_UNLIKE_NAME.search(text)) or is_relation(text)
 
 
 def _without_extra_signs(path: str, text: str) -> str:
@@ -156,13 +169,8 @@ def _without_extra_signs(path: str, text: str) -> str:
         if _APOSTROPHE.match(text)
         else text
     )
-    if path.endswith(".email"):
-        address = text.strip(_AROUND_EMAIL)
-        if address.lower().startswith("mailto:"):
-            address = address[len("mailto:") :].strip(_AROUND_EMAIL)
-        # Of several addresses, none is certain.
-        return address if address.count("@") == 1 and not re.search(r"\s", address) else text
-    return text
+    # Of several addresses, none is certain.
+    return mended(text) if path.endswith(".email") else text
 
 
 def _error(path: str, text: str, mark: Mark) -> Reason.ValueType | None:

@@ -7,11 +7,13 @@ import zipfile
 from liity.v1.reason_pb2 import (
     REASON_CLASS_LIST_ARCHIVE,
     REASON_CLASS_LIST_ENCRYPTED,
+    REASON_CLASS_LIST_MAIL,
     REASON_CLASS_LIST_NUMBERS,
     REASON_CLASS_LIST_OLD_EXCEL,
     REASON_CLASS_LIST_OPEN_DOCUMENT,
     REASON_CLASS_LIST_PDF,
     REASON_CLASS_LIST_PICTURE,
+    REASON_CLASS_LIST_SHORTCUT,
     REASON_CLASS_LIST_TEXT_DOCUMENT,
     REASON_CLASS_LIST_UNREADABLE,
     REASON_CLASS_LIST_WEB_PAGE,
@@ -25,12 +27,16 @@ _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _BEGINNINGS = (
     (b"%PDF-", REASON_CLASS_LIST_PDF),
     (b"{\\rtf", REASON_CLASS_LIST_TEXT_DOCUMENT),
+    (b"L\x00\x00\x00\x01\x14\x02\x00", REASON_CLASS_LIST_SHORTCUT),
+    (b"bplist", REASON_CLASS_LIST_SHORTCUT),
+    (b"book\x00\x00\x00\x00mark", REASON_CLASS_LIST_SHORTCUT),
     (b"\x89PNG", REASON_CLASS_LIST_PICTURE),
     (b"\xff\xd8\xff", REASON_CLASS_LIST_PICTURE),
     (b"GIF8", REASON_CLASS_LIST_PICTURE),
     (b"BM", REASON_CLASS_LIST_PICTURE),
     (b"II*\x00", REASON_CLASS_LIST_PICTURE),
     (b"MM\x00*", REASON_CLASS_LIST_PICTURE),
+    (b"PK\x05\x06", REASON_CLASS_LIST_ARCHIVE),
     (b"7z\xbc\xaf\x27\x1c", REASON_CLASS_LIST_ARCHIVE),
     (b"Rar!", REASON_CLASS_LIST_ARCHIVE),
     (b"\x1f\x8b", REASON_CLASS_LIST_ARCHIVE),
@@ -38,9 +44,27 @@ _BEGINNINGS = (
     (b"\x09\x08\x10\x00", REASON_CLASS_LIST_OLD_EXCEL),
 )
 
-_WEB_PAGE = re.compile(
-    rb"\s*(<!doctype\b|<html\b|<head\b|<body\b|<table\b|<meta\b|<\?xml\b|mime-version:)", re.IGNORECASE
+_BEFORE_MARKUP = re.compile(rb"(?:\s+|<!--.*?-->|<\?[^>]*>|<!doctype[^>]*>)*", re.IGNORECASE | re.DOTALL)
+"""What may stand before the first element of a web page or of XML."""
+
+_ELEMENTS = (
+    (rb"plist\b", REASON_CLASS_LIST_SHORTCUT),
+    (rb"svg\b", REASON_CLASS_LIST_PICTURE),
+    (rb"office:document\b", REASON_CLASS_LIST_OPEN_DOCUMENT),
+    (rb"w:wordDocument\b|pkg:package\b", REASON_CLASS_LIST_TEXT_DOCUMENT),
+    (rb"!|\?|[a-z]", REASON_CLASS_LIST_WEB_PAGE),
 )
+"""The first elements of files that are markup."""
+
+_SHORTCUT = re.compile(
+    rb"\[(?:InternetShortcut|Desktop Entry|\{[0-9A-F-]{36}\})|\{[^{}]*\"(?:doc_id|resource_id|url)\"\s*:",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(rb"([A-Za-z][A-Za-z0-9-]*):[^\r\n]*(?:\r?\n|\r)(?:[ \t][^\r\n]*(?:\r?\n|\r))*")
+_FEWEST_HEADERS = 3
+_OF_A_MAIL = frozenset((b"from", b"to", b"subject", b"date", b"received", b"return-path", b"message-id"))
+
+_OF_NUMBERS = re.compile(r"^Index|/Index\.zip$|\.iwa$|buildVersionHistory\.plist$")
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _LONGEST_SNIFFED = 4096
 
@@ -59,12 +83,40 @@ def is_workbook(content: bytes) -> bool:
         raise refused(_kind_of_compound(content))
     if content[4:8] == b"ftyp":
         raise refused(REASON_CLASS_LIST_PICTURE)
+    start = _as_ascii(content)
     for beginning, reason in _BEGINNINGS:
-        if content.startswith(beginning) and _is_binary(content, beginning):
+        is_there = content.startswith(beginning) or start.lstrip().startswith(beginning)
+        if is_there and _is_binary(content, beginning):
             raise refused(reason)
-    if _WEB_PAGE.match(_as_ascii(content)):
-        raise refused(REASON_CLASS_LIST_WEB_PAGE)
+    told = _kind_of_text(start)
+    if told is not None:
+        raise refused(told)
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        raise refused(REASON_CLASS_LIST_PICTURE)
     return False
+
+
+def _kind_of_text(start: bytes) -> Reason.ValueType | None:
+    """The reason why a text is no list; None if it may be one."""
+    if _SHORTCUT.match(start.lstrip()):
+        return REASON_CLASS_LIST_SHORTCUT
+    names, end = [], 0
+    while header := _HEADER.match(start, end):
+        names.append(header[1].lower())
+        end = header.end()
+    if len(_OF_A_MAIL.intersection(names)) >= _FEWEST_HEADERS and b"snapshot-content-location" not in names:
+        return REASON_CLASS_LIST_MAIL
+    if b"mime-version" in names:
+        # A page that a browser or Excel has saved as one file.
+        return REASON_CLASS_LIST_WEB_PAGE
+    found = _BEFORE_MARKUP.match(start)
+    before = found.end() if found else 0
+    if before and b"<" in start[:before] and before == len(start.rstrip()):
+        return REASON_CLASS_LIST_WEB_PAGE
+    if start[before : before + 1] != b"<":
+        return None
+    of_element = start[before + 1 :]
+    return next((reason for name, reason in _ELEMENTS if re.match(name, of_element, re.IGNORECASE)), None)
 
 
 def _kind_of_archive(content: bytes) -> Reason.ValueType | None:
@@ -82,7 +134,7 @@ def _kind_of_archive(content: bytes) -> Reason.ValueType | None:
         reason = REASON_CLASS_LIST_TEXT_DOCUMENT
     elif "xl/workbook.bin" in names:
         reason = REASON_CLASS_LIST_OLD_EXCEL
-    elif any(name.endswith(".iwa") or name.startswith("Index") for name in names):
+    elif any(map(_OF_NUMBERS.search, names)):
         reason = REASON_CLASS_LIST_NUMBERS
     elif "[Content_Types].xml" in names:
         reason = REASON_CLASS_LIST_TEXT_DOCUMENT if _is_presentation(names) else None
@@ -103,7 +155,10 @@ def _kind_of_compound(content: bytes) -> Reason.ValueType:
 
     if holds("EncryptedPackage") or holds("EncryptionInfo"):
         return REASON_CLASS_LIST_ENCRYPTED
-    return REASON_CLASS_LIST_TEXT_DOCUMENT if holds("WordDocument") else REASON_CLASS_LIST_OLD_EXCEL
+    if holds("__substg1.0_") or holds("__properties_version1.0"):
+        return REASON_CLASS_LIST_MAIL
+    is_text = holds("WordDocument") or holds("PowerPoint Document")
+    return REASON_CLASS_LIST_TEXT_DOCUMENT if is_text else REASON_CLASS_LIST_OLD_EXCEL
 
 
 def _is_binary(content: bytes, beginning: bytes) -> bool:

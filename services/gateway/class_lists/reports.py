@@ -44,25 +44,11 @@ _ADDED = {
 """What stands before what is added to a reason's text, where it is no rows or sheets."""
 
 
-def report_of_headings(read: ReadList, language: Language.ValueType) -> ClassListReport:
-    """A report of wrong headings; the rows were not checked."""
-    return ClassListReport(
-        errors=[
-            ClassListError(
-                row=read.heading_row,
-                column=error.heading or heading_of(error.field, language),
-                field=error.field,
-                reason=error.reason,
-                message=_message(error.reason, error.where, language),
-            )
-            for error in read.heading_errors
-        ],
-        notices=_notices(read, read.notices, language),
-    )
+def report_of(read: ReadList, checked: Checked, language: Language.ValueType) -> ClassListReport:
+    """A report of wrong headings and rows.
 
-
-def report_of_rows(read: ReadList, checked: Checked, language: Language.ValueType) -> ClassListReport:
-    """A report of wrong rows, of who is known already, and of who is gone."""
+    If all headings are right, also of who is known already, and of who is gone.
+    """
     wrong = checked.wrong
     errors = [(row, *violation) for row, violations in sorted(wrong.items()) for violation in violations]
     where = {row.number: row.where for row in read.rows}
@@ -78,20 +64,37 @@ def report_of_rows(read: ReadList, checked: Checked, language: Language.ValueTyp
         row_count=len(read.rows),
         wrong_row_count=len(wrong),
         errors=[
-            ClassListError(
-                row=row,
-                column=_heading(field, read.headings, language),
-                field=field,
-                reason=reason,
-                message=_message(reason, added(row, field, reason), language),
-            )
-            for row, field, reason in errors[:_MOST_ERRORS]
+            *_of_headings(read, language),
+            *(
+                ClassListError(
+                    row=row,
+                    column=_heading(field, read.headings, language),
+                    field=field,
+                    reason=reason,
+                    message=message_of(reason, added(row, field, reason), language),
+                )
+                for row, field, reason in errors[:_MOST_ERRORS]
+            ),
         ],
         omitted_error_count=max(len(errors) - _MOST_ERRORS, 0),
         notices=_notices(read, notices, language),
     )
-    checked.add_to(report)
+    if not read.heading_errors:
+        checked.add_to(report)
     return report
+
+
+def _of_headings(read: ReadList, language: Language.ValueType) -> list[ClassListError]:
+    return [
+        ClassListError(
+            row=read.heading_row,
+            column=error.heading or heading_of(error.field, language),
+            field=error.field,
+            reason=error.reason,
+            message=message_of(error.reason, error.where, language),
+        )
+        for error in read.heading_errors
+    ]
 
 
 def _notices(read: ReadList, notices: Sequence[Notice], language: Language.ValueType) -> list[ClassListError]:
@@ -101,13 +104,13 @@ def _notices(read: ReadList, notices: Sequence[Notice], language: Language.Value
             column=_heading(notice.field, read.headings, language),
             field=notice.field,
             reason=notice.reason,
-            message=_message(notice.reason, notice.where, language, notice.read_as),
+            message=message_of(notice.reason, notice.where, language, notice.read_as),
         )
         for notice in notices[:_MOST_NOTICES]
     ]
 
 
-def _message(reason: Reason.ValueType, where: str, language: Language.ValueType, read_as: str = "") -> str:
+def message_of(reason: Reason.ValueType, where: str, language: Language.ValueType, read_as: str = "") -> str:
     """The reason's text, with what is added to it, and what a mended cell is read as."""
     text = reason_text(reason, language)
     if where:

@@ -1,7 +1,7 @@
 """Parses a class list's table into forms, one for each row, with parsing errors."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -24,9 +24,11 @@ from liity.v1.reason_pb2 import (
     REASON_MISSING_COLUMN,
     REASON_NOT_A_PERSON,
     REASON_ONE_NAME_ALONE,
+    REASON_PERHAPS_STRUCK_THROUGH,
     REASON_REQUIRED,
     REASON_ROW_ABOVE_HEADINGS,
     REASON_ROW_WITHOUT_DATA,
+    REASON_ROWS_HIDDEN_BY_DEFAULT,
     REASON_ROWS_NOT_READ,
     REASON_SEVERAL_LISTS,
     REASON_SHEETS_NOT_READ,
@@ -148,13 +150,27 @@ class ReadList:
     heading_errors: list[HeadingError]
     heading_row: int
     rows: list[ReadRow]
-    """Parsed only if every heading is right."""
+    """Beside a wrong heading, what is known of the other columns."""
     notices: list[Notice] = field(default_factory=list)
     """Of the file as a whole."""
     table: Table = field(default_factory=Table)
     """What it was read from."""
     places: Mapping[str, int] = field(default_factory=dict)
     """The places of the columns, from 0, by field."""
+
+    def told(self, errors: Sequence[FieldViolation]) -> Sequence[FieldViolation]:
+        """Those of a row's errors that do not come of a wrong heading."""
+        if not self.heading_errors:
+            return errors
+        # One name is enough: without the column of the other, nobody knows whether it is there.
+        names = {_FIRST_NAMES, _LAST_NAME}
+        certain = {*REQUIRED} if names <= self.headings.keys() else {*REQUIRED} - names
+        return [
+            error
+            for error in errors
+            if not error.field
+            or (error.field in self.headings and (error.reason != REASON_REQUIRED or error.field in certain))
+        ]
 
 
 def read_class_list(content: bytes) -> ReadList:
@@ -171,6 +187,8 @@ def read_class_list(content: bytes) -> ReadList:
         None if place in table.hidden_columns else field_of(each) for place, each in enumerate(headings)
     ]
     errors = _heading_errors(headings, fields, table)
+    # Of a column that stands twice the first one is read.
+    fields = [None if each in fields[:place] else each for place, each in enumerate(fields)]
     read = ReadList(
         headings={named: heading for named, heading in zip(fields, headings, strict=True) if named},
         heading_errors=errors,
@@ -180,7 +198,7 @@ def read_class_list(content: bytes) -> ReadList:
         table=table,
         places={named: place for place, named in enumerate(fields) if named},
     )
-    if not errors:
+    if not table.other_lists:
         named = [each or "" for each in fields]
         # Most cells of a list are repeated: a town, a language, a yes.
         understand = cache(read_cell)
@@ -234,6 +252,9 @@ def _notices(table: Table, above: Sequence[Row]) -> list[Notice]:
     notices = []
     if table.other_sheets:
         notices.append(Notice(0, "", REASON_SHEETS_NOT_READ, ", ".join(table.other_sheets)))
+    hidden = table.rows_hidden_by_default
+    if hidden:
+        notices.append(Notice(hidden[0], "", REASON_ROWS_HIDDEN_BY_DEFAULT, ranges(hidden)))
     if above:
         numbers = [row.number for row in above]
         notices.append(Notice(numbers[0], "", REASON_ROWS_NOT_READ, ranges(numbers)))
@@ -298,9 +319,7 @@ def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) 
         return ReadRow(row.number, errors=[fault], spoilt=True)
     read = ReadRow(row.number)
     cells = {path: (cell, row.mark(place)) for place, (path, cell) in enumerate(_padded(row, fields)) if path}
-    if any(row.cells[len(fields) :]):
-        # If one cell is in the wrong column, all may be.
-        read.errors.append(FieldViolation("", REASON_CELL_WITHOUT_HEADING))
+    read.errors += _doubts_of_row(row, len(fields))
     abroad = cells.get(COUNTRY, ("", PLAIN))[0].upper() not in {"", "FI"}
     for path, (cell, mark) in cells.items():
         if is_of_example(path, cell):
@@ -308,12 +327,16 @@ def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) 
         elif cell or Mark.MERGED in mark:
             _add(read, path, understand(path, cell, mark, abroad=abroad))
     wrong = {error.field for error in read.errors}
-    if not (read.code or read.has_no_code or wrong & {CODE, BIRTH_DATE}):
+    if CODE in fields and not (read.code or read.has_no_code or wrong & {CODE, BIRTH_DATE}):
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
     if read.has_no_code and not read.missing.reason:
         read.missing.reason = MISSING_CODE_REASON_NOT_KNOWN
     first, last = (is_no_name(name) for name in (read.form.first_names, read.form.last_name))
-    if first != last and not wrong & {_FIRST_NAMES, _LAST_NAME}:
+    if (
+        first != last
+        and {_FIRST_NAMES, _LAST_NAME}.issubset(fields)
+        and not wrong & {_FIRST_NAMES, _LAST_NAME}
+    ):
         # One name is enough, but seldom all.
         missing = _FIRST_NAMES if first else _LAST_NAME
         read.notices.append(Notice(read.number, missing, REASON_ONE_NAME_ALONE))
@@ -341,6 +364,15 @@ def _fault_of_row(row: Row, fields: list[str]) -> FieldViolation | None:
     if repeats_headings(row) or (not is_named and is_short_or_total):
         return FieldViolation("", REASON_NOT_A_PERSON)
     return None
+
+
+def _doubts_of_row(row: Row, columns: int) -> Iterator[FieldViolation]:
+    """What is perhaps wrong with a row as a whole, beside the errors of its cells."""
+    if any(Mark.PERHAPS_STRUCK in mark for mark in row.marks.values()):
+        yield FieldViolation("", REASON_PERHAPS_STRUCK_THROUGH)
+    if any(row.cells[columns:]):
+        # If one cell is in the wrong column, all may be.
+        yield FieldViolation("", REASON_CELL_WITHOUT_HEADING)
 
 
 def _add(read: ReadRow, path: str, found: ReadCell) -> None:

@@ -9,9 +9,16 @@ from services.runtime.text import cleaning
 _COMMON = frozenset("äöåÄÖÅ")
 """The letters beyond ASCII that Finnish and Swedish use every day."""
 
-_RARE, _LOWER_AT_START, _ALONE = 0.1, 0.15, 0.5
+_RARE, _FOREIGN, _LOWER_AT_START, _ALONE, _BESIDE_WRONG = 0.1, 0.2, 0.25, 0.5, 0.5
 _STRANGE = 1.0
 """How strange a sign is. From `_STRANGE` on, it is not what somebody typed."""
+
+_BACK = frozenset("aouAOU")
+_FRONT_VOWELS = {"ä": _BACK, "Ä": _BACK, "ö": _BACK | {"e"}, "Ö": _BACK}
+"""With the vowels that stand beside none of them."""
+
+_CARONS = frozenset("šžŠŽ")
+_VOWELS = frozenset("aeiouyäöåAEIOUYÄÖÅ")
 
 _APOSTROPHES = frozenset("’‘´`'")
 _DASHES = frozenset("–—·")
@@ -42,6 +49,11 @@ class Cleaned(NamedTuple):
 def strangeness(text: str) -> float:
     """How much speaks against a reading of a text whose encoding is not known."""
     return sum(_strangeness_of(text, place) for place, sign in enumerate(text) if sign > "\x7f")
+
+
+def strangeness_of_old(text: str) -> float:
+    """How much speaks against a reading in an old encoding, which a list in Finland has for å, ä and ö."""
+    return strangeness(text) + _FOREIGN * sum(sign > "\x7f" and sign not in _COMMON for sign in text)
 
 
 def is_garbled_name(text: str) -> bool:
@@ -94,6 +106,11 @@ def _strangeness_of(text: str, place: int) -> float:
 
 
 def _strangeness_of_letter(sign: str, before: str, after: str) -> float:
+    if sign in _FRONT_VOWELS and not _FRONT_VOWELS[sign].isdisjoint((before, after)):
+        # No vowels that Finnish or Swedish has side by side.
+        return _BESIDE_WRONG
+    if sign in _CARONS and before.isalpha() and after.isalpha() and _VOWELS.isdisjoint((before, after)):
+        return _BESIDE_WRONG if sign.islower() else _STRANGE
     within = before.isalpha() and (before.islower() or after.islower())
     if sign.isupper() and within and sign not in _COMMON:
         return _STRANGE

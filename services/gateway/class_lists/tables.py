@@ -30,6 +30,8 @@ class Mark(Flag):
     """A formula that no program has computed."""
     STRUCK = auto()
     """At least a part of the text is struck through."""
+    PERHAPS_STRUCK = auto()
+    """A rule of the sheet may strike the text through."""
     MERGED = auto()
     """A cell without text of its own: it is merged with one that has."""
 
@@ -68,6 +70,8 @@ class Table:
     """The name of the sheet that was read; empty for a text file."""
     hidden_rows: list[int] = field(default_factory=list)
     """Numbers of hidden rows that hold something."""
+    rows_hidden_by_default: list[int] = field(default_factory=list)
+    """Numbers of rows that hold something and tell nothing else, in a sheet that hides rows by default."""
     hidden_columns: list[int] = field(default_factory=list)
     """Places from 0 of hidden columns that hold something in a visible row."""
     other_lists: list[str] = field(default_factory=list)

@@ -13,7 +13,7 @@ from liity.v1.reason_pb2 import (
     REASON_TOO_MANY_ROWS,
 )
 from services.gateway.class_lists.headings import MOST_TITLES, most_known
-from services.gateway.class_lists.signs import strangeness
+from services.gateway.class_lists.signs import strangeness, strangeness_of_old
 from services.gateway.class_lists.tables import MOST_KEPT, MOST_LOOKED_AT, Row, Table, refused
 from services.runtime.class_list_limits import MOST_BYTES
 
@@ -72,6 +72,9 @@ def _decoded(content: bytes) -> str:
             return content.decode(wide)
         except UnicodeDecodeError:
             raise refused(REASON_CLASS_LIST_UNREADABLE) from None
+    if b"\x00" in content:
+        # No text has it.
+        raise refused(REASON_CLASS_LIST_UNREADABLE)
     text = content.decode("utf-8-sig", "surrogateescape")
     wrong = sum("\udc80" <= sign <= "\udcff" for sign in text)
     right = sum(sign > "\x7f" for sign in text) - wrong
@@ -82,7 +85,7 @@ def _decoded(content: bytes) -> str:
     except UnicodeDecodeError:
         raise refused(REASON_CLASS_LIST_OLD_LETTERS) from None
     # Old encodings have the same bytes for other letters: the reading with the fewest strange words is right.
-    if strangeness(windows) > min(strangeness(content.decode(old)) for old in _OLD_ENCODINGS):
+    if strangeness(windows) > min(strangeness_of_old(content.decode(old)) for old in _OLD_ENCODINGS):
         raise refused(REASON_CLASS_LIST_OLD_LETTERS)
     return windows
 
@@ -93,7 +96,7 @@ def _wide_encoding(content: bytes) -> str:
         return "utf-16"
     # Headings are of letters whose one byte is zero.
     even, odd = (content[first:200:2].count(0) for first in (0, 1))
-    if max(even, odd) * 4 < len(content[:200]):
+    if max(even, odd) * 4 < len(content[:200]) or min(even, odd):
         return ""
     return "utf-16-be" if even > odd else "utf-16-le"
 

@@ -27,6 +27,13 @@ from liity.v1.reason_pb2 import (
     REASON_CLASS_LIST_UNREADABLE,
     REASON_TOO_MANY_ROWS,
 )
+from services.gateway.class_lists.conditional import (
+    Rule,
+    extended_rules_of,
+    is_extended,
+    mark_struck,
+    rules_of,
+)
 from services.gateway.class_lists.headings import is_list
 from services.gateway.class_lists.tables import MOST_KEPT, MOST_LOOKED_AT, PLAIN, Mark, Row, Table, refused
 from services.runtime.class_list_limits import MOST_BYTES
@@ -60,6 +67,8 @@ _STRICT = (
 
 _UNNEEDED = re.compile(r"docProps/|xl/(theme|media|drawings|charts|externalLinks|comments|printerSettings)")
 _MERGED_TAG = f"{{{SHEET_MAIN_NS}}}mergeCell"
+_FORMAT_TAG = f"{{{SHEET_MAIN_NS}}}sheetFormatPr"
+_CONDITIONAL_TAG = f"{{{SHEET_MAIN_NS}}}conditionalFormatting"
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 _loading = threading.Lock()
@@ -139,22 +148,51 @@ class _Parser(WorkSheetParser):
             timedelta_formats=workbook._timedelta_formats,
             rich_text=True,
         )
+        self._strikes = [
+            bool(style.font and style.font.strike) for style in workbook._differential_styles.styles
+        ]
+        self._hides_rows = self._flattens_rows = self._narrows_columns = False
+        self._told_columns: set[int] = set()
+        self.is_hidden_by_default = False
+        self.rules: list[Rule] = []
         self.hidden_columns: set[int] = set()
         self.merged: list[str] = []
 
     def parse(self) -> Generator[tuple[int, list[dict[str, Any]]], None, None]:
         """The number and the cells of each row. Other parts of a sheet, however broken, are passed over."""
         for _, element in iterparse(self.source):
-            if element.tag == COL_TAG and _is_hidden(element, "width"):
+            if element.tag == _FORMAT_TAG:
+                self._read_defaults(element)
+            elif element.tag == COL_TAG:
                 # Places from 0; the last columns may be hidden as a whole.
                 last = min(int(element.get("max", "0")), _MOST_COLUMNS)
-                self.hidden_columns.update(range(int(element.get("min", "1")) - 1, last))
+                places = range(int(element.get("min", "1")) - 1, last)
+                self._told_columns.update(places)
+                if _is_hidden(element, "width"):
+                    self.hidden_columns.update(places)
+            elif element.tag == _CONDITIONAL_TAG:
+                self.rules += rules_of(element, self._strikes_through)
+            elif is_extended(element):
+                self.rules += extended_rules_of(element)
             elif element.tag == _MERGED_TAG:
                 self.merged.append(element.get("ref", ""))
             elif element.tag == ROW_TAG:
-                self.is_hidden = _is_hidden(element, "ht")
+                tells = element.get("hidden") is not None or element.get("ht") is not None
+                self.is_hidden = _is_hidden(element, "ht") or (self._flattens_rows and not tells)
+                self.is_hidden_by_default = self._hides_rows and not tells
                 yield self.parse_row(element)
                 element.clear()
+        if self._narrows_columns:
+            self.hidden_columns.update(set(range(_MOST_COLUMNS)) - self._told_columns)
+
+    def _read_defaults(self, element: Element) -> None:
+        """What holds of rows and columns that tell nothing themselves."""
+        self._hides_rows = _is_true(element.get("zeroHeight"))
+        self._flattens_rows = _is_true(element.get("customHeight")) and _is_tiny(element, "defaultRowHeight")
+        self._narrows_columns = _is_tiny(element, "defaultColWidth")
+
+    def _strikes_through(self, style: int) -> bool:
+        return self._strikes[style : style + 1] == [True]
 
     def parse_cell(self, element: Element) -> dict[str, Any]:
         """The cell; of a formula without a value, and of a date beyond the calendar, an error."""
@@ -174,11 +212,18 @@ class _Parser(WorkSheetParser):
 
 def _is_hidden(element: Element, size: str) -> bool:
     """Whether a row or column is hidden, or too low or narrow to be seen."""
+    return _is_true(element.get("hidden")) or _is_tiny(element, size)
+
+
+def _is_true(value: str | None) -> bool:
+    return value in {"1", "true"}
+
+
+def _is_tiny(element: Element, size: str) -> bool:
     try:
-        is_tiny = float(element.get(size, "8")) < _SMALLEST_SEEN
+        return float(element.get(size, "8")) < _SMALLEST_SEEN
     except ValueError:
-        is_tiny = False
-    return element.get("hidden") in {"1", "true"} or is_tiny
+        return False
 
 
 def _read_sheet(workbook: Any, sheet: Any) -> Table:  # noqa: ANN401
@@ -199,6 +244,9 @@ def _read_sheet(workbook: Any, sheet: Any) -> Table:  # noqa: ANN401
                 table.hidden_rows.append(number)
             elif any(row.cells):
                 kept[number] = row
+                if parser.is_hidden_by_default:
+                    table.rows_hidden_by_default.append(number)
+    mark_struck(kept, parser.rules)
     _mark_merged(kept, parser.merged)
     table.rows = [kept[number] for number in sorted(kept)]
     used = {place for row in table.rows for place, cell in enumerate(row.cells) if cell}

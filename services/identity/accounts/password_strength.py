@@ -17,13 +17,22 @@ from zxcvbn import zxcvbn
 MIN_LENGTH = 12
 """Characters of the shortest password accepted."""
 
-_MIN_GUESSES = 1e10
+_MIN_GUESSES = 2e10
 """Guesses below which a password is too easy: years at the pace that the log-in's limits leave."""
 
 _JUDGED = 72
 """Characters that are judged: the work grows with the square of the length."""
 
 _SHORTEST_WORD = 3
+_SEPARATORS = 10
+"""Signs that stand between words."""
+
+_YEARS = range(2039, 1929, -1)
+"""Years that stand beside words; zxcvbn knows those up to 2019."""
+
+_COMMONEST = 100
+"""Words that a guesser tries before the years."""
+
 _CODE = re.compile(r"\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]", re.IGNORECASE)
 _BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and signs that show nothing."""
@@ -82,12 +91,27 @@ def _readings(seen: str) -> set[str]:
 
 
 def _guesses(text: str, words: Sequence[str]) -> float:
-    """How many guesses find the text.
+    """How many guesses find the text: as a whole, or word by word.
+
+    A sign between words is hardly a part: a guesser tries the same one everywhere. Spaces are left alone, as
+    they stand in sentences, and so are different signs, as in what a program has made.
+    """
+    judged = text[:_JUDGED]
+    whole = _guesses_of(judged, words)
+    if len({sign for sign in judged if not sign.isalnum() and not sign.isspace()}) != 1:
+        return whole
+    pieces = [piece for piece in re.split(r"[^\w\s]|_", judged) if piece.strip()]
+    of_pieces = math.prod(_guesses_of(piece, words) for piece in pieces) * math.factorial(len(pieces))
+    return min(whole, of_pieces * _SEPARATORS)
+
+
+def _guesses_of(text: str, words: Sequence[str]) -> float:
+    """How many guesses find a text.
 
     zxcvbn's own number grows by a factor of 10,000 with every part, though a word, a year and a sign are
     tried early: so the parts' numbers are multiplied besides, and the lower result counts.
     """
-    judged = zxcvbn(text[:_JUDGED], user_inputs=words, max_length=_JUDGED)
+    judged = zxcvbn(text, user_inputs=words, max_length=_JUDGED)
     parts = [float(part["guesses"]) for part in judged["sequence"]]
     return min(float(judged["guesses"]), math.prod(parts) * math.factorial(len(parts)))
 
@@ -109,7 +133,7 @@ def _parts(texts: Iterable[str]) -> list[str]:
 def _common_words() -> Sequence[str]:
     """Words common in passwords of Finland, the commonest first; zxcvbn knows the English ones."""
     listed = resources.files(__package__).joinpath("common_words.txt").read_text("utf-8").split()
-    return _parts(listed)
+    return _parts([*listed[:_COMMONEST], *map(str, _YEARS), *listed[_COMMONEST:]])
 
 
 def _plain(text: str) -> str:

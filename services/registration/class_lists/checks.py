@@ -31,6 +31,7 @@ from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, not_found
 from services.runtime.slices import one_by_one
 from services.runtime.text.cleaning import clean_line
+from services.runtime.text.email_addresses import mailbox
 
 
 async def check_rows(engine: AsyncEngine, request: CheckClassListRequest) -> CheckClassListResponse:
@@ -180,7 +181,7 @@ async def _doubts_of_guardians(
         known = await guardian_addresses.families(connection, request.unit_id, children.values())
     for form in children.values():
         for guardian in guardians_of(form).values():
-            known[guardian.email].add(form.last_name.casefold())
+            known[mailbox(guardian.email)].add(form.last_name.casefold())
     return {
         number: guardian_addresses.doubts(form, known, request.registrars_email)
         for number, form in children.items()

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import bindparam, case, exists, literal, select, update
+from sqlalchemy import String, bindparam, case, exists, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.v1.customer_service_pb2 import (
@@ -14,23 +14,25 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.reason_pb2 import REASON_LINK_INVALID, REASON_LINK_VOID
 from liity.v1.registration_pb2 import STAGE_WAITING_FOR_CONSENT
 from services.registration.audit.entries import use_row
+from services.registration.db.addresses import address_of, is_address
 from services.registration.db.models import customer_changes, customers, registrations
 from services.registration.registrations import guardians, queries
 from services.runtime.clock import now
 from services.runtime.rpc.errors import failed_precondition, not_found
 
 # Of everybody with the address: siblings often share one.
-_OF_CUSTOMER = (customers.c.email == bindparam("address"), customers.c.email != "")
+_ADDRESS = bindparam("address", type_=String)
+_OF_CUSTOMER = (is_address(customers.c.email, _ADDRESS), customers.c.email != "")
 _OF_GUARDIAN_ASKED = (
     # A literal: the planner needs it to use the partial index.
     registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
-    registrations.c.form["related_person"]["email"].astext == bindparam("address"),
+    is_address(address_of(registrations.c.form, "related_person"), _ADDRESS),
     ~queries.ASKS_OTHER_GUARDIAN,
 )
 
-_related_email = customers.c.profile["related_person"]["email"].astext
+_related_email = address_of(customers.c.profile, "related_person")
 _OF_RELATED = (
-    _related_email == bindparam("address"),
+    is_address(_related_email, _ADDRESS),
     # The query's condition is the partial index's.
     _related_email != customers.c.email,
 )

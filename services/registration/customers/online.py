@@ -1,6 +1,6 @@
 """Finds the online customers whom an order of a new password is about (R42)."""
 
-from sqlalchemy import ColumnElement, RowMapping, func, select
+from sqlalchemy import ColumnElement, RowMapping, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liity.registration.v1.customer_service_pb2 import (
@@ -16,6 +16,7 @@ from liity.v1.customer_form_pb2 import (
     CustomerForm,
 )
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_ACTIVE
+from services.registration.db.addresses import is_address
 from services.registration.db.models import customers, registrations, units
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
@@ -64,7 +65,7 @@ async def find(
 def _condition(request: FindOnlineCustomersRequest) -> ColumnElement[bool]:
     if request.person_id:
         return customers.c.person_id == request.person_id
-    return func.lower(customers.c.email) == email_addresses.fold(request.email).lower()
+    return is_address(customers.c.email, literal(email_addresses.fold(request.email)))
 
 
 def _to_message(row: RowMapping) -> OnlineCustomer:

@@ -40,6 +40,7 @@ class Base(DeclarativeBase):
     }
 
 
+_MAILBOX_OF = "replace(lower(split_part(split_part((form -> '{}') ->> 'email', '@', 1), '+', 1)), '.', '')"
 _BY_NAME = ("unit_id", "sort_key", "customer_id")
 
 
@@ -78,15 +79,27 @@ class Customer(Base):
         UniqueConstraint("customer_id", "unit_id"),
         # For possible duplicates: same name and birth date.
         Index("ix_customers_birth_date_sort_key", "birth_date", "sort_key", "state", "customer_id"),
-        # For everybody whose mail goes to an address that takes none.
+        # The previous release looks here for everybody whose mail goes to an address that takes none.
         Index("ix_customers_email", "email", postgresql_where=text("email <> ''")),
-        # For orders of a new password, which customers make by their address.
+        # For an address that takes no mail, or that somebody orders a new password with, in any case.
         Index("ix_customers_folded_email", text("lower(email)"), postgresql_where=text("email <> ''")),
+        # For others with the same guardian, however the address is written.
+        Index(
+            "ix_customers_mailbox",
+            text("replace(lower(split_part(split_part(email, '@', 1), '+', 1)), '.', '')"),
+            postgresql_where=text("email <> ''"),
+        ),
         Index("ix_customers_undeliverable", "customer_id", postgresql_where=text("email_state = 3")),
-        # For guardians and contact persons whose address takes no mail, where the customer has another.
+        # The previous release's, of the next one.
         Index(
             "ix_customers_related_email",
             text("((profile -> 'related_person') ->> 'email')"),
+            postgresql_where=text("((profile -> 'related_person') ->> 'email') <> email"),
+        ),
+        # For guardians and contact persons whose address takes no mail, where the customer has another.
+        Index(
+            "ix_customers_folded_related_email",
+            text("lower((profile -> 'related_person') ->> 'email')"),
             postgresql_where=text("((profile -> 'related_person') ->> 'email') <> email"),
         ),
         Index(
@@ -274,6 +287,17 @@ class Registration(Base):
             "ix_registrations_unfinished",
             "registration_id",
             postgresql_where=text("stage IN (2, 3, 4, 9, 10) AND NOT over AND (stage <> 3 OR kind = 1)"),
+        ),
+        # For the consent requests to one mailbox: those of siblings are numbered.
+        Index(
+            "ix_registrations_guardians_mailbox",
+            text(_MAILBOX_OF.format("related_person")),
+            postgresql_where=text("stage = 2"),
+        ),
+        Index(
+            "ix_registrations_other_guardians_mailbox",
+            text(_MAILBOX_OF.format("other_guardian")),
+            postgresql_where=text("stage = 2"),
         ),
         # CD borrowers, whose run only sends one mail: stage ACTIVE.
         Index(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf import json_format
-from sqlalchemy import RowMapping, bindparam, delete, exists, func, literal, or_, select, update
+from sqlalchemy import RowMapping, String, bindparam, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +20,7 @@ from liity.v1.registration_pb2 import (
     STAGE_WAITING_FOR_CONSENT,
     GuardianAnswer,
 )
+from services.registration.db.addresses import address_of, is_address
 from services.registration.db.models import guardians, registrations
 from services.registration.registrations import queries
 from services.registration.rules import (
@@ -29,6 +30,7 @@ from services.registration.rules import (
     same_name,
 )
 from services.runtime.guardians import FIRST_GUARDIAN, OTHER_GUARDIAN
+from services.runtime.text.email_addresses import fold
 
 _OF_REGISTRATION = guardians.c.registration_id == bindparam(
     "registration", type_=guardians.c.registration_id.type
@@ -96,18 +98,20 @@ _SHOW_FAILING = (
         wrong_recipient_since=select(_FAILING.c.wrong_recipient_since).scalar_subquery(),
     )
 )
-_FIRST_ADDRESS = registrations.c.form["related_person"]["email"].astext
-_OTHER_ADDRESS = registrations.c.form["other_guardian"]["email"].astext
+_AT_FIRST, _AT_OTHER = (
+    is_address(address_of(registrations.c.form, guardian), bindparam("address", type_=String))
+    for guardian in ("related_person", "other_guardian")
+)
 _AT_ADDRESS = (
     select(
         registrations.c.registration_id,
-        (bindparam("address") == _FIRST_ADDRESS).label("is_first"),
+        _AT_FIRST.label("is_first"),
     )
     .where(
         # A literal: the planner needs it to use the partial index.
         registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
         queries.ASKS_OTHER_GUARDIAN,
-        or_(bindparam("address") == _FIRST_ADDRESS, bindparam("address") == _OTHER_ADDRESS),
+        or_(_AT_FIRST, _AT_OTHER),
     )
     .order_by(registrations.c.registration_id)
     .with_for_update()
@@ -197,7 +201,11 @@ async def correct(
             row["undeliverable_since"],
             row["wrong_recipient_since"],
         )
-    moved = [number for number in was if number not in is_now or was[number].email != is_now[number].email]
+    moved = [
+        number
+        for number in was
+        if number not in is_now or fold(was[number].email) != fold(is_now[number].email)
+    ]
     others = [
         number for number in moved if number not in is_now or not same_name(was[number], is_now[number])
     ]

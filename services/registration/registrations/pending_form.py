@@ -18,7 +18,7 @@ from liity.v1.reason_pb2 import (
 from services.registration.audit.entries import use_row
 from services.registration.customers import protection
 from services.registration.db.mapping import to_message
-from services.registration.db.models import registrations, units
+from services.registration.db.models import registrations
 from services.registration.forms.edits import apply_mask, editing_errors
 from services.registration.forms.normalise import from_json, normalise, to_json
 from services.registration.forms.withholding import withhold
@@ -27,6 +27,7 @@ from services.registration.registrations.guardian_addresses import doubts_of_edi
 from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import NOT_BEGUN
+from services.runtime.text.email_addresses import fold
 
 GET = select(
     registrations.c.form,
@@ -35,7 +36,6 @@ GET = select(
     registrations.c.both_guardians_needed,
 ).where(registrations.c.registration_id == bindparam("id"), registrations.c.stage.in_(NOT_BEGUN))
 
-_UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
 _UPDATE = (
     update(registrations)
     .where(registrations.c.registration_id == bindparam("id"))
@@ -76,7 +76,7 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
         after,
         request.update_mask,
         birth_date=row["birth_date"],
-        unit_kind=(await connection.execute(_UNIT_KIND, {"unit": row["unit_id"]})).scalar_one(),
+        unit_kind=(await connection.execute(queries.UNIT_KIND, {"unit": row["unit_id"]})).scalar_one(),
         today=today,
     )
     if not errors and not request.guardian_email_confirmed:
@@ -99,8 +99,8 @@ async def correct(connection: AsyncConnection, request: UpdateFormRequest) -> Up
     if withheld is not None:
         await protection.keep(connection, row["person_id"], withheld)
     # Whether a corrected address works is not known yet.
-    is_corrected = (
-        not shown.HasField("other_guardian") and shown.related_person.email != before.related_person.email
+    is_corrected = not shown.HasField("other_guardian") and fold(shown.related_person.email) != fold(
+        before.related_person.email
     )
     change = {
         "new_form": to_json(shown),

@@ -26,7 +26,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -288,75 +287,19 @@ OWN_CUSTOMERS = (
 )
 """The active customers of a unit among some persons."""
 
+UNIT_KIND = select(units.c.kind).where(units.c.unit_id == bindparam("unit"))
 
-_ADDRESSES = bindparam("addresses", type_=ARRAY(String))
-
-
-def _is_asked_at(table: FromClause) -> ColumnElement[bool]:
-    """Whether a guardian is asked at an address."""
-    return or_(
-        *(
-            table.c.form[guardian]["email"].astext == bindparam("address")
-            for guardian in ("related_person", "other_guardian")
-        )
-    )
-
-
-def _waiting_at(guardian: str) -> Select[Any]:
-    """The addresses of one guardian, and the last names, of a unit's children who wait for a consent."""
-    address = registrations.c.form[guardian]["email"].astext
-    return select(address, registrations.c.form["last_name"].astext).where(
-        registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
-        address == func.any(_ADDRESSES),
+OWN_REGISTRATIONS = (
+    select(registrations.c.registration_id)
+    .where(
+        registrations.c.person_id == func.any(bindparam("persons", type_=ARRAY(String))),
+        registrations.c.person_id.is_not(None),
         registrations.c.unit_id == bindparam("unit"),
+        registrations.c.stage.in_(NOT_BEGUN),
     )
-
-
-FAMILIES = (
-    select(customers.c.email.label("address"), customers.c.last_name.label("last_name"))
-    .where(
-        customers.c.email == func.any(_ADDRESSES),
-        # The query's condition is the partial index's.
-        customers.c.email != "",
-        customers.c.unit_id == bindparam("unit"),
-        customers.c.state == CUSTOMER_STATE_ACTIVE,
-    )
-    .union(_waiting_at("related_person"), _waiting_at("other_guardian"))
+    .order_by(registrations.c.registration_id)
 )
-"""The last names in a unit of the children whose guardians have some addresses (R40)."""
-
-_NOBODY = literal(None, String)
-SAME_GUARDIAN = (
-    select(
-        customers.c.customer_id,
-        _NOBODY.label("registration_id"),
-        func.trim(customers.c.first_names + " " + customers.c.last_name).label("display_name"),
-    )
-    .where(
-        customers.c.email == bindparam("address"),
-        # The query's condition is the partial index's.
-        customers.c.email != "",
-        customers.c.unit_id == bindparam("unit"),
-        customers.c.state == CUSTOMER_STATE_ACTIVE,
-        customers.c.profile["related_person"]["email"].astext == bindparam("address"),
-    )
-    .union_all(
-        select(
-            _NOBODY,
-            registrations.c.registration_id,
-            func.trim(
-                registrations.c.form["first_names"].astext + " " + registrations.c.form["last_name"].astext
-            ),
-        ).where(
-            registrations.c.stage == literal(int(STAGE_WAITING_FOR_CONSENT), literal_execute=True),
-            registrations.c.form["related_person"]["email"].astext == bindparam("address"),
-            registrations.c.unit_id == bindparam("unit"),
-        )
-    )
-    .order_by("display_name")
-    .limit(20)
-)
-"""Those of a unit to whose guardian mail goes at an address."""
+"""The registrations of a unit that wait, among some persons."""
 
 _BY_ID = registrations.c.registration_id == bindparam("id")
 
@@ -424,30 +367,6 @@ GET_PROFILE = (
     .where(_BY_ID)
 )
 """The current form, NULL once erased or the customership has ended; the registrar's account; the unit."""
-
-_sibling = registrations.alias("sibling")
-
-GET_SIBLINGS = (
-    select(
-        func.count().label("count"),
-        func.count()
-        .filter(
-            tuple_(_sibling.c.created_at, _sibling.c.registration_id)
-            <= tuple_(registrations.c.created_at, registrations.c.registration_id)
-        )
-        .label("number"),
-    )
-    .select_from(
-        registrations.join(
-            _sibling,
-            (_sibling.c.unit_id == registrations.c.unit_id)
-            & (_sibling.c.stage == STAGE_WAITING_FOR_CONSENT)
-            & _is_asked_at(_sibling),
-        )
-    )
-    .where(_BY_ID, registrations.c.stage == STAGE_WAITING_FOR_CONSENT)
-)
-"""How many registrations of the unit wait for a consent from the same address, and which of them this is."""
 
 PROFILE = select(customers.c.profile).where(
     customers.c.customer_id == bindparam("customer"), customers.c.state == CUSTOMER_STATE_ACTIVE

@@ -11,9 +11,11 @@ from typing_extensions import override
 
 from liity.registration.v1 import registration_service_pb2 as pb
 from liity.registration.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from liity.registration.v1.unit_service_pb2 import UNIT_KIND_UNSPECIFIED, UnitKind
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
 from liity.v1.reason_pb2 import (
+    REASON_CENTURY_PERHAPS_WRONG,
     REASON_CUSTOMER_HAS_ENDED,
     REASON_NAME_OF_NEITHER_GUARDIAN,
     REASON_NOT_WAITING,
@@ -42,12 +44,20 @@ from services.registration.customers import begin as customer_begin
 from services.registration.db.mapping import consent_row, mailing_details, row_of, to_message, told_account
 from services.registration.forms import proto_dates
 from services.registration.forms.normalise import consent_errors, from_json
-from services.registration.registrations import decisions, guardians, listing, pending_form, queries
+from services.registration.registrations import (
+    decisions,
+    guardian_addresses,
+    guardians,
+    listing,
+    pending_form,
+    queries,
+)
 from services.registration.registrations.consent_wording import current_wording
 from services.registration.registrations.create import Saving
 from services.registration.registrations.duplicates import possible_duplicates_of
 from services.registration.rules import (
     AGE_OF_OWN_DECISION,
+    century_is_doubtful,
     day_of_age,
     guardians_named,
     guardians_of,
@@ -56,7 +66,6 @@ from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_
 from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN, UNFINISHED
-from services.runtime.text import email_addresses
 from services.runtime.text.cleaning import clean_line
 
 
@@ -110,11 +119,17 @@ class RegistrationServicer(RegistrationServiceServicer):
             row = result.mappings().one()
             alike = {"unit": request.unit_id, "persons": list(request.other_sign_person_ids)}
             others = (await connection.scalars(queries.OWN_CUSTOMERS, alike)).all()
+            waiting = (await connection.scalars(queries.OWN_REGISTRATIONS, alike)).all()
+            kind = await connection.scalar(queries.UNIT_KIND, {"unit": request.unit_id})
         known, is_protected = row["registration_id"] is not None, bool(row["is_protected_person"])
         names = () if is_protected else (row["first_names"], row["last_name"])
+        standing = _standing(row, request.unit_id)
+        if standing == STANDING_NOT_REGISTERED and request.HasField("birth_date"):
+            _require_likely_century(proto_dates.birth_date(request.birth_date, helsinki_day(now())), kind)
         return pb.LookUpPersonResponse(
             other_sign_customer_ids=others,
-            standing=_standing(row, request.unit_id),
+            other_sign_registration_ids=waiting,
+            standing=standing,
             registration=to_message(row) if known else None,
             customer_id=row["known_customer_id"] or "",
             initials=" ".join(f"{name[0]}." for name in names if name),
@@ -202,11 +217,10 @@ class RegistrationServicer(RegistrationServiceServicer):
         details.wrong_recipient = row["wrong_recipient"]
         if row["waits_for_consent"]:
             address = asked_for_consent[guardian].email if guardian in asked_for_consent else ""
-            siblings = await row_of(
-                self._autocommit, queries.GET_SIBLINGS, {"id": request.registration_id, "address": address}
-            )
-            if siblings is not None:
-                details.request_number, details.request_count = siblings["number"], siblings["count"]
+            async with self._autocommit.connect() as connection:
+                details.request_number, details.request_count = await guardian_addresses.place_among_requests(
+                    connection, request.registration_id, address
+                )
         return pb.GetMailingDetailsResponse(mailing_details=details)
 
     @override
@@ -512,16 +526,22 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: pb.ListSameGuardianRequest, _context: object
     ) -> pb.ListSameGuardianResponse:
         """Lists a unit's customers and waiting registrations whose guardian has an address."""
-        asked = {"unit": request.unit_id, "address": email_addresses.normal(request.email)}
         async with self._autocommit.connect() as connection:
-            rows = (await connection.execute(queries.SAME_GUARDIAN, asked)).mappings().all()
-        return pb.ListSameGuardianResponse(others=[pb.SameGuardian(**row) for row in rows])
+            others = await guardian_addresses.same_guardian(connection, request.unit_id, request.email)
+        return pb.ListSameGuardianResponse(others=others)
 
     async def _get(self, registration_id: str) -> pb.Registration:
         row = await row_of(self._autocommit, queries.GET, {"id": registration_id})
         if row is None:
             raise not_found(REASON_REGISTRATION_NOT_FOUND)
         return to_message(row)
+
+
+def _require_likely_century(birth_date: date, unit_kind: UnitKind.ValueType | None) -> None:
+    """INVALID_ARGUMENT (CENTURY_PERHAPS_WRONG) at the code if no new customer of such a unit is as old."""
+    kind, today = unit_kind or UNIT_KIND_UNSPECIFIED, helsinki_day(now())
+    if century_is_doubtful(CustomerForm(), birth_date=birth_date, unit_kind=kind, today=today):
+        raise invalid([FieldViolation("personal_identity_code", REASON_CENTURY_PERHAPS_WRONG)])
 
 
 def _standing(row: RowMapping, unit_id: str) -> Standing.ValueType:

@@ -1,6 +1,7 @@
 """Context of the call being served: caller, language, actor."""
 
 import uuid
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ class RequestContext:
     language: Language.ValueType = LANGUAGE_FI
     subjects: set[str] = field(default_factory=set)
     """IDs of persons whose data the call touches, beyond those its response names: for the log of use."""
+    invisible_signs: Mapping[str, int] = field(default_factory=dict)
+    """How many signs that nobody sees were removed from the call's texts, by path."""
 
 
 _current: ContextVar[RequestContext] = ContextVar("liity_request")

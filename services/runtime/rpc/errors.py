@@ -62,6 +62,7 @@ class Refusal(Exception):
         retry_after: timedelta | None = None,
         detail: Message | None = None,
         contact: Contact | None = None,
+        told: str = "",
     ) -> None:
         self.code = code
         self.reason = reason
@@ -70,6 +71,8 @@ class Refusal(Exception):
         self.detail = detail
         self.contact = contact
         """Contact given in another service's answer, if any."""
+        self.told = told
+        """What is told instead of the reason's text, in the caller's language; empty if that is enough."""
         super().__init__(self.summary)
 
     @property
@@ -107,7 +110,7 @@ class Refusal(Exception):
             retry = error_details_pb2.RetryInfo()
             retry.retry_delay.FromTimedelta(self.retry_after)
             details.append(retry)
-        message = reason_text(self.reason, language)
+        message = self.told or reason_text(self.reason, language)
         details.append(error_details_pb2.LocalizedMessage(locale=locale, message=message))
         if contact is not None:
             details.append(

@@ -260,13 +260,13 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 request = _parse(raw, parse, LARGE_REQUEST_BYTES.get(method, MAX_REQUEST_BYTES))
                 _write_request_id_canonically(request)
                 set_current_actor(self._authenticator.authorize(call, caller, rule, request))
-                clean_message(request)
+                invisible_signs = clean_message(request)
                 violations = violations_of(request)
                 if violations:
                     raise invalid(violations)
                 if isinstance(rule, Accounts):
                     _bind_request_id(request, caller.account_id)
-                asked = RequestContext(caller, language)
+                asked = RequestContext(caller, language, invisible_signs=invisible_signs)
                 set_current_request(asked)
                 response = await self._answer(rule, asked, serve(request, context))
             except Refusal as refusal:

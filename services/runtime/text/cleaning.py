@@ -80,14 +80,19 @@ def clean_lines(text: str) -> str:
     return "" if is_blank(text) else unicodedata.normalize("NFC", without_invisible(text))
 
 
-def clean_message(message: Message) -> None:
-    """Cleans every text of a message that the contract calls a single line or several lines."""
+def clean_message(message: Message) -> dict[str, int]:
+    """Cleans every text of a message that the contract calls a single line or several lines.
+
+    Returns how many invisible signs were removed, by the path of the field.
+    """
     texts, messages = _parts(message.DESCRIPTOR)
+    removed: dict[str, int] = {}
     for name, clean in texts:
         value = getattr(message, name)
         if isinstance(value, str):
             if value:
                 setattr(message, name, clean(value))
+                removed[name] = len(value) - len(without_invisible(value))
         elif value:
             value[:] = [clean(each) for each in value]
     for field in messages:
@@ -95,7 +100,9 @@ def clean_message(message: Message) -> None:
             for each in getattr(message, field.name):
                 clean_message(each)
         elif message.HasField(field.name):
-            clean_message(getattr(message, field.name))
+            of_part = clean_message(getattr(message, field.name))
+            removed |= {f"{field.name}.{path}": count for path, count in of_part.items()}
+    return {path: count for path, count in removed.items() if count}
 
 
 @cache

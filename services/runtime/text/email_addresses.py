@@ -33,7 +33,14 @@ _SCHEME = re.compile(r"^mailto:", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>@]*<([^<>@\s]+@[^<>@\s]+)>[\s;,.]*")
 """An address behind a name, as mail programs copy it (RFC 5322, name-addr)."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
+"""An address with nothing around it."""
+
 _SHORTEST_TOP_LEVEL = 2
+
+_GMAIL = "gmail.com"
+_OF_GMAIL = frozenset({_GMAIL, "googlemail.com"})
+"""Domains of one provider, whose mailboxes have no dots."""
 
 
 class InvalidAddressError(ValueError):
@@ -67,7 +74,7 @@ def parse(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """The form in which addresses are compared: two with one form are one mailbox.
+    """The form in which addresses are compared that mail goes to, or that an account has.
 
     A text that is no address is folded like any text. NUL is replaced: PostgreSQL cannot store it.
     """
@@ -80,9 +87,15 @@ def fold(text: str) -> str:
 
 
 def mailbox(text: str) -> str:
-    """The form in which mailboxes are compared: as `fold`, without a tag (`saana+aiti@` is `saana@`)."""
+    """The form in which it is told who reads the mail: two addresses with one form are one person's.
+
+    As `fold`, without a tag (`saana+aiti@` is `saana@`), and without what Gmail does not look at.
+    """
     local, at, domain = fold(text).rpartition("@")
-    return f"{local.partition('+')[0] or local}{at}{domain}"
+    local = local.partition("+")[0] or local
+    if domain in _OF_GMAIL:
+        local, domain = local.replace(".", ""), _GMAIL
+    return f"{local}{at}{domain}"
 
 
 def normal(text: str) -> str:
@@ -91,6 +104,17 @@ def normal(text: str) -> str:
         return parse(text)
     except InvalidAddressError:
         return text
+
+
+def mended(text: str) -> str:
+    """The address without what a copy brought along; the text itself if only the spelling differs."""
+    if _PLAIN.fullmatch(text):
+        # Most addresses are right, and reading one takes long.
+        return text
+    meant = normal(text)
+    # Not `casefold`: a ligature is a sign of its own.
+    is_spelling = meant.lower() == text.lower() or "xn--" in text.lower()
+    return text if is_spelling else meant
 
 
 def _unwrapped(text: str) -> str:

@@ -17,7 +17,12 @@ from liity.registration.v1 import message_service_pb2 as messages_pb
 from liity.registration.v1 import personal_data_service_pb2 as data_pb
 from liity.registration.v1 import reconciliation_service_pb2 as unfinished_pb
 from liity.registration.v1 import registration_service_pb2 as pb
-from liity.registration.v1.customer_service_pb2 import GetCustomerRequest, SearchCustomersRequest
+from liity.registration.v1.customer_service_pb2 import (
+    GetCustomerRequest,
+    MarkEmailDeliveredRequest,
+    MarkEmailUndeliverableRequest,
+    SearchCustomersRequest,
+)
 from liity.registration.v1.unit_service_pb2 import GetUnitSummaryRequest
 from liity.registration.v1.use_log_service_pb2 import ListUsesRequest
 from liity.registration.v1.work_service_pb2 import (
@@ -42,6 +47,7 @@ from services.registration.messages import service
 from services.registration.messages.service import MessageServicer
 from services.registration.privacy.service import PersonalDataServicer
 from services.registration.registrations import note_retention
+from services.registration.registrations.guardian_addresses import place_among_requests
 from services.registration.registrations.history import HistoryServicer
 from services.registration.registrations.reconciliation import LISTS, ReconciliationServicer
 from services.registration.registrations.service import RegistrationServicer
@@ -136,6 +142,16 @@ async def test_every_sweep_goes_by_an_index(engine: AsyncEngine, sweep: str) -> 
     assert await plans.wrong() == []
 
 
+async def test_requests_to_a_mailbox_are_counted_by_indexes(engine: AsyncEngine) -> None:
+    plans = Plans(engine, FEW)
+    with plans.watching():
+        async with engine.connect() as connection:
+            await place_among_requests(connection, "re500", "huoltaja@example.org")
+    assert await plans.wrong() == []
+    used = await plans.indexes()
+    assert used == {"ix_registrations_guardians_mailbox", "ix_registrations_other_guardians_mailbox"}
+
+
 _SAVE = pb.PrepareRegistrationRequest(
     request_id="0f8fad5b-d9cb-469f-a165-70867728950e",
     unit_id="un7",
@@ -148,6 +164,8 @@ _SAVE = pb.PrepareRegistrationRequest(
 CALLS = [
     _SAVE,
     pb.ListSameGuardianRequest(unit_id="un7", email="huoltaja@example.org"),
+    MarkEmailUndeliverableRequest(person_id="pe7", email="huoltaja@example.org"),
+    MarkEmailDeliveredRequest(person_id="pe7", email="huoltaja@example.org"),
     pb.ListRegistrationsRequest(unit_id="un7", page_size=50),
     pb.ListRegistrationsRequest(unit_id="un7", page_size=50, stage=STAGE_WAITING_FOR_CONSENT),
     pb.LookUpPersonRequest(person_id="pe777", unit_id="un7"),

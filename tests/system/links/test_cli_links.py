@@ -63,7 +63,11 @@ async def test_a_guardian_reads_and_consents(api: Api, links: Liity, mails: Mail
     assert child.form.first_names in thinking.stdout
     accepted = links(*accept, typed=f"{link}y\n")
     assert "The consent is given." in accepted.stdout, accepted.stderr
-    assert refusal(links("consent", "show", typed=link)) == "LINK_USED"
+    # Case 18: the same link tells what was answered, and when.
+    again = links("--language", "en", "consent", "show", typed=link)
+    assert refusal(again) == "LINK_USED"
+    assert "The consent was given on" in again.stderr
+    assert "withdraw it by the same link" in again.stderr
     assert "ACCEPTED" in links("consent", "status", typed=link).stdout
     # What credentials are mailed for: the customer chooses a password by that link.
     credentials = link_in((await mails.wait_for(child, "credentials", saved)).text)

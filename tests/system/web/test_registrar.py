@@ -451,3 +451,21 @@ async def test_who_has_an_account_accepts_an_invitation_by_a_choice(web: str, st
         assert not await belongs()
         await opened.send(asked.form, {"sure": "yes"})
         assert await belongs()
+
+
+async def test_what_is_mended_is_shown_before_and_after_the_save(teacher: Visitor, api: Api) -> None:
+    """Before a new customer's Save with the answers; after an edit on the next page, once."""
+    child = pupil()
+    guardian = child.form.related_person.email
+    child.form.related_person.email = f"mailto:{guardian}"
+    answers = await filled(teacher, child)
+    assert f": {guardian}" in answers.text, answers.text
+    saved = await teacher.send(answers.form, {}, ("act", "save"))
+    assert f": {guardian}" in saved.text, saved.text
+    name = saved.path.removeprefix("/").removesuffix("/saved")
+    assert f": {guardian}" not in (await teacher.get(saved.path)).text
+    edit = await teacher.get(f"/{name}/edit")
+    email = f"{uuid.uuid4().hex}@posti.example"
+    done = await teacher.send(edit.form, {"related_person.email": f"<{email}>."})
+    assert done.path == f"/{name}"
+    assert f"Read as: {email}" in done.text, done.text

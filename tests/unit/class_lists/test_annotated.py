@@ -22,12 +22,7 @@ def given_back(content: bytes, language: Any = LANGUAGE_FI) -> Annotated:
     """The file with the remarks that stand in its own cells."""
     read = read_class_list(content)
     checked = Checked(wrong={row.number: row.errors for row in read.rows if row.errors})
-    report = (
-        reports.report_of_headings(read, language)
-        if read.heading_errors
-        else reports.report_of_rows(read, checked, language)
-    )
-    return annotated(content, read, report, language)
+    return annotated(content, read, reports.report_of(read, checked, language), language)
 
 
 def sheet_of(content: bytes) -> Any:
@@ -154,7 +149,7 @@ def test_merged_cells_are_marked_where_they_can_be() -> None:
     assert "Kieli: " in remarks_of(sheet, row=2)[3]
 
 
-def test_wrong_headings_are_marked_in_a_workbook_and_rows_are_not() -> None:
+def test_wrong_headings_are_marked_in_a_workbook_beside_wrong_rows() -> None:
     headings, row = with_cells(Luokka="7B")
     given = given_back(xlsx_of([headings, row]))
     sheet = sheet_of(given.content)
@@ -162,6 +157,10 @@ def test_wrong_headings_are_marked_in_a_workbook_and_rows_are_not() -> None:
     assert [cell.value for cell in marked] == ["Luokka"]
     assert sheet.max_column == len(headings)
     assert given_back(csv_of([headings, row])) == Annotated()
+    wrong = ["viro" if heading == "Kieli" else cell for heading, cell in zip(headings, row, strict=True)]
+    given = given_back(xlsx_of([headings, wrong]))
+    assert "Kieli: " in remarks_of(sheet_of(given.content))[2]
+    assert given_back(given.content).content
 
 
 def test_a_remark_about_hidden_rows_stands_where_it_is_seen() -> None:

@@ -38,6 +38,7 @@ from liity.v1.reason_pb2 import (
     REASON_EXAMPLE_ROW,
     REASON_INVALID_DATE,
     REASON_INVALID_EMAIL,
+    REASON_INVALID_POSTCODE,
     REASON_MISSING_COLUMN,
     REASON_REQUIRED,
     REASON_STRAY_QUOTE,
@@ -316,12 +317,12 @@ def test_of_an_unknown_heading_the_nearest_one_is_asked_about(heading: str, mean
     if dropped:
         cells.pop(given.index(dropped))
         given.remove(dropped)
-    report = reports.report_of_headings(read_csv([[*given, heading], [*cells, "x"]]), LANGUAGE_FI)
+    report = reports.report_of(read_csv([[*given, heading], [*cells, "x"]]), Checked(), LANGUAGE_FI)
     told = next(error.message for error in report.errors if error.reason == REASON_UNKNOWN_COLUMN)
     assert told.rpartition("Tarkoititko: ")[2] == meant if meant else "Tarkoititko" not in told
 
 
-def test_wrong_headings_are_told_all_at_once_and_no_row_is_read() -> None:
+def test_wrong_headings_are_told_all_at_once() -> None:
     heading, cells = with_cells(Luokka="3B", Nimi="x")
     heading = ["Sukunimi" if h == "Etunimet" else h for h in heading]
     read = read_csv([heading, cells])
@@ -331,10 +332,38 @@ def test_wrong_headings_are_told_all_at_once_and_no_row_is_read() -> None:
         ("Nimi", "", REASON_UNKNOWN_COLUMN),
         ("", "form.first_names", REASON_MISSING_COLUMN),
     ]
-    assert read.rows == []
-    report = reports.report_of_headings(read, LANGUAGE_SV)
+    report = reports.report_of(read, Checked(), LANGUAGE_SV)
     assert [error.column for error in report.errors] == ["Sukunimi", "Luokka", "Nimi", "Förnamn"]
     assert all(error.row == 1 and error.message for error in report.errors)
+    assert not report.HasField("standings")
+
+
+def test_a_wrong_heading_hides_no_fault_of_a_row() -> None:
+    """What can be checked beside it is told at once; what the missing column would hold is no error."""
+    heading, cells = with_cells(Kieli="viro", Sähköposti="#PUUTTUU!")
+    heading = ["Sukunimmi" if h == "Sukunimi" else h for h in heading]
+    read = read_csv([heading, cells])
+    assert [error.reason for error in read.heading_errors] == [REASON_UNKNOWN_COLUMN, REASON_MISSING_COLUMN]
+    (row,) = read.rows
+    assert {error.field for error in row.errors} == {"form.language", "form.email"}
+    report = reports.report_of(read, Checked(wrong={2: row.errors}), LANGUAGE_FI)
+    assert [error.row for error in report.errors] == [1, 1, 2, 2]
+    without_code = read_csv([heading[1:], cells[1:]]).rows
+    assert {error.field for error in without_code[0].errors} == {"form.language", "form.email"}
+
+
+def test_errors_that_come_of_a_wrong_heading_are_not_told_at_rows() -> None:
+    heading, cells = with_cells(Kieli="viro")
+    heading = ["Sukunimmi" if h == "Sukunimi" else h for h in heading]
+    found = [
+        FieldViolation("form.last_name", REASON_REQUIRED),
+        FieldViolation("form.email", REASON_REQUIRED),
+        FieldViolation("form.address.postcode", REASON_INVALID_POSTCODE),
+        FieldViolation("form.first_names", REASON_REQUIRED),
+        FieldViolation("form.address.street_address", REASON_REQUIRED),
+    ]
+    assert read_csv([heading, cells]).told(found) == [found[2], found[4]]
+    assert read_csv(with_cells()).told(found) == found
 
 
 def _bomb() -> bytes:
@@ -411,7 +440,7 @@ def test_a_report_names_the_columns_of_the_file() -> None:
             FieldViolation("form.address", REASON_REQUIRED),
         ]
     }
-    report = reports.report_of_rows(read, Checked(wrong=wrong), LANGUAGE_EN)
+    report = reports.report_of(read, Checked(wrong=wrong), LANGUAGE_EN)
     assert (report.row_count, report.wrong_row_count, report.omitted_error_count) == (1, 1, 0)
     assert [error.column for error in report.errors] == [
         "Sähköposti",
@@ -423,7 +452,7 @@ def test_a_report_names_the_columns_of_the_file() -> None:
 def test_a_report_has_an_end() -> None:
     read = read_csv(with_cells())
     wrong = {row: [FieldViolation("form.email", REASON_INVALID_EMAIL)] * 30 for row in range(2, 202)}
-    report = reports.report_of_rows(read, Checked(wrong=wrong), LANGUAGE_FI)
+    report = reports.report_of(read, Checked(wrong=wrong), LANGUAGE_FI)
     assert (len(report.errors), report.omitted_error_count) == (5000, 1000)
 
 

@@ -14,7 +14,7 @@ from services.registration.forms.normalise import consent_errors, form_errors, f
 from services.registration.rules import email_fault, parse_phone
 from services.runtime.clock import to_proto_date
 from services.runtime.rpc.errors import reason_name
-from services.runtime.text.email_addresses import normal
+from services.runtime.text.email_addresses import fold, mailbox, normal
 from tests.support.registration_forms import changed, child_form
 
 TODAY = date(2026, 3, 15)
@@ -119,6 +119,28 @@ def test_normalising_adds_no_part_that_was_left_out() -> None:
 def test_email_addresses(text: str, address: str) -> None:
     fault = email_fault(text)
     assert (normal(text) if fault is None else reason_name(fault)) == address
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same_address", "same_mailbox"),
+    [
+        ("Outi.Malli@Posti.Example", "outi.malli@posti.example", True, True),
+        ("ÄITI@åland.example", "äiti@xn--land-poa.example", True, True),
+        ("<mailto:outi@posti.example>", "outi@posti.example", True, True),
+        ("outi+lapsi@posti.example", "outi@posti.example", False, True),
+        ("outi+1@posti.example", "OUTI+2@posti.example", False, True),
+        ("outi.malli@gmail.com", "OutiMalli+x@googlemail.com", False, True),
+        ("o.u.t.i@googlemail.com", "outi@googlemail.com", False, True),
+        ("outi.malli@posti.example", "outimalli@posti.example", False, False),
+        ("outi@gmail.com", "outi@gmail.fi", False, False),
+        ("+1@posti.example", "+2@posti.example", False, False),
+    ],
+)
+def test_addresses_are_compared_in_one_form(
+    one: str, other: str, same_address: bool, same_mailbox: bool
+) -> None:
+    """Cases 17 and 26: which are one address, and which are read by one person."""
+    assert (fold(one) == fold(other), mailbox(one) == mailbox(other)) == (same_address, same_mailbox)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from liity.v1.customer_service_pb2 import (
     EMAIL_STATE_UNCONFIRMED,
     EMAIL_STATE_UNDELIVERABLE,
 )
-from tests.support.registration_forms import adult_form
-from tests.support.registration_service import Service, refusal, violations
+from tests.support.registration_forms import adult_form, changed, child_form
+from tests.support.registration_service import Service, birth_of_child, refusal, violations
 
 
 @pytest.fixture
@@ -96,6 +96,39 @@ async def test_only_the_address_on_file_can_be_undeliverable(service: Service, c
     assert (await get(service, customer.customer_id)).email_state == EMAIL_STATE_UNDELIVERABLE
     await change(service, customer, email="uusi@koti.example")
     assert (await get(service, customer.customer_id)).email_state == EMAIL_STATE_UNCONFIRMED
+
+
+async def test_an_address_is_undeliverable_in_any_letters_of_case(service: Service, unit: Unit) -> None:
+    """Case 40: mail that comes back shows at all siblings, in two units as in one; a tag may be at fault."""
+    name = uuid.uuid4().hex
+    other = await service.unit("Toinen koulu")
+    refused = {}
+    for unit_id, email, is_refused in (
+        (unit.unit_id, f"{name}@posti.example", True),
+        (other.unit_id, f"{name.upper()}@Posti.Example", True),
+        (unit.unit_id, f"{name}+lapsi@posti.example", False),
+    ):
+        asked = changed(child_form(), related_person__email=email)
+        helped = changed(adult_form(), related_person=asked.related_person)
+        for form, born in (
+            (changed(adult_form(), email=email), {}),
+            (helped, {}),
+            (asked, {"birth_date": birth_of_child()}),
+        ):
+            registration = (await service.create(unit_id, form, **born)).registration
+            refused[registration.registration_id] = is_refused
+            person_id = registration.person_id
+
+    async def told() -> dict[str, bool]:
+        return {each: (await service.mailing(each)).mailing_details.was_refused for each in refused}
+
+    stub = CustomerServiceStub(service.worker.channel)
+    bounced = pb.MarkEmailUndeliverableRequest(person_id=person_id, email=f"{name.title()}@posti.example")
+    await service.worker.call(stub.MarkEmailUndeliverable, bounced)
+    assert await told() == refused
+    taken = pb.MarkEmailDeliveredRequest(person_id=person_id, email=f"{name}@POSTI.example")
+    await service.worker.call(stub.MarkEmailDelivered, taken)
+    assert not any((await told()).values())
 
 
 async def test_an_address_that_takes_mail_after_all_is_undeliverable_no_more(

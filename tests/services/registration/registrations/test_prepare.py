@@ -131,6 +131,28 @@ async def test_a_guardians_address_of_many_families_is_asked_about(service: Serv
     assert await service.prepare(other.unit_id, form, birth_date=birth_of_child()) is None
 
 
+async def test_many_families_are_seen_behind_one_mailbox(service: Service, unit: Unit) -> None:
+    """Cases 17 and 40: a tag, letters of case and Gmail's dots make no other guardian."""
+    name = secrets.token_hex(6)
+    written = [f"{name[:6]}.{name[6:]}@gmail.com", f"{name.upper()}@googlemail.com", f"{name}+3@gmail.com"]
+    written += [f"{name}+{number}@gmail.com" for number in (4, 5, 6)]
+    for number, address in enumerate(written):
+        form = changed(child_form(), last_name=f"Perhe {number}", related_person__email=address)
+        prepared = service.prepare(unit.unit_id, form, birth_date=birth_of_child())
+        if number < 4:
+            assert await prepared is None
+        else:
+            assert await violations(prepared) == {"form.related_person.email": "GUARDIAN_EMAIL_OF_MANY"}
+        registration = (await service.create(unit.unit_id, form, birth_date=birth_of_child())).registration
+        if number % 2:
+            # Of customers, as of those who wait.
+            await service.activate(registration.registration_id, None)
+        else:
+            # As people wrote it: that is where mail goes.
+            details = (await service.mailing(registration.registration_id)).mailing_details
+            assert details.related_person_email == address
+
+
 async def test_the_registrars_own_address_is_asked_about(service: Service, unit: Unit) -> None:
     form = child_form()
     own = {"birth_date": birth_of_child(), "registrars_email": form.related_person.email.title()}
@@ -188,5 +210,8 @@ async def test_who_would_be_a_hundred_years_old_is_no_pupil_and_has_no_guardian(
             service.prepare(unit_id, form, birth_date=None, missing_personal_identity_code=missing)
         )
         assert told == {"missing_personal_identity_code.birth_date": wrong}
-    # A library's customer may be as old.
+    # A library's customer may be as old, but not older than anybody in Finland has become.
     assert await service.prepare(unit.unit_id, adult_form(), birth_date=born) is None
+    for year in (1897, 1898, 1899):
+        of_today = service.prepare(unit.unit_id, adult_form(), birth_date=Date(year=year, month=1, day=1))
+        assert await violations(of_today) == {"personal_identity_code": wrong}

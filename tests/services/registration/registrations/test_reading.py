@@ -19,8 +19,15 @@ from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
 from liity.v1.registration_service_pb2 import REGISTRATION_ORDER_DEADLINE, Standing
 from services.runtime.clock import helsinki_moment
-from tests.support.registration_forms import adult_form
-from tests.support.registration_service import REGISTRAR, Service, refusal, timestamp, violations
+from tests.support.registration_forms import adult_form, changed, child_form
+from tests.support.registration_service import (
+    REGISTRAR,
+    Service,
+    birth_of_child,
+    refusal,
+    timestamp,
+    violations,
+)
 
 
 async def test_a_registration_that_is_not_there(service: Service) -> None:
@@ -258,12 +265,16 @@ async def test_a_malformed_list_is_refused(
 
 
 async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit) -> None:
-    waiting = await service.waiting(unit.unit_id)
+    address = f"{secrets.token_hex(6)}@koti.example"
+    form = changed(child_form(), related_person__email=address)
+    waiting, sibling = [
+        (await service.create(unit.unit_id, form, birth_date=birth_of_child())).registration for _ in range(2)
+    ]
     details = pb.MailingDetails(
         first_names="Eetu Ilmari",
         language=form_pb.LANGUAGE_FI,
-        customer_email="kerttu.huoltaja@koti.example",
-        related_person_email="kerttu.huoltaja@koti.example",
+        customer_email=address,
+        related_person_email=address,
         credentials_recipient=form_pb.CREDENTIALS_RECIPIENT_RELATED_PERSON,
         unit_display_name=unit.display_name,
         registrar_account_id=REGISTRAR.account_id,
@@ -271,7 +282,6 @@ async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit
         kind=form_pb.CUSTOMER_KIND_ONLINE,
     )
     expected = pb.GetMailingDetailsResponse(mailing_details=details)
-    sibling = await service.waiting(unit.unit_id)
     for number, registration in enumerate((waiting, sibling), 1):
         # What waits for a consent from the same address is numbered.
         found = (await service.mailing(registration.registration_id)).mailing_details
@@ -283,6 +293,32 @@ async def test_mail_of_a_child_goes_to_the_guardian(service: Service, unit: Unit
     assert await service.mailing(waiting.registration_id) == expected
     await service.advance(waiting.registration_id, life.STAGE_WELCOMED)
     assert await service.mailing(waiting.registration_id) == expected
+
+
+async def test_siblings_are_recognised_however_the_address_is_written(service: Service, unit: Unit) -> None:
+    """Cases 13 and 40: their requests are numbered, of two units, too; one corrected offers the others."""
+    name = secrets.token_hex(6)
+    written = (f"{name}@Posti.Example", f"{name.upper()}@posti.example", f"{name}+eetu@posti.example")
+    forms = [
+        changed(child_form(), first_names=first, related_person__email=address)
+        for first, address in zip(("Aino", "Bertta", "Cecilia"), written, strict=True)
+    ]
+    made = [
+        (await service.create(unit.unit_id, form, birth_date=birth_of_child())).registration for form in forms
+    ]
+    other_unit = (await service.unit("Toinen koulu")).unit_id
+    elsewhere = (await service.create(other_unit, forms[0], birth_date=birth_of_child())).registration
+    for number, registration in enumerate((*made, elsewhere), 1):
+        details = (await service.mailing(registration.registration_id)).mailing_details
+        assert (details.request_number, details.request_count) == (number, 4)
+    await service.activate(made[1].registration_id, None)
+    request = pb.ListSameGuardianRequest(unit_id=unit.unit_id, email=f"{name}+x@posti.example")
+    found = await service.gateway.call(service.reads.ListSameGuardian, request)
+    assert [(each.display_name.split()[0], bool(each.customer_id)) for each in found.others] == [
+        ("Aino", False),
+        ("Bertta", True),
+        ("Cecilia", False),
+    ]
 
 
 async def test_mail_of_a_customer_goes_to_the_address_now_on_file(service: Service, unit: Unit) -> None:
