@@ -4,8 +4,8 @@ from alembic import op
 
 from services.runtime.data.migrations import create_index_concurrently
 
-revision = "0043"
-down_revision = "0042"
+revision = "0044"
+down_revision = "0043"
 
 
 def upgrade() -> None:
