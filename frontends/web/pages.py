@@ -391,8 +391,10 @@ class Visit:
 
     def _ask_to_log_in(self) -> Response:
         """The log-in page, which brings back to this page what was typed here."""
-        draft = Draft(self.request.url.path, self.kept(), *self._typist)
-        return self.render("accounts/log_in.html", 401, draft=draft.sealed(self.site.seal), was_open=True)
+        draft = Draft(self.request.url.path, self.kept(), *self._typist).sealed(self.site.seal)
+        # A file is too large to be kept in a field.
+        lost_file = bool(self.files) or "held_file" in self.typed
+        return self.render("accounts/log_in.html", 401, draft=draft, was_open=True, lost_file=lost_file)
 
 
 View = Callable[[Visit], Awaitable[Response]]

@@ -1,6 +1,7 @@
-"""A teacher's way from the log-in to the Save, by the keyboard alone, and what it takes."""
+"""Tasks of each role by the keyboard alone; and what a teacher's way from the log-in to the Save takes."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,10 +10,17 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from deploy.local.seed import DemoAccount
+from deploy.local.stack import Stack
 from docs import tables
 from liity.v1.customer_form_pb2 import CustomerForm
+from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
+from liity.v1.work_service_pb2 import WORK_ITEM_KIND_IDENTITY_CHECK, ListWorkItemsRequest
 from tests.system.browser.conftest import OpenPage
-from tests.system.support.registering import pupil
+from tests.system.conftest import Api
+from tests.system.registrations.test_decisions import register, without_code
+from tests.system.support.public_api_facts import customership_link
+from tests.system.support.registering import MailCounter, adult, link_token, pupil, reaches, save
+from tests.system.web.test_own_data import born_on
 
 TOLD = Path(tables.__file__).parent / "roles" / "registrar.md"
 FARTHEST = 80
@@ -72,6 +80,11 @@ class Keyboard:
         await self._page.keyboard.type(text)
         self._here.characters += len(text)
         assert await self._page.locator(selector).input_value() == text
+
+    async def follow(self, name: str, role: str = "link") -> None:
+        """Goes to a link, or a button, of that name in the content, and presses it."""
+        await self.go_to(f"main >> role={role}[name='{name}']")
+        await self.press("Enter")
 
     async def choose(self, label: str) -> None:
         """Ticks a box, or goes through radios until the one of that label is chosen."""
@@ -154,3 +167,71 @@ async def fill_in(teacher: Keyboard, form: CustomerForm) -> None:
     await teacher.go_to("#terms_accepted")
     await teacher.press("Space")
     await teacher.press("Enter")
+
+
+async def test_customer_service_confirms_an_identity_by_the_keyboard(open_page: OpenPage, api: Api) -> None:
+    person = adult()
+    person.form.last_name = f"Näppäin{uuid.uuid4().hex[:6]}"
+    saved = await register(api.registrar, without_code(api.registrar, person))
+    kinds = ListWorkItemsRequest(kinds=[WORK_ITEM_KIND_IDENTITY_CHECK], page_size=200)
+    items = (await api.staff.call(api.staff.work.ListWorkItems, kinds)).work_items
+    (item,) = [each for each in items if each.subjects[0].name == saved.name]
+    async with open_page("staff") as page:
+        officer = Keyboard(page)
+        await page.goto(f"/work/{item.name.removeprefix('workItems/')}")
+        await officer.follow("Take this", "button")
+        await page.wait_for_selector("text=Keep it for longer")
+        await officer.follow("Confirm the identity")
+        await page.wait_for_url("**/verify")
+        await officer.choose("Yes, confirm it")
+        await officer.press("Enter")
+        await page.wait_for_url("**/decided")
+    await reaches(api.registrar, saved.name, STAGE_CREDENTIALS_SENT)
+
+
+async def test_a_main_user_invites_a_registrar_by_the_keyboard(open_page: OpenPage) -> None:
+    email = f"{uuid.uuid4().hex}@koulu.example"
+    async with open_page("teacher") as page:
+        main_user = Keyboard(page)
+        await main_user.go_to("nav >> role=link[name='Registrars']")
+        await main_user.press("Enter")
+        await page.wait_for_url("**/registrars")
+        await main_user.follow("Invite a registrar")
+        await page.wait_for_url("**/invite")
+        await main_user.write("#email", email)
+        await main_user.choose("Finnish")
+        await main_user.press("Enter")
+        await page.wait_for_url("**/registrars?done=invited")
+        await main_user.go_to(f"main >> a:has-text('{email}')")
+        await main_user.press("Enter")
+        await page.wait_for_url("**/remove")
+        await main_user.choose("Yes, take it back")
+        await main_user.press("Enter")
+        await page.wait_for_url("**/registrars?done=taken-back")
+        assert email not in await page.content()
+
+
+async def test_a_customer_chooses_a_password_and_corrects_an_address_by_the_keyboard(
+    open_page: OpenPage, stack: Stack, api: Api, mails: MailCounter
+) -> None:
+    person = adult()
+    saved = await save(api.registrar, person)
+    token = link_token(await mails.wait_for(person, "credentials"))
+    async with open_page() as page:
+        customer = Keyboard(page)
+        await page.goto(f"/password/{token}")
+        await customer.write("#password", "kolme sanaa riittää hyvin")
+        await customer.press("Enter")
+        await page.wait_for_selector("h1:has-text('password')")
+        begun = await reaches(api.registrar, saved.name, STAGE_CREDENTIALS_SENT)
+        own = await customership_link(stack, begun.name)
+        await page.goto(f"/customership/{own}")
+        await customer.follow("See and correct your contact information, and who has looked at your data")
+        await page.wait_for_url("**/own")
+        await customer.write("#birth_date", f"{born_on(person):%d.%m.%Y}")
+        await customer.press("Enter")
+        await customer.go_to("#phone")
+        await page.keyboard.press("Control+A")
+        await page.keyboard.type("040 7654321")
+        await customer.press("Enter")
+        await page.wait_for_selector("h1:has-text('Your contact information is saved')")

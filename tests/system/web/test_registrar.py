@@ -214,6 +214,14 @@ async def test_a_session_that_ends_in_the_middle_loses_nothing(
     assert after.path.endswith("/saved" if page == "answers" else "/save"), after.text
 
 
+async def test_a_file_sent_after_the_session_has_ended_is_asked_for_once_more(teacher: Visitor) -> None:
+    asks = await teacher.get("/class-lists/new")
+    teacher.forget("liity-session")
+    asked = await teacher.upload(asks.form, csv_of([adult_row(1)]), "luokka.csv")
+    assert asked.status == 401
+    assert "Only the file must be chosen again." in asked.text
+
+
 async def test_of_two_units_what_was_typed_comes_back_for_the_one_it_was_typed_for(
     stack: Stack, api: Api, stranger: Visitor
 ) -> None:

@@ -121,6 +121,7 @@ async def test_every_answer_has_the_headers(monkeypatch: pytest.MonkeyPatch, sea
         assert policy(answer) == {
             "default-src": ["'none'"],
             "script-src": ["'self'"],
+            "connect-src": ["'self'"],
             "style-src": ["'self'"],
             "img-src": ["'self'"],
             "form-action": ["'self'"],

@@ -68,7 +68,7 @@ async def found(service: Service, unit: Unit, query: str) -> list[str]:
     request = pb.SearchCustomersRequest(unit_id=unit.unit_id, query=query, page_size=50)
     stub = CustomerServiceStub(service.gateway.channel)
     response = await service.gateway.call(stub.SearchCustomers, request)
-    return [summary.name for summary in response.customers]
+    return [summary.name.rpartition("/")[2] for summary in response.customers]
 
 
 async def end(service: Service, customer_id: str) -> None:
