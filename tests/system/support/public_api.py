@@ -23,8 +23,10 @@ from deploy.local.stack import Stack
 from frontends.client import ApiClient
 from frontends.refusals import Refusal, reason_name
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_MAIN_USER, ROLE_REGISTRAR, Session
+from liity.v1.consent_service_pb2 import GetConsentStatusResponse
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from liity.v1.reason_pb2 import Reason
+from services.gateway.presentation.consent_outcomes import outcome_of
 from services.gateway.server import SERVICES
 from services.runtime.rpc.errors import DOMAIN, reason_value
 from services.runtime.rpc.texts import reason_text
@@ -166,9 +168,13 @@ def whole_refusal(error: grpc.aio.AioRpcError, language: str) -> Refusal:
     assert reason_name(reason) == info.reason != "UNSPECIFIED"
     asked: Language.ValueType = LANGUAGES[language]
     localized = _only(status, error_details_pb2.LocalizedMessage)
-    assert (localized.locale, localized.message) == (language, reason_text(reason, asked))
-    assert status.message == localized.message == error.details()
     refusal = Refusal.from_rpc_error(error)
+    told = reason_text(reason, asked)
+    if isinstance(refusal.detail, GetConsentStatusResponse):
+        # Which answer was given, and when, says more than that the link has been used.
+        told = outcome_of(refusal.detail, asked) or told
+    assert (localized.locale, localized.message) == (language, told)
+    assert status.message == localized.message == error.details()
     assert refusal.reason == reason
     if not refusal.violations:
         # Contact (R25). Callers correct wrong fields themselves.
