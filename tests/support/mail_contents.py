@@ -111,10 +111,12 @@ CONTENTS: list[dict[str, Any]] = [
         )
     },
     {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
+    {"welcome": Welcome(first_names=NAME, link_token=TOKEN, temporary=True)},
     {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},
+    {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN, temporary=True)},
     {
         "customership_ended_notice": CustomershipEndedNotice(
-            first_names=NAME, unit_display_name=UNIT, erase_time=MOMENT
+            first_names=NAME, unit_display_name=UNIT, erase_time=MOMENT, by_own_link=True
         )
     },
     {"customership_ended": CustomershipEnded(first_names=NAME, erase_time=MOMENT)},
@@ -122,6 +124,7 @@ CONTENTS: list[dict[str, Any]] = [
     {"need_reminder": _NEED},
     {"need_unanswered": _CUSTOMER},
     {"customership_goes_on": CustomershipGoesOn(first_names=NAME, link_token=TOKEN)},
+    {"customership_goes_on": CustomershipGoesOn(first_names=NAME, link_token=TOKEN, temporary=True)},
     {"removal_undone": _CUSTOMER},
     {"password_order": PasswordOrder(link_token=TOKEN, expire_time=MOMENT)},
     {"moved_to_another_unit": _REGISTRATION},
@@ -129,6 +132,15 @@ CONTENTS: list[dict[str, Any]] = [
     {
         "email_confirmation": EmailConfirmation(
             first_names=NAME, link_token=TOKEN, expire_time=MOMENT, customership_link_token=TOKEN
+        )
+    },
+    {
+        "email_confirmation": EmailConfirmation(
+            first_names=NAME,
+            link_token=TOKEN,
+            expire_time=MOMENT,
+            customership_link_token=TOKEN,
+            temporary=True,
         )
     },
     {

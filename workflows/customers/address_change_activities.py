@@ -91,6 +91,7 @@ class AddressActivities:
             link_token=link_token,
             expire_time=change.email.link_expire_time,
             customership_link_token=own_token,
+            temporary=details.temporary,
         )
         mail = self._mailing.mail(
             change.step, "email confirmation", change.email.after, details, email_confirmation=content

@@ -489,7 +489,9 @@ class RegistrationActivities:
         token = await self._customership_links.issue(
             key(step.event_id, "customership link"), step.registration_id
         )
-        content = CustomershipBegun(first_names=details.first_names, link_token=token)
+        content = CustomershipBegun(
+            first_names=details.first_names, link_token=token, temporary=details.temporary
+        )
         mail = self._mailing.mail(
             step, "customership begun", details.customer_email, details, customership_begun=content
         )
@@ -533,7 +535,7 @@ class RegistrationActivities:
         token = await self._customership_links.issue(
             key(step.event_id, "customership link"), step.registration_id
         )
-        content = Welcome(first_names=details.first_names, link_token=token)
+        content = Welcome(first_names=details.first_names, link_token=token, temporary=details.temporary)
         mail = self._mailing.mail(step, "welcome", recipient, details, welcome=content)
         result = await self._mailing.send_or_tell(step, details, mail)
         step.ClearField("deadline")

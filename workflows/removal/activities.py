@@ -22,6 +22,7 @@ from liity.registration.v1.customer_service_pb2 import (
 )
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import MailingDetails
+from liity.v1.actor_pb2 import ACTOR_KIND_LINK
 from liity.v1.consent_service_pb2 import CONSENT_REQUEST_STATE_CONSENT_WITHDRAWN
 from liity.v1.customer_form_pb2 import CUSTOMER_KIND_ONLINE
 from liity.v1.customer_service_pb2 import CUSTOMER_STATE_MARKED_FOR_DELETION
@@ -41,6 +42,7 @@ from liity.workflows.v1.removal_workflow_pb2 import (
     ReturnResult,
     UndoResponse,
 )
+from services.runtime.rpc.context import current_actor
 from services.runtime.rpc.errors import Refusal, is_permanent
 from services.runtime.rpc.peer import Peer
 from services.runtime.rpc.refusal_message import to_refused
@@ -125,10 +127,13 @@ class RemovalActivities:
         details = await self._mailing.details(step, also_if_ended=True)
         if details is None:
             return MailStepResult()
+        by_link = current_actor().kind == ACTOR_KIND_LINK
         content = CustomershipEndedNotice(
             first_names=details.first_names,
             unit_display_name=details.unit_display_name,
             erase_time=step.deadline,
+            by_own_link=by_link,
+            by_customer_service=not by_link,
         )
         return await self._mailing.tell_registrar(
             step, details, "customership ended notice", customership_ended_notice=content
@@ -158,7 +163,11 @@ class RemovalActivities:
             told.delivered = await self._mailing.send(mail)
         for other, recipient in _addresses(details).items():
             if other != address:
-                ended = CustomershipEnded(first_names=details.first_names, erase_time=step.deadline)
+                ended = CustomershipEnded(
+                    first_names=details.first_names,
+                    erase_time=step.deadline,
+                    online=details.kind == CUSTOMER_KIND_ONLINE,
+                )
                 name = f"customership ended {recipient}"
                 mail = self._mailing.mail(step, name, other, details, customership_ended=ended)
                 told.delivered |= await self._mailing.send(mail)
@@ -222,7 +231,7 @@ class RemovalActivities:
         if details is None:
             return told
         for address, recipient in _addresses(details).items():
-            content = CustomershipGoesOn(first_names=details.first_names)
+            content = CustomershipGoesOn(first_names=details.first_names, temporary=details.temporary)
             own = address == details.customer_email
             if own:
                 link = key(step.event_id, "customership link")

@@ -92,6 +92,7 @@ def render(
         "language": language,
         "book_tips": book_tips,
         "web_url": settings.web_url,
+        "new_link_url": f"{settings.web_url.rstrip('/')}/new-link",
         "privacy_url": f"{settings.web_url.rstrip('/')}/privacy",
         "customer_service_email": settings.customer_service_email,
         "customer_service_url": settings.customer_service_url,

@@ -124,6 +124,7 @@ def mailing_details(
         unit_display_name=UNNAMED_UNIT if form.protected_person else unit_display_name,
         registrar_account_id=registrar_account_id,
         kind=form.kind,
+        temporary=form.temporary,
     )
 
 

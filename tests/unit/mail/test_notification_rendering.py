@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markupsafe import escape
@@ -12,6 +13,10 @@ from liity.notification.v1.notification_service_pb2 import (
     ClassListDone,
     ConsentQuestion,
     Credentials,
+    CustomershipBegun,
+    CustomershipEndedNotice,
+    CustomershipGoesOn,
+    EmailConfirmation,
     PasswordOrder,
     SendMessageRequest,
     Welcome,
@@ -262,6 +267,82 @@ def test_a_deadline_at_midnight_names_the_day_before(
     rendered = render(SendMessageRequest(language=language, consent_request=content), settings)
     day = {LANGUAGE_FI: "6. joulukuuta 2026", LANGUAGE_SV: "6 december 2026", LANGUAGE_EN: "6 December 2026"}
     assert words(rendered.text).count(f"{by} {day[language]}") == 2
+
+
+OF_NEED = re.compile("tilapäi|jatka asiakkuutta|tillfällig|förläng|temporary|extend")
+
+
+@pytest.mark.parametrize("language", DAY, ids=Language.Name)
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"welcome": Welcome(first_names=NAME, link_token=TOKEN)},
+        {"customership_begun": CustomershipBegun(first_names=NAME, link_token=TOKEN)},
+        {"customership_goes_on": CustomershipGoesOn(first_names=NAME, link_token=TOKEN)},
+        {
+            "email_confirmation": EmailConfirmation(
+                first_names=NAME, link_token=TOKEN, expire_time=MOMENT, customership_link_token=TOKEN
+            )
+        },
+    ],
+    ids=lambda content: next(iter(content)),
+)
+def test_only_the_temporary_are_told_of_a_temporary_need(
+    settings: RuntimeSettings, language: Language.ValueType, content: dict[str, Any]
+) -> None:
+    request = SendMessageRequest(language=language, **content)
+    assert not OF_NEED.search(words(render(request, settings).text))
+    getattr(request, template_of(request)).temporary = True
+    assert len(OF_NEED.findall(words(render(request, settings).text))) == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "behalf"),
+    [
+        (LANGUAGE_FI, "Saitko viestin asiakkaan puolesta? Viesti koskee asiakasta"),
+        (LANGUAGE_SV, "Fick du meddelandet för kundens räkning? Det gäller kunden"),
+        (LANGUAGE_EN, "Did you get this message on a customer's behalf? It is about the customer"),
+    ],
+    ids=["fi", "sv", "en"],
+)
+def test_who_confirms_an_address_for_another_is_told_whose_it_is(
+    settings: RuntimeSettings, language: Language.ValueType, behalf: str
+) -> None:
+    for content in CONTENTS:
+        if {"email_confirmation", "email_confirmation_reminder"} & set(content):
+            rendered = render(SendMessageRequest(language=language, **content), settings)
+            assert f"{behalf} {NAME}." in words(rendered.text)
+
+
+@pytest.mark.parametrize(
+    ("language", "customer", "service"),
+    [
+        (LANGUAGE_FI, "asiakkaan omalla linkillä", "asiakaspalvelumme."),
+        (LANGUAGE_SV, "kundens egen länk", "Vår kundtjänst avslutade den."),
+        (LANGUAGE_EN, "the customer's own link", "Our customer service ended it."),
+    ],
+    ids=["fi", "sv", "en"],
+)
+def test_a_registrar_is_told_who_has_ended_the_customership(
+    settings: RuntimeSettings, language: Language.ValueType, customer: str, service: str
+) -> None:
+    for by, told in (("by_own_link", customer), ("by_customer_service", service), (None, None)):
+        notice = CustomershipEndedNotice(first_names=NAME, unit_display_name=UNIT, erase_time=MOMENT)
+        if by is not None:
+            setattr(notice, by, True)
+        request = SendMessageRequest(language=language, customership_ended_notice=notice)
+        text = words(render(request, settings).text)
+        assert [said for said in (customer, service) if said in text] == ([told] if told else [])
+
+
+@pytest.mark.parametrize("language", DAY, ids=Language.Name)
+def test_the_welcome_leads_to_the_customers_own_order_of_a_link(
+    settings: RuntimeSettings, language: Language.ValueType
+) -> None:
+    request = SendMessageRequest(language=language, welcome=Welcome(first_names=NAME))
+    rendered = render(request, settings)
+    assert "https://liity.example/new-link\n" in rendered.text
+    assert "https://liity.example/new-link" in Reader(rendered.html).links
 
 
 def test_a_welcome_of_the_release_before_has_no_link_to_end_it(settings: RuntimeSettings) -> None:

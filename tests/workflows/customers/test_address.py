@@ -123,6 +123,17 @@ async def test_the_new_address_confirms_and_the_old_one_is_told(world: World) ->
     assert (customer.form.email, customer.email_state) == (new, EMAIL_STATE_CONFIRMED)
 
 
+@pytest.mark.parametrize("temporary", [True, False], ids=["temporary", "for good"])
+async def test_a_new_address_is_told_whether_the_need_can_be_extended(world: World, temporary: bool) -> None:
+    registration, _ = await world.save(adult_form(address(), temporary=temporary), born(40))
+    new = address()
+    await change(world, registration, new)
+    [mail] = world.mails_to(new)
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert ("Koska tarpeesi on tilapäinen" in " ".join(body.get_content().split())) is temporary
+
+
 async def test_who_has_not_confirmed_is_reminded_once_and_the_registrar_told_of_the_end(world: World) -> None:
     account = await world.account(world.unit_id)
     registration, run = await world.save(adult_form(address()), born(40))

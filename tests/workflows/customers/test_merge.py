@@ -35,9 +35,10 @@ from services.runtime.temporal.names import (
 )
 from services.runtime.temporal.search_attributes import STAGE
 from tests.support.registration_service import timestamp
-from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born
+from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.customers.test_transfer import address, text_of, told
 
+CREDENTIALS = "Tunnukset kirjaston palveluun"
 WELCOME = "Tervetuloa kirjastoon, tässä muutama kirjavinkki"
 
 
@@ -114,7 +115,24 @@ async def test_who_logged_in_as_the_merged_one_gets_the_credentials_that_stay(wo
     request_id = await merge(world, kept, merged, CODE_OF_MERGED)
     await world.temporal.get_workflow_handle(MergeWorkflowNames.workflow_id(request_id)).result()
     (anew,) = world.mails_to(mail_of_kept)[sent:]
-    assert anew["Subject"] == "Tunnukset kirjaston palveluun"
+    assert anew["Subject"] == CREDENTIALS
+
+
+async def test_the_credentials_that_stay_go_where_the_form_says(world: World) -> None:
+    guardian, own = address(), address()
+    form = child_form(guardian)
+    form.email = own
+    registration, _ = await world.save(form, born(16))
+    kept = await world.customer(registration)
+    _, _, merged = await saved(world, address())
+
+    async def credentials() -> int:
+        return [mail["Subject"] for mail in world.mails_to(guardian)].count(CREDENTIALS)
+
+    assert await eventually(credentials, bool, 60) == 1
+    await merge(world, kept, merged, CODE_OF_MERGED)
+    assert await credentials() == 2
+    assert CREDENTIALS not in [mail["Subject"] for mail in world.mails_to(own)]
 
 
 async def test_the_unit_of_the_merged_customer_is_told(world: World) -> None:

@@ -415,6 +415,8 @@ async def test_no_decision_is_reminded_of_and_lapses(world: World, registrar: st
     assert asked in ASKED
     assert (reminder, missed) == (REMINDED, MISSED)
     assert about(world, registrar, registration) == [LAPSED]
+    [told] = [mail for mail in world.mails_to(registrar) if mail["Subject"] == LAPSED]
+    assert "Etunimet: Aino" in text_of(told)
     stored = await world.stored(registration)
     assert (stored.stage, stored.customer_display_name) == (STAGE_LAPSED, "")
     known = await person_is_known(world, registration.person_id)

@@ -255,6 +255,11 @@ async def test_a_guardian_who_declines_ends_it(world: World) -> None:
     assert not ended.HasField("decline_time")
     # The request, and a receipt of the answer (R38).
     assert len(world.mails_to(guardian)) == 2
+    # The registrar hears whose registration it was: the name is from before the erasure.
+    told = world.mails_to("rekisteroija@kirjasto.example")[-1]
+    assert told["Subject"] == "Rekisteröinti päättyi: huoltaja ei antanut suostumusta"
+    assert registration.registration_id in text_of(told)
+    assert "Etunimet: Onni" in text_of(told)
     with pytest.raises(Refusal) as refused:
         await world.workflows.record_consent(person, RecordConsentRequest(request_id=str(uuid.uuid4())))
     assert refused.value.reason == REASON_NOT_WAITING_FOR_CONSENT

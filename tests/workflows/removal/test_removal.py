@@ -19,7 +19,7 @@ from liity.registration.v1.customer_service_pb2 import (
 )
 from liity.registration.v1.customer_service_pb2_grpc import CustomerServiceStub
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence, Registration
-from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, Actor
+from liity.v1.actor_pb2 import ACTOR_KIND_ACCOUNT, ACTOR_KIND_LINK, Actor
 from liity.v1.auth_service_pb2 import ROLE_CUSTOMER_SERVICE, ROLE_REGISTRAR, Role
 from liity.v1.customer_form_pb2 import (
     CREDENTIALS_RECIPIENT_UNSPECIFIED,
@@ -58,6 +58,7 @@ from tests.workflows.removal.test_erasure import traces
 from workflows.removal.retention import Retention
 
 ENDED = "Asiakkuus kirjastossa on päättynyt"
+NO_PASSWORD = "Kirjaston tunnuksesi ja salasanasi eivät enää toimi."
 BEGUN = "Olet nyt kirjaston asiakas"
 ENDED_NOTICE = "Asiakkuus on päättynyt"
 GOES_ON = "Asiakkuutesi kirjastossa jatkuu"
@@ -79,6 +80,10 @@ def address() -> str:
 
 def subjects(world: World, email: str) -> list[str]:
     return [mail["Subject"] for mail in world.mails_to(email)]
+
+
+def last(world: World, email: str, subject: str) -> EmailMessage:
+    return [mail for mail in world.mails_to(email) if mail["Subject"] == subject][-1]
 
 
 def words(mail: EmailMessage) -> str:
@@ -212,6 +217,7 @@ async def test_a_guardian_is_told_too_and_nobody_of_the_dead(world: World) -> No
     await end(world, await world.customer(registration))
     for email in (guardian, own):
         await mailed(world, email, ENDED)
+        assert NO_PASSWORD in words(last(world, email, ENDED))
     _, customer, run = await customer_of(world, adult_form(of_the_dead))
     await end(world, customer, END_REASON_DECEASED)
     await run.result()
@@ -311,6 +317,21 @@ async def test_an_undo_brings_credentials_and_tells_the_registrar(world: World) 
     assert refusal.value.reason == REASON_CUSTOMER_NOT_ENDED
 
 
+async def test_after_an_undo_the_credentials_go_where_the_form_says(world: World) -> None:
+    guardian, own = address(), address()
+    form = child_form(guardian)
+    form.email = own
+    registration, _ = await world.save(form, born(16))
+    customer = await world.customer(registration)
+    await end(world, customer)
+    await mailed(world, own, ENDED)
+    before = subjects(world, guardian).count(CREDENTIALS)
+    await undo(world, customer)
+    await removal(world, customer).result()
+    assert subjects(world, guardian).count(CREDENTIALS) == before + 1
+    assert CREDENTIALS not in subjects(world, own)
+
+
 async def test_after_an_undo_the_welcome_follows_on_its_day(world: World) -> None:
     email = address()
     registration, customer, run = await customer_of(world, adult_form(email))
@@ -363,6 +384,27 @@ async def test_who_was_welcomed_is_not_welcomed_again(world: World) -> None:
     assert subjects(world, email).count(GOES_ON) == 1
 
 
+@pytest.mark.parametrize("temporary", [True, False], ids=["temporary", "for good"])
+async def test_who_needs_the_library_for_a_time_is_told_of_longer(world: World, temporary: bool) -> None:
+    email, cd_email = address(), address()
+    _, customer, run = await customer_of(world, adult_form(email, temporary=temporary))
+    borrowing = adult_form(
+        cd_email,
+        kind=CUSTOMER_KIND_CD_BORROWER,
+        credentials_recipient=CREDENTIALS_RECIPIENT_UNSPECIFIED,
+        temporary=temporary,
+    )
+    _, borrowing_run = await world.save(borrowing, born(40))
+    await borrowing_run.result()
+    await world.skip_to_end(run)
+    await run.result()
+    await end(world, customer)
+    await undo(world, customer)
+    await removal(world, customer).result()
+    for mail in (last(world, email, WELCOME), last(world, email, GOES_ON), last(world, cd_email, BEGUN)):
+        assert ("Koska tarpeesi on tilapäinen" in words(mail)) is temporary
+
+
 async def test_a_cd_borrower_and_the_contact_person_are_told_that_it_goes_on(world: World) -> None:
     own, other = address(), address()
     form = child_form(
@@ -376,6 +418,9 @@ async def test_a_cd_borrower_and_the_contact_person_are_told_that_it_goes_on(wor
     await undo(world, customer)
     await removal(world, customer).result()
     assert sorted(subjects(world, own)) == sorted([BEGUN, ENDED, GOES_ON])
+    # They never had a password.
+    for email in (own, other):
+        assert NO_PASSWORD not in words(last(world, email, ENDED))
     assert sorted(subjects(world, other)) == sorted([ENDED, GOES_ON])
     assert (await world.stored(registration)).stage == STAGE_ACTIVE
     with_a_link = [mail["Subject"] for mail in world.mails_to(own) if "/customership/" in words(mail)]
@@ -395,6 +440,8 @@ async def test_of_an_end_that_others_decide_the_registrar_is_told(
     await end(world, customer)
     await at_rest(world, customer)
     assert subjects(world, REGISTRARS_ADDRESS).count(ENDED_NOTICE) == before + told
+    if told:
+        assert "Sen päätti asiakaspalvelumme." in words(last(world, REGISTRARS_ADDRESS, ENDED_NOTICE))
 
 
 async def test_of_an_end_by_the_own_link_the_registrar_is_told(world: World) -> None:
@@ -406,9 +453,13 @@ async def test_of_an_end_by_the_own_link_the_registrar_is_told(world: World) -> 
         unit_id=customer.unit_id,
         reason=END_REASON_OWN_WISH,
     )
+    set_current_actor(Actor(kind=ACTOR_KIND_LINK))
     await world.removals.end(request, link_id="nolink")
     await at_rest(world, customer)
     assert subjects(world, REGISTRARS_ADDRESS).count(ENDED_NOTICE) == before + 1
+    told = words(last(world, REGISTRARS_ADDRESS, ENDED_NOTICE))
+    assert "asiakas tai hänen puolestaan toimiva asiakkaan omalla linkillä" in told
+    assert "päätti asiakaspalvelumme" not in told
 
 
 async def test_nobody_is_undone_beside_a_registration_that_waits(world: World) -> None:
@@ -569,3 +620,5 @@ async def test_a_guardian_who_withdraws_the_consent_gets_a_receipt_and_the_regis
     # Nobody is told twice that it has ended.
     assert ENDED not in subjects(world, guardian)
     assert subjects(world, child).count(ENDED) == 1
+    # The child's password is void, too.
+    assert NO_PASSWORD in words(last(world, child, ENDED))
