@@ -78,7 +78,11 @@ def save(
         typer.echo("It is still being gathered: a service may be away. Try again later.", err=True)
         raise typer.Exit(FAILED) from None
     if disclosure.state == DISCLOSURE_STATE_FAILED:
-        typer.echo("It could not be gathered: a service has refused its part. Start another one.", err=True)
+        typer.echo(
+            "It could not be gathered, and nothing will come: a service has refused its part, for instance "
+            "because the person was erased meanwhile. Start another one; if that fails too, tell an operator.",
+            err=True,
+        )
         raise typer.Exit(FAILED)
     for path, content in ((json, disclosure.json), (html, disclosure.html)):
         if path is not None:

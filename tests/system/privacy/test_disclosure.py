@@ -18,6 +18,7 @@ from deploy.local.stack import Stack
 from frontends.client import ApiClient, new_request_id
 from frontends.refusals import Refusal, reason_name
 from liity.v1.disclosure_service_pb2 import (
+    DISCLOSURE_STATE_FAILED,
     DISCLOSURE_STATE_GATHERING,
     DISCLOSURE_STATE_READY,
     CreateDisclosureRequest,
@@ -309,6 +310,27 @@ async def test_staff_save_it_to_files_of_their_own(
     assert person.form.first_names in for_person.read_text("utf-8")
     by_registration = liity("staff", "disclosures", "create", "--registration", registration.name)
     assert by_registration.stdout.startswith("disclosures/")
+
+
+async def test_the_command_says_that_nothing_will_come(
+    stack: Stack, api: Api, liity: Liity, customer: tuple[DemoPerson, Registration], tmp_path: Path
+) -> None:
+    begun = await create(api.staff, registration=customer[1].name)
+    await ready(api.staff, begun.name)
+    # As the run stores it if a service refuses for good: see tests/workflows/privacy.
+    async with database(stack, "registration") as connection:
+        await connection.execute(
+            "UPDATE disclosures SET failed = true, ciphertext = NULL WHERE disclosure_id = $1",
+            begun.name.rpartition("/")[2],
+        )
+    failed = await get(api.staff, begun.name)
+    assert (failed.state, failed.json, failed.html) == (DISCLOSURE_STATE_FAILED, b"", b"")
+    file = tmp_path / "export.json"
+    saved = liity("staff", "disclosures", "save", begun.name, "--json", str(file))
+    assert saved.returncode == 1
+    assert "a service has refused its part" in saved.stderr
+    assert "Start another one" in saved.stderr
+    assert not file.exists()
 
 
 async def test_the_command_says_what_is_wrong(

@@ -14,7 +14,7 @@ from services.identity import hetu
 from services.runtime.clock import helsinki_day, now
 from tests.support.web_visitor import Visitor
 from tests.system.conftest import Api
-from tests.system.customers.test_removal import WELCOME_SOON, refused
+from tests.system.customers.test_removal import WELCOME_SOON, end, refused
 from tests.system.customers.test_transfer import customer_of
 from tests.system.support.registering import (
     MailCounter,
@@ -71,6 +71,19 @@ async def test_a_customer_corrects_the_contact_data_and_sees_who_has_looked(
     stored: Customer = await customer_of(api.registrar, person)
     assert (stored.form.phone, stored.form.email) == ("+358407654321", new_email)
     await mails.wait_for(replace(person, email=new_email), "email_confirmation")
+
+
+async def test_a_link_of_a_customership_that_has_ended_promises_no_newer_one(
+    api: Api, web: str, welcomed: tuple[DemoPerson, str]
+) -> None:
+    person, token = welcomed
+    customer: Customer = await customer_of(api.registrar, person)
+    await end(api.registrar, customer.name)
+    async with Visitor(web) as visitor:
+        page = await visitor.get(f"/customership/{token}")
+    assert page.status == 410
+    assert "what it was about has ended or changed" in page.text
+    assert "Otherwise ask customer service" in page.text
 
 
 async def test_the_date_of_birth_cannot_be_guessed(api: Api, welcomed: tuple[DemoPerson, str]) -> None:

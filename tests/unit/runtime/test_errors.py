@@ -19,6 +19,7 @@ from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, LA
 from liity.v1.reason_pb2 import (
     REASON_INTERNAL,
     REASON_INVALID_POSTCODE,
+    REASON_LINK_VOID,
     REASON_REQUIRED,
     REASON_TOO_MANY_ATTEMPTS,
     REASON_UNAVAILABLE,
@@ -186,6 +187,30 @@ def test_only_what_may_pass_is_tried_again(code: grpc.StatusCode) -> None:
 
 
 # Texts
+
+
+@pytest.mark.parametrize(
+    ("language", "ended", "otherwise"),
+    [
+        (
+            LANGUAGE_FI,
+            "päättynyt tai muuttunut",
+            "muuten ota yhteyttä Saavutettavuuskirjaston",
+        ),
+        (LANGUAGE_SV, "avslutats eller ändrats", "kontakta annars Tillgänglighetsbibliotekets kundtjänst"),
+        (
+            LANGUAGE_EN,
+            "has ended or changed",
+            "otherwise contact the Accessibility Library's",
+        ),
+    ],
+    ids=["fi", "sv", "en"],
+)
+def test_a_void_link_may_have_no_newer_one(language: Language.ValueType, ended: str, otherwise: str) -> None:
+    """A merge, an end, a transfer and a withdrawal make a link void, too (case 38)."""
+    text = reason_text(REASON_LINK_VOID, language)
+    assert ended in text
+    assert otherwise in text
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=reason_name)

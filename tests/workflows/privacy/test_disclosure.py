@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import tink
 from google.protobuf import json_format
@@ -19,6 +20,8 @@ from liity.registration.v1.personal_data_service_pb2 import (
 )
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from liity.registration.v1.registration_service_pb2 import Registration
+from liity.v1.personal_data_pb2 import ServicePersonalData
+from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_ENDED
 from liity.workflows.v1.disclosure_workflow_pb2 import DisclosureWorkflowInput
 from services.gateway.temporal.disclosures import DisclosureWorkflows
 from services.runtime.clock import now
@@ -29,6 +32,7 @@ from services.runtime.temporal.codec import EncryptionCodec
 from services.runtime.temporal.names import DisclosureWorkflowNames
 from tests.replay.histories import payloads_in
 from tests.workflows.conftest import World, adult_form, born
+from workflows.privacy.disclosure_activities import DisclosureActivities
 
 WEEK = timedelta(days=7)
 
@@ -99,6 +103,27 @@ async def test_what_is_sealed_for_one_disclosure_opens_under_no_other(world: Wor
     stored = await eventually(disclosures.get, lambda found: bool(found.ciphertext), 60)
     with pytest.raises(tink.TinkError):
         DisclosureSeal(keys_dir).open(uuid.uuid4().hex, stored.ciphertext)
+
+
+async def test_a_service_that_refuses_for_good_is_told_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registration, _ = await saved(world)
+    disclosures = Disclosures(world, registration.person_id)
+
+    async def refuse(*_: object) -> list[ServicePersonalData]:
+        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, REASON_CUSTOMER_NOT_ENDED)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DisclosureActivities, "_gather", refuse)
+        run = await disclosures.begin()
+        failed = await eventually(disclosures.get, lambda found: found.failed, 60)
+    assert not failed.ciphertext
+    # It is erased as any other when its time is over.
+    await world.skip_to_end(run)
+    await run.result()
+    with pytest.raises(Refusal, match="DISCLOSURE_NOT_FOUND"):
+        await disclosures.get()
 
 
 async def test_who_is_erased_meanwhile_has_no_export_any_more(world: World) -> None:
