@@ -80,7 +80,7 @@ def save(
     if disclosure.state == DISCLOSURE_STATE_FAILED:
         typer.echo(
             "It could not be gathered, and nothing will come: a service has refused its part, for instance "
-            "because the person was erased meanwhile. Start another one; if that fails too, tell an operator.",
+            "because the person was erased meanwhile. Start another one; if it fails too, tell an operator.",
             err=True,
         )
         raise typer.Exit(FAILED)

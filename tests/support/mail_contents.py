@@ -54,12 +54,17 @@ _REGISTRATION = RegistrationNotice(
     unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
 )
 _TO_DECIDE = DecisionNotice(
-    unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT, deadline=MOMENT
+    unit_display_name=UNIT,
+    registration_id="k7m2q9",
+    registration_create_time=MOMENT,
+    deadline=MOMENT,
+    work_item_id="1-k7m2q9",
 )
 _NEED = NeedQuestion(first_names=NAME, link_token=TOKEN, deadline=MOMENT)
 _INVITATION = InvitationLink(unit_display_name=UNIT, link_token=TOKEN, expire_time=MOMENT)
 _NOT_ACCEPTED = InvitationNotice(unit_display_name=UNIT, email="uusi@kirjasto.example")
-_TO_ANSWER = MessageDeadline(reference="L-7K3M-92QF", deadline=MOMENT)
+_ITS_DAY = MessageDeadline(reference="L-7K3M-92QF", deadline=MOMENT)
+_TO_ANSWER = MessageDeadline(reference="L-7K3M-92QF", deadline=MOMENT, work_item_id="5-m4n8")
 _MESSAGE = MessageNotice(reference="L-7K3M-92QF")
 CONTENTS: list[dict[str, Any]] = [
     {"consent_request": _ASKED},
@@ -152,11 +157,12 @@ CONTENTS: list[dict[str, Any]] = [
     {"email_changed": EmailChanged(first_names=NAME)},
     {"message_waits": _TO_ANSWER},
     {"message_reminder": _TO_ANSWER},
-    {"message_received": _TO_ANSWER},
+    {"message_received": _ITS_DAY},
     {"message_answered": _MESSAGE},
     {"message_lapsed": _MESSAGE},
     {"message_erased": _MESSAGE},
-    *({f"feedback_{name}": _TO_ANSWER} for name in ("waits", "reminder", "overdue", "received", "late")),
+    *({f"feedback_{name}": _TO_ANSWER} for name in ("waits", "reminder", "overdue")),
+    *({f"feedback_{name}": _ITS_DAY} for name in ("received", "late")),
     {
         "feedback_answered": FeedbackAnswer(
             reference="P-7K3M-92QF", create_time=MOMENT, answer_lines=["We mend it.", NAME]

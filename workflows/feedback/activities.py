@@ -14,6 +14,7 @@ from liity.notification.v1.notification_service_pb2 import (
 from liity.registration.v1.feedback_service_pb2 import GetFeedbackRequest, StoredFeedback
 from liity.registration.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from liity.v1.reason_pb2 import REASON_FEEDBACK_NOT_FOUND
+from liity.v1.work_service_pb2 import WORK_ITEM_KIND_FEEDBACK
 from liity.workflows.v1.feedback_workflow_pb2 import (
     FEEDBACK_NOTICE_KIND_NEW,
     FEEDBACK_NOTICE_KIND_OVERDUE,
@@ -25,6 +26,7 @@ from liity.workflows.v1.feedback_workflow_pb2 import (
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
+from services.runtime.work_item_ids import work_item_id
 from workflows.mail.notifier import Mailing, key
 
 _NOTICES: Mapping[FeedbackNoticeKind.ValueType, str] = {
@@ -64,7 +66,9 @@ class FeedbackActivities:
         """Mails customer service that feedback has come, is due soon, or is overdue."""
         template = _NOTICES[step.kind]
         mailed = RegistrationStep(registration_id=step.feedback_id, event_id=step.event_id)
-        content = {template: _deadline_of(step)}
+        notice = _deadline_of(step)
+        notice.work_item_id = work_item_id(WORK_ITEM_KIND_FEEDBACK, step.feedback_id)
+        content = {template: notice}
         return await self._mailing.tell(mailed, self._mailing.customer_service, template, **content)
 
     @activity.defn

@@ -11,9 +11,11 @@ from liity.notification.v1.notification_service_pb2 import (
 )
 from liity.registration.v1.message_service_pb2 import GetMessageStatusRequest, LapseMessageRequest
 from liity.registration.v1.message_service_pb2_grpc import MessageServiceStub
+from liity.v1.work_service_pb2 import WORK_ITEM_KIND_MESSAGE
 from liity.workflows.v1.message_workflow_pb2 import MessagePlan, MessageStep
 from liity.workflows.v1.registration_workflow_pb2 import MailStepResult, RegistrationStep
 from services.runtime.rpc.peer import Peer
+from services.runtime.work_item_ids import work_item_id
 from workflows.mail.notifier import Mailing
 
 
@@ -55,14 +57,12 @@ class MessageActivities:
     @activity.defn
     async def tell_customer_service(self, step: MessageStep) -> MailStepResult:
         """Mails customer service the reference of a waiting message, without its text."""
-        content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
-        return await self._to_customer_service(step, "message waits", message_waits=content)
+        return await self._to_customer_service(step, "message waits", message_waits=_to_answer(step))
 
     @activity.defn
     async def remind_of_message(self, step: MessageStep) -> MailStepResult:
         """Reminds customer service of the message."""
-        content = MessageDeadline(reference=step.status.reference, deadline=step.status.deadline)
-        return await self._to_customer_service(step, "message reminder", message_reminder=content)
+        return await self._to_customer_service(step, "message reminder", message_reminder=_to_answer(step))
 
     @activity.defn
     async def confirm_receipt(self, step: MessageStep) -> MailStepResult:
@@ -103,6 +103,14 @@ class MessageActivities:
         """Mails the sender; if they have left, those responsible for the unit; nobody if it is closed."""
         accounts = await self._mailing.responsible(step.status.unit_id, step.status.sender_account_id)
         return await self._mailing.tell_each(_mailed(step), accounts, name, **content)
+
+
+def _to_answer(step: MessageStep) -> MessageDeadline:
+    return MessageDeadline(
+        reference=step.status.reference,
+        deadline=step.status.deadline,
+        work_item_id=work_item_id(WORK_ITEM_KIND_MESSAGE, step.message_id),
+    )
 
 
 def _mailed(step: MessageStep) -> RegistrationStep:

@@ -1,5 +1,6 @@
 """Activities of customer service's decisions (R19, R24)."""
 
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
@@ -23,7 +24,14 @@ from liity.v1.registration_pb2 import (
     STAGE_LAPSED,
     STAGE_LINKED,
     STAGE_REJECTED,
+    STAGE_WAITING_FOR_IDENTITY_CHECK,
     STAGE_WAITING_FOR_REACTIVATION,
+    Stage,
+)
+from liity.v1.work_service_pb2 import (
+    WORK_ITEM_KIND_IDENTITY_CHECK,
+    WORK_ITEM_KIND_REACTIVATION,
+    WorkItemKind,
 )
 from liity.workflows.v1.registration_workflow_pb2 import (
     ApprovalStep,
@@ -37,8 +45,14 @@ from services.runtime.clock import deadline_after, from_proto_date, helsinki_mom
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
+from services.runtime.work_item_ids import work_item_id
 from workflows.mail.notifier import Mailing
 from workflows.privacy.erasure import Erasure
+
+_KINDS: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
+    STAGE_WAITING_FOR_REACTIVATION: WORK_ITEM_KIND_REACTIVATION,
+    STAGE_WAITING_FOR_IDENTITY_CHECK: WORK_ITEM_KIND_IDENTITY_CHECK,
+}
 
 
 class DecisionActivities:
@@ -135,7 +149,12 @@ class DecisionActivities:
         registration = await self._get(asked.step)
         if registration.stage != asked.awaited:
             return MailStepResult()
-        message = DecisionNotice(**await self._told(registration), deadline=asked.step.deadline)
+        kind = _KINDS[asked.awaited]
+        message = DecisionNotice(
+            **await self._told(registration),
+            deadline=asked.step.deadline,
+            work_item_id=work_item_id(kind, registration.registration_id),
+        )
         result = await self._mailing.tell(
             asked.step, self._mailing.customer_service, field, **{field: message}
         )

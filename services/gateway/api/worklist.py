@@ -69,6 +69,7 @@ from services.gateway.views import DEFAULT_PAGE, LARGEST_PAGE
 from services.runtime.rpc.context import current_request
 from services.runtime.rpc.errors import failed_precondition
 from services.runtime.rpc.peer import Peer
+from services.runtime.work_item_ids import work_item_id
 
 _ACTIONS: Mapping[WorkItemKind.ValueType, Sequence[Action.ValueType]] = {
     WORK_ITEM_KIND_REACTIVATION: (ACTION_REACTIVATE, ACTION_REJECT),
@@ -218,7 +219,7 @@ class Claims:
 
     async def require_unclaimed_by_others(self, kind: WorkItemKind.ValueType, *row_ids: str) -> None:
         """FAILED_PRECONDITION (CLAIMED_BY_ANOTHER) if another officer has claimed the item of these rows."""
-        check = stored_pb2.CheckClaimRequest(work_item_id="-".join((str(int(kind)), *row_ids)))
+        check = stored_pb2.CheckClaimRequest(work_item_id=work_item_id(kind, *row_ids))
         await self._registration.call(self._work.CheckClaim, check)
 
     async def require_customer_unclaimed_by_others(self, customer_id: str) -> None:

@@ -62,6 +62,23 @@ _LINK_PAGES = {
     "registrar_invitation": "invitation",
     "invitation_reminder": "invitation",
 }
+_TO_CUSTOMER_SERVICE = frozenset(
+    {
+        "reactivation_asked",
+        "identity_check_asked",
+        "decision_reminder",
+        "decision_missed",
+        "message_waits",
+        "message_reminder",
+        "feedback_waits",
+        "feedback_reminder",
+        "feedback_overdue",
+        "work_digest",
+        "registration_lost",
+    }
+)
+"""Mails that only customer service gets: they offer nobody its help."""
+_STAFF_FOOTER = "footer_customer_service"
 _MARK = re.compile("\ue000(\\d+)\ue001")
 """Characters of a private use area, which no text in a template holds."""
 _TOKEN = "link_token"  # noqa: S105 - the field's name
@@ -92,6 +109,7 @@ def render(
         "language": language,
         "book_tips": book_tips,
         "web_url": settings.web_url,
+        "work_url": f"{settings.web_url.rstrip('/')}/work",
         "new_link_url": f"{settings.web_url.rstrip('/')}/new-link",
         "privacy_url": f"{settings.web_url.rstrip('/')}/privacy",
         "customer_service_email": settings.customer_service_email,
@@ -100,7 +118,7 @@ def render(
     values: list[str] = []
     source = "\n\n".join(
         _environment().get_template(f"{name}.{language}.md").render(variables, values=values)
-        for name in (template, "footer")
+        for name in (template, _STAFF_FOOTER if template in _TO_CUSTOMER_SERVICE else "footer")
     )
     page = _page(source, language)
     return Rendered(
@@ -168,6 +186,10 @@ def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]
             # move it into a cookie at once, and log no path.
             url = f"{web_url.rstrip('/')}/{page}/{quote(value, safe='')}"
             variables[field.name.replace("token", "url")] = url if value else ""
+        elif field.name == "work_item_id":
+            # Of a mail from a release before, the whole list.
+            item = f"/{quote(value, safe='')}" if value else ""
+            variables["work_item_url"] = f"{web_url.rstrip('/')}/work{item}"
         elif isinstance(value, Timestamp):
             variables[field.name] = value.ToDatetime(UTC).astimezone(HELSINKI)
         else:

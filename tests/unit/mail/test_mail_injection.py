@@ -92,7 +92,7 @@ ALL_AT_ONCE = "\r\n".join(HOSTILE.values())
 _LANGUAGES = (LANGUAGE_FI, LANGUAGE_SV, LANGUAGE_EN)
 _CONTENTS: list[FieldDescriptor] = list(SendMessageRequest.DESCRIPTOR.oneofs_by_name["content"].fields)
 _TOKENS = frozenset({"link_token", "customership_link_token"})
-_NOT_SHOWN = _TOKENS | {"template"}
+_NOT_SHOWN = _TOKENS | {"template", "work_item_id"}
 
 
 def _texts(content: FieldDescriptor) -> Iterator[FieldDescriptor]:

@@ -17,6 +17,7 @@ from liity.notification.v1.notification_service_pb2 import (
     CustomershipEndedNotice,
     CustomershipGoesOn,
     EmailConfirmation,
+    MessageDeadline,
     PasswordOrder,
     SendMessageRequest,
     Welcome,
@@ -343,6 +344,36 @@ def test_the_welcome_leads_to_the_customers_own_order_of_a_link(
     rendered = render(request, settings)
     assert "https://liity.example/new-link\n" in rendered.text
     assert "https://liity.example/new-link" in Reader(rendered.html).links
+
+
+TO_CUSTOMER_SERVICE = {
+    *("reactivation_asked", "identity_check_asked", "decision_reminder", "decision_missed"),
+    *("message_waits", "message_reminder", "feedback_waits", "feedback_reminder", "feedback_overdue"),
+    *("work_digest", "registration_lost"),
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_customer_service_is_not_offered_its_own_help(
+    request_: SendMessageRequest, settings: RuntimeSettings
+) -> None:
+    text = words(render(request_, settings).text)
+    offered = re.search("Kysyttävää|Har du frågor|Any questions", text) is not None
+    automatic = re.search("automaattinen viesti|automatiskt meddelande|automatic message", text) is not None
+    assert offered is not automatic
+    assert automatic is (template_of(request_) in TO_CUSTOMER_SERVICE)
+
+
+@pytest.mark.parametrize("language", DAY, ids=Language.Name)
+def test_mail_to_customer_service_leads_to_the_item_itself(
+    settings: RuntimeSettings, language: Language.ValueType
+) -> None:
+    notice = MessageDeadline(reference="L-7K3M-92QF", deadline=MOMENT, work_item_id="5-m4n8")
+    request = SendMessageRequest(language=language, message_waits=notice)
+    assert "https://liity.example/work/5-m4n8" in Reader(render(request, settings).html).links
+    # Of a release before.
+    request.message_waits.work_item_id = ""
+    assert "https://liity.example/work" in Reader(render(request, settings).html).links
 
 
 def test_a_welcome_of_the_release_before_has_no_link_to_end_it(settings: RuntimeSettings) -> None:

@@ -10,7 +10,7 @@ from deploy.demo.polling import eventually
 from liity.registration.v1.feedback_service_pb2 import StoredFeedback
 from tests.workflows.conftest import World
 from tests.workflows.feedback.feedback import ANSWER, WORDS, answer, look, sent
-from tests.workflows.messages.test_message import CUSTOMER_SERVICE, text_of
+from tests.workflows.messages.test_message import CUSTOMER_SERVICE, linked_item, text_of
 
 WAITS = "Saavutettavuuspalaute odottaa vastausta"
 REMINDER = "Muistutus: saavutettavuuspalautteeseen ei ole vastattu"
@@ -37,6 +37,8 @@ async def test_the_answer_is_mailed_and_customer_service_gets_no_words(world: Wo
     address = f"{uuid.uuid4().hex}@koti.example"
     feedback, run = await sent(world, address)
     await told(world, CUSTOMER_SERVICE, feedback, WAITS)
+    [mail] = mails(world, CUSTOMER_SERVICE, feedback)
+    assert (await linked_item(world, mail)).subjects[0].feedback_id == feedback.feedback_id
     await told(world, address, feedback, RECEIVED)
     await answer(world, feedback)
     for _ in range(2):

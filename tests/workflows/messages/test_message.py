@@ -1,5 +1,6 @@
 """A message to customer service: who is told, reminded, and told how it ended (R12, R25)."""
 
+import re
 import uuid
 from datetime import timedelta
 from email.message import EmailMessage
@@ -13,6 +14,8 @@ from deploy.demo.polling import eventually
 from liity.registration.v1.message_service_pb2 import StoredMessage
 from liity.registration.v1.personal_data_service_pb2 import ErasePersonRequest
 from liity.registration.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from liity.registration.v1.work_service_pb2 import GetWorkItemRequest, WorkItem
+from liity.registration.v1.work_service_pb2_grpc import WorkServiceStub
 from liity.v1.auth_service_pb2 import ROLE_MAIN_USER
 from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_FORM, SendMessageRequest
 from services.gateway.api.messages import MessageService
@@ -54,10 +57,20 @@ async def told(world: World, address: str, message: StoredMessage, *subjects: st
     assert await eventually(found, lambda now: len(now) >= len(subjects), 30) == [*subjects]
 
 
+async def linked_item(world: World, mail: EmailMessage) -> WorkItem:
+    """The item that a mail to customer service leads to."""
+    [work_item_id] = re.findall(r"/work/([\w-]+)", text_of(mail))
+    registration = world.gateway["registration"]
+    request = GetWorkItemRequest(work_item_id=work_item_id)
+    return (await registration.call(WorkServiceStub(registration.channel).GetWorkItem, request)).work_item
+
+
 async def test_both_are_told_of_a_message_and_the_sender_of_the_answer(world: World) -> None:
     message, run = await sent(world)
     await told(world, CUSTOMER_SERVICE, message, WAITS)
     await told(world, REGISTRARS_ADDRESS, message, RECEIVED)
+    [mail] = [mail for mail in world.mails_to(CUSTOMER_SERVICE) if message.reference in text_of(mail)]
+    assert (await linked_item(world, mail)).subjects[0].message_id == message.message_id
     await close(world, message)
     await look(world, message)
     await run.result()

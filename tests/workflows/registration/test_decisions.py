@@ -51,6 +51,7 @@ from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import TASK_QUEUE, RegistrationWorkflowNames, RemovalWorkflowNames
 from services.runtime.temporal.search_attributes import STAGE
 from tests.workflows.conftest import World, adult_form, born, child_form
+from tests.workflows.messages.test_message import linked_item
 
 CUSTOMER_SERVICE = "customer-service@liity.example"
 NOTE = "Lomake oli väärältä vuodelta."
@@ -409,6 +410,10 @@ async def test_no_decision_is_reminded_of_and_lapses(world: World, registrar: st
         await world.skip(run, timedelta(days=days))
         seen.append(len(about(world, CUSTOMER_SERVICE, registration)))
     assert seen == [1, 1, 2, 2]
+    for mail in world.mails_to(CUSTOMER_SERVICE):
+        if registration.registration_id in text_of(mail):
+            item = await linked_item(world, mail)
+            assert item.subjects[0].registration_id == registration.registration_id
     await world.skip_to_end(run)
     await run.result()
     asked, reminder, missed = about(world, CUSTOMER_SERVICE, registration)
