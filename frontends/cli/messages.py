@@ -1,5 +1,6 @@
 """`liity messages`: messages to customer service, through the public API."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -23,7 +24,12 @@ _messages.add("close", "CloseMessage", ["name", "answer"])
 @app.command()
 def send(
     context: typer.Context,
-    text: Annotated[str, typer.Argument(help="The message; no personal identity code in it.")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="The message, or - to type it: shells keep a history. No personal identity code in it."
+        ),
+    ],
     unit: Unit = "",
     about: Annotated[
         str, typer.Option(help="units/UNIT/registrations/ID or units/UNIT/customers/ID that it is about.")
@@ -41,6 +47,8 @@ def send(
     """Sends a message to customer service; prints a reference to quote."""
     if about and where:
         raise typer.BadParameter("--about and --context exclude one another")
+    if text == "-":
+        text = sys.stdin.read().strip()
     request = SendMessageRequest(request_id=new_request_id(), text=text)
     if not about:
         field = SendMessageRequest.DESCRIPTOR.fields_by_name["context"]

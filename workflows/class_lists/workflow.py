@@ -101,7 +101,7 @@ class ClassListWorkflow(Operated):
 
     async def _register_rows(self, remaining: int) -> ClassListProgress:
         """Registers the next batch of rows."""
-        registering = f"Register the next of {remaining:,} rows"
+        registering = f"Register the next of {remaining:,} rows" if remaining > 1 else "Register the last row"
         return await insist(
             lambda: workflow.execute_activity_method(
                 ClassListActivities.register_rows,

@@ -57,6 +57,8 @@ async def test_a_message_tells_where_it_was_written(api: Api, liity: Liity) -> N
     assert send("--context", "identity-code-check")["context"] == "MESSAGE_CONTEXT_IDENTITY_CODE_CHECK"
     assert send()["context"] == "MESSAGE_CONTEXT_OTHER"
     assert "FORM" in liity("teacher", "messages", "show", written["name"]).stdout
+    typed = liity("teacher", "messages", "send", "-", "--json", typed="Tämä ei jää historiaan.\n")
+    assert json.loads(typed.stdout)["text"] == "Tämä ei jää historiaan."
     nowhere = liity("teacher", "messages", "send", "Missä?", "--context", "hallway")
     assert nowhere.returncode == 2
     assert "form, identity-code-check, other" in nowhere.stderr

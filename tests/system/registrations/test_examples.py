@@ -47,6 +47,14 @@ async def test_it_registers_once(
     assert stage in second.stdout
 
 
+def test_without_a_password_it_says_what_it_needs() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIITY_")}
+    example = [sys.executable, str(DOCS / "examples" / "register.py")]
+    ran = subprocess.run(example, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.strip() == "LIITY_EMAIL and LIITY_PASSWORD must name the account that registers"
+
+
 async def test_it_tells_why_it_is_refused(stack: Stack, accounts: dict[str, DemoAccount]) -> None:
     refused = run(stack, accounts["registrar"], "not the password")
     assert refused.returncode == 1
