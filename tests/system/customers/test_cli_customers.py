@@ -59,6 +59,9 @@ async def test_a_message_tells_where_it_was_written(api: Api, liity: Liity) -> N
     assert "FORM" in liity("teacher", "messages", "show", written["name"]).stdout
     typed = liity("teacher", "messages", "send", "-", "--json", typed="Tämä ei jää historiaan.\n")
     assert json.loads(typed.stdout)["text"] == "Tämä ei jää historiaan."
+    # A list that ends early says so.
+    assert "There are more than these 1" in liity("teacher", "messages", "list", "--limit", "1").stderr
+    assert "There are more" not in liity("teacher", "messages", "list", "--limit", "200").stderr
     nowhere = liity("teacher", "messages", "send", "Missä?", "--context", "hallway")
     assert nowhere.returncode == 2
     assert "form, identity-code-check, other" in nowhere.stderr
