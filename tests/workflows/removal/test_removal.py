@@ -58,7 +58,7 @@ from tests.workflows.removal.test_erasure import traces
 from workflows.removal.retention import Retention
 
 ENDED = "Asiakkuus kirjastossa on päättynyt"
-NO_PASSWORD = "Kirjaston tunnuksesi ja salasanasi eivät enää toimi."
+LOGIN_IS_OVER = "Kirjaston tunnuksesi ja salasanasi eivät enää toimi."
 BEGUN = "Olet nyt kirjaston asiakas"
 ENDED_NOTICE = "Asiakkuus on päättynyt"
 GOES_ON = "Asiakkuutesi kirjastossa jatkuu"
@@ -217,7 +217,7 @@ async def test_a_guardian_is_told_too_and_nobody_of_the_dead(world: World) -> No
     await end(world, await world.customer(registration))
     for email in (guardian, own):
         await mailed(world, email, ENDED)
-        assert NO_PASSWORD in words(last(world, email, ENDED))
+        assert LOGIN_IS_OVER in words(last(world, email, ENDED))
     _, customer, run = await customer_of(world, adult_form(of_the_dead))
     await end(world, customer, END_REASON_DECEASED)
     await run.result()
@@ -420,7 +420,7 @@ async def test_a_cd_borrower_and_the_contact_person_are_told_that_it_goes_on(wor
     assert sorted(subjects(world, own)) == sorted([BEGUN, ENDED, GOES_ON])
     # They never had a password.
     for email in (own, other):
-        assert NO_PASSWORD not in words(last(world, email, ENDED))
+        assert LOGIN_IS_OVER not in words(last(world, email, ENDED))
     assert sorted(subjects(world, other)) == sorted([ENDED, GOES_ON])
     assert (await world.stored(registration)).stage == STAGE_ACTIVE
     with_a_link = [mail["Subject"] for mail in world.mails_to(own) if "/customership/" in words(mail)]
@@ -621,4 +621,4 @@ async def test_a_guardian_who_withdraws_the_consent_gets_a_receipt_and_the_regis
     assert ENDED not in subjects(world, guardian)
     assert subjects(world, child).count(ENDED) == 1
     # The child's password is void, too.
-    assert NO_PASSWORD in words(last(world, child, ENDED))
+    assert LOGIN_IS_OVER in words(last(world, child, ENDED))
