@@ -92,6 +92,7 @@ def render(
         "language": language,
         "book_tips": book_tips,
         "web_url": settings.web_url,
+        "library_url": settings.library_url or settings.web_url,
         "privacy_url": f"{settings.web_url.rstrip('/')}/privacy",
         "customer_service_email": settings.customer_service_email,
         "customer_service_url": settings.customer_service_url,
