@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 
 import phonenumbers
+from babel import Locale
 from google.type.date_pb2 import Date
 
 from liity.registration.v1.unit_service_pb2 import (
@@ -51,6 +52,7 @@ from liity.v1.reason_pb2 import (
     REASON_SCHOOL_SUPPORT_NOT_ALLOWED,
     REASON_SCHOOL_SUPPORT_REQUIRED,
     REASON_TERMS_NOT_ACCEPTED,
+    REASON_UNKNOWN_COUNTRY,
     Reason,
 )
 from liity.v1.registration_pb2 import (
@@ -93,6 +95,16 @@ FAMILIES_OF_ONE_ADDRESS = 5
 
 HOME_COUNTRY = "FI"
 """The country of an address without one."""
+
+_NO_COUNTRIES = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
+"""Codes of unions, and those that CLDR uses for tests."""
+
+_COUNTRIES = {
+    str(code) for code in Locale("en").territories if re.fullmatch("[A-Z]{2}", str(code))
+} - _NO_COUNTRIES
+"""ISO 3166-1 alpha-2, by CLDR."""
+
+_POSTCODE = re.compile("(?!00000)[0-9]{5}")
 _FINLAND = 358
 _LONGEST_MOBILE = 10
 """Digits of a Finnish mobile number without its first 0, at most."""
@@ -319,8 +331,10 @@ def _address(form: CustomerForm) -> Iterator[FieldViolation]:
         ("address.postcode", address.postcode),
         ("address.post_office", address.post_office),
     )
+    if address.country_code and address.country_code not in _COUNTRIES:
+        yield FieldViolation("address.country_code", REASON_UNKNOWN_COUNTRY)
     if address.country_code in {"", HOME_COUNTRY}:
-        if not is_blank(address.postcode) and not re.fullmatch("[0-9]{5}", address.postcode):
+        if not is_blank(address.postcode) and not _POSTCODE.fullmatch(address.postcode):
             yield FieldViolation("address.postcode", REASON_INVALID_POSTCODE)
         yield from _missing(("address.municipality", address.municipality))
 

@@ -53,6 +53,11 @@ class RuntimeSettings(KmsSettings):
     web_url: str = Field(
         "https://liity.example", description="Address of the web pages: links in mail begin with it."
     )
+    library_url: str = Field(
+        "",
+        description="Address of the library's service for customers, to which the welcome leads; that of the"
+        " web pages if empty.",
+    )
     customer_service_email: str = Field(
         "customer-service@liity.example",
         description="Customer service's address, shown where people get stuck.",

@@ -284,9 +284,8 @@ class RemovalActivities:
         if customer.HasField("end_time"):
             removed.end_time.CopyFrom(customer.end_time)
             ended = customer.end_time.ToDatetime(UTC)
-            removed.erase_time.FromDatetime(
-                self._retention.erase_time(ended, customer.customer_id, lent=customer.lent)
-            )
+            removed.erase_time.FromDatetime(self._retention.erase_time(ended, lent=customer.lent))
+            removed.spread.FromTimedelta(self._retention.spread_of(customer.customer_id))
         return removed
 
 

@@ -21,15 +21,19 @@ class Retention:
     spread: timedelta = timedelta(0)
     """The erasures of the yearly day are spread over this time from its beginning."""
 
-    def erase_time(self, ended: datetime, customer_id: str, *, lent: bool) -> datetime:
-        """When the data is erased: on the first yearly day on or after the end of the full years."""
+    def erase_time(self, ended: datetime, *, lent: bool) -> datetime:
+        """Until when the data is kept: to the first yearly day on or after the end of the full years."""
         if self.override is not None:
             return ended + self.override
         kept_until = _years_later(helsinki_day(ended), self.years_if_lent if lent else self.years)
         erasure = date(kept_until.year, self.month, self.day)
         if erasure < kept_until:
             erasure = erasure.replace(year=erasure.year + 1)
-        return helsinki_moment(erasure) + own_share(self.spread, customer_id)
+        return helsinki_moment(erasure)
+
+    def spread_of(self, customer_id: str) -> timedelta:
+        """How much later than that the customer's data is erased: people are told the day alone (R44)."""
+        return timedelta(0) if self.override is not None else own_share(self.spread, customer_id)
 
 
 def _years_later(day: date, years: int) -> date:

@@ -56,7 +56,7 @@ class RemovalWorkflow(Operated):
         # A run continued as new has handled its first message.
         self._begun = self._marked
         self._erased = False
-        self._look_time = self._kept.erase_time.ToDatetime(UTC)
+        self._look_time = self._erase_time()
         # Serialises decisions: an undo and the erasure may come together.
         self._deciding = asyncio.Lock()
         self._mails = BackgroundMails()
@@ -96,7 +96,7 @@ class RemovalWorkflow(Operated):
                 lambda: not self._marked or self._look_time != due or self._is_long,
                 timeout=max(moment - workflow.now(), timedelta(0)),
                 # The last day in Finland: midnight there is the evening before in UTC.
-                timeout_summary=OperatorText(f"Erasure, data is kept until {due:%Y-%m-%d}"),
+                timeout_summary=OperatorText(f"Erasure, data is kept until {self._kept_until():%Y-%m-%d}"),
             )
         except TimeoutError:
             return
@@ -119,7 +119,7 @@ class RemovalWorkflow(Operated):
                 )
             elif result.outcome == ErasureResult.OUTCOME_NOT_DUE:
                 self._kept.erase_time.CopyFrom(result.erase_time)
-                self._look_time = result.erase_time.ToDatetime(UTC)
+                self._look_time = self._erase_time()
                 self._show_kept()
             else:
                 self._marked = False
@@ -147,7 +147,7 @@ class RemovalWorkflow(Operated):
             self._begun = True
             if answer.HasField("kept"):
                 self._marked, self._kept = True, answer.kept
-                self._look_time = answer.kept.erase_time.ToDatetime(UTC)
+                self._look_time = self._erase_time()
                 self._tell_of_the_end(request)
         return answer
 
@@ -251,6 +251,12 @@ class RemovalWorkflow(Operated):
 
     # State
 
+    def _kept_until(self) -> datetime:
+        return self._kept.erase_time.ToDatetime(UTC)
+
+    def _erase_time(self) -> datetime:
+        return self._kept_until() + self._kept.spread.ToTimedelta()
+
     @property
     def _is_long(self) -> bool:
         """Whether the run nears the limit of its history or updates."""
@@ -266,8 +272,7 @@ class RemovalWorkflow(Operated):
         )
 
     def _show_kept(self) -> None:
-        day = self._kept.erase_time.ToDatetime(UTC)
-        self._show("Customership ended; data kept", day)
+        self._show("Customership ended; data kept", self._kept_until())
 
     def _show(self, note: str, deadline: datetime | None) -> None:
         """Shows operators, without personal data, what the run waits for and until when."""

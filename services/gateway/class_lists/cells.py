@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.type.date_pb2 import Date
 
 from liity.v1.reason_pb2 import (
     REASON_ADDRESS_PERHAPS_MISTYPED,
@@ -31,6 +32,7 @@ from services.gateway.class_lists.signs import (
     without_invisible,
 )
 from services.gateway.class_lists.tables import PLAIN, Mark
+from services.runtime.clock import now
 from services.runtime.text.email_addresses import mended
 from services.runtime.text.garbled import is_garbled
 from services.runtime.text.similar_domains import suggestion
@@ -97,6 +99,10 @@ _NOTHING = re.compile(r"[-–—−‐‑‒_.\s]+")
 _UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&]")
 
 
+_LONGEST_NEED = 10
+"""Years."""
+
+
 class Noted(NamedTuple):
     """What was mended in a cell, or is perhaps wrong."""
 
@@ -152,6 +158,11 @@ def noted_of_text(path: str, text: str) -> Iterator[Noted]:
             yield Noted(REASON_EXTRA_SIGNS_REMOVED, read_as=meant)
     if path in _NAMES and _is_unlike_name(text):
         yield Noted(REASON_NAME_PERHAPS_WRONG)
+
+
+def is_far_away(end: Date) -> bool:
+    """Whether the end of a temporary need lies so far ahead that the year is probably mistyped."""
+    return bool(end.year > now().year + _LONGEST_NEED)
 
 
 def _is_unlike_name(text: str) -> bool:

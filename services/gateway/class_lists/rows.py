@@ -15,6 +15,7 @@ from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.reason_pb2 import (
     REASON_CELL_WITHOUT_HEADING,
     REASON_COLUMN_TWICE,
+    REASON_END_FAR_AWAY,
     REASON_EXAMPLE_ROW,
     REASON_EXAMPLE_VALUE,
     REASON_HEADINGS_NOT_FOUND,
@@ -42,7 +43,7 @@ from liity.v1.reason_pb2 import (
 )
 from liity.v1.registration_pb2 import MISSING_CODE_REASON_NOT_KNOWN
 from liity.v1.registration_service_pb2 import MissingPersonalIdentityCode
-from services.gateway.class_lists.cells import COUNTRY, MIDNIGHT, ReadCell, read_cell
+from services.gateway.class_lists.cells import COUNTRY, MIDNIGHT, ReadCell, is_far_away, read_cell
 from services.gateway.class_lists.columns import (
     BIRTH_DATE,
     CODE,
@@ -71,6 +72,7 @@ from services.runtime.text.no_name import is_no_name
 _LONGEST_CODE = 40
 _LONGEST_HEADING = 100
 _FIRST_NAMES, _LAST_NAME = "form.first_names", "form.last_name"
+_EXPECTED_END = "form.expected_end_date"
 
 _FINNISH_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _SLASHED_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
@@ -331,6 +333,8 @@ def _read_row(row: Row, fields: list[str], understand: Callable[..., ReadCell]) 
         read.errors.append(FieldViolation(CODE, REASON_REQUIRED))
     if read.has_no_code and not read.missing.reason:
         read.missing.reason = MISSING_CODE_REASON_NOT_KNOWN
+    if is_far_away(read.form.expected_end_date):
+        read.notices.append(Notice(read.number, _EXPECTED_END, REASON_END_FAR_AWAY))
     first, last = (is_no_name(name) for name in (read.form.first_names, read.form.last_name))
     if (
         first != last

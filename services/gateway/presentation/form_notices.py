@@ -5,8 +5,12 @@ from collections.abc import Iterator, Sequence
 from google.protobuf.message import Message
 
 from liity.v1.customer_form_pb2 import CustomerForm, FormNotice
-from liity.v1.reason_pb2 import REASON_INVISIBLE_SIGNS_REMOVED, REASON_ONE_NAME_ALONE
-from services.gateway.class_lists.cells import Noted, noted_of_text
+from liity.v1.reason_pb2 import (
+    REASON_END_FAR_AWAY,
+    REASON_INVISIBLE_SIGNS_REMOVED,
+    REASON_ONE_NAME_ALONE,
+)
+from services.gateway.class_lists.cells import Noted, is_far_away, noted_of_text
 from services.gateway.class_lists.reports import message_of
 from services.runtime.rpc.context import RequestContext
 from services.runtime.text.no_name import is_no_name
@@ -30,6 +34,8 @@ def form_notices(
         changed is None or (_is_changed(_NAMES[0], changed) and _is_changed(_NAMES[1], changed))
     ):
         found.append((_NAMES[0] if first else _NAMES[1], Noted(REASON_ONE_NAME_ALONE)))
+    if is_far_away(form.expected_end_date):
+        found.append(("form.expected_end_date", Noted(REASON_END_FAR_AWAY)))
     return [
         FormNotice(
             field=path,

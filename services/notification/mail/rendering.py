@@ -111,6 +111,7 @@ def render(
         "web_url": settings.web_url,
         "work_url": f"{settings.web_url.rstrip('/')}/work",
         "new_link_url": f"{settings.web_url.rstrip('/')}/new-link",
+        "library_url": settings.library_url or settings.web_url,
         "privacy_url": f"{settings.web_url.rstrip('/')}/privacy",
         "customer_service_email": settings.customer_service_email,
         "customer_service_url": settings.customer_service_url,

@@ -117,6 +117,7 @@ async def serve(page: Page, customer: DemoPerson, newcomer: DemoPerson) -> None:
     await page.click("text=Fill in the form")
     await page.fill("#first_names", newcomer.form.first_names)
     await page.fill("#related_person-email", newcomer.form.related_person.email)
+    await page.check("#entitlement_declared")
     await page.click("text=Check the answers")
     await page.wait_for_selector("#error-summary")
     await page.goto("/home")

@@ -24,6 +24,7 @@ from services.gateway.class_lists.columns import CODE
 from services.gateway.class_lists.files import csv_file
 from services.gateway.class_lists.rows import ReadList, ranges, read_class_list
 from services.gateway.class_lists.signs import is_garbled_name, is_spreadsheet_error
+from services.runtime.clock import now
 from services.runtime.rpc.errors import FieldViolation, Refusal, reason_name
 from tests.unit.class_lists.lists import SIMPLE, csv_of, one, read_csv, with_cells, xlsx_of
 
@@ -964,6 +965,15 @@ def test_words_that_may_be_chosen_are_told() -> None:
     wrong = Checked(wrong={2: one(read).errors})
     told = reports.report_of(read, wrong, LANGUAGE_FI).errors
     assert [error.message.rpartition("Mahdolliset: ")[2] for error in told] == ["suomi, ruotsi, englanti"]
+
+
+@pytest.mark.parametrize(("years", "is_told"), [(1, False), (10, False), (73, True)])
+def test_a_need_that_ends_in_a_lifetime_is_told(years: int, is_told: bool) -> None:
+    end = f"31.12.{now().year + years}"
+    read = read_class_list(xlsx_of(with_cells(**{"Tilapäinen": "kyllä", "Arvioitu päättymispäivä": end})))
+    assert one(read).errors == []
+    field = "form.expected_end_date"
+    assert notices(read) == ({(2, field, "END_FAR_AWAY", "")} if is_told else set())
 
 
 @pytest.mark.parametrize(

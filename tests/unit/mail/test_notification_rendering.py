@@ -131,6 +131,21 @@ def test_text_has_no_marks(settings: RuntimeSettings) -> None:
             assert set(text).isdisjoint("#*[]_\\`\ue000\ue001")
 
 
+def test_the_librarys_own_service_may_have_another_address() -> None:
+    own = RuntimeSettings(
+        keys_dir=Path("unused"), web_url="https://liity.example/", library_url="https://kirjasto.example/"
+    )
+    for language in DAY:
+        welcome = SendMessageRequest(language=language, welcome=Welcome(first_names="Aino"))
+        html = Reader(render(welcome, own).html)
+        assert "https://kirjasto.example/" in html.links
+        assert "https://liity.example/" not in html.links
+        begun = SendMessageRequest(
+            language=language, **next(each for each in CONTENTS if "consent_given" in each)
+        )
+        assert "https://kirjasto.example/" not in Reader(render(begun, own).html).links
+
+
 def test_book_tips_are_a_list_in_both_parts(settings: RuntimeSettings) -> None:
     request = SendMessageRequest(language=LANGUAGE_EN, welcome=Welcome(first_names="Aino"))
     rendered = render(request, settings, TIPS)

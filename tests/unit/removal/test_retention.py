@@ -36,7 +36,7 @@ AT_MIDNIGHT = settings(retention_spread="PT0S").retention()
 def test_it_is_erased_on_the_first_yearly_day_after_the_years(
     ended: datetime, lent: bool, erased: date
 ) -> None:
-    assert AT_MIDNIGHT.erase_time(ended, "c1", lent=lent) == helsinki_moment(erased)
+    assert AT_MIDNIGHT.erase_time(ended, lent=lent) == helsinki_moment(erased)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_it_is_erased_on_the_first_yearly_day_after_the_years(
 )
 def test_the_yearly_day_is_a_setting(ended: datetime, erased: date) -> None:
     retention = settings(retention_day="03-01", retention_spread="PT0S").retention()
-    assert retention.erase_time(ended, "c1", lent=False) == helsinki_moment(erased)
+    assert retention.erase_time(ended, lent=False) == helsinki_moment(erased)
 
 
 @given(
     st.integers(0, 200 * 365).map(lambda day: in_helsinki(1990, 1, 1, 5) + timedelta(days=day)), st.booleans()
 )
 def test_nothing_is_kept_less_than_its_years_nor_a_year_longer(ended: datetime, lent: bool) -> None:
-    erased = helsinki_day(USUAL.erase_time(ended, "c1", lent=lent))
+    erased = helsinki_day(USUAL.erase_time(ended, lent=lent))
     years = 5 if lent else 2
     assert (erased.month, erased.day) == (1, 31)
     first = helsinki_day(ended)
@@ -68,11 +68,12 @@ def test_nothing_is_kept_less_than_its_years_nor_a_year_longer(ended: datetime, 
 def test_the_erasures_of_the_yearly_day_are_spread_over_it_each_at_its_own_moment() -> None:
     ended, customers = in_helsinki(2026, 11, 24, 12), [f"{number:032x}" for number in range(2400)]
     midnight = helsinki_moment(date(2029, 1, 31))
-    due = [USUAL.erase_time(ended, customer, lent=False) for customer in customers]
+    assert USUAL.erase_time(ended, lent=False) == midnight, "the day that people are told"
+    due = [midnight + USUAL.spread_of(customer) for customer in customers]
     in_hour = Counter((moment - midnight) // timedelta(hours=1) for moment in due)
     assert set(in_hour) == set(range(12))
     assert max(in_hour.values()) < 300
-    assert [USUAL.erase_time(ended, customer, lent=False) for customer in customers] == due
+    assert [midnight + USUAL.spread_of(customer) for customer in customers] == due
 
 
 @pytest.mark.parametrize("spread", ["PT23H", "P1D"])
@@ -84,7 +85,8 @@ def test_no_erasure_is_spread_beyond_its_day(spread: str) -> None:
 def test_a_demonstration_erases_so_long_after_the_end() -> None:
     ended = in_helsinki(2027, 2, 1, 12)
     soon = Retention(1, 31, 2, 5, timedelta(seconds=3), timedelta(hours=12))
-    assert soon.erase_time(ended, "c1", lent=True) == ended + timedelta(seconds=3)
+    assert soon.erase_time(ended, lent=True) == ended + timedelta(seconds=3)
+    assert soon.spread_of("c1") == timedelta(0)
 
 
 @pytest.mark.parametrize("day", ["02-29", "02-30", "13-01", "00-10", "1-31", "31.1.", ""])

@@ -181,23 +181,27 @@ async def to_its_end(world: World, customer: Customer) -> tuple[int, datetime]:
         await world.skip_to_end(run)
 
 
-def erase_time(kept: RemovedCustomer, customer: Customer, years: int) -> datetime:
-    retention = Retention(1, 31, years, years, spread=timedelta(hours=12))
-    return retention.erase_time(kept.end_time.ToDatetime(UTC), customer.customer_id, lent=False)
+def erase_time(kept: RemovedCustomer, years: int) -> datetime:
+    return Retention(1, 31, years, years).erase_time(kept.end_time.ToDatetime(UTC), lent=False)
 
 
 async def test_the_end_is_told_and_nothing_more_is_sent(world: World) -> None:
     email = address()
     registration, customer, run = await customer_of(world, adult_form(email))
     kept = await end(world, customer)
-    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, customer, 2)
+    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, 2)
     assert (await stored(world, customer)).state == CUSTOMER_STATE_MARKED_FOR_DELETION
     # The registration ends at once: nobody is welcomed.
     await run.result()
     await mailed(world, email, ENDED)
     assert WELCOME not in subjects(world, email)
-    day = helsinki_day(kept.erase_time.ToDatetime(UTC))
-    assert f"{day.day}. tammikuuta {day.year}" in words(world.mails_to(email)[-1])
+    # The last day of the keeping, to its end (R44): no hour, and the same day for whoever looks.
+    day = helsinki_day(kept.erase_time.ToDatetime(UTC)) - DAY
+    told = words(world.mails_to(email)[-1])
+    assert f"säilytetään {day.day}. tammikuuta {day.year} saakka" in told
+    history = await removal(world, customer).fetch_history()
+    timers = [event.user_metadata.summary.data.decode() for event in history.events]
+    assert f'"Erasure, data is kept until {day}"' in timers
     description = await removal(world, customer).describe()
     assert description.typed_search_attributes[STAGE] == "MARKED_FOR_DELETION"
     assert description.typed_search_attributes[DEADLINE] == kept.erase_time.ToDatetime(UTC)
@@ -233,7 +237,7 @@ async def test_on_the_day_years_later_nothing_is_left(world: World) -> None:
     assert await traces(world, registration.person_id, registration.registration_id)
     # Half of it has passed: in its third run the test server's clock skips more than it should.
     kept.end_time.FromDatetime(kept.end_time.ToDatetime(UTC) - timedelta(days=365))
-    due = erase_time(kept, customer, 2)
+    due = erase_time(kept, 2)
     kept.erase_time.FromDatetime(due)
     await begun_earlier(world, customer, kept, years=1)
     # A year and some weeks: no run lasts longer than a year.
@@ -255,7 +259,7 @@ async def test_a_cd_borrower_is_kept_for_five_years(world: World) -> None:
     )
     registration, customer, _ = await customer_of(world, form)
     kept = await end(world, customer)
-    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, customer, 5)
+    assert kept.erase_time.ToDatetime(UTC) == erase_time(kept, 5)
     await at_rest(world, customer)
     runs, ended = await to_its_end(world, customer)
     assert runs > 1
@@ -271,7 +275,7 @@ async def test_a_loan_that_is_reported_later_moves_the_day(world: World) -> None
     stub = CustomerServiceStub(world.worker["registration"].channel)
     loan = ReportLoanRequest(customer_id=customer.customer_id)
     await world.worker["registration"].call(stub.ReportLoan, loan)
-    later = erase_time(kept, customer, 5)
+    later = erase_time(kept, 5)
     _, ended = await to_its_end(world, customer)
     assert ended >= later
     assert await traces(world, registration.person_id, registration.registration_id) == []
