@@ -40,6 +40,8 @@ class Field:
     enum: str = ""
     """The enum of a choice."""
     optional: bool = False
+    sometimes: bool = False
+    """Optional, but for some customers: what is missing then is told."""
     width: str = "long"
     code: bool = False
     """Typed in a script without words: no spelling help."""

@@ -441,7 +441,6 @@ def _credentials(form: CustomerForm) -> Iterator[FieldViolation]:
         return
     if recipient == CREDENTIALS_RECIPIENT_UNSPECIFIED:
         yield FieldViolation("credentials_recipient", REASON_REQUIRED)
-        yield from _missing(("email", form.email))
     elif recipient == CREDENTIALS_RECIPIENT_CUSTOMER and is_blank(form.email):
         yield FieldViolation("email", REASON_CREDENTIALS_RECIPIENT_WITHOUT_EMAIL)
     elif recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON and is_blank(form.related_person.email):

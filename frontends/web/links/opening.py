@@ -54,7 +54,9 @@ class LinkVisit:
     def render(self, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401
         """A page whose forms carry the link, for browsers without cookies."""
         sealed = self.visit.site.seal.seal("link", self.token.encode(), _LIFETIME)
-        return self.visit.render(f"links/{template}", status, link=self, sealed_link=sealed, **values)
+        # Without the header of who may be logged in here: the link is somebody else's, or of another role.
+        given = {"link": self, "sealed_link": sealed, "session": None}
+        return self.visit.render(f"links/{template}", status, **given, **values)
 
 
 LinkView = Callable[[LinkVisit], Awaitable[Response]]

@@ -43,6 +43,7 @@ ADDRESS = Group(
             Kind.EMAIL,
             N_("Needed if the credentials go to the customer."),
             optional=True,
+            sometimes=True,
         ),
         Field("phone", N_("Telephone of the customer"), Kind.TEL, optional=True, width="medium"),
     ],
@@ -60,9 +61,10 @@ ENTITLEMENT = Group(
             "school_support",
             N_("Support at school"),
             Kind.CHOICE,
-            N_("Schools only."),
+            N_("A school tells it, others do not."),
             "SchoolSupport",
             optional=True,
+            sometimes=True,
         ),
         Field(
             "print_disability",
@@ -84,6 +86,7 @@ ENTITLEMENT = Group(
             Kind.DATE,
             N_("For example 31.12.2027."),
             optional=True,
+            sometimes=True,
             width="short",
         ),
     ],
@@ -94,13 +97,19 @@ APPLYING = Group(
         Field(
             "applicant", N_("Who applies"), Kind.CHOICE, N_("For a child under 15, a guardian."), "Applicant"
         ),
-        Field("related_person.full_name", N_("Name of the guardian or contact person"), optional=True),
+        Field(
+            "related_person.full_name",
+            N_("Name of the guardian or contact person"),
+            optional=True,
+            sometimes=True,
+        ),
         Field(
             "related_person.email",
             N_("E-mail address of the guardian or contact person"),
             Kind.EMAIL,
             N_("A guardian of a child under 15 is asked for consent at this address."),
             optional=True,
+            sometimes=True,
         ),
         Field(
             "related_person.phone",
@@ -154,9 +163,10 @@ USE = Group(
             "credentials_recipient",
             N_("Where the credentials go"),
             Kind.CHOICE,
-            N_("For an online customer."),
+            N_("Of an online customer: choose one."),
             "CredentialsRecipient",
             optional=True,
+            sometimes=True,
         ),
     ],
 )
