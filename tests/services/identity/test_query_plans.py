@@ -48,7 +48,10 @@ FILLING = {
         "subject": "'pe' || n",
         "used_at": "CASE WHEN n % 500 = 0 THEN NULL ELSE now() END",
     },
-    "lock_outs": {"day": "current_date - (n % 90)::int", "number": "1 + n % 7"},
+    "lock_outs": {
+        "day": "current_date - (n % 90)::int",
+        "number": "CASE WHEN n % 1000 = 7 THEN 9 ELSE 1 END",
+    },
     "memberships": {"unit_id": "'un' || 1 + n % 1000"},
 }
 
