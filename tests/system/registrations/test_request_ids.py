@@ -105,19 +105,25 @@ async def test_two_accounts_with_one_id_merge_two_pairs_and_take_both_back(
     for person in persons:
         kept = await customer(api, person)
         pairs.append((kept, await customer(api, namesake(person))))
-    for officer, (kept, merged) in zip(officers, pairs, strict=True):
-        merge = MergeCustomersRequest(
+
+    async def merge(officer: ApiClient, kept: Customer, merged: Customer) -> None:
+        request = MergeCustomersRequest(
             name=kept.name,
             request_id=request_id,
             merged_customer=merged.name,
             personal_identity_code_of=CODE_OF_KEPT,
         )
-        answer = await officer.call(officer.customers.MergeCustomers, merge)
-        assert answer.customer.name == kept.name
-    for officer, (kept, merged) in zip(officers, pairs, strict=True):
-        undo = UndoMergeRequest(name=kept.name, request_id=request_id, merged_customer=merged.name)
-        undone = await officer.call(officer.customers.UndoMerge, undo)
-        assert undone.restored.name == merged.name
+        await officer.call(officer.customers.MergeCustomers, request)
+
+    async def undo(officer: ApiClient, kept: Customer, merged: Customer) -> str:
+        request = UndoMergeRequest(name=kept.name, request_id=request_id, merged_customer=merged.name)
+        return (await officer.call(officer.customers.UndoMerge, request)).restored.name
+
+    calls = [(officer, *pair) for officer, pair in zip(officers, pairs, strict=True)]
+    # At once: a run that was shared would still be open.
+    await asyncio.gather(*(merge(*call) for call in calls))
+    restored = await asyncio.gather(*(undo(*call) for call in calls))
+    assert restored == [merged.name for _, merged in pairs]
 
 
 async def test_a_save_that_is_repeated_in_capitals_meanwhile_is_the_same(stack: Stack, api: Api) -> None:
