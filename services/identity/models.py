@@ -174,7 +174,7 @@ class Account(Base):
     """The account of a registrar or of staff. `email` is case-folded."""
 
     __tablename__ = "accounts"
-    __table_args__ = (Index("ix_accounts_lock_out_key", LOCK_OUT_KEY),)
+    __table_args__ = (Index("ix_accounts_lock_out_key", LOCK_OUT_KEY, unique=True),)
 
     account_id: Mapped[str] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(unique=True)

@@ -13,7 +13,8 @@ _KEY = r"sha256(decode(replace('log-in:account:' || email, '\', '\\'), 'escape')
 
 
 def upgrade() -> None:
-    create_index_concurrently("ix_accounts_lock_out_key", "accounts", [text(_KEY)])
+    # Unique as the address is: without statistics the planner knows it by that alone.
+    create_index_concurrently("ix_accounts_lock_out_key", "accounts", [text(_KEY)], unique=True)
     # No statistics of what is made of an address.
     op.execute("ALTER INDEX ix_accounts_lock_out_key ALTER COLUMN 1 SET STATISTICS 0")
 
