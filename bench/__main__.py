@@ -8,7 +8,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import checks, class_lists, fairness, pages, report, save, searches, waiting
+from bench import checks, class_lists, fairness, pages, report, restarts, save, searches, waiting
 from bench.sizes import TINY, Sizes
 from deploy.local.ports import HOST, Ports
 from deploy.local.seed import seed
@@ -70,6 +70,10 @@ async def _measure(sizes: Sizes, *, only_saves: bool) -> None:
                     account = accounts["staff"]
                     await staff.log_in(account.email, account.password)
                     report.fairness(console, await fairness.measure_fairness(stack, caller, staff, sizes))
+                replaced = await restarts.measure_restarts(
+                    stack, wiring, accounts["registrar"], caller, sizes
+                )
+                report.restarts(console, replaced)
                 report.checks(console, await checks.measure_checks(stack, api, sizes))
                 report.searches(console, await searches.measure_searches(stack, api, sizes))
                 opened = await pages.measure_pages(stack, api, accounts["registrar"], caller.names[-1], sizes)

@@ -12,6 +12,7 @@ from bench.checks import CheckRun
 from bench.class_lists import ListComparison
 from bench.fairness import Fairness
 from bench.pages import PageRun
+from bench.restarts import Restarts
 from bench.save import Comparison
 from bench.searches import SearchRun
 from bench.waiting import Footprint
@@ -104,6 +105,19 @@ def fairness(console: Console, seen: Fairness) -> None:
         f" when all were uploaded at once, {seen.accepted_beside:.1f} s while they ran. A list of"
         f" {seen.short_rows} rows of another unit had ended after {seen.short_ended:.1f} s."
     )
+
+
+def restarts(console: Console, seen: Restarts) -> None:
+    """Single Saves on an idle system, and while gateways and workers are replaced."""
+    title = f"Saves while {seen.number} gateways and workers are replaced"
+    table = Table("", "Saves", "p50 ms", "p99 ms", "failed", title=title)
+    for name, run, failed in (
+        ("idle", seen.idle, seen.idle_failed),
+        ("meanwhile", seen.replaced, seen.replaced_failed),
+    ):
+        p50, p99 = (f"{run.percentile(percent):.1f}" for percent in (50, 99))
+        table.add_row(name, str(len(run.latencies)), p50, p99, str(failed))
+    console.print(table)
 
 
 def checks(console: Console, runs: list[CheckRun]) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +63,12 @@ class SaveCaller:
             except Refusal as refusal:
                 if refusal.code is not grpc.StatusCode.UNAVAILABLE:
                     raise
+
+    def through(self, api: ApiClient) -> "SaveCaller":
+        """The same caller by another client: it saves nobody anew."""
+        other = copy(self)
+        other._api = api
+        return other
 
     def _request(self) -> RegisterCustomerRequest:
         self._mails_expected += 1

@@ -20,6 +20,10 @@ class Sizes:
     """Single Saves before those lists, beside them, and after them: this many each."""
     fair_short_rows: int = 10
     """Rows of a short list uploaded while they run."""
+    restart_saves: int = 300
+    """Single Saves at least, before processes are replaced and meanwhile."""
+    restart_rounds: int = 3
+    """Times that each gateway and worker is replaced."""
     checks: int = 2000
     """Checks by personal identity code."""
     persons_fewer: int = 10_000
@@ -43,6 +47,8 @@ TINY = Sizes(
     fair_lists=2,
     fair_saves=3,
     fair_short_rows=2,
+    restart_saves=3,
+    restart_rounds=1,
     checks=8,
     persons_fewer=10,
     persons_most=40,

@@ -328,6 +328,7 @@ def create_steps(
         registering.look_which_unit,
         adoption.adopt_registration,
         reconciliation.begin_missing_runs,
+        reconciliation.resume_cut_off_runs,
         reconciliation.end_lost_runs,
         returned_mail.tell_of_returned_mail,
     ]

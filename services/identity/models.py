@@ -125,6 +125,9 @@ SWEPT_LINKS = text("(consent_state IS DISTINCT FROM 2 OR subject = '')")
 UNUSED_PASSWORD_LINKS = text("(purpose = 2 AND used_at IS NULL AND voided_at IS NULL AND notices < 2)")
 """Customers' links to choose a password that are not used, and of whose end nobody was told."""
 
+OPEN_INVITATIONS = text("(purpose = 10 AND used_at IS NULL AND voided_at IS NULL)")
+"""Links of invitations that are neither accepted nor withdrawn."""
+
 
 class Link(Base):
     """A link in mail: gives access to `subject` for one purpose, once, until it expires."""
@@ -138,6 +141,8 @@ class Link(Base):
         Index("ix_links_swept", "expires_at", postgresql_where=SWEPT_LINKS),
         # For the daily search of links to choose a password that nobody uses.
         Index("ix_links_unused_passwords", "link_id", postgresql_where=UNUSED_PASSWORD_LINKS),
+        # For reconciliation.
+        Index("ix_links_open_invitations", "expires_at", postgresql_where=OPEN_INVITATIONS),
     )
 
     link_id: Mapped[str] = mapped_column(primary_key=True)
@@ -161,10 +166,15 @@ class Link(Base):
     """To which of two guardians a consent's link was mailed (R39): 1 or 2."""
 
 
+LOCK_OUT_KEY = text(r"sha256(decode(replace('log-in:account:' || email, '\', '\\'), 'escape'))")
+"""The key under which an account's lock-outs are recorded."""
+
+
 class Account(Base):
     """The account of a registrar or of staff. `email` is case-folded."""
 
     __tablename__ = "accounts"
+    __table_args__ = (Index("ix_accounts_lock_out_key", LOCK_OUT_KEY, unique=True),)
 
     account_id: Mapped[str] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(unique=True)

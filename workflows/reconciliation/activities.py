@@ -39,6 +39,11 @@ class ReconciliationActivities:
         count.failed += behind_row.failed
         return count
 
+    @activity.defn
+    async def resume_cut_off_runs(self) -> ReconciliationCount:
+        """Lets runs that were ended from outside go on, where no row tells of what they had left to do."""
+        return _count(await self._reconciler().runs_cut_off(fix=True))
+
     def _reconciler(self) -> Reconciler:
         return Reconciler(
             activity.client(),

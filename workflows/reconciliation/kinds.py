@@ -18,8 +18,10 @@ from temporalio.common import (
 from liity.identity.v1.registrar_service_pb2 import Invitation, InviteRegistrarRequest
 from liity.registration.v1.customer_service_pb2 import EndCustomershipRequest
 from liity.registration.v1.reconciliation_service_pb2 import (
+    UNFINISHED_KIND_ANSWERED_FEEDBACK,
     UNFINISHED_KIND_CD_BORROWER,
     UNFINISHED_KIND_CLASS_LIST,
+    UNFINISHED_KIND_CLOSED_MESSAGE,
     UNFINISHED_KIND_DISCLOSURE,
     UNFINISHED_KIND_FEEDBACK,
     UNFINISHED_KIND_MESSAGE,
@@ -86,6 +88,8 @@ class Kind:
     """Whether an open run knows its row. A run that lost its update shows no search attribute of it."""
     at_rest: Callable[[Row, WorkflowExecution | None], bool] = lambda row, run: False  # noqa: ARG005
     """Whether the row needs no run any more, judged by its latest closed run."""
+    for_a_while: bool = False
+    """Whether rows are listed only for a while, as they do not tell whether more is to come of them."""
 
 
 def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
@@ -100,7 +104,11 @@ def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
     return {
         UNFINISHED_KIND_REGISTRATION: Kind(_registration_run, _begin_registration, _knows_registration),
         UNFINISHED_KIND_CD_BORROWER: Kind(
-            _registration_run, _begin_registration, _knows_registration, _cd_borrower_told
+            _registration_run,
+            _begin_registration,
+            _knows_registration,
+            _cd_borrower_told,
+            for_a_while=True,
         ),
         UNFINISHED_KIND_REMOVAL: Kind(
             lambda row: RemovalWorkflowNames.workflow_id(row.unfinished.row_id),
@@ -126,6 +134,18 @@ def kinds(need_patience: timedelta) -> Mapping[UnfinishedKind.ValueType, Kind]:
         ),
         UNFINISHED_KIND_FEEDBACK: Kind(
             lambda row: FeedbackWorkflowNames.workflow_id(row.unfinished.row_id), _begin_feedback
+        ),
+        UNFINISHED_KIND_CLOSED_MESSAGE: Kind(
+            lambda row: MessageWorkflowNames.workflow_id(row.unfinished.row_id),
+            _begin_message,
+            at_rest=_completed,
+            for_a_while=True,
+        ),
+        UNFINISHED_KIND_ANSWERED_FEEDBACK: Kind(
+            lambda row: FeedbackWorkflowNames.workflow_id(row.unfinished.row_id),
+            _begin_feedback,
+            at_rest=_completed,
+            for_a_while=True,
         ),
         UNFINISHED_KIND_UNSPECIFIED: Kind(
             lambda row: InvitationWorkflowNames.workflow_id(row.unfinished.row_id),
@@ -162,6 +182,11 @@ def _cd_borrower_told(row: Row, run: WorkflowExecution | None) -> bool:
         and run.status == WorkflowExecutionStatus.COMPLETED
         and run.typed_search_attributes.get(REGISTRATION) == row.unfinished.row_id
     )
+
+
+def _completed(row: Row, run: WorkflowExecution | None) -> bool:  # noqa: ARG001
+    """Whether a run has completed: it does so only once it has mailed the answer."""
+    return run is not None and run.status == WorkflowExecutionStatus.COMPLETED
 
 
 def _registration_run(row: Row) -> str:

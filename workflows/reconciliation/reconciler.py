@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution as Execution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import (
     Client,
     WorkflowExecution,
     WorkflowExecutionStatus,
     WorkflowHandle,
+    WorkflowHistoryEventFilterType,
 )
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
@@ -21,7 +25,6 @@ from liity.identity.v1.registrar_service_pb2 import ListOpenInvitationsRequest
 from liity.identity.v1.registrar_service_pb2_grpc import RegistrarServiceStub
 from liity.notification.v1.notification_service_pb2 import RegistrationLost
 from liity.registration.v1.reconciliation_service_pb2 import (
-    UNFINISHED_KIND_CD_BORROWER,
     UNFINISHED_KIND_UNSPECIFIED,
     ListCustomerPersonsRequest,
     ListMissingRequest,
@@ -38,7 +41,20 @@ from liity.workflows.v1.registration_workflow_pb2 import Adopt, RegistrationStep
 from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
-from services.runtime.temporal.names import RegistrationWorkflowNames, RemovalWorkflowNames
+from services.runtime.temporal.names import (
+    AddressChangeWorkflowNames,
+    ClassListWorkflowNames,
+    CodeChangeWorkflowNames,
+    CredentialsWorkflowNames,
+    InvitationWorkflowNames,
+    MergeUndoWorkflowNames,
+    MergeWorkflowNames,
+    PasswordOrderWorkflowNames,
+    RegistrationWorkflowNames,
+    RemovalWorkflowNames,
+    TransferWorkflowNames,
+    UnitClosingWorkflowNames,
+)
 from services.runtime.temporal.search_attributes import REGISTRATION, UNIT
 from workflows.mail.notifier import Mailing
 from workflows.reconciliation.kinds import Kind, Row, kinds, waits_for_decision
@@ -49,8 +65,8 @@ _PAGE = 100
 _PAUSE = 0.2
 """Seconds between two pages, so that other users of the services and Temporal come first."""
 
-_RECENT = timedelta(hours=1)
-"""How long the run of a new CD borrower is checked."""
+_A_WHILE = timedelta(days=7)
+"""How long it is checked that somebody was told of what no row keeps: longer than outages last."""
 
 _REASON = "Its registration or customer is no longer in the database"
 
@@ -122,12 +138,30 @@ class Reconciler:
                 without_row.found.append(run.id)
                 if fix:
                     await _repair(without_row, run.id, self._end(run), "run without a row ended")
-            for run, row in ended:
+            for run, row in filter(lambda one: waits_for_decision(one[0]), ended):
                 behind_row.found.append(run.id)
                 if fix:
                     adopting = self._adopt(run, row)
                     await _repair(behind_row, run.id, adopting, "run told of the end of its registration")
         return without_row, behind_row
+
+    async def runs_cut_off(self, *, fix: bool) -> Findings:
+        """Checks runs that were ended from outside, and that no row tells of.
+
+        With `fix`, each goes on from its history, which alone knows whom it has told and whom not.
+        """
+        findings = Findings()
+        since = f"{now() - _A_WHILE:%Y-%m-%dT%H:%M:%SZ}"
+        ended = self._temporal.list_workflows(f"{_CUT_OFF} AND CloseTime > '{since}'", page_size=_PAGE)
+        async for page in _pages(ended):
+            findings.checked += len(page)
+            for run in await self._to_go_on(page):
+                findings.found.append(run.id)
+                if fix:
+                    await _repair(
+                        findings, run.id, self._go_on(run), "run goes on that was ended from outside"
+                    )
+        return findings
 
     async def rows_without_person(self) -> Findings:
         """Checks that identity knows the person of every customer. It cannot be repaired without the code."""
@@ -150,8 +184,8 @@ class Reconciler:
     async def _unfinished(self, kind: UnfinishedKind.ValueType) -> AsyncIterator[Sequence[Row]]:
         request = ListUnfinishedRequest(kind=kind, page_size=_PAGE)
         request.changed_before.FromDatetime(now() - self._age)
-        if kind == UNFINISHED_KIND_CD_BORROWER:
-            request.changed_since.FromDatetime(now() - self._age - _RECENT)
+        if self._kinds[kind].for_a_while:
+            request.changed_since.FromDatetime(now() - self._age - _A_WHILE)
         while True:
             page = await self._registration.call(self._rows.ListUnfinished, request)
             yield [Row(row) for row in page.rows]
@@ -181,10 +215,9 @@ class Reconciler:
         """
         if not rows:
             return []
-        ids = ", ".join(f"'{kind.workflow_id(row)}'" for row in rows)
-        open_runs = _runs(self._temporal, f"WorkflowId IN ({ids})")
         by_id = {kind.workflow_id(row): row for row in rows}
-        known = {run.id async for run in open_runs if kind.knows(by_id[run.id], run)}
+        runs = _of(self._temporal, by_id, closed=kind.for_a_while)
+        known = {run.id async for run in runs if _knows(kind, by_id[run.id], run)}
         return [
             row
             for row in rows
@@ -196,11 +229,12 @@ class Reconciler:
     async def _lost(
         self, runs: Sequence[WorkflowExecution]
     ) -> tuple[list[WorkflowExecution], list[tuple[WorkflowExecution, Unfinished]]]:
-        """The runs without a row, and those that wait while their registration has ended."""
+        """The runs without a row, and those whose registration has ended."""
         registrations = {
             run.typed_search_attributes[REGISTRATION]: run
             for run in runs
             if run.workflow_type == RegistrationWorkflowNames.WORKFLOW
+            and run.typed_search_attributes.get(REGISTRATION) is not None
         }
         customers = {
             run.id.removeprefix(RemovalWorkflowNames.workflow_id("")): run
@@ -214,7 +248,56 @@ class Reconciler:
             customers[row_id] for row_id in missing.customer_ids
         ]
         ended = [(registrations[row.row_id], row) for row in missing.ended_registrations]
-        return lost, [(run, row) for run, row in ended if waits_for_decision(run)]
+        return lost, ended
+
+    async def _to_go_on(self, runs: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
+        """The latest runs of their IDs, of which more is to come."""
+        latest: dict[str, WorkflowExecution] = {}
+        async for run in _of(self._temporal, {run.id for run in runs}, closed=True):
+            if run.id not in latest or run.start_time > latest[run.id].start_time:
+                latest[run.id] = run
+        cut_off = [run for run in runs if run.id in latest and run.run_id == latest[run.id].run_id]
+        # Registrations that wait are begun anew from their rows, by what the rows say now.
+        _, over = await self._lost(
+            [run for run in cut_off if run.workflow_type == RegistrationWorkflowNames.WORKFLOW]
+        )
+        ended = {run.run_id for run, _ in over}
+        return [
+            run
+            for run in cut_off
+            if (run.workflow_type != RegistrationWorkflowNames.WORKFLOW or run.run_id in ended)
+            and await self._was_cut_off(run)
+        ]
+
+    async def _was_cut_off(self, run: WorkflowExecution) -> bool:
+        """Whether a run has no successor, as the list may lag, and was not ended by reconciliation itself."""
+        if (await self._temporal.get_workflow_handle(run.id).describe()).run_id != run.run_id:
+            return False
+        handle = self._temporal.get_workflow_handle(run.id, run_id=run.run_id)
+        closing = handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT)
+        reasons = [event.workflow_execution_terminated_event_attributes.reason async for event in closing]
+        return _REASON not in reasons
+
+    async def _go_on(self, run: WorkflowExecution) -> None:
+        """Begins a run anew at its last workflow task: what was done is not done twice."""
+        handle = self._temporal.get_workflow_handle(run.id, run_id=run.run_id)
+        tasks = [
+            event.event_id
+            async for event in handle.fetch_history_events()
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        ]
+        if not tasks:
+            # It has done nothing yet, and its caller has no answer.
+            return
+        await self._temporal.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=self._temporal.namespace,
+                workflow_execution=Execution(workflow_id=run.id, run_id=run.run_id),
+                reason="Ended from outside",
+                workflow_task_finish_event_id=tasks[-1],
+                request_id=run.run_id,
+            )
+        )
 
     async def _end(self, run: WorkflowExecution) -> None:
         """Notifies customer service, then ends the run: after a failure, an open run is found again."""
@@ -249,6 +332,32 @@ class Reconciler:
             return unit_id
 
 
+_CUT_OFF = (
+    "ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND WorkflowType IN ("
+    + ", ".join(
+        f"'{names.WORKFLOW}'"
+        for names in (
+            RegistrationWorkflowNames,
+            TransferWorkflowNames,
+            CredentialsWorkflowNames,
+            AddressChangeWorkflowNames,
+            MergeWorkflowNames,
+            MergeUndoWorkflowNames,
+            CodeChangeWorkflowNames,
+            UnitClosingWorkflowNames,
+            RemovalWorkflowNames,
+            InvitationWorkflowNames,
+            ClassListWorkflowNames,
+            PasswordOrderWorkflowNames,
+        )
+    )
+    + ")"
+)
+"""Runs ended from outside, of the workflows that tell somebody of what is done.
+
+Of needs, exports, messages and feedback the rows tell all.
+"""
+
 _WITH_ROW = (
     f"WorkflowType IN ('{RegistrationWorkflowNames.WORKFLOW}', '{RemovalWorkflowNames.WORKFLOW}')"
     f" AND {REGISTRATION.name} IS NOT NULL AND LiityStage != 'ERASED'"
@@ -273,6 +382,18 @@ def _runs(temporal: Client, query: str) -> AsyncIterator[WorkflowExecution]:
     return temporal.list_workflows(f"{query} AND ExecutionStatus = 'Running'", page_size=_PAGE)
 
 
+def _of(
+    temporal: Client, workflow_ids: Iterable[str], *, closed: bool = False
+) -> AsyncIterator[WorkflowExecution]:
+    """The open runs of some IDs; with `closed`, the closed ones too."""
+    query = f"WorkflowId IN ({_quoted(workflow_ids)})"
+    return temporal.list_workflows(query, page_size=_PAGE) if closed else _runs(temporal, query)
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return ", ".join(f"'{text}'" for text in texts)
+
+
 async def _pages(runs: AsyncIterator[WorkflowExecution]) -> AsyncIterator[Sequence[WorkflowExecution]]:
     page: list[WorkflowExecution] = []
     async for run in runs:
@@ -293,6 +414,10 @@ async def _is_known(temporal: Client, kind: Kind, row: Row) -> bool:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
         return kind.at_rest(row, None)
+    return _knows(kind, row, run)
+
+
+def _knows(kind: Kind, row: Row, run: WorkflowExecution) -> bool:
     return kind.knows(row, run) if run.status == WorkflowExecutionStatus.RUNNING else kind.at_rest(row, run)
 
 

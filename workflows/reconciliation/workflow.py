@@ -6,6 +6,8 @@ from datetime import timedelta
 from temporalio import workflow
 
 from liity.registration.v1.reconciliation_service_pb2 import (
+    UNFINISHED_KIND_ANSWERED_FEEDBACK,
+    UNFINISHED_KIND_CLOSED_MESSAGE,
     UNFINISHED_KIND_FEEDBACK,
     UNFINISHED_KIND_UNIT_MOVE,
     UnfinishedKind,
@@ -32,6 +34,8 @@ _KINDS: Sequence[UnfinishedKind.ValueType] = sorted(UnfinishedKind.values())
 _LATER_KINDS: Mapping[UnfinishedKind.ValueType, str] = {
     UNFINISHED_KIND_UNIT_MOVE: "reconcile-unit-moves",
     UNFINISHED_KIND_FEEDBACK: "feedback-without-a-run",
+    UNFINISHED_KIND_CLOSED_MESSAGE: "closed-messages-without-a-run",
+    UNFINISHED_KIND_ANSWERED_FEEDBACK: "answered-feedback-without-a-run",
 }
 """Kinds that runs of earlier releases do not check, with the patch that brought them."""
 
@@ -78,6 +82,8 @@ class ReconciliationWorkflow:
             result.begun += count.mended
             result.failed += count.failed
             self._show("Checks rows without a run")
+        if workflow.patched("resume-cut-off-runs"):
+            await self._resume_cut_off_runs()
         looking = "Runs without a row"
         lost = await noted(
             workflow.execute_activity_method(
@@ -96,6 +102,23 @@ class ReconciliationWorkflow:
             await self._tell_of_returned_mail()
         self._show("Complete")
         return result
+
+    async def _resume_cut_off_runs(self) -> None:
+        """After the rows: of what a row tells, a run has been begun by then."""
+        looking = "Runs that were ended from outside"
+        count = await noted(
+            workflow.execute_activity_method(
+                ReconciliationActivities.resume_cut_off_runs,
+                start_to_close_timeout=_ROUND,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=RETRY,
+                summary=OperatorText(looking),
+            ),
+            looking,
+        )
+        count = count or _REFUSED
+        self._result.begun += count.mended
+        self._result.failed += count.failed
 
     async def _tell_of_returned_mail(self) -> None:
         telling = "Tell of mail that came back"

@@ -2,14 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liity.identity.v1.account_service_pb2 import ListLockOutsResponse
-from services.identity.accounts.throttle import LOCK_OUT_PREFIX
 from services.identity.links.tokens import SealedIds
-from services.identity.models import Account, KnownPlace, LockOuts
+from services.identity.models import LOCK_OUT_KEY, Account, KnownPlace, LockOuts
 from services.runtime.clock import helsinki_day, now
 from services.runtime.data.rate_limits import network_of
 
@@ -55,10 +54,9 @@ class KnownPlaces:
     async def lock_outs(self, since: datetime) -> ListLockOutsResponse:
         """Accounts and days with suspiciously many lock-outs, the latest day first."""
         threshold = self._suspicious_lock_outs
-        key = func.sha256(func.convert_to(literal(LOCK_OUT_PREFIX) + Account.email, "UTF8"))
         found = (
             select(Account.account_id, LockOuts.number, LockOuts.first_at, LockOuts.last_at)
-            .join(LockOuts, LockOuts.key == key)
+            .join(LockOuts, LockOuts.key == LOCK_OUT_KEY)
             .where(LockOuts.day >= helsinki_day(since), LockOuts.number > threshold)
             .order_by(LockOuts.day.desc(), LockOuts.number.desc(), Account.account_id)
             .limit(_MOST)

@@ -16,7 +16,7 @@ from liity.identity.v1.registrar_service_pb2 import (
     InvitationState,
 )
 from liity.identity.v1.registrar_service_pb2 import Invitation as InvitationMessage
-from services.identity.models import Invitation, Link
+from services.identity.models import OPEN_INVITATIONS, Invitation, Link
 from services.runtime.clock import now
 
 _COLUMNS = (
@@ -56,7 +56,12 @@ def open_invitations(after: str, made_before: datetime, limit: int) -> Executabl
     return (
         select(*_COLUMNS)
         .join(Link, Link.link_id == Invitation.link_id)
-        .where(Invitation.invitation_id > after, Link.created_at < made_before, is_open(now()))
+        .where(
+            OPEN_INVITATIONS,
+            Invitation.invitation_id > after,
+            Link.created_at < made_before,
+            Link.expires_at > now(),
+        )
         .order_by(Invitation.invitation_id)
         .limit(limit)
     )

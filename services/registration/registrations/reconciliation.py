@@ -57,6 +57,7 @@ def _fixed(value: int | str) -> ColumnElement[Any]:
 
 
 _MOMENT = DateTime(timezone=True)
+_SINCE = bindparam("since", type_=_MOMENT)
 _REGISTRATIONS = registrations.c
 _CUSTOMERS = customers.c
 
@@ -106,7 +107,7 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
     pb.UNFINISHED_KIND_CD_BORROWER: _page(
         _REGISTRATIONS.registration_id, _REGISTRATIONS.updated_at, *_OF_REGISTRATION
     )
-    .where(_CD_BORROWER, _REGISTRATIONS.updated_at >= bindparam("since", type_=_MOMENT))
+    .where(_CD_BORROWER, _REGISTRATIONS.updated_at >= _SINCE)
     .order_by(None)
     # Not by the bare column: the planner would scan the primary key for the few rows of the last hour.
     .order_by(_REGISTRATIONS.registration_id.concat(_fixed(""))),
@@ -169,8 +170,24 @@ LISTS: Mapping[pb.UnfinishedKind.ValueType, Select[Any]] = {
     pb.UNFINISHED_KIND_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.created_at).where(
         feedback.c.answered_at.is_(None)
     ),
+    pb.UNFINISHED_KIND_CLOSED_MESSAGE: _page(messages.c.message_id, messages.c.closed_at, messages.c.unit_id)
+    .where(messages.c.closed_at >= _SINCE)
+    .order_by(None)
+    .order_by(messages.c.message_id.concat(_fixed(""))),
+    pb.UNFINISHED_KIND_ANSWERED_FEEDBACK: _page(feedback.c.feedback_id, feedback.c.answered_at)
+    # As the index of the sweep has it.
+    .where(func.coalesce(feedback.c.answered_at, feedback.c.deadline) >= _SINCE)
+    .order_by(None)
+    .order_by(feedback.c.feedback_id.concat(_fixed(""))),
 }
 """The statement that lists a page of each kind, by the kind's partial index."""
+
+LISTED_FOR_A_WHILE = (
+    pb.UNFINISHED_KIND_CD_BORROWER,
+    pb.UNFINISHED_KIND_CLOSED_MESSAGE,
+    pb.UNFINISHED_KIND_ANSWERED_FEEDBACK,
+)
+"""Kinds whose rows do not tell whether more is to come: only those changed since a moment are listed."""
 
 _GET = select(
     *queries.COLUMNS,
@@ -223,7 +240,7 @@ class ReconciliationServicer(ReconciliationServiceServicer):
             "before": proto_dates.moment(request.changed_before, "changed_before"),
             "limit": request.page_size,
         }
-        if request.kind == pb.UNFINISHED_KIND_CD_BORROWER:
+        if request.kind in LISTED_FOR_A_WHILE:
             asked["since"] = proto_dates.moment(request.changed_since, "changed_since")
         async with self._engine.connect() as connection:
             found = (await connection.execute(LISTS[request.kind], asked)).mappings().all()

@@ -86,7 +86,12 @@ def run_migration_environment(config: Config, metadata: MetaData) -> None:
 
 
 def create_index_concurrently(
-    name: str, table: str, columns: Sequence[str | TextClause], where: str | None = None
+    name: str,
+    table: str,
+    columns: Sequence[str | TextClause],
+    where: str | None = None,
+    *,
+    unique: bool = False,
 ) -> None:
     """Builds an index in a migration while the table is read and written.
 
@@ -100,6 +105,7 @@ def create_index_concurrently(
             name,
             table,
             list(columns),
+            unique=unique,
             postgresql_concurrently=True,
             postgresql_where=None if where is None else text(where),
         )

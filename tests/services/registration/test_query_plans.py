@@ -90,7 +90,8 @@ FILLING: dict[str, dict[str, str]] = {
         "undeliverable_since": "CASE WHEN n % 1000 = 500 THEN now() END",
         "rejection_note": "CASE WHEN n % 10000 = 0 THEN 'Ei' END",
     },
-    "messages": _OF_UNIT | {"state": "CASE WHEN n % 1000 = 0 THEN 1 ELSE 2 END", "closed_at": "now()"},
+    "messages": _OF_UNIT
+    | {"state": "CASE WHEN n % 1000 = 0 THEN 1 ELSE 2 END", "closed_at": "now() - n * interval '5 minutes'"},
     "class_lists": _OF_UNIT | {"state": str(CLASS_LIST_STATE_DONE), "ended_at": "now()"},
     "class_list_rows": {
         "class_list_id": "'cl' || n / 20",
@@ -106,7 +107,7 @@ FILLING: dict[str, dict[str, str]] = {
         "subject_ids": "ARRAY['cu' || n]",
     },
     "use_chain": {"use_id": "md5(n::text)::uuid", "sequence": "n"},
-    "feedback": {"answered_at": "CASE WHEN n % 1000 = 0 THEN NULL ELSE now() END"},
+    "feedback": {"answered_at": "CASE WHEN n % 1000 = 0 THEN NULL ELSE now() - n * interval '5 minutes' END"},
     "removals": {"undo_request_id": "NULL"},
 }
 
@@ -273,6 +274,8 @@ async def _plans(engine: AsyncEngine, keys_dir: Path, request_: Any) -> Plans:
         (unfinished_pb.UNFINISHED_KIND_MESSAGE, "ix_messages_open"),
         (unfinished_pb.UNFINISHED_KIND_FEEDBACK, "ix_feedback_open"),
         (unfinished_pb.UNFINISHED_KIND_CLASS_LIST, "ix_class_lists_unfinished"),
+        (unfinished_pb.UNFINISHED_KIND_CLOSED_MESSAGE, "ix_messages_closed_at"),
+        (unfinished_pb.UNFINISHED_KIND_ANSWERED_FEEDBACK, "ix_feedback_ended"),
     ],
 )
 async def test_each_kind_of_unfinished_row_is_listed_by_its_index(

@@ -14,6 +14,7 @@ def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
         "Save beside the engine, all in one process",
         "A class list of",
         "Saves beside 2 class lists",
+        "Saves while 4 gateways and workers are replaced",
         "CheckPersonalIdentityCode",
         "SearchCustomers",
         "Pages, opened by one browser",

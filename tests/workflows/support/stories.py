@@ -919,7 +919,7 @@ STORIES: Mapping[type, Mapping[Story, Sequence[str]]] = {
         work_is_due: ("tell_what_is_due",),
     },
     ReconciliationWorkflow: {
-        reconciled: ("begin_missing_runs", "end_lost_runs", "tell_of_returned_mail"),
+        reconciled: ("begin_missing_runs", "resume_cut_off_runs", "end_lost_runs", "tell_of_returned_mail"),
     },
 }
 """The scenarios of each workflow, and the activities to test in each."""

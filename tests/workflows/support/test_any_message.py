@@ -36,6 +36,7 @@ from services.runtime.temporal.names import (
     RegistrationWorkflowNames,
     RemovalWorkflowNames,
     TransferWorkflowNames,
+    UnitClosingWorkflowNames,
 )
 from services.runtime.temporal.search_attributes import STAGE
 from tests.workflows.conftest import World, adult_form, born, child_form
@@ -349,9 +350,51 @@ STAGES: Mapping[str, Callable[[World], Awaitable[Waiting]]] = {
         _telling(CredentialsWorkflowNames.WORKFLOW, stories.credentials_sent_anew, "send_credentials_anew"),
         _telling(AddressChangeWorkflowNames.WORKFLOW, stories.address_changed, "confirm_address"),
         _telling(MergeWorkflowNames.WORKFLOW, stories.merged, "tell_previous_unit"),
+        _telling(UnitClosingWorkflowNames.WORKFLOW, stories.unit_closed, "tell_unit_closed"),
         *map(_unbegun, _STARTED_BY_A_MESSAGE),
     )
 }
+
+
+STAGES_OF: Mapping[str, set[str]] = {
+    "RegistrationWorkflow": {
+        "for_consent",
+        "for_reactivation",
+        "for_identity_check",
+        "for_the_welcome",
+        "for_the_customers_own_address",
+        "for_a_mail_server",
+        "to_begin_RegistrationWorkflow",
+    },
+    "RemovalWorkflow": {"for_erasure", "to_begin_RemovalWorkflow"},
+    "NeedWorkflow": {
+        "for_the_end_of_a_need",
+        "for_an_answer_of_a_temporary_customer",
+        "to_begin_NeedWorkflow",
+    },
+    "InvitationWorkflow": {"for_an_answer_to_an_invitation", "to_begin_InvitationWorkflow"},
+    "MessageWorkflow": {"for_an_answer_to_a_message", "for_an_answer_to_a_late_message"},
+    "FeedbackWorkflow": {"for_an_answer_to_feedback"},
+    "ClassListWorkflow": {"for_rows_of_a_class_list"},
+    "TransferWorkflow": {"to_tell_of_transferred", "to_begin_TransferWorkflow"},
+    "CredentialsWorkflow": {"to_tell_of_credentials_sent_anew", "to_begin_CredentialsWorkflow"},
+    "AddressChangeWorkflow": {"to_tell_of_address_changed", "to_begin_AddressChangeWorkflow"},
+    "MergeWorkflow": {"to_tell_of_merged", "to_begin_MergeWorkflow"},
+    "MergeUndoWorkflow": {"to_begin_MergeUndoWorkflow"},
+    "UnitClosingWorkflow": {"to_tell_of_unit_closed", "to_begin_UnitClosingWorkflow"},
+    "CodeChangeWorkflow": {"to_begin_CodeChangeWorkflow"},
+    "DisclosureWorkflow": {"for_the_end_of_an_export"},
+}
+"""The stages of each workflow: of those that take messages, and of one that waits."""
+
+_TAKE_NO_MESSAGE = {
+    "DisclosureWorkflow",
+    "PasswordOrderWorkflow",
+    "PasswordReminderWorkflow",
+    "WorkDigestWorkflow",
+    "ReconciliationWorkflow",
+}
+"""Workflows without signals and updates: nothing can be sent to them in any stage."""
 
 
 def definition_of(name: str) -> Any:
@@ -405,9 +448,18 @@ async def _ends(waiting: Waiting) -> None:
     assert await eventually(lambda: status(waiting.run), lambda now: now != _RUNS, 120) == _ENDS
 
 
+def test_every_workflow_that_takes_messages_has_a_stage() -> None:
+    named = [workflow._Definition.must_from_class(of) for of in WORKFLOWS]
+    silent = {of.name for of in named if not of.signals and not of.updates}
+    assert silent == _TAKE_NO_MESSAGE
+    assert STAGES_OF.keys() | silent == {of.name for of in named}
+    assert {stage for stages in STAGES_OF.values() for stage in stages} == STAGES.keys()
+
+
 @pytest.mark.parametrize("stage", STAGES)
 async def test_no_message_sticks_a_run_or_fails_it(world: World, stage: str) -> None:
     waiting = await STAGES[stage](world)
+    assert stage in STAGES_OF[waiting.workflow]
     definition = definition_of(waiting.workflow)
     for signal in definition.signals:
         for body in bodies(waiting.workflow, signal):
