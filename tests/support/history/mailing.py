@@ -1,6 +1,7 @@
 """Each mail goes out once, and none that what was done before contradicts."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -12,12 +13,16 @@ from tests.support.history.records import Act, History, Mail, those
 SMTP_WINDOW = 30.0
 """Seconds for which a mail may still be on its way to a mail server that is stopped."""
 
+_WORD = re.compile(r"\w+")
+
 _BEGINS = ("RegisterCustomer", "Reactivate", "UndoRemoval")
+
+_CONSENTS = ("AcceptConsent", "RecordConsent")
 
 CAUSES: Mapping[str, tuple[str, ...]] = {
     "consent_request": ("RegisterCustomer",),
-    "consent_given": ("AcceptConsent", "RecordConsent"),
-    "consent_receipt_given": ("AcceptConsent", "RecordConsent"),
+    "consent_given": _CONSENTS,
+    "consent_receipt_given": _CONSENTS,
     "consent_declined": ("DeclineConsent",),
     "consent_receipt_declined": ("DeclineConsent",),
     "registration_withdrawn": ("WithdrawRegistration",),
@@ -43,12 +48,6 @@ _CONTRADICTED = {
 }
 """Templates that must not be mailed any more after an act, unless the person begins anew."""
 
-_ONE_OF: Mapping[str, tuple[str, ...]] = {
-    "DeclineConsent": ("consent_receipt_declined",),
-    "EndCustomership": ("customership_ended",),
-}
-"""Templates of which one must have been mailed for an acknowledged act."""
-
 
 class _About(NamedTuple):
     acts: Sequence[Act]
@@ -72,7 +71,7 @@ def _by_person(history: History) -> dict[str, _About]:
                 marks[mark] = code
     mails: dict[str, list[Mail]] = defaultdict(list)
     for mail in history.mails:
-        words = (mail.recipient, *mail.text.replace("*", " ").replace(".", " ").replace(",", " ").split())
+        words = (mail.recipient, *_WORD.findall(mail.text))
         for code in {marks[word] for word in words if word in marks}:
             mails[code].append(mail)
     return {code: _About(about, mails[code]) for code, about in acts.items()}
@@ -104,7 +103,8 @@ def _late(about: _About) -> Iterator[str]:
         first.setdefault(mail.message_id, mail)
     for act in about.acts:
         anew = any(other.began > act.began or not other.acknowledged for other in those(about.acts, *_BEGINS))
-        if anew or len(those(about.acts, "RegisterCustomer")) > 1:
+        begun = act.rpc != "EndCustomership" and those(about.acts, *_CONSENTS)
+        if anew or begun or len(those(about.acts, "RegisterCustomer")) > 1:
             continue
         for mail in first.values():
             if mail.template in _CONTRADICTED.get(act.rpc, ()) and mail.time > act.ended + SMTP_WINDOW:
@@ -117,12 +117,14 @@ def _lost(about: _About) -> Iterator[str]:
     for act in about.acts:
         if act.ended == math.inf:
             continue
-        due = set(_ONE_OF.get(act.rpc, ()))
+        due = {"customership_ended"} if act.rpc == "EndCustomership" else set()
+        if act.rpc == "DeclineConsent" and not those(about.acts, *_CONSENTS):
+            due |= {"consent_receipt_declined", "consent_declined"}
         if isinstance(act.request, RegisterCustomerRequest) and not ended:
             child = bool(act.request.form.related_person.email)
-            consented = bool(those(about.acts, "RecordConsent"))
+            on_paper = bool(those(about.acts, "RecordConsent"))
             answered = bool([accept for accept in those(about.acts, "AcceptConsent") if accept.acknowledged])
-            if child and not consented:
+            if child and not on_paper:
                 due.add("consent_request")
             if answered:
                 due |= {"consent_given", "consent_receipt_given"}

@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from liity.v1.registration_pb2 import Registration
+from liity.v1.registration_service_pb2 import RegisterCustomerResponse
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,7 @@ def registrations_in(message: Message) -> Iterator[Registration]:
             yield part
 
 
-def registration_of(save: Act) -> str:
-    """The ID of the registration that an acknowledged Save was answered with; empty for others."""
-    if save.acknowledged is None or save.acknowledged.answer is None:
-        return ""
-    return last_part(save.acknowledged.answer.registration.name)  # type: ignore[attr-defined]
+def registration_of(act: Act) -> str:
+    """The ID of the registration that an acknowledged Save was answered with; empty for other acts."""
+    answer = act.acknowledged.answer if act.acknowledged else None
+    return last_part(answer.registration.name) if isinstance(answer, RegisterCustomerResponse) else ""

@@ -20,8 +20,16 @@ from liity.v1.registration_pb2 import (
     STAGE_WITHDRAWN,
     Stage,
 )
-from services.runtime.stages import BEGUN, FAILED, STARTING
-from tests.support.history.records import Act, History, last_part, registration_of, registrations_in, those
+from services.runtime.stages import BEGUN, FAILED, NOT_BEGUN, STARTING
+from tests.support.history.records import (
+    Act,
+    Call,
+    History,
+    last_part,
+    registration_of,
+    registrations_in,
+    those,
+)
 
 Value = Stage.ValueType
 
@@ -49,18 +57,20 @@ AFTER_UNDO: Mapping[Value, tuple[Value, ...]] = {**NEXT, STAGE_WELCOMED: (STAGE_
 _SAYS: Mapping[str, tuple[Value, ...]] = {
     "AcceptConsent": BEGUN,
     "RecordConsent": BEGUN,
-    "DeclineConsent": (STAGE_DECLINED,),
+    "DeclineConsent": (STAGE_WAITING_FOR_CONSENT, STAGE_DECLINED),
     "WithdrawRegistration": (STAGE_WITHDRAWN,),
     "RejectRegistration": (STAGE_REJECTED,),
 }
-"""The stages that an acknowledged act leaves a registration in, unless it goes on from there."""
+"""The stages that may be seen after an acknowledged act; a decline can be taken back for a while (R38)."""
 
 
 class _Sight(NamedTuple):
     stage: Value
     began: float
     ended: float
-    by: str
+    by: Call
+    declined: bool
+    """A guardian's decline is about to end it."""
 
 
 def judge(history: History) -> Iterator[str]:
@@ -83,7 +93,7 @@ def unfinished(history: History) -> Iterator[str]:
     """Tells which registrations have stopped where nobody is waited for."""
     for registration_id, seen in _sights(history).items():
         last = max(seen, key=lambda sight: sight.began)
-        if last.stage in (STAGE_RECEIVED, *STARTING):
+        if last.stage in (STAGE_RECEIVED, *STARTING) or (last.stage in NOT_BEGUN and last.declined):
             yield f"registration {registration_id} stands still at {Stage.Name(last.stage)}: {last.by}"
 
 
@@ -92,7 +102,9 @@ def _sights(history: History) -> dict[str, list[_Sight]]:
     for call in history.calls:
         if call.answer is not None:
             for told in registrations_in(call.answer):
-                sight = _Sight(told.stage, call.began, call.ended, str(call))
+                sight = _Sight(
+                    told.stage, call.began, call.ended, str(call), told.HasField("decline_end_time")
+                )
                 found[last_part(told.name)].append(sight)
     return found
 
@@ -120,7 +132,8 @@ def _as_done(acts: list[Act], sights: list[_Sight]) -> Iterator[str]:
     for act in acts:
         stages = _SAYS.get(act.rpc)
         for sight in sights:
-            if stages and act.ended < sight.began and sight.stage not in stages:
+            begins = those(acts, "AcceptConsent", "RecordConsent") if act.rpc == "DeclineConsent" else ()
+            if stages and not begins and act.ended < sight.began and sight.stage not in stages:
                 yield f"{Stage.Name(sight.stage)} after it was acknowledged: {act}; {sight.by}"
 
 

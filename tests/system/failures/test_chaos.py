@@ -27,6 +27,7 @@ ENDED_WRONGLY = (
 _ANY = "1000000"
 _SETTINGS = {
     "LIITY_WORKFLOWS_WELCOME_DELAY": "PT5S",
+    "LIITY_WORKFLOWS_DECLINE_GRACE": "PT2S",
     # A run does in minutes what a unit does in months.
     "LIITY_LOOK_UPS_PER_ACCOUNT": _ANY,
     "LIITY_LOOK_UPS_PER_UNIT": _ANY,
@@ -49,6 +50,10 @@ async def test_random_faults_lose_double_and_stop_nothing(stack: Stack, mails: M
 
     ran = await run(stack, mails, SEED, SECONDS)
 
+    import pickle
+    from pathlib import Path
+
+    Path("/tmp/hp-soak/history.pickle").write_bytes(pickle.dumps(ran.history))  # DEV
     print(ran.summary(), dict(sorted(ran.injected.items())))  # noqa: T201
     assert faults(ran.history) == []
     assert await _ended_wrongly(stack, f"StartTime >= '{began.isoformat()}'") == []

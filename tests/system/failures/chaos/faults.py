@@ -22,7 +22,7 @@ COMPONENTS = (
     "mailbox",
 )
 
-_LONGEST, _PAUSE = 2.5, 2.0
+_LONGEST, _PAUSE = 2.5, 3.0
 """Seconds of a fault, and between two."""
 
 _BOTH = 0.3

@@ -28,6 +28,8 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.message_service_pb2 import SendMessageRequest
 from liity.v1.registration_pb2 import Registration
 from liity.v1.registration_service_pb2 import (
+    STANDING_BEING_REGISTERED,
+    STANDING_NOT_REGISTERED,
     CheckPersonalIdentityCodeRequest,
     CheckPersonalIdentityCodeResponse,
     GetRegistrationRequest,
@@ -44,6 +46,9 @@ from tests.support.registration_forms import date_from_today
 from tests.system.failures.chaos.people import People, Unit
 from tests.system.failures.chaos.recording import Recording
 from tests.system.support.registering import accept_request, adult, link_token, pupil, save_request
+
+_MOMENT = 0.5
+"""Seconds between two looks."""
 
 _Act = Callable[[], Awaitable[object]]
 
@@ -299,7 +304,16 @@ class ChildLife(Life):
         guardians = self._people.guardians
         request = DeclineConsentRequest(token=link_token(asked), request_id=new_request_id())
         decline = guardians.api.consents.DeclineConsent
-        return await guardians.call(decline, request, self.code) is not None
+        declined = await guardians.call(decline, request, self.code) is not None
+        return declined and await self._has_ended()
+
+    async def _has_ended(self) -> bool:
+        """Whether the registration has ended once the guardian cannot take the decline back any more."""
+        while (found := await self.check()).registration:
+            if found.standing != STANDING_BEING_REGISTERED:
+                return found.standing == STANDING_NOT_REGISTERED
+            await asyncio.sleep(_MOMENT)
+        return True
 
     async def _withdraw(self) -> bool:
         found = await self.check()

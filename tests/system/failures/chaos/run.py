@@ -16,7 +16,7 @@ from tests.system.failures.chaos.lives import AdultLife, ChildLife, look_around
 from tests.system.failures.chaos.people import People, people_of
 from tests.system.support.registering import MailCounter
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 """Persons to whom something happens at the same time."""
 
 _CHILDREN = 0.4
@@ -82,7 +82,10 @@ async def _settle(people: People) -> None:
     while waiting and asyncio.get_running_loop().time() < deadline:
         for code, registration_id in sorted(waiting):
             found = await _read(people, code, registration_id)
-            if found is None or found.stage not in (STAGE_RECEIVED, *STARTING):
+            moving = found is not None and (
+                found.stage in (STAGE_RECEIVED, *STARTING) or found.HasField("decline_end_time")
+            )
+            if not moving:
                 waiting.remove((code, registration_id))
         await asyncio.sleep(_PAUSE)
 
