@@ -31,11 +31,9 @@ from tests.support.history.records import (
     those,
 )
 
-Value = Stage.ValueType
-
 _DECIDED = (STAGE_WAITING_FOR_CONSENT, STAGE_ACTIVE, STAGE_REJECTED, STAGE_WITHDRAWN, STAGE_LAPSED)
 
-NEXT: Mapping[Value, tuple[Value, ...]] = {
+NEXT: Mapping[Stage.ValueType, tuple[Stage.ValueType, ...]] = {
     STAGE_RECEIVED: (
         STAGE_WAITING_FOR_IDENTITY_CHECK,
         STAGE_WAITING_FOR_REACTIVATION,
@@ -51,10 +49,13 @@ NEXT: Mapping[Value, tuple[Value, ...]] = {
 }
 """The stages that may follow each one directly."""
 
-AFTER_UNDO: Mapping[Value, tuple[Value, ...]] = {**NEXT, STAGE_WELCOMED: (STAGE_MERGED, *STARTING)}
+AFTER_UNDO: Mapping[Stage.ValueType, tuple[Stage.ValueType, ...]] = {
+    **NEXT,
+    STAGE_WELCOMED: (STAGE_MERGED, *STARTING),
+}
 """The same if the end of the customership was undone: a welcome that had not gone out is to come again."""
 
-_SAYS: Mapping[str, tuple[Value, ...]] = {
+_SAYS: Mapping[str, tuple[Stage.ValueType, ...]] = {
     "AcceptConsent": BEGUN,
     "RecordConsent": BEGUN,
     "DeclineConsent": (STAGE_WAITING_FOR_CONSENT, STAGE_DECLINED),
@@ -65,7 +66,7 @@ _SAYS: Mapping[str, tuple[Value, ...]] = {
 
 
 class _Sight(NamedTuple):
-    stage: Value
+    stage: Stage.ValueType
     began: float
     ended: float
     by: Call
@@ -102,19 +103,17 @@ def _sights(history: History) -> dict[str, list[_Sight]]:
     for call in history.calls:
         if call.answer is not None:
             for told in registrations_in(call.answer):
-                sight = _Sight(
-                    told.stage, call.began, call.ended, str(call), told.HasField("decline_end_time")
-                )
+                sight = _Sight(told.stage, call.began, call.ended, call, told.HasField("decline_end_time"))
                 found[last_part(told.name)].append(sight)
     return found
 
 
 def _in_order(
-    registration_id: str, sights: list[_Sight], table: Mapping[Value, frozenset[Value]]
+    registration_id: str, sights: list[_Sight], table: Mapping[Stage.ValueType, frozenset[Stage.ValueType]]
 ) -> Iterator[str]:
     """Each sight can follow all that had ended when it began."""
     ended = sorted(sights, key=lambda sight: sight.ended)
-    before: dict[Value, _Sight] = {}
+    before: dict[Stage.ValueType, _Sight] = {}
     done = 0
     for sight in sorted(sights, key=lambda sight: sight.began):
         while ended[done].ended < sight.began:
@@ -137,11 +136,13 @@ def _as_done(acts: list[Act], sights: list[_Sight]) -> Iterator[str]:
                 yield f"{Stage.Name(sight.stage)} after it was acknowledged: {act}; {sight.by}"
 
 
-def _reachable(table: Mapping[Value, tuple[Value, ...]]) -> dict[Value, frozenset[Value]]:
+def _reachable(
+    table: Mapping[Stage.ValueType, tuple[Stage.ValueType, ...]],
+) -> dict[Stage.ValueType, frozenset[Stage.ValueType]]:
     """The stages that may be seen some time after each one, itself included."""
 
-    def closure(stage: Value) -> frozenset[Value]:
-        found: set[Value] = set()
+    def closure(stage: Stage.ValueType) -> frozenset[Stage.ValueType]:
+        found: set[Stage.ValueType] = set()
         waiting = [stage]
         while waiting:
             one = waiting.pop()

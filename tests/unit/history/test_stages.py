@@ -15,10 +15,8 @@ from liity.v1.registration_pb2 import (
 from tests.support.history.stages import NEXT, judge, unfinished
 from tests.unit.history.made_up import LIBRARY, MadeUp, told_registration
 
-Value = Stage.ValueType
 
-
-def seen(*stages: Value) -> MadeUp:
+def seen(*stages: Stage.ValueType) -> MadeUp:
     """A registration that readers see in these stages, one after another."""
     made_up = MadeUp()
     for moment, stage in enumerate(stages):
@@ -38,7 +36,7 @@ def faults(made_up: MadeUp) -> int:
         (STAGE_WAITING_FOR_CONSENT, STAGE_DECLINED),
     ],
 )
-def test_what_goes_on_is_accepted(stages: tuple[Value, ...]) -> None:
+def test_what_goes_on_is_accepted(stages: tuple[Stage.ValueType, ...]) -> None:
     assert faults(seen(*stages)) == 0
 
 
@@ -52,7 +50,7 @@ def test_what_goes_on_is_accepted(stages: tuple[Value, ...]) -> None:
         (STAGE_CREDENTIALS_SENT, STAGE_WITHDRAWN),
     ],
 )
-def test_what_goes_back_is_refused(stages: tuple[Value, ...]) -> None:
+def test_what_goes_back_is_refused(stages: tuple[Stage.ValueType, ...]) -> None:
     assert faults(seen(*stages)) == 1
 
 
