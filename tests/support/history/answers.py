@@ -35,8 +35,8 @@ REFUSALS: Mapping[str, frozenset[str]] = {
         "EndCustomership": "CUSTOMER_NOT_FOUND CUSTOMER_HAS_ENDED",
         "UndoRemoval": "CUSTOMER_NOT_FOUND CUSTOMER_NOT_ENDED REGISTRATION_UNDECIDED",
         "GetConsentRequest": "LINK_USED LINK_VOID LINK_EXPIRED",
-        "AcceptConsent": "LINK_USED LINK_VOID LINK_EXPIRED",
-        "DeclineConsent": "LINK_USED LINK_VOID LINK_EXPIRED",
+        "AcceptConsent": "LINK_USED LINK_VOID LINK_EXPIRED NOT_WAITING_FOR_CONSENT",
+        "DeclineConsent": "LINK_USED LINK_VOID LINK_EXPIRED NOT_WAITING_FOR_CONSENT",
         "SendMessage": "REGISTRATION_NOT_FOUND CUSTOMER_NOT_FOUND",
     }.items()
 }

@@ -117,9 +117,13 @@ def _lost(about: _About) -> Iterator[str]:
     for act in about.acts:
         if act.ended == math.inf:
             continue
-        due = {"customership_ended"} if act.rpc == "EndCustomership" else set()
+        due = set()
+        # Who has come back meanwhile is told only that.
+        if act.rpc == "EndCustomership" and not those(about.acts, "UndoRemoval", "Reactivate"):
+            due.add("customership_ended")
+        # The guardian's receipt is left out once the registration, and with it the address, is erased.
         if act.rpc == "DeclineConsent" and not those(about.acts, *_CONSENTS):
-            due |= {"consent_receipt_declined", "consent_declined"}
+            due.add("consent_declined")
         if isinstance(act.request, RegisterCustomerRequest) and not ended:
             child = bool(act.request.form.related_person.email)
             on_paper = bool(those(about.acts, "RecordConsent"))

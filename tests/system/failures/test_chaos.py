@@ -10,6 +10,7 @@ from temporalio.client import WorkflowExecutionStatus
 from deploy.local.stack import Stack
 from services.runtime.clock import now
 from tests.support.history.judgement import faults
+from tests.support.history.told import lines
 from tests.system.failures.chaos.run import run
 from tests.system.support.public_api import connect_temporal
 from tests.system.support.registering import MailCounter, settings
@@ -50,12 +51,10 @@ async def test_random_faults_lose_double_and_stop_nothing(stack: Stack, mails: M
 
     ran = await run(stack, mails, SEED, SECONDS)
 
-    import pickle
-    from pathlib import Path
-
-    Path("/tmp/hp-soak/history.pickle").write_bytes(pickle.dumps(ran.history))  # DEV
     print(ran.summary(), dict(sorted(ran.injected.items())))  # noqa: T201
-    assert faults(ran.history) == []
+    found = faults(ran.history)
+    print(*lines(ran.history, found), sep="\n")  # noqa: T201
+    assert found == []
     assert await _ended_wrongly(stack, f"StartTime >= '{began.isoformat()}'") == []
     said = {path.name: path.read_bytes()[size:] for path, size in logged.items()}
     assert [name for name, log in said.items() if b"rpc failed" in log] == []

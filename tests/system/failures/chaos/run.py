@@ -16,7 +16,7 @@ from tests.system.failures.chaos.lives import AdultLife, ChildLife, look_around
 from tests.system.failures.chaos.people import People, people_of
 from tests.system.support.registering import MailCounter
 
-_AT_ONCE = 16
+_AT_ONCE = 24
 """Persons to whom something happens at the same time."""
 
 _CHILDREN = 0.4
