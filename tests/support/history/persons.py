@@ -9,15 +9,9 @@ from google.protobuf.message import Message
 from liity.v1.customer_service_pb2 import Customer, SearchCustomersResponse
 from liity.v1.registration_service_pb2 import ListRegistrationsResponse
 from services.runtime.stages import NOT_BEGUN
-from tests.support.history.records import Act, History, last_part, messages_in, registration_of, those
+from tests.support.history.records import ENDS, Act, History, last_part, messages_in, registration_of, those
 
 _KNOWN = {"ALREADY_REGISTERED_IN_THIS_UNIT", "ALREADY_REGISTERED_IN_ANOTHER_UNIT", "BEING_REGISTERED"}
-_ENDS = (
-    "WithdrawRegistration",
-    "DeclineConsent",
-    "RejectRegistration",
-    "EndCustomership",
-)
 
 
 def judge(history: History) -> Iterator[str]:
@@ -65,7 +59,7 @@ def _one_registration(history: History) -> Iterator[str]:
     """Two Saves make two registrations only if the first one has ended in between."""
     for code, acts in history.acts_by_person().items():
         saves = [save for save in those(acts, "RegisterCustomer") if save.acknowledged]
-        ends = those(acts, *_ENDS)
+        ends = those(acts, *ENDS)
         for one, other in combinations(saves, 2):
             if registration_of(one) == registration_of(other):
                 yield f"{code}: two Saves were answered with one registration: {one}; {other}"

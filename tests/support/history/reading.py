@@ -9,11 +9,14 @@ from google.protobuf.message import Message
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import Customer, UpdateCustomerRequest
 from liity.v1.registration_service_pb2 import (
+    STANDING_NOT_REGISTERED,
+    CheckPersonalIdentityCodeResponse,
     GetRegistrationResponse,
     RegisterCustomerRequest,
     UpdateRegistrationRequest,
 )
 from tests.support.history.records import (
+    ENDS,
     Act,
     History,
     last_part,
@@ -35,16 +38,27 @@ FIELDS = (
 )
 """Paths within the form that are compared: they are stored as they are typed."""
 
-_ENDS = ("WithdrawRegistration", "DeclineConsent", "RejectRegistration", "EndCustomership")
-
 
 def judge(history: History) -> Iterator[str]:
     """Tells which acknowledged Saves and edits cannot be read afterwards."""
     acts = history.acts_by_person()
+    yield from _known(history, acts)
     yield from _found(history, acts)
     yield from _kept(history, acts)
     yield from _as_written(history, acts)
     yield from _no_edit_over_another(history)
+
+
+def _known(history: History, acts: dict[str, list[Act]]) -> Iterator[str]:
+    """Nobody is told that a person is not registered who was saved before."""
+    for call in history.calls:
+        if not isinstance(call.answer, CheckPersonalIdentityCodeResponse):
+            continue
+        about = acts.get(call.about, [])
+        saved = any(save.ended < call.began for save in those(about, "RegisterCustomer"))
+        ended = any(end.began <= call.ended for end in those(about, *ENDS))
+        if saved and not ended and call.answer.standing == STANDING_NOT_REGISTERED:
+            yield f"is said not to be registered: {call}"
 
 
 def _found(history: History, acts: dict[str, list[Act]]) -> Iterator[str]:
@@ -55,7 +69,7 @@ def _found(history: History, acts: dict[str, list[Act]]) -> Iterator[str]:
             continue
         name = call.request.name  # type: ignore[attr-defined]
         about = acts.get(call.about, [])
-        ends = [end for end in those(about, *_ENDS) if end.began <= call.ended]
+        ends = [end for end in those(about, *ENDS) if end.began <= call.ended]
         if ends or (call.rpc == "GetRegistration" and last_part(name) not in registrations):
             continue
         if possible(_placements(about), call.began, call.ended) == {unit_of(name)}:
@@ -83,7 +97,7 @@ def _kept(history: History, acts: dict[str, list[Act]]) -> Iterator[str]:
             last_read[registration_id] = max(last_read.get(registration_id, -math.inf), call.began)
     for registration_id, save in _saves(acts).items():
         about = acts[save.about]
-        if those(about, *_ENDS):
+        if those(about, *ENDS):
             continue
         acknowledged = max(act.ended for act in about if act.acknowledged)
         if last_read.get(registration_id, -math.inf) < acknowledged:

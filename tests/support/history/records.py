@@ -14,6 +14,9 @@ from google.protobuf.message import Message
 from liity.v1.registration_pb2 import Registration
 from liity.v1.registration_service_pb2 import RegisterCustomerResponse
 
+ENDS = ("WithdrawRegistration", "DeclineConsent", "RejectRegistration", "EndCustomership")
+"""The RPCs that may end a registration or a customership."""
+
 
 @dataclass(frozen=True)
 class Caller:

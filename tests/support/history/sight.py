@@ -1,5 +1,6 @@
-"""Nobody sees what is not theirs: other units' resources, and persons who have moved away (R16)."""
+"""Nobody sees what is not theirs: other units' resources, and who has moved away (R16) or ended (R19)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,12 +11,15 @@ from tests.support.history.records import Act, History, texts_in, those, unit_of
 from tests.support.history.registers import Write, possible
 
 _PREFIX = "units/"
+_ENDS = ("WithdrawRegistration", "RejectRegistration", "EndCustomership")
 
 
 class _Person(NamedTuple):
     code: str
     units: Sequence[Write]
     """Where the person is a customer or waits; a Save adds a unit, a transfer leaves only one."""
+    hidden: float
+    """From when on registrars find the person no more; infinity if never."""
 
 
 def judge(history: History) -> Iterator[str]:
@@ -31,6 +35,8 @@ def judge(history: History) -> Iterator[str]:
         for person in _named(texts, persons):
             if call.caller.units.isdisjoint(possible(person.units, call.began, call.ended)):
                 yield f"tells {person.code}, who is in no unit of the caller: {call}"
+            if person.hidden < call.began:
+                yield f"tells {person.code}, whose registration or customership has ended: {call}"
 
 
 def _persons(acts: Mapping[str, Sequence[Act]]) -> dict[str, _Person]:
@@ -43,8 +49,14 @@ def _persons(acts: Mapping[str, Sequence[Act]]) -> dict[str, _Person]:
         ]
         for save in those(about, "RegisterCustomer"):
             assert isinstance(save.request, RegisterCustomerRequest)
-            found[save.request.form.first_names] = _Person(code, units)
+            found[save.request.form.first_names] = _Person(code, units, _hidden(about))
     return found
+
+
+def _hidden(acts: Sequence[Act]) -> float:
+    """When an end was acknowledged, if nothing may have made the person seen again."""
+    again = len(those(acts, "RegisterCustomer")) > 1 or those(acts, "UndoRemoval", "Reactivate")
+    return math.inf if again else min((end.ended for end in those(acts, *_ENDS)), default=math.inf)
 
 
 def _unit(request: Message) -> str:

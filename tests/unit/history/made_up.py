@@ -38,12 +38,15 @@ from liity.v1.registration_pb2 import (
     Stage,
 )
 from liity.v1.registration_service_pb2 import (
+    CheckPersonalIdentityCodeRequest,
+    CheckPersonalIdentityCodeResponse,
     GetRegistrationRequest,
     GetRegistrationResponse,
     ListRegistrationsRequest,
     ListRegistrationsResponse,
     RegisterCustomerRequest,
     RegisterCustomerResponse,
+    Standing,
     WithdrawRegistrationRequest,
     WithdrawRegistrationResponse,
 )
@@ -214,6 +217,12 @@ class MadeUp:
         (unit,) = caller.units
         page = ListRegistrationsResponse(registrations=registrations)
         self.call(moment, caller, ListRegistrationsRequest(parent=unit), page, about="")
+
+    def check(self, moment: float, standing: Standing.ValueType, caller: Caller = LIBRARIAN) -> None:
+        """A look-up of Aino's code."""
+        (unit,) = caller.units
+        request = CheckPersonalIdentityCodeRequest(parent=unit, personal_identity_code=AINO)
+        self.call(moment, caller, request, CheckPersonalIdentityCodeResponse(standing=standing))
 
     def search(self, moment: float, *customers: str, about: str = AINO) -> None:
         """A search of all units by customer service."""

@@ -1,6 +1,7 @@
 """The judge of reading: what was acknowledged is found, as it was written."""
 
 from liity.v1.registration_pb2 import STAGE_WELCOMED
+from liity.v1.registration_service_pb2 import STANDING_NOT_REGISTERED, STANDING_REGISTERED_IN_THIS_UNIT
 from tests.support.history.reading import judge
 from tests.unit.history.made_up import LIBRARIAN, LIBRARY, SCHOOL, TEACHER, MadeUp
 
@@ -52,6 +53,18 @@ def test_who_saved_it_and_does_not_find_it_is_refused() -> None:
     made_up.read(2, None, caller=LIBRARIAN)
     made_up.read_customer(3, None, caller=LIBRARIAN)
     assert len(faults(made_up)) == 2
+
+
+def test_who_was_saved_is_known_to_all() -> None:
+    made_up = saved()
+    made_up.check(0.2, STANDING_NOT_REGISTERED)
+    made_up.check(1.2, STANDING_NOT_REGISTERED)
+    made_up.check(3, STANDING_REGISTERED_IN_THIS_UNIT)
+    assert faults(made_up) == []
+    made_up.check(3, STANDING_NOT_REGISTERED, TEACHER)
+    assert len(faults(made_up)) == 1
+    made_up.withdraw(2, "")
+    assert faults(made_up) == []
 
 
 def test_the_unit_before_finds_nobody_after_a_move_and_the_new_one_does() -> None:

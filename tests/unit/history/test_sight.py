@@ -71,3 +71,16 @@ def test_a_refused_save_gives_no_sight() -> None:
     made_up.save(2, "ALREADY_REGISTERED_IN_ANOTHER_UNIT", unit=SCHOOL, request_id="s2")
     made_up.read_customer(3, "", unit=SCHOOL, caller=TEACHER)
     assert faults(made_up) == 1
+
+
+def test_who_has_ended_is_read_no_more_unless_undone() -> None:
+    made_up = MadeUp()
+    made_up.save(1)
+    made_up.end(2)
+    made_up.read_customer(2.2, "", caller=LIBRARIAN)
+    made_up.read_customer(3, "")
+    assert faults(made_up) == 0
+    made_up.read_customer(3, "", caller=LIBRARIAN)
+    assert faults(made_up) == 1
+    made_up.undo(2.6)
+    assert faults(made_up) == 0
