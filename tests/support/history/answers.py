@@ -1,4 +1,4 @@
-"""Every call is answered, and refused only for documented reasons."""
+"""Every call is answered, and refused only for documented reasons that somebody else has caused."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 
-from tests.support.history.records import History
+from tests.support.history.records import History, those
 
 _REASONS = Path(__file__).parents[3] / "docs" / "reasons.md"
 _ROW = re.compile(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", re.MULTILINE)
@@ -42,9 +42,45 @@ REFUSALS: Mapping[str, frozenset[str]] = {
 }
 """The reasons for which each RPC may refuse a right request, as its comment in `protos/` has them."""
 
+_SAVED = ("RegisterCustomer", "TransferCustomer", "Reactivate")
+_ANSWERED = ("AcceptConsent", "DeclineConsent", "RecordConsent")
+_CHANGED = ("UpdateCustomer", "UpdateRegistration", "EndCustomership", "UndoRemoval", *_SAVED[1:])
+
+CAUSES: Mapping[str, tuple[str, ...]] = {
+    "ALREADY_REGISTERED_IN_THIS_UNIT": _SAVED,
+    "ALREADY_REGISTERED_IN_ANOTHER_UNIT": _SAVED,
+    "BEING_REGISTERED": _SAVED,
+    "CHANGED_MEANWHILE": _CHANGED,
+    "CUSTOMER_HAS_ENDED": ("EndCustomership",),
+    "CUSTOMER_NOT_ENDED": ("UndoRemoval", "Reactivate"),
+    "LINK_USED": (*_ANSWERED, "WithdrawRegistration"),
+    "LINK_VOID": (*_ANSWERED, "WithdrawRegistration"),
+    "NOT_WAITING": (*_ANSWERED, "WithdrawRegistration"),
+    "NOT_WAITING_FOR_CONSENT": (*_ANSWERED, "WithdrawRegistration"),
+    "NOT_WAITING_FOR_DECISION": ("Reactivate", "RejectRegistration", "WithdrawRegistration"),
+}
+"""The RPCs by which somebody must have caused a refusal: what a caller's own lost call did, is no cause."""
+
 
 def judge(history: History) -> Iterator[str]:
-    """Tells which calls had no answer, or another refusal than a documented one."""
+    """Tells which calls had no answer, or a refusal that is not documented or that nobody has caused."""
+    yield from _documented(history)
+    yield from _caused(history)
+
+
+def _caused(history: History) -> Iterator[str]:
+    happened = history.acts_by_person()
+    for act in history.acts():
+        for call in act.calls:
+            causes = CAUSES.get(call.refused.reason) if call.refused else None
+            others = (other for other in those(happened.get(act.about, ()), *(causes or ())))
+            if causes and not any(
+                other.request_id != act.request_id and other.began <= call.ended for other in others
+            ):
+                yield f"refused, though nobody else has caused it: {call}"
+
+
+def _documented(history: History) -> Iterator[str]:
     statuses = documented_statuses()
     for call in history.calls:
         if call.hung:

@@ -56,8 +56,16 @@ class _About(NamedTuple):
 
 def judge(history: History) -> Iterator[str]:
     """Tells which mails were doubled, lost, or sent though they were not due any more."""
+    yield from lost(history)
     for code, about in _by_person(history).items():
-        for fault in (*_doubled(about), *_late(about), *_lost(about)):
+        for fault in (*_doubled(about), *_late(about)):
+            yield f"{code}: {fault}"
+
+
+def lost(history: History) -> Iterator[str]:
+    """Tells which mails have not gone out, or not yet."""
+    for code, about in _by_person(history).items():
+        for fault in _lost(about):
             yield f"{code}: {fault}"
 
 

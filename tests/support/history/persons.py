@@ -11,15 +11,12 @@ from liity.v1.registration_service_pb2 import ListRegistrationsResponse
 from services.runtime.stages import NOT_BEGUN
 from tests.support.history.records import ENDS, Act, History, last_part, messages_in, registration_of, those
 
-_KNOWN = {"ALREADY_REGISTERED_IN_THIS_UNIT", "ALREADY_REGISTERED_IN_ANOTHER_UNIT", "BEING_REGISTERED"}
-
 
 def judge(history: History) -> Iterator[str]:
-    """Tells where a person is two customers, or is said to be known though nobody saved them."""
+    """Tells where a person is two customers, or has two registrations in force."""
     yield from _one_customer(history)
     yield from _one_on_each_list(history)
     yield from _one_registration(history)
-    yield from _known_by_a_save(history)
 
 
 def _one_customer(history: History) -> Iterator[str]:
@@ -69,18 +66,3 @@ def _one_registration(history: History) -> Iterator[str]:
 
 def _between(end: Act, one: Act, other: Act) -> bool:
     return end.began <= max(one.ended, other.ended)
-
-
-def _known_by_a_save(history: History) -> Iterator[str]:
-    """Whoever is refused as known was saved by another request: not by the one that is refused."""
-    saves = [save for save in history.acts() if save.rpc == "RegisterCustomer"]
-    by_code: dict[str, list[Act]] = defaultdict(list)
-    for save in saves:
-        by_code[save.about].append(save)
-    for save in saves:
-        for call in save.calls:
-            if call.refused is None or call.refused.reason not in _KNOWN:
-                continue
-            others = (other for other in by_code[save.about] if other is not save and other.may_have_happened)
-            if not any(other.began <= call.ended for other in others):
-                yield f"refused as known, but nobody else saved them: {call}"

@@ -16,6 +16,7 @@ from liity.v1.registration_service_pb2 import (
     UpdateRegistrationRequest,
 )
 from tests.support.history.records import (
+    EDITS,
     ENDS,
     Act,
     History,
@@ -148,7 +149,7 @@ def _writes(save: Act, acts: Sequence[Act]) -> dict[str, list[Write]]:
         ended = save.ended if other is save else math.inf
         for path in FIELDS:
             writes[path].append(Write(_value(other.request.form, path), other.began, ended))
-    for edit in those(acts, "UpdateCustomer", "UpdateRegistration"):
+    for edit in those(acts, *EDITS):
         assert isinstance(edit.request, UpdateCustomerRequest | UpdateRegistrationRequest)
         for path in edit.request.update_mask.paths:
             writes[path].append(Write(_value(edit.request.form, path), edit.began, edit.ended))
@@ -165,7 +166,7 @@ def _value(form: Message, path: str) -> str:
 def _no_edit_over_another(history: History) -> Iterator[str]:
     """Of two edits of the same version only one is acknowledged."""
     edits: dict[tuple[str, str], Act] = {}
-    for edit in those(history.acts(), "UpdateCustomer", "UpdateRegistration"):
+    for edit in those(history.acts(), *EDITS):
         if edit.acknowledged is None:
             continue
         assert isinstance(edit.request, UpdateCustomerRequest | UpdateRegistrationRequest)

@@ -17,6 +17,9 @@ from liity.v1.registration_service_pb2 import RegisterCustomerResponse
 ENDS = ("WithdrawRegistration", "DeclineConsent", "RejectRegistration", "EndCustomership")
 """The RPCs that may end a registration or a customership."""
 
+EDITS = ("UpdateCustomer", "UpdateRegistration")
+"""The RPCs that change one version of a form."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -96,6 +99,11 @@ class Act:
         return self.calls[0].request
 
     @property
+    def request_id(self) -> str:
+        """What its repetitions share."""
+        return self.calls[0].request_id
+
+    @property
     def about(self) -> str:
         """Whom it is about."""
         return self.calls[0].about
@@ -121,7 +129,12 @@ class Act:
 
     @property
     def may_have_happened(self) -> bool:
-        """Whether not every call was refused."""
+        """Whether not every call was refused; of an edit, whether the last one was not.
+
+        An edit that was refused after a lost call has not happened, and cannot any more: its version is over.
+        """
+        if self.rpc in EDITS and self.acknowledged is None:
+            return self.calls[-1].refused is None
         return any(call.refused is None for call in self.calls)
 
     def __str__(self) -> str:

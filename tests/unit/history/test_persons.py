@@ -77,17 +77,3 @@ def test_an_end_after_both_saves_explains_nothing() -> None:
     made_up.save(3, request_id="s2", registration="r2", child=True)
     made_up.withdraw(5)
     assert faults(made_up) == 1
-
-
-def test_a_save_refused_as_known_that_nobody_else_made_is_refused() -> None:
-    made_up = MadeUp()
-    made_up.save(1, "")
-    made_up.save(2, "BEING_REGISTERED")
-    assert faults(made_up) == 1
-
-
-def test_a_save_without_an_answer_explains_that_another_is_refused() -> None:
-    made_up = MadeUp()
-    made_up.save(1, "")
-    made_up.save(2, "BEING_REGISTERED", request_id="s2")
-    assert faults(made_up) == 0

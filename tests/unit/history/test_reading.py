@@ -114,6 +114,14 @@ def test_an_edit_without_an_answer_may_be_read_or_not() -> None:
     assert faults(made_up) == []
 
 
+def test_an_edit_refused_after_a_lost_call_is_not_read() -> None:
+    made_up = saved("first")
+    made_up.edit(3, "second", "", etag="1", request_id="u1")
+    made_up.edit(4, "second", "CHANGED_MEANWHILE", etag="1", request_id="u1")
+    made_up.read_customer(5, "second")
+    assert len(faults(made_up)) == 1
+
+
 def test_a_reading_during_an_edit_may_find_either() -> None:
     made_up = saved("first")
     made_up.edit(3, "second", etag="1", request_id="u1")

@@ -20,6 +20,8 @@ COMPONENTS = (
     "temporal",
     "postgres",
     "mailbox",
+    # All connections to PostgreSQL and Temporal.
+    "tls-end",
 )
 
 _LONGEST, _PAUSE = 2.5, 3.0

@@ -10,6 +10,7 @@ from liity.v1.customer_service_pb2 import GetCustomerRequest, SearchCustomersReq
 from liity.v1.registration_pb2 import STAGE_RECEIVED, Registration
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerResponse
 from services.runtime.stages import STARTING
+from tests.support.history.mailing import lost
 from tests.support.history.records import History, last_part
 from tests.system.failures.chaos.faults import Faults
 from tests.system.failures.chaos.lives import AdultLife, ChildLife, look_around
@@ -76,10 +77,10 @@ async def _look_until(people: People, chance: random.Random, end: float) -> None
 
 
 async def _settle(people: People) -> None:
-    """Waits until no registration is on its way; after a generous time the judges tell which still is."""
+    """Waits until no registration or mail is on its way; after a generous time the judges tell which still is."""
     waiting = set(_saved(people))
     deadline = asyncio.get_running_loop().time() + _SETTLED
-    while waiting and asyncio.get_running_loop().time() < deadline:
+    while (waiting or any(lost(people.history))) and asyncio.get_running_loop().time() < deadline:
         for code, registration_id in sorted(waiting):
             found = await _read(people, code, registration_id)
             moving = found is not None and (
