@@ -77,7 +77,7 @@ async def _look_until(people: People, chance: random.Random, end: float) -> None
 
 
 async def _settle(people: People) -> None:
-    """Waits until no registration or mail is on its way; after a generous time the judges tell which still is."""
+    """Waits until nothing is on its way; after a generous time the judges tell what still is."""
     waiting = set(_saved(people))
     deadline = asyncio.get_running_loop().time() + _SETTLED
     while (waiting or any(lost(people.history))) and asyncio.get_running_loop().time() < deadline:
