@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from liity.v1.customer_service_pb2 import UpdateCustomerRequest
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
-from tests.support.history.records import Act, History, Mail, those
+from tests.support.history.records import Act, History, Mail, registration_of, those
 
 SMTP_WINDOW = 30.0
 """Seconds for which a mail may still be on its way to a mail server that is stopped."""
@@ -70,7 +70,7 @@ def lost(history: History) -> Iterator[str]:
 
 
 def _by_person(history: History) -> dict[str, _About]:
-    """The mails to and about each person: by their address or their first names, which are nobody else's."""
+    """The mails to and about each person: their address, first names or registration are nobody else's."""
     acts = history.acts_by_person()
     marks: dict[str, str] = {}
     for code, about in acts.items():
@@ -90,6 +90,8 @@ def _marks(act: Act) -> Iterator[str]:
         form = act.request.form
         yield form.first_names
         yield from (address for address in (form.email, form.related_person.email) if address)
+        # The names may be erased before the registrar is told of the end.
+        yield registration_of(act)
     if isinstance(act.request, UpdateCustomerRequest) and act.request.form.email:
         yield act.request.form.email
 

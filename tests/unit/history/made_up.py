@@ -94,11 +94,16 @@ class MadeUp:
         self.history.calls.append(Call(caller, request, about, moment, moment + seconds, answer, refused))
 
     def mail(
-        self, moment: float, template: str, recipient: str = "aino@posti.example", message_id: str = ""
+        self,
+        moment: float,
+        template: str,
+        recipient: str = "aino@posti.example",
+        message_id: str = "",
+        text: str = "Hei, Nimiaino!",
     ) -> None:
-        """A mail to Aino unless told otherwise; with a Message-ID of its own unless one is given."""
+        """A mail to and about Aino, with a Message-ID of its own, unless told otherwise."""
         message_id = message_id or f"<{len(self.history.mails)}>"
-        self.history.mails.append(Mail(template, recipient, message_id, "Hei, Nimiaino!", moment))
+        self.history.mails.append(Mail(template, recipient, message_id, text, moment))
 
     def save(
         self,

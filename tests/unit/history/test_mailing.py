@@ -79,6 +79,13 @@ def test_a_decline_is_told_to_both() -> None:
     assert len(faults(made_up)) == 1
 
 
+def test_a_mail_that_names_the_registration_alone_is_about_the_person() -> None:
+    made_up = declined()
+    made_up.history.mails.pop()
+    made_up.mail(5, "consent_declined", "librarian@kirjasto.example", text="Hei! r1, Kaaoksen kirjasto.")
+    assert faults(made_up) == []
+
+
 def test_nothing_more_comes_after_a_decline() -> None:
     made_up = declined()
     made_up.mail(4, "welcome")
