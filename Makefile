@@ -36,9 +36,16 @@ accessibility: setup browser ## Tests the pages' accessibility, and writes the r
 quick: lint types ## Lint, types, and the tests that start nothing: under a minute.
 	$(BIN)/pytest -q -n 2 $(BY_FILE) tests/unit tests/replay
 
+# How long components fail in `make soak`.
+SECONDS ?= 600
+
 .PHONY: soak
-soak: setup ## Repeats for hours what `make test` does a few times: races, kills, long lists.
-	$(BIN)/pytest -n 2 $(BY_FILE) --soak --timeout 3600
+soak: setup ## Lets components fail at random under callers, and judges the history; SECONDS and SEED may be given.
+	CHAOS_SECONDS=$(SECONDS) $(if $(SEED),CHAOS_SEED=$(SEED)) $(BIN)/pytest -rP tests/system/failures/test_chaos.py
+
+.PHONY: long
+long: setup ## Repeats for hours what `make test` does a few times: outages, long lists, hostile forms.
+	$(BIN)/pytest -n 2 $(BY_FILE) --long --timeout 3600
 
 # The longest one first: it keeps one core to the end.
 CHECKS := types lint contracts audit

@@ -43,12 +43,12 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The system tests speak TLS unless told not to; tests repeat little unless told to soak."""
+    """The system tests speak TLS unless told not to; tests repeat little unless told to take long."""
     parser.addoption("--plain", action="store_true", help="Run the system tests on a stack without TLS.")
     parser.addoption(
-        "--soak",
+        "--long",
         action="store_true",
-        help="Run only the tests that repeat something for confidence, as often as `make soak` does.",
+        help="Run only the tests that repeat something for confidence, as often as `make long` does.",
     )
 
 
@@ -59,7 +59,7 @@ _ORDER = ("fuzz", "system", "workflows", "conformance", "services", "replay", "u
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the files that take longest first: each runs whole in one process, whose fixtures it shares."""
-    if config.getoption("--soak"):
+    if config.getoption("--long"):
         items[:] = [item for item in items if "amount" in getattr(item, "fixturenames", ())]
     here = Path(__file__).parent
     folders = {item.path: item.path.relative_to(here).parts[0] for item in items}
@@ -102,16 +102,16 @@ def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Amount(Protocol):
     """How much of something a test does."""
 
-    def __call__(self, usual: int, *, soak: int) -> int:
-        """The usual amount, or that of `make soak`."""
+    def __call__(self, usual: int, *, long: int) -> int:
+        """The usual amount, or that of `make long`."""
         ...
 
 
 @pytest.fixture
 def amount(pytestconfig: pytest.Config) -> Amount:
-    """Small in `make test`, large in `make soak`: `amount(2, soak=20)`."""
-    soaks = pytestconfig.getoption("--soak")
-    return lambda usual, *, soak: soak if soaks else usual
+    """Small in `make test`, large in `make long`: `amount(2, long=20)`."""
+    takes_long = pytestconfig.getoption("--long")
+    return lambda usual, *, long: long if takes_long else usual
 
 
 @pytest.fixture(scope="session")

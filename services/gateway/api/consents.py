@@ -189,13 +189,8 @@ class ConsentService(ConsentServiceServicer):
         if not link.subject:
             # This answer was recorded before, and the registration has been erased since.
             return AcceptConsentResponse()
-        registration = await self._get_registration(link.subject)
+        registration = await self._acceptable(request, link.subject)
         given = registration.consent_state == CONSENT_STATE_GIVEN
-        if not given:
-            _require_waiting(registration)
-            asked = await self._asked(link.subject, request.language)
-            if asked.wording.version != request.wording_version:
-                raise invalid([FieldViolation("wording_version", REASON_UNKNOWN_VALUE)])
         evidence = ConsentEvidence(
             method=ConsentEvidence.METHOD_LINK,
             guardian_name=request.guardian_name,
@@ -338,6 +333,26 @@ class ConsentService(ConsentServiceServicer):
         request = registration_pb2.GetRegistrationRequest(registration_id=registration_id)
         response = await self._registration.call(self._registrations.GetRegistration, request)
         return response.registration
+
+    async def _acceptable(self, request: AcceptConsentRequest, registration_id: str) -> Registration:
+        """A registration whose consent is given, or is awaited in the wording of the request.
+
+        FAILED_PRECONDITION (NOT_WAITING_FOR_CONSENT) if it is neither; INVALID_ARGUMENT for another wording.
+        """
+        registration = await self._get_registration(registration_id)
+        if registration.consent_state == CONSENT_STATE_GIVEN:
+            return registration
+        _require_waiting(registration)
+        try:
+            asked = await self._asked(registration_id, request.language)
+        except Refusal as refusal:
+            if refusal.reason != REASON_NOT_WAITING_FOR_CONSENT:
+                raise
+            # Answered between the two readings: perhaps by the call that this one repeats.
+            return await self._acceptable(request, registration_id)
+        if asked.wording.version != request.wording_version:
+            raise invalid([FieldViolation("wording_version", REASON_UNKNOWN_VALUE)])
+        return registration
 
     async def _asked(
         self, registration_id: str, language: Language.ValueType

@@ -73,7 +73,7 @@ async def registered(stack: Stack, rows: Sequence[Sequence[str]]) -> int:
 async def test_a_long_list_ends_right_though_the_worker_is_killed(
     stack: Stack, api: Api, amount: Amount
 ) -> None:
-    hundreds, known = amount(2, soak=10), adult()
+    hundreds, known = amount(2, long=10), adult()
     await save(api.registrar, known)
     good = [adult_row(number, cd=number % 2 == 0) for number in range(95 * hundreds)]
     wrong = [

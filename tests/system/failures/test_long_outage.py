@@ -43,9 +43,9 @@ _FROM_OUTSIDE = {
 async def test_runs_that_wake_in_a_long_outage_write_little_and_go_on(
     stack: Stack, api: Api, mails: MailCounter, amount: Amount
 ) -> None:
-    persons = [adult() for _ in range(amount(8, soak=200))]
+    persons = [adult() for _ in range(amount(8, long=200))]
     # Longer than it takes to save them all.
-    welcome = {"LIITY_WORKFLOWS_WELCOME_DELAY": f"PT{amount(15, soak=180)}S"}
+    welcome = {"LIITY_WORKFLOWS_WELCOME_DELAY": f"PT{amount(15, long=180)}S"}
     async with settings(stack, welcome, "worker"):
         registrations = [await save(api.registrar, person) for person in persons]
         workflow_ids = [await workflow_id(stack, registration) for registration in registrations]
@@ -54,7 +54,7 @@ async def test_runs_that_wake_in_a_long_outage_write_little_and_go_on(
         await stack.stop_component("registration")
         before = await _events(client, workflow_ids)
         # They wake, and their local tries end: from then on a step is tried as an ordinary activity.
-        await asyncio.sleep(amount(30, soak=1800))
+        await asyncio.sleep(amount(30, long=1800))
         tried = [await _tried(client, each) for each in workflow_ids]
         grown = [after - was for was, after in zip(before, await _events(client, workflow_ids), strict=True)]
         await stack.start_component("registration")

@@ -221,7 +221,7 @@ async def _until_back(call: Calling) -> None:
 async def test_postgresql_is_restarted_under_load(
     stack: Stack, api: Api, mails: MailCounter, amount: Amount, how: str
 ) -> None:
-    saves = amount(30, soak=300)
+    saves = amount(30, long=300)
     persons = [adult() for _ in range(saves)]
     waiting = iter(persons)
     saved: list[Registration] = []

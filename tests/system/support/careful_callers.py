@@ -17,34 +17,23 @@ RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 
-async def save_through(client: ApiClient, person: DemoPerson, *, gateway_dies: bool = False) -> Registration:
+async def save_through(client: ApiClient, person: DemoPerson) -> Registration:
     """Saves with one request ID, repeated until answered."""
     request = save_request(client.unit, person)
-    register = client.registrations.RegisterCustomer
-    answer = await until_answered(client, register, request, gateway_dies=gateway_dies)
-    return answer.registration
+    return (await until_answered(client, client.registrations.RegisterCustomer, request)).registration
 
 
-async def accept_through(
-    guardian: ApiClient, token: str, person: DemoPerson, *, gateway_dies: bool = False
-) -> None:
+async def accept_through(guardian: ApiClient, token: str, person: DemoPerson) -> None:
     """Accepts with one request ID, repeated until answered."""
-    accept = guardian.consents.AcceptConsent
-    await until_answered(guardian, accept, accept_request(token, person), gateway_dies=gateway_dies)
+    await until_answered(guardian, guardian.consents.AcceptConsent, accept_request(token, person))
 
 
 async def until_answered(
     client: ApiClient,
     method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
     request: RequestT,
-    *,
-    gateway_dies: bool = False,
 ) -> ResponseT:
-    """Repeats a call. Fails on any refusal but UNAVAILABLE with its reason, or no answer in time.
-
-    If the gateway itself may be away, UNAVAILABLE may also come from the channel, without a reason.
-    """
-    reasons = {"UNAVAILABLE", ""} if gateway_dies else {"UNAVAILABLE"}
+    """Repeats a call. Fails on any refusal but UNAVAILABLE with its reason, or no answer in time."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -53,7 +42,7 @@ async def until_answered(
                 refusal = error
             if refusal.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 assert refusal.code() is grpc.StatusCode.UNAVAILABLE, refusal
-                assert told(refusal)[1] in reasons, refusal
+                assert told(refusal)[1] == "UNAVAILABLE", refusal
             await asyncio.sleep(0.2)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import grpc
@@ -180,9 +180,18 @@ def copy_of(mail: EmailMessage) -> Copy:
     return Copy(template_of_subject(mail["Subject"]), mail["To"], mail["Message-ID"], body.get_content())
 
 
-def link_token(copy: Copy) -> str:
+class WithText(Protocol):
+    """A mail's text."""
+
+    @property
+    def text(self) -> str:
+        """As plain text."""
+        ...
+
+
+def link_token(mail: WithText) -> str:
     """The token of the personal link in a mail."""
-    found = re.search(r"/[a-z-]+/([A-Za-z0-9_.~-]{20,})", copy.text)
+    found = re.search(r"/[a-z-]+/([A-Za-z0-9_.~-]{20,})", mail.text)
     assert found is not None
     return found[1]
 

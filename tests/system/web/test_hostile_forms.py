@@ -90,7 +90,7 @@ async def test_whatever_is_typed_is_answered_by_a_page(
         form = HtmlForm(path, "post", "", {"form_token": token} | dict.fromkeys(NAMES, ""))
     # Pages with one field get other texts than their neighbours in the list.
     first = PAGES.index(page)
-    for turn in range(first, first + amount(3, soak=len(TYPED))):
+    for turn in range(first, first + amount(3, long=len(TYPED))):
         sent = filled(form, turn)
         seen = await visitor.post(path, sent)
         assert seen.status < 500, (sent, seen.status, seen.text[:300])

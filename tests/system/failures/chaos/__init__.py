@@ -1,0 +1,1 @@
+"""Callers and faults of a chaos run, whose history is judged afterwards."""
