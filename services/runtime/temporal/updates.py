@@ -188,6 +188,10 @@ async def _patiently(send: Callable[[], Awaitable[ResponseT]], closed: Reason.Va
             passing = isinstance(error, RPCError) and error.status in _PASSING
             if not passing or time.monotonic() + _PAUSE > deadline:
                 raise _refusal(error, closed) from None
+        except RuntimeError:
+            # A client that has not connected yet, as the connection was cut in its first call.
+            if time.monotonic() + _PAUSE > deadline:
+                raise unavailable() from None
         except TimeoutError:
             raise unavailable() from None
         await asyncio.sleep(_PAUSE)
