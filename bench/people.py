@@ -19,7 +19,7 @@ UNKNOWN = (date(2005, 1, 1), date(2009, 12, 31))
 """Birth dates of persons who are never saved."""
 
 STORED = (date(1922, 1, 1), date(1949, 12, 31))
-"""Birth dates of a million persons written into the database: none so old that a check asks about the century."""
+"""Birth dates of a million persons written into the database, none so old that a check would doubt it."""
 
 
 def codes(first: date, last: date) -> Iterator[str]:
