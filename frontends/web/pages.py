@@ -234,13 +234,18 @@ class Visit:
     def tell(self, lines: Sequence[tuple[str, str]]) -> None:
         """Tells labels and texts on the page that comes next, once."""
         if lines:
-            sealed = self.site.seal.seal(_TOLD, json.dumps(lines).encode(), _TOLD_LIFETIME)
+            sealed = self.site.seal.seal(self._told_to, json.dumps(lines).encode(), _TOLD_LIFETIME)
             self.set_cookie(_TOLD, sealed, int(_TOLD_LIFETIME.total_seconds()))
+
+    @property
+    def _told_to(self) -> str:
+        """The purpose of the seal: at a shared desk, nobody is told what another account has done."""
+        return f"told to {self.session.email if self.session else ''}"
 
     def _told(self) -> Sequence[tuple[str, str]]:
         """What the act before has told."""
         sealed = self.request.cookies.get(self.site.cookie(_TOLD), "")
-        told = self.site.seal.unseal(_TOLD, sealed) if sealed else None
+        told = self.site.seal.unseal(self._told_to, sealed) if sealed else None
         if sealed and self.site.cookie(_TOLD) not in self._cookies:
             self.set_cookie(_TOLD, "", 0)
         lines: list[tuple[str, str]] = json.loads(told) if told is not None else []
@@ -394,7 +399,8 @@ class Visit:
         draft = Draft(self.request.url.path, self.kept(), *self._typist).sealed(self.site.seal)
         # A file is too large to be kept in a field.
         lost_file = bool(self.files) or "held_file" in self.typed
-        return self.render("accounts/log_in.html", 401, draft=draft, was_open=True, lost_file=lost_file)
+        status = {"was_open": True, "was_sent": self.request.method == "POST", "lost_file": lost_file}
+        return self.render("accounts/log_in.html", 401, draft=draft, **status)
 
 
 View = Callable[[Visit], Awaitable[Response]]

@@ -145,11 +145,17 @@ class Visitor:
         return self._seen(await self._http.request(method, path, headers=headers))
 
     async def post(
-        self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        *,
+        follow: bool = True,
     ) -> Seen:
-        """Sends fields, as a browser sends a form of the same site."""
+        """Sends fields as a form of the same site; without `follow`, opens no page after it."""
         given = {"Sec-Fetch-Site": "same-origin"} if headers is None else dict(headers)
-        return self._seen(await self._http.post(path, data=dict(fields), headers=given))
+        answer = await self._http.post(path, data=dict(fields), headers=given, follow_redirects=follow)
+        return self._seen(answer)
 
     async def send(
         self,

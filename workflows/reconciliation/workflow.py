@@ -1,6 +1,6 @@
 """`ReconciliationWorkflow`: begins missing runs of rows, and ends runs without a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 from temporalio import workflow
@@ -66,36 +66,15 @@ class ReconciliationWorkflow:
                 continue
             name = UnfinishedKind.Name(kind).removeprefix("UNFINISHED_KIND_").lower().replace("_", " ")
             looking = f"Rows without a run: {name if kind else 'invitation'}"
-            count = await noted(
-                workflow.execute_activity_method(
-                    ReconciliationActivities.begin_missing_runs,
-                    ReconciliationStep(kind=kind),
-                    start_to_close_timeout=_ROUND,
-                    heartbeat_timeout=HEARTBEAT,
-                    retry_policy=RETRY,
-                    summary=OperatorText(looking),
-                ),
-                looking,
-            )
-            count = count or _REFUSED
+            step = ReconciliationStep(kind=kind)
+            count = await self._look(ReconciliationActivities.begin_missing_runs, looking, step)
             result.rows += count.checked
             result.begun += count.mended
             result.failed += count.failed
             self._show("Checks rows without a run")
         if workflow.patched("resume-cut-off-runs"):
             await self._resume_cut_off_runs()
-        looking = "Runs without a row"
-        lost = await noted(
-            workflow.execute_activity_method(
-                ReconciliationActivities.end_lost_runs,
-                start_to_close_timeout=_ROUND,
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=RETRY,
-                summary=OperatorText(looking),
-            ),
-            looking,
-        )
-        lost = lost or _REFUSED
+        lost = await self._look(ReconciliationActivities.end_lost_runs, "Runs without a row")
         result.ended += lost.mended
         result.failed += lost.failed
         if workflow.patched("tell-of-returned-mail"):
@@ -105,34 +84,38 @@ class ReconciliationWorkflow:
 
     async def _resume_cut_off_runs(self) -> None:
         """After the rows: of what a row tells, a run has been begun by then."""
-        looking = "Runs that were ended from outside"
-        count = await noted(
-            workflow.execute_activity_method(
-                ReconciliationActivities.resume_cut_off_runs,
-                start_to_close_timeout=_ROUND,
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=RETRY,
-                summary=OperatorText(looking),
-            ),
-            looking,
+        count = await self._look(
+            ReconciliationActivities.resume_cut_off_runs, "Runs that were ended from outside"
         )
-        count = count or _REFUSED
         self._result.begun += count.mended
         self._result.failed += count.failed
 
     async def _tell_of_returned_mail(self) -> None:
-        telling = "Tell of mail that came back"
-        told = await noted(
-            workflow.execute_activity_method(
-                ReturnedMailActivities.tell_of_returned_mail,
-                start_to_close_timeout=_ROUND,
-                heartbeat_timeout=MAIL,
-                retry_policy=RETRY,
-                summary=OperatorText(telling),
-            ),
-            telling,
+        told = await self._look(
+            ReturnedMailActivities.tell_of_returned_mail, "Tell of mail that came back", heartbeat=MAIL
         )
-        self._result.failed += (told or _REFUSED).failed
+        self._result.failed += told.failed
+
+    async def _look(
+        self,
+        activity: Callable[..., Awaitable[ReconciliationCount]],
+        summary: str,
+        *arguments: ReconciliationStep,
+        heartbeat: timedelta = HEARTBEAT,
+    ) -> ReconciliationCount:
+        """Runs an activity that looks at all rows or runs; one that is refused counts as failed."""
+        count = await noted(
+            workflow.execute_activity_method(
+                activity,
+                args=arguments,
+                start_to_close_timeout=_ROUND,
+                heartbeat_timeout=heartbeat,
+                retry_policy=RETRY,
+                summary=OperatorText(summary),
+            ),
+            summary,
+        )
+        return count or _REFUSED
 
     def _show(self, note: str) -> None:
         """Shows operators the numbers."""

@@ -1,6 +1,8 @@
 """`UnitClosingWorkflow`: closes a unit, removes its registrars, and moves all it has to a successor."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 
@@ -21,6 +23,8 @@ from workflows.support.operators import Operated, set_details
 from workflows.support.steps import HEARTBEAT, MAIL, QUICK, RETRY, first_message, insist, quick_step
 from workflows.units.invitation import withdraw_invitation
 from workflows.units.unit_closing_activities import UnitClosingActivities
+
+ResultT = TypeVar("ResultT")
 
 _LATE = timedelta(minutes=2)
 """After the move, how long a Save that began before the closing may still be under way."""
@@ -86,35 +90,24 @@ class UnitClosingWorkflow(Operated):
 
     async def _perform(self, request: CloseRequest) -> CloseResponse:
         if self._answer is None and workflow.patched("tell-of-unit-closings"):
-            listing = "List the unit's registrars"
-            if workflow.patched("list-registrars-in-a-task-before"):
-                # Not a local activity: a run that goes on after its end from outside repeats its last task,
-                # and the unit may be closed by then.
-                listed = await workflow.execute_activity_method(
-                    UnitClosingActivities.list_registrars,
-                    request,
-                    start_to_close_timeout=QUICK,
-                    retry_policy=RETRY,
-                    summary=OperatorText(listing),
-                )
-            else:
-                listed = await quick_step(UnitClosingActivities.list_registrars, request, listing)
+            # A run that goes on after its end from outside repeats its last task, and the unit may be closed
+            # by then.
+            listed = await _recorded_step(
+                "list-registrars-in-a-task-before",
+                UnitClosingActivities.list_registrars,
+                request,
+                "List the unit's registrars",
+            )
             if not self._registrars.account_ids:
                 # Of two calls, the later may find nobody any more.
                 self._registrars = listed
-        closing = "Close the unit"
-        if workflow.patched("record-who-is-told-before-the-closing"):
-            # Not a local activity: it begins only when Temporal has recorded the registrars, whom nobody
-            # finds once the unit is closed.
-            answer = await workflow.execute_activity_method(
-                UnitClosingActivities.close_unit,
-                request,
-                start_to_close_timeout=QUICK,
-                retry_policy=RETRY,
-                summary=OperatorText(closing),
-            )
-        else:
-            answer = await quick_step(UnitClosingActivities.close_unit, request, closing)
+        # It begins only when Temporal has recorded the registrars, whom nobody finds once the unit is closed.
+        answer = await _recorded_step(
+            "record-who-is-told-before-the-closing",
+            UnitClosingActivities.close_unit,
+            request,
+            "Close the unit",
+        )
         if self._answer is None or not answer.HasField("refused"):
             # A later call for another successor is refused, and stops no move.
             self._answer, self._closed_by = answer, current_actor()
@@ -146,3 +139,14 @@ class UnitClosingWorkflow(Operated):
             moved = result.moved_persons
             if result.is_done:
                 return moved
+
+
+async def _recorded_step(
+    patch: str, step: Callable[[Any, CloseRequest], Awaitable[ResultT]], request: CloseRequest, summary: str
+) -> ResultT:
+    """A step that begins once Temporal has recorded all before it. Runs before `patch` took it at once."""
+    if not workflow.patched(patch):
+        return await quick_step(step, request, summary)
+    return await workflow.execute_activity_method(
+        step, request, start_to_close_timeout=QUICK, retry_policy=RETRY, summary=OperatorText(summary)
+    )

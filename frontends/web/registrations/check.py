@@ -47,6 +47,7 @@ async def check(visit: Visit) -> Response:
         "registrations/checked.html",
         found=found,
         standing=Standing.Name(found.standing),
+        code=code,
         sealed_code=visit.site.seal.seal(CODE, code.encode(), CODE_LIFETIME),
         is_new=found.standing == STANDING_NOT_REGISTERED,
         is_elsewhere=found.standing == STANDING_REGISTERED_IN_ANOTHER_UNIT,

@@ -349,7 +349,10 @@ class ConsentService(ConsentServiceServicer):
             if refusal.reason != REASON_NOT_WAITING_FOR_CONSENT:
                 raise
             # Answered between the two readings: perhaps by the call that this one repeats.
-            return await self._acceptable(request, registration_id)
+            registration = await self._get_registration(registration_id)
+            if registration.consent_state != CONSENT_STATE_GIVEN:
+                raise
+            return registration
         if asked.wording.version != request.wording_version:
             raise invalid([FieldViolation("wording_version", REASON_UNKNOWN_VALUE)])
         return registration

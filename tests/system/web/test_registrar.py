@@ -51,7 +51,9 @@ def typed(person: DemoPerson) -> dict[str, str]:
 
 async def checked(visitor: Visitor, person: DemoPerson) -> Seen:
     page = await visitor.get("/register")
-    return await visitor.send(page.form, {"personal_identity_code": person.personal_identity_code})
+    seen = await visitor.send(page.form, {"personal_identity_code": person.personal_identity_code})
+    assert person.personal_identity_code in seen.text, "which code was checked"
+    return seen
 
 
 async def filled(visitor: Visitor, person: DemoPerson) -> Seen:
@@ -277,6 +279,36 @@ async def test_a_form_of_who_was_logged_in_before_does_nothing(
     assert (refused.status, refused.title) == (403, "Somebody else has logged in – Liity")
     assert person.form.last_name not in refused.html
     assert "The person is not registered" in (await checked(registrar, person)).text
+
+
+async def test_a_page_that_needs_a_log_in_says_so_and_opens_after_it(
+    teacher: Visitor, accounts: dict[str, DemoAccount]
+) -> None:
+    teacher.forget("liity-session")
+    asked = await teacher.get("/customers")
+    assert (asked.status, "after the log-in it opens" in asked.text) == (401, True)
+    assert "What you typed" not in asked.text
+    account = accounts["teacher"]
+    opened = await teacher.send(asked.form, {"email": account.email, "password": account.password})
+    assert opened.path == "/customers"
+
+
+async def test_at_a_shared_desk_nobody_is_told_what_was_mended_for_another(
+    teacher: Visitor, accounts: dict[str, DemoAccount]
+) -> None:
+    """The page that comes next was never opened: a link was slow, say, and another one came to the desk."""
+    person = pupil()
+    guardian = person.form.related_person.email
+    person.form.related_person.email = f"<mailto:{guardian}>."
+    answers = await filled(teacher, person)
+    assert f"Read as: {guardian}" in answers.text
+    saved = await teacher.post(answers.form.action, answers.form.fields | {"act": "save"}, follow=False)
+    assert saved.status == 303
+    teacher.forget("liity-session")
+    other = accounts["registrar"]
+    home = await teacher.log_in(other.email, other.password)
+    assert home.path == "/home"
+    assert guardian not in home.text
 
 
 async def test_at_a_shared_desk_nobody_gets_what_another_has_typed(
