@@ -305,6 +305,7 @@ async def test_at_a_shared_desk_nobody_is_told_what_was_mended_for_another(
     saved = await teacher.post(answers.form.action, answers.form.fields | {"act": "save"}, follow=False)
     assert saved.status == 303
     teacher.forget("liity-session")
+    assert guardian not in (await teacher.get("/log-in")).text
     other = accounts["registrar"]
     home = await teacher.log_in(other.email, other.password)
     assert home.path == "/home"
