@@ -284,11 +284,21 @@ async def _make_current(client: Client, deployment: str, build_id: str) -> None:
         return {each.deployment_version.build_id for each in answer.worker_deployment_info.version_summaries}
 
     await eventually(known, lambda builds: build_id in builds, PATIENCE)
-    await client.workflow_service.set_worker_deployment_current_version(
-        SetWorkerDeploymentCurrentVersionRequest(
-            namespace=client.namespace, deployment_name=deployment, build_id=build_id
-        )
+    current = SetWorkerDeploymentCurrentVersionRequest(
+        namespace=client.namespace, deployment_name=deployment, build_id=build_id
     )
+
+    async def made() -> bool:
+        try:
+            await client.workflow_service.set_worker_deployment_current_version(current)
+        except RPCError as error:
+            # Of its two task queues, the worker polls one first.
+            if error.status is RPCStatusCode.FAILED_PRECONDITION:
+                return False
+            raise
+        return True
+
+    await eventually(made, bool, PATIENCE)
 
 
 async def test_the_pace_of_a_nation(client: Client, task_queue: str) -> None:

@@ -25,8 +25,8 @@ from tests.system.support.public_api_facts import Facts, customership_link
 from tests.system.units.test_units import invite, token_mailed_to
 
 SITE = "https://liity.example"
-OPEN = {"", "/privacy"}
-"""What mails lead to besides the pages of a token."""
+OPEN = {"", "/privacy", "/new-link", "/work", "/work/ITEM"}
+"""What mails lead to besides the pages of a token; customer service logs in for its work."""
 
 _BUTTONS = "button, input[type=submit], input[type=image]"
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map((one) => one.href)"
@@ -42,7 +42,10 @@ def kinds_of_links() -> set[str]:
         mail = render(SendMessageRequest(language=LANGUAGE_EN, **content), settings, TIPS)
         for text in (mail.text, mail.html):
             found |= set(re.findall(rf"{re.escape(SITE)}([^\s\"'<>)]*)", text))
-    return {re.sub(rf"/{TOKEN}$", "/TOKEN", path).rstrip("/") for path in found}
+    known = {TOKEN: "TOKEN", r"(?<=/work/)[\w-]+": "ITEM"}
+    for pattern, name in known.items():
+        found = {re.sub(rf"{pattern}$", name, path).rstrip("/") for path in found}
+    return found
 
 
 def steps_of(address: str) -> list[str]:
