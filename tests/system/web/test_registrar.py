@@ -375,7 +375,7 @@ async def test_customers_are_browsed_filtered_and_the_list_is_returned_to(
     assert "selattava" not in second.url.lower()
     found = await stranger.send(first.form, {"query": "selattava17"})
     assert found.html.count("Selattava17,") == 1
-    assert "17" not in found.url.partition("?")[0]
+    assert "selattava17" not in found.url.lower()
     # The address leads to the same list again, but not somebody else at the same desk.
     assert "Selattava17," in (await stranger.get(found.url)).html
     assert "Selattava17" not in (await teacher.get(found.url.removeprefix(stranger.base))).html
