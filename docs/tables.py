@@ -78,7 +78,7 @@ _STATUS = {
         ),
         _INVALID,
     ),
-    **dict.fromkeys((60, 61, 62, 68, 69, 111), grpc.StatusCode.ALREADY_EXISTS),
+    **dict.fromkeys((60, 61, 62, 68, 69, 111, 363), grpc.StatusCode.ALREADY_EXISTS),
     **dict.fromkeys(
         (
             63,

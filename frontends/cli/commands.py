@@ -2,7 +2,8 @@
 
 Each field of the request becomes an option, or an argument where the command says so. The field's comment is
 its help, and the RPC's comment is the help of the command. `request_id` is a new UUID. Secrets are prompted
-for: the token of a link, a password, a personal identity code.
+for: the token of a link, a password, a personal identity code. A text that is missing, or `-`, is typed
+at the terminal, as shells keep a history.
 """
 
 import inspect
@@ -33,6 +34,7 @@ from frontends.cli.session import (
     link_token,
     new_password,
     own_unit,
+    typed_text,
 )
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import begin_of, to_proto_date
@@ -42,6 +44,8 @@ _PROMPTS: Mapping[str, Callable[[], str]] = {
     "password": new_password,
     "personal_identity_code": identity_code,
 }
+_TEXTS = {"answer", "note", "text"}
+_TYPED = "-"
 _PAGE = 200
 
 _NAME = re.compile(r"^`(\w+/)\{\w+\}`")
@@ -122,9 +126,12 @@ class _Command:
         """The argument or option of a field."""
         kind, formats = _kind(one)
         absent: object = {bool: False, str: ""}.get(kind)
+        required = one.GetOptions().Extensions[validate_pb2.field].required
         if one.name in self.defaults:
             absent = self.defaults[one.name]
-        elif one.name != "parent" and one.GetOptions().Extensions[validate_pb2.field].required:
+        elif one.name in _TEXTS and required:
+            absent = _TYPED
+        elif one.name != "parent" and required:
             absent = inspect.Parameter.empty
         info: Any = (
             typer.Argument(help=_field_help(one))
@@ -140,6 +147,8 @@ class _Command:
             if len(values) > 1:
                 raise typer.BadParameter(f"--{' and --'.join(values)} exclude one another")
             given[name] = "".join(values)
+        for name in _TEXTS & given.keys():
+            given[name] = typed_text() if given[name] == _TYPED else given[name]
         request = GetMessageClass(self.method.input_type)()
         if "request_id" in self.fields:
             setattr(request, "request_id", new_request_id())  # noqa: B010 - no type of ours has it
@@ -238,6 +247,8 @@ def _field_help(one: FieldDescriptor) -> str:
         return f"ID in your own unit, or units/UNIT/{found[1]}ID for another one{comment[found.end() :]}"
     if found := _NAME.match(comment):
         return f"ID, or {found[1]}ID{comment[found.end() :]}"
+    if one.name in _TEXTS:
+        return f"{comment} {_TYPED} to type it."
     return f"{comment} One of {', '.join(choices(one))}." if one.enum_type else comment
 
 

@@ -1,13 +1,12 @@
 """`liity messages`: messages to customer service, through the public API."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from frontends.cli import render
 from frontends.cli.commands import Commands
-from frontends.cli.session import AsJson, Unit, call, chosen, group, own_unit
+from frontends.cli.session import AsJson, Unit, call, chosen, group, own_unit, typed_text
 from frontends.client import ApiClient, new_request_id
 from liity.v1 import message_service_pb2
 from liity.v1.message_service_pb2 import CustomerServiceMessage, SendMessageRequest
@@ -25,11 +24,8 @@ _messages.add("close", "CloseMessage", ["name", "answer"])
 def send(
     context: typer.Context,
     text: Annotated[
-        str,
-        typer.Argument(
-            help="The message, or - to type it: shells keep a history. No personal identity code in it."
-        ),
-    ],
+        str, typer.Argument(help="The message; by default it is typed. No personal identity code in it.")
+    ] = "-",
     unit: Unit = "",
     about: Annotated[
         str, typer.Option(help="units/UNIT/registrations/ID or units/UNIT/customers/ID that it is about.")
@@ -47,9 +43,7 @@ def send(
     """Sends a message to customer service; prints a reference to quote."""
     if about and where:
         raise typer.BadParameter("--about and --context exclude one another")
-    if text == "-":
-        text = sys.stdin.read().strip()
-    request = SendMessageRequest(request_id=new_request_id(), text=text)
+    request = SendMessageRequest(request_id=new_request_id(), text=typed_text() if text == "-" else text)
     if not about:
         field = SendMessageRequest.DESCRIPTOR.fields_by_name["context"]
         request.context = chosen(field, "--context", where or "other")

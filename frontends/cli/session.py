@@ -134,6 +134,13 @@ def identity_code() -> str:
     return given
 
 
+def typed_text() -> str:
+    """A text of some lines, from standard input."""
+    if sys.stdin.isatty():
+        typer.echo("Type the text, and end it with Ctrl-D on a line of its own:", err=True)
+    return sys.stdin.read().strip()
+
+
 def new_password() -> str:
     """A new password; typed twice at a terminal."""
     if sys.stdin.isatty():

@@ -9,11 +9,12 @@ from frontends.cli import render
 from frontends.cli.commands import Commands
 from frontends.cli.session import AsJson, RequestId, call, chosen, group
 from frontends.client import ApiClient, new_request_id
+from frontends.refusals import Refusal
 from liity.v1 import unit_service_pb2
+from liity.v1.reason_pb2 import REASON_UNIT_NAME_IN_USE
 from liity.v1.unit_service_pb2 import (
     CreateUnitRequest,
     GetUnitRequest,
-    ListUnitsRequest,
     Unit,
     UpdateUnitRequest,
 )
@@ -42,17 +43,19 @@ def create(
         request_id=request_id or new_request_id(),
         display_name=display_name,
         kind=chosen(CreateUnitRequest.DESCRIPTOR.fields_by_name["kind"], "--kind", kind),
+        name_must_be_new=not yes,
     )
 
-    async def of_this_name(api: ApiClient) -> list[str]:
-        found = await api.call(api.units.ListUnits, ListUnitsRequest(query=display_name, page_size=200))
-        return [unit.name for unit in found.units if unit.display_name.casefold() == display_name.casefold()]
-
     async def make(api: ApiClient) -> Unit:
-        return (await api.call(api.units.CreateUnit, request)).unit
+        try:
+            return (await api.call(api.units.CreateUnit, request)).unit
+        except Refusal as refusal:
+            if refusal.reason != REASON_UNIT_NAME_IN_USE:
+                raise
+            typer.confirm(refusal.text, abort=True)
+            request.name_must_be_new = False
+            return (await api.call(api.units.CreateUnit, request)).unit
 
-    if not yes and (same := call(context.obj, of_this_name)):
-        typer.confirm(f"There is a unit of this name: {', '.join(same)}. Create another one?", abort=True)
     render.show(call(context.obj, make, request_id=request.request_id), as_json=as_json)
 
 

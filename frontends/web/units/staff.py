@@ -12,6 +12,7 @@ from frontends.web.forms import Field, Form, Group, Kind, values_of
 from frontends.web.language import N_
 from frontends.web.pages import Visit
 from frontends.web.units.closing import closing_of
+from liity.v1.reason_pb2 import REASON_UNIT_NAME_IN_USE
 from liity.v1.unit_service_pb2 import (
     CreateUnitRequest,
     GetUnitRequest,
@@ -44,6 +45,8 @@ _INVITATION = Group(
         Field("language", N_("Language"), Kind.CHOICE, N_("Mail comes in this language."), "Language"),
     ],
 )
+_CONFIRMED = "same_name"
+"""The tick by which a second unit of one name is confirmed."""
 _NO_NAME, _NO_KIND = N_("Write the name of the unit."), N_("Choose the kind of organisation.")
 _ROLES = ("ROLE_REGISTRAR", "ROLE_MAIN_USER")
 
@@ -70,9 +73,10 @@ async def show_new(visit: Visit) -> Response:
 
 
 async def create(visit: Visit) -> Response:
-    """Creates a unit."""
+    """Creates a unit; asks first if an open one has the same name."""
     form = Form([_UNIT], visit.typed)
     request = CreateUnitRequest(request_id=visit.request_id)
+    request.name_must_be_new = visit.typed.get(_CONFIRMED) != "yes"
     form.fill(request)
     if not visit.switches_language:
         if not request.display_name:
@@ -83,7 +87,10 @@ async def create(visit: Visit) -> Response:
         try:
             created = await visit.call(visit.site.api.units.CreateUnit, request)
         except Refusal as refusal:
-            _take(form, refusal)
+            if refusal.reason == REASON_UNIT_NAME_IN_USE:
+                form.errors[_CONFIRMED] = refusal.text
+            else:
+                _take(form, refusal)
         else:
             return visit.redirect(f"/{created.unit.name}?done=created")
     return visit.render("units/staff_new.html", 422 if form.is_wrong else 200, form=form)

@@ -84,6 +84,7 @@ class UnitService(UnitServiceServicer):
             request_id=request.request_id,
             display_name=request.display_name,
             kind=registration_pb2.UnitKind.ValueType(request.kind),
+            name_must_be_new=request.name_must_be_new,
         )
         created = await self._registration.call(self._units.CreateUnit, create)
         return CreateUnitResponse(unit=_to_public(created.unit))

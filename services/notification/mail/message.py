@@ -34,7 +34,7 @@ _POLICY = SMTP.clone(cte_type="7bit", header_factory=_Headers())
 def build(request_id: UUID, recipient: str, rendered: Rendered, settings: MailSettings) -> EmailMessage:
     """Builds the message. A repeated mail has the same Message-ID, so that readers see it once."""
     message = EmailMessage(_POLICY)
-    message["From"] = Address("Liity", addr_spec=settings.mail_from)
+    message["From"] = Address(rendered.sender, addr_spec=settings.mail_from)
     message["To"] = recipient
     message["Reply-To"] = settings.customer_service_email
     message["Subject"] = rendered.subject

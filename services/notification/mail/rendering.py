@@ -32,6 +32,12 @@ _ADDRESS_HINTS = {
     "sv": "Du kan också öppna eller kopiera adressen:",
     "en": "You can also open or copy the address:",
 }
+_SENDERS = {
+    "fi": "Saavutettavuuskirjasto",
+    "sv": "Tillgänglighetsbiblioteket",
+    "en": "The Accessibility Library",
+}
+"""The name that readers know the sender by, as in the mails' footers."""
 _DAY_AND_HOUR = {
     "fi": "{day} klo {time} (Suomen aikaa)",
     "sv": "{day} kl. {time} (finsk tid)",
@@ -87,8 +93,9 @@ _OWN_TOKEN = "customership_link_token"  # noqa: S105 - the field's name
 
 @dataclass(frozen=True)
 class Rendered:
-    """Subject, text and HTML of a mail, in one language."""
+    """Sender's name, subject, text and HTML of a mail, in one language."""
 
+    sender: str
     subject: str
     text: str
     html: str
@@ -123,6 +130,7 @@ def render(
     )
     page = _page(source, language)
     return Rendered(
+        page.sender,
         _fill_in(page.subject, values),
         wrap(_fill_in(page.text, values)),
         _fill_in(page.html, [escape(value) for value in values]),
@@ -173,7 +181,7 @@ def _page(source: str, language: str) -> Rendered:
     layout = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("layout.html")
     content = Markup(to_html(source, _ADDRESS_HINTS[language]))  # noqa: S704 - no value stands in it yet
     html = layout.render(language=language, subject=subject, content=content)
-    return Rendered(subject, to_text(source), html, language)
+    return Rendered(_SENDERS[language], subject, to_text(source), html, language)
 
 
 def _content(template: str, content: Message, web_url: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import uuid
 from datetime import UTC
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from sqlalchemy import RowMapping, bindparam, case, func, select, update
+from sqlalchemy import RowMapping, bindparam, case, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import override
@@ -40,6 +40,7 @@ from liity.v1.reason_pb2 import (
     REASON_REQUEST_ID_REUSED,
     REASON_REQUIRED,
     REASON_UNIT_CLOSED,
+    REASON_UNIT_NAME_IN_USE,
     REASON_UNIT_NOT_FOUND,
     REASON_UNKNOWN_VALUE,
 )
@@ -68,6 +69,14 @@ _FIGURES = (
 )
 
 _GET = select(*units.c).where(units.c.unit_id == bindparam("id"))
+_MADE_BY = units.alias()
+_NAME_IN_USE = select(
+    exists().where(
+        units.c.closed_at.is_(None), func.lower(units.c.display_name) == func.lower(bindparam("name"))
+    )
+    # Whoever repeats the call that has made the unit is answered with it.
+    & ~exists().where(_MADE_BY.c.request_id == bindparam("call"))
+)
 _GET_FOR_CHANGE = _GET.with_for_update(key_share=True)
 _CLOSE = (
     update(units)
@@ -90,7 +99,11 @@ class UnitServicer(UnitServiceServicer):
 
     @override
     async def CreateUnit(self, request: CreateUnitRequest, _context: object) -> CreateUnitResponse:
-        """Creates a unit. ALREADY_EXISTS (REQUEST_ID_REUSED) if the `request_id` made a different one."""
+        """Creates a unit.
+
+        ALREADY_EXISTS if the `request_id` made a different one (REQUEST_ID_REUSED), or an open unit has the
+        name although it must be new (UNIT_NAME_IN_USE).
+        """
         creation = (
             insert(units)
             .values(
@@ -105,6 +118,10 @@ class UnitServicer(UnitServiceServicer):
             .returning(*units.c)
         )
         async with self._autocommit.connect() as connection:
+            if request.name_must_be_new and await connection.scalar(
+                _NAME_IN_USE, {"name": request.display_name, "call": uuid.UUID(request.request_id)}
+            ):
+                raise already_exists(REASON_UNIT_NAME_IN_USE)
             row = (await connection.execute(creation)).mappings().one()
         made = (row["display_name"], row["kind"])
         # A unit changed since no longer equals the request that made it.

@@ -42,7 +42,7 @@ async def test_a_mail_is_sent(notification: Notification, smtp: SmtpServer, engi
     [mail] = smtp.taken
     assert smtp.recipients == [RECIPIENT]
     assert mail["To"] == RECIPIENT
-    assert mail["From"] == "Liity <no-reply@liity.example>"
+    assert mail["From"] == "Saavutettavuuskirjasto <no-reply@liity.example>"
     assert mail["Message-ID"] == f"<{request.request_id}@liity.example>"
     assert (mail["Auto-Submitted"], mail["Content-Language"]) == ("auto-generated", "fi")
     # Exchange sends its absence notes whatever Auto-Submitted says.

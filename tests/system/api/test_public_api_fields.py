@@ -182,6 +182,7 @@ EXPECTED: dict[str, Answers] = {
     "InviteRegistrar.email": _texts("INVALID_EMAIL") | _COPIED,
     "ListUnits.query": _OPTIONAL,
     "show_closed": _OPTIONAL,
+    "name_must_be_new": _OPTIONAL,
     "overdue": _OPTIONAL,
     "personal_identity_code": _texts("HETU_FORMAT") | _COPIED | {"missing": "HETU_FORMAT"},
     "RegisterCustomer.personal_identity_code": {

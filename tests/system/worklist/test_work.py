@@ -359,7 +359,7 @@ async def test_the_commands_do_all_of_it(stack: Stack, api: Api, liity: Liity) -
     assert "Aino Asiakaspalvelija" in claimed.stdout, claimed.stderr
     assert "free for others" in liity("staff", "work", "release", item).stdout
     assert message["reference"] in liity("staff", "messages", "find", message["reference"]).stdout
-    closed = liity("staff", "messages", "close", message["name"], "Kun huoltaja vastaa.")
+    closed = liity("staff", "messages", "close", message["name"], typed="Kun huoltaja vastaa.\n")
     assert "Kun huoltaja vastaa." in closed.stdout, closed.stderr
     assert message["reference"] in liity("teacher", "messages", "list").stdout
     explained = liity("teacher", "registrations", "explain", saved.name)

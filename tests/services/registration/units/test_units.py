@@ -13,6 +13,7 @@ from liity.registration.v1.unit_service_pb2 import (
     UNIT_KIND_LIBRARY,
     UNIT_KIND_SCHOOL,
     BatchGetUnitsRequest,
+    CloseUnitRequest,
     CreateUnitRequest,
 )
 from liity.registration.v1.unit_service_pb2_grpc import UnitServiceStub
@@ -42,6 +43,32 @@ async def test_a_unit_is_made_once_per_request(service: Service) -> None:
     assert (answers[0].unit.display_name, answers[0].unit.kind) == ("Esimerkkikoulu", UNIT_KIND_SCHOOL)
     request.kind = UNIT_KIND_LIBRARY
     assert await refusal(service.seed.call(create, request)) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+
+
+async def test_a_name_that_an_open_unit_has_is_asked_about(service: Service) -> None:
+    create = UnitServiceStub(service.seed.channel).CreateUnit
+
+    def request(name: str, *, must_be_new: bool) -> CreateUnitRequest:
+        return CreateUnitRequest(
+            request_id=str(uuid.uuid4()),
+            display_name=name,
+            kind=UNIT_KIND_SCHOOL,
+            name_must_be_new=must_be_new,
+        )
+
+    name = f"Åbo skola {uuid.uuid4().hex}"
+    first = request(name, must_be_new=True)
+    unit = (await service.seed.call(create, first)).unit
+    assert (await service.seed.call(create, first)).unit == unit, "a repetition asks nothing"
+    again = request(name.upper(), must_be_new=True)
+    assert await refusal(service.seed.call(create, again)) == ("ALREADY_EXISTS", "UNIT_NAME_IN_USE")
+    again.name_must_be_new = False
+    other = (await service.seed.call(create, again)).unit
+    assert other.unit_id != unit.unit_id
+    closing = UnitServiceStub(service.worker.channel).CloseUnit
+    for each in (unit, other):
+        await service.worker.call(closing, CloseUnitRequest(unit_id=each.unit_id))
+    await service.seed.call(create, request(name, must_be_new=True))
 
 
 @pytest.mark.parametrize(
