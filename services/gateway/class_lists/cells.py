@@ -96,7 +96,8 @@ _LINE_BREAK = re.compile("[ \u00a0]*[\r\n\t\v\f\u2028\u2029][ \u00a0\r\n\t\v\f\u
 _NOTHING = re.compile(r"[-–—−‐‑‒_.\s]+")
 """What people write for "none"."""
 
-_UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&]")
+_UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&]|^'[A-ZÅÄÖ]")
+"""What no name holds, or begins with: 't Hooft is one, 'Virtanen is an export's mark of a text."""
 
 
 _LONGEST_NEED = 10
