@@ -218,9 +218,12 @@ class Explanation:
     def _how_it_began(self) -> Iterator[ExplainedEvent]:
         history = self.history
         if history.HasField("consent"):
-            yield self._event(
+            given = self._event(
                 ExplainedEvent.KIND_CONSENT_GIVEN, history.consent_record_time, self._who_consented()
             )
+            if history.consent_by_other_name:
+                given.text += " " + self.words.say("remark", "CONSENT_BY_OTHER_NAME")
+            yield given
         if not history.HasField("customership"):
             return
         begun, system = history.customership.create_time, self.words.say("who", "SYSTEM")

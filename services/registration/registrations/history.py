@@ -9,6 +9,7 @@ from typing_extensions import override
 from liity.registration.v1 import history_service_pb2 as pb
 from liity.registration.v1.history_service_pb2_grpc import HistoryServiceServicer
 from liity.registration.v1.registration_service_pb2 import ConsentEvidence
+from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.reason_pb2 import REASON_CUSTOMER_NOT_FOUND, REASON_REGISTRATION_NOT_FOUND
 from services.registration.customers import identity_code
 from services.registration.db.mapping import to_message
@@ -20,6 +21,7 @@ from services.registration.db.models import (
     registrations,
     use_entries,
 )
+from services.registration.forms.name_keys import are_alike
 from services.registration.forms.normalise import from_json
 from services.registration.registrations import queries
 from services.runtime.clock import to_proto_date
@@ -102,8 +104,9 @@ class HistoryServicer(HistoryServiceServicer):
         async with self._one_picture.begin() as connection:
             registration = await _registration(connection, request)
             history = pb.GetHistoryResponse(registration=to_message(registration))
-            await _add_customership(connection, registration, history)
+            form = await _add_customership(connection, registration, history)
             await _add_consent(connection, registration, history)
+            history.consent_by_other_name = form is not None and _is_other_name(history.consent, form)
             await _add_changes(connection, registration, history)
             by_registration = {"registration": registration["registration_id"]}
             for message in (await connection.execute(_MESSAGES, by_registration)).mappings():
@@ -124,11 +127,12 @@ async def _registration(connection: AsyncConnection, request: pb.GetHistoryReque
 
 async def _add_customership(
     connection: AsyncConnection, registration: RowMapping, history: pb.GetHistoryResponse
-) -> None:
+) -> CustomerForm | None:
+    """Adds the customership; gives the customer's form, if there is one."""
     by_customer = {"customer": registration["customer_id"]}
     row = (await connection.execute(_CUSTOMERSHIP, by_customer)).mappings().first()
     if row is None:
-        return
+        return None
     form = from_json(row["profile"])
     is_watched = form.temporary and form.HasField("expected_end_date")
     history.customership.CopyFrom(
@@ -139,6 +143,15 @@ async def _add_customership(
             end_time=row["ended_at"],
             expected_end_date=form.expected_end_date if is_watched else None,
         )
+    )
+    return form
+
+
+def _is_other_name(consent: ConsentEvidence, form: CustomerForm) -> bool:
+    """Whether somebody has consented whose name is neither guardian's on the form."""
+    guardians = [one.full_name for one in (form.related_person, form.other_guardian) if one.full_name]
+    return bool(consent.guardian_name and guardians) and not any(
+        are_alike((consent.guardian_name, ""), (name, "")) for name in guardians
     )
 
 

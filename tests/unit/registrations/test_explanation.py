@@ -256,6 +256,17 @@ def test_what_has_happened_is_told_in_order_with_who_it_was() -> None:
     )
 
 
+def test_a_consent_by_another_name_than_the_guardians_is_remarked_on() -> None:
+    of = history(STAGE_CREDENTIALS_SENT)
+    of.consent.CopyFrom(ConsentEvidence(method=ConsentEvidence.METHOD_LINK, guardian_name="Kuka Tahansa"))
+    of.consent_record_time.FromDatetime(day(1))
+    remark = texts()["remark"]["CONSENT_BY_OTHER_NAME"]["en"]
+    assert not any(remark in event.text for event in told(of).events)
+    of.consent_by_other_name = True
+    (event,) = [event for event in told(of).events if remark in event.text]
+    assert (event.kind, event.who) == (ExplainedEvent.KIND_CONSENT_GIVEN, "Kuka Tahansa")
+
+
 def test_one_who_turned_15_needed_no_consent() -> None:
     kinds = [kind for kind, _ in happened(told(history(STAGE_ACTIVE, consent_state=CONSENT_STATE_OUTGROWN)))]
     assert kinds == ["SAVED", "CONSENT_OUTGROWN", "BEGAN"]
