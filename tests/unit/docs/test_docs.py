@@ -229,6 +229,18 @@ def test_every_row_of_the_practice_names_what_there_is() -> None:
     assert not [test for row in tests for file, test in row if f"def {test}(" not in _text_of(ROOT / file)]
 
 
+def test_every_reported_case_has_its_tests_and_no_test_names_another() -> None:
+    rows = _rows(_practice_page()[2])
+    tests = [re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row[3]) for row in rows]
+    assert all(tests)
+    assert not [test for row in tests for file, test in row if f"def {test}(" not in _text_of(ROOT / file)]
+    numbers = [int(row[0]) for row in rows]
+    assert numbers == sorted(set(numbers))
+    for path in (ROOT / "tests").rglob("*.py"):
+        for named in re.findall(r"\bCases? ((?:\d+(?:, | and )?)+)[^\d]", path.read_text("utf-8")):
+            assert {int(number) for number in re.findall(r"\d+", named)} <= set(numbers), path
+
+
 def test_every_bullet_of_the_webinar_has_a_row() -> None:
     rows = _practice()
     assert list(rows) == list(SLIDES)
@@ -253,13 +265,18 @@ def _practice() -> dict[str, list[list[str]]]:
 
 def _ordinary_life() -> list[list[str]]:
     """The rows of the second table in practice.md."""
-    lines = [line for line in _practice_page()[1].splitlines() if line.startswith("| ")]
+    return _rows(_practice_page()[1])
+
+
+def _rows(page: str) -> list[list[str]]:
+    """The cells of a page's only table."""
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
 
 
 def _practice_page() -> list[str]:
-    """The page up to the second table, and from there on."""
-    return (DOCS / "practice.md").read_text("utf-8").split("## Ordinary life")
+    """The page up to the second table, from there to the third one, and from there on."""
+    return re.split("## Ordinary life|## Reported cases", (DOCS / "practice.md").read_text("utf-8"))
 
 
 def _is_of(rpc: MethodDescriptor, example: object) -> bool:
