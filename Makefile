@@ -11,7 +11,7 @@ help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: setup ## Starts the whole stack here, shows the main job, and stays up until Ctrl-C.
+run: setup .venv/.compiled ## Starts the whole stack here, shows the main job, and stays up until Ctrl-C.
 	$(BIN)/liity up
 
 # Tests wait more than they work: more processes than cores keep the cores busy.
@@ -145,11 +145,16 @@ clean: ## Deletes what the other targets made, the local stack's state included.
 .PHONY: setup
 setup: gen/.made ## Installs what is missing and generates the contracts' code.
 
-# All is pinned: pip has nothing to resolve.
+# All is pinned: pip has nothing to resolve. Compiled is what is used: `.venv/.compiled` or the target `compiled`.
 .venv/.made: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Otherwise each of the nine components would compile all that it imports, at the same time.
+.venv/.compiled: .venv/.made
+	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 	touch $@
 
 .venv/.bench-made: gen/.made requirements/bench.txt

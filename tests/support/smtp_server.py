@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import Policy, default
+from email.policy import Policy
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from typing_extensions import override
+
+from services.runtime import mail_policy
 
 
 class ReceivedMail(EmailMessage):
@@ -89,7 +91,7 @@ class SmtpServer:
     def take(self, session: Session, envelope: Envelope) -> None:
         """Keeps a mail."""
         content = envelope.original_content or b""
-        self.taken.append(message_from_bytes(content, _class=ReceivedMail, policy=default))
+        self.taken.append(message_from_bytes(content, _class=ReceivedMail, policy=mail_policy.READ))
         self.recipients += envelope.rcpt_tos
         self.senders.append(envelope.mail_from or "")
         self.encrypted.append(session.ssl is not None)

@@ -75,7 +75,7 @@ async def stack(
     stack.environment["LIITY_WORKFLOWS_CONSENT_REMINDER_GAP"] = "PT0S"
     # Most tests of a decline are about its end. Those of taking it back change the setting.
     stack.environment["LIITY_WORKFLOWS_DECLINE_GRACE"] = "PT0S"
-    # Stacks that begin with nothing are those of `test_up.py`.
+    # The stack that begins with nothing is that of the main job in `test_up.py`.
     copy_postgres(postgres_template, stack.folder / "postgres")
     await stack.start()
     leak_watch.stack = stack

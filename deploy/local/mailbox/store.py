@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import default
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+
+from services.runtime import mail_policy
 
 _ID = re.compile(r"\d{20}-[0-9a-f]{8}")
 _SUFFIX = ".eml"
@@ -86,7 +87,7 @@ def _recipients(path: Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=2000)
 def _read(path: Path) -> StoredMail:
-    message = message_from_bytes(path.read_bytes(), policy=default)
+    message = message_from_bytes(path.read_bytes(), policy=mail_policy.READ)
     headers = tuple((name, str(value)) for name, value in message.items())
     return StoredMail(
         id=path.stem,

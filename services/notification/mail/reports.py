@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.errors import MessageError
 from email.message import EmailMessage, Message
-from email.policy import default
 from uuid import UUID
 
 from services.notification.mail.refusals import Command, Speaks, judge, judge_status
+from services.runtime import mail_policy
 
 _STATUS = re.compile(r"^\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
 _MESSAGE_ID = re.compile(r"<?\s*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@", re.IGNORECASE)
@@ -39,7 +39,7 @@ class Report:
 def read_report(raw: bytes) -> Report | None:
     """Reads a report. None if the mail is none: an automatic answer, or a person's words."""
     try:
-        return _read(message_from_bytes(raw, policy=default))
+        return _read(message_from_bytes(raw, policy=mail_policy.READ))
     except (MessageError, ValueError, LookupError, AttributeError, TypeError, IndexError, RecursionError):
         # The parser fails in many ways on headers that no mail server has written.
         return None
@@ -94,7 +94,7 @@ def _returned(part: Message) -> Message:
     payload = part.get_payload()
     if isinstance(payload, list) and payload and isinstance(payload[0], Message):
         return payload[0]
-    return message_from_bytes(part.get_payload(decode=True) or b"", policy=default)  # type: ignore[arg-type]
+    return message_from_bytes(part.get_payload(decode=True) or b"", policy=mail_policy.READ)  # type: ignore[arg-type]
 
 
 def _returned_id(part: Message) -> UUID | None:
@@ -108,7 +108,7 @@ def _fields(part: Message) -> Message:
     payload = part.get_payload()
     if isinstance(payload, list):
         return payload[0] if payload and isinstance(payload[0], Message) else Message()
-    return message_from_bytes(part.get_payload(decode=True) or b"", policy=default)  # type: ignore[arg-type]
+    return message_from_bytes(part.get_payload(decode=True) or b"", policy=mail_policy.READ)  # type: ignore[arg-type]
 
 
 def _is_complaint(part: Message) -> bool:

@@ -99,7 +99,7 @@ async def test_each_mail_has_an_envelope_sender_of_its_own(returning: Notificati
     assert one != other
     assert one.startswith("bounces+")
     assert one.endswith("@liity.example")
-    assert {mail["From"] for mail in smtp.taken} == {"Liity <no-reply@liity.example>"}
+    assert {mail["From"] for mail in smtp.taken} == {"Saavutettavuuskirjasto <no-reply@liity.example>"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.system.support.public_api import connect_temporal
 from tests.system.support.registering import MailCounter, settings
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
-SECONDS = float(os.environ.get("CHAOS_SECONDS") or 40)
+SECONDS = float(os.environ.get("CHAOS_SECONDS") or 20)
 
 ENDED_WRONGLY = (
     WorkflowExecutionStatus.FAILED,

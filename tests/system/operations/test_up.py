@@ -27,6 +27,7 @@ from liity.v1.customer_form_pb2 import LANGUAGE_FI
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_WAITING_FOR_CONSENT, Registration
 from liity.v1.registration_service_pb2 import GetRegistrationRequest, RegisterCustomerRequest
 from services.runtime.clock import helsinki_day
+from tests.conftest import copy_postgres
 from tests.support.ports import free_ports
 
 COMPONENTS = 9
@@ -85,11 +86,13 @@ def _runs(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
-async def up(tmp_path: Path) -> AsyncIterator[Callable[..., Up]]:
+async def up(tmp_path: Path, postgres_template: Path) -> AsyncIterator[Callable[..., Up]]:
     started: list[Up] = []
     ports = free_ports()
 
-    def start(*options: str, in_background: bool = False) -> Up:
+    def start(*options: str, in_background: bool = False, from_nothing: bool = False) -> Up:
+        if not started and not from_nothing:
+            copy_postgres(postgres_template, tmp_path / "state" / "postgres")
         started.append(Up(tmp_path / "state", ports, *options, in_background=in_background))
         return started[-1]
 
@@ -101,7 +104,7 @@ async def up(tmp_path: Path) -> AsyncIterator[Callable[..., Up]]:
 
 
 async def test_it_shows_the_main_job_stays_up_and_leaves_nothing_behind(up: Callable[..., Up]) -> None:
-    program = up()
+    program = up(from_nothing=True)
     await program.says("Ctrl-C stops everything")
 
     assert re.search(r"All \d+ steps went as they should", program.output)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message as Mail
-from email.policy import default
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -27,6 +26,7 @@ from deploy.local.postgres import DATABASES
 from deploy.local.stack import Stack
 from liity.v1.customer_service_pb2 import ChangedMeanwhile
 from liity.v1.work_service_pb2 import WorkClaim
+from services.runtime import mail_policy
 from services.runtime.settings import RuntimeSettings
 from tests.system.support.byte_search import find
 from tests.system.support.public_api import connect_temporal
@@ -350,7 +350,7 @@ class LeakWatch:
 
 def mail_places(name: str, content: bytes) -> dict[str, bytes]:
     """The parts of a mail visible in transit: headers except the recipient, and links up to the fragment."""
-    mail: Mail = message_from_bytes(content, policy=default)
+    mail: Mail = message_from_bytes(content, policy=mail_policy.READ)
     shown = [
         f"{header}: {value}".encode("utf-8", "surrogateescape")
         for header, value in mail.items()

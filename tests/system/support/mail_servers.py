@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email import message_from_bytes
-from email.policy import default
 
 from aiosmtpd.smtp import SMTP
 
 from deploy.demo.forms import DemoPerson
 from deploy.local.stack import Stack
+from services.runtime import mail_policy
 from services.runtime.security.tls import server_context
 from tests.support.smtp_server import ACCEPTED, SmtpServer, smtp_server
 from tests.system.support.registering import PATIENCE, MailCounter, copy_of
@@ -55,7 +55,7 @@ class Gate:
 
     async def _answer(self, server: SMTP) -> str:
         assert server.envelope is not None
-        mail = copy_of(message_from_bytes(server.envelope.original_content or b"", policy=default))
+        mail = copy_of(message_from_bytes(server.envelope.original_content or b"", policy=mail_policy.READ))
         for (template, first_names), kept in self._kept.items():
             if template == mail.template and first_names in mail.text:
                 kept.set()
