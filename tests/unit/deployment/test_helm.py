@@ -124,7 +124,7 @@ def test_an_image_is_given_by_its_digest_or_its_release() -> None:
         for container in pod["spec"]["containers"]
     }
     assert images == {
-        "liity:0.2.0",
+        "liity:0.3.0",
         f"registry.ministry.example/liity@sha256:{'0' * 64}",
         f"registry.library.example/liity@sha256:{'0' * 64}",
     }
