@@ -43,6 +43,7 @@ from services.runtime.security.keys import KeysetPurpose, load_keyset
 from services.runtime.security.service_identity import LEEWAY, ServiceIdentity
 from services.runtime.settings import SettingsError
 from services.runtime.temporal.codec import EncryptionCodec, data_converter
+from tests.conftest import Amount
 from tests.services.codec.conftest import UI, Codec, Person, body_of, forged_token, plain, value_in
 
 Encrypt = Callable[..., Awaitable[list[Payload]]]
@@ -393,14 +394,16 @@ async def test_what_is_not_of_the_protocol_is_malformed(
     assert (answer.status, answer.json["reason"]) == (400, "MALFORMED_MESSAGE")
 
 
-async def test_no_body_at_all_makes_a_fault(codec: Codec, staff: Person) -> None:
+async def test_no_body_at_all_makes_a_fault(codec: Codec, staff: Person, amount: Amount) -> None:
     json_values = st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text() | _NAMES, inner),
     )
     bodies: list[bytes] = []
 
-    @hypothesis_settings(max_examples=300, database=None, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(
+        max_examples=amount(100, long=3000), database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(st.binary() | st.dictionaries(_NAMES, json_values).map(lambda value: json.dumps(value).encode()))
     def collect(body: bytes) -> None:
         bodies.append(body)
