@@ -152,7 +152,8 @@ setup: gen/.made ## Installs what is missing and generates the contracts' code.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# Otherwise each of the nine components would compile all that it imports, at the same time.
+# Otherwise each of the nine components would compile all that it imports, at the same time. What cannot be compiled
+# is no module: packages bring templates of code.
 .venv/.compiled: .venv/.made
 	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 	touch $@

@@ -25,6 +25,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from frontends.cli import render
 from frontends.cli.session import (
+    TYPED,
     AsJson,
     call,
     choices,
@@ -34,7 +35,7 @@ from frontends.cli.session import (
     link_token,
     new_password,
     own_unit,
-    typed_text,
+    text_or_typed,
 )
 from frontends.client import ApiClient, new_request_id
 from frontends.dates import begin_of, to_proto_date
@@ -45,7 +46,6 @@ _PROMPTS: Mapping[str, Callable[[], str]] = {
     "personal_identity_code": identity_code,
 }
 _TEXTS = {"answer", "note", "text"}
-_TYPED = "-"
 _PAGE = 200
 
 _NAME = re.compile(r"^`(\w+/)\{\w+\}`")
@@ -130,7 +130,7 @@ class _Command:
         if one.name in self.defaults:
             absent = self.defaults[one.name]
         elif one.name in _TEXTS and required:
-            absent = _TYPED
+            absent = TYPED
         elif one.name != "parent" and required:
             absent = inspect.Parameter.empty
         info: Any = (
@@ -148,7 +148,7 @@ class _Command:
                 raise typer.BadParameter(f"--{' and --'.join(values)} exclude one another")
             given[name] = "".join(values)
         for name in _TEXTS & given.keys():
-            given[name] = typed_text() if given[name] == _TYPED else given[name]
+            given[name] = text_or_typed(given[name])
         request = GetMessageClass(self.method.input_type)()
         if "request_id" in self.fields:
             setattr(request, "request_id", new_request_id())  # noqa: B010 - no type of ours has it
@@ -248,7 +248,7 @@ def _field_help(one: FieldDescriptor) -> str:
     if found := _NAME.match(comment):
         return f"ID, or {found[1]}ID{comment[found.end() :]}"
     if one.name in _TEXTS:
-        return f"{comment} {_TYPED} to type it."
+        return f"{comment} {TYPED} to type it."
     return f"{comment} One of {', '.join(choices(one))}." if one.enum_type else comment
 
 

@@ -6,7 +6,7 @@ import typer
 
 from frontends.cli import render
 from frontends.cli.commands import Commands
-from frontends.cli.session import AsJson, Unit, call, chosen, group, own_unit, typed_text
+from frontends.cli.session import TYPED, AsJson, Unit, call, chosen, group, own_unit, text_or_typed
 from frontends.client import ApiClient, new_request_id
 from liity.v1 import message_service_pb2
 from liity.v1.message_service_pb2 import CustomerServiceMessage, SendMessageRequest
@@ -25,7 +25,7 @@ def send(
     context: typer.Context,
     text: Annotated[
         str, typer.Argument(help="The message; by default it is typed. No personal identity code in it.")
-    ] = "-",
+    ] = TYPED,
     unit: Unit = "",
     about: Annotated[
         str, typer.Option(help="units/UNIT/registrations/ID or units/UNIT/customers/ID that it is about.")
@@ -43,7 +43,7 @@ def send(
     """Sends a message to customer service; prints a reference to quote."""
     if about and where:
         raise typer.BadParameter("--about and --context exclude one another")
-    request = SendMessageRequest(request_id=new_request_id(), text=typed_text() if text == "-" else text)
+    request = SendMessageRequest(request_id=new_request_id(), text=text_or_typed(text))
     if not about:
         field = SendMessageRequest.DESCRIPTOR.fields_by_name["context"]
         request.context = chosen(field, "--context", where or "other")

@@ -54,6 +54,8 @@ RequestId = Annotated[
 Unit = Annotated[str, typer.Option(help="units/UNIT; your own if you belong to one.")]
 
 DEFAULT_GATEWAY = "127.0.0.1:7400"
+TYPED = "-"
+"""In place of a text: it is typed, as shells keep a history."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,10 @@ def identity_code() -> str:
     return given
 
 
-def typed_text() -> str:
-    """A text of some lines, from standard input."""
+def text_or_typed(given: str) -> str:
+    """The text given; one of some lines from standard input, if it is `TYPED`."""
+    if given != TYPED:
+        return given
     if sys.stdin.isatty():
         typer.echo("Type the text, and end it with Ctrl-D on a line of its own:", err=True)
     return sys.stdin.read().strip()

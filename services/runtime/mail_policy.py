@@ -1,4 +1,4 @@
-"""How mails are read and written (RFC 5322): Python's policies, at half their cost."""
+"""How mails are read and written (RFC 5322): Python's policies, which make no header class twice."""
 
 from email.headerregistry import BaseHeader, HeaderRegistry
 from email.policy import SMTP, default
@@ -7,7 +7,7 @@ from typing_extensions import override
 
 
 class _Headers(HeaderRegistry):
-    """Makes the class of each header once, not for each mail: that takes half the time of a mail."""
+    """Makes the class of each header once, not for each mail: a third of reading one, half of writing one."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -30,8 +30,6 @@ from liity.v1.customer_service_pb2 import (
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT
 from liity.v1.registration_service_pb2 import (
     ExplainedEvent,
-    ExplainRegistrationRequest,
-    ExplainRegistrationResponse,
     GetRegistrationRequest,
     GetRegistrationResponse,
     UpdateRegistrationRequest,
@@ -70,6 +68,7 @@ from tests.system.support.registering import (
 )
 from tests.system.units.test_units import PASSWORD, invite, token_mailed_to
 from tests.system.units.test_units import accept as accept_invitation
+from tests.system.worklist.test_work import explain
 
 
 def mails_to(stack: Stack, address: str, template: str) -> list[StoredMail]:
@@ -83,11 +82,6 @@ async def violations(call: Awaitable[Any]) -> set[tuple[str, str]]:
     with pytest.raises(Refusal) as refusal:
         await call
     return {(field, reason_name(reason)) for field, reason, _ in refusal.value.violations}
-
-
-async def explained(client: ApiClient, registration: str) -> ExplainRegistrationResponse:
-    request = ExplainRegistrationRequest(name=registration)
-    return await client.call(client.registrations.ExplainRegistration, request)
 
 
 async def read(client: ApiClient, name: str) -> GetRegistrationResponse:
@@ -136,7 +130,7 @@ async def test_mail_that_bounces_is_told_like_an_address_that_is_refused(
     items = await api.staff.call(api.staff.work.ListWorkItems, ListWorkItemsRequest(page_size=500))
     about = [item for item in items.work_items if saved.name in {each.name for each in item.subjects}]
     assert [item.kind for item in about] == [WORK_ITEM_KIND_UNDELIVERABLE_MAIL]
-    events = (await explained(api.teacher, saved.name)).events
+    events = (await explain(api.teacher, saved.name)).events
     undelivered = [event.mail for event in events if event.kind == ExplainedEvent.KIND_MAIL_UNDELIVERABLE]
     assert undelivered == ["consent_request"]
 

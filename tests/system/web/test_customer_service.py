@@ -69,3 +69,18 @@ async def test_a_message_is_found_by_the_reference_that_is_quoted(staff: Visitor
     answered = await staff.send(page.form, {"reference": message.reference})
     assert "Uusi on tulossa." in answered.text
     assert all(form.id != "main-form" for form in answered.forms)
+
+
+async def test_a_second_unit_of_one_name_is_asked_about(staff: Visitor) -> None:
+    unit = {"display_name": f"Kaimakoulu {new_request_id()}", "kind": "UNIT_KIND_SCHOOL"}
+    page = await staff.get("/units/new")
+    assert "same_name" not in page.form.fields
+    created = await staff.send(page.form, unit)
+    assert (await staff.send(page.form, unit)).path == created.path, "a second click is answered as the first"
+    again = await staff.get("/units/new")
+    asked = await staff.send(again.form, unit)
+    assert (asked.status, asked.title[:6]) == (422, "Error:")
+    assert "There is a unit of this name already" in asked.text
+    other = await staff.send(asked.form, {"same_name": "yes"})
+    assert other.status == 200
+    assert other.path not in {created.path, "/units/new"}
