@@ -10,11 +10,15 @@ MOST_UPDATES = 40
 """Additions of one run, after which it continues as new."""
 
 
+SECRET = "nobody may read this sentence"
+"""What the step says when it fails: long enough to be found in a history only if it is there."""
+
+
 @activity.defn
 async def double(number: int) -> int:
     """A step. Fails for good if the number is negative."""
     if number < 0:
-        raise ApplicationError("the number 8412 is secret", non_retryable=True)
+        raise ApplicationError(SECRET, non_retryable=True)
     return 2 * number
 
 

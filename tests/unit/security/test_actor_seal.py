@@ -18,7 +18,7 @@ from services.runtime.temporal.actor_header import (
     update_of,
 )
 
-ACTOR = Actor(kind=ACTOR_KIND_ACCOUNT, account_id="ac1", trace_id="tr1")
+ACTOR = Actor(kind=ACTOR_KIND_ACCOUNT, account_id="account-of-the-registrar", trace_id="tr1")
 UPDATE = update_of("registration/p1", "withdraw", "withdraw/r1")
 OTHERS = [
     update_of("registration/p1", "withdraw", "withdraw/r2"),
@@ -39,7 +39,7 @@ def test_it_tells_the_actor_without_the_network_address() -> None:
     told.caller_address = "192.0.2.1"
     headers = seal.seal({}, told, UPDATE, now())
     assert seal.open(headers, UPDATE) == ACTOR
-    assert b"ac1" not in headers[HEADER].SerializeToString()
+    assert ACTOR.account_id.encode() not in headers[HEADER].SerializeToString()
 
 
 @pytest.mark.parametrize("message", OTHERS)

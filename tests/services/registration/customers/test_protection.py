@@ -31,7 +31,7 @@ from tests.support.registration_service import Service, birth_of_child, refusal,
 
 _UNIT = "Salainen kirjasto"
 _BLOCKED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-_SECRETS = ("Esimerkkikuja", "00100", "Helsinki", "Espoo", "401234567", "Lukee mieluiten", _UNIT)
+_SECRETS = ("Esimerkkikuja", '"00100"', "Helsinki", "Espoo", "401234567", "Lukee mieluiten", _UNIT)
 
 
 @pytest.fixture
