@@ -38,7 +38,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from deploy.demo.polling import eventually
 from services.runtime.temporal.namespace import NamespaceSettings, namespace_retention
 from services.runtime.temporal.search_attributes import DEADLINE, KIND, REGISTRATION, STAGE, UNIT
-from tests.conformance.workflows import MOST_UPDATES, SECRET, AddingWorkflow, SleepingWorkflow, double
+from tests.conformance.workflows import MOST_UPDATES, SAID, AddingWorkflow, SleepingWorkflow, double
 
 Run = WorkflowHandle[Any, Any]
 
@@ -165,7 +165,7 @@ async def test_nothing_of_a_payload_is_readable(client: Client, task_queue: str)
         # As it is written: JSON shows payloads in Base64 only.
         written = b"".join(event.SerializeToString() for event in (await run.fetch_history()).events)
         assert b"double" in written
-        for secret in (SECRET, str(number), str(2 * number)):
+        for secret in (SAID, str(number), str(2 * number)):
             assert secret.encode() not in written
 
 

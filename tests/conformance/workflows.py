@@ -10,7 +10,7 @@ MOST_UPDATES = 40
 """Additions of one run, after which it continues as new."""
 
 
-SECRET = "nobody may read this sentence"
+SAID = "nobody may read this sentence"
 """What the step says when it fails: long enough to be found in a history only if it is there."""
 
 
@@ -18,7 +18,7 @@ SECRET = "nobody may read this sentence"
 async def double(number: int) -> int:
     """A step. Fails for good if the number is negative."""
     if number < 0:
-        raise ApplicationError(SECRET, non_retryable=True)
+        raise ApplicationError(SAID, non_retryable=True)
     return 2 * number
 
 
