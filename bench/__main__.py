@@ -11,6 +11,7 @@ from rich.console import Console
 from bench import checks, class_lists, fairness, pages, report, restarts, save, searches, waiting
 from bench.sizes import TINY, Sizes
 from deploy.local.ports import HOST, Ports
+from deploy.local.process import Spawn, spawn
 from deploy.local.seed import seed
 from deploy.local.stack import Stack
 from deploy.local.wiring import Wiring
@@ -37,54 +38,55 @@ def main(
     saves: bool = typer.Option(False, help="Measure only Saves beside the engine."),
 ) -> None:
     """Runs the benchmarks on a stack of their own, in a folder that is deleted afterwards."""
-    uvloop.run(_measure(TINY if tiny else Sizes(), only_saves=saves))
-
-
-async def _measure(sizes: Sizes, *, only_saves: bool) -> None:
-    console = Console()
     with tempfile.TemporaryDirectory(prefix="liity-bench-") as folder:
-        stack = Stack(Path(folder), Ports.free())
-        stack.environment = _UNLIMITED
-        await stack.start()
-        wiring = Wiring(stack.folder, stack.ports, stack.postgres)
-        try:
-            accounts = await seed(stack.folder, stack.keys_dir, stack.ports)
-            settings = TemporalSettings.model_validate(
-                {"keys_dir": stack.keys_dir, "temporal_address": f"{HOST}:{stack.ports.temporal}"}
+        uvloop.run(measure(Path(folder), TINY if tiny else Sizes(), only_saves=saves))
+
+
+async def measure(folder: Path, sizes: Sizes, *, only_saves: bool = False, spawn: Spawn = spawn) -> None:
+    """Runs the benchmarks on a stack in this folder, and prints their tables."""
+    console = Console()
+    stack = Stack(folder, Ports.free(), spawn=spawn)
+    stack.environment = _UNLIMITED
+    await stack.start()
+    wiring = Wiring(stack.folder, stack.ports, stack.postgres)
+    try:
+        accounts = await seed(stack.folder, stack.keys_dir, stack.ports)
+        settings = TemporalSettings.model_validate(
+            {"keys_dir": stack.keys_dir, "temporal_address": f"{HOST}:{stack.ports.temporal}"}
+        )
+        client = await temporal_client.connect(settings)
+        async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
+            account = accounts["registrar"]
+            await api.log_in(account.email, account.password)
+            caller = save.SaveCaller(api, wiring.mail_dir)
+            report.machine(console)
+            split = await save.compare(stack, wiring, caller, client, sizes)
+            report.comparison(console, split, "each component a process")
+            async with save.joint(stack):
+                joint = await save.compare(stack, wiring, caller, client, sizes)
+            report.comparison(console, joint, "all in one process")
+            if only_saves:
+                return
+            report.class_list(console, await class_lists.compare_lists(stack, caller, api, sizes))
+            async with ApiClient(f"{HOST}:{stack.ports.gateway}") as staff:
+                account = accounts["staff"]
+                await staff.log_in(account.email, account.password)
+                report.fairness(console, await fairness.measure_fairness(stack, caller, staff, sizes))
+            replaced = await restarts.measure_restarts(
+                stack, wiring, accounts["registrar"], caller, sizes, spawn
             )
-            client = await temporal_client.connect(settings)
-            async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
-                account = accounts["registrar"]
-                await api.log_in(account.email, account.password)
-                caller = save.SaveCaller(api, wiring.mail_dir)
-                report.machine(console)
-                split = await save.compare(stack, wiring, caller, client, sizes)
-                report.comparison(console, split, "each component a process")
-                async with save.joint(stack):
-                    joint = await save.compare(stack, wiring, caller, client, sizes)
-                report.comparison(console, joint, "all in one process")
-                if only_saves:
-                    return
-                report.class_list(console, await class_lists.compare_lists(stack, caller, api, sizes))
-                async with ApiClient(f"{HOST}:{stack.ports.gateway}") as staff:
-                    account = accounts["staff"]
-                    await staff.log_in(account.email, account.password)
-                    report.fairness(console, await fairness.measure_fairness(stack, caller, staff, sizes))
-                replaced = await restarts.measure_restarts(
-                    stack, wiring, accounts["registrar"], caller, sizes
-                )
-                report.restarts(console, replaced)
-                report.checks(console, await checks.measure_checks(stack, api, sizes))
-                report.searches(console, await searches.measure_searches(stack, api, sizes))
-                opened = await pages.measure_pages(stack, api, accounts["registrar"], caller.names[-1], sizes)
-                report.pages(console, opened)
-            async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
-                account = accounts["teacher"]
-                await api.log_in(account.email, account.password)
-                footprints = await waiting.measure_waiting(stack, wiring, api, sizes.waiting_most)
-                report.waiting(console, footprints)
-        finally:
-            await stack.stop()
+            report.restarts(console, replaced)
+            report.checks(console, await checks.measure_checks(stack, api, sizes))
+            report.searches(console, await searches.measure_searches(stack, api, sizes))
+            opened = await pages.measure_pages(stack, api, accounts["registrar"], caller.names[-1], sizes)
+            report.pages(console, opened)
+        async with ApiClient(f"{HOST}:{stack.ports.gateway}") as api:
+            account = accounts["teacher"]
+            await api.log_in(account.email, account.password)
+            footprints = await waiting.measure_waiting(stack, wiring, api, sizes.waiting_most)
+            report.waiting(console, footprints)
+    finally:
+        await stack.stop()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from bench.save import SaveCaller
 from bench.sizes import Sizes
 from deploy.local import health
 from deploy.local.ports import HOST, Ports
-from deploy.local.process import Command, Observer, Process
+from deploy.local.process import Command, Observer, Process, Spawn
 from deploy.local.seed import DemoAccount
 from deploy.local.stack import Stack
 from deploy.local.wiring import Wiring
@@ -38,8 +38,9 @@ class Restarts:
 class _Second:
     """A second process of a component, beside the stack's own."""
 
-    def __init__(self, stack: Stack, wiring: Wiring, name: str) -> None:
-        self._process = Process(f"{name}-2", stack.logs / f"{name}-2.log", Observer(), restart=False)
+    def __init__(self, stack: Stack, wiring: Wiring, name: str, spawn: Spawn) -> None:
+        log = stack.logs / f"{name}-2.log"
+        self._process = Process(f"{name}-2", log, Observer(), restart=False, spawn=spawn)
         self._temporal = stack.ports.temporal
         command = wiring.command(name, stack.environment)
         self.port = Ports.free().gateway
@@ -60,10 +61,10 @@ class _Second:
 
 
 async def measure_restarts(
-    stack: Stack, wiring: Wiring, account: DemoAccount, caller: SaveCaller, sizes: Sizes
+    stack: Stack, wiring: Wiring, account: DemoAccount, caller: SaveCaller, sizes: Sizes, spawn: Spawn
 ) -> Restarts:
     """Measures Saves of one caller of two gateways, on an idle system and while all are replaced."""
-    seconds = [_Second(stack, wiring, name) for name in ("gateway", "worker")]
+    seconds = [_Second(stack, wiring, name, spawn) for name in ("gateway", "worker")]
     async with _running(seconds):
         gateways = f"ipv4:{HOST}:{stack.ports.gateway},{HOST}:{seconds[0].port}"
         async with ApiClient(gateways) as api:

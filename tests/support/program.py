@@ -8,6 +8,7 @@ threads, connections or event loop.
 import asyncio
 import contextlib
 import gc
+import importlib
 import io
 import json
 import os
@@ -166,6 +167,8 @@ def serve(path: str, *, full_hashes: bool) -> None:
     """Forks a run for each connection, until standard input closes."""
     for command in COMMANDS:
         command.load()
+    # Typer imports it at the first error, which would be that of every run.
+    importlib.import_module("typer.rich_utils")
     hashing = contextlib.nullcontext() if full_hashes else quick_hashes()
     with hashing, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -21,7 +21,7 @@ from tests.support.program import Program
 from tests.system.support.leaks import LeakWatch, Traffic, database_folders, watched
 from tests.system.support.public_api import Gateway, Stores, changes, connect_temporal
 from tests.system.support.public_api_facts import Facts, create_facts
-from tests.system.support.registering import MailCounter
+from tests.system.support.registering import MailCounter, forget_connections
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ async def stack(
         leaks, folders = await leak_watch.all_leaks(stack), await database_folders(stack)
     finally:
         await stack.stop()
+        forget_connections(stack)
     # Only now is everything in the files.
     assert leaks + leak_watch.stored_leaks(stack, folders) == []
 

@@ -49,7 +49,15 @@ from services.runtime.security.access import ACCESS, Accounts, Recorded, Whose
 from tests.support.registration_forms import date_from_today
 from tests.system.conftest import Api
 from tests.system.support.calls import CALLS, caller_of, of_service, right
-from tests.system.support.prepared_calls import DISCLOSURES, REGISTRATIONS, USES, World, opaque, person_of
+from tests.system.support.prepared_calls import (
+    DISCLOSURES,
+    REGISTRATIONS,
+    USES,
+    Called,
+    World,
+    opaque,
+    person_of,
+)
 from tests.system.support.public_api import Gateway, Stores, authorization, outcome
 from tests.system.support.public_api_facts import Facts
 from tests.system.support.registering import (
@@ -553,17 +561,22 @@ _AT_ONCE = 13
 """Calls that wait for the lock at the same time: fewer than registration opens connections."""
 
 
+@pytest.fixture(scope="module")
+async def reads(world: World) -> dict[str, Called]:
+    """A call of each read, good for any number of times."""
+    return {path: await LOGGED[path](world) for path in READS}
+
+
 @pytest.mark.parametrize("table", ["use_entries", "use_waiting"])
 async def test_no_read_is_answered_while_the_log_cannot_be_written(
-    stack: Stack, gateway: Gateway, world: World, table: str
+    stack: Stack, gateway: Gateway, reads: dict[str, Called], table: str
 ) -> None:
-    called = {path: await LOGGED[path](world) for path in READS}
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def code(path: str) -> str:
         async with turns:
             try:
-                await gateway.call(path, called[path].request, called[path].caller)
+                await gateway.call(path, reads[path].request, reads[path].caller)
             except grpc.aio.AioRpcError as error:
                 return error.code().name
         return "OK"

@@ -58,7 +58,7 @@ OF_THE_WHOLE_SYSTEM = {
 """Pages of customer service that show what other tests have done, too: their trees are not held."""
 
 PICTURES = Path(__file__).parents[3] / ".pictures"
-"""Pictures of every page that this file opens, by width; not kept in the repository."""
+"""Pictures of every page, by width, that `make accessibility` takes; not kept in the repository."""
 
 CANCEL = "/units/{unit}/classLists/{class_list}/cancel"
 """Asks only while a list is under way: it has a test of its own."""
@@ -122,9 +122,9 @@ async def look_at(page: Page, pattern: str, path: str) -> list[str]:
     found += [] if response.headers["cache-control"] == "no-store" else ["may be kept"]
     found += await faults(page)
     found += [f"by keyboard {fault}" for fault in await walk_by_keyboard(page)]
-    await keep_picture(page, pattern, 1280)
     found += await in_every_form(page)
     if os.environ.get(RECORD):
+        await keep_picture(page, pattern, 1280)
         await page.set_viewport_size({"width": 320, "height": 640})
         await keep_picture(page, pattern, 320)
         await page.set_viewport_size({"width": 1280, "height": 900})

@@ -1,14 +1,21 @@
 """The benchmark runs from its first part to its last."""
 
-import subprocess
-import sys
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import measure
+from bench.sizes import TINY
+from tests.conftest import copy_postgres
+from tests.support.program import Program
 
 
-def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "bench", "--tiny"], capture_output=True, text=True, check=False, timeout=280
-    )
-    assert run.returncode == 0, run.stderr
+async def test_every_part_of_the_benchmark_runs_to_its_end(
+    tmp_path: Path, postgres_template: Path, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_postgres(postgres_template, tmp_path / "postgres")
+    await measure(tmp_path, TINY, spawn=program.spawn)
+    printed = capsys.readouterr().out
     for title in (
         "Save beside the engine, each component a process",
         "Save beside the engine, all in one process",
@@ -19,6 +26,6 @@ def test_every_part_of_the_benchmark_runs_to_its_end() -> None:
         "SearchCustomers",
         "Pages, opened by one browser",
     ):
-        assert title in run.stdout
+        assert title in printed
     # The last part's table has its last row.
-    assert "each of 9" in run.stdout
+    assert "each of 9" in printed

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import asyncpg
 import grpc
@@ -216,14 +217,39 @@ async def settings(stack: Stack, environment: Mapping[str, str], *components: st
             await stack.restart_component(name)
 
 
+_connections: WeakKeyDictionary[Stack, dict[str, list[asyncpg.Connection]]] = WeakKeyDictionary()
+"""Connections to the databases that nobody uses at the moment."""
+
+
 @asynccontextmanager
 async def database(stack: Stack, name: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to a service's database."""
-    connection = await stack.postgres.connect(name, name)
+    """A connection to a service's database, kept for the next: opening one costs more than most questions."""
+    idle = _connections.setdefault(stack, {}).setdefault(name, [])
+    connection = await _living(idle) or await stack.postgres.connect(name, name)
     try:
         yield connection
     finally:
-        await connection.close()
+        idle.append(connection)
+
+
+async def _living(idle: list[asyncpg.Connection]) -> asyncpg.Connection | None:
+    """One that its server still answers: the server may have been stopped meanwhile."""
+    while idle:
+        connection = idle.pop()
+        try:
+            await connection.execute("ROLLBACK" if connection.is_in_transaction() else "SELECT 1")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+        else:
+            return connection
+    return None
+
+
+def forget_connections(stack: Stack) -> None:
+    """Closes the kept connections of a stack that has stopped."""
+    for idle in _connections.pop(stack, {}).values():
+        for connection in idle:
+            connection.terminate()
 
 
 async def workflow_id(stack: Stack, registration: Registration) -> str:
