@@ -135,13 +135,18 @@ class ClassListActivities:
         step = RegistrationStep(
             registration_id=stored.class_list_id, event_id=str(uuid.UUID(stored.class_list_id))
         )
+        page = f"units/{stored.unit_id}/classLists/{stored.class_list_id}"
         uploader = await self._mailing.responsible(stored.unit_id, of.account_id)
-        told = await self._mailing.tell_each(step, uploader, "class list done", class_list_done=content)
+        told = await self._mailing.tell_each(
+            step, uploader, "class list done", resource=page, class_list_done=content
+        )
         if told.delivered:
             return told
         # The uploader's address does not work: mail the unit's people.
         people = await self._mailing.responsible(stored.unit_id)
-        return await self._mailing.tell_all(step, people, "class list done", class_list_done=content)
+        return await self._mailing.tell_all(
+            step, people, "class list done", resource=page, class_list_done=content
+        )
 
     async def _register_next(self, of: ClassListInput) -> GetClassListResponse:
         """Registers the next rows. Rows that cannot be decided are retried until the deadline."""

@@ -69,7 +69,9 @@ class FeedbackActivities:
         notice = _deadline_of(step)
         notice.work_item_id = work_item_id(WORK_ITEM_KIND_FEEDBACK, step.feedback_id)
         content = {template: notice}
-        return await self._mailing.tell(mailed, self._mailing.customer_service, template, **content)
+        return await self._mailing.tell(
+            mailed, self._mailing.customer_service, template, resource="", **content
+        )
 
     @activity.defn
     async def confirm_feedback(self, step: FeedbackStep) -> MailStepResult:

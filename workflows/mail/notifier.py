@@ -47,6 +47,7 @@ from services.runtime.guardians import OTHER_GUARDIAN
 from services.runtime.rpc.errors import Refusal, unavailable
 from services.runtime.rpc.peer import Peer
 from services.runtime.text.email_addresses import mailbox
+from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from workflows.mail.origin import sealed_origin
 
 _SMTP_TIMEOUT = 45.0
@@ -98,7 +99,17 @@ class Mailing:
         self, step: RegistrationStep, details: MailingDetails, name: str, **content: Message
     ) -> MailStepResult:
         """Mails the activity's registrar, else the registration's, else those responsible for the unit."""
-        return await self.tell_all(step, await self._registrars(step, details), name, **content)
+        registrars = await self._registrars(step, details)
+        page = self.page_of(step, details)
+        return await self.tell_all(step, registrars, name, resource=page, **content)
+
+    def page_of(self, step: RegistrationStep, details: MailingDetails) -> str:
+        """The resource whose page the link of a registrar's mail opens.
+
+        Empty for protected persons: nothing of theirs tells the unit.
+        """
+        is_protected = details.unit_display_name == UNNAMED_UNIT
+        return "" if is_protected else registration_name(details.unit_id, step.registration_id)
 
     async def account(self, account_id: str) -> Account:
         """An account."""
@@ -198,38 +209,53 @@ class Mailing:
         await self.tell_registrar(step, details, "address undeliverable", address_undeliverable=content)
 
     async def tell_all(
-        self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message
+        self,
+        step: RegistrationStep,
+        accounts: Sequence[Account],
+        name: str,
+        *,
+        resource: str = "",
+        **content: Message,
     ) -> MailStepResult:
         """Mails each of the responsible accounts; customer service, if none can be mailed.
 
-        Delivered, if one of the mails was.
+        Delivered, if one of the mails was. `resource` is the name of what the mail's link opens.
         """
-        told = await self.tell_each(step, accounts, name, **content)
+        told = await self.tell_each(step, accounts, name, resource=resource, **content)
         if not told.delivered:
-            told = await self.tell(step, self.customer_service, f"{name} customer service", **content)
+            service = f"{name} customer service"
+            told = await self.tell(step, self.customer_service, service, resource=resource, **content)
         if not told.delivered:
             activity.logger.warning("no recipient could be mailed: %s", name)
         return told
 
     async def tell_each(
-        self, step: RegistrationStep, accounts: Sequence[Account], name: str, **content: Message
+        self,
+        step: RegistrationStep,
+        accounts: Sequence[Account],
+        name: str,
+        *,
+        resource: str = "",
+        **content: Message,
     ) -> MailStepResult:
-        """Mails each of the accounts. Delivered, if one of the mails was."""
+        """Mails each of the accounts. Delivered, if one of the mails was; `resource` as `tell_all`."""
         told = MailStepResult()
         for account in accounts:
-            sent = await self.tell(step, account, f"{name} {account.account_id}", **content)
+            to_account = f"{name} {account.account_id}"
+            sent = await self.tell(step, account, to_account, resource=resource, **content)
             told.delivered |= sent.delivered
         return told
 
     async def tell(
-        self, step: RegistrationStep, account: Account, name: str, **content: Message
+        self, step: RegistrationStep, account: Account, name: str, *, resource: str = "", **content: Message
     ) -> MailStepResult:
-        """Mails an account, in its language."""
+        """Mails an account, in its language; `resource` as `tell_all`."""
         mail = SendMessageRequest(
             request_id=key(step.event_id, name),
             subject_id=step.registration_id,
             recipient_email=account.email,
             language=account.language,
+            resource=resource,
             **content,  # type: ignore[arg-type] # one field of the oneof, by its name
         )
         return MailStepResult(delivered=await self.send(mail))
@@ -274,6 +300,11 @@ class Mailing:
         if recipient == CREDENTIALS_RECIPIENT_RELATED_PERSON:
             return details.related_person_email
         return details.customer_email
+
+
+def registration_name(unit_id: str, registration_id: str) -> str:
+    """The resource name of a registration, which is the address of its page."""
+    return f"units/{unit_id}/registrations/{registration_id}"
 
 
 def guardian_address(details: MailingDetails, guardian: int) -> str:

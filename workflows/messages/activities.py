@@ -94,15 +94,20 @@ class MessageActivities:
         content = MessageNotice(reference=step.status.reference)
         # The person's records of mail are erased: this mail is recorded under the message.
         step.status.subject_id = step.message_id
-        return await self._to_sender(step, "message erased", message_erased=content)
+        return await self._to_sender(step, "message erased", is_erased=True, message_erased=content)
 
     async def _to_customer_service(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
-        return await self._mailing.tell(_mailed(step), self._mailing.customer_service, name, **content)
+        return await self._mailing.tell(
+            _mailed(step), self._mailing.customer_service, name, resource="", **content
+        )
 
-    async def _to_sender(self, step: MessageStep, name: str, **content: Message) -> MailStepResult:
+    async def _to_sender(
+        self, step: MessageStep, name: str, *, is_erased: bool = False, **content: Message
+    ) -> MailStepResult:
         """Mails the sender; if they have left, those responsible for the unit; nobody if it is closed."""
+        page = "" if is_erased else f"units/{step.status.unit_id}/messages/{step.message_id}"
         accounts = await self._mailing.responsible(step.status.unit_id, step.status.sender_account_id)
-        return await self._mailing.tell_each(_mailed(step), accounts, name, **content)
+        return await self._mailing.tell_each(_mailed(step), accounts, name, resource=page, **content)
 
 
 def _to_answer(step: MessageStep) -> MessageDeadline:

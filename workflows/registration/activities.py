@@ -513,8 +513,9 @@ class RegistrationActivities:
         responsible = await self._mailing.responsible(
             details.unit_id, account_id, details.registrar_account_id
         )
+        page = self._mailing.page_of(step, details)
         return await self._mailing.tell_all(
-            step, responsible, "change address reminder", change_address_reminder=content
+            step, responsible, "change address reminder", resource=page, change_address_reminder=content
         )
 
     @activity.defn
@@ -569,7 +570,8 @@ class RegistrationActivities:
         )
         account_id = registration.told_account_id or registration.registrar_account_id
         responsible = await self._mailing.responsible(registration.unit_id, account_id)
-        return await self._mailing.tell_all(step, responsible, name, **{field: told})
+        # Its data is erased: there is no page to be read.
+        return await self._mailing.tell_all(step, responsible, name, resource="", **{field: told})
 
     async def _unretain_unless_known(self, person_id: str) -> None:
         """Lets identity delete the person's code if no other data of the person is stored.

@@ -46,7 +46,7 @@ from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 from services.runtime.work_item_ids import work_item_id
-from workflows.mail.notifier import Mailing
+from workflows.mail.notifier import Mailing, registration_name
 from workflows.privacy.erasure import Erasure
 
 _KINDS: Mapping[Stage.ValueType, WorkItemKind.ValueType] = {
@@ -134,7 +134,12 @@ class DecisionActivities:
         notice = RegistrationNotice(**told, linked=linked, first_names=decided.step.first_names)
         account_id = registration.told_account_id or registration.registrar_account_id
         responsible = await self._mailing.responsible(registration.unit_id, account_id)
-        return await self._mailing.tell_all(decided.step, responsible, "decision", **{field: notice})
+        # What has ended is erased, and has no page to be read; of a protected person none is told.
+        hidden = registration.is_protected or decided.stage in {STAGE_LAPSED, STAGE_REJECTED}
+        page = "" if hidden else registration_name(registration.unit_id, registration.registration_id)
+        return await self._mailing.tell_all(
+            decided.step, responsible, "decision", resource=page, **{field: notice}
+        )
 
     @activity.defn
     async def tell_what_was_missed(self, decided: DecisionStep) -> MailStepResult:
@@ -156,7 +161,7 @@ class DecisionActivities:
             work_item_id=work_item_id(kind, registration.registration_id),
         )
         result = await self._mailing.tell(
-            asked.step, self._mailing.customer_service, field, **{field: message}
+            asked.step, self._mailing.customer_service, field, resource="", **{field: message}
         )
         if not result.delivered:
             activity.logger.error("customer service cannot be mailed: LIITY_CUSTOMER_SERVICE_EMAIL is wrong")

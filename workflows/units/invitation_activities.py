@@ -173,4 +173,4 @@ class InvitationActivities:
             registration_id=invitation.invitation_id, event_id=str(uuid.UUID(invitation.invitation_id))
         )
         responsible = await self._mailing.responsible(invitation.unit_id, invitation.inviter_account_id)
-        await self._mailing.tell_all(step, responsible, name, **content)
+        await self._mailing.tell_all(step, responsible, name, resource="", **content)

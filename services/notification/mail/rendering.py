@@ -116,6 +116,8 @@ def render(
         "language": language,
         "book_tips": book_tips,
         "web_url": settings.web_url,
+        # The address of a resource's page is its name.
+        "page_url": f"{settings.web_url.rstrip('/')}/{request.resource}",
         "work_url": f"{settings.web_url.rstrip('/')}/work",
         "new_link_url": f"{settings.web_url.rstrip('/')}/new-link",
         "library_url": settings.library_url or settings.web_url,

@@ -18,7 +18,11 @@ from liity.v1.auth_service_pb2 import (
     RefreshSessionResponse,
 )
 from liity.v1.book_tips_service_pb2 import GetBookTipsRequest
-from liity.v1.class_list_service_pb2 import CLASS_LIST_FORMAT_CSV, RegisterClassListRequest
+from liity.v1.class_list_service_pb2 import (
+    CLASS_LIST_FORMAT_CSV,
+    RegisterClassListRequest,
+    RegisterClassListResponse,
+)
 from liity.v1.consent_service_pb2 import DeclineConsentRequest
 from liity.v1.customer_form_pb2 import CustomerForm
 from liity.v1.customer_service_pb2 import ConfirmEmailRequest
@@ -38,7 +42,7 @@ from tests.system.customers.test_transfer import customer_of, set_email
 from tests.system.privacy.test_disclosure import ready
 from tests.system.support.accounts import new_account
 from tests.system.support.calls import CALLS, caller_of, of_service, right
-from tests.system.support.class_lists import csv_of, pupil_row
+from tests.system.support.class_lists import csv_of, done, pupil_row
 from tests.system.support.prepared_calls import World
 from tests.system.support.public_api import METHODS, Gateway, Stores, changes, request_class
 from tests.system.support.public_api_facts import create_facts, customership_link
@@ -233,6 +237,8 @@ async def test_a_call_repeated_in_capitals_is_the_same_call(
         if isinstance(first, CreateDisclosureResponse):
             # Its run gathers for longer than the stores look whether all is at rest.
             await ready(world.api.staff, first.disclosure.name)
+        if isinstance(first, RegisterClassListResponse):
+            await done(world.api.teacher, first.class_list.name)
         async with stores.connected():
             before = await stores.contents(changed_since=True)
             again = standing(await gateway.call(path, request, caller))

@@ -56,7 +56,7 @@ class Fault:
 def _row(number: int) -> dict[str, Any]:
     """A pupil of their own, by the row's number in the sheet."""
     return _PUPIL | {
-        "Henkilötunnus": artificial_hetu(date(2017, 1, 1) + timedelta(days=number), 900 + number),
+        "Henkilötunnus": artificial_hetu(date(2015, 1, 1) + timedelta(days=number), 900 + number),
         "Etunimet": f"{_NAMES[number % len(_NAMES)]} {_NAMES[number // len(_NAMES) % len(_NAMES)]}",
         "Huoltajan sähköposti": f"huoltaja.{number}@posti.example",
     }
@@ -73,7 +73,7 @@ _FAULTS = {
     19: Fault({"Henkilötunnus": _row(19)["Henkilötunnus"][:-1] + "*"}, {}),
     21: Fault({"Hakija": "Äiti"}, {"Hakija": "huoltaja"}),
     23: Fault({"Postitoimipaikka": '"'}, {"Postitoimipaikka": "Helsinki"}),
-    25: Fault({"Henkilötunnus": datetime(2017, 1, 25)}, {}),  # noqa: DTZ001 - as a sheet holds it
+    25: Fault({"Henkilötunnus": datetime(2015, 1, 25)}, {}),  # noqa: DTZ001 - as a sheet holds it
     27: Fault({"Huoltajan sähköposti": "########"}, {}),
     29: Fault({"Henkilötunnus": artificial_hetu(date(1916, 5, 1), 903)}, {}),
     33: Fault({"Huoltajan sähköposti": ""}, {}),

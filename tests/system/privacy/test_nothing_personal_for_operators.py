@@ -50,11 +50,8 @@ _RANDOM = random.Random()  # noqa: S311 - nobody's secret
 
 OURS = ("identity", "registration", "notification", "gateway", "worker")
 
-SHORT = {
-    "LIITY_WORKFLOWS_WELCOME_DELAY": "PT1S",
-    "LIITY_WORKFLOWS_CONSENT_REMINDERS": '["PT1S"]',
-    "LIITY_WORKFLOWS_CONSENT_LAPSE": "PT2S",
-}
+
+SHORT = {"LIITY_WORKFLOWS_CONSENT_REMINDERS": '["PT1S"]', "LIITY_WORKFLOWS_CONSENT_LAPSE": "PT2S"}
 
 
 class Markers:
@@ -124,6 +121,8 @@ async def test_nothing_personal_is_left_where_operators_look(
         await _declined(api, mails, markers)
         failures = await _unreachable(stack, api, mails, markers)
         await _bad_input(api, markers)
+        async with settings(stack, {"LIITY_WORKFLOWS_CONSENT_REMINDERS": '["PT1S"]'}, "worker"):
+            await _reminded(api, mails, markers)
         async with settings(stack, SHORT, "worker"):
             await _lapsed(api, mails, markers)
     for account in accounts.values():
@@ -200,11 +199,17 @@ async def _declined(api: Api, mails: MailCounter, markers: Markers) -> None:
     await mails.wait_for(person, "consent_declined", saved)
 
 
+async def _reminded(api: Api, mails: MailCounter, markers: Markers) -> None:
+    """A child whose guardian has not answered yet."""
+    person = markers.person(pupil)
+    await save(api.teacher, person)
+    await mails.wait_for(person, "consent_reminder")
+
+
 async def _lapsed(api: Api, mails: MailCounter, markers: Markers) -> None:
-    """A child whose guardian is reminded and never answers."""
+    """A child whose guardian never answers."""
     person = markers.person(pupil)
     saved = await save(api.teacher, person)
-    await mails.wait_for(person, "consent_reminder")
     await reaches(api.teacher, saved.name, STAGE_LAPSED)
     await mails.wait_for(person, "consent_lapsed", saved)
 

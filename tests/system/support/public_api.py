@@ -51,6 +51,9 @@ CLIENT_ERRORS = frozenset(
 _OF_CALLS = 'WorkflowType != "ReconciliationWorkflow"'
 """Runs started by calls: reconciliation starts by itself every few minutes."""
 
+_AT_REST = 3
+"""Readings in a row, a quarter of a second apart, that find nothing new once all is done."""
+
 NOTED = {
     "identity": {"limits", "lock_outs"},
     "registration": {"limits", "use_entries", "use_chain", "use_waiting"},
@@ -232,13 +235,15 @@ class Stores:
             if not changed_since and earlier == self.last:
                 return earlier
 
-            async def settled() -> bool:
-                nonlocal earlier
-                await asyncio.sleep(0.4)
+            async def at_rest_for() -> int:
+                nonlocal earlier, equal
+                await asyncio.sleep(0.25)
                 before, earlier = earlier, await self._read(connections)
-                return before == earlier
+                equal = equal + 1 if before == earlier else 0
+                return equal
 
-            await eventually(settled, bool, PATIENCE)
+            equal = 0
+            await eventually(at_rest_for, lambda times: times == _AT_REST, PATIENCE)
             self.last = earlier
             return earlier
 

@@ -23,7 +23,8 @@ from tests.support.web_visitor import Seen, Visitor
 from tests.system.conftest import Api
 from tests.system.support.accounts import new_account
 from tests.system.support.class_lists import adult_row, changed, csv_of, done, pupil_row
-from tests.system.support.registering import adult, get, pupil, reaches, save
+from tests.system.support.registering import MailCounter, adult, get, link_token, pupil, reaches, save
+from tests.system.support.registering import accept as accept_consent
 from tests.system.units.test_units import (
     PASSWORD,
     accept,
@@ -510,3 +511,21 @@ async def test_what_is_mended_is_shown_before_and_after_the_save(teacher: Visito
     done = await teacher.send(edit.form, {"related_person.email": f"<{email}>."})
     assert done.path == f"/{name}"
     assert f"Read as: {email}" in done.text, done.text
+
+
+async def test_a_mail_opens_what_it_tells_of_after_the_log_in(
+    stranger: Visitor, api: Api, mails: MailCounter, accounts: dict[str, DemoAccount]
+) -> None:
+    child = pupil()
+    saved = await save(api.teacher, child)
+    asked = await mails.wait_for(child, "consent_request")
+    await accept_consent(api.anybody, link_token(asked), child)
+    told = await mails.wait_for(child, "consent_given")
+    (address,) = re.findall(rf"{stranger.base}(/units/\S+)", told.text)
+    assert address == f"/{saved.name}"
+    log_in = await stranger.get(address)
+    assert child.form.first_names not in log_in.html
+    teacher = accounts["teacher"]
+    page = await stranger.send(log_in.form, {"email": teacher.email, "password": teacher.password})
+    assert page.path == address
+    assert child.form.first_names in page.text

@@ -44,6 +44,28 @@ REQUESTS = [
     for content in CONTENTS
     for language in DAY
 ]
+OPENING = {
+    "address_undeliverable",
+    "change_address_reminder",
+    "class_list_done",
+    "consent_given",
+    "consent_lapses_soon",
+    "consent_outgrown",
+    "consent_withdrawn",
+    "consent_wrong_recipient",
+    "credentials_unused",
+    "email_unconfirmed",
+    "guardian_wrong_recipient",
+    "identity_check_done",
+    "message_answered",
+    "message_lapsed",
+    "message_received",
+    "need_unanswered",
+    "reactivation_done",
+    "removal_undone",
+}
+"""Mails whose link opens the registration, class list or message that they tell of."""
+
 LINK_PAGES = {
     "consent_request": "consent",
     "consent_reminder": "consent",
@@ -144,6 +166,24 @@ def test_the_librarys_own_service_may_have_another_address() -> None:
             language=language, **next(each for each in CONTENTS if "consent_given" in each)
         )
         assert "https://kirjasto.example/" not in Reader(render(begun, own).html).links
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_mail_to_a_registrar_opens_what_it_is_about(
+    request_: SendMessageRequest, settings: RuntimeSettings
+) -> None:
+    """Without a resource, as a worker of a release before sends it, the start page."""
+    name = "units/u1/registrations/r1"
+    about = SendMessageRequest()
+    about.CopyFrom(request_)
+    about.resource = name
+    start, page = (f"{settings.web_url}{path}" for path in ("", name))
+    without, opened = (Reader(render(each, settings, TIPS).html).links for each in (request_, about))
+    if template_of(request_) in OPENING:
+        assert start in without
+        assert sorted(opened) == sorted(page if link == start else link for link in without)
+    else:
+        assert opened == without
 
 
 def test_book_tips_are_a_list_in_both_parts(settings: RuntimeSettings) -> None:

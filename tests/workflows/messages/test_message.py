@@ -38,7 +38,12 @@ LAPSED = "Viestiisi asiakaspalvelulle ei ole vastattu"
 
 def about(world: World, address: str, message: StoredMessage) -> list[str]:
     """The subjects of the mails to an address that name a message, oldest first."""
-    return [mail["Subject"] for mail in world.mails_to(address) if message.reference in text_of(mail)]
+    return [mail["Subject"] for mail in mails_about(world, address, message)]
+
+
+def mails_about(world: World, address: str, message: StoredMessage) -> list[EmailMessage]:
+    """The mails to an address that name a message, oldest first."""
+    return [mail for mail in world.mails_to(address) if message.reference in text_of(mail)]
 
 
 def text_of(mail: EmailMessage) -> str:
@@ -69,13 +74,15 @@ async def test_both_are_told_of_a_message_and_the_sender_of_the_answer(world: Wo
     message, run = await sent(world)
     await told(world, CUSTOMER_SERVICE, message, WAITS)
     await told(world, REGISTRARS_ADDRESS, message, RECEIVED)
-    [mail] = [mail for mail in world.mails_to(CUSTOMER_SERVICE) if message.reference in text_of(mail)]
+    [mail] = mails_about(world, CUSTOMER_SERVICE, message)
     assert (await linked_item(world, mail)).subjects[0].message_id == message.message_id
     await close(world, message)
     await look(world, message)
     await run.result()
     assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ANSWERED]
     assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
+    page = f"/units/{world.unit_id}/messages/{message.message_id}"
+    assert all(page in text_of(mail) for mail in mails_about(world, REGISTRARS_ADDRESS, message))
     for mail in (*world.mails_to(CUSTOMER_SERVICE), *world.mails_to(REGISTRARS_ADDRESS)):
         assert WORDS not in mail.as_string()
         assert ANSWER not in text_of(mail)
@@ -161,6 +168,8 @@ async def test_with_the_person_it_is_about_a_message_is_gone_and_its_sender_is_t
     await run.result()
     assert about(world, CUSTOMER_SERVICE, message) == [WAITS]
     assert about(world, REGISTRARS_ADDRESS, message) == [RECEIVED, ERASED]
+    # There is no page of it any more.
+    assert "/messages/" not in text_of(mails_about(world, REGISTRARS_ADDRESS, message)[1])
 
 
 async def test_a_message_that_is_stored_while_its_sender_dies_is_seen_to(world: World) -> None:

@@ -346,8 +346,15 @@ async def test_what_is_withdrawn_for_the_unit_is_told_to_it(world: World, actor:
     assert subjects(world, REGISTRARS_ADDRESS).count(WITHDRAWN) == before + told
 
 
-async def test_a_consent_that_is_recorded_for_the_unit_is_told_to_it(world: World) -> None:
-    registration, run = await world.save(child_form(address()), born(9))
+@pytest.mark.parametrize("is_protected", [False, True], ids=["a child", "a protected child"])
+async def test_a_consent_that_is_recorded_for_the_unit_is_told_to_it(
+    world: World, *, is_protected: bool
+) -> None:
+    """Its link opens the registration, unless that tells where a protected child is."""
+    form = child_form(address(), protected_person=is_protected)
+    if is_protected:
+        form.ClearField("address")
+    registration, run = await world.save(form, born(9))
     before = subjects(world, REGISTRARS_ADDRESS).count(CONSENTED)
     set_current_actor(Actor(kind=ACTOR_KIND_ACCOUNT, account_id="a2", role=ROLE_CUSTOMER_SERVICE))
     evidence = ConsentEvidence(method=ConsentEvidence.METHOD_RECORDED, guardian_name="Outi Huoltaja")
@@ -355,6 +362,10 @@ async def test_a_consent_that_is_recorded_for_the_unit_is_told_to_it(world: Worl
     await world.workflows.record_consent(registration.person_id, request)
     await world.skip(run, timedelta(hours=1))
     assert subjects(world, REGISTRARS_ADDRESS).count(CONSENTED) == before + 1
+    *_, told = [mail for mail in world.mails_to(REGISTRARS_ADDRESS) if mail["Subject"] == CONSENTED]
+    page = f"/units/{world.unit_id}/registrations/{registration.registration_id}"
+    assert (page in told.get_body(("plain",)).get_content()) is not is_protected  # type: ignore[union-attr]
+    assert (world.unit_id in told.as_string()) is not is_protected
 
 
 async def test_who_turns_15_needs_no_consent_any_more(world: World) -> None:
