@@ -19,7 +19,7 @@ from tests.conftest import copy_postgres
 from tests.support.ports import free_ports
 from tests.support.program import Program
 from tests.system.support.leaks import LeakWatch, Traffic, database_folders, watched
-from tests.system.support.public_api import Gateway, Stores, changes, come, connect_temporal
+from tests.system.support.public_api import Gateway, Stores, changes, connect_temporal, new_rows
 from tests.system.support.public_api_facts import Facts, create_facts
 from tests.system.support.registering import MailCounter, forget_connections
 
@@ -231,7 +231,7 @@ async def nothing_stored(stores: Stores, facts: Facts, api: Api) -> AsyncIterato
     before = await stores.contents()
     yield
     after = await stores.contents(changed_since=True)
-    assert changes(before, after) == {}, come(before, after)
+    assert changes(before, after) == {}, new_rows(before, after)
 
 
 @pytest.fixture

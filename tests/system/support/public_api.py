@@ -317,7 +317,7 @@ def changes(before: Stored, after: Stored) -> dict[str, tuple[int, int]]:
     return changed
 
 
-def come(before: Stored, after: Stored) -> dict[str, list[str]]:
+def new_rows(before: Stored, after: Stored) -> dict[str, list[str]]:
     """The first rows that have come or changed, by table: for the text of a failure."""
     found = {table: sorted(after.rows[table] - rows)[:3] for table, rows in before.rows.items()}
     return {table: rows for table, rows in found.items() if rows}

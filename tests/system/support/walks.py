@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
-from tests.system.support.public_api import Stores, changes, come
+from tests.system.support.public_api import Stores, changes, new_rows
 
 Checks = Mapping[str, Callable[[], Awaitable[None]]]
 """Checks by subject, such as an RPC's path."""
@@ -29,7 +29,7 @@ async def walk_storing_nothing(stores: Stores, checks: Checks) -> None:
         found = await _surprises(checks, stores)
         after = await stores.contents(changed_since=True)
         if changed := changes(before, after):
-            found.append(f"something has been stored: {changed} {come(before, after)}")
+            found.append(f"something has been stored: {changed} {new_rows(before, after)}")
             found += [f"{name} stores: {what}" for name, what in (await _storing(stores, checks)).items()]
     assert not found, "\n".join(found)
 
