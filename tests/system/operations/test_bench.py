@@ -1,5 +1,7 @@
 """The benchmark runs from its first part to its last."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,14 @@ from bench.__main__ import measure
 from bench.sizes import TINY
 from tests.conftest import copy_postgres
 from tests.support.program import Program
+
+
+def test_the_benchmark_is_a_program() -> None:
+    """`make bench` starts it; what it then does is the next test's."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "--saves" in shown.stdout
 
 
 async def test_every_part_of_the_benchmark_runs_to_its_end(
