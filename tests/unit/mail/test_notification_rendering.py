@@ -51,7 +51,6 @@ OPENING = {
     "consent_given",
     "consent_lapses_soon",
     "consent_outgrown",
-    "consent_withdrawn",
     "consent_wrong_recipient",
     "credentials_unused",
     "email_unconfirmed",
