@@ -47,6 +47,7 @@ _registrations.add(
     options={"stages": "stage", "due_before_date": "due-before", "order_by": "order"},
 )
 _registrations.add("show", "GetRegistration", ["name"])
+_registrations.add("find", "FindRegistrations", ["reference"])
 _registrations.add("explain", "ExplainRegistration", ["name"])
 _registrations.add("remind", "RemindGuardian", ["name"])
 _registrations.add(

@@ -247,6 +247,7 @@ USES: Mapping[str, str] = {
     "registration:create": N_("Registration saved"),
     "registration:end": N_("Registration ended"),
     "registration:explain": N_("History read"),
+    "registration:find": N_("Registration found by its reference"),
     "registration:link": N_("Linked to a customer"),
     "registration:list": N_("Registrations listed"),
     "registration:reactivate": N_("Customer brought back"),

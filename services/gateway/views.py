@@ -30,6 +30,7 @@ from liity.v1.registration_pb2 import (
     Stage,
 )
 from services.gateway.resource_names import CUSTOMER, REGISTRATION
+from services.runtime.text import references
 
 DEFAULT_PAGE = 50
 """Items on a page if the request gives no number."""
@@ -69,6 +70,7 @@ def to_public(stored: StoredRegistration) -> Registration:
     """A registration in the public API's form, with the parties it waits for and the available actions."""
     public = Registration(
         name=REGISTRATION.format(stored.unit_id, stored.registration_id),
+        reference=references.of_registration(stored.registration_id),
         stage=stored.stage,
         customer_display_name=stored.customer_display_name,
         kind=stored.kind,

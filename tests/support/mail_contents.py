@@ -41,6 +41,7 @@ from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV
 TOKEN = "Zm9v-YmFy_cXV4"
 NAME = "Åke <script>alert('&')</script>"
 UNIT = "Metsälän koulu & kirjasto"
+REGISTRATION_ID = "3a93a2c541c7c584b47d58cb106af0c4"
 # Half past eleven in the evening, UTC: the next day in Helsinki.
 MOMENT = datetime(2026, 12, 6, 23, 30, tzinfo=UTC)
 DAY = {
@@ -51,14 +52,14 @@ DAY = {
 _ASKED = ConsentQuestion(first_names=NAME, unit_display_name=UNIT, link_token=TOKEN, deadline=MOMENT)
 _CUSTOMER = CustomerNotice(first_names=NAME, unit_display_name=UNIT)
 _REGISTRATION = RegistrationNotice(
-    unit_display_name=UNIT, registration_id="k7m2q9", registration_create_time=MOMENT
+    unit_display_name=UNIT, registration_id=REGISTRATION_ID, registration_create_time=MOMENT
 )
 _TO_DECIDE = DecisionNotice(
     unit_display_name=UNIT,
-    registration_id="k7m2q9",
+    registration_id=REGISTRATION_ID,
     registration_create_time=MOMENT,
     deadline=MOMENT,
-    work_item_id="1-k7m2q9",
+    work_item_id=f"1-{REGISTRATION_ID}",
 )
 _NEED = NeedQuestion(first_names=NAME, link_token=TOKEN, deadline=MOMENT)
 _INVITATION = InvitationLink(unit_display_name=UNIT, link_token=TOKEN, expire_time=MOMENT)
@@ -96,7 +97,7 @@ CONTENTS: list[dict[str, Any]] = [
     {
         "consent_lapsed": RegistrationNotice(
             unit_display_name=UNIT,
-            registration_id="k7m2q9",
+            registration_id=REGISTRATION_ID,
             registration_create_time=MOMENT,
             first_names=NAME,
         )
@@ -184,7 +185,7 @@ CONTENTS: list[dict[str, Any]] = [
             unit_display_name=UNIT,
             registrar_display_name="Riikka Rekisteröijä",
             begin_time=MOMENT,
-            registration_id="k7m2q9",
+            registration_id=REGISTRATION_ID,
         )
     },
     {
@@ -214,7 +215,7 @@ CONTENTS: list[dict[str, Any]] = [
     {
         "identity_check_done": RegistrationNotice(
             unit_display_name=UNIT,
-            registration_id="k7m2q9",
+            registration_id=REGISTRATION_ID,
             registration_create_time=MOMENT,
             linked=True,
         )

@@ -127,6 +127,10 @@ class Service:
         request = pb.GetRegistrationRequest(registration_id=registration_id)
         return (await self.gateway.call(self.reads.GetRegistration, request)).registration
 
+    async def find(self, reference: str) -> list[pb.Registration]:
+        request = pb.FindRegistrationsRequest(reference=reference)
+        return list((await self.gateway.call(self.reads.FindRegistrations, request)).registrations)
+
     async def page(self, unit_id: str, **fields: Any) -> pb.ListRegistrationsResponse:
         request = pb.ListRegistrationsRequest(**{"unit_id": unit_id, "page_size": 50, **fields})
         return await self.gateway.call(self.reads.ListRegistrations, request)

@@ -1,4 +1,6 @@
-"""A message or feedback is found by the reference that somebody quotes (R12)."""
+"""A message, feedback or a registration is found by the reference that somebody quotes (R12)."""
+
+from collections.abc import Sequence
 
 import grpc
 from starlette.responses import Response
@@ -8,6 +10,8 @@ from frontends.web.language import N_
 from frontends.web.pages import Visit
 from liity.v1.feedback_service_pb2 import GetFeedbackRequest
 from liity.v1.message_service_pb2 import FindMessageRequest
+from liity.v1.registration_pb2 import Registration
+from liity.v1.registration_service_pb2 import FindRegistrationsRequest
 
 _FEEDBACK = "P"
 _SIGNS = 8
@@ -21,22 +25,21 @@ async def show(visit: Visit) -> Response:
 
 
 async def find(visit: Visit) -> Response:
-    """Opens what has the reference."""
+    """Opens what has the reference; if several registrations share it, lists them."""
     if visit.switches_language:
         return _page(visit)
     typed = visit.typed.get("reference", "").upper()
     reference = "".join(sign for sign in typed if sign.isascii() and sign.isalnum())
     if not reference:
         return _page(visit, N_("Write the reference, such as L-7K3M-92QF."))
-    try:
-        name = await _name_of(visit, reference)
-    except Refusal as refusal:
-        if refusal.code is not grpc.StatusCode.NOT_FOUND:
-            raise
-        name = ""
-    if not name:
-        return _page(visit, N_("Nothing has this reference. Check each letter and digit."))
-    return visit.redirect(f"/{name}/answer")
+    if len(reference) <= _LONGEST:
+        for look_up in (_feedback,) if is_of_feedback(reference) else (_message, _registrations):
+            try:
+                return await look_up(visit, reference)
+            except Refusal as refusal:
+                if refusal.code is not grpc.StatusCode.NOT_FOUND:
+                    raise
+    return _page(visit, N_("Nothing has this reference. Check each letter and digit."))
 
 
 def is_of_feedback(reference: str) -> bool:
@@ -44,16 +47,23 @@ def is_of_feedback(reference: str) -> bool:
     return reference.startswith(_FEEDBACK) and len(reference) == 1 + _SIGNS
 
 
-async def _name_of(visit: Visit, reference: str) -> str:
-    if len(reference) > _LONGEST:
-        return ""
-    if is_of_feedback(reference):
-        asked = GetFeedbackRequest(name=f"feedback/{reference.lower()}")
-        return (await visit.call(visit.site.api.feedback.GetFeedback, asked)).feedback.name
-    quoted = FindMessageRequest(reference=reference)
-    return (await visit.call(visit.site.api.messages.FindMessage, quoted)).message.name
+async def _feedback(visit: Visit, reference: str) -> Response:
+    asked = GetFeedbackRequest(name=f"feedback/{reference.lower()}")
+    found = await visit.call(visit.site.api.feedback.GetFeedback, asked)
+    return visit.redirect(f"/{found.feedback.name}/answer")
 
 
-def _page(visit: Visit, error: str = "") -> Response:
+async def _message(visit: Visit, reference: str) -> Response:
+    found = await visit.call(visit.site.api.messages.FindMessage, FindMessageRequest(reference=reference))
+    return visit.redirect(f"/{found.message.name}/answer")
+
+
+async def _registrations(visit: Visit, reference: str) -> Response:
+    asked = FindRegistrationsRequest(reference=reference)
+    found = (await visit.call(visit.site.api.registrations.FindRegistrations, asked)).registrations
+    return _page(visit, found=found) if len(found) > 1 else visit.redirect(f"/{found[0].name}")
+
+
+def _page(visit: Visit, error: str = "", found: Sequence[Registration] = ()) -> Response:
     errors = {"reference": error} if error else {}
-    return visit.render("worklist/find.html", 422 if error else 200, errors=errors)
+    return visit.render("worklist/find.html", 422 if error else 200, errors=errors, found=found)

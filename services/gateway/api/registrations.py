@@ -53,6 +53,8 @@ from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeResponse,
     ExplainRegistrationRequest,
     ExplainRegistrationResponse,
+    FindRegistrationsRequest,
+    FindRegistrationsResponse,
     GetRegistrationRequest,
     GetRegistrationResponse,
     LinkToCustomerRequest,
@@ -214,6 +216,17 @@ class RegistrationService(RegistrationServiceServicer):
             found = await self._registration.call(self._registrations.ListPossibleDuplicates, search)
             response.possible_duplicates.extend(found.possible_duplicates)
         return response
+
+    @override
+    async def FindRegistrations(
+        self,
+        request: FindRegistrationsRequest,
+        context: grpc.ServicerContext,
+    ) -> FindRegistrationsResponse:
+        """Finds the registrations of a reference."""
+        asked = registration_pb2.FindRegistrationsRequest(reference=request.reference)
+        found = await self._registration.call(self._registrations.FindRegistrations, asked)
+        return FindRegistrationsResponse(registrations=map(to_public, found.registrations))
 
     @override
     async def UpdateRegistration(

@@ -23,6 +23,7 @@ from liity.v1.customer_form_pb2 import Language
 from services.notification.mail.markdown import to_html, to_text, wrap
 from services.runtime.clock import HELSINKI, last_good_day
 from services.runtime.settings import RuntimeSettings
+from services.runtime.text import references
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -161,6 +162,7 @@ def _environment() -> Environment:
     )
     environment.filters["day"] = _day
     environment.filters["until"] = _until
+    environment.filters["reference"] = references.of_registration
     return environment
 
 

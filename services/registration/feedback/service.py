@@ -1,6 +1,5 @@
 """FeedbackService: feedback on accessibility, which the law gives 14 days to answer (Act 306/2019)."""
 
-import secrets
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -39,16 +38,15 @@ from services.runtime.rpc.errors import (
     unavailable,
 )
 from services.runtime.security.hetu_detector import looks_like_hetu
-from services.runtime.text import email_addresses
+from services.runtime.text import email_addresses, references
 from services.runtime.text.email_addresses import InvalidAddressError
 
 ANSWER_TIME = timedelta(days=14)
 """The law's time for an answer; the day on which feedback comes does not count."""
 
-_SIGNS = "2345679acdefhjklmnpqrtvwxy"  # pragma: allowlist secret
-"""Characters that are not mistaken for each other when a reference is read out."""
+_LETTER = "p"
+"""Which the IDs of feedback begin with, and their references."""
 
-_LENGTH = 8
 _WINDOW = timedelta(days=1)
 
 _BY_ID = select(feedback).where(feedback.c.feedback_id == bindparam("id"))
@@ -93,7 +91,7 @@ class FeedbackServicer(FeedbackServiceServicer):
         moment = now()
         await self._limiter.admit(Limit(f"feedback:caller:{caller}", self._per_caller, moment + _WINDOW))
         row = {
-            "feedback_id": _new_id(),
+            "feedback_id": _LETTER + references.draw().lower(),
             "request_id": request_id,
             "language": request.language,
             **texts,
@@ -181,13 +179,9 @@ def _made_before(made: RowMapping, texts: dict[str, str]) -> pb.CreateFeedbackRe
     return pb.CreateFeedbackResponse(feedback=_to_message(made))
 
 
-def _new_id() -> str:
-    return "p" + "".join(secrets.choice(_SIGNS) for _ in range(_LENGTH))
-
-
 def reference_of(feedback_id: str) -> str:
     """The ID as it is quoted: `P-7K3M-92QF`."""
-    return f"{feedback_id[0]}-{feedback_id[1:5]}-{feedback_id[5:]}".upper()
+    return references.written(feedback_id[0], feedback_id[1:])
 
 
 def _to_message(row: RowMapping | dict[str, Any]) -> pb.StoredFeedback:

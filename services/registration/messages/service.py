@@ -1,6 +1,5 @@
 """MessageService: messages to customer service (R12, R25)."""
 
-import secrets
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -48,12 +47,11 @@ from services.runtime.rpc.errors import (
     unavailable,
 )
 from services.runtime.security.hetu_detector import looks_like_hetu
+from services.runtime.text import references
 from services.runtime.working_days import working_days_later
 
-_ALPHABET = "2345679ACDEFHJKLMNPQRTVWXY"
-"""Characters that are not mistaken for each other: of 0 O, 1 I, 8 B, 5 S, 2 Z at most one."""
-
-_REFERENCE_LENGTH = 8
+_LETTER = "L"
+"""Which the references of messages begin with."""
 
 _MESSAGES = select(
     *messages.c,
@@ -129,7 +127,7 @@ class MessageServicer(MessageServiceServicer):
             row = {
                 "message_id": message_id,
                 "request_id": by_request["request"],
-                "reference": _new_reference(),
+                "reference": references.written(_LETTER, references.draw()),
                 "unit_id": request.unit_id,
                 "sender_account_id": current_actor().account_id,
                 "sender_display_name": request.sender_display_name,
@@ -157,7 +155,7 @@ class MessageServicer(MessageServiceServicer):
     async def GetMessage(self, request: pb.GetMessageRequest, _context: object) -> pb.GetMessageResponse:
         """Reads a message, by its ID or its reference."""
         if request.HasField("reference"):
-            quoted = {"reference": _as_stored(request.reference)}
+            quoted = {"reference": references.written(_LETTER, references.typed(request.reference, _LETTER))}
             row = await row_of(self._autocommit, _BY_REFERENCE, quoted)
         else:
             row = await row_of(self._autocommit, _BY_ID, {"id": request.message_id})
@@ -324,21 +322,6 @@ def _made_before(made: RowMapping, request: pb.CreateMessageRequest, text: str) 
 
 def _context_of(request: pb.CreateMessageRequest) -> MessageContext.ValueType:
     return MESSAGE_CONTEXT_TRANSFER if request.HasField("transferred_person_id") else request.context
-
-
-def _new_reference() -> str:
-    drawn = "".join(secrets.choice(_ALPHABET) for _ in range(_REFERENCE_LENGTH))
-    return _written(drawn)
-
-
-def _written(signs: str) -> str:
-    return f"L-{signs[:4]}-{signs[4:]}"
-
-
-def _as_stored(quoted: str) -> str:
-    """A typed reference in its stored form."""
-    signs = "".join(sign for sign in quoted.upper() if sign.isalnum())
-    return _written(signs.removeprefix("L") if len(signs) > _REFERENCE_LENGTH else signs)
 
 
 def _to_message(row: RowMapping | dict[str, Any]) -> pb.StoredMessage:

@@ -305,6 +305,13 @@ _BY_ID = registrations.c.registration_id == bindparam("id")
 
 GET = select(*COLUMNS).where(_BY_ID)
 
+OF_IDS = (
+    select(*COLUMNS)
+    .where(registrations.c.registration_id.between(bindparam("least"), bindparam("greatest")))
+    .order_by(registrations.c.created_at.desc())
+)
+"""The registrations of a reference, newest first."""
+
 GET_FOR_CHANGE = (
     select(*COLUMNS, registrations.c.form, registrations.c.birth_date).where(_BY_ID).with_for_update()
 )

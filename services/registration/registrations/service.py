@@ -66,6 +66,7 @@ from services.runtime.clock import helsinki_day, helsinki_moment, now, to_proto_
 from services.runtime.guardians import FIRST_GUARDIAN
 from services.runtime.rpc.errors import FieldViolation, failed_precondition, invalid, not_found
 from services.runtime.stages import BEGUN, JOINED, NOT_BEGUN, UNFINISHED
+from services.runtime.text import references
 from services.runtime.text.cleaning import clean_line
 
 
@@ -99,6 +100,22 @@ class RegistrationServicer(RegistrationServiceServicer):
     ) -> pb.GetRegistrationResponse:
         """Reads a registration."""
         return pb.GetRegistrationResponse(registration=await self._get(request.registration_id))
+
+    @override
+    async def FindRegistrations(
+        self, request: pb.FindRegistrationsRequest, _context: object
+    ) -> pb.FindRegistrationsResponse:
+        """Reads the registrations of a reference."""
+        ids = references.registration_ids(request.reference)
+        if ids is None:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        least, greatest = ids
+        async with self._autocommit.connect() as connection:
+            rows = await connection.execute(queries.OF_IDS, {"least": least, "greatest": greatest})
+            found = [to_message(row) for row in rows.mappings()]
+        if not found:
+            raise not_found(REASON_REGISTRATION_NOT_FOUND)
+        return pb.FindRegistrationsResponse(registrations=found)
 
     @override
     async def ListRegistrations(

@@ -162,6 +162,7 @@ ACCESS: Mapping[str, Rule] = dict(
             "RegisterCustomer",
         ),
         *_rules(_REGISTRATIONS, _unit_people("registration:read", _READ), "GetRegistration"),
+        *_rules(_REGISTRATIONS, _staff("registration:find", _READ), "FindRegistrations"),
         *_rules(_REGISTRATIONS, _unit_people("registration:list", _READ), "ListRegistrations"),
         *_rules(_REGISTRATIONS, _unit_people("registration:update", _CHANGE), "UpdateRegistration"),
         *_rules(_REGISTRATIONS, _unit_people("registration:activate", _CHANGE), "RecordConsent"),
@@ -284,6 +285,7 @@ ACCESS: Mapping[str, Rule] = dict(
         *_rules(_UNITS, _services("gateway"), "ListUnits", "UpdateUnit", "GetUnitSummary", "GetUnitClosing"),
         *_rules(_UNITS, _services("worker"), "CloseUnit", "ListUnitPersons", "MoveUnitPersons"),
         *_rules(_STORED_REGISTRATIONS, _services("gateway"), "PrepareRegistration", "ListRegistrations"),
+        *_rules(_STORED_REGISTRATIONS, _services("gateway"), "FindRegistrations"),
         *_rules(
             _STORED_REGISTRATIONS, _services("gateway"), "LookUpPerson", "CheckConsent", "GetConsentRequest"
         ),

@@ -318,6 +318,7 @@ EXPECTED: dict[str, Answers] = {
     "ListMessages.state": _OPTIONAL,
     # Only its letters and digits count.
     "FindMessage.reference": _texts(FINE),
+    "FindRegistrations.reference": _texts(FINE),
     **dict.fromkeys(("kinds", "claims"), _OPTIONAL),
     # What a search is for may be left out.
     **dict.fromkeys(("subject_id", "account_id", "unit", "action"), _always("INVALID_FORMAT") | _OPTIONAL),
@@ -358,6 +359,7 @@ _READING = _NOTHING_REQUIRED | {
     "GetMessage",
     "ListMessages",
     "FindMessage",
+    "FindRegistrations",
     "GetWorkItem",
     "LogOut",
 }

@@ -99,6 +99,7 @@ from liity.v1.registration_service_pb2 import (
     REGISTRATION_ORDER_DEADLINE,
     CheckPersonalIdentityCodeRequest,
     ExplainRegistrationRequest,
+    FindRegistrationsRequest,
     GetRegistrationRequest,
     LinkToCustomerRequest,
     ListRegistrationsRequest,
@@ -312,6 +313,10 @@ CALLS: dict[str, Call] = {
     "/liity.v1.RegistrationService/GetRegistration": Call(
         lambda facts: GetRegistrationRequest(name=facts.waiting.name),
         logged=prepared_calls.get_registration,
+    ),
+    "/liity.v1.RegistrationService/FindRegistrations": Call(
+        lambda facts: FindRegistrationsRequest(reference=facts.waiting.reference),
+        logged=prepared_calls.find_registrations,
     ),
     "/liity.v1.RegistrationService/ListRegistrations": Call(
         lambda facts: ListRegistrationsRequest(

@@ -63,6 +63,7 @@ from liity.v1.registration_pb2 import MISSING_CODE_REASON_OTHER, STAGE_CREDENTIA
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
     ExplainRegistrationRequest,
+    FindRegistrationsRequest,
     GetRegistrationRequest,
     LinkToCustomerRequest,
     ListRegistrationsRequest,
@@ -224,6 +225,11 @@ async def list_registrations(world: World) -> Called:
         return {opaque(registration.name) for registration in answer.registrations}
 
     return Called("teacher", ListRegistrationsRequest(parent=world.facts.school, page_size=2), listed)
+
+
+async def find_registrations(world: World) -> Called:
+    request = FindRegistrationsRequest(reference=world.waiting.reference)
+    return Called("staff", request, these(opaque(world.waiting.name)))
 
 
 async def record_consent(world: World) -> Called:

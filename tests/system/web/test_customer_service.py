@@ -11,7 +11,7 @@ from liity.v1.registration_pb2 import (
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from tests.support.web_visitor import Visitor
 from tests.system.conftest import Api
-from tests.system.support.registering import adult, get, reaches
+from tests.system.support.registering import adult, get, pupil, reaches, save
 
 
 async def test_an_identity_is_confirmed_after_the_question_is_answered(staff: Visitor, api: Api) -> None:
@@ -69,6 +69,20 @@ async def test_a_message_is_found_by_the_reference_that_is_quoted(staff: Visitor
     answered = await staff.send(page.form, {"reference": message.reference})
     assert "Uusi on tulossa." in answered.text
     assert all(form.id != "main-form" for form in answered.forms)
+
+
+async def test_a_registration_is_found_by_the_reference_that_is_quoted(
+    staff: Visitor, teacher: Visitor, api: Api
+) -> None:
+    saved = await save(api.teacher, pupil())
+    assert saved.reference in (await teacher.get(f"/{saved.name}")).text
+    page = await staff.get("/work/find")
+    for typed in (saved.reference, saved.reference[2:].lower(), saved.name.rpartition("/")[2]):
+        found = await staff.send(page.form, {"reference": typed})
+        assert (found.status, found.path) == (200, f"/{saved.name}"), typed
+        assert saved.reference in found.text
+    wrong = await staff.send(page.form, {"reference": "R-2222-2222"})
+    assert (wrong.status, wrong.title[:6]) == (422, "Error:")
 
 
 async def test_a_second_unit_of_one_name_is_asked_about(staff: Visitor) -> None:

@@ -24,6 +24,7 @@ from services.notification.mail.message import build
 from services.notification.mail.rendering import Rendered, render
 from services.notification.settings import MailSettings
 from services.runtime.rpc.interceptor import violations_of
+from tests.support.mail_contents import REGISTRATION_ID
 
 ONE_LINE = "x"
 BREAKS = {
@@ -97,11 +98,15 @@ _NOT_SHOWN = _TOKENS | {"template", "work_item_id"}
 
 def _texts(content: FieldDescriptor) -> Iterator[FieldDescriptor]:
     fields = cast(Descriptor, content.message_type).fields
-    return (field for field in fields if field.type == FieldDescriptor.TYPE_STRING)
+    return (
+        field
+        for field in fields
+        if field.type == FieldDescriptor.TYPE_STRING and field.name != "registration_id"
+    )
 
 
 TEXTS = [(content.name, field.name) for content in _CONTENTS for field in _texts(content)]
-"""Every text of every mail."""
+"""Every text of every mail, but the ID that a mail tells as a reference: it has but digits."""
 
 
 def _request(content: str, language: Language.ValueType, **texts: str) -> SendMessageRequest:
@@ -110,7 +115,7 @@ def _request(content: str, language: Language.ValueType, **texts: str) -> SendMe
     filled.SetInParent()
     for field in filled.DESCRIPTOR.fields:
         if field.type == FieldDescriptor.TYPE_STRING:
-            value = texts.get(field.name, ONE_LINE)
+            value = REGISTRATION_ID if field.name == "registration_id" else texts.get(field.name, ONE_LINE)
             if field.is_repeated:
                 getattr(filled, field.name).append(value)
             else:
@@ -223,6 +228,20 @@ def test_the_contract_refuses_what_is_no_single_line(content: str, field: str) -
             for violation in violations_of(_request(content, LANGUAGE_FI, **{field: text}))
         }
         assert (kind, f"{content}.{field}" in wrong) == (kind, True)
+
+
+def test_the_contract_refuses_what_is_no_id_of_a_registration() -> None:
+    with_id = [
+        content
+        for content in _CONTENTS
+        if "registration_id" in cast(Descriptor, content.message_type).fields_by_name
+    ]
+    assert with_id
+    for content in with_id:
+        request = _request(content.name, LANGUAGE_FI)
+        for text in ("", "x", *HOSTILE.values()):
+            getattr(request, content.name).registration_id = text
+            assert f"{content.name}.registration_id" in {wrong.field for wrong in violations_of(request)}
 
 
 def test_a_token_cannot_leave_the_end_of_its_link() -> None:

@@ -26,8 +26,9 @@ from liity.notification.v1.notification_service_pb2 import (
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV, Language
 from services.notification.mail.rendering import Rendered, render, template_of
 from services.runtime.settings import RuntimeSettings
+from services.runtime.text.references import of_registration
 from services.runtime.text.unnamed_unit import UNNAMED_UNIT
-from tests.support.mail_contents import CONTENTS, DAY, MOMENT, NAME, TIPS, TOKEN, UNIT
+from tests.support.mail_contents import CONTENTS, DAY, MOMENT, NAME, REGISTRATION_ID, TIPS, TOKEN, UNIT
 
 HINT = re.compile(
     "Voit myös avata tai kopioida osoitteen:"
@@ -241,7 +242,9 @@ def assert_says_all(rendered: Rendered, request: SendMessageRequest, template: s
             assert rendered.html.count(TOKEN) == len(tokens) * rendered.html.count(url)
         elif field.name != "template" and not isinstance(value, bool):
             told = (
-                [str(value)]
+                [of_registration(value)]
+                if field.name == "registration_id"
+                else [str(value)]
                 if isinstance(value, str | int)
                 else value
                 if field.is_repeated
@@ -262,7 +265,8 @@ def test_nothing_of_a_name_becomes_html(request_: SendMessageRequest, settings: 
 def test_the_subject_names_nobody(request_: SendMessageRequest, settings: RuntimeSettings) -> None:
     rendered = render(request_, settings)
     assert 10 <= len(rendered.subject) <= 78
-    assert not {"Åke", "Metsälän", "k123456", "k7m2q9", TOKEN} & set(rendered.subject.split())
+    reference = of_registration(REGISTRATION_ID)
+    assert not {"Åke", "Metsälän", "k123456", reference, TOKEN} & set(rendered.subject.split())
 
 
 @pytest.mark.parametrize("request_", REQUESTS)

@@ -73,6 +73,7 @@ from services.gateway.presentation.explanation import Explanation
 from services.gateway.presentation.explanation_texts import Words, texts
 from services.runtime.clock import to_proto_date
 
+REGISTRATION = "3a93a2c541c7c584b47d58cb106af0c4"
 SAVED = datetime(2026, 9, 1, 7, tzinfo=UTC)
 NOW = datetime(2026, 9, 10, 12, tzinfo=UTC)
 ERASED = datetime(2029, 1, 31, tzinfo=UTC)
@@ -88,7 +89,7 @@ def day(number: int) -> datetime:
 def history(stage: Stage.ValueType, **fields: Any) -> GetHistoryResponse:
     """The history of a registration in a stage, with the customership if one has begun."""
     registration = {
-        "registration_id": "r1",
+        "registration_id": REGISTRATION,
         "unit_id": "u1",
         "person_id": "p1",
         "registrar_display_name": "Riitta Rekisteröijä",
@@ -251,7 +252,7 @@ def test_what_has_happened_is_told_in_order_with_who_it_was() -> None:
     assert [event.mail for event in explanation.events if event.mail] == ["consent_request", "credentials"]
     assert "L-7K3M-92QF" in explanation.events[-1].text
     assert (explanation.registration, explanation.customer) == (
-        "units/u1/registrations/r1",
+        f"units/u1/registrations/{REGISTRATION}",
         "units/u1/customers/c1",
     )
 

@@ -34,6 +34,7 @@ from services.runtime.temporal.names import (
     RegistrationWorkflowNames,
 )
 from services.runtime.temporal.search_attributes import STAGE
+from services.runtime.text.references import of_registration
 from tests.support.registration_service import timestamp
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from tests.workflows.customers.test_transfer import address, text_of, told
@@ -98,7 +99,7 @@ async def test_the_merged_run_mails_nothing_more_and_the_other_goes_on(world: Wo
     subjects = [
         mail["Subject"]
         for mail in world.mails_to(REGISTRARS_ADDRESS)
-        if merged_registration.registration_id in text_of(mail)
+        if of_registration(merged_registration.registration_id) in text_of(mail)
     ]
     assert subjects == ["Yksikkösi kaksi asiakasta oli sama henkilö"]
 

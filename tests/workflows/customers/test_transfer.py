@@ -18,6 +18,7 @@ from liity.v1.registration_pb2 import STAGE_LAPSED, STAGE_WAITING_FOR_CONSENT, S
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import TransferWorkflowNames
 from services.runtime.temporal.search_attributes import UNIT
+from services.runtime.text.references import of_registration
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 
 MOVED = "Asiakas on siirretty toiseen yksikköön"
@@ -32,13 +33,15 @@ def address() -> str:
 
 def about(world: World, email: str, registration_id: str) -> list[str]:
     """The subjects of the mails to an address that name a registration."""
-    return [mail["Subject"] for mail in world.mails_to(email) if registration_id in text_of(mail)]
+    return [
+        mail["Subject"] for mail in world.mails_to(email) if of_registration(registration_id) in text_of(mail)
+    ]
 
 
 def told(world: World, email: str, registration_id: str) -> list[str]:
     """The texts of the mails to an address that tell of a registration's transfer."""
     mails = [mail for mail in world.mails_to(email) if mail["Subject"] == MOVED]
-    return [text for text in map(text_of, mails) if registration_id in text]
+    return [text for text in map(text_of, mails) if of_registration(registration_id) in text]
 
 
 def text_of(mail: EmailMessage) -> str:

@@ -65,6 +65,7 @@ from services.runtime.temporal.names import (
     UnitClosingWorkflowNames,
 )
 from services.runtime.temporal.search_attributes import REGISTRATION, STAGE
+from services.runtime.text.references import of_registration
 from tests.workflows.class_lists.class_lists import Lists
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.customers.test_credentials import REGISTRARS_ADDRESS, UNDELIVERABLE
@@ -245,7 +246,7 @@ async def test_a_registration_without_a_code_waits_for_customer_service_again(wo
     told = [
         mail["Subject"]
         for mail in world.mails_to(CUSTOMER_SERVICE)
-        if registration.registration_id in text_of(mail)
+        if of_registration(registration.registration_id) in text_of(mail)
     ]
     assert told == [ASKED]
 
@@ -430,7 +431,7 @@ async def test_a_run_whose_registration_is_lost_ends_and_customer_service_is_tol
     (told,) = (
         mail
         for mail in world.mails_to(CUSTOMER_SERVICE)
-        if mail["Subject"] == LOST and registration.registration_id in text_of(mail)
+        if mail["Subject"] == LOST and of_registration(registration.registration_id) in text_of(mail)
     )
     assert "Esimerkkilän kirjasto" in text_of(told)
     assert world.registrar.display_name in text_of(told)

@@ -50,6 +50,7 @@ from services.runtime.clock import helsinki_day, now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.names import TASK_QUEUE, RegistrationWorkflowNames, RemovalWorkflowNames
 from services.runtime.temporal.search_attributes import STAGE
+from services.runtime.text.references import of_registration
 from tests.workflows.conftest import World, adult_form, born, child_form
 from tests.workflows.messages.test_message import linked_item
 
@@ -104,7 +105,11 @@ def about(world: World, email: str, registration: Registration) -> list[str]:
 
     They name nobody, but that it has ended for somebody: that mail is the last to know who it was.
     """
-    mails = [mail for mail in world.mails_to(email) if registration.registration_id in text_of(mail)]
+    mails = [
+        mail
+        for mail in world.mails_to(email)
+        if of_registration(registration.registration_id) in text_of(mail)
+    ]
     assert not any("Esimerkki " in text_of(mail) for mail in mails)
     assert all("Etunimet: Aino" not in text_of(mail) or mail["Subject"] in NAMED for mail in mails)
     return [mail["Subject"] for mail in mails]
@@ -265,7 +270,9 @@ async def test_the_unit_before_is_told_of_the_reactivation(world: World) -> None
     assert mover["registrar_account_id"] != registrar.account_id
     registration, _ = await saved_again(world, before, adult_form(address()), born(40))
     await reactivate(world, registration)
-    recipients = [mail["To"] for mail in world.smtp.taken if before.registration_id in text_of(mail)]
+    recipients = [
+        mail["To"] for mail in world.smtp.taken if of_registration(before.registration_id) in text_of(mail)
+    ]
 
     async def mails() -> list[str]:
         return [mail for mail in world.smtp.taken if mail["Subject"] == MOVED and "Vanha" in text_of(mail)]
@@ -411,7 +418,7 @@ async def test_no_decision_is_reminded_of_and_lapses(world: World, registrar: st
         seen.append(len(about(world, CUSTOMER_SERVICE, registration)))
     assert seen == [1, 1, 2, 2]
     for mail in world.mails_to(CUSTOMER_SERVICE):
-        if registration.registration_id in text_of(mail):
+        if of_registration(registration.registration_id) in text_of(mail):
             item = await linked_item(world, mail)
             assert item.subjects[0].registration_id == registration.registration_id
     await world.skip_to_end(run)

@@ -52,6 +52,7 @@ from services.runtime.clock import helsinki_day, helsinki_moment, last_good_day,
 from services.runtime.rpc.context import set_current_actor
 from services.runtime.rpc.errors import Refusal
 from services.runtime.temporal.search_attributes import DEADLINE, KIND, STAGE, UNIT
+from services.runtime.text.references import of_registration
 from tests.workflows.conftest import REGISTRARS_ADDRESS, World, adult_form, born, child_form
 from workflows.support.spread import own_share
 
@@ -223,7 +224,7 @@ async def test_no_answer_is_reminded_three_times_and_lapses(world: World) -> Non
     last_day = format_date(last_good_day(registration.deadline.ToDatetime(UTC)), "long", locale="fi")
     for mail in (*world.mails_to(guardian), soon):
         assert f"viimeistään {last_day}" in " ".join(text_of(mail).split())
-    assert registration.registration_id in text_of(lapsed)
+    assert of_registration(registration.registration_id) in text_of(lapsed)
     assert "Etunimet: Onni" in text_of(lapsed)
     with pytest.raises(Refusal) as refused:
         await link_id(world, token)
@@ -258,7 +259,7 @@ async def test_a_guardian_who_declines_ends_it(world: World) -> None:
     # The registrar hears whose registration it was: the name is from before the erasure.
     told = world.mails_to("rekisteroija@kirjasto.example")[-1]
     assert told["Subject"] == "Rekisteröinti päättyi: huoltaja ei antanut suostumusta"
-    assert registration.registration_id in text_of(told)
+    assert of_registration(registration.registration_id) in text_of(told)
     assert "Etunimet: Onni" in text_of(told)
     with pytest.raises(Refusal) as refused:
         await world.workflows.record_consent(person, RecordConsentRequest(request_id=str(uuid.uuid4())))

@@ -28,6 +28,7 @@ from services.runtime.clock import now
 from services.runtime.rpc.errors import Refusal
 from services.runtime.rpc.peer import Peer
 from services.runtime.settings import SettingsError
+from services.runtime.text.references import of_registration
 from tests.services.conftest import peer
 from tests.support.ports import free_port
 from tests.workflows.conftest import World, born, child_form
@@ -88,7 +89,11 @@ async def test_nothing_is_left_of_who_did_not_become_a_customer(world: World, st
     assert (stored.stage, stored.create_time) == (stage, registration.create_time)
     # The registrar is told once that it ended; runs of other tests mail the same address meanwhile.
     mails = {STAGE_DECLINED: 1, STAGE_LAPSED: 1, STAGE_WITHDRAWN: 0}
-    told = [text for text in map(text_of, world.mails_to(REGISTRAR)) if registration.registration_id in text]
+    told = [
+        text
+        for text in map(text_of, world.mails_to(REGISTRAR))
+        if of_registration(registration.registration_id) in text
+    ]
     # What still waited has a page that the mail opens; what has ended has none.
     assert len([text for text in told if "/registrations/" not in text]) == mails[stage]
 

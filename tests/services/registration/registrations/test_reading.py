@@ -19,6 +19,7 @@ from liity.v1 import customer_form_pb2 as form_pb
 from liity.v1 import registration_pb2 as life
 from liity.v1.registration_service_pb2 import REGISTRATION_ORDER_DEADLINE, Standing
 from services.runtime.clock import helsinki_moment
+from services.runtime.text.references import of_registration
 from tests.support.registration_forms import adult_form, changed, child_form
 from tests.support.registration_service import (
     REGISTRAR,
@@ -44,6 +45,33 @@ async def test_a_registration_that_is_not_there(service: Service) -> None:
         service.end("nosuch", life.STAGE_LAPSED),
     ):
         assert await refusal(call) == missing
+
+
+async def test_registrations_are_found_by_their_reference(service: Service, unit: Unit) -> None:
+    waiting = await service.waiting(unit.unit_id)
+    reference = of_registration(waiting.registration_id)
+    for quoted in (reference, reference.lower().replace("-", " "), waiting.registration_id):
+        assert await service.find(quoted) == [waiting]
+    last = waiting.registration_id[-1]
+    shares = waiting.registration_id[:-1] + ("0" if last != "0" else "1")
+    async with service.engine.begin() as connection:
+        copy = text(
+            "INSERT INTO registrations SELECT (jsonb_populate_record(r, jsonb_build_object("
+            "'registration_id', CAST(:shares AS text), 'person_id', CAST(:shares AS text),"
+            "'request_id', gen_random_uuid(), 'created_at', r.created_at + interval '1 s'))).*"
+            " FROM registrations r WHERE registration_id = :id"
+        )
+        await connection.execute(copy, {"shares": shares, "id": waiting.registration_id})
+    assert [found.registration_id for found in await service.find(reference)] == [
+        shares,
+        waiting.registration_id,
+    ]
+    assert await service.find(waiting.registration_id) == [waiting]
+
+
+@pytest.mark.parametrize("quoted", ["", "R-2222-2222", "L-7K3M-92QF", "%", "\x00", "0" * 32])
+async def test_what_is_no_reference_finds_nothing(service: Service, quoted: str) -> None:
+    assert await refusal(service.find(quoted)) == ("NOT_FOUND", "REGISTRATION_NOT_FOUND")
 
 
 @pytest.mark.parametrize("registration_id", ["", "\x00", "A" * 33, "x' OR '1'='1"])
