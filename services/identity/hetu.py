@@ -30,15 +30,25 @@ _OLDEST_AGE = 130
 """A greater age is taken for a wrong sign (R45)."""
 
 # Characters that word processors, web pages and phones put in place of a hyphen.
-_DASHES = "\u02d7\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2796\ufe58\ufe63\uff0d\u30fc\uff70"
+_DASHES = (
+    "\u02d7\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u207b\u208b\u2212\u2796\ufe58\ufe63\uff0d\u30fc\uff70"
+)
 _PLUSES = "\u2795\ufe62\uff0b"
 _NORMALISED = str.maketrans(_DASHES + _PLUSES, "-" * len(_DASHES) + "+" * len(_PLUSES))
 _SOFT_HYPHEN = "\u00ad"
 _DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d\d)(?!\d)")
 """A date of birth typed as a date."""
 
-_AROUND = ".,;:'\"()[]<>"
+_AROUND = ".,;:'\"()[]<>*`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 """What a copy from a sentence or a spreadsheet brings along."""
+
+
+_LABEL = re.compile(r"(?:HETU|HENKILÖTUNNUS|PERSONBETECKNING)[:.]?(?=[0-9])", re.IGNORECASE)
+"""The field's name, copied with it."""
+
+_OF_OTHERS = "АВЕКМНРСТУХΑΒΕΚΜΗΡΤΥΧ"
+_LOOK_ALIKE = str.maketrans(_OF_OTHERS, "ABEKMHPCTYXABEKMHPTYX")
+"""Capitals of a Russian or Greek keyboard, and those that look like them."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,9 +139,14 @@ def _normalised(text: str) -> str:
     if len(bare) > _LENGTH and _SOFT_HYPHEN in text:
         bare = "".join(without_invisible(text, joiners=False).split())
     folded = unicodedata.normalize("NFKC", bare.translate(_NORMALISED))
+    folded = _LABEL.sub("", folded.strip(_AROUND), count=1) if _LABEL.match(folded.strip(_AROUND)) else folded
     digits = (
         str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in folded
     )
     # Other letters have capitals in ASCII, too: they are no signs of a code.
-    code = "".join(sign.upper() if sign.isascii() else sign for sign in digits).strip(_AROUND)
+    capitals = (
+        sign.upper().translate(_LOOK_ALIKE) if sign.isascii() or sign.upper() in _OF_OTHERS else sign
+        for sign in digits
+    )
+    code = "".join(capitals).strip(_AROUND)
     return _DOTTED.sub(r"\1\2\3", code)

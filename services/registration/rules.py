@@ -106,8 +106,8 @@ _COUNTRIES = {
 
 _POSTCODE = re.compile("(?!00000)[0-9]{5}")
 _FINLAND = 358
-_LONGEST_MOBILE = 10
-"""Digits of a Finnish mobile number without its first 0, at most."""
+_SHORTEST_MOBILE, _LONGEST_MOBILE = 8, 10
+"""Digits of a Finnish mobile number without its first 0."""
 
 
 # Age
@@ -185,11 +185,18 @@ def email_fault(text: str) -> Reason.ValueType | None:
 
 _PHONE = re.compile(r"(?:tel:)?[+0-9 ()/.-]+", re.IGNORECASE)
 _TRUNK = re.compile(r"\(0\)")
+_LAST_GROUP = re.compile(r"[ .-]+[0-9]{1,4}$")
 _ONE_MORE = re.compile(r"[0-9][ .-]+[0-9]$")
-_BRACKETED_COUNTRY = re.compile(r"^\((\+[0-9]{1,3})\)")
+_BRACKETED_COUNTRY = re.compile(r"^\((\+[0-9]{1,3}(?: ?[0-9]{2,3})?)\)")
 _BRACKETS = re.compile(r"[^()]{0,6}(?:\([^()]+\))?[^()]+")
 """Brackets only around an area code: behind a number they hold another thing."""
-_AREA_CODE = re.compile(r"0[0-9]{1,3}/[0-9 -]{4,9}")
+_AREA_CODE = re.compile(r"(?:0|\+358 ?)[0-9]{1,3}/[0-9 -]{4,9}")
+_LABEL = re.compile(
+    r"(?:p|puh|puhelin|matkapuh|gsm|tel|telefon|tfn|mob|phone)(?:\.:?|:|(?= ))\s*", re.IGNORECASE
+)
+"""A word for "telephone" in front of a number."""
+_BEGINNING = re.compile(r"\(?[0+]|(?:4[0-9]|50)[0-9]{6}|358[1-9]")
+"""How a whole number begins, or one that has lost its zero or plus: otherwise it lacks the area code."""
 _HYPHENS = re.compile("[\u02d7\u2010-\u2015\u2043\u2212\ufe58\ufe63]")
 
 
@@ -204,6 +211,7 @@ def parse_phone(text: str) -> str | None:
     plain = "".join(
         str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in plain
     )
+    plain = _LABEL.sub("", plain, count=1) if _LABEL.match(plain) else plain
     if not _PHONE.fullmatch(plain):
         return None
     plain = _BRACKETED_COUNTRY.sub(r"\1", plain.lower().removeprefix("tel:").strip())
@@ -211,6 +219,8 @@ def parse_phone(text: str) -> str | None:
         plain = _TRUNK.sub("", plain)
     if _AREA_CODE.fullmatch(plain):
         plain = plain.replace("/", " ")
+    if not _BEGINNING.match(re.sub("[ ./-]", "", plain)):
+        return None
     if "+" in plain[1:] or "/" in plain or not _BRACKETS.fullmatch(plain):
         return None
     try:
@@ -221,7 +231,15 @@ def parse_phone(text: str) -> str | None:
     except phonenumbers.NumberParseException:
         return None
     possible = stable and not number.extension and phonenumbers.is_possible_number(number)
-    return international if possible and not _holds_more(number, plain) else None
+    whole = possible and not _lacks_some(number) and not _holds_more(number, plain)
+    return international if whole else None
+
+
+def _lacks_some(number: phonenumbers.PhoneNumber) -> bool:
+    """Whether a Finnish mobile number is too short to be a whole one."""
+    national = str(number.national_number)
+    is_mobile = number.country_code == _FINLAND and national.startswith(("4", "50"))
+    return is_mobile and len(national) < _SHORTEST_MOBILE
 
 
 def _holds_more(number: phonenumbers.PhoneNumber, plain: str) -> bool:
@@ -230,7 +248,12 @@ def _holds_more(number: phonenumbers.PhoneNumber, plain: str) -> bool:
     Finnish mobile numbers have 10 digits with the first 0, seldom 11; others have at most 10.
     """
     if number.country_code != _FINLAND:
-        return False
+        without = _LAST_GROUP.sub("", plain)
+        return (
+            without != plain
+            and not phonenumbers.is_valid_number(number)
+            and phonenumbers.is_valid_number(phonenumbers.parse(without, HOME_COUNTRY))
+        )
     digits = len(str(number.national_number))
     if str(number.national_number)[:1] not in "45":
         return digits >= _LONGEST_MOBILE

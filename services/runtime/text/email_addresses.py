@@ -9,7 +9,7 @@ from email_validator import EmailNotValidError, validate_email
 from liity.v1.reason_pb2 import REASON_EMAIL_SIGN, REASON_INVALID_EMAIL, Reason
 from services.runtime.text.cleaning import without_invisible
 
-_APOSTROPHES = "\u2018\u2019\u201a\u201b\u02b9\u02bc\u02bb\u02c8\u2032\u00b4"
+_APOSTROPHES = "`\u2018\u2019\u201a\u201b\u02b9\u02bc\u02bb\u02c8\u2032\u00b4"
 _DOTS = "\u3002\uff0e\uff61"
 
 _TYPED = str.maketrans(
@@ -27,11 +27,22 @@ _TYPED = str.maketrans(
 """What word processors, phones and PDF put in place of the sign that was typed."""
 
 _QUOTES = "\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
-_BEFORE = re.compile(rf"^[\s<({re.escape('[')}{_QUOTES}]+")
+_BULLETS = "*|~\u00b7\u2013\u2014\u2022\u2023\u2043\u2190-\u21ff\u25a0-\u25ff\u2700-\u27bf\uf0b7-"
+_BEFORE = re.compile(rf"^[\s<({re.escape('[')}{_QUOTES}{_BULLETS}]+")
 _AFTER = re.compile(rf"[\s>){re.escape(']')},;:.{_QUOTES}]+$")
-_SCHEME = re.compile(r"^mailto:", re.IGNORECASE)
+_SCHEME = re.compile(r"^mailto:(?://)?", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>@]*<([^<>@\s]+@[^<>@\s]+)>[\s;,.]*")
 """An address behind a name, as mail programs copy it (RFC 5322, name-addr)."""
+
+_REPEATED = re.compile(
+    r"[\[<(\"']*([^\s<>()\[\]\"']+@[^\s<>()\[\]\"']+)[\])\"']*\s*[\[<(]+(?:mailto:)?([^\s<>()\[\]]+)[\]>)]+[\s;,.]*",
+    re.IGNORECASE,
+)
+"""An address with itself behind it, as Outlook and web pages copy a link."""
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+_OFTEN_CONFUSED = ("LATIN ", "CYRILLIC ", "GREEK ")
+"""How the names of letters begin whose scripts have letters that look alike."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
 """An address with nothing around it."""
@@ -62,7 +73,7 @@ def parse(text: str) -> str:
     A few are kept, as each rule of a form reads its addresses again.
     """
     bare = _unwrapped(without_invisible(text, joiners=False)).translate(_TYPED)
-    if any(_is_no_sign_of_an_address(sign) for sign in bare):
+    if any(_is_no_sign_of_an_address(sign) for sign in bare) or _mixes_scripts(bare):
         raise InvalidAddressError(REASON_EMAIL_SIGN)
     try:
         address = validate_email(bare, check_deliverability=False)
@@ -118,6 +129,9 @@ def mended(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
+    repeated = _REPEATED.fullmatch(text.strip())
+    if repeated and repeated[1].casefold() == repeated[2].casefold():
+        text = repeated[1]
     named = _NAMED.fullmatch(text.strip())
     bare = _AFTER.sub("", _BEFORE.sub("", named[1] if named else text))
     if not _SCHEME.match(bare):
@@ -130,4 +144,16 @@ def _is_no_sign_of_an_address(sign: str) -> bool:
     if sign.isascii() or sign.isspace():
         return False
     category = unicodedata.category(sign)
-    return category[0] not in "LM" and category not in {"Nd", "Cc"}
+    # Letters such as ª are others, raised.
+    is_letter = category[0] in "LM" and not unicodedata.decomposition(sign).startswith("<super>")
+    return not is_letter and category not in {"Nd", "Cc"}
+
+
+def _mixes_scripts(text: str) -> bool:
+    """Whether a word has letters that look alike of two scripts, as a Russian `о` in `outi`."""
+    return not text.isascii() and any(len(_scripts(word)) > 1 for word in _LETTERS.findall(text))
+
+
+def _scripts(word: str) -> set[str]:
+    names = [unicodedata.name(sign, "") for sign in word]
+    return {script for script in _OFTEN_CONFUSED if any(name.startswith(script) for name in names)}

@@ -107,9 +107,31 @@ def test_characters_that_never_check(character: str) -> None:
     assert reason(PUBLISHED[0][:-1] + character) == name(REASON_HETU_FORMAT)
 
 
-@pytest.mark.parametrize("text", ["{}.", "{},", "'{}", "({})", '"{}"', "<{}>", " {} ; "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}.",
+        "{},",
+        "'{}",
+        "({})",
+        '"{}"',
+        "<{}>",
+        " {} ; ",
+        "’{}",
+        "“{}”",
+        "„{}“",
+        "hetu: {}",
+        "Hetu {}",
+        "Henkilötunnus:{}",
+    ],
+)
 def test_punctuation_of_a_copy_is_left_out(text: str) -> None:
     assert accepted(text.format(PUBLISHED[0])).code == PUBLISHED[0]
+
+
+@pytest.mark.parametrize("text", ["020594\u0425903\u0420", "020594\u0445903\u0440", "020594\u03a7903\u03a1"])
+def test_letters_of_a_russian_or_greek_keyboard(text: str) -> None:
+    assert accepted(text).code == "020594X903P"
 
 
 @pytest.mark.parametrize("individual", [900, 950, 999])
@@ -124,7 +146,7 @@ def test_individual_numbers_never_given(individual: int) -> None:
     assert reason(code(date(1990, 1, 10), "-", individual)) == name(REASON_HETU_FORMAT)
 
 
-@pytest.mark.parametrize("dash", "-‐‑‒–—―−﹣-⁃˗\u00ad")
+@pytest.mark.parametrize("dash", "-‐‑‒–—―−﹣-⁃˗⁻\u00ad")
 def test_odd_dashes(dash: str) -> None:
     plain = code(date(1990, 1, 10), "-")
     assert accepted(plain.replace("-", dash)).code == plain
