@@ -27,6 +27,7 @@ from liity.v1.reason_pb2 import (
 )
 from services.gateway.class_lists.columns import CODE, descriptor_of, is_relation, refers_to_row_above
 from services.gateway.class_lists.signs import (
+    is_crossed_out,
     is_garbled_name,
     is_spreadsheet_error,
     without_invisible,
@@ -74,6 +75,13 @@ _QUOTED = re.compile(r'="([^"]*)"')
 _APOSTROPHE = re.compile(r"['’‘](?=[=+\-@\t\r0-9#])")
 """What keeps a spreadsheet from reading a cell as a number or formula. Names may begin with one, too."""
 
+_IN_QUOTES = re.compile(r"""(["'‘’‚“”„«»])([^"'‘’‚“”„«»]+)["'‘’“”«»]""")
+"""A cell that a program has put in quotation marks as a whole."""
+
+_FLOAT = re.compile(r"([0-9]+)[.,]0")
+"""What programs make of a whole number in a column with an empty cell."""
+
+_SOFT_HYPHEN = "\u00ad"
 _CODE_LENGTH = 11
 _ZERO = re.compile(r"0(?:[.,]0+)?")
 _SCIENTIFIC = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?[eE][+-]?[0-9]{1,3}")
@@ -96,9 +104,14 @@ _LINE_BREAK = re.compile("[ \u00a0]*[\r\n\t\v\f\u2028\u2029][ \u00a0\r\n\t\v\f\u
 _NOTHING = re.compile(r"[-–—−‐‑‒_.\s]+")
 """What people write for "none"."""
 
-_UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&]|^'[A-ZÅÄÖ]")
+_UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&!?|~\"“”„«»¡¿…†‡§•]|^'[A-ZÅÄÖ]")
 """What no name holds, or begins with: 't Hooft is one, 'Virtanen is an export's mark of a text."""
 
+
+_OF_PROGRAMS = frozenset(
+    {"null", "none", "nan", "undefined", "tosi", "epätosi", "true", "false", "sant", "falskt"}
+)
+"""What programs write for nothing, and for yes and no. Some are names, too."""
 
 _LONGEST_NEED = 10
 """Years."""
@@ -128,6 +141,10 @@ def read_cell(path: str, cell: str, mark: Mark = PLAIN, *, abroad: bool = False)
     if fault is not None:
         return ReadCell(error=fault)
     notes: list[Noted] = []
+    hyphened = cell.replace(_SOFT_HYPHEN, "-") if path == CODE else cell
+    if hyphened != cell and len(without_invisible(hyphened, joiners=False).text) == _CODE_LENGTH:
+        # The soft hyphen stands for the sign of the century.
+        cell = hyphened
     text, removed = without_invisible(cell, joiners=path in _NAMES_AND_PLACES or path == _FREE_TEXT)
     if removed:
         notes.append(Noted(REASON_INVISIBLE_SIGNS_REMOVED, str(removed)))
@@ -167,12 +184,16 @@ def is_far_away(end: Date) -> bool:
 
 
 def _is_unlike_name(text: str) -> bool:
-    return bool(_UNLIKE_NAME.search(text)) or is_relation(text)
+    is_of_program = text.casefold() in _OF_PROGRAMS
+    has_symbol = any(unicodedata.category(sign) in {"So", "Sc", "Sm", "No", "Nl"} for sign in text)
+    return bool(_UNLIKE_NAME.search(text)) or is_of_program or has_symbol or is_relation(text)
 
 
 def _without_extra_signs(path: str, text: str) -> str:
     if path != _FREE_TEXT:
         text = "" if _NOTHING.fullmatch(text) else _LINE_BREAK.sub(" ", text)
+        in_quotes = _IN_QUOTES.fullmatch(text)
+        text = in_quotes[2].strip() if in_quotes else text
     quoted = _QUOTED.fullmatch(text)
     text = (
         quoted[1].strip()
@@ -181,6 +202,8 @@ def _without_extra_signs(path: str, text: str) -> str:
         if _APOSTROPHE.match(text)
         else text
     )
+    whole = _FLOAT.fullmatch(text) if path == POSTCODE or path.endswith(".phone") else None
+    text = whole[1] if whole else text
     # Of several addresses, none is certain.
     return mended(text) if path.endswith(".email") else text
 
@@ -188,6 +211,7 @@ def _without_extra_signs(path: str, text: str) -> str:
 def _error(path: str, text: str, mark: Mark) -> Reason.ValueType | None:
     is_text = path == CODE or descriptor_of(path).type == FieldDescriptor.TYPE_STRING
     rules: Sequence[tuple[Reason.ValueType, Callable[[], object]]] = (
+        (REASON_STRUCK_THROUGH, lambda: is_crossed_out(text)),
         (REASON_SPREADSHEET_ERROR, lambda: is_spreadsheet_error(text)),
         (REASON_FORMULA_WITHOUT_VALUE, lambda: text.startswith("=")),
         (REASON_GARBLED_TEXT, lambda: is_garbled(text)),

@@ -44,6 +44,9 @@ _OF_NOBODY = {"form.email", "form.related_person.full_name", "form.related_perso
 _ALIKE = 0.75
 """How alike a text and a heading are, from 0 to 1, of which one was perhaps meant as the other."""
 
+_LETTERS_OF_MONTH = 3
+"""How many letters a month's name has in short, in Swedish and English."""
+
 YES, NO = "yes", "no"
 """The values of a yes/no choice."""
 
@@ -90,6 +93,23 @@ def refers_to_row_above(cell: str) -> bool:
 def is_relation(cell: str) -> bool:
     """Whether a cell is a word for a relative instead of a name, in any language."""
     return _key(cell) in _listed("relations")
+
+
+def is_weekday(word: str) -> bool:
+    """Whether a word is a day of the week, in any language."""
+    return _key(word) in _listed("weekdays")
+
+
+def month_of(word: str) -> int:
+    """The number of a month, in any language; ValueError if it is none."""
+    key = _key(word)
+    for language, months in _words()["months"].items():
+        for number, month in enumerate(months, 1):
+            # "Mar" is March: in Finnish, months are not shortened to three letters.
+            others = {f"{month}kuu", f"{month}kuuta"} if language == "fi" else {month[:_LETTERS_OF_MONTH]}
+            if key in {month, *others}:
+                return number
+    raise ValueError(word)
 
 
 def heading_of(field: str, language: Language.ValueType) -> str:

@@ -27,6 +27,7 @@ from liity.v1.reason_pb2 import (
     REASON_ONE_NAME_ALONE,
     REASON_PERHAPS_STRUCK_THROUGH,
     REASON_REQUIRED,
+    REASON_REWRITTEN_BY_SPREADSHEET,
     REASON_ROW_ABOVE_HEADINGS,
     REASON_ROW_WITHOUT_DATA,
     REASON_ROWS_HIDDEN_BY_DEFAULT,
@@ -58,6 +59,8 @@ from services.gateway.class_lists.columns import (
     is_of_example,
     is_of_remarks,
     is_total,
+    is_weekday,
+    month_of,
     perhaps_meant,
     value_of,
 )
@@ -74,8 +77,19 @@ _LONGEST_HEADING = 100
 _FIRST_NAMES, _LAST_NAME = "form.first_names", "form.last_name"
 _EXPECTED_END = "form.expected_end_date"
 
-_FINNISH_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
-_SLASHED_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
+_FINNISH_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})\.?")
+_YEAR_FIRST = re.compile(r"(\d{4})([./-])(\d{1,2})\2(\d{1,2})|(\d{4})(\d{2})(\d{2})")
+_IN_WORDS = re.compile(
+    r"(?P<day>\d{1,2})(?:\.|st|nd|rd|th)? ?(?P<month>[^\W\d_]+)\.?,? ?(?P<year>\d{4})"
+    r"|(?P<month_first>[^\W\d_]+)\.? (?P<day_second>\d{1,2})(?:st|nd|rd|th)?, ?(?P<year_last>\d{4})"
+)
+"""A date with the month's name, as Excel writes long dates; a weekday may stand in front."""
+
+_SERIAL = re.compile(r"[1-9]\d{4}(?:[.,]\d+)?")
+"""The number of a day, which a spreadsheet shows in a column that is not of dates."""
+
+_SLASHED_DATE = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})")
+_PARTS_OF_DATE = (("day", "day_second"), ("month", "month_first"), ("year", "year_last"))
 _SHORT_YEAR = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2}")
 _MONTHS = 12
 
@@ -422,11 +436,15 @@ def _understood(value: str | None) -> str:
 
 
 def _date(cell: str) -> Date:
-    """A day as in 31.12.2026, 31/12/2026 or 2026-12-31; a midnight after it is ignored.
+    """A day as in 31.12.2026, 31/12/2026, 2026-12-31 or 31. joulukuuta 2026; a midnight after it is ignored.
 
-    With slashes some write the month first: an ambiguous day is refused.
+    With slashes or hyphens some write the month first: an ambiguous day is refused.
     """
-    day_alone = re.sub(r"(?<=[./])\s+", "", MIDNIGHT.sub("", cell))
+    if _SERIAL.fullmatch(cell):
+        raise _NotUnderstood(REASON_REWRITTEN_BY_SPREADSHEET)
+    day_alone = re.sub(r"\s*([./-])\s*(?=\d)", r"\1", MIDNIGHT.sub("", cell))
+    if is_weekday(weekday := day_alone.partition(" ")[0]):
+        day_alone = day_alone.removeprefix(weekday).strip()
     slashed = _SLASHED_DATE.fullmatch(day_alone)
     if _SHORT_YEAR.fullmatch(day_alone) or (slashed and not _is_clear(*map(int, slashed.groups()))):
         raise _NotUnderstood(REASON_UNCLEAR_DATE)
@@ -434,9 +452,21 @@ def _date(cell: str) -> Date:
         if in_finnish_order := slashed or _FINNISH_DATE.fullmatch(day_alone):
             day, month, year = map(int, in_finnish_order.groups())
             return to_proto_date(date(year, month, day))
-        return to_proto_date(date.fromisoformat(day_alone))
+        if year_first := _YEAR_FIRST.fullmatch(day_alone):
+            year, month, day = (int(part) for part in year_first.groups() if part and part.isdigit())
+            return to_proto_date(date(year, month, day))
+        return to_proto_date(_date_in_words(day_alone))
     except ValueError:
         raise _NotUnderstood(REASON_INVALID_DATE) from None
+
+
+def _date_in_words(text: str) -> date:
+    """ValueError if it is none."""
+    found = _IN_WORDS.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    day, month, year = (found[name] or found[other] for name, other in _PARTS_OF_DATE)
+    return date(int(year), month_of(month), int(day))
 
 
 def _is_clear(day: int, month: int, _year: int) -> bool:

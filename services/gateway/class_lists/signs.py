@@ -25,13 +25,27 @@ _DASHES = frozenset("–—·")
 _BEFORE_WORD = frozenset("“‘„«‹¿¡€£§•–—·(’´ \u00a0")
 _AFTER_WORD = frozenset("”’“»›…™®°•–—·§€£´ª² \u00a0")
 
+_WHOLLY_ACCENTED = re.compile("[À-ÖØ-öø-ÿ]{4}")
+"""Russian or Greek read in the letters of Western Europe, as Èâàíîâ: no name has four such in a row."""
+
+_WORD = re.compile(r"[^\W\d_]+")
+_SCRIPTS = ("LATIN ", "CYRILLIC ", "GREEK ", "HEBREW ", "ARABIC ", "CJK ", "THAI ")
+"""How the names of letters begin, of scripts that no word mixes."""
+
+_CROSSING_OUT = re.compile("[\u0335-\u0338]")
+"""Strokes through the letter before them, by which a text without formatting is struck through."""
+
 _LOST_LETTER = re.compile(r"[^\W\d_]\?[^\W\d_]|(?:^|[\s-])\?[^\W\d_]")
 """A question mark for a letter that an encoding lacks, as in M?kinen."""
 
-_ERROR = re.compile(r"#{2,}|#GETTING_DATA|(?:Err|Virhe|Fel) ?: ?[0-9]{3}")
+_ERROR = re.compile(
+    r"#{2,}|#GETTING_DATA|#HAETAAN_TIETOJA|(?:Loading|Ladataan|Läser in)(?:\.{3}|…)"
+    r"|(?:Err|Virhe|Fel) ?: ?[0-9]{3}"
+)
 """A column too narrow to show its value, a value that never came, and LibreOffice's errors."""
 
-_ERROR_WITHIN = re.compile(r"(?:^|[\s,;(])#(?:[A-ZÄÖÅÜÉ]{3,}[!?]|DIV/0!|N/A)(?=$|[\s,;@)])")
+_ERROR_WITHIN = re.compile(r"(?:^|[\s,;(])#[¡¿]?(?:[A-ZÄÖÅÜÉ]{3,}[!?]|DIV/0!|N/A)(?=$|[\s,;@)])")
+_CAPITALS = re.compile(r"#[¡¿]?[^\W\d_]")
 _LONGEST_BARE_ERROR = 5
 """The length of the longest error that ends with neither ! nor ?, as in #N/A, #NV and #YOK."""
 
@@ -61,7 +75,13 @@ def is_garbled_name(text: str) -> bool:
     strange = any(
         _strangeness_of(text, place) >= _STRANGE for place, sign in enumerate(text) if sign > "\x7f"
     )
-    return strange or bool(_LOST_LETTER.search(text))
+    lost = _LOST_LETTER.search(text) or _WHOLLY_ACCENTED.search(text)
+    return strange or bool(lost) or any(_mixes_scripts(word) for word in _WORD.findall(text))
+
+
+def is_crossed_out(text: str) -> bool:
+    """Whether strokes among the signs of a text strike it through."""
+    return bool(_CROSSING_OUT.search(text))
 
 
 def is_spreadsheet_error(text: str) -> bool:
@@ -72,7 +92,7 @@ def is_spreadsheet_error(text: str) -> bool:
     # In any language, an error is in capitals: #N/A, #PUUTTUU!, #VÄRDEFEL!, #NIMI?, #DIV/0!.
     if _ERROR_WITHIN.search(text):
         return True
-    in_capitals = text[:1] == "#" and text[1:2].isalpha() and text == text.upper()
+    in_capitals = bool(_CAPITALS.match(text)) and text == text.upper()
     ends = text.endswith(("!", "?")) or len(text) <= _LONGEST_BARE_ERROR
     return bool(_ERROR.fullmatch(text) or (in_capitals and ends))
 
@@ -86,6 +106,14 @@ def without_invisible(text: str, *, joiners: bool) -> Cleaned:
     return Cleaned(kept.strip(), len(text) - len(kept))
 
 
+def _mixes_scripts(word: str) -> bool:
+    """Whether a word has letters of two scripts: `Mдkinen`, or a Russian `а` in `Aalto`."""
+    if word.isascii():
+        return False
+    names = [unicodedata.name(sign, "") for sign in word]
+    return sum(any(name.startswith(script) for name in names) for script in _SCRIPTS) > 1
+
+
 def _strangeness_of(text: str, place: int) -> float:
     """How strange a sign beyond ASCII is between its neighbours."""
     sign, before, after = text[place], text[place - 1 : place] if place else "", text[place + 1 : place + 2]
@@ -97,7 +125,8 @@ def _strangeness_of(text: str, place: int) -> float:
     if in_word == (True, True):
         usual = sign in _APOSTROPHES or sign in _DASHES or sign.isspace()
     elif in_word == (False, True):
-        usual = sign in _BEFORE_WORD
+        # Finnish and Swedish open a quotation with the sign that closes it.
+        usual = sign in _BEFORE_WORD or (sign == "”" and after.isupper() and "”" in text[place + 2 :])
     elif in_word == (True, False):
         usual = sign in _AFTER_WORD or sign.isspace()
     else:

@@ -60,14 +60,13 @@ _PARTS = re.compile(r"[^\W_]+")
 def fold(text: str) -> str:
     """A text without case and accents, but with å, ä and ö."""
     return "".join(
-        sign if sign in _FINNISH else _plain(sign)
-        for sign in unicodedata.normalize("NFC", without_invisible(text).casefold())
+        sign if sign in _FINNISH else _plain(sign) for sign in unicodedata.normalize("NFC", _small(text))
     )
 
 
 def fold_wholly(text: str) -> str:
     """A text without case and accents; å and ä become a, ö becomes o."""
-    return _plain(without_invisible(text).casefold())
+    return _plain(_small(text))
 
 
 def parts(text: str) -> list[str]:
@@ -117,14 +116,19 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(parts(fold_wholly(name)))
 
 
+def _small(text: str) -> str:
+    # An accent that stands alone (U+00B4) would come apart into a space and a mark.
+    return _APOSTROPHES.sub("'", without_invisible(text)).casefold()
+
+
 def _collated(folded: str) -> str:
     return folded.translate(_LAST_LETTERS)
 
 
 def _plain(text: str) -> str:
-    return "".join(
-        _base(sign) for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign)
-    )
+    # Letters of formulas (U+1D4E5) get a small form only when they are plain.
+    apart = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(_base(sign) for sign in apart if not unicodedata.combining(sign))
 
 
 @lru_cache(maxsize=4096)

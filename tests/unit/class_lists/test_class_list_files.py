@@ -41,6 +41,7 @@ from liity.v1.reason_pb2 import (
     REASON_INVALID_POSTCODE,
     REASON_MISSING_COLUMN,
     REASON_REQUIRED,
+    REASON_REWRITTEN_BY_SPREADSHEET,
     REASON_STRAY_QUOTE,
     REASON_TOO_LONG,
     REASON_TOO_MANY_ROWS,
@@ -228,6 +229,16 @@ def test_a_workbook_with_cells_of_every_kind() -> None:
         ("Arvioitu päättymispäivä", "2031-12-31T00:00:00", "expected_end_date", (2031, 12, 31)),
         ("Arvioitu päättymispäivä", "31/12/2031", "expected_end_date", (2031, 12, 31)),
         ("Arvioitu päättymispäivä", "5/5/2031", "expected_end_date", (2031, 5, 5)),
+        *(
+            ("Arvioitu päättymispäivä", day, "expected_end_date", (2031, 12, 31))
+            for day in (
+                *("31.12.2031.", "31 . 12 . 2031", "31-12-2031", "2031/12/31", "2031.12.31", "20311231"),
+                *("31. joulukuuta 2031", "31. joulukuu 2031", "den 31 december 2031", "31 Dec 2031"),
+                *("December 31, 2031", "ke 31.12.2031", "onsdag 31 december 2031", "31 dec. 2031"),
+            )
+        ),
+        ("Arvioitu päättymispäivä", "2031-3-1", "expected_end_date", (2031, 3, 1)),
+        ("Arvioitu päättymispäivä", "1 Mar 2031", "expected_end_date", (2031, 3, 1)),
         ("Tilapäinen", "TOSI", "temporary", True),
         ("Tilapäinen", "SANT", "temporary", True),
         ("Tilapäinen", "TRUE", "temporary", True),
@@ -269,11 +280,18 @@ def test_a_postcode_abroad_stays_as_it_is() -> None:
         ),
         *(
             ({"Arvioitu päättymispäivä": day}, FieldViolation("form.expected_end_date", REASON_UNCLEAR_DATE))
-            for day in ("31.12.31", "31/12/31", "3/4/2031", "12/31/2031", "1.2.31 0:00")
+            for day in ("31.12.31", "31/12/31", "3/4/2031", "12/31/2031", "1.2.31 0:00", "3-4-2031")
         ),
         *(
             ({"Arvioitu päättymispäivä": day}, FieldViolation("form.expected_end_date", REASON_INVALID_DATE))
-            for day in ("31/2/2031", "31-12-2031")
+            for day in ("31/2/2031", "2031-W01-1", "2031-365", "toistaiseksi", "31.12.", "31. foo 2031")
+        ),
+        *(
+            (
+                {"Arvioitu päättymispäivä": number},
+                FieldViolation("form.expected_end_date", REASON_REWRITTEN_BY_SPREADSHEET),
+            )
+            for number in ("48213", "48213.0", '"48213,5"')
         ),
         *(
             (

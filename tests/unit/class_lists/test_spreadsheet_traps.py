@@ -314,6 +314,10 @@ def test_merged_cells_are_errors_where_their_text_is_missing() -> None:
         "#WERT!",
         "#BEZUG!",
         "#Н/Д",
+        "#¡VALOR!",
+        "#HAETAAN_TIETOJA",
+        "Ladataan...",
+        "Loading…",
         "#ERROR!",
         "########",
         "###",
@@ -467,6 +471,12 @@ def test_joiners_stay_where_letters_need_them() -> None:
         ("Postinumero", '="00100"', "address.postcode", "00100"),
         ("Sähköposti", "mailto:outi@posti.example", "email", "outi@posti.example"),
         ("Sähköposti", "<outi@posti.example>;", "email", "outi@posti.example"),
+        ("Sukunimi", "'Öhman'", "last_name", "Öhman"),
+        ("Sukunimi", "”Öhman”", "last_name", "Öhman"),
+        ("Etunimet", "“Åke Väinö”", "first_names", "Åke Väinö"),
+        ("Postinumero", "'00100'", "address.postcode", "00100"),
+        ("Postinumero", "33100.0", "address.postcode", "33100"),
+        ("Puhelin", "0401234567.0", "phone", "0401234567"),
     ],
 )
 def test_signs_that_do_not_belong_to_a_value_are_removed_and_told(
@@ -587,7 +597,13 @@ def test_doubly_encoded_text_is_an_error(name: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["M�kinen", "M?kinen", "?hman", "M&auml;kinen", "M&#228;kinen", "MŠkinen", "…hman", "M„kinen"]
+    "name",
+    [
+        *("M�kinen", "M?kinen", "?hman", "M&auml;kinen", "M&#228;kinen", "MŠkinen", "…hman", "M„kinen"),
+        *("M%C3%A4kinen", "Sj=C3=B6gren", "Virt=E4l=E4inen", "M\\u00e4kinen", "M\\xe4kinen", "M+AOQ-kinen"),
+        # Letters of other scripts: read in another encoding, or typed on another keyboard.
+        *("M\u0434kinen", "M\u05d4kinen", "M\u92d8inen", "A\u0430lto", "Èâàíîâ", "Ãéþñãïò"),
+    ],
 )
 def test_lost_letters_are_an_error(name: str) -> None:
     assert errors(read_csv(with_cells(Sukunimi=f'"{name}"'))) == {(2, "form.last_name", "GARBLED_TEXT")}
@@ -608,6 +624,12 @@ def test_lost_letters_are_an_error(name: str) -> None:
         "ÀÉ",
         "Þór",
         "DŽ",
+        "Matti ”Masa” Mäki",
+        "Ääö",
+        "Иванов",
+        "Γιώργος",
+        "محمد Ali",
+        "李小龍",
     ],
 )
 def test_no_letter_of_a_real_name_is_suspicious(name: str) -> None:
@@ -877,6 +899,16 @@ def test_a_word_for_the_row_above_is_an_error_but_for_a_name(cell: str) -> None:
     }
 
 
+def test_strokes_among_the_letters_strike_a_text_through() -> None:
+    read = read_csv(with_cells(Sukunimi="O\u0336h\u0336m\u0336a\u0336n\u0336"))
+    assert errors(read) == {(2, "form.last_name", "STRUCK_THROUGH")}
+
+
+@pytest.mark.parametrize("code", ["010594\u00ad9032", "010594-\u00ad9032"])
+def test_a_soft_hyphen_in_a_code_may_stand_for_the_hyphen(code: str) -> None:
+    assert one(read_csv(with_cells(Henkilötunnus=code))).code == "010594-9032"
+
+
 @pytest.mark.parametrize("cell", ["-", "–", "--", "---", "_", "."])
 def test_a_dash_is_an_empty_cell(cell: str) -> None:
     read = read_class_list(xlsx_of(with_cells(Puhelin=cell, Markkinointi_sallittu=cell)))
@@ -898,7 +930,21 @@ def test_a_line_break_in_a_cell_is_a_space_but_in_additional_information() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["Aino 4B", "Virtanen (os. Mäki)", "Virtanen, Aino", "Aino [vaihto-oppilas]", "äiti", "Mamma"]
+    "name",
+    [
+        *("Aino 4B", "Virtanen (os. Mäki)", "Virtanen, Aino", "Aino [vaihto-oppilas]", "äiti", "Mamma"),
+        *(
+            "Härkönen?",
+            "Härkönen!",
+            "M|kinen",
+            "Aino ”Ansku” Mäki",
+            "Mäki²",
+            "£ukasz",
+            "Mäki 👍",
+            "NULL",
+            "TOSI",
+        ),
+    ],
 )
 def test_what_may_be_no_name_is_told(name: str) -> None:
     read = read_class_list(xlsx_of(with_cells(Sukunimi=name)))
