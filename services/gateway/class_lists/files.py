@@ -7,6 +7,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import openpyxl
 from openpyxl.styles import Font
@@ -21,8 +22,8 @@ from liity.v1.reason_pb2 import (
 )
 from services.gateway.class_lists.headings import headings_among
 from services.gateway.class_lists.kinds import is_workbook
-from services.gateway.class_lists.tables import Table, refused
-from services.gateway.class_lists.text_files import read_text
+from services.gateway.class_lists.tables import Row, Table, refused
+from services.gateway.class_lists.text_files import read_text, split
 from services.gateway.class_lists.workbooks import read_workbook
 from services.runtime.class_list_limits import MOST_BYTES, MOST_ROWS
 
@@ -41,7 +42,7 @@ def read_table(content: bytes) -> Table:
     is_xlsx = is_workbook(content)
     if len(content) > MOST_BYTES:
         raise refused(REASON_CLASS_LIST_TOO_LARGE)
-    table = read_workbook(content) if is_xlsx else read_text(content)
+    table = _in_columns(read_workbook(content) if is_xlsx else read_text(content))
     rows = table.rows
     if rows and rows[0].torn:
         raise refused(REASON_CLASS_LIST_UNREADABLE)
@@ -50,6 +51,30 @@ def read_table(content: bytes) -> Table:
     if len(rows) + len(table.hidden_rows) < 2:  # noqa: PLR2004 - the headings and one row
         raise refused(REASON_CLASS_LIST_EMPTY)
     return table
+
+
+def _in_columns(table: Table) -> Table:
+    """The table; if each of its rows stands whole in its first cell, with its cells apart.
+
+    So it is when Excel opens a CSV file with another separator than its own, and saves it. Beside the first
+    cell stand our remarks, or what has no heading.
+    """
+    rows = table.rows
+    if headings_among(rows) is not None or any(row.torn or not any(row.cells[:1]) for row in rows):
+        return table
+    lines = split([row.cells[0] for row in rows])
+    width = max((len(cells) for cells in lines if cells), default=0)
+    apart = [
+        Row(
+            row.number,
+            () if cells is None else [*cells, *[""] * (width - len(cells)), *row.cells[1:]],
+            torn=cells is None,
+            # What holds of the cell holds of all that was in it.
+            marks=dict.fromkeys(range(len(cells or ())), row.mark(0)),
+        )
+        for row, cells in zip(rows, lines, strict=True)
+    ]
+    return replace(table, rows=apart, in_one_cell=True) if headings_among(apart) is not None else table
 
 
 def csv_file(rows: Iterable[Sequence[str]]) -> bytes:

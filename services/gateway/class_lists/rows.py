@@ -212,7 +212,7 @@ def read_class_list(content: bytes) -> ReadList:
         rows=[],
         notices=_notices(table, above),
         table=table,
-        places={named: place for place, named in enumerate(fields) if named},
+        places={named: 0 if table.in_one_cell else place for place, named in enumerate(fields) if named},
     )
     if not table.other_lists:
         named = [each or "" for each in fields]
@@ -261,7 +261,7 @@ def ranges(numbers: Sequence[int]) -> str:
 def _without_headings(table: Table) -> ReadList:
     first = table.rows[0].number if table.rows else 1
     error = HeadingError("", "", REASON_HEADINGS_NOT_FOUND)
-    return ReadList({}, [error], first, [], _notices(table, ()))
+    return ReadList({}, [error], first, _hidden(table), _notices(table, ()))
 
 
 def _notices(table: Table, above: Sequence[Row]) -> list[Notice]:

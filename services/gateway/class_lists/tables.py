@@ -76,6 +76,8 @@ class Table:
     """Places from 0 of hidden columns that hold something in a visible row."""
     other_lists: list[str] = field(default_factory=list)
     """Names of other visible sheets that have headings of a class list."""
+    in_one_cell: bool = False
+    """Whether all cells of a row stand in its first one."""
     overflow: Reason.ValueType | None = None
     """Why the rest was not read: the rows or their text are too many."""
     other_sheets: list[str] = field(default_factory=list)

@@ -17,7 +17,7 @@ from services.gateway.class_lists.signs import strangeness, strangeness_of_old
 from services.gateway.class_lists.tables import MOST_KEPT, MOST_LOOKED_AT, Row, Table, refused
 from services.runtime.class_list_limits import MOST_BYTES
 
-_DELIMITERS = ";,\t"
+_DELIMITERS = ";,\t|"
 _TOLD = re.compile(r"\s*sep=(.)(\r\n|\r|\n)", re.IGNORECASE)
 """A line before the headings that tells Excel the delimiter; Excel does not show it."""
 
@@ -32,7 +32,12 @@ def read_text(content: bytes) -> Table:
     """
     rows: list[Row] = []
     size = 0
-    for number, cells in enumerate(_records(_decoded(content)), 1):
+    text = _decoded(content)
+    if "\x00" in text:
+        # No text has it.
+        raise refused(REASON_CLASS_LIST_UNREADABLE)
+    # MS-DOS ends a file with a sign.
+    for number, cells in enumerate(_records(text.removesuffix("\x1a")), 1):
         stripped = [cell.strip() for cell in cells or ()]
         size += sum(len(cell.encode("utf-8", "replace")) for cell in stripped)
         if cells is None or any(stripped):
@@ -49,7 +54,9 @@ def _records(text: str) -> Iterator[Sequence[str] | None]:
     told = _TOLD.match(text)
     text = text[told.end() :] if told else text
     delimiter = told[1] if told and told[1] in _DELIMITERS else _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     while True:
         try:
             yield next(reader)
@@ -58,6 +65,20 @@ def _records(text: str) -> Iterator[Sequence[str] | None]:
             yield None
         except StopIteration:
             return
+
+
+def split(lines: Sequence[str]) -> list[Sequence[str] | None]:
+    """The cells of each line of a text that stands in one column; None for a torn line."""
+    delimiter = _delimiter("\n".join(lines))
+    return [_cells_of(line, delimiter) for line in lines]
+
+
+def _cells_of(line: str, delimiter: str) -> Sequence[str] | None:
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter, strict=True, skipinitialspace=True), [])
+    except csv.Error:
+        return None
+    return [cell.strip() for cell in cells]
 
 
 def _decoded(content: bytes) -> str:
@@ -72,9 +93,6 @@ def _decoded(content: bytes) -> str:
             return content.decode(wide)
         except UnicodeDecodeError:
             raise refused(REASON_CLASS_LIST_UNREADABLE) from None
-    if b"\x00" in content:
-        # No text has it.
-        raise refused(REASON_CLASS_LIST_UNREADABLE)
     text = content.decode("utf-8-sig", "surrogateescape")
     wrong = sum("\udc80" <= sign <= "\udcff" for sign in text)
     right = sum(sign > "\x7f" for sign in text) - wrong

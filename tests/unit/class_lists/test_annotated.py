@@ -88,6 +88,17 @@ def test_a_corrected_file_is_right_and_its_old_remarks_are_gone() -> None:
     assert [cell.value for cell in sheet[1]] == [*headings, "Remarks of Liity"]
 
 
+def test_a_workbook_with_all_in_one_column_is_marked_there_and_read_again() -> None:
+    content = xlsx_of([[",".join(row)] for row in with_cells(Kieli="viro")])
+    for given in (given_back(content).content, given_back(given_back(content).content).content):
+        sheet = sheet_of(given)
+        assert "Kieli: " in remarks_of(sheet)[2]
+        assert sheet["A2"].comment is not None
+        assert [error.field for row in read_class_list(given).rows for error in row.errors] == [
+            "form.language"
+        ]
+
+
 def test_a_text_file_keeps_its_rows_and_is_read_again() -> None:
     headings, wrong = with_cells(Kieli="viro", Puhelin="+358 40 1234567")
     given = given_back(csv_of([["Luokka 4 B"], [], headings, list(SIMPLE.values()), [], wrong]))

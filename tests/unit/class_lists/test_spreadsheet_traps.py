@@ -267,7 +267,7 @@ def test_a_sheet_that_hides_rows_by_default_is_told_once() -> None:
 
 def test_defaults_that_nobody_sees_hide_rows_and_columns() -> None:
     flat = with_defaults(xlsx_of(rows_of(2)), 'defaultRowHeight="0.5" customHeight="1"')
-    assert errors(flat) == {(1, "", "HEADINGS_NOT_FOUND")}
+    assert errors(flat) == {(1, "", "HEADINGS_NOT_FOUND"), (1, "", "HIDDEN_ROWS")}
     narrow = with_defaults(xlsx_of(rows_of(2)), 'defaultRowHeight="15" defaultColWidth="0"')
     assert {reason for _, _, reason in errors(narrow)} == {"HIDDEN_COLUMN"}
 
@@ -650,6 +650,55 @@ def test_utf_16_without_its_mark_is_read(encoding: str) -> None:
 
 
 # Titles, totals, headings.
+
+
+def in_one_column(rows: list[list[str]], delimiter: str) -> list[list[str]]:
+    return [[delimiter.join(row)] for row in rows]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_list_that_stands_in_one_column_is_read(delimiter: str) -> None:
+    rows = in_one_column(with_cells(), delimiter)
+    quoted = "\n".join(f'"{row}"' for (row,) in rows).encode()
+    for content in (xlsx_of(rows), quoted):
+        assert (one(read_class_list(content)).form.last_name, one(read_class_list(content)).errors) == (
+            "Öhman",
+            [],
+        )
+
+
+def test_a_quotation_mark_in_one_column_is_an_error_of_its_row() -> None:
+    rows = in_one_column(with_cells(Lähiosoite='"Käpykuja 1'), ";")
+    assert errors(read_class_list(xlsx_of(rows))) == {(2, "", "STRAY_QUOTE")}
+
+
+def test_a_row_in_one_column_that_is_struck_through_is_one_error() -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        sheet["A2"].font = Font(strike=True)
+
+    read = read_class_list(workbook_of(in_one_column(with_cells(), ";"), change))
+    assert errors(read) == {(2, "", "STRUCK_THROUGH")}
+
+
+@pytest.mark.parametrize("separator", ["|", "; ", '"; "'])
+def test_other_separators_are_read(separator: str) -> None:
+    text = "\n".join(separator.join(row) for row in with_cells())
+    content = "\n".join(f'"{line}"' for line in text.splitlines()) if '"' in separator else text
+    assert one(read_class_list(content.encode())).form.last_name == "Öhman"
+
+
+def test_the_sign_at_the_end_of_a_file_of_ms_dos_is_no_row() -> None:
+    content = csv_of(with_cells()) + b"\n\x1a"
+    assert one(read_class_list(content)).errors == []
+
+
+def test_hidden_headings_are_told() -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        sheet.row_dimensions[1].hidden = True
+
+    read = read_class_list(workbook_of(with_cells(), change))
+    assert [reason_name(error.reason) for error in read.heading_errors] == ["HEADINGS_NOT_FOUND"]
+    assert (1, "", "HIDDEN_ROWS") in errors(read)
 
 
 def test_titles_above_the_headings_keep_the_row_numbers() -> None:
