@@ -191,8 +191,9 @@ def enum_values(field: str) -> Mapping[str, int]:
 
 
 def _key(text: str) -> str:
-    """A heading or word for comparison: letters and digits only, case folded."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", text)).casefold()
+    """A heading or word for comparison: letters and digits only, case folded, without dots and rings."""
+    apart = unicodedata.normalize("NFD", text)
+    return re.sub(r"[\W_]+", "", apart).casefold()
 
 
 def _locale(language: Language.ValueType) -> str:

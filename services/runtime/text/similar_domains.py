@@ -24,6 +24,25 @@ _REAL = frozenset(
 )
 """Domains that are near one of the others, and in use."""
 
+_OF_ONE_ENDING = {
+    "gmail": "gmail.com",
+    "elisanet": "elisanet.fi",
+    "kolumbus": "kolumbus.fi",
+    "saunalahti": "saunalahti.fi",
+    "luukku": "luukku.com",
+    "suomi24": "suomi24.fi",
+}
+"""Providers whose addresses all end alike."""
+
+_LONGEST_ENDING = 5
+"""The letters of `com.fi`."""
+
+_NO_ENDINGS = {
+    **dict.fromkeys(("con", "cmo", "ocm", "comm", "coom", "cpm", "vom", "xom", "cim", "clm", "ccom"), "com"),
+    **dict.fromkeys(("ffi", "fii", "fu", "ifi"), "fi"),
+}
+"""Endings that no domain has, and what was meant."""
+
 _PLAIN = re.compile(r"(?!.*xn--)[a-z0-9.-]+")
 """A domain that is written as it is compared."""
 
@@ -51,10 +70,18 @@ def suggestions(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _meant(domain: str) -> str:
-    """The widely used domain that a domain is one key away from; empty if there is none."""
+    """The domain that was probably meant: a widely used one, or one with an ending that there is."""
     if domain in _WIDELY_USED or domain in _REAL:
         return ""
-    return next((known for known in _WIDELY_USED if _is_one_key_away(domain, known)), "")
+    near = next((known for known in _WIDELY_USED if _is_one_key_away(domain, known)), "")
+    beginning, _, ending = domain.rpartition(".")
+    if near or domain.startswith("www."):
+        return near or domain.removeprefix("www.")
+    if ending in _NO_ENDINGS:
+        return f"{beginning}.{_NO_ENDINGS[ending]}"
+    provider, _, rest = domain.partition(".")
+    # A school may have a mail server of such a name: gmail.koulu.fi is no gmail.com.
+    return _OF_ONE_ENDING.get(provider, "") if len(rest.replace(".", "")) <= _LONGEST_ENDING else ""
 
 
 def _is_one_key_away(typed: str, known: str) -> bool:

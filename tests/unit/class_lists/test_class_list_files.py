@@ -132,6 +132,34 @@ def test_headings_in_any_order_case_and_language() -> None:
     assert (row.form.first_names, row.form.last_name, row.errors) == ("Åke Väinö", "Öhman", [])
 
 
+@pytest.mark.parametrize(
+    ("heading", "named"),
+    [
+        ("Henkilotunnus", "Henkilötunnus"),
+        ("Hlötunnus", "Henkilötunnus"),
+        ("Sotu", "Henkilötunnus"),
+        ("Släktnamn", "Sukunimi"),
+        ("Family name", "Sukunimi"),
+        ("Lahiosoite", "Lähiosoite"),
+        ("Post.nro", "Postinumero"),
+        ("Postnr", "Postinumero"),
+        ("Postitmp.", "Postitoimipaikka"),
+        ("Kayttoehdot hyvaksytty", "Käyttöehdot hyväksytty"),
+    ],
+)
+def test_other_words_for_a_heading(heading: str, named: str) -> None:
+    headings, cells = with_cells()
+    row = one(read_csv([[heading if each == named else each for each in headings], cells]))
+    assert (row.code, row.form.last_name, row.errors) == ("010594Y9032", "Öhman", [])
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_guardians_are_told_apart_by_numbers(number: str) -> None:
+    (row,) = read_csv(with_cells(**{f"Huoltaja_{number}": "Outi Malli"})).rows
+    names = [row.form.related_person.full_name, row.form.other_guardian.full_name]
+    assert names.index("Outi Malli") == int(number) - 1
+
+
 def test_quotes_line_breaks_and_blank_rows_keep_the_numbers() -> None:
     heading, cells = with_cells(Lisätietoja='"rivi\nja ""toinen; rivi"""')
     read = read_csv([heading, cells, ["", ""], [], cells])
@@ -247,6 +275,9 @@ def test_a_workbook_with_cells_of_every_kind() -> None:
         ("Tilapäinen", "FALSE", "temporary", False),
         ("Kieli", "RUOTSI", "language", LANGUAGE_SV),
         ("Kieli", "english", "language", LANGUAGE_EN),
+        ("Kieli", "swe", "language", LANGUAGE_SV),
+        ("Kieli", "sv-FI", "language", LANGUAGE_SV),
+        ("Tilapäinen", "kylla", "temporary", True),
         ("Asiakastyyppi", "cd-låntagare", "kind", CUSTOMER_KIND_CD_BORROWER),
         ("Asiakastyyppi", "CD lainaaja", "kind", CUSTOMER_KIND_CD_BORROWER),
         ("Tilapäinen", "Ja", "temporary", True),
@@ -323,7 +354,7 @@ def test_a_cell_beside_the_last_heading() -> None:
     ("heading", "meant"),
     [
         ("Etunimmet", "Etunimet"),
-        ("Huoltajan sposti", "Huoltajan sähköposti"),
+        ("Huoltajan sähköpsti", "Huoltajan sähköposti"),
         ("Kattuosoite", "Katuosoite"),
         ("Luokka", ""),
         ("Opettaja", ""),
