@@ -38,11 +38,12 @@ _NO_MAIL_HERE = {521, 556}
 # Without an enhanced status code the words decide. Servers write them as they like: these are the usual ones.
 _FULL_WORDS = re.compile(
     r"full\b|over ?-?quota|(mailbox|user).{0,20}quota|quota exceeded|storage|mailbox size"
-    r"|temporar|try again|later",
+    r"|mailbox.{0,20}\blimit|täynnä|temporar|try again|later",
     re.IGNORECASE,
 )
 _SENDERS_WORDS = re.compile(
     r"\bsender|mail from|from address|\bspam\b|black.?list|block.?list|\bblocked\b|reputation|spamhaus"
+    r"|too many (invalid|bad|unknown)|messages from \S+ were|administrative"
     r"|\b(dns|r)bl\b|relay|\b(spf|dkim|dmarc|helo|ehlo|ptr)\b|(daily|hourly|sending|rate|message).{0,20}(quota|limit)",
     re.IGNORECASE,
 )
@@ -55,7 +56,10 @@ _ADDRESS_WORDS = re.compile(
     r"|no (user|mailbox|recipient|account)\b|does(n.t| not) have an account"
     r"|(inactive|disabled|deactivated|suspended) (user|mailbox|recipient|address|account)"
     r"|(recipient|address) (address )?rejected: (user|recipient|address|access denied)"
-    r"|tuntematon|vastaanottajaa ei|okänd (mottagare|användare)",
+    r"|addressee unknown|(unable to|cannot|could not) find.{0,20}(user|mailbox|recipient|address|account)"
+    r"|tuntematon|(vastaanottajaa|käyttäjää|postilaatikkoa|osoitetta) ei"
+    r"|okänd (mottagare|användare|adressat)"
+    r"|(mottagaren|användaren|adressaten|adressen|brevlådan) (finns inte|är okänd)",
     re.IGNORECASE,
 )
 _OUR_WORDS = re.compile(
