@@ -251,7 +251,7 @@ def _has_time(text: str, mark: Mark) -> bool:
 
 def _with_zeros(path: str, text: str, *, abroad: bool = False) -> str:
     """A postcode or telephone number with the beginning that a spreadsheet drops from a number."""
-    if path == POSTCODE and not abroad and re.fullmatch(r"[0-9]{1,4}", text):
+    if path == POSTCODE and not abroad and re.fullmatch(r"[1-9][0-9]{0,3}", text):
         return text.zfill(_POSTCODE_DIGITS)
     if path.endswith(".phone") and _OF_FINLAND.fullmatch(text):
         return f"+{text}"

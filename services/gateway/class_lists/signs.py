@@ -28,6 +28,12 @@ _AFTER_WORD = frozenset("”’“»›…™®°•–—·§€£´ª² \u00a0
 _WHOLLY_ACCENTED = re.compile("[À-ÖØ-öø-ÿ]{4}")
 """Russian or Greek read in the letters of Western Europe, as Èâàíîâ: no name has four such in a row."""
 
+_ESCAPED = re.compile(
+    r"%C3%[89AB][0-9A-F]|=C3=[89AB][0-9A-F]|[a-z]=[CDEF][0-9A-F](?=[a-z])"
+    r"|\\(?:u00|x)[c-fC-F][0-9a-fA-F]|\+A[MNOP][A-Za-z0-9+/]-"
+)
+"""Letters in the escapes of links, of mail and of programs, and in UTF-7."""
+
 _WORD = re.compile(r"[^\W\d_]+")
 _SCRIPTS = ("LATIN ", "CYRILLIC ", "GREEK ", "HEBREW ", "ARABIC ", "CJK ", "THAI ")
 """How the names of letters begin, of scripts that no word mixes."""
@@ -75,7 +81,7 @@ def is_garbled_name(text: str) -> bool:
     strange = any(
         _strangeness_of(text, place) >= _STRANGE for place, sign in enumerate(text) if sign > "\x7f"
     )
-    lost = _LOST_LETTER.search(text) or _WHOLLY_ACCENTED.search(text)
+    lost = _LOST_LETTER.search(text) or _WHOLLY_ACCENTED.search(text) or _ESCAPED.search(text)
     return strange or bool(lost) or any(_mixes_scripts(word) for word in _WORD.findall(text))
 
 

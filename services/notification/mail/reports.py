@@ -18,6 +18,8 @@ _TYPE = re.compile(r"^\s*[A-Za-z][\w.-]*\s*;")
 _RETURNED_PARTS = {"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"}
 _OWN_REPORTS = {"message/delivery-status", "message/global-delivery-status"}
 _MOST_PARTS = 50
+_REFUSED = 550
+"""The code of a refusal for good."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,10 @@ def _failure(part: Message) -> tuple[Speaks | None, str]:
         diagnostic = _TYPE.sub("", str(block.get("Diagnostic-Code", "")), count=1).strip()
         if status is None or status[1] != "5" or (status[2], status[3]) == ("0", "0"):
             # The status says nothing: the server's words may. A mail delayed for too long is of 4.x.x.
-            code = int(diagnostic[:3]) if diagnostic[:3].isdigit() else 550
+            code = int(diagnostic[:3]) if diagnostic[:3].isdigit() else _REFUSED
             speaks = judge(code, diagnostic, Command.RECIPIENT) if 500 <= code < 600 else Speaks.OF_MOMENT  # noqa: PLR2004
             return speaks if status is None or status[1] == "5" else Speaks.OF_MOMENT, _text(status)
-        return judge_status(int(status[2]), int(status[3])), _text(status)
+        return judge(_REFUSED, f"{_text(status)} {diagnostic}", Command.RECIPIENT), _text(status)
     return None, ""
 
 

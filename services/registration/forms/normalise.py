@@ -35,7 +35,7 @@ _FREE_TEXTS = frozenset({"additional_information"})
 _NOTHING = re.compile(r"""[-–—−‐‑‒_.?…"'”’/ ]+""")
 """What people write for "none"."""
 
-_POSTCODE = re.compile(r"(?:FIN?[ -]*)?([0-9](?: ?[0-9]){4})", re.IGNORECASE)
+_POSTCODE = re.compile(r"(?:(?:FIN?|AX)[ -]*)?([0-9](?: ?[0-9]){4})", re.IGNORECASE)
 
 
 def normalise(form: CustomerForm) -> CustomerForm:

@@ -12,9 +12,6 @@ _DOUBLY_ENCODED = re.compile(
     f"|[àáâêï]{_CONTINUED}{{2}}|ð{_CONTINUED}{{3}}"
     # UTF-8 read in the letters of an old Mac, and of MS-DOS.
     "|√[^\\s\\d]|[├┬][^\\s\\d]"
-    # UTF-8 in the escapes of addresses of pages, of mail and of programs, and in UTF-7.
-    "|%C3%[89AB][0-9A-F]|=C3=[89AB][0-9A-F]|[a-z]=[CDEF][0-9A-F](?=[a-z])"
-    "|\\\\(?:u00|x)[c-fC-F][0-9a-fA-F]|\\+A[MNOP][A-Za-z0-9+/]-"
 )
 _NEVER_TYPED = re.compile(
     "[\u0080-\u009f\ufffd\ud800-\udfff]|&(?:[A-Za-z]{2,8}|#[0-9]{2,5}|#x[0-9A-Fa-f]{2,4});"

@@ -27,6 +27,12 @@ MAIL = uuid.UUID("0b0f4e2e-5d3c-4d53-9c0e-1c2f5b7a9d10")
         ("failed", "5.0.0", "x-unix; 450 4.2.2 Mailbox full", Speaks.OF_MOMENT),
         ("failed", "5.0.0", "smtp; host mx.example said: 550 5.7.1 Blocked by policy", Speaks.OF_US),
         ("failed", "5.2.2", "smtp; 552 5.2.2 Mailbox full", Speaks.OF_MOMENT),
+        # One status for everything: the words about the recipient are more exact, as in a refusal at once.
+        ("failed", "5.4.1", "smtp; 550 5.4.1 Recipient address rejected: Access denied", Speaks.OF_ADDRESS),
+        ("failed", "5.7.1", "smtp; 550 5.7.1 Recipient address rejected: User unknown", Speaks.OF_ADDRESS),
+        ("failed", "5.3.0", "smtp; 550 5.3.0 User unknown", Speaks.OF_ADDRESS),
+        ("failed", "5.7.1", "smtp; 550 5.7.1 Message blocked", Speaks.OF_US),
+        ("failed", "5.4.7", "smtp; 554 5.4.7 Delivery expired", Speaks.OF_US),
         ("failed", "4.4.7", "smtp; 450 expired in the queue", Speaks.OF_MOMENT),
         ("failed", "5.7.1", "smtp; 550 5.7.1 blocked", Speaks.OF_US),
         ("delayed", "4.4.1", "smtp; connection timed out", None),
