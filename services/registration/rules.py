@@ -249,15 +249,18 @@ def _holds_more(number: phonenumbers.PhoneNumber, plain: str) -> bool:
     """
     if number.country_code != _FINLAND:
         without = _LAST_GROUP.sub("", plain)
-        return (
-            without != plain
-            and not phonenumbers.is_valid_number(number)
-            and phonenumbers.is_valid_number(phonenumbers.parse(without, HOME_COUNTRY))
-        )
+        return without != plain and not phonenumbers.is_valid_number(number) and _is_valid(without)
     digits = len(str(number.national_number))
     if str(number.national_number)[:1] not in "45":
         return digits >= _LONGEST_MOBILE
     return digits > _LONGEST_MOBILE or (digits == _LONGEST_MOBILE and bool(_ONE_MORE.search(plain)))
+
+
+def _is_valid(plain: str) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(plain, HOME_COUNTRY))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 # The form

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 from services.runtime.text.cleaning import without_invisible
@@ -104,11 +105,17 @@ def are_alike(one: tuple[str, str], other: tuple[str, str]) -> bool:
     """Whether two pairs of last and first names may be one person's.
 
     The order of given names, their number, a hyphen, an apostrophe and half of a double last name may differ:
-    each name of the one who has fewer must be a name of the other.
+    each name of the one who has fewer must be a name of the other. Or the two are in each other's field.
     """
+    others = [_words(name) for name in other]
+    names = [_words(name) for name in one]
+    return _are_within(names, others) or (all(names) and all(others) and _are_within(names, others[::-1]))
+
+
+def _are_within(names: Sequence[frozenset[str]], others: Sequence[frozenset[str]]) -> bool:
     return all(
         few == many or (bool(few) and few <= many)
-        for few, many in (sorted((_words(a), _words(b)), key=len) for a, b in zip(one, other, strict=True))
+        for few, many in (sorted(pair, key=len) for pair in zip(names, others, strict=True))
     )
 
 

@@ -72,7 +72,7 @@ def parse(text: str) -> str:
 
     A few are kept, as each rule of a form reads its addresses again.
     """
-    bare = _unwrapped(without_invisible(text, joiners=False)).translate(_TYPED)
+    bare = _unwrapped(without_invisible(text, joiners=False).translate(_TYPED))
     if any(_is_no_sign_of_an_address(sign) for sign in bare) or _mixes_scripts(bare):
         raise InvalidAddressError(REASON_EMAIL_SIGN)
     try:

@@ -102,6 +102,9 @@ def test_of_one_last_name_the_first_names_decide_and_a_shorter_last_name_comes_f
         (("Virta\u00adnen", "Anna-Maija"), ("Virtanen", "Anna Maija"), True),
         (("Esimerkki", "Aino"), ("Esimerkki", "Eino"), False),
         (("", "Nur"), ("Esimerkki", "Nur"), False),
+        (("", "Nur"), ("Nur", ""), False),
+        (("Mohamed", "Ali"), ("Ali", "Mohamed"), True),
+        (("Esimerkki", "Aino Maria"), ("Aino", "Esimerkki"), True),
     ],
 )
 def test_names_that_may_be_one_persons(one: tuple[str, str], other: tuple[str, str], *, alike: bool) -> None:
