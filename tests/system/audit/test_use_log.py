@@ -39,6 +39,7 @@ from liity.v1.message_service_pb2 import FindMessageRequest
 from liity.v1.registration_pb2 import STAGE_CREDENTIALS_SENT, STAGE_LAPSED, STAGE_WITHDRAWN, Registration
 from liity.v1.registration_service_pb2 import (
     CheckPersonalIdentityCodeRequest,
+    FindRegistrationsRequest,
     GetRegistrationRequest,
     ListRegistrationsRequest,
     RecordConsentRequest,
@@ -346,7 +347,7 @@ def _wrong(path: str, facts: Facts) -> Any:
         request.start_time.CopyFrom(Timestamp(seconds=10**12))
     elif isinstance(request, CheckClassListRequest):
         request.content = b"\x81"
-    elif isinstance(request, FindMessageRequest):
+    elif isinstance(request, FindMessageRequest | FindRegistrationsRequest):
         request.reference = ""
     else:
         names = ("request_id", "page_token", "personal_identity_code", "name", "parent")

@@ -11,7 +11,9 @@ _AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
 AXE_VERSION = re.search(r"axe v([0-9.]+)", _AXE).group(1)  # type: ignore[union-attr]
 
+# A colour that changes with the theme does so within a moment: what axe sees is what it becomes.
 _RUN = """async () => {
+  await Promise.allSettled(document.getAnimations().map((each) => each.finished));
   const rules = {};
   for (const rule of axe.getRules()) rules[rule.ruleId] = {enabled: true};
   const found = await axe.run(document, {rules, resultTypes: ["violations", "incomplete"]});

@@ -73,7 +73,7 @@ from services.gateway.presentation.explanation import Explanation
 from services.gateway.presentation.explanation_texts import Words, texts
 from services.runtime.clock import to_proto_date
 
-REGISTRATION = "3a93a2c541c7c584b47d58cb106af0c4"
+REGISTRATION = "3a93a2c541c7c584b47d58cb106af0c4"  # pragma: allowlist secret
 SAVED = datetime(2026, 9, 1, 7, tzinfo=UTC)
 NOW = datetime(2026, 9, 10, 12, tzinfo=UTC)
 ERASED = datetime(2029, 1, 31, tzinfo=UTC)
