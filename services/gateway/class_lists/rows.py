@@ -22,6 +22,7 @@ from liity.v1.reason_pb2 import (
     REASON_HIDDEN_COLUMN,
     REASON_HIDDEN_ROWS,
     REASON_INVALID_DATE,
+    REASON_INVISIBLE_TEXT,
     REASON_MISSING_COLUMN,
     REASON_NOT_A_PERSON,
     REASON_ONE_NAME_ALONE,
@@ -74,6 +75,9 @@ from services.runtime.text.no_name import is_no_name
 
 _LONGEST_CODE = 40
 _LONGEST_HEADING = 100
+_OF_ROW = ((Mark.STRUCK, REASON_STRUCK_THROUGH), (Mark.UNSEEN, REASON_INVISIBLE_TEXT))
+"""Marks that speak of a row where more than half of its cells have them."""
+
 _FIRST_NAMES, _LAST_NAME = "form.first_names", "form.last_name"
 _EXPECTED_END = "form.expected_end_date"
 
@@ -372,9 +376,9 @@ def _fault_of_row(row: Row, fields: list[str]) -> FieldViolation | None:
     code, first, last = (cells.get(path, "") for path in (CODE, _FIRST_NAMES, _LAST_NAME))
     if is_example(code, first, last):
         return FieldViolation(CODE, REASON_EXAMPLE_ROW)
-    struck = sum(Mark.STRUCK in mark for mark in row.marks.values())
-    if struck > row.filled // 2:
-        return FieldViolation("", REASON_STRUCK_THROUGH)
+    for mark, reason in _OF_ROW:
+        if sum(mark in each for each in row.marks.values()) > row.filled // 2:
+            return FieldViolation("", reason)
     if looks_like_hetu(code):
         return FieldViolation("", REASON_ROW_WITHOUT_DATA) if row.filled == 1 else None
     is_named = all(any(map(str.isalpha, name)) for name in (first, last))

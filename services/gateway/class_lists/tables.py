@@ -32,6 +32,8 @@ class Mark(Flag):
     """At least a part of the text is struck through."""
     PERHAPS_STRUCK = auto()
     """A rule of the sheet may strike the text through."""
+    UNSEEN = auto()
+    """The text has the colour of its ground, or a format that shows nothing."""
     MERGED = auto()
     """A cell without text of its own: it is merged with one that has."""
 

@@ -52,6 +52,15 @@ _MOST_SHEETS = 10
 _SMALLEST_SEEN = 2.0
 """The height of a row in points, and the width of a column in signs, below which nobody sees its cells."""
 
+_FIRST_OWN_FORMAT = 164
+"""The least number of a format that a workbook defines itself (ECMA-376 part 1, 18.8.30)."""
+
+_OF_TEXT = 3
+"""The section of a format that is for text, behind those for numbers above, below and equal to 0."""
+
+_WHITES = {1, 9}
+"""The numbers of white among the indexed colours (ECMA-376 part 1, 18.8.27)."""
+
 _LAST_ROW_NUMBER = 1_000_000
 _LAST_DAY = 2_958_466
 """The number after that of 31.12.9999, the last day of Excel's calendar."""
@@ -264,6 +273,8 @@ def _read_row(workbook: Any, number: int, cells: list[dict[str, Any]]) -> Row:  
         text, mark = _text(value, cell["data_type"])
         if text and _is_struck(workbook, cell["style_id"], value):
             mark |= Mark.STRUCK
+        if text and _is_unseen(workbook, cell["style_id"], is_number=Mark.NUMBER in mark):
+            mark |= Mark.UNSEEN
         texts += [""] * (place + 1 - len(texts))
         texts[place] = text
         if mark != PLAIN:
@@ -275,6 +286,32 @@ def _is_struck(workbook: Any, style: int, value: object) -> bool:  # noqa: ANN40
     font = workbook._fonts[workbook._cell_styles[style].fontId]
     blocks = value if isinstance(value, CellRichText) else ()
     return bool(font.strike) or any(not isinstance(block, str) and block.font.strike for block in blocks)
+
+
+def _is_unseen(workbook: Any, style: int, *, is_number: bool) -> bool:  # noqa: ANN401
+    """Whether a cell's text is white on white, or its format shows nothing of it."""
+    cell = workbook._cell_styles[style]
+    fill = workbook._fills[cell.fillId]
+    on_white = fill.fill_type is None or (fill.fill_type == "solid" and _is_white(fill.fgColor))
+    return (on_white and _is_white(workbook._fonts[cell.fontId].color)) or (
+        cell.numFmtId >= _FIRST_OWN_FORMAT
+        and _shows_nothing(workbook._number_formats[cell.numFmtId - _FIRST_OWN_FORMAT], is_number=is_number)
+    )
+
+
+def _is_white(color: Any) -> bool:  # noqa: ANN401 - openpyxl's colour has no types
+    return color is not None and (
+        (color.type == "rgb" and color.rgb[-6:].upper() == "FFFFFF")
+        or (color.type == "theme" and color.theme == 0 and not color.tint)
+        or (color.type == "indexed" and color.indexed in _WHITES)
+    )
+
+
+def _shows_nothing(number_format: str, *, is_number: bool) -> bool:
+    """Whether a format has no sign for a number above 0 or for a text: `;;;` shows neither."""
+    sections = number_format.split(";")
+    shown = sections[:1] if is_number else sections[_OF_TEXT : _OF_TEXT + 1]
+    return len(sections) > 1 and shown in ([""], ['""'])
 
 
 def _mark_merged(rows: dict[int, Row], merged: list[str]) -> None:

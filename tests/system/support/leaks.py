@@ -149,7 +149,8 @@ class Traffic:
         # Numbers this short occur in any large file by chance.
         chance = text.isdecimal() and len(text) < _SHORTEST_NUMBER
         common = len(text) < SHORTEST or chance or len(set(text)) < _FEWEST or text in _OF_ALL
-        if not common and not _ID.fullmatch(text):
+        # With a line feed behind it an ID is a wrong one, but still no personal data.
+        if not common and not _ID.fullmatch(text.strip()):
             for spelling in spellings(name, text):
                 self.values[spelling] = name
                 self.senders.setdefault(spelling, self.test)

@@ -149,7 +149,7 @@ class MailCounter:
         """Every copy of every mail to a person, or to others about them or the registration."""
         marks = [person.form.first_names]
         if registration is not None:
-            marks.append(registration.name.rpartition("/")[2])
+            marks.append(registration.reference)
         return [
             copy
             for copy in self._all()

@@ -12,7 +12,7 @@ import pytest
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 from openpyxl.formatting.rule import CellIsRule, FormulaRule, Rule
-from openpyxl.styles import Font
+from openpyxl.styles import Color, Font, PatternFill
 from openpyxl.styles.differential import DifferentialStyle
 
 from liity.v1.customer_form_pb2 import LANGUAGE_EN, LANGUAGE_FI, LANGUAGE_SV
@@ -185,6 +185,53 @@ def test_a_row_that_is_struck_through_is_one_error() -> None:
         (3, "", "STRUCK_THROUGH"),
         (4, "form.address.street_address", "STRUCK_THROUGH"),
     }
+
+
+WHITE = Font(color="FFFFFFFF")
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        {"font": WHITE},
+        {"font": Font(color=Color(theme=0))},
+        {"font": Font(color=Color(indexed=9))},
+        {"font": WHITE, "fill": PatternFill("solid", fgColor="FFFFFF")},
+        {"number_format": ";;;"},
+        {"number_format": "0;-0;0;"},
+        {"number_format": '0;-0;0;""'},
+    ],
+)
+def test_a_text_that_nobody_sees_is_an_error(hide: dict[str, Any]) -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        for cell in (*sheet[3], sheet["D4"]):
+            for name, value in hide.items():
+                setattr(cell, name, value)
+
+    assert errors(read_class_list(workbook_of(rows_of(3), change))) == {
+        (3, "", "INVISIBLE_TEXT"),
+        (4, "form.address.street_address", "INVISIBLE_TEXT"),
+    }
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"font": WHITE, "fill": PatternFill("solid", fgColor="FF1F4E78")},
+        {"font": Font(color=Color(theme=1))},
+        {"font": Font(color="FFFFEEDD")},
+        {"number_format": "0;-0;0;@"},
+        {"number_format": "0;-0"},
+        {"number_format": "@"},
+    ],
+)
+def test_a_text_in_colours_is_seen(shown: dict[str, Any]) -> None:
+    def change(_workbook: Any, sheet: Any) -> None:
+        for cell in sheet[3]:
+            for name, value in shown.items():
+                setattr(cell, name, value)
+
+    assert errors(read_class_list(workbook_of(rows_of(3), change))) == set()
 
 
 def struck_by(rule: Any, area: str = "A2:M9", **cells: Any) -> set[tuple[int, str, str]]:
