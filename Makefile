@@ -14,8 +14,8 @@ help: ## Lists the targets.
 run: setup .venv/.compiled ## Starts the whole stack here, shows the main job, and stays up until Ctrl-C.
 	$(BIN)/liity up
 
-# One more than two cores, as tests wait at times. Five take a third more CPU for the same tests.
-PROCESSES ?= 3
+# Twice as many as two cores, as tests wait half of their time. Five take a third more CPU than three.
+PROCESSES ?= 4
 # A file runs whole in one process, in the order of tests/conftest.py: its tests share a stack or a database.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 

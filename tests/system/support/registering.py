@@ -149,7 +149,8 @@ class MailCounter:
         """Every copy of every mail to a person, or to others about them or the registration."""
         marks = [person.form.first_names]
         if registration is not None:
-            marks.append(registration.reference)
+            # The mail that tells no reference has a link to the registration.
+            marks += [registration.reference, registration.name.rpartition("/")[2]]
         return [
             copy
             for copy in self._all()
