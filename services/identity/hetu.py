@@ -42,8 +42,7 @@ _DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d\d)(?!\d)")
 _AROUND = ".,;:'\"()[]<>*`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 """What a copy from a sentence or a spreadsheet brings along."""
 
-
-_LABEL = re.compile(r"(?:HETU|HENKILÖTUNNUS|PERSONBETECKNING)[:.]?(?=[0-9])", re.IGNORECASE)
+_LABEL = re.compile(r"^(?:HETU|HENKILÖTUNNUS|PERSONBETECKNING)[:.]?(?=[0-9])", re.IGNORECASE)
 """The field's name, copied with it."""
 
 _OF_OTHERS = "АВЕКМНРСТУХΑΒΕΚΜΗΡΤΥΧ"
@@ -139,7 +138,7 @@ def _normalised(text: str) -> str:
     if len(bare) > _LENGTH and _SOFT_HYPHEN in text:
         bare = "".join(without_invisible(text, joiners=False).split())
     folded = unicodedata.normalize("NFKC", bare.translate(_NORMALISED))
-    folded = _LABEL.sub("", folded.strip(_AROUND), count=1) if _LABEL.match(folded.strip(_AROUND)) else folded
+    folded = _LABEL.sub("", folded.strip(_AROUND))
     digits = (
         str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in folded
     )

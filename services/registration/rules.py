@@ -192,7 +192,7 @@ _BRACKETS = re.compile(r"[^()]{0,6}(?:\([^()]+\))?[^()]+")
 """Brackets only around an area code: behind a number they hold another thing."""
 _AREA_CODE = re.compile(r"(?:0|\+358 ?)[0-9]{1,3}/[0-9 -]{4,9}")
 _LABEL = re.compile(
-    r"(?:p|puh|puhelin|matkapuh|gsm|tel|telefon|tfn|mob|phone)(?:\.:?|:|(?= ))\s*", re.IGNORECASE
+    r"^(?:p|puh|puhelin|matkapuh|gsm|tel|telefon|tfn|mob|phone)(?:\.:?|:|(?= ))\s*", re.IGNORECASE
 )
 """A word for "telephone" in front of a number."""
 _BEGINNING = re.compile(r"\(?[0+]|(?:4[0-9]|50)[0-9]{6}|358[1-9]")
@@ -211,7 +211,7 @@ def parse_phone(text: str) -> str | None:
     plain = "".join(
         str(unicodedata.decimal(sign)) if unicodedata.category(sign) == "Nd" else sign for sign in plain
     )
-    plain = _LABEL.sub("", plain, count=1) if _LABEL.match(plain) else plain
+    plain = _LABEL.sub("", plain)
     if not _PHONE.fullmatch(plain):
         return None
     plain = _BRACKETED_COUNTRY.sub(r"\1", plain.lower().removeprefix("tel:").strip())

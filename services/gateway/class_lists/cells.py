@@ -109,7 +109,6 @@ _NOTHING = re.compile(r"[-–—−‐‑‒_.\s]+")
 _UNLIKE_NAME = re.compile(r"[0-9()\[\]{}<>@/\\,;:=+*#%&!?|~\"“”„«»¡¿…†‡§•]|^'[A-ZÅÄÖ]")
 """What no name holds, or begins with: 't Hooft is one, 'Virtanen is an export's mark of a text."""
 
-
 _OF_PROGRAMS = frozenset(
     {"null", "none", "nan", "undefined", "tosi", "epätosi", "true", "false", "sant", "falskt"}
 )

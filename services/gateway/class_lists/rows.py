@@ -446,7 +446,7 @@ def _date(cell: str) -> Date:
     """
     if _SERIAL.fullmatch(cell):
         raise _NotUnderstood(REASON_REWRITTEN_BY_SPREADSHEET)
-    day_alone = re.sub(r"\s*([./-])\s*(?=\d)", r"\1", MIDNIGHT.sub("", cell))
+    day_alone = re.sub(r" ?([./-]) ?(?=\d)", r"\1", MIDNIGHT.sub("", " ".join(cell.split())))
     if is_weekday(weekday := day_alone.partition(" ")[0]):
         day_alone = day_alone.removeprefix(weekday).strip()
     slashed = _SLASHED_DATE.fullmatch(day_alone)

@@ -5,6 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 from services.runtime.text import cleaning
+from services.runtime.text.scripts import mixes_scripts
 
 _COMMON = frozenset("äöåÄÖÅ")
 """The letters beyond ASCII that Finnish and Swedish use every day."""
@@ -33,10 +34,6 @@ _ESCAPED = re.compile(
     r"|\\(?:u00|x)[c-fC-F][0-9a-fA-F]|\+A[MNOP][A-Za-z0-9+/]-"
 )
 """Letters in the escapes of links, of mail and of programs, and in UTF-7."""
-
-_WORD = re.compile(r"[^\W\d_]+")
-_SCRIPTS = ("LATIN ", "CYRILLIC ", "GREEK ", "HEBREW ", "ARABIC ", "CJK ", "THAI ")
-"""How the names of letters begin, of scripts that no word mixes."""
 
 _CROSSING_OUT = re.compile("[\u0335-\u0338]")
 """Strokes through the letter before them, by which a text without formatting is struck through."""
@@ -82,7 +79,7 @@ def is_garbled_name(text: str) -> bool:
         _strangeness_of(text, place) >= _STRANGE for place, sign in enumerate(text) if sign > "\x7f"
     )
     lost = _LOST_LETTER.search(text) or _WHOLLY_ACCENTED.search(text) or _ESCAPED.search(text)
-    return strange or bool(lost) or any(_mixes_scripts(word) for word in _WORD.findall(text))
+    return strange or bool(lost) or mixes_scripts(text)
 
 
 def is_crossed_out(text: str) -> bool:
@@ -110,14 +107,6 @@ def without_invisible(text: str, *, joiners: bool) -> Cleaned:
     """
     kept = cleaning.without_invisible(text, joiners=joiners)
     return Cleaned(kept.strip(), len(text) - len(kept))
-
-
-def _mixes_scripts(word: str) -> bool:
-    """Whether a word has letters of two scripts: `Mдkinen`, or a Russian `а` in `Aalto`."""
-    if word.isascii():
-        return False
-    names = [unicodedata.name(sign, "") for sign in word]
-    return sum(any(name.startswith(script) for name in names) for script in _SCRIPTS) > 1
 
 
 def _strangeness_of(text: str, place: int) -> float:

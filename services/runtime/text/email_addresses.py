@@ -8,6 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from liity.v1.reason_pb2 import REASON_EMAIL_SIGN, REASON_INVALID_EMAIL, Reason
 from services.runtime.text.cleaning import without_invisible
+from services.runtime.text.scripts import mixes_scripts
 
 _APOSTROPHES = "`\u2018\u2019\u201a\u201b\u02b9\u02bc\u02bb\u02c8\u2032\u00b4"
 _DOTS = "\u3002\uff0e\uff61"
@@ -40,9 +41,8 @@ _REPEATED = re.compile(
 )
 """An address with itself behind it, as Outlook and web pages copy a link."""
 
-_LETTERS = re.compile(r"[^\W\d_]+")
-_OFTEN_CONFUSED = ("LATIN ", "CYRILLIC ", "GREEK ")
-"""How the names of letters begin whose scripts have letters that look alike."""
+_LONGEST = 1_000
+"""Characters of what is read as an address: one has at most 254 (RFC 5321), and a copy may repeat it."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
 """An address with nothing around it."""
@@ -72,8 +72,10 @@ def parse(text: str) -> str:
 
     A few are kept, as each rule of a form reads its addresses again.
     """
+    if len(text) > _LONGEST:
+        raise InvalidAddressError(REASON_INVALID_EMAIL)
     bare = _unwrapped(without_invisible(text, joiners=False).translate(_TYPED))
-    if any(_is_no_sign_of_an_address(sign) for sign in bare) or _mixes_scripts(bare):
+    if any(_is_no_sign_of_an_address(sign) for sign in bare) or mixes_scripts(bare):
         raise InvalidAddressError(REASON_EMAIL_SIGN)
     try:
         address = validate_email(bare, check_deliverability=False)
@@ -147,13 +149,3 @@ def _is_no_sign_of_an_address(sign: str) -> bool:
     # Letters such as ª are others, raised.
     is_letter = category[0] in "LM" and not unicodedata.decomposition(sign).startswith("<super>")
     return not is_letter and category not in {"Nd", "Cc"}
-
-
-def _mixes_scripts(text: str) -> bool:
-    """Whether a word has letters that look alike of two scripts, as a Russian `о` in `outi`."""
-    return not text.isascii() and any(len(_scripts(word)) > 1 for word in _LETTERS.findall(text))
-
-
-def _scripts(word: str) -> set[str]:
-    names = [unicodedata.name(sign, "") for sign in word]
-    return {script for script in _OFTEN_CONFUSED if any(name.startswith(script) for name in names)}
