@@ -14,8 +14,7 @@ from services.gateway.class_lists.annotated import Annotated, annotated
 from services.gateway.class_lists.checked import Checked
 from services.gateway.class_lists.columns import CODE, heading_of
 from services.gateway.class_lists.rows import read_class_list
-from tests.unit.class_lists.lists import SIMPLE, csv_of, with_cells, xlsx_of
-from tests.unit.class_lists.test_spreadsheet_traps import workbook_of
+from tests.unit.class_lists.lists import SIMPLE, csv_of, with_cells, workbook_of, xlsx_of
 
 
 def given_back(content: bytes, language: Any = LANGUAGE_FI) -> Annotated:

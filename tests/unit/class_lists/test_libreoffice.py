@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.gateway.class_lists.rows import read_class_list
-from tests.unit.class_lists.test_spreadsheet_traps import errors, notices
+from tests.unit.class_lists.lists import errors, notices
 
 _LIST = Path(__file__).parent / "made_with_libreoffice.xlsx"
 
