@@ -69,6 +69,7 @@ class _Command:
     confirm: str = ""
     done: str = ""
     as_table: bool = False
+    in_full: bool = False
     anonymous: bool = False
     instead_of_prompt: str = ""
 
@@ -106,7 +107,11 @@ class _Command:
         listed = render.list_field(self.method.output_type)
         if listed is not None:
             found, has_more = call(context.obj, lambda api: self._list(api, request, given, listed.name))
-            render.show_list(found, cast(Descriptor, listed.message_type), as_json=given["as_json"])
+            if self.in_full and not given["as_json"]:
+                for one in found:
+                    render.show(one, as_json=False)
+            else:
+                render.show_list(found, cast(Descriptor, listed.message_type), as_json=given["as_json"])
             if has_more:
                 typer.echo(f"There are more than these {len(found):,}: see them with --limit", err=True)
             return

@@ -207,6 +207,7 @@ LINES: Layouts = {
     },
     "Registration": {
         "Name": "{name}",
+        "Reference": "{reference}",
         "Customer": "{customer_display_name|'erased'}",
         "Stage": "{stage}",
         "Consent": "{consent_state}",

@@ -47,7 +47,8 @@ _registrations.add(
     options={"stages": "stage", "due_before_date": "due-before", "order_by": "order"},
 )
 _registrations.add("show", "GetRegistration", ["name"])
-_registrations.add("find", "FindRegistrations", ["reference"])
+# Of any unit: only its whole name opens it.
+_registrations.add("find", "FindRegistrations", ["reference"], in_full=True)
 _registrations.add("explain", "ExplainRegistration", ["name"])
 _registrations.add("remind", "RemindGuardian", ["name"])
 _registrations.add(

@@ -1,6 +1,6 @@
 """A message, feedback or a registration is found by the reference that somebody quotes (R12)."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from liity.v1.message_service_pb2 import FindMessageRequest
 from liity.v1.registration_pb2 import Registration
 from liity.v1.registration_service_pb2 import FindRegistrationsRequest
 
-_FEEDBACK = "P"
+_FEEDBACK, _REGISTRATION = "P", "R"
 _SIGNS = 8
 """Letters and digits of a reference behind its first letter, which people leave out of a message's."""
 _LONGEST = 40
@@ -33,13 +33,22 @@ async def find(visit: Visit) -> Response:
     if not reference:
         return _page(visit, N_("Write the reference, such as L-7K3M-92QF."))
     if len(reference) <= _LONGEST:
-        for look_up in (_feedback,) if is_of_feedback(reference) else (_message, _registrations):
+        for look_up in _look_ups(reference):
             try:
                 return await look_up(visit, reference)
             except Refusal as refusal:
                 if refusal.code is not grpc.StatusCode.NOT_FOUND:
                     raise
     return _page(visit, N_("Nothing has this reference. Check each letter and digit."))
+
+
+def _look_ups(reference: str) -> Sequence[Callable[[Visit, str], Awaitable[Response]]]:
+    """Where a reference is looked up, in order: each look-up is recorded."""
+    if is_of_feedback(reference):
+        return (_feedback,)
+    if reference.startswith(_REGISTRATION) and len(reference) == 1 + _SIGNS:
+        return (_registrations,)
+    return (_message, _registrations)
 
 
 def is_of_feedback(reference: str) -> bool:

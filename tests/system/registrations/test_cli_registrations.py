@@ -34,6 +34,15 @@ async def test_list_shows_what_waits(liity: Liity, waiting: Registration) -> Non
     assert "GUARDIAN" in table.stdout
 
 
+async def test_find_tells_the_whole_name_and_what_it_tells_opens(liity: Liity, waiting: Registration) -> None:
+    found = liity("staff", "registrations", "find", waiting.reference.lower().replace("-", ""))
+    assert waiting.name in found.stdout
+    assert waiting.reference in liity("staff", "registrations", "show", waiting.name).stdout
+    as_json = json.loads(liity("staff", "registrations", "find", waiting.reference, "--json").stdout)
+    assert [one["name"] for one in as_json] == [waiting.name]
+    assert liity("teacher", "registrations", "find", waiting.reference).returncode != 0
+
+
 async def test_show_tells_who_can_act(liity: Liity, waiting: Registration) -> None:
     shown = liity("teacher", "registrations", "show", waiting.name.rpartition("/")[2])
 

@@ -1,5 +1,6 @@
 """Customer service decides on a registration without a personal identity code (R24)."""
 
+from deploy.local.stack import Stack
 from frontends.client import new_request_id
 from liity.v1.customer_form_pb2 import SCHOOL_SUPPORT_PUPIL_SPECIFIC
 from liity.v1.message_service_pb2 import MESSAGE_CONTEXT_OTHER, CloseMessageRequest, SendMessageRequest
@@ -11,7 +12,7 @@ from liity.v1.registration_pb2 import (
 from liity.v1.registration_service_pb2 import RegisterCustomerRequest
 from tests.support.web_visitor import Visitor
 from tests.system.conftest import Api
-from tests.system.support.registering import adult, get, pupil, reaches, save
+from tests.system.support.registering import adult, database, get, pupil, reaches, save
 
 
 async def test_an_identity_is_confirmed_after_the_question_is_answered(staff: Visitor, api: Api) -> None:
@@ -83,6 +84,30 @@ async def test_a_registration_is_found_by_the_reference_that_is_quoted(
         assert saved.reference in found.text
     wrong = await staff.send(page.form, {"reference": "R-2222-2222"})
     assert (wrong.status, wrong.title[:6]) == (422, "Error:")
+    assert "/work/find" in (await staff.get("/people")).links
+
+
+async def test_registrations_that_share_a_reference_are_listed(
+    staff: Visitor, api: Api, stack: Stack
+) -> None:
+    saved = await save(api.teacher, pupil())
+    id_ = saved.name.rpartition("/")[2]
+    shares = id_[:-1] + ("0" if id_[-1] != "0" else "1")
+    page = await staff.get("/work/find")
+    async with database(stack, "registration") as connection:
+        await connection.execute(
+            "INSERT INTO registrations SELECT (jsonb_populate_record(r, jsonb_build_object("
+            "'registration_id', $1::text, 'person_id', $1::text, 'request_id', gen_random_uuid()))).*"
+            " FROM registrations r WHERE registration_id = $2",
+            shares,
+            id_,
+        )
+        try:
+            found = await staff.send(page.form, {"reference": saved.reference})
+        finally:
+            await connection.execute("DELETE FROM registrations WHERE registration_id = $1", shares)
+    assert found.status == 200
+    assert {f"/{saved.name}", f"/{saved.name[: -len(id_)]}{shares}"} <= set(found.links)
 
 
 async def test_a_second_unit_of_one_name_is_asked_about(staff: Visitor) -> None:
